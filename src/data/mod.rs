@@ -1,0 +1,200 @@
+//! Data sets in memory: training and test samples, their scaling, and the batches drawn from them.
+
+use ndarray::{Array2, ArrayView1};
+
+use crate::real::Real;
+
+/// A data set: what is fitted and what it is judged on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// The samples that are fitted.
+    pub train: Samples,
+    /// The samples that accuracy or error is measured on; never fitted.
+    pub test: Samples,
+}
+
+/// n samples: inputs n x d, and a target for each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    /// What the forward map is given.
+    pub inputs: Inputs,
+    /// What it should give.
+    pub targets: Targets,
+}
+
+/// Inputs n x d; images stay bytes, a quarter of the memory on every rank, until a batch needs them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inputs {
+    /// Pixels, n x d, row-major.
+    Bytes(Array2<u8>),
+    /// Real inputs, n x d.
+    Reals(Array2<f64>),
+}
+
+/// A target for each of n samples.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// A class in `0..classes` for each sample.
+    Classes {
+        /// The classes, n.
+        labels: Vec<u8>,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// Real targets, n x c.
+    Values(Array2<f64>),
+}
+
+impl Samples {
+    /// The number of samples n.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.targets {
+            Targets::Classes { labels, .. } => labels.len(),
+            Targets::Values(values) => values.nrows(),
+        }
+    }
+
+    /// Whether there are no samples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The input dimension d.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        match &self.inputs {
+            Inputs::Bytes(bytes) => bytes.ncols(),
+            Inputs::Reals(reals) => reals.ncols(),
+        }
+    }
+
+    /// The outputs c a forward map must give for one sample: classes, or target values.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        match &self.targets {
+            Targets::Classes { classes, .. } => *classes,
+            Targets::Values(values) => values.ncols(),
+        }
+    }
+
+    /// The samples `rows`, in that order.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let axis = ndarray::Axis(0);
+        Self {
+            inputs: match &self.inputs {
+                Inputs::Bytes(bytes) => Inputs::Bytes(bytes.select(axis, rows)),
+                Inputs::Reals(reals) => Inputs::Reals(reals.select(axis, rows)),
+            },
+            targets: match &self.targets {
+                Targets::Classes { labels, classes } => Targets::Classes {
+                    labels: rows.iter().map(|&i| labels[i]).collect(),
+                    classes: *classes,
+                },
+                Targets::Values(values) => Targets::Values(values.select(axis, rows)),
+            },
+        }
+    }
+}
+
+/// The affine map x -> (x - shift) / scale that every input goes through, the same for all features.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    /// Subtracted first.
+    pub shift: f64,
+    /// Divided by next.
+    pub scale: f64,
+}
+
+impl Scaling {
+    /// Mean 0 and deviation 1 over all features of `samples` together (a constant input keeps scale 1).
+    #[must_use]
+    pub fn standard(samples: &Samples) -> Self {
+        let (count, sum, square) = match &samples.inputs {
+            Inputs::Bytes(x) => moments(x.iter().map(|&v| f64::from(v))),
+            Inputs::Reals(x) => moments(x.iter().copied()),
+        };
+        let shift = sum / count;
+        let deviation = (square / count - shift * shift).max(0.0).sqrt();
+        Self {
+            shift,
+            scale: if deviation > 0.0 { deviation } else { 1.0 },
+        }
+    }
+
+    /// Pixels of 0..=`largest` to 0..=1.
+    #[must_use]
+    pub fn unit(largest: f64) -> Self {
+        Self {
+            shift: 0.0,
+            scale: largest,
+        }
+    }
+}
+
+fn moments(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+    values.fold((0.0, 0.0, 0.0), |(n, s, q), v| (n + 1.0, s + v, q + v * v))
+}
+
+/// m samples as the forward map and the loss take them.
+#[derive(Clone, Debug)]
+pub struct Batch<T> {
+    /// Scaled inputs, m x d.
+    pub inputs: Array2<T>,
+    /// The target of each sample.
+    pub targets: BatchTargets<T>,
+}
+
+/// The targets of a batch.
+#[derive(Clone, Debug)]
+pub enum BatchTargets<T> {
+    /// The true class of each sample, m.
+    Classes(Vec<u8>),
+    /// The target values, m x c.
+    Values(Array2<T>),
+}
+
+impl<T: Real> Batch<T> {
+    /// The samples `rows` of `samples`, scaled, in that order.
+    #[must_use]
+    pub fn gather(samples: &Samples, rows: &[usize], scaling: Scaling) -> Self {
+        let scaled = |v: f64| T::of((v - scaling.shift) / scaling.scale);
+        let d = samples.features();
+        let mut inputs = Array2::zeros((rows.len(), d));
+        for (mut to, &row) in inputs.rows_mut().into_iter().zip(rows) {
+            match &samples.inputs {
+                Inputs::Bytes(x) => fill(to.view_mut(), x.row(row), |v| scaled(f64::from(v))),
+                Inputs::Reals(x) => fill(to.view_mut(), x.row(row), scaled),
+            }
+        }
+        let targets = match &samples.targets {
+            Targets::Classes { labels, .. } => {
+                BatchTargets::Classes(rows.iter().map(|&row| labels[row]).collect())
+            }
+            Targets::Values(y) => {
+                BatchTargets::Values(y.select(ndarray::Axis(0), rows).mapv(T::of))
+            }
+        };
+        Self { inputs, targets }
+    }
+
+    /// The number of samples m.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inputs.nrows()
+    }
+
+    /// Whether the batch is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn fill<S: Copy, T>(to: ndarray::ArrayViewMut1<T>, from: ArrayView1<S>, map: impl Fn(S) -> T) {
+    for (to, &from) in to.into_iter().zip(from) {
+        *to = map(from);
+    }
+}

@@ -1,0 +1,48 @@
+//! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
+
+use ndarray::{ArrayView2, ArrayViewMut3};
+
+use crate::prior::Prior;
+use crate::real::Real;
+
+/// A forward map G(u, x): parameters u in R^P and inputs x in R^{m x d} to outputs in R^{m x c}.
+///
+/// Members are evaluated in groups of a size the map fixes (from its own shape alone, never from ranks or threads),
+/// so that small products of several members can be one larger product. A group's results must not depend on what
+/// the other rows hold: ranks fill rows they do not own with zeros.
+pub trait ForwardMap<T: Real>: Send + Sync {
+    /// The number of parameters P.
+    fn parameters(&self) -> usize;
+
+    /// The input dimension d of one sample.
+    fn features(&self) -> usize;
+
+    /// The outputs c of one sample.
+    fn outputs(&self) -> usize;
+
+    /// The prior the initial ensemble and every re-randomisation are drawn from.
+    fn prior(&self) -> Prior;
+
+    /// How many members one call of `evaluate` takes.
+    fn group(&self) -> usize {
+        1
+    }
+
+    /// Floating-point operations of one member on `m` samples.
+    fn flops(&self, m: usize) -> f64;
+
+    /// Scratch numbers `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
+    fn scratch(&self, m: usize) -> usize;
+
+    /// Writes the outputs, group x m x c, of `members`, group x P, on `inputs`, m x d.
+    ///
+    /// `scratch` holds at least `self.scratch(m)` numbers of any value. A member whose evaluation fails is to be
+    /// filled with NaN.
+    fn evaluate(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    );
+}

@@ -1,0 +1,138 @@
+//! The number type of a run, f32 or f64, and the one matrix product all mathematics goes through.
+
+use std::iter::Sum;
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use crate::rng::Key;
+
+/// f32 or f64: what parameters, outputs and the update are computed in.
+pub trait Real:
+    num_traits::Float
+    + num_traits::NumAssign
+    + bytemuck::Pod
+    + mpi::traits::Equivalence
+    + npyz::AutoSerialize
+    + Sum
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + std::fmt::Display
+    + 'static
+{
+    /// The configuration's word for it: "single" or "double".
+    const NAME: &'static str;
+
+    /// The nearest value to `x`.
+    fn of(x: f64) -> Self;
+
+    /// The value in double precision, exactly.
+    fn wide(self) -> f64;
+
+    /// Fills `out` with the N(0, 1) draws of `key`.
+    fn fill_normal(key: &Key, out: &mut [Self]);
+}
+
+impl Real for f32 {
+    const NAME: &'static str = "single";
+
+    fn of(x: f64) -> Self {
+        x as f32
+    }
+
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn fill_normal(key: &Key, out: &mut [Self]) {
+        key.fill_normal_f32(out);
+    }
+}
+
+impl Real for f64 {
+    const NAME: &'static str = "double";
+
+    fn of(x: f64) -> Self {
+        x
+    }
+
+    fn wide(self) -> f64 {
+        self
+    }
+
+    fn fill_normal(key: &Key, out: &mut [Self]) {
+        key.fill_normal_f64(out);
+    }
+}
+
+/// `c <- keep c + scale a b` on the calling thread alone.
+///
+/// The bits depend on the shapes and values only: callers fix the shapes by blocks and members, never by ranks or
+/// threads. `keep = 0` overwrites `c` whatever it holds.
+///
+/// # Panics
+/// If the shapes (m x k, k x n, m x n) do not fit.
+pub fn product<T: Real>(
+    mut c: ArrayViewMut2<T>,
+    keep: T,
+    scale: T,
+    a: ArrayView2<T>,
+    b: ArrayView2<T>,
+) {
+    let ((m, k), (kb, n)) = (a.dim(), b.dim());
+    assert_eq!(k, kb, "inner sizes of a product");
+    assert_eq!(c.dim(), (m, n), "shape of a product");
+    let (cs, as_, bs) = (
+        c.strides().to_vec(),
+        a.strides().to_vec(),
+        b.strides().to_vec(),
+    );
+    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes; `c` is borrowed mutably,
+    // so it overlaps neither operand.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            cs[1],
+            cs[0],
+            keep != T::zero(),
+            a.as_ptr(),
+            as_[1],
+            as_[0],
+            b.as_ptr(),
+            bs[1],
+            bs[0],
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    fn numbered(m: usize, n: usize) -> Array2<f64> {
+        Array2::from_shape_fn((m, n), |(i, j)| ((i * 7 + j * 3) % 11) as f64 - 5.0)
+    }
+
+    #[test]
+    fn a_product_equals_the_sum_it_stands_for_in_every_orientation() {
+        let (a, b) = (numbered(5, 7), numbered(7, 3));
+        let plain = a.dot(&b);
+        let mut c = Array2::ones((5, 3));
+        product(c.view_mut(), 1.0, 2.0, a.view(), b.view());
+        assert_eq!(c, 2.0 * &plain + 1.0);
+        let (at, bt) = (a.t().to_owned(), b.t().to_owned());
+        let mut c = Array2::from_elem((5, 3), f64::NAN);
+        product(c.view_mut(), 0.0, 1.0, at.t(), bt.t());
+        assert_eq!(c, plain);
+    }
+}
