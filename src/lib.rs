@@ -1,7 +1,47 @@
 //! Ensemble Kalman inversion over MPI.
-pub mod data;
+
+// 0: ground
 pub mod error;
-pub mod forward;
-pub mod prior;
+pub mod failure;
 pub mod real;
 pub mod rng;
+
+pub mod exact;
+
+// 1: who holds what; knows ranks, knows no mathematics
+pub mod partition;
+
+pub mod comm;
+
+pub mod layout;
+
+// 2: what is inverted: data and forward maps
+pub mod prior;
+
+pub mod data;
+
+pub mod forward;
+
+// 3: the mathematics: functions of arrays, no communicator, no files, no clock
+pub mod loss;
+
+pub mod eki;
+
+pub mod ensemble;
+
+// 4: the mathematics over threads and ranks
+pub mod evaluation;
+pub mod interaction;
+
+// 5: around the run
+pub mod config;
+
+pub mod plan;
+
+pub mod timing;
+
+// 6: the run
+pub mod report;
+pub mod run;
+
+pub mod problem;

@@ -13,6 +13,7 @@ pub trait Real:
     + bytemuck::Pod
     + mpi::traits::Equivalence
     + npyz::AutoSerialize
+    + npyz::Deserialize
     + Sum
     + Send
     + Sync

@@ -1,11 +1,14 @@
 //! Data sets in memory: training and test samples, their scaling, and the batches drawn from them.
 
+pub mod batch;
+
 use ndarray::{Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
 
 use crate::real::Real;
 
 /// A data set: what is fitted and what it is judged on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     /// The samples that are fitted.
     pub train: Samples,
@@ -14,7 +17,7 @@ pub struct Dataset {
 }
 
 /// n samples: inputs n x d, and a target for each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
     /// What the forward map is given.
     pub inputs: Inputs,
@@ -23,7 +26,7 @@ pub struct Samples {
 }
 
 /// Inputs n x d; images stay bytes, a quarter of the memory on every rank, until a batch needs them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Inputs {
     /// Pixels, n x d, row-major.
     Bytes(Array2<u8>),
@@ -32,7 +35,7 @@ pub enum Inputs {
 }
 
 /// A target for each of n samples.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Targets {
     /// A class in `0..classes` for each sample.
     Classes {

@@ -1,5 +1,10 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
+pub mod activation;
+pub mod dense;
+pub mod elliptic;
+pub mod linear;
+
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 use crate::prior::Prior;

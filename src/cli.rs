@@ -1,0 +1,135 @@
+//! The command line, and the commands that need no other rank.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use eki_mpi::config::{KEYS, PRESETS, Preset};
+use eki_mpi::error::{Error, Result};
+
+/// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
+///
+/// With no command: `run digits`. Under mpirun every rank takes its share of the ensemble.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Where data sets are looked for [default: $EKI_DATA_DIR, else the user's cache folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a preset or a configuration file
+    Run(RunArguments),
+    /// List the presets, or print one as TOML
+    Presets {
+        /// The preset to print
+        name: Option<String>,
+        /// List every configuration key instead, with its default and meaning
+        #[arg(long)]
+        keys: bool,
+    },
+}
+
+/// What to run, and where its files go.
+#[derive(Clone, Debug, Args)]
+pub struct RunArguments {
+    /// A preset's name or a configuration file
+    #[arg(value_name = "PRESET | FILE.toml", default_value = "digits")]
+    pub source: String,
+    /// Change a key, as in --set ensemble.members=500
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// The run's folder [default: runs/NAME-1, -2, ...]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Threads of each rank [default: the host's cores over its ranks]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+impl Default for RunArguments {
+    fn default() -> Self {
+        Self {
+            source: "digits".to_owned(),
+            sets: Vec::new(),
+            out: None,
+            threads: None,
+        }
+    }
+}
+
+impl RunArguments {
+    /// The run's folder: as given, else the first free runs/NAME-k.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let free = |k: &u64| !Path::new(&format!("runs/{name}-{k}")).exists();
+            let k = (1..).find(free).expect("some number is free");
+            PathBuf::from(format!("runs/{name}-{k}"))
+        })
+    }
+}
+
+/// Runs a command that needs no other rank; returns the exit code.
+pub fn answer(cli: Cli) -> Result<i32> {
+    match cli.command {
+        Some(Command::Presets { keys: true, .. }) => print(&keys_table()),
+        Some(Command::Presets { name: None, .. }) => {
+            let lines: String = PRESETS
+                .iter()
+                .map(|p| format!("{:<10} {}\n", p.name, p.title()))
+                .collect();
+            print(&lines);
+        }
+        Some(Command::Presets {
+            name: Some(name), ..
+        }) => {
+            let preset = Preset::find(&name).ok_or_else(|| {
+                let known = PRESETS
+                    .iter()
+                    .map(|p| p.name)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                Error::Usage(format!("{name}: no such preset; there are {known}"))
+            })?;
+            print(&full_preset(preset)?);
+        }
+        Some(Command::Run(_)) | None => unreachable!("runs go through MPI"),
+    }
+    Ok(0)
+}
+
+/// The preset's own comments, then every key with the value it has there.
+fn full_preset(preset: &Preset) -> Result<String> {
+    let comments: String = preset
+        .text
+        .lines()
+        .take_while(|l| l.starts_with('#'))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    Ok(comments + &eki_mpi::config::Resolved::new(preset.name, &[])?.toml())
+}
+
+fn keys_table() -> String {
+    KEYS.iter()
+        .map(|key| {
+            format!(
+                "{} = {}\n    {} ({})\n",
+                key.path,
+                key.default,
+                key.about,
+                key.kind.allowed()
+            )
+        })
+        .collect()
+}
+
+/// Prints to standard output; a reader that has gone away is no error.
+pub fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

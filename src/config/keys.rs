@@ -1,0 +1,364 @@
+//! Every configuration key: its kind, its default, and what it means. The one list that checks, documents and completes.
+
+use toml::{Table, Value};
+
+/// A configuration key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its path, as in `ensemble.members`.
+    pub path: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Its default, as TOML.
+    pub default: &'static str,
+    /// What it means, with its unit.
+    pub about: &'static str,
+}
+
+/// What values a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// An integer of at least this.
+    Integer(i64),
+    /// A finite number of at least this.
+    AtLeast(f64),
+    /// A finite number greater than this.
+    Above(f64),
+    /// A finite number in this half-open range.
+    Within(f64, f64),
+    /// true or false.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// At least this many integers of at least 1.
+    Sizes(usize),
+    /// A number greater than 0, or a list of them.
+    Variances,
+}
+
+impl Kind {
+    /// What is allowed, in words.
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        match self {
+            Self::Integer(least) => format!("an integer of at least {least}"),
+            Self::AtLeast(least) => format!("a finite number of at least {least}"),
+            Self::Above(bound) => format!("a finite number greater than {bound}"),
+            Self::Within(least, bound) => {
+                format!("a number of at least {least} and less than {bound}")
+            }
+            Self::Bool => "true or false".to_owned(),
+            Self::Choice(words) => {
+                format!(
+                    "one of {}",
+                    words
+                        .iter()
+                        .map(|w| format!("{w:?}"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
+            }
+            Self::Text => "text in quotes".to_owned(),
+            Self::Sizes(least) => {
+                format!("a list of at least {least} integers of at least 1, as in [64, 32, 10]")
+            }
+            Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
+        }
+    }
+
+    /// `value` in the key's own type, or `value` back where it is not allowed.
+    ///
+    /// # Errors
+    /// The value itself.
+    pub fn accept(&self, value: Value) -> Result<Value, Value> {
+        let number = |v: &Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
+        let real = |admit: &dyn Fn(f64) -> bool| {
+            number(&value)
+                .filter(|x| x.is_finite() && admit(*x))
+                .map(Value::Float)
+        };
+        let accepted = match self {
+            Self::Integer(least) => value
+                .as_integer()
+                .filter(|i| i >= least)
+                .map(Value::Integer),
+            Self::AtLeast(least) => real(&|x| x >= *least),
+            Self::Above(bound) => real(&|x| x > *bound),
+            Self::Within(least, bound) => real(&|x| x >= *least && x < *bound),
+            Self::Bool => value.as_bool().map(Value::Boolean),
+            Self::Choice(words) => value
+                .as_str()
+                .filter(|word| words.contains(word))
+                .map(|w| Value::String(w.to_owned())),
+            Self::Text => value.as_str().map(|w| Value::String(w.to_owned())),
+            Self::Sizes(least) => value
+                .as_array()
+                .filter(|list| list.len() >= *least)
+                .filter(|list| list.iter().all(|v| v.as_integer().is_some_and(|i| i >= 1)))
+                .map(|list| Value::Array(list.clone())),
+            Self::Variances => {
+                let positive = |v: &Value| {
+                    number(v)
+                        .filter(|x| x.is_finite() && *x > 0.0)
+                        .map(Value::Float)
+                };
+                match value.as_array() {
+                    Some(list) if !list.is_empty() => list
+                        .iter()
+                        .map(positive)
+                        .collect::<Option<Vec<_>>>()
+                        .map(Value::Array),
+                    Some(_) => None,
+                    None => positive(&value),
+                }
+            }
+        };
+        accepted.ok_or(value)
+    }
+}
+
+/// The table of all keys with their defaults.
+pub(super) fn defaults() -> Table {
+    let mut table = Table::new();
+    for key in KEYS {
+        let value = format!("v = {}", key.default)
+            .parse::<Table>()
+            .expect("defaults are TOML")
+            .remove("v");
+        super::place(&mut table, key.path, value.expect("just parsed"));
+    }
+    table
+}
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        default,
+        about,
+    }
+}
+
+/// Every key there is.
+pub const KEYS: &[Key] = &[
+    key(
+        "seed",
+        Kind::Integer(0),
+        "1",
+        "seed of every random number of the run",
+    ),
+    key(
+        "model.kind",
+        Kind::Choice(&["dense", "linear"]),
+        "\"dense\"",
+        "the forward map",
+    ),
+    key(
+        "model.layers",
+        Kind::Sizes(2),
+        "[64, 32, 10]",
+        "widths of a dense network, inputs first, outputs last",
+    ),
+    key(
+        "model.activation",
+        Kind::Choice(&["relu", "tanh", "heaviside"]),
+        "\"relu\"",
+        "of the hidden layers",
+    ),
+    key(
+        "model.output",
+        Kind::Choice(&["auto", "softmax", "identity"]),
+        "\"auto\"",
+        "of the last layer; auto: softmax for classes, identity for values",
+    ),
+    key(
+        "data.name",
+        Kind::Text,
+        "\"digits\"",
+        "the data set (see `eki-mpi data list`), or a synthetic problem: elliptic, random",
+    ),
+    key(
+        "data.batch",
+        Kind::Integer(1),
+        "600",
+        "samples assimilated at one step m",
+    ),
+    key(
+        "data.shuffle",
+        Kind::Bool,
+        "true",
+        "a new order of the samples each epoch, or the file's order",
+    ),
+    key(
+        "data.scale",
+        Kind::Choice(&["unit", "standard"]),
+        "\"unit\"",
+        "inputs to 0..1, or to mean 0 and deviation 1",
+    ),
+    key(
+        "data.limit",
+        Kind::Integer(0),
+        "0",
+        "take only the first so many training samples; 0: all",
+    ),
+    key(
+        "data.validation",
+        Kind::Integer(0),
+        "0",
+        "judge on the last so many training samples, held out, instead of the test set; 0: no",
+    ),
+    key(
+        "method.kind",
+        Kind::Choice(&["eki"]),
+        "\"eki\"",
+        "ensemble Kalman inversion",
+    ),
+    key(
+        "method.loss",
+        Kind::Choice(&["cross-entropy", "least-squares"]),
+        "\"cross-entropy\"",
+        "Psi",
+    ),
+    key(
+        "method.noise",
+        Kind::Variances,
+        "1.0",
+        "the diagonal of Gamma in the least-squares loss, squared units of the outputs",
+    ),
+    key(
+        "method.delta",
+        Kind::Above(0.0),
+        "0.005",
+        "added to probabilities in the cross-entropy's gradient -y/(z + delta)",
+    ),
+    key(
+        "method.momentum",
+        Kind::Bool,
+        "false",
+        "extrapolate by Nesterov's momentum (MEKI)",
+    ),
+    key(
+        "method.momentum_coefficient",
+        Kind::Within(0.0, 1.0),
+        "0.0",
+        "a constant coefficient; 0: Nesterov's n/(n+3)",
+    ),
+    key(
+        "method.momentum_restart",
+        Kind::Bool,
+        "true",
+        "start momentum anew at each epoch's re-randomisation, or carry the mean's on",
+    ),
+    key(
+        "method.step",
+        Kind::Choice(&["adaptive", "fixed"]),
+        "\"adaptive\"",
+        "h_n = h / (||D||_F + epsilon), or h_n = h",
+    ),
+    key("method.h", Kind::Above(0.0), "2.0", "the step length h"),
+    key(
+        "method.h_decay",
+        Kind::Above(0.0),
+        "1.0",
+        "h is multiplied by this over each epoch",
+    ),
+    key(
+        "method.epsilon",
+        Kind::Above(0.0),
+        "0.5",
+        "epsilon of the adaptive step",
+    ),
+    key(
+        "method.form",
+        Kind::Choice(&["auto", "explicit", "factored", "mean"]),
+        "\"auto\"",
+        "of the update; auto: mean if re-randomised at each step, explicit if K >= J/2, else factored",
+    ),
+    key(
+        "method.fail_beyond",
+        Kind::Above(1.0),
+        "1e9",
+        "a member fails whose outputs' norm is over so many times the median",
+    ),
+    key("ensemble.members", Kind::Integer(2), "200", "J"),
+    key(
+        "ensemble.initial",
+        Kind::Text,
+        "\"prior\"",
+        "drawn from the prior, or an .npy file, J x P",
+    ),
+    key(
+        "ensemble.centre",
+        Kind::Choice(&["zero", "prior"]),
+        "\"zero\"",
+        "centre of the initial ensemble: 0, or one draw of the prior, members about it with gamma",
+    ),
+    key(
+        "ensemble.rerandomise",
+        Kind::Choice(&["never", "epoch", "step"]),
+        "\"never\"",
+        "redraw members about their mean (EKI(R))",
+    ),
+    key(
+        "ensemble.gamma",
+        Kind::AtLeast(0.0),
+        "1.0",
+        "re-randomisation's covariance in units of the prior's",
+    ),
+    key(
+        "ensemble.gamma_decay",
+        Kind::Above(0.0),
+        "1.0",
+        "gamma is multiplied by this over each epoch",
+    ),
+    key(
+        "ensemble.grow_to",
+        Kind::Integer(0),
+        "0",
+        "members at the last epoch, growing evenly from epoch to epoch; 0: no growth",
+    ),
+    key(
+        "run.epochs",
+        Kind::Integer(1),
+        "10",
+        "passes over the training data",
+    ),
+    key(
+        "run.steps",
+        Kind::Integer(0),
+        "0",
+        "steps instead of epochs; 0: by epochs",
+    ),
+    key(
+        "run.precision",
+        Kind::Choice(&["single", "double"]),
+        "\"single\"",
+        "of parameters, outputs and update",
+    ),
+    key(
+        "run.evaluate_every",
+        Kind::Integer(0),
+        "1",
+        "epochs between evaluations on the test set; 0: at the end alone",
+    ),
+    key(
+        "run.best",
+        Kind::Choice(&["evaluation", "end", "never"]),
+        "\"end\"",
+        "when all members are judged to find the best",
+    ),
+    key(
+        "run.report_every",
+        Kind::Integer(1),
+        "1",
+        "steps between lines of metrics.jsonl",
+    ),
+    key(
+        "output.ensemble",
+        Kind::Bool,
+        "false",
+        "write final/ensemble.npy, J x P",
+    ),
+];

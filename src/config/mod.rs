@@ -1,0 +1,510 @@
+//! The configuration of a run: defaults, overlaid by a preset or a file, overlaid by `--set`; every key checked once.
+
+mod keys;
+mod presets;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+pub use keys::{KEYS, Key, Kind};
+pub use presets::{PRESETS, Preset};
+
+use crate::error::{Error, Result};
+
+/// Every setting of a run, as `config.toml` in the run's folder holds it. `KEYS` says what each means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub seed: u64,
+    pub model: Model,
+    pub data: Data,
+    pub method: Method,
+    pub ensemble: Ensemble,
+    pub run: Run,
+    pub output: Output,
+}
+
+/// The forward map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Model {
+    pub kind: ModelKind,
+    pub layers: Vec<usize>,
+    pub activation: crate::forward::activation::Activation,
+    pub output: OutputKind,
+}
+
+/// Kinds of forward map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ModelKind {
+    Dense,
+    Linear,
+}
+
+/// What the last layer gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OutputKind {
+    Auto,
+    Softmax,
+    Identity,
+}
+
+/// What is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Data {
+    pub name: String,
+    pub batch: usize,
+    pub shuffle: bool,
+    pub scale: Scale,
+    pub limit: usize,
+    pub validation: usize,
+}
+
+/// Scaling of the inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Scale {
+    Unit,
+    Standard,
+}
+
+/// How it is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Method {
+    pub kind: MethodKind,
+    pub loss: LossKind,
+    pub noise: Noise,
+    pub delta: f64,
+    pub momentum: bool,
+    pub momentum_coefficient: f64,
+    pub momentum_restart: bool,
+    pub step: StepKind,
+    pub h: f64,
+    pub h_decay: f64,
+    pub epsilon: f64,
+    pub form: FormKind,
+    pub fail_beyond: f64,
+}
+
+/// Kinds of method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum MethodKind {
+    Eki,
+}
+
+/// Kinds of loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum LossKind {
+    CrossEntropy,
+    LeastSquares,
+}
+
+/// The diagonal of Gamma: one number for all outputs, or one for each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum Noise {
+    One(f64),
+    Each(Vec<f64>),
+}
+
+/// How h_n follows from h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum StepKind {
+    Adaptive,
+    Fixed,
+}
+
+/// The form of the update, or the choice of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum FormKind {
+    Auto,
+    Explicit,
+    Factored,
+    Mean,
+}
+
+/// The members.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Ensemble {
+    pub members: usize,
+    pub initial: String,
+    pub centre: Centre,
+    pub rerandomise: Rerandomise,
+    pub gamma: f64,
+    pub gamma_decay: f64,
+    pub grow_to: usize,
+}
+
+/// Where the initial ensemble is centred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Centre {
+    Zero,
+    Prior,
+}
+
+/// When members are redrawn about their mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Rerandomise {
+    Never,
+    Epoch,
+    Step,
+}
+
+/// How long, in what precision, judged how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Run {
+    pub epochs: u64,
+    pub steps: u64,
+    pub precision: Precision,
+    pub evaluate_every: u64,
+    pub best: Best,
+    pub report_every: u64,
+}
+
+/// The number type of parameters and updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Precision {
+    Single,
+    Double,
+}
+
+/// When the best member is looked for on the test set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Best {
+    Evaluation,
+    End,
+    Never,
+}
+
+/// What is written at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Output {
+    pub ensemble: bool,
+}
+
+/// A configuration and where each of its keys was set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The configuration.
+    pub config: Config,
+    /// The preset's name or the file's stem.
+    pub name: String,
+    /// The preset, file or `--set` each key's value came from.
+    pub origins: BTreeMap<String, String>,
+}
+
+impl Resolved {
+    /// The configuration of preset or file `source`, changed by the `key.path=value` pairs of `sets`.
+    ///
+    /// # Errors
+    /// One line naming file, key, value and what is allowed; or the file that cannot be read.
+    pub fn new(source: &str, sets: &[String]) -> Result<Self> {
+        let mut table = keys::defaults();
+        let mut origins = BTreeMap::new();
+        let name = match Preset::find(source) {
+            Some(preset) => {
+                overlay(&mut table, preset.table(), source, &mut origins)?;
+                source.to_owned()
+            }
+            None => overlay_file(&mut table, source, &mut origins)?,
+        };
+        for set in sets {
+            overlay(&mut table, parse_set(set)?, "--set", &mut origins)?;
+        }
+        let config = Config::deserialize(Value::Table(table)).map_err(|error| {
+            Error::Usage(format!(
+                "{source}: {}",
+                error.to_string().replace('\n', " ")
+            ))
+        })?;
+        Ok(Self {
+            config,
+            name,
+            origins,
+        })
+    }
+
+    /// An error about the value of `key`, naming where it was set.
+    #[must_use]
+    pub fn error(&self, key: &str, allowed: impl Into<String>) -> Error {
+        let table = Table::try_from(&self.config).expect("a configuration is a table");
+        let value = key
+            .split('.')
+            .try_fold(&Value::Table(table), |value, part| value.get(part))
+            .map(ToString::to_string);
+        let file = self
+            .origins
+            .get(key)
+            .cloned()
+            .unwrap_or_else(|| format!("{} (default)", self.name));
+        Error::Config {
+            file,
+            key: key.to_owned(),
+            value: value.unwrap_or_default(),
+            allowed: allowed.into(),
+        }
+    }
+
+    /// The whole configuration as TOML.
+    #[must_use]
+    pub fn toml(&self) -> String {
+        toml::to_string(&self.config).expect("a configuration is a table")
+    }
+}
+
+/// Reads `path`, which may build on a preset by `preset = "name"`, over `table`; returns the file's stem.
+fn overlay_file(
+    table: &mut Table,
+    path: &str,
+    origins: &mut BTreeMap<String, String>,
+) -> Result<String> {
+    let file = Path::new(path);
+    if !file.exists() && !path.contains(['/', '.']) {
+        let names = PRESETS.iter().map(|p| p.name);
+        let near = nearest(path, names).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        return Err(Error::Usage(format!(
+            "{path}: no such preset or file{near} (presets: {})",
+            PRESETS
+                .iter()
+                .map(|p| p.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )));
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::Usage(format!("{path}: cannot be read: {e}")))?;
+    let mut given: Table = text.parse().map_err(|e: toml::de::Error| {
+        let line = e
+            .span()
+            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        Error::Usage(format!(
+            "{path}:{line}: not TOML: {}",
+            e.message().replace('\n', " ")
+        ))
+    })?;
+    if let Some(base) = given.remove("preset") {
+        let preset = base
+            .as_str()
+            .and_then(Preset::find)
+            .ok_or_else(|| Error::Config {
+                file: path.to_owned(),
+                key: "preset".to_owned(),
+                value: base.to_string(),
+                allowed: format!(
+                    "one of {}",
+                    PRESETS
+                        .iter()
+                        .map(|p| p.name)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            })?;
+        overlay(table, preset.table(), preset.name, origins)?;
+    }
+    overlay(table, given, path, origins)?;
+    Ok(file.file_stem().map_or_else(
+        || path.to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    ))
+}
+
+/// `key.path=value` as a table; a value that is not TOML is taken as a string.
+fn parse_set(set: &str) -> Result<Table> {
+    let (path, value) = set.split_once('=').ok_or_else(|| {
+        Error::Usage(format!(
+            "--set {set}: write key.path=value, as in ensemble.members=500"
+        ))
+    })?;
+    let value = format!("v = {value}").parse::<Table>().map_or_else(
+        |_| Value::String(value.trim().to_owned()),
+        |mut t| t.remove("v").expect("just parsed"),
+    );
+    let mut parts: Vec<&str> = path.trim().split('.').collect();
+    let last = parts.pop().unwrap_or_default();
+    let innermost = Table::from_iter([(last.to_owned(), value)]);
+    Ok(parts.into_iter().rev().fold(innermost, |inner, part| {
+        Table::from_iter([(part.to_owned(), Value::Table(inner))])
+    }))
+}
+
+/// Writes every leaf of `given` over `table`, each checked against its key's kind.
+fn overlay(
+    table: &mut Table,
+    given: Table,
+    file: &str,
+    origins: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    let mut leaves = Vec::new();
+    flatten("", Value::Table(given), &mut leaves);
+    for (path, value) in leaves {
+        let key = KEYS
+            .iter()
+            .find(|key| key.path == path)
+            .ok_or_else(|| unknown(file, &path, &value))?;
+        let value = key.kind.accept(value).map_err(|value| Error::Config {
+            file: file.to_owned(),
+            key: path.clone(),
+            value: value.to_string(),
+            allowed: format!("must be {}", key.kind.allowed()),
+        })?;
+        place(table, &path, value);
+        origins.insert(path, file.to_owned());
+    }
+    Ok(())
+}
+
+fn flatten(prefix: &str, value: Value, leaves: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let path = if prefix.is_empty() {
+                    key
+                } else {
+                    format!("{prefix}.{key}")
+                };
+                flatten(&path, value, leaves);
+            }
+        }
+        leaf => leaves.push((prefix.to_owned(), leaf)),
+    }
+}
+
+fn place(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        Some((section, rest)) => {
+            let inner = table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()));
+            place(
+                inner.as_table_mut().expect("sections are tables"),
+                rest,
+                value,
+            );
+        }
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+    }
+}
+
+fn unknown(file: &str, path: &str, value: &Value) -> Error {
+    let near = nearest(path, KEYS.iter().map(|key| key.path));
+    Error::Config {
+        file: file.to_owned(),
+        key: path.to_owned(),
+        value: value.to_string(),
+        allowed: near.map_or("unknown key".to_owned(), |near| {
+            format!("unknown key; the nearest known one is {near}")
+        }),
+    }
+}
+
+/// The known name most like `word`: by spelling, or by its last part alone where only the section is wrong.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    known.max_by(|a, b| {
+        let score = |path: &str| {
+            let whole = strsim::jaro_winkler(word, path);
+            whole.max(0.99 * strsim::jaro_winkler(&last(word), &last(path)))
+        };
+        score(a).total_cmp(&score(b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(sets: &[&str]) -> String {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let error = Resolved::new("digits", &sets).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+        let line = error.to_string();
+        assert!(!line.contains('\n'), "{line}");
+        line
+    }
+
+    #[test]
+    fn every_preset_resolves_and_its_toml_reads_back() {
+        for preset in PRESETS {
+            let resolved = Resolved::new(preset.name, &[]).expect(preset.name);
+            let again: Config = toml::from_str(&resolved.toml()).expect("reads back");
+            assert_eq!(again, resolved.config, "{}", preset.name);
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_names_the_nearest_known_one() {
+        assert!(refused(&["ensemble.member=10"]).contains("ensemble.members"));
+        assert!(refused(&["method.gamma=1"]).contains("ensemble.gamma"));
+        assert!(refused(&["models.kind=dense"]).contains("model.kind"));
+    }
+
+    #[test]
+    fn wrong_types_and_impossible_values_say_what_is_allowed() {
+        assert_eq!(
+            refused(&["ensemble.members=1"]),
+            "--set: ensemble.members = 1: must be an integer of at least 2"
+        );
+        assert!(refused(&["method.h=0"]).contains("greater than 0"));
+        assert!(refused(&["ensemble.gamma=-1"]).contains("at least 0"));
+        assert!(refused(&["method.h=nan"]).contains("greater than 0"));
+        assert!(refused(&["data.shuffle=1"]).contains("true or false"));
+        assert!(refused(&["model.activation=sigmoid"]).contains("\"relu\""));
+        assert!(refused(&["model.layers=[64]"]).contains("at least 2"));
+        assert!(refused(&["seed=-1"]).contains("integer"));
+        assert!(refused(&["seed"]).contains("key.path=value"));
+        assert!(refused(&["model=3"]).contains("unknown key"));
+    }
+
+    #[test]
+    fn files_build_on_presets_and_are_named_in_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "preset = \"dnn1\"\n[ensemble]\nmembers = 500\n").unwrap();
+        let resolved = Resolved::new(path.to_str().unwrap(), &["method.h=3".to_owned()]).unwrap();
+        assert_eq!(resolved.name, "mine");
+        assert_eq!(resolved.config.ensemble.members, 500);
+        assert_eq!(resolved.config.method.h, 3.0);
+        assert_eq!(resolved.config.model.layers, [784, 10]);
+        std::fs::write(&path, "seed = 1\n[ensemble\n").unwrap();
+        let line = Resolved::new(path.to_str().unwrap(), &[])
+            .expect_err("refused")
+            .to_string();
+        assert!(line.contains("mine.toml:2"), "{line}");
+        let line = Resolved::new("digitz", &[])
+            .expect_err("refused")
+            .to_string();
+        assert!(line.contains("did you mean digits"), "{line}");
+    }
+}

@@ -1,0 +1,318 @@
+//! Ensemble Kalman inversion: the update of one block of columns, in each of its forms, as functions of arrays.
+//!
+//! With gradients V and anomalies W (both J x K; row j of V is grad Psi at member j's own outputs, row k of W is
+//! G(u_k) - Gbar):
+//!
+//! ```text
+//! D = V W^T / J                     J x J, rows sum to zero
+//! u <- u - h_n D (u - ubar)         explicit: 2 J^2 P flops
+//! u <- u - h_n/J V (W^T (u - ubar)) factored: 4 J K P flops
+//! ubar <- ubar - h_n c^T u          mean alone, c = W vbar / J: 2 J P flops
+//! ```
+//!
+//! Kovachki & Stuart, Inverse Problems 35 (2019) 095005. A failed member's rows of V and W are zero: it neither moves
+//! nor moves others, and J counts the survivors.
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip, s};
+
+use crate::loss::Loss;
+use crate::real::{Real, product};
+
+/// Which of the equal forms of the update a run uses; fixed by (J, K) and the method, never by ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// By the J x J matrix D.
+    Explicit,
+    /// By the two J x K factors of D.
+    Factored,
+    /// Of the mean alone, members being redrawn about it at each step.
+    Mean,
+}
+
+/// h and epsilon of the step size h_n = h / (||D||_F + epsilon), or h_n = h.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSize {
+    /// The step length h > 0.
+    pub h: f64,
+    /// Keeps h_n finite when D vanishes; None for a fixed step h_n = h.
+    pub epsilon: Option<f64>,
+}
+
+impl StepSize {
+    /// h_n for a D of Frobenius norm `d_norm`, with h scaled by `factor`.
+    #[must_use]
+    pub fn at(&self, d_norm: f64, factor: f64) -> f64 {
+        match self.epsilon {
+            Some(epsilon) => self.h * factor / (d_norm + epsilon),
+            None => self.h * factor,
+        }
+    }
+}
+
+/// The members that did not fail in this step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survivors {
+    alive: Vec<bool>,
+    count: usize,
+}
+
+impl Survivors {
+    /// From one flag a member.
+    #[must_use]
+    pub fn new(alive: Vec<bool>) -> Self {
+        let count = alive.iter().filter(|&&a| a).count();
+        Self { alive, count }
+    }
+
+    /// How many survived.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether all did.
+    #[must_use]
+    pub fn all(&self) -> bool {
+        self.count == self.alive.len()
+    }
+
+    /// Whether `member` did.
+    #[must_use]
+    pub fn contains(&self, member: usize) -> bool {
+        self.alive[member]
+    }
+
+    /// The members that failed, ascending.
+    pub fn failed(&self) -> impl Iterator<Item = usize> + '_ {
+        self.alive
+            .iter()
+            .enumerate()
+            .filter(|(_, alive)| !**alive)
+            .map(|(j, _)| j)
+    }
+}
+
+/// The mean over surviving members of each column of `u`, J x w, summed in double precision in the order of members.
+#[must_use]
+pub fn column_means<T: Real>(u: ArrayView2<T>, survivors: &Survivors) -> Vec<f64> {
+    let mut means = vec![0.0; u.ncols()];
+    for (j, row) in u.rows().into_iter().enumerate() {
+        if survivors.contains(j) {
+            for (mean, &x) in means.iter_mut().zip(row) {
+                *mean += x.wide();
+            }
+        }
+    }
+    let count = survivors.count() as f64;
+    means.iter_mut().for_each(|mean| *mean /= count);
+    means
+}
+
+/// Turns the selected outputs of samples `first..first + w`, J x w, into the anomalies W, in place, and writes the
+/// gradients V. `y` holds the targets of these w columns.
+pub fn anomalies_and_gradients<T: Real>(
+    mut outputs: ArrayViewMut2<T>,
+    mut gradients: ArrayViewMut2<T>,
+    y: &[T],
+    first: usize,
+    loss: &Loss,
+    survivors: &Survivors,
+) {
+    let means: Vec<T> = column_means(outputs.view(), survivors)
+        .into_iter()
+        .map(T::of)
+        .collect();
+    for (j, (mut z, mut g)) in outputs
+        .rows_mut()
+        .into_iter()
+        .zip(gradients.rows_mut())
+        .enumerate()
+    {
+        if !survivors.contains(j) {
+            z.fill(T::zero());
+            g.fill(T::zero());
+            continue;
+        }
+        let (z, g) = (
+            z.as_slice_mut().expect("row-major"),
+            g.as_slice_mut().expect("row-major"),
+        );
+        loss.gradient(z, y, first, g);
+        for (z, &mean) in z.iter_mut().zip(&means) {
+            *z -= mean;
+        }
+    }
+}
+
+/// The largest Euclidean norm of the rows of `a`: |(V W^T)_jk| <= largest_row(V) largest_row(W).
+#[must_use]
+pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
+    a.rows()
+        .into_iter()
+        .map(|row| row.iter().map(|x| x.wide() * x.wide()).sum::<f64>().sqrt())
+        .fold(0.0, f64::max)
+}
+
+/// ubar and u - ubar of one block u, J x w, the latter in `centred`; returns the block's sum of squared deviations.
+fn centre<T: Real>(
+    u: ArrayView2<T>,
+    survivors: &Survivors,
+    centred: &mut ArrayViewMut2<T>,
+) -> Centred {
+    let means = column_means(u, survivors);
+    let mut squares = 0.0;
+    for (j, (row, mut out)) in u.rows().into_iter().zip(centred.rows_mut()).enumerate() {
+        let mut of_row = T::zero();
+        for ((out, &x), &mean) in out.iter_mut().zip(row).zip(&means) {
+            let difference = x - T::of(mean);
+            *out = difference;
+            of_row += difference * difference;
+        }
+        if survivors.contains(j) {
+            squares += of_row.wide();
+        }
+    }
+    Centred { means, squares }
+}
+
+/// What one pass over a block before its update tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Centred {
+    /// The mean of each column over survivors, before the update.
+    pub means: Vec<f64>,
+    /// The sum over survivors and columns of (u - ubar)^2, before the update.
+    pub squares: f64,
+}
+
+/// The scratch numbers an update of a block of `width` columns needs.
+#[must_use]
+pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
+    match form {
+        Form::Explicit => members * width,
+        Form::Factored => (members + outputs) * width,
+        Form::Mean => 0,
+    }
+}
+
+/// Explicit form: u <- u - h D (u - ubar) for one block u, J x w, with D, J x J.
+pub fn update_explicit<T: Real>(
+    u: &mut Array2<T>,
+    d: ArrayView2<T>,
+    h: f64,
+    survivors: &Survivors,
+    scratch: &mut [T],
+) -> Centred {
+    let (members, width) = u.dim();
+    let mut centred = ArrayViewMut2::from_shape((members, width), &mut scratch[..members * width])
+        .expect("scratch");
+    let before = centre(u.view(), survivors, &mut centred);
+    product(u.view_mut(), T::one(), T::of(-h), d, centred.view());
+    before
+}
+
+/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V and W, J x K.
+pub fn update_factored<T: Real>(
+    u: &mut Array2<T>,
+    gradients: ArrayView2<T>,
+    anomalies: ArrayView2<T>,
+    h: f64,
+    survivors: &Survivors,
+    scratch: &mut [T],
+) -> Centred {
+    let ((members, width), outputs) = (u.dim(), anomalies.ncols());
+    let (first, second) = scratch.split_at_mut(members * width);
+    let mut centred = ArrayViewMut2::from_shape((members, width), first).expect("scratch");
+    let before = centre(u.view(), survivors, &mut centred);
+    let mut inner = ArrayViewMut2::from_shape((outputs, width), &mut second[..outputs * width])
+        .expect("scratch");
+    product(
+        inner.view_mut(),
+        T::zero(),
+        T::one(),
+        anomalies.t(),
+        centred.view(),
+    ); // K x w
+    let scale = T::of(-h / survivors.count() as f64);
+    product(u.view_mut(), T::one(), scale, gradients, inner.view());
+    before
+}
+
+/// The mean's coefficients c = W vbar / J, J numbers: (1/J) sum_j (D u)_j = sum_k c_k (u_k - ubar).
+#[must_use]
+pub fn mean_coefficients<T: Real>(
+    gradients: ArrayView2<T>,
+    anomalies: ArrayView2<T>,
+    survivors: &Survivors,
+) -> Vec<f64> {
+    let mean_gradient = column_means(gradients, survivors);
+    let count = survivors.count() as f64;
+    anomalies
+        .rows()
+        .into_iter()
+        .map(|row| {
+            row.iter()
+                .zip(&mean_gradient)
+                .map(|(w, v)| w.wide() * v)
+                .sum::<f64>()
+                / count
+        })
+        .collect()
+}
+
+/// The width of a tile of the Gram matrices in `gram_tile`; part of the format.
+pub const TILE: usize = 256;
+
+/// The pairs of tiles (a <= b) whose `gram_tile`s sum to <V^T V, W^T W>_F for `side` rows; their number and order
+/// depend on `side` alone.
+#[must_use]
+pub fn gram_tiles(side: usize) -> Vec<(usize, usize)> {
+    let count = side.div_ceil(TILE);
+    (0..count)
+        .flat_map(|a| (a..count).map(move |b| (a, b)))
+        .collect()
+}
+
+/// One tile's part of ||V W^T||_F^2 = <V^T V, W^T W>_F, or = <V V^T, W W^T>_F: pass V and W with the shorter side as
+/// rows. Off-diagonal tiles stand for their mirror images too.
+#[must_use]
+pub fn gram_tile<T: Real>(
+    v: ArrayView2<T>,
+    w: ArrayView2<T>,
+    (a, b): (usize, usize),
+    scratch: &mut Vec<T>,
+) -> f64 {
+    let side = v.nrows();
+    let rows = |t: usize| t * TILE..((t + 1) * TILE).min(side);
+    let (m, n) = (rows(a).len(), rows(b).len());
+    scratch.resize(2 * TILE * TILE, T::zero());
+    let (first, second) = scratch.split_at_mut(TILE * TILE);
+    let gram = |of: ArrayView2<T>, out: &mut [T]| {
+        let out = ArrayViewMut2::from_shape((m, n), &mut out[..m * n]).expect("scratch");
+        product(
+            out,
+            T::zero(),
+            T::one(),
+            of.slice(s![rows(a), ..]),
+            of.slice(s![rows(b), ..]).t(),
+        );
+    };
+    gram(v, first);
+    gram(w, second);
+    let inner: f64 = first[..m * n]
+        .iter()
+        .zip(&second[..m * n])
+        .map(|(x, y)| x.wide() * y.wide())
+        .sum();
+    if a == b { inner } else { 2.0 * inner }
+}
+
+/// Nesterov's momentum on one block, in place: on entry `u` holds u_{n+1} and `previous` u_n; on return `u` holds
+/// v_{n+1} = u_{n+1} + coefficient (u_{n+1} - u_n) and `previous` u_{n+1}.
+pub fn extrapolate<T: Real>(u: &mut Array2<T>, previous: &mut Array2<T>, coefficient: f64) {
+    let coefficient = T::of(coefficient);
+    Zip::from(u).and(previous).for_each(|u, previous| {
+        let next = *u;
+        *u = next + coefficient * (next - *previous);
+        *previous = next;
+    });
+}

@@ -1,0 +1,127 @@
+//! Members through the forward map: who evaluates which, in groups, on the threads of a rank, without allocation.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut3, s};
+use rayon::ThreadPool;
+
+use crate::forward::ForwardMap;
+use crate::layout::for_each;
+use crate::real::Real;
+
+/// A forward map, the threads that evaluate it, and room for each of them, allocated once a run.
+pub struct Evaluator<'a, T> {
+    map: &'a dyn ForwardMap<T>,
+    pool: &'a ThreadPool,
+    samples: usize,
+    rooms: Vec<Mutex<Vec<T>>>,
+}
+
+impl<'a, T: Real> Evaluator<'a, T> {
+    /// Room for batches of at most `samples` samples.
+    #[must_use]
+    pub fn new(map: &'a dyn ForwardMap<T>, pool: &'a ThreadPool, samples: usize) -> Self {
+        let (group, parameters, outputs) = (map.group(), map.parameters(), map.outputs());
+        let size = group * (parameters + samples * outputs) + map.scratch(samples);
+        let rooms = (0..pool.current_num_threads())
+            .map(|_| Mutex::new(vec![T::zero(); size]))
+            .collect();
+        Self {
+            map,
+            pool,
+            samples,
+            rooms,
+        }
+    }
+
+    /// The most samples a batch may hold.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The forward map.
+    #[must_use]
+    pub fn map(&self) -> &'a dyn ForwardMap<T> {
+        self.map
+    }
+
+    /// Evaluates `members` on `inputs`, m x d: `fill` writes a member's P parameters, `take` is handed the member's
+    /// place, from `places` in order, and its outputs, m x c. Members of one group are evaluated together; those of a
+    /// group that are not among `members` count as zero parameters, so that every group's products have one shape.
+    pub fn for_members<P: Send>(
+        &self,
+        members: Range<usize>,
+        inputs: ArrayView2<T>,
+        places: impl Iterator<Item = P> + Send,
+        fill: impl Fn(usize, &mut [T]) + Sync,
+        take: impl Fn(usize, P, ArrayView2<T>) + Sync,
+    ) {
+        let group = self.map.group();
+        let mut places = places;
+        let (mut next, end) = (members.start, members.end);
+        let groups = std::iter::from_fn(move || {
+            (next < end).then(|| {
+                let part = next..end.min((next / group + 1) * group);
+                next = part.end;
+                let places: Vec<P> = places.by_ref().take(part.len()).collect();
+                (part, places)
+            })
+        });
+        for_each(self.pool, groups, |thread, (part, places)| {
+            let mut room = self.rooms[thread].lock().expect("one thread each");
+            let outputs = self.group_outputs(&mut room, part.clone(), inputs, &fill);
+            for (member, place) in part.zip(places) {
+                take(member, place, outputs.slice(s![member % group, .., ..]));
+            }
+        });
+    }
+
+    /// Evaluates the single `point`, P numbers, on `inputs`, m x d, in the room of `thread`: called from within
+    /// `for_each`.
+    pub fn one<R>(
+        &self,
+        thread: usize,
+        point: &[T],
+        inputs: ArrayView2<T>,
+        take: impl FnOnce(ArrayView2<T>) -> R,
+    ) -> R {
+        let mut room = self.rooms[thread].lock().expect("one thread each");
+        let fill = |_, out: &mut [T]| out.copy_from_slice(point);
+        take(
+            self.group_outputs(&mut room, 0..1, inputs, &fill)
+                .slice(s![0, .., ..]),
+        )
+    }
+
+    /// The outputs, group x m x c, of the group that the members `part` belong to; the others' are of no use.
+    fn group_outputs<'r>(
+        &self,
+        room: &'r mut [T],
+        part: Range<usize>,
+        inputs: ArrayView2<T>,
+        fill: &impl Fn(usize, &mut [T]),
+    ) -> ArrayView3<'r, T> {
+        let (group, parameters, m, c) = (
+            self.map.group(),
+            self.map.parameters(),
+            inputs.nrows(),
+            self.map.outputs(),
+        );
+        let (members, room) = room.split_at_mut(group * parameters);
+        let (outputs, scratch) = room.split_at_mut(group * m * c);
+        for (i, row) in members.chunks_mut(parameters).enumerate() {
+            let member = part.start / group * group + i;
+            if part.contains(&member) {
+                fill(member, row)
+            } else {
+                row.fill(T::zero())
+            }
+        }
+        let members = ArrayView2::from_shape((group, parameters), members).expect("room");
+        let outputs_mut = ArrayViewMut3::from_shape((group, m, c), &mut *outputs).expect("room");
+        self.map.evaluate(members, inputs, outputs_mut, scratch);
+        ArrayView3::from_shape((group, m, c), outputs).expect("room")
+    }
+}

@@ -1,0 +1,51 @@
+//! A panic on one rank ends all: the hook names rank, host and step and aborts, before MPI's own clean-up could hang.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static STEP: AtomicU64 = AtomicU64::new(u64::MAX);
+static PLACE: OnceLock<(usize, String)> = OnceLock::new();
+
+/// Notes the step the run is in, for the panic's message.
+pub fn at_step(step: u64) {
+    STEP.store(step, Ordering::Relaxed);
+}
+
+/// Where this process stands, as "rank 3 on host b at step 17".
+#[must_use]
+pub fn place() -> String {
+    let (rank, host) = PLACE
+        .get()
+        .map_or((0, "?"), |(rank, host)| (*rank, host.as_str()));
+    match STEP.load(Ordering::Relaxed) {
+        u64::MAX => format!("rank {rank} on host {host}"),
+        step => format!("rank {rank} on host {host} at step {step}"),
+    }
+}
+
+/// From now on a panic on any thread of this rank prints one line and calls `abort`, which ends all ranks.
+///
+/// rsmpi finalises MPI when its `Universe` is dropped, and that waits for the other ranks: a panic that unwinds hangs
+/// the job.
+pub fn abort_all_on_panic(rank: usize, host: String, abort: impl Fn() + Send + Sync + 'static) {
+    let _ = PLACE.set((rank, host));
+    std::panic::set_hook(Box::new(move |info| {
+        let what = info
+            .payload()
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| info.payload().downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "panic".to_owned());
+        let at = info
+            .location()
+            .map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
+        let _ = writeln!(
+            std::io::stderr(),
+            "eki-mpi: {}: {}{at}",
+            place(),
+            what.replace('\n', " ")
+        );
+        abort();
+    }));
+}

@@ -1,0 +1,300 @@
+//! The interaction D of all members, put together by all ranks from the outputs each has of its own members.
+//!
+//! ```text
+//! explicit: outputs J/R x K -> sample slabs J x K/R -> partial V W^T, summed exactly -> D on every rank
+//! factored: outputs J/R x K -> gathered J x K -> V, W on every rank; ||D||_F from tiles that the ranks share out
+//! mean:     as factored, then c = W vbar / J
+//! ```
+//!
+//! Partial products are formed per fixed block of samples and rounded to a common quantum before they are summed
+//! (`exact`), so D has the same bits for any number of ranks and threads.
+
+use std::sync::Mutex;
+
+use ndarray::{Array2, s};
+use rayon::ThreadPool;
+
+use crate::comm::Comm;
+use crate::eki::{self, Form, Survivors};
+use crate::exact::Quantum;
+use crate::layout::for_each;
+use crate::loss::Loss;
+use crate::partition::{Blocks, Partition};
+use crate::real::{Real, product};
+
+/// D of one step, in the run's form, the same on every rank.
+#[derive(Clone, Debug)]
+pub enum Interaction<T> {
+    /// The matrix itself, J x J.
+    Explicit(Array2<T>),
+    /// Its factors, J x K each: D = gradients anomalies^T / J.
+    Factored {
+        /// V.
+        gradients: Array2<T>,
+        /// W.
+        anomalies: Array2<T>,
+    },
+    /// The coefficients c of the mean's move, J numbers.
+    Mean(Vec<f64>),
+}
+
+/// What all ranks bring to one interaction.
+pub struct Outputs<'a, T> {
+    /// Selected outputs of this rank's members, J/R x K.
+    pub selected: &'a Array2<T>,
+    /// Targets of the K numbers.
+    pub targets: &'a [T],
+    /// The loss whose gradients enter D.
+    pub loss: &'a Loss,
+    /// The members that count.
+    pub survivors: &'a Survivors,
+    /// Members over ranks.
+    pub members: Partition,
+}
+
+/// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
+const PANEL: usize = 128;
+
+impl<T: Real> Outputs<'_, T> {
+    /// D in the form asked for, and its Frobenius norm; the same bits on all ranks.
+    #[must_use]
+    pub fn interaction(&self, comm: &Comm, pool: &ThreadPool, form: Form) -> (Interaction<T>, f64) {
+        match form {
+            Form::Explicit => {
+                let (d, norm) = self.explicit(comm, pool);
+                (Interaction::Explicit(d), norm)
+            }
+            Form::Factored => {
+                let (gradients, anomalies) = self.factors(comm, pool);
+                let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
+                (
+                    Interaction::Factored {
+                        gradients,
+                        anomalies,
+                    },
+                    norm,
+                )
+            }
+            Form::Mean => {
+                let (gradients, anomalies) = self.factors(comm, pool);
+                let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
+                let c = eki::mean_coefficients(gradients.view(), anomalies.view(), self.survivors);
+                (Interaction::Mean(c), norm)
+            }
+        }
+    }
+
+    /// All members' outputs for this rank's blocks of samples, J x w each, with the blocks' numbers.
+    fn sample_slabs(
+        &self,
+        comm: &Comm,
+        blocks: Blocks,
+        owners: Partition,
+    ) -> Vec<(usize, Array2<T>)> {
+        let rank = comm.rank();
+        let (own, rows) = (owners.range(rank), self.members.range(rank));
+        let mut slabs: Vec<_> = own
+            .clone()
+            .map(|b| {
+                (
+                    b,
+                    Array2::<T>::zeros((self.members.items(), blocks.range(b).len())),
+                )
+            })
+            .collect();
+        let pack = |b: usize| self.selected.slice(s![.., blocks.range(b)]);
+        let packed: Vec<(usize, Array2<T>)> = (0..blocks.count())
+            .filter(|b| !own.contains(b))
+            .map(|b| (owners.owner(b), pack(b).as_standard_layout().into_owned()))
+            .collect();
+        let receives = slabs.iter_mut().flat_map(|(b, slab)| {
+            let width = blocks.range(*b).len();
+            let mut rest = slab.as_slice_mut().expect("row-major");
+            let mut parts = Vec::new();
+            for (from, rows) in self.members.ranges().enumerate() {
+                let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * width);
+                rest = after;
+                if from != rank {
+                    parts.push((from, part));
+                }
+            }
+            parts
+        });
+        comm.exchange(
+            receives,
+            packed
+                .iter()
+                .map(|(to, part)| (*to, part.as_slice().expect("row-major"))),
+        );
+        for (b, slab) in &mut slabs {
+            slab.slice_mut(s![rows.clone(), ..]).assign(&pack(*b));
+        }
+        slabs
+    }
+
+    /// D, J x J, and ||D||_F: each rank's blocks of samples give a partial product, and an allreduce sums them.
+    fn explicit(&self, comm: &Comm, pool: &ThreadPool) -> (Array2<T>, f64) {
+        let (members, k) = (self.members.items(), self.targets.len());
+        let blocks = Blocks::new(k);
+        let owners = Partition::new(blocks.count(), comm.size());
+        let mut slabs = self.sample_slabs(comm, blocks, owners);
+        let bounds = Mutex::new(0.0_f64);
+        let gradients: Vec<Mutex<Array2<T>>> = slabs
+            .iter()
+            .map(|(_, w)| Mutex::new(Array2::zeros(w.dim())))
+            .collect();
+        for_each(pool, slabs.iter_mut().zip(&gradients), |_, ((b, w), v)| {
+            let columns = blocks.range(*b);
+            let mut v = v.lock().expect("no thread panicked");
+            let y = &self.targets[columns.clone()];
+            eki::anomalies_and_gradients(
+                w.view_mut(),
+                v.view_mut(),
+                y,
+                columns.start,
+                self.loss,
+                self.survivors,
+            );
+            let bound = eki::largest_row(v.view()) * eki::largest_row(w.view());
+            let mut bounds = bounds.lock().expect("no thread panicked");
+            *bounds = bounds.max(bound);
+        });
+        let factors: Vec<(Array2<T>, &Array2<T>)> = gradients
+            .into_iter()
+            .zip(&slabs)
+            .map(|(v, (_, w))| (v.into_inner().expect("no thread panicked"), w))
+            .collect();
+        let mut bound = [bounds.into_inner().expect("no thread panicked")];
+        comm.largest(&mut bound);
+        // A computed entry may pass the bound by rounding: twice is plenty.
+        let quantum = Quantum::new(2.0 * bound[0], blocks.count());
+        self.sum_panels(comm, pool, members, &factors, quantum)
+    }
+
+    /// Panels of rows of D, a few at a time: partial products per block of samples, rounded, summed, reduced.
+    fn sum_panels(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        members: usize,
+        factors: &[(Array2<T>, &Array2<T>)],
+        quantum: Quantum,
+    ) -> (Array2<T>, f64) {
+        let threads = pool.current_num_threads();
+        let count = self.survivors.count() as f64;
+        let mut d = Array2::zeros((members, members));
+        let wave = 4 * threads * PANEL;
+        let mut sums = vec![0.0_f64; wave.min(members.next_multiple_of(PANEL)) * members];
+        let scratch: Vec<Mutex<Vec<T>>> = (0..threads)
+            .map(|_| Mutex::new(vec![T::zero(); PANEL * members]))
+            .collect();
+        let mut square = 0.0;
+        for first in (0..members).step_by(wave) {
+            let rows = wave.min(members - first);
+            let sums = &mut sums[..rows * members];
+            for_each(
+                pool,
+                sums.chunks_mut(PANEL * members).enumerate(),
+                |thread, (panel, sum)| {
+                    let start = first + panel * PANEL;
+                    let height = sum.len() / members;
+                    let mut partial = scratch[thread].lock().expect("one thread each");
+                    sum.fill(0.0);
+                    for (v, w) in factors {
+                        let mut partial = crate::ensemble::matrix(&mut partial, height, members);
+                        let v = v.slice(s![start..start + height, ..]);
+                        product(partial.view_mut(), T::zero(), T::one(), v, w.t());
+                        for (sum, &term) in
+                            sum.iter_mut().zip(partial.as_slice().expect("row-major"))
+                        {
+                            *sum += quantum.round(term.wide());
+                        }
+                    }
+                },
+            );
+            comm.sum_exact(sums);
+            for (mut row, sum) in d
+                .slice_mut(s![first..first + rows, ..])
+                .rows_mut()
+                .into_iter()
+                .zip(sums.chunks(members))
+            {
+                let mut of_row = 0.0;
+                for (d, sum) in row.iter_mut().zip(sum) {
+                    let entry = sum / count;
+                    of_row += entry * entry;
+                    *d = T::of(entry);
+                }
+                square += of_row;
+            }
+        }
+        (d, square.sqrt())
+    }
+
+    /// V and W, J x K each, on every rank.
+    fn factors(&self, comm: &Comm, pool: &ThreadPool) -> (Array2<T>, Array2<T>) {
+        let (members, k) = (self.members.items(), self.targets.len());
+        let own = self.members.range(comm.rank());
+        let mut anomalies = Array2::zeros((members, k));
+        anomalies.slice_mut(s![own, ..]).assign(self.selected);
+        comm.all_gather_rows(
+            self.members,
+            k,
+            anomalies.as_slice_mut().expect("row-major"),
+        );
+        let mut gradients = Array2::zeros((members, k));
+        // Means run down all members, so the work is cut by rows only after they are known.
+        let means: Vec<T> = eki::column_means(anomalies.view(), self.survivors)
+            .into_iter()
+            .map(T::of)
+            .collect();
+        let rows = anomalies
+            .rows_mut()
+            .into_iter()
+            .zip(gradients.rows_mut())
+            .enumerate();
+        for_each(pool, rows, |_, (j, (mut w, mut v))| {
+            if !self.survivors.contains(j) {
+                w.fill(T::zero());
+                return;
+            }
+            let (w, v) = (
+                w.as_slice_mut().expect("row-major"),
+                v.as_slice_mut().expect("row-major"),
+            );
+            self.loss.gradient(w, self.targets, 0, v);
+            w.iter_mut().zip(&means).for_each(|(w, &mean)| *w -= mean);
+        });
+        (gradients, anomalies)
+    }
+
+    /// ||V W^T||_F / J from the tiles of the Gram matrices of the shorter side, shared out over ranks and threads.
+    fn factored_norm(&self, comm: &Comm, pool: &ThreadPool, v: &Array2<T>, w: &Array2<T>) -> f64 {
+        let (v, w) = if v.ncols() <= v.nrows() {
+            (v.t(), w.t())
+        } else {
+            (v.view(), w.view())
+        };
+        let tiles = eki::gram_tiles(v.nrows());
+        let own = Partition::new(tiles.len(), comm.size()).range(comm.rank());
+        let mut parts = vec![0.0; tiles.len()];
+        let scratch: Vec<Mutex<Vec<T>>> = (0..pool.current_num_threads())
+            .map(|_| Mutex::default())
+            .collect();
+        for_each(
+            pool,
+            parts[own.clone()].iter_mut().zip(&tiles[own]),
+            |thread, (part, &tile)| {
+                *part = eki::gram_tile(
+                    v,
+                    w,
+                    tile,
+                    &mut scratch[thread].lock().expect("one thread each"),
+                );
+            },
+        );
+        // Every part is zero but on the rank that computed it: the sum is exact.
+        comm.sum_exact(&mut parts);
+        parts.iter().sum::<f64>().max(0.0).sqrt() / self.survivors.count() as f64
+    }
+}

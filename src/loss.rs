@@ -1,0 +1,163 @@
+//! Losses Psi(z, y): how a member's outputs z miss the targets y, and the gradient in z that enters D.
+//!
+//! | loss | Psi of one sample | its gradient | outputs a sample gives to D |
+//! |---|---|---|---|
+//! | least squares | 1/2 (z - y)^T Gamma^{-1} (z - y) | Gamma^{-1} (z - y) | c |
+//! | cross-entropy | -ln(z_y + delta) | -1 / (z_y + delta) | 1: the true class |
+//!
+//! A new loss is a variant here and an arm in each of the methods below: nothing else in the program knows losses.
+//! Gradients: Kovachki & Stuart, Inverse Problems 35 (2019) 095005, section 2.
+
+use ndarray::ArrayView2;
+
+use crate::data::BatchTargets;
+use crate::real::Real;
+
+/// A loss, with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loss {
+    /// Cross-entropy on outputs that are probabilities (softmax), with class targets.
+    CrossEntropy {
+        /// Keeps the gradient finite where the true class has probability 0; greater than 0.
+        delta: f64,
+    },
+    /// Half the squared distance weighted by Gamma^{-1}, Gamma diagonal; class targets are taken as one-hot.
+    LeastSquares {
+        /// The diagonal of Gamma, in squared units of the outputs: one number for all outputs, or c numbers.
+        variance: Vec<f64>,
+    },
+}
+
+impl Loss {
+    /// The numbers K that m samples of c outputs give to D.
+    #[must_use]
+    pub fn outputs(&self, m: usize, c: usize) -> usize {
+        match self {
+            Self::CrossEntropy { .. } => m,
+            Self::LeastSquares { .. } => m * c,
+        }
+    }
+
+    /// The targets of the K numbers of a batch, in the order `select` writes them.
+    #[must_use]
+    pub fn targets<T: Real>(&self, targets: &BatchTargets<T>, c: usize) -> Vec<T> {
+        match (self, targets) {
+            (Self::CrossEntropy { .. }, BatchTargets::Classes(labels)) => {
+                vec![T::one(); labels.len()]
+            }
+            (Self::CrossEntropy { .. }, BatchTargets::Values(_)) => {
+                unreachable!("the plan admits cross-entropy with classes only")
+            }
+            (Self::LeastSquares { .. }, BatchTargets::Classes(labels)) => {
+                let mut one_hot = vec![T::zero(); labels.len() * c];
+                for (i, &label) in labels.iter().enumerate() {
+                    one_hot[i * c + usize::from(label)] = T::one();
+                }
+                one_hot
+            }
+            (Self::LeastSquares { .. }, BatchTargets::Values(values)) => {
+                values.iter().copied().collect()
+            }
+        }
+    }
+
+    /// Writes the K numbers of one member's `outputs`, m x c, that enter D, and returns the member's misfit: the
+    /// sum of Psi over the batch (NaN where the member failed).
+    pub fn select<T: Real>(
+        &self,
+        outputs: ArrayView2<T>,
+        targets: &BatchTargets<T>,
+        y: &[T],
+        selected: &mut [T],
+    ) -> f64 {
+        match (self, targets) {
+            (Self::CrossEntropy { .. }, BatchTargets::Classes(labels)) => {
+                for ((z, row), &label) in selected.iter_mut().zip(outputs.rows()).zip(labels) {
+                    *z = row[usize::from(label)];
+                }
+            }
+            _ => {
+                for (z, &output) in selected.iter_mut().zip(outputs.iter()) {
+                    *z = output;
+                }
+            }
+        }
+        self.misfit(selected, y)
+    }
+
+    /// The sum of Psi over K selected numbers `z` with targets `y`.
+    fn misfit<T: Real>(&self, z: &[T], y: &[T]) -> f64 {
+        match self {
+            Self::CrossEntropy { delta } => z.iter().map(|z| -(z.wide() + delta).ln()).sum(),
+            Self::LeastSquares { variance } => z
+                .iter()
+                .zip(y)
+                .zip(variance.iter().cycle())
+                .map(|((z, y), variance)| (z.wide() - y.wide()).powi(2) / (2.0 * variance))
+                .sum(),
+        }
+    }
+
+    /// Writes the gradients of Psi at the selected numbers `z`, which are the `first..` of a batch's K, with their
+    /// targets `y`.
+    pub fn gradient<T: Real>(&self, z: &[T], y: &[T], first: usize, gradient: &mut [T]) {
+        match self {
+            Self::CrossEntropy { delta } => {
+                let delta = T::of(*delta);
+                for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
+                    *g = -y / (z + delta);
+                }
+            }
+            Self::LeastSquares { variance } => {
+                for (i, ((g, &z), &y)) in gradient.iter_mut().zip(z).zip(y).enumerate() {
+                    *g = (z - y) / T::of(variance[(first + i) % variance.len()]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    /// Every loss's gradient is the derivative of its misfit, by central differences.
+    #[test]
+    fn gradients_are_the_derivatives_of_the_misfits() {
+        let classes = BatchTargets::Classes(vec![2, 0]);
+        let outputs = array![[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]];
+        for loss in [
+            Loss::CrossEntropy { delta: 0.005 },
+            Loss::LeastSquares {
+                variance: vec![0.25],
+            },
+            Loss::LeastSquares {
+                variance: vec![0.25, 1.0, 4.0],
+            },
+        ] {
+            let k = loss.outputs(2, 3);
+            let y: Vec<f64> = loss.targets(&classes, 3);
+            let mut z = vec![0.0; k];
+            loss.select(outputs.view(), &classes, &y, &mut z);
+            let mut gradient = vec![0.0; k];
+            loss.gradient(&z, &y, 0, &mut gradient);
+            for i in 0..k {
+                let at = |shift: f64| {
+                    let mut moved = z.clone();
+                    moved[i] += shift;
+                    loss.misfit(&moved, &y)
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                assert!(
+                    (slope - gradient[i]).abs() < 1e-6 * (1.0 + slope.abs()),
+                    "{loss:?} {i}"
+                );
+            }
+            // A part of the batch has the gradients it has in the whole.
+            let mut part = vec![0.0; k - 1];
+            loss.gradient(&z[1..], &y[1..], 1, &mut part);
+            assert_eq!(part, gradient[1..]);
+        }
+    }
+}

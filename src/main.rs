@@ -1,0 +1,76 @@
+//! The program: arguments to a plan to a run. The one place that prints an error and ends all ranks.
+
+mod cli;
+mod launch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use eki_mpi::comm::Comm;
+use eki_mpi::error::Error;
+use mpi::Threading;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let parsed = Cli::try_parse();
+    // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
+    let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));
+    if !runs && launch::launched_ranks().is_none() {
+        return code(answer(parsed));
+    }
+    let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
+        return code(tell(&Error::Run("MPI could not be initialised".to_owned())));
+    };
+    let comm = Comm::new(universe.world());
+    launch::abort_on_panic(&comm);
+    if !runs {
+        return code(if comm.is_first() { answer(parsed) } else { 0 });
+    }
+    let cli = parsed.unwrap_or_else(|_| unreachable!("a run was parsed"));
+    let arguments = match cli.command {
+        Some(Command::Run(arguments)) => arguments,
+        _ => cli::RunArguments::default(),
+    };
+    let outcome = launch::refuse_singletons(&comm)
+        .and_then(|()| launch::run(&comm, &arguments, cli.data_dir.as_deref()));
+    match outcome {
+        Ok(exit) => code(exit),
+        // Rank 0 alone touches files once the run goes: the others would wait for ever.
+        Err(error @ Error::Io { .. }) => {
+            tell(&error);
+            comm.abort(1)
+        }
+        Err(error) => {
+            let exit = if comm.is_first() {
+                tell(&error)
+            } else {
+                error.exit_code()
+            };
+            // All ranks are here or on their way; none may leave before rank 0 has spoken.
+            comm.barrier();
+            code(exit)
+        }
+    }
+}
+
+/// Everything but a run, on one process.
+fn answer(parsed: Result<Cli, clap::Error>) -> i32 {
+    match parsed {
+        Ok(cli) => cli::answer(cli).unwrap_or_else(|error| tell(&error)),
+        Err(error) => {
+            let _ = error.print();
+            error.exit_code()
+        }
+    }
+}
+
+/// Prints an error on one line; returns its exit code.
+fn tell(error: &Error) -> i32 {
+    eprintln!("eki-mpi: {error}");
+    error.exit_code()
+}
+
+fn code(exit: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(exit).unwrap_or(1))
+}

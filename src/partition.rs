@@ -1,0 +1,127 @@
+//! Who holds which of n things: consecutive, uneven parts for ranks, and blocks of fixed width that ranks share out.
+
+use std::ops::Range;
+
+/// The fixed width of a block of parameter columns, and of a block of samples' outputs; part of the format.
+pub const BLOCK: usize = 512;
+
+/// `items` in `parts` consecutive parts whose sizes differ by at most one, the larger first; parts may be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    items: usize,
+    parts: usize,
+}
+
+impl Partition {
+    /// `items` things over `parts >= 1` parts.
+    #[must_use]
+    pub fn new(items: usize, parts: usize) -> Self {
+        assert!(parts > 0, "a partition needs a part");
+        Self { items, parts }
+    }
+
+    /// How many things are shared out.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// The things of part `part`.
+    #[must_use]
+    pub fn range(&self, part: usize) -> Range<usize> {
+        let (size, larger) = (self.items / self.parts, self.items % self.parts);
+        let start = part * size + part.min(larger);
+        start..start + size + usize::from(part < larger)
+    }
+
+    /// All parts, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let this = *self;
+        (0..this.parts).map(move |part| this.range(part))
+    }
+
+    /// The part that holds `item`.
+    #[must_use]
+    pub fn owner(&self, item: usize) -> usize {
+        let (size, larger) = (self.items / self.parts, self.items % self.parts);
+        let in_larger = larger * (size + 1);
+        if item < in_larger {
+            item / (size + 1)
+        } else {
+            larger + (item - in_larger) / size
+        }
+    }
+
+    /// Parts that hold nothing.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.parts.saturating_sub(self.items)
+    }
+}
+
+/// `columns` cut into blocks of `width` columns, the last one narrower; the cut knows nothing of ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    columns: usize,
+    width: usize,
+}
+
+impl Blocks {
+    /// Blocks of the format's width.
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        Self {
+            columns,
+            width: BLOCK,
+        }
+    }
+
+    /// How many columns are cut.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How many blocks there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.columns.div_ceil(self.width)
+    }
+
+    /// The columns of block `block`.
+    #[must_use]
+    pub fn range(&self, block: usize) -> Range<usize> {
+        let start = block * self.width;
+        start..(start + self.width).min(self.columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_cover_everything_once_in_order(items in 0_usize..500, parts in 1_usize..80) {
+            let partition = Partition::new(items, parts);
+            let all: Vec<usize> = partition.ranges().flatten().collect();
+            prop_assert_eq!(all, (0..items).collect::<Vec<_>>());
+            for part in 0..parts {
+                for item in partition.range(part) {
+                    prop_assert_eq!(partition.owner(item), part);
+                }
+            }
+            let sizes: Vec<usize> = partition.ranges().map(|r| r.len()).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            prop_assert_eq!(partition.idle(), sizes.iter().filter(|&&s| s == 0).count());
+        }
+
+        #[test]
+        fn blocks_cover_every_column_once(columns in 0_usize..5_000) {
+            let blocks = Blocks::new(columns);
+            let all: Vec<usize> = (0..blocks.count()).flat_map(|b| blocks.range(b)).collect();
+            prop_assert_eq!(all, (0..columns).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A checked configuration with the numbers that follow from it: only a `Plan` runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{
+    Config, FormKind, LossKind, ModelKind, Noise, OutputKind, Rerandomise, Resolved, StepKind,
+};
+use crate::data::batch::Batches;
+use crate::eki::{Form, StepSize};
+use crate::error::Result;
+use crate::loss::Loss;
+
+/// What the plan must know of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataShape {
+    /// Training samples n.
+    pub train: usize,
+    /// Test samples.
+    pub test: usize,
+    /// Inputs of a sample d.
+    pub features: usize,
+    /// Classes, or target values of a sample, c.
+    pub outputs: usize,
+    /// Whether targets are classes.
+    pub classes: bool,
+}
+
+/// Everything fixed for a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The configuration and where its keys were set.
+    pub resolved: Resolved,
+    /// The data's shape.
+    pub data: DataShape,
+    /// Parameters P.
+    pub parameters: usize,
+    /// How epochs are cut into batches.
+    pub batches: Batches,
+    /// The loss.
+    pub loss: Loss,
+    /// The step size's rule.
+    pub step_size: StepSize,
+    /// Steps of the whole run.
+    pub steps: u64,
+}
+
+impl Plan {
+    /// Checks what no single key can tell. `parameters` is the forward map's P.
+    ///
+    /// # Errors
+    /// One line naming the key, its value, where it was set and what is allowed.
+    pub fn new(resolved: Resolved, data: DataShape, parameters: usize) -> Result<Self> {
+        let config = &resolved.config;
+        if config.data.batch > data.train {
+            return Err(resolved.error(
+                "data.batch",
+                format!("must be at most the {} training samples", data.train),
+            ));
+        }
+        check_method(&resolved, data)?;
+        let batches = Batches {
+            seed: config.seed,
+            samples: data.train,
+            batch: config.data.batch,
+            shuffle: config.data.shuffle,
+        };
+        let steps = match config.run.steps {
+            0 => config
+                .run
+                .epochs
+                .checked_mul(batches.steps_per_epoch())
+                .ok_or_else(|| {
+                    resolved.error("run.epochs", "must not overflow the count of steps")
+                })?,
+            steps => steps,
+        };
+        let variance = match &config.method.noise {
+            Noise::One(one) => vec![*one],
+            Noise::Each(each) => each.clone(),
+        };
+        let loss = match config.method.loss {
+            LossKind::CrossEntropy => Loss::CrossEntropy {
+                delta: config.method.delta,
+            },
+            LossKind::LeastSquares => Loss::LeastSquares { variance },
+        };
+        let step_size = StepSize {
+            h: config.method.h,
+            epsilon: (config.method.step == StepKind::Adaptive).then_some(config.method.epsilon),
+        };
+        Ok(Self {
+            data,
+            parameters,
+            batches,
+            loss,
+            step_size,
+            steps,
+            resolved,
+        })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.resolved.config
+    }
+
+    /// Outputs K that enter D at each step.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.loss.outputs(self.batches.batch, self.data.outputs)
+    }
+
+    /// The form of the update with `members` members: from (J, K) and the method alone.
+    #[must_use]
+    pub fn form(&self, members: usize) -> Form {
+        let config = self.config();
+        match config.method.form {
+            FormKind::Explicit => Form::Explicit,
+            FormKind::Factored => Form::Factored,
+            FormKind::Mean => Form::Mean,
+            FormKind::Auto if config.ensemble.rerandomise == Rerandomise::Step => Form::Mean,
+            FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
+            FormKind::Auto => Form::Factored,
+        }
+    }
+
+    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
+    #[must_use]
+    pub fn members(&self, epoch: u64) -> usize {
+        let ensemble = &self.config().ensemble;
+        let last = self.steps.saturating_sub(1) / self.batches.steps_per_epoch();
+        if ensemble.grow_to <= ensemble.members || last == 0 {
+            return ensemble.members;
+        }
+        let grown = (ensemble.grow_to - ensemble.members) as u128 * u128::from(epoch.min(last))
+            / u128::from(last);
+        ensemble.members + grown as usize
+    }
+
+    /// Epochs passed at `step`, with a fraction.
+    fn time(&self, step: u64) -> f64 {
+        step as f64 / self.batches.steps_per_epoch() as f64
+    }
+
+    /// The factor of h at `step`: h_decay to the power of the epochs passed.
+    #[must_use]
+    pub fn h_factor(&self, step: u64) -> f64 {
+        self.config().method.h_decay.powf(self.time(step))
+    }
+
+    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch.
+    #[must_use]
+    pub fn spread(&self, step: u64) -> f64 {
+        let ensemble = &self.config().ensemble;
+        (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
+    }
+
+    /// Whether the ensemble that enters `step` is drawn anew.
+    #[must_use]
+    pub fn rerandomises(&self, step: u64) -> bool {
+        match self.config().ensemble.rerandomise {
+            Rerandomise::Never => false,
+            Rerandomise::Epoch => step < self.steps && self.begins_epoch(step),
+            Rerandomise::Step => true,
+        }
+    }
+
+    /// Whether `step` is the first of an epoch.
+    #[must_use]
+    pub fn begins_epoch(&self, step: u64) -> bool {
+        step.is_multiple_of(self.batches.steps_per_epoch())
+    }
+
+    /// The momentum coefficient that extrapolates after step number `n` since momentum last started; 0 without.
+    #[must_use]
+    pub fn momentum(&self, n: u64) -> f64 {
+        let method = &self.config().method;
+        match (method.momentum, method.momentum_coefficient) {
+            (false, _) => 0.0,
+            (true, 0.0) => n as f64 / (n as f64 + 3.0),
+            (true, constant) => constant,
+        }
+    }
+
+    /// Whether the test set is judged after `step` steps.
+    #[must_use]
+    pub fn evaluates(&self, steps: u64) -> bool {
+        let every = self.config().run.evaluate_every * self.batches.steps_per_epoch();
+        steps == self.steps || (every > 0 && steps.is_multiple_of(every))
+    }
+}
+
+fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
+    let config = &resolved.config;
+    let (method, ensemble) = (&config.method, &config.ensemble);
+    if method.loss == LossKind::CrossEntropy {
+        if !data.classes {
+            return Err(resolved.error(
+                "method.loss",
+                "must be \"least-squares\": this data has values, not classes",
+            ));
+        }
+        if config.model.output == OutputKind::Identity || config.model.kind == ModelKind::Linear {
+            return Err(resolved.error(
+                "method.loss",
+                "must be \"least-squares\": cross-entropy needs softmax outputs",
+            ));
+        }
+    }
+    if let Noise::Each(each) = &method.noise
+        && each.len() != data.outputs
+    {
+        return Err(resolved.error(
+            "method.noise",
+            format!(
+                "must be one number or {}, one for each output",
+                data.outputs
+            ),
+        ));
+    }
+    if method.form == FormKind::Mean && ensemble.rerandomise != Rerandomise::Step {
+        return Err(resolved.error(
+            "method.form",
+            "\"mean\" needs ensemble.rerandomise = \"step\"",
+        ));
+    }
+    if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
+        return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    if ensemble.grow_to > ensemble.members && method.form == FormKind::Mean {
+        return Err(resolved.error(
+            "ensemble.grow_to",
+            "must be 0 in the mean form: set ensemble.members",
+        ));
+    }
+    Ok(())
+}

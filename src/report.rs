@@ -1,0 +1,360 @@
+//! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::run::Scores;
+
+/// One line of metrics.jsonl.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Steps done.
+    pub step: u64,
+    /// The epoch of the last step, from 1.
+    pub epoch: u64,
+    /// Samples assimilated so far.
+    pub samples: u64,
+    /// Members J of the last step.
+    pub members: usize,
+    /// Members that failed in it.
+    pub failed: usize,
+    /// Mean over surviving members of the misfit per sample, before the update.
+    pub loss: f64,
+    /// ||D||_F.
+    pub d_norm: f64,
+    /// h_n.
+    pub step_size: f64,
+    /// Root mean square over members and parameters of u - ubar, before the update.
+    pub spread: f64,
+    /// Seconds since the run began.
+    pub seconds: f64,
+    /// On evaluation steps, the test set's verdict.
+    #[serde(flatten)]
+    pub scores: Option<Scores>,
+}
+
+/// summary.json.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Why the run stopped.
+    pub reason: &'static str,
+    /// Steps done.
+    pub steps: u64,
+    /// Epochs done, with a fraction.
+    pub epochs: f64,
+    /// Seconds of the run.
+    pub seconds: f64,
+    /// The test set's verdict at the end.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// Accuracy at the mean after the first epoch, where it was evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_first_epoch: Option<f64>,
+    /// SHA-256 of the final ensemble.
+    pub digest: String,
+    /// Ranks R.
+    pub ranks: usize,
+    /// Threads of each rank.
+    pub threads: usize,
+}
+
+/// Tells what happens: rank 0 to the screen and the run's folder, the other ranks nothing.
+#[derive(Debug)]
+pub struct Reporter {
+    voice: Option<Voice>,
+}
+
+#[derive(Debug)]
+struct Voice {
+    folder: PathBuf,
+    metrics: BufWriter<File>,
+    bar: ProgressBar,
+    first_epoch: Option<f64>,
+}
+
+impl Reporter {
+    /// For every rank but 0.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { voice: None }
+    }
+
+    /// For rank 0: makes `folder` and opens the run's files in it.
+    ///
+    /// # Errors
+    /// A folder that holds a run already, or that cannot be written.
+    pub fn new(folder: &Path, plan: &Plan) -> Result<Self> {
+        claim(folder)?;
+        write_whole(&folder.join("config.toml"), plan.resolved.toml().as_bytes())?;
+        let path = folder.join("metrics.jsonl");
+        let metrics =
+            BufWriter::new(File::create(&path).map_err(|e| Error::io(&path, "create", e))?);
+        let voice = Voice {
+            folder: folder.to_path_buf(),
+            metrics,
+            bar: progress_bar(plan.steps),
+            first_epoch: None,
+        };
+        Ok(Self { voice: Some(voice) })
+    }
+
+    /// The run's folder, on rank 0.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.voice.as_ref().map(|voice| voice.folder.as_path())
+    }
+
+    /// Accuracy at the mean after the first epoch, where it was evaluated.
+    #[must_use]
+    pub fn first_epoch(&self) -> Option<f64> {
+        self.voice.as_ref().and_then(|voice| voice.first_epoch)
+    }
+
+    /// Tells of one step.
+    ///
+    /// # Errors
+    /// On rank 0: metrics.jsonl cannot be written.
+    pub fn step(&mut self, plan: &Plan, record: &Record) -> Result<()> {
+        let Some(voice) = &mut self.voice else {
+            return Ok(());
+        };
+        if record.scores.is_some() || record.step.is_multiple_of(plan.config().run.report_every) {
+            let line = serde_json::to_string(record).expect("a record is plain data");
+            let path = || voice.folder.join("metrics.jsonl");
+            writeln!(voice.metrics, "{line}").map_err(|e| Error::io(path(), "write", e))?;
+            if record.scores.is_some() {
+                voice
+                    .metrics
+                    .flush()
+                    .map_err(|e| Error::io(path(), "write", e))?;
+            }
+        }
+        if record.failed > 0 {
+            let share = 100 * record.failed / record.members;
+            let text = format!(
+                "step {}: {} of {} members failed and are redrawn",
+                record.step, record.failed, record.members
+            );
+            if share >= 50 {
+                tracing::warn!("{text} ({share} %)")
+            } else {
+                tracing::info!("{text}")
+            }
+        }
+        voice.bar.set_position(record.step);
+        if let Some(scores) = &record.scores {
+            if record.epoch == 1 && voice.first_epoch.is_none() {
+                voice.first_epoch = scores.accuracy_mean;
+            }
+            let text = format!(
+                "epoch {}  loss {:.4}  {}",
+                record.epoch,
+                record.loss,
+                verdict(scores)
+            );
+            voice.bar.set_message(text.clone());
+            if voice.bar.is_hidden() {
+                tracing::info!(
+                    "step {} of {}  {text}  {:.1} s",
+                    record.step,
+                    plan.steps,
+                    record.seconds
+                );
+            } else {
+                tracing::debug!("step {} of {}  {text}", record.step, plan.steps);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the files a finished run leaves and the table on the screen.
+    ///
+    /// # Errors
+    /// On rank 0: a file that cannot be written.
+    pub fn finish(&mut self, summary: &Summary) -> Result<String> {
+        let Some(voice) = &mut self.voice else {
+            return Ok(String::new());
+        };
+        voice.bar.finish_and_clear();
+        voice
+            .metrics
+            .flush()
+            .map_err(|e| Error::io(voice.folder.join("metrics.jsonl"), "write", e))?;
+        let json = serde_json::to_string_pretty(summary).expect("a summary is plain data") + "\n";
+        write_whole(&voice.folder.join("summary.json"), json.as_bytes())?;
+        Ok(table(summary, &voice.folder))
+    }
+}
+
+/// Scores in words.
+fn verdict(scores: &Scores) -> String {
+    let parts = [
+        ("accuracy at the mean", scores.accuracy_mean),
+        ("of the best member", scores.accuracy_best),
+        ("squared error at the mean", scores.mse_mean),
+        ("of the best member", scores.mse_best),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .filter_map(|(name, score)| score.map(|s| format!("{name} {s:.4}")))
+        .collect();
+    told.join("  ")
+}
+
+/// The table a run ends with.
+fn table(summary: &Summary, folder: &Path) -> String {
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    let scores = &summary.scores;
+    let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
+    push(
+        "accuracy at the mean",
+        scores.accuracy_mean.map(|s| format!("{s:.4}")),
+    );
+    push(
+        "accuracy of the best member",
+        scores.accuracy_best.map(|s| format!("{s:.4}")),
+    );
+    push(
+        "squared error at the mean",
+        scores.mse_mean.map(|s| format!("{s:.4e}")),
+    );
+    push(
+        "squared error of the best",
+        scores.mse_best.map(|s| format!("{s:.4e}")),
+    );
+    push(
+        "steps",
+        Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
+    );
+    push("seconds", Some(format!("{:.1}", summary.seconds)));
+    push(
+        "ranks x threads",
+        Some(format!("{} x {}", summary.ranks, summary.threads)),
+    );
+    push("digest", Some(summary.digest[..16].to_owned()));
+    push("folder", Some(folder.display().to_string()));
+    rows.iter()
+        .map(|(name, value)| format!("  {name:<28} {value}\n"))
+        .collect()
+}
+
+/// Makes the folder of a new run.
+fn claim(folder: &Path) -> Result<()> {
+    let refused = |e: std::io::Error| {
+        Error::Usage(format!(
+            "{}: cannot be made or written: {e}",
+            folder.display()
+        ))
+    };
+    if folder.exists() {
+        let mut entries = fs::read_dir(folder).map_err(refused)?;
+        if entries.next().is_some() {
+            return Err(Error::Usage(format!(
+                "{}: holds another run or other files; choose another folder with --out",
+                folder.display()
+            )));
+        }
+    }
+    fs::create_dir_all(folder).map_err(refused)?;
+    // Root may write where permissions forbid it, and a full disk shows only now: try.
+    let probe = folder.join(".probe");
+    File::create(&probe)
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(refused)
+}
+
+/// Writes a file under a temporary name, then renames it: it is whole or absent.
+///
+/// # Errors
+/// The first file operation that failed.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::create(&part).map_err(|e| Error::io(&part, "create", e))?;
+    file.write_all(bytes)
+        .map_err(|e| Error::io(&part, "write", e))?;
+    file.sync_all().map_err(|e| Error::io(&part, "sync", e))?;
+    fs::rename(&part, path).map_err(|e| Error::io(path, "rename", e))
+}
+
+/// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say
+/// `EKI_PROGRESS=always` (or `never`).
+fn progress_bar(steps: u64) -> ProgressBar {
+    let wanted = match std::env::var("EKI_PROGRESS").as_deref() {
+        Ok("always") => true,
+        Ok("never") => false,
+        _ => std::io::stderr().is_terminal(),
+    };
+    let target = if !wanted {
+        ProgressDrawTarget::hidden()
+    } else if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::term_like_with_hz(Box::new(PipedTerminal), 4)
+    };
+    let style =
+        ProgressStyle::with_template("{bar:24} {pos}/{len} steps  {elapsed} (left {eta})  {msg}")
+            .expect("a fixed template");
+    let bar = ProgressBar::with_draw_target(Some(steps), target).with_style(style);
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}
+
+/// A terminal at the far end of mpirun's pipe: only carriage returns and clears are needed.
+#[derive(Debug)]
+struct PipedTerminal;
+
+impl indicatif::TermLike for PipedTerminal {
+    fn width(&self) -> u16 {
+        std::env::var("COLUMNS")
+            .ok()
+            .and_then(|c| c.parse().ok())
+            .unwrap_or(100)
+    }
+    fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}A")
+        } else {
+            Ok(())
+        }
+    }
+    fn move_cursor_down(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}B")
+        } else {
+            Ok(())
+        }
+    }
+    fn move_cursor_right(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}C")
+        } else {
+            Ok(())
+        }
+    }
+    fn move_cursor_left(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}D")
+        } else {
+            Ok(())
+        }
+    }
+    fn write_line(&self, line: &str) -> std::io::Result<()> {
+        writeln!(std::io::stderr(), "{line}")
+    }
+    fn write_str(&self, text: &str) -> std::io::Result<()> {
+        write!(std::io::stderr(), "{text}")
+    }
+    fn clear_line(&self) -> std::io::Result<()> {
+        write!(std::io::stderr(), "\r\x1b[2K")
+    }
+    fn flush(&self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}

@@ -1,0 +1,182 @@
+//! The verdict of the test set on the ensemble: at the mean, and of the best member.
+
+use ndarray::ArrayView2;
+use serde::Serialize;
+
+use super::{Crew, Problem, State};
+use crate::config::Best;
+use crate::data::{Batch, BatchTargets};
+use crate::evaluation::Evaluator;
+use crate::layout::for_each;
+use crate::partition::Partition;
+use crate::plan::Plan;
+use crate::real::Real;
+
+/// Scores on the test set: accuracy where targets are classes, else the mean squared error per output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Scores {
+    /// Share of test samples classified right by the network at ubar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_mean: Option<f64>,
+    /// The same of the member with the highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_best: Option<f64>,
+    /// Mean squared error at ubar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_mean: Option<f64>,
+    /// The same of the member with the lowest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_best: Option<f64>,
+    /// Which member is best (the first of several).
+    #[serde(skip)]
+    pub best: Option<usize>,
+}
+
+/// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
+pub fn judge<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    state: &mut State<T>,
+    end: bool,
+) -> Scores {
+    let all_members = match plan.config().run.best {
+        Best::Evaluation => true,
+        Best::End => end,
+        Best::Never => false,
+    };
+    let mean = state.ensemble.mean(crew);
+    let of_mean = score_mean(crew, problem, evaluator, &mean);
+    let best = all_members.then(|| {
+        state.ensemble.swap(crew);
+        let scores = score_members(crew, problem, evaluator, state);
+        state.ensemble.swap(crew);
+        let better = |a: f64, b: f64| if plan.data.classes { a > b } else { a < b };
+        let best = (0..scores.len()).fold(0, |best, j| {
+            if better(scores[j], scores[best]) {
+                j
+            } else {
+                best
+            }
+        });
+        (best, scores[best])
+    });
+    let best_score = best.map(|(_, score)| score);
+    if plan.data.classes {
+        Scores {
+            accuracy_mean: Some(of_mean),
+            accuracy_best: best_score,
+            best: best.map(|b| b.0),
+            ..Scores::default()
+        }
+    } else {
+        Scores {
+            mse_mean: Some(of_mean),
+            mse_best: best_score,
+            best: best.map(|b| b.0),
+            ..Scores::default()
+        }
+    }
+}
+
+/// The test samples in chunks of the evaluator's size.
+fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range<usize>> {
+    let n = problem.dataset.test.len();
+    (0..n)
+        .step_by(size)
+        .map(|start| start..(start + size).min(n))
+        .collect()
+}
+
+fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> Batch<T> {
+    Batch::gather(
+        &problem.dataset.test,
+        &chunk.clone().collect::<Vec<_>>(),
+        problem.scaling,
+    )
+}
+
+/// What divides the summed merits: samples for accuracy, samples times outputs for the squared error.
+fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
+    let test = &problem.dataset.test;
+    match &test.targets {
+        crate::data::Targets::Classes { labels, .. } => labels.len() as f64,
+        crate::data::Targets::Values(values) => values.len() as f64,
+    }
+}
+
+/// Right answers, or the sum of squared errors, of outputs m x c.
+fn merit<T: Real>(outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
+    match targets {
+        BatchTargets::Classes(labels) => outputs
+            .rows()
+            .into_iter()
+            .zip(labels)
+            .filter(|(row, label)| {
+                let mut best = 0;
+                for (i, z) in row.iter().enumerate() {
+                    if *z > row[best] {
+                        best = i;
+                    }
+                }
+                best == usize::from(**label)
+            })
+            .count() as f64,
+        BatchTargets::Values(values) => outputs
+            .iter()
+            .zip(values)
+            .map(|(z, y)| (z.wide() - y.wide()).powi(2))
+            .sum(),
+    }
+}
+
+/// The score of the parameters `mean`: the test set's chunks are shared out over ranks and threads.
+fn score_mean<T: Real>(
+    crew: Crew,
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    mean: &[T],
+) -> f64 {
+    let chunks = chunks(problem, evaluator.samples());
+    let own = Partition::new(chunks.len(), crew.comm.size()).range(crew.comm.rank());
+    let mut merits = vec![0.0; chunks.len()];
+    for_each(
+        crew.pool,
+        merits[own.clone()].iter_mut().zip(&chunks[own]),
+        |thread, (place, chunk)| {
+            let batch = test_batch(problem, chunk);
+            *place = evaluator.one(thread, mean, batch.inputs.view(), |outputs| {
+                merit(outputs, &batch.targets)
+            });
+        },
+    );
+    // Each chunk's merit is zero on all ranks but its own: the sum is exact.
+    crew.comm.sum_exact(&mut merits);
+    merits.iter().sum::<f64>() / divisor(problem)
+}
+
+/// The score of each member, on all ranks.
+fn score_members<T: Real>(
+    crew: Crew,
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    state: &State<T>,
+) -> Vec<f64> {
+    let members = state.ensemble.members(crew);
+    let own = members.range(crew.comm.rank());
+    let mut merits = vec![0.0; members.items()];
+    for chunk in chunks(problem, evaluator.samples()) {
+        let batch = test_batch(problem, &chunk);
+        evaluator.for_members(
+            own.clone(),
+            batch.inputs.view(),
+            merits[own.clone()].iter_mut(),
+            |member, out| state.ensemble.fill(member, out),
+            |_, place, outputs| *place += merit(outputs, &batch.targets),
+        );
+    }
+    crew.comm.sum_exact(&mut merits);
+    let divisor = divisor(problem);
+    merits.iter().map(|merit| merit / divisor).collect()
+}

@@ -1,0 +1,161 @@
+//! The members of a run, whole or as their mean: one face for the loop.
+
+use ndarray::Array2;
+
+use super::Crew;
+use super::mean::MeanOnly;
+use super::stored::{self, Redraw, Stored, Update};
+use crate::data::Batch;
+use crate::evaluation::Evaluator;
+use crate::interaction::Interaction;
+use crate::loss::Loss;
+use crate::partition::Partition;
+use crate::prior::Prior;
+use crate::real::Real;
+
+/// The members of a run.
+pub enum Ensemble<T> {
+    /// All of them, J x P over ranks.
+    Stored(Stored<T>),
+    /// Their mean, P numbers on every rank, and how many are drawn about it at each step.
+    Mean(MeanOnly<T>, usize),
+}
+
+impl<T: Real> Ensemble<T> {
+    /// Members over ranks.
+    pub fn members(&self, crew: Crew) -> Partition {
+        match self {
+            Self::Stored(stored) => stored.layout.members,
+            Self::Mean(_, members) => Partition::new(*members, crew.comm.size()),
+        }
+    }
+
+    /// Parameters P.
+    pub fn parameters(&self) -> usize {
+        match self {
+            Self::Stored(stored) => stored.layout.blocks.columns(),
+            Self::Mean(mean, _) => mean.mean().len(),
+        }
+    }
+
+    /// Writes `member`'s point, one of this rank's, to `out`, P numbers.
+    pub fn fill(&self, member: usize, out: &mut [T]) {
+        match self {
+            Self::Stored(stored) => stored.gather(member, out),
+            Self::Mean(mean, _) => mean.fill(member, out),
+        }
+    }
+
+    /// Evaluates this rank's members on `batch`: their selected outputs, J/R x K, in `selected`; returns their misfits.
+    pub fn evaluate(
+        &self,
+        evaluator: &Evaluator<T>,
+        crew: Crew,
+        batch: &Batch<T>,
+        (loss, targets): (&Loss, &[T]),
+        selected: &mut Array2<T>,
+    ) -> Vec<f64> {
+        let own = self.members(crew).range(crew.comm.rank());
+        if selected.dim() != (own.len(), targets.len()) {
+            *selected = Array2::zeros((own.len(), targets.len()));
+        }
+        let mut misfits = vec![0.0; own.len()];
+        let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
+        evaluator.for_members(
+            own,
+            batch.inputs.view(),
+            places,
+            |member, out| self.fill(member, out),
+            |_, (mut row, misfit), outputs| {
+                let row = row.as_slice_mut().expect("row-major");
+                *misfit = loss.select(outputs, &batch.targets, targets, row);
+            },
+        );
+        misfits
+    }
+
+    /// One update; returns the mean over parameters of the members' variance before it, the same on all ranks.
+    pub fn update(&mut self, crew: Crew, prior: &Prior, update: &Update<T>) -> f64 {
+        match self {
+            Self::Stored(stored) => {
+                let own = stored.layout.own_blocks();
+                let squares = stored.update(crew, prior, update);
+                let mut all = vec![0.0; stored.layout.blocks.count()];
+                all[own].copy_from_slice(&squares);
+                crew.comm.sum_exact(&mut all);
+                let sum: f64 = all.iter().sum();
+                sum / (update.survivors.count() * stored.layout.blocks.columns()) as f64
+            }
+            Self::Mean(mean, members) => {
+                let Interaction::Mean(coefficients) = update.interaction else {
+                    unreachable!("the mean form's interaction is its coefficients")
+                };
+                let variance = mean.mean_variance();
+                let own = Partition::new(*members, crew.comm.size()).range(crew.comm.rank());
+                let redraw = update.redraw.expect("the mean form redraws at each step");
+                mean.update(
+                    crew,
+                    own,
+                    coefficients,
+                    update.h,
+                    update.momentum,
+                    (redraw.draw, redraw.spread),
+                );
+                variance
+            }
+        }
+    }
+
+    /// More members, to `count`: drawn about the mean, or all drawn anew where `all`.
+    pub fn expand(&mut self, crew: Crew, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
+        match self {
+            Self::Stored(stored) => stored.expand(crew, count, prior, redraw, all),
+            Self::Mean(_, members) => *members = count,
+        }
+    }
+
+    /// The mean, P numbers, on all ranks.
+    pub fn mean(&self, crew: Crew) -> Vec<T> {
+        match self {
+            Self::Stored(stored) => stored.mean(crew),
+            Self::Mean(mean, _) => mean.mean().to_vec(),
+        }
+    }
+
+    /// Makes `fill` give members of the ensemble u itself rather than momentum's points v; called again, back.
+    pub fn swap(&mut self, crew: Crew) {
+        if let Self::Stored(stored) = self {
+            stored.swap(crew);
+        }
+    }
+
+    /// Rows `rows` of the ensemble on rank 0, row-major; nothing elsewhere.
+    pub fn rows_on_first(&self, crew: Crew, rows: std::ops::Range<usize>) -> Option<Vec<T>> {
+        match self {
+            Self::Stored(stored) => stored.rows_on_first(crew, rows),
+            Self::Mean(mean, _) => crew.comm.is_first().then(|| {
+                let parameters = mean.mean().len();
+                let mut whole = vec![T::zero(); rows.len() * parameters];
+                for (member, out) in rows.zip(whole.chunks_mut(parameters)) {
+                    mean.fill(member, out);
+                }
+                whole
+            }),
+        }
+    }
+
+    /// The digest of the ensemble, or of the mean where only the mean is kept.
+    pub fn digest(&self, crew: Crew) -> String {
+        match self {
+            Self::Stored(stored) => stored::digest(crew, stored.current(), crew.pool),
+            Self::Mean(mean, _) => {
+                let own = if crew.comm.is_first() {
+                    crate::ensemble::block_digest(mean.as_row().view()).to_vec()
+                } else {
+                    Vec::new()
+                };
+                super::digest_of(crew, &own)
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The state a run begins with: members drawn from the prior, about a centre, or read from a file.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, s};
+
+use super::mean::MeanOnly;
+use super::members::Ensemble;
+use super::stored::Stored;
+use super::{Crew, State};
+use crate::config::{Centre, Rerandomise};
+use crate::eki::Form;
+use crate::ensemble::Draw;
+use crate::error::{Error, Result};
+use crate::partition::Blocks;
+use crate::plan::Plan;
+use crate::prior::Prior;
+use crate::real::Real;
+use crate::rng::Purpose;
+
+/// The member number of the draw that a centred ensemble is drawn about: no ensemble has so many.
+const CENTRE: usize = u32::MAX as usize;
+
+impl<T: Real> State<T> {
+    /// The state before the first step.
+    ///
+    /// # Errors
+    /// On all ranks: an initial ensemble that cannot be read or has another shape (`check_initial` told before).
+    pub fn start(crew: Crew, plan: &Plan, prior: &Prior) -> Result<Self> {
+        let config = plan.config();
+        let draw = Draw {
+            seed: config.seed,
+            purpose: Purpose::Initial,
+            step: 0,
+        };
+        let members = plan.members(0);
+        let each_step = config.ensemble.rerandomise == Rerandomise::Step;
+        let centre = centre(plan, prior, draw);
+        let spread = if each_step || config.ensemble.centre == Centre::Prior {
+            plan.spread(0)
+        } else {
+            1.0
+        };
+        let given = initial_file(plan);
+        let ensemble = if plan.form(members) == Form::Mean {
+            let centre = match &given {
+                Some(path) => {
+                    read_rows(crew, path, 1, prior.parameters())?
+                        .into_raw_vec_and_offset()
+                        .0
+                }
+                None => centre,
+            };
+            Ensemble::Mean(MeanOnly::new(centre, prior, draw, spread), members)
+        } else {
+            let momentum = config.method.momentum && !each_step;
+            let mut stored = match &given {
+                Some(path) => {
+                    let rows = read_rows(crew, path, members, prior.parameters())?;
+                    Stored::new(
+                        crew,
+                        members,
+                        prior,
+                        momentum,
+                        |_, columns, block: &mut Array2<T>| {
+                            block.assign(&rows.slice(s![.., columns]));
+                        },
+                    )
+                }
+                None => Stored::new(crew, members, prior, momentum, |b, columns, block| {
+                    draw.fill_block(
+                        0..members,
+                        (b, columns.clone()),
+                        &centre[columns],
+                        (prior, spread),
+                        block,
+                    );
+                }),
+            };
+            if each_step {
+                let about = if given.is_some() {
+                    stored.mean(crew)
+                } else {
+                    centre
+                };
+                stored.track_centre(&about);
+            }
+            Ensemble::Stored(stored)
+        };
+        Ok(Self {
+            step: 0,
+            momentum_steps: 0,
+            ensemble,
+        })
+    }
+}
+
+/// What the initial ensemble is drawn about, P numbers.
+fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
+    let parameters = prior.parameters();
+    let mut centre = vec![T::zero(); parameters];
+    if plan.config().ensemble.centre == Centre::Prior {
+        let mut deviations = vec![T::zero(); parameters];
+        prior.deviations(0, 1.0, &mut deviations);
+        let blocks = Blocks::new(parameters);
+        for b in 0..blocks.count() {
+            let columns = blocks.range(b);
+            let (zeros, out) = (vec![T::zero(); columns.len()], &mut centre[columns.clone()]);
+            draw.fill(CENTRE, b, &zeros, &deviations[columns], out);
+        }
+    }
+    centre
+}
+
+/// The .npy file the initial ensemble is read from, if any.
+#[must_use]
+pub fn initial_file(plan: &Plan) -> Option<PathBuf> {
+    let initial = &plan.config().ensemble.initial;
+    (initial != "prior").then(|| PathBuf::from(initial))
+}
+
+/// Checks the file of an initial ensemble, if one is asked for, before anything is written.
+///
+/// # Errors
+/// As `read_npy`.
+pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
+    let rows = if plan.form(plan.members(0)) == Form::Mean {
+        1
+    } else {
+        plan.members(0)
+    };
+    match initial_file(plan) {
+        Some(path) => read_npy::<T>(&path, rows, plan.parameters).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// `rows` x `columns` finite numbers of an .npy file, read by rank 0 and sent to all.
+///
+/// # Errors
+/// On all ranks: a file that is missing, of another shape or type, or that holds a number that is not finite.
+fn read_rows<T: Real>(crew: Crew, path: &Path, rows: usize, columns: usize) -> Result<Array2<T>> {
+    let read: Result<Option<Vec<T>>> = if crew.comm.is_first() {
+        read_npy(path, rows, columns).map(Some)
+    } else {
+        Ok(None)
+    };
+    // The error first, so that all ranks stop alike; then the numbers, as plain bytes.
+    let (outcome, numbers) = match read {
+        Ok(numbers) => (Ok(()), numbers),
+        Err(error) => (Err(error), None),
+    };
+    crew.comm.from_first(|| outcome)?;
+    let bytes = numbers.map_or_else(Vec::new, |n| bytemuck::cast_slice(&n).to_vec());
+    let numbers = bytemuck::pod_collect_to_vec::<u8, T>(&crew.comm.broadcast(bytes));
+    Ok(Array2::from_shape_vec((rows, columns), numbers).expect("checked on rank 0"))
+}
+
+/// As `read_rows`, on the calling rank alone.
+///
+/// # Errors
+/// As `read_rows`.
+pub fn read_npy<T: Real>(path: &Path, rows: usize, columns: usize) -> Result<Vec<T>> {
+    let file =
+        std::fs::File::open(path).map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;
+    let stored = file
+        .metadata()
+        .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?
+        .len();
+    let npy = npyz::NpyFile::new(std::io::BufReader::new(file))
+        .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+    let (shape, order) = (npy.shape().to_vec(), npy.order());
+    let wanted = [rows as u64, columns as u64];
+    if shape != wanted && !(rows == 1 && shape == wanted[1..]) {
+        return Err(Error::data(
+            path,
+            format!("has shape {shape:?}, but J x P is {rows} x {columns}"),
+        ));
+    }
+    if order != npyz::Order::C {
+        return Err(Error::data(
+            path,
+            "is in Fortran order: save it row-major, as numpy.ascontiguousarray gives",
+        ));
+    }
+    let (single, double) = (T::NAME == "single", T::NAME == "double");
+    let dtype = npy.dtype().descr();
+    let size = if dtype.contains("f4") { 4 } else { 8 };
+    if (stored as u128) < rows as u128 * columns as u128 * size {
+        return Err(Error::data(
+            path,
+            format!("is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"),
+        ));
+    }
+    let wrong = || {
+        let want = if single { "float32" } else { "float64" };
+        Error::data(
+            path,
+            format!(
+                "has dtype {dtype}, but run.precision = \"{}\" needs {want}",
+                T::NAME
+            ),
+        )
+    };
+    if !((single && dtype.contains("f4")) || (double && dtype.contains("f8"))) {
+        return Err(wrong());
+    }
+    let numbers = npy
+        .into_vec::<T>()
+        .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;
+    if let Some(at) = numbers.iter().position(|x| !x.is_finite()) {
+        let (row, column) = (at / columns, at % columns);
+        return Err(Error::data(
+            path,
+            format!("holds {} at member {row}, parameter {column}", numbers[at]),
+        ));
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,373 @@
+//! The ensemble kept whole, J x P over ranks: the explicit and the factored form, with momentum and re-randomisation.
+
+use ndarray::Array2;
+use rayon::ThreadPool;
+use std::sync::Mutex;
+
+use super::Crew;
+use crate::eki::{self, Centred, Form, Survivors, column_means};
+use crate::ensemble::{Draw, replace_failed};
+use crate::interaction::Interaction;
+use crate::layout::{Layout, Members, Slab};
+use crate::prior::Prior;
+use crate::real::Real;
+
+/// An ensemble whose members are all kept.
+pub struct Stored<T> {
+    pub(super) layout: Layout,
+    /// What the forward map is given: v with momentum, u without.
+    pub(super) points: Slab<T>,
+    pub(super) members: Members<T>,
+    /// u, where momentum has moved `points` on to v.
+    pub(super) previous: Option<Slab<T>>,
+    /// With a re-draw at each step: what the present members were drawn about.
+    centres: Option<Vec<Centre<T>>>,
+    scratch: Vec<Mutex<Vec<T>>>,
+}
+
+/// The centre of a block's draws, and the mean before momentum extrapolated it.
+#[derive(Clone)]
+struct Centre<T> {
+    drawn: Vec<T>,
+    mean: Vec<T>,
+}
+
+/// A re-randomisation that is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Redraw {
+    /// Which draws.
+    pub draw: Draw,
+    /// sqrt(gamma).
+    pub spread: f64,
+    /// Whether momentum starts anew.
+    pub restart: bool,
+}
+
+/// One step's update of an ensemble that is kept.
+pub struct Update<'a, T> {
+    /// D.
+    pub interaction: &'a Interaction<T>,
+    /// h_n.
+    pub h: f64,
+    /// Who moves.
+    pub survivors: &'a Survivors,
+    /// The draws of failed members' replacements.
+    pub replacements: Draw,
+    /// The momentum coefficient, 0 without momentum.
+    pub momentum: f64,
+    /// A re-randomisation after the update.
+    pub redraw: Option<Redraw>,
+}
+
+impl<T: Real> Stored<T> {
+    /// The ensemble whose columns `fill` writes block by block, carried to the members' owners.
+    pub fn new(
+        crew: Crew,
+        members: usize,
+        prior: &Prior,
+        momentum: bool,
+        fill: impl Fn(usize, std::ops::Range<usize>, &mut Array2<T>) + Sync,
+    ) -> Self {
+        let layout = Layout::new(crew.comm, members, prior.parameters());
+        let mut points = Slab::fill(crew.pool, &layout, fill);
+        let mut held = Members::new(&layout);
+        layout.carry(
+            crew.comm,
+            crew.pool,
+            &mut points,
+            &mut held,
+            std::iter::repeat(()),
+            |_, _, _, ()| (),
+        );
+        let previous = momentum.then(|| points.clone());
+        let scratch = (0..crew.pool.current_num_threads())
+            .map(|_| Mutex::default())
+            .collect();
+        Self {
+            layout,
+            points,
+            members: held,
+            previous,
+            centres: None,
+            scratch,
+        }
+    }
+
+    /// From now on a re-draw at each step is about `centre`'s move alone, block by block: see `Redraw` in `update`.
+    pub fn track_centre(&mut self, centre: &[T]) {
+        let of_block = |b| {
+            let drawn = centre[self.layout.blocks.range(b)].to_vec();
+            Centre {
+                mean: drawn.clone(),
+                drawn,
+            }
+        };
+        self.centres = Some(self.layout.own_blocks().map(of_block).collect());
+    }
+
+    /// The slab that holds u, the ensemble itself.
+    pub fn current(&self) -> &Slab<T> {
+        self.previous.as_ref().unwrap_or(&self.points)
+    }
+
+    /// One update of all blocks, and the exchange; returns the sum of squared deviations of each of this rank's
+    /// blocks before the update.
+    pub fn update(&mut self, crew: Crew, prior: &Prior, update: &Update<T>) -> Vec<f64> {
+        let mut before = vec![Centred::default(); self.layout.own_blocks().len()];
+        let previous: Box<dyn Iterator<Item = Option<&mut Array2<T>>> + Send> =
+            match &mut self.previous {
+                Some(slab) => Box::new(slab.iter_mut().map(|(_, block)| Some(block))),
+                None => Box::new(std::iter::repeat_with(|| None)),
+            };
+        let centres: Box<dyn Iterator<Item = Option<&mut Centre<T>>> + Send> =
+            match &mut self.centres {
+                Some(centres) => Box::new(centres.iter_mut().map(Some)),
+                None => Box::new(std::iter::repeat_with(|| None)),
+            };
+        let along = previous.zip(centres).zip(before.iter_mut());
+        let (layout, scratch) = (self.layout, &self.scratch);
+        layout.carry(
+            crew.comm,
+            crew.pool,
+            &mut self.points,
+            &mut self.members,
+            along,
+            |thread, b, u, ((previous, centre), before)| {
+                let mut scratch = scratch[thread].lock().expect("one thread each");
+                *before = update.move_block(u, &mut scratch);
+                replace_failed(u, update.replacements, update.survivors);
+                update.finish_block(
+                    (b, layout.blocks.range(b)),
+                    u,
+                    previous,
+                    centre,
+                    &before.means,
+                    prior,
+                );
+            },
+        );
+        before.into_iter().map(|block| block.squares).collect()
+    }
+
+    /// More members, to `count`, drawn about the mean; or all drawn anew where `all`.
+    pub fn expand(&mut self, crew: Crew, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
+        let before = self.layout.members.items();
+        let survivors = Survivors::new(vec![true; before]);
+        let old = std::mem::replace(
+            &mut self.layout,
+            Layout::new(crew.comm, count, prior.parameters()),
+        );
+        let grow = |slab: &Slab<T>| {
+            Slab::fill(crew.pool, &self.layout, |b, columns, block| {
+                let centre: Vec<T> = column_means(self.current().block(b).view(), &survivors)
+                    .into_iter()
+                    .map(T::of)
+                    .collect();
+                block
+                    .slice_mut(ndarray::s![..before, ..])
+                    .assign(slab.block(b));
+                let new = if all { 0..count } else { before..count };
+                redraw
+                    .draw
+                    .fill_block(new, (b, columns), &centre, (prior, redraw.spread), block);
+            })
+        };
+        debug_assert_eq!(old.blocks, self.layout.blocks);
+        let points = grow(&self.points);
+        self.previous = self.previous.as_ref().map(grow);
+        self.points = points;
+        self.members = Members::new(&self.layout);
+        self.exchange(crew);
+    }
+
+    /// Carries the points to their members' owners as they stand.
+    pub fn exchange(&mut self, crew: Crew) {
+        self.layout.carry(
+            crew.comm,
+            crew.pool,
+            &mut self.points,
+            &mut self.members,
+            std::iter::repeat(()),
+            |_, _, _, ()| (),
+        );
+    }
+
+    /// With momentum, the members' owners hold v: swaps u in for them, or back.
+    pub fn swap(&mut self, crew: Crew) {
+        if let Some(previous) = &mut self.previous {
+            std::mem::swap(&mut self.points, previous);
+            self.exchange(crew);
+        }
+    }
+
+    /// The mean of u (with a re-draw at each step, what the draws are about, before momentum), P numbers, on all
+    /// ranks.
+    pub fn mean(&self, crew: Crew) -> Vec<T> {
+        let all = Survivors::new(vec![true; self.layout.members.items()]);
+        let mut mean = vec![0.0; self.layout.blocks.columns()];
+        for (i, (b, block)) in self.current().iter().enumerate() {
+            let of_block = match &self.centres {
+                Some(centres) => centres[i].mean.iter().map(|x| x.wide()).collect(),
+                None => column_means(block.view(), &all),
+            };
+            mean[self.layout.blocks.range(b)].copy_from_slice(&of_block);
+        }
+        // Each number is zero on all ranks but its owner: the sum is exact.
+        crew.comm.sum_exact(&mut mean);
+        mean.into_iter().map(T::of).collect()
+    }
+
+    /// Copies `member`'s point, one of this rank's, to `out`.
+    pub fn gather(&self, member: usize, out: &mut [T]) {
+        self.members.gather(&self.points, &self.layout, member, out);
+    }
+
+    /// Rows `rows` of u on rank 0, row-major; nothing elsewhere.
+    pub fn rows_on_first(&self, crew: Crew, rows: std::ops::Range<usize>) -> Option<Vec<T>> {
+        let own: Vec<T> = rows
+            .clone()
+            .flat_map(|j| {
+                self.current()
+                    .iter()
+                    .flat_map(move |(_, block)| block.row(j).to_vec())
+            })
+            .collect();
+        let parts = crew.comm.gather(bytemuck::cast_slice(&own));
+        crew.comm.is_first().then(|| {
+            let mut whole = Vec::with_capacity(rows.len() * self.layout.blocks.columns());
+            for row in 0..rows.len() {
+                for part in &parts {
+                    let width = part.len() / rows.len();
+                    whole.extend(bytemuck::pod_collect_to_vec::<u8, T>(
+                        &part[row * width..(row + 1) * width],
+                    ));
+                }
+            }
+            whole
+        })
+    }
+}
+
+impl<T: Real> Update<'_, T> {
+    /// u <- u - h_n D u on one block.
+    fn move_block(&self, u: &mut Array2<T>, scratch: &mut Vec<T>) -> Centred {
+        let (members, width) = u.dim();
+        match self.interaction {
+            Interaction::Explicit(d) => {
+                scratch.resize(
+                    eki::update_scratch(Form::Explicit, members, 0, width),
+                    T::zero(),
+                );
+                eki::update_explicit(u, d.view(), self.h, self.survivors, scratch)
+            }
+            Interaction::Factored {
+                gradients,
+                anomalies,
+            } => {
+                scratch.resize(
+                    eki::update_scratch(Form::Factored, members, anomalies.ncols(), width),
+                    T::zero(),
+                );
+                eki::update_factored(
+                    u,
+                    gradients.view(),
+                    anomalies.view(),
+                    self.h,
+                    self.survivors,
+                    scratch,
+                )
+            }
+            Interaction::Mean(_) => unreachable!("the mean form keeps no members"),
+        }
+    }
+
+    /// Momentum, then the re-draw if one is due.
+    fn finish_block(
+        &self,
+        (b, columns): (usize, std::ops::Range<usize>),
+        u: &mut Array2<T>,
+        previous: Option<&mut Array2<T>>,
+        centre: Option<&mut Centre<T>>,
+        before: &[f64],
+        prior: &Prior,
+    ) {
+        let Some(redraw) = self.redraw else {
+            if let Some(previous) = previous {
+                eki::extrapolate(u, previous, self.momentum);
+            }
+            return;
+        };
+        let all = Survivors::new(vec![true; u.nrows()]);
+        let after = column_means(u.view(), &all);
+        let (mean, velocity): (Vec<T>, Vec<T>) = match (&centre, &previous) {
+            // At each step: the mean moves by the step alone, not by the draws' own mean.
+            (Some(centre), _) => {
+                let mean: Vec<T> = centre
+                    .drawn
+                    .iter()
+                    .zip(after.iter().zip(before))
+                    .map(|(c, (a, b))| T::of(c.wide() + (a - b)))
+                    .collect();
+                let velocity = mean
+                    .iter()
+                    .zip(&centre.mean)
+                    .map(|(&new, &old)| new - old)
+                    .collect();
+                (mean, velocity)
+            }
+            (None, Some(previous)) => {
+                let old = column_means(previous.view(), &all);
+                let velocity = after
+                    .iter()
+                    .zip(&old)
+                    .map(|(new, old)| T::of(new - old))
+                    .collect();
+                (after.iter().copied().map(T::of).collect(), velocity)
+            }
+            (None, None) => {
+                let mean: Vec<T> = after.iter().copied().map(T::of).collect();
+                (mean, vec![T::zero(); columns.len()])
+            }
+        };
+        let momentum = if redraw.restart {
+            T::zero()
+        } else {
+            T::of(self.momentum)
+        };
+        let points: Vec<T> = mean
+            .iter()
+            .zip(&velocity)
+            .map(|(&m, &v)| m + momentum * v)
+            .collect();
+        let draw = |about: &[T], block: &mut Array2<T>| {
+            redraw.draw.fill_block(
+                0..block.nrows(),
+                (b, columns.clone()),
+                about,
+                (prior, redraw.spread),
+                block,
+            );
+        };
+        draw(&points, u);
+        if let Some(previous) = previous {
+            draw(&mean, previous);
+        }
+        if let Some(centre) = centre {
+            *centre = Centre {
+                drawn: points,
+                mean,
+            };
+        }
+    }
+}
+
+/// The digest of u: SHA-256 over the blocks' own digests in order, as hexadecimal; the same on all ranks.
+pub fn digest<T: Real>(crew: Crew, slab: &Slab<T>, pool: &ThreadPool) -> String {
+    let mut blocks: Vec<(&Array2<T>, [u8; 32])> =
+        slab.iter().map(|(_, block)| (block, [0; 32])).collect();
+    crate::layout::for_each(pool, blocks.iter_mut(), |_, (block, digest)| {
+        *digest = crate::ensemble::block_digest(block.view());
+    });
+    let own: Vec<u8> = blocks.iter().flat_map(|(_, digest)| *digest).collect();
+    super::digest_of(crew, &own)
+}
