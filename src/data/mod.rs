@@ -1,6 +1,15 @@
 //! Data sets in memory: training and test samples, their scaling, and the batches drawn from them.
 
 pub mod batch;
+mod bounded;
+pub mod catalogue;
+pub mod checksum;
+pub mod digits;
+pub mod folder;
+pub mod idx;
+pub mod published;
+pub mod series;
+pub mod svhn;
 
 use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,104 @@
+//! Reading what a file promises without trusting the promise: memory grows with what is really there.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The most bytes that one byte of deflate data can unpack to (RFC 1951: 258 bytes from two bits, and the block's head).
+pub const DEFLATE_RATIO: u64 = 1032;
+
+/// Opens a regular file; gives it with its length in bytes.
+///
+/// # Errors
+/// `Error::Data` when it is missing or no regular file, `Error::Io` when it can't be opened.
+pub fn open(path: &Path) -> Result<(File, u64)> {
+    let described = std::fs::metadata(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Error::data(path, "not found"),
+        _ => Error::io(path, "open", e),
+    })?;
+    if !described.is_file() {
+        return Err(Error::data(path, "is not a regular file"));
+    }
+    let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
+    Ok((file, described.len()))
+}
+
+/// Exactly `promised` bytes of `what`, from a source that can hold `most` and of which `stored` lie in the file.
+///
+/// A promise above `most` is refused before anything is allocated. Below it, room is made for eight times what is
+/// stored at once and for the rest only as it arrives, so a false promise costs no memory.
+///
+/// # Errors
+/// `Error::Data` when the promise can't be kept, or isn't.
+pub fn exactly(
+    path: &Path,
+    source: &mut impl Read,
+    promised: u64,
+    (stored, most): (u64, u64),
+    what: &str,
+) -> Result<Vec<u8>> {
+    if promised > most {
+        return Err(Error::data(
+            path,
+            format!(
+                "promises {promised} bytes of {what}, but the file has room for at most {most}: it is cut off or damaged"
+            ),
+        ));
+    }
+    let room = promised.min(stored.saturating_mul(8));
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+    source
+        .take(promised)
+        .read_to_end(&mut bytes)
+        .map_err(|e| unreadable(path, what, &e))?;
+    if bytes.len() as u64 == promised {
+        Ok(bytes)
+    } else {
+        Err(Error::data(
+            path,
+            format!(
+                "cut off: {} bytes of {what} found, {promised} expected",
+                bytes.len()
+            ),
+        ))
+    }
+}
+
+/// The next N bytes of `what`.
+///
+/// # Errors
+/// `Error::Data` when fewer are left.
+pub fn array<const N: usize>(path: &Path, source: &mut impl Read, what: &str) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    source
+        .read_exact(&mut bytes)
+        .map_err(|e| unreadable(path, what, &e))?;
+    Ok(bytes)
+}
+
+/// Refuses bytes after the end; reading to the end also lets an unpacker check its checksum.
+///
+/// # Errors
+/// `Error::Data` when something follows, or the checksum differs.
+pub fn end(path: &Path, source: &mut impl Read, what: &str) -> Result<()> {
+    let mut next = [0];
+    match source.read(&mut next) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(Error::data(
+            path,
+            format!("more bytes follow where {what} should end"),
+        )),
+        Err(e) => Err(unreadable(path, what, &e)),
+    }
+}
+
+/// An unpacker's or the system's complaint, as one about the file.
+fn unreadable(path: &Path, what: &str, e: &std::io::Error) -> Error {
+    let problem = match e.kind() {
+        ErrorKind::UnexpectedEof => format!("cut off within {what}"),
+        _ => format!("unreadable {what}: {e}"),
+    };
+    Error::data(path, problem)
+}

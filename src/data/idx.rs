@@ -1,0 +1,169 @@
+//! The IDX format of MNIST and its kin: a magic number, big-endian sizes, then bytes; gzip or not.
+//!
+//! The magic is 0, 0, the type of the values (8: unsigned bytes) and the rank; one 32-bit size a dimension follows, and
+//! the values with the last dimension fastest (Y. LeCun, "The MNIST database", file formats). Whether a file is gzip is
+//! told by its first bytes, not by its name.
+
+use std::io::{BufReader, Cursor, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use ndarray::Array2;
+
+use super::bounded::{self, DEFLATE_RATIO};
+use super::{Inputs, Samples, Targets};
+use crate::error::{Error, Result};
+
+/// The highest rank read; the published sets have 1 (labels), 3 (grey images) and 4 (colour).
+const MAX_RANK: u8 = 4;
+
+/// An array of bytes as an IDX file holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idx {
+    /// The sizes, one a dimension; none is 0.
+    pub shape: Vec<usize>,
+    /// The values, the last dimension fastest.
+    pub values: Vec<u8>,
+}
+
+/// Reads an IDX file of bytes of rank 1 to 4.
+///
+/// # Errors
+/// `Error::Data` when it is missing, damaged, cut off, too long or empty.
+pub fn read(path: &Path) -> Result<Idx> {
+    let (file, stored) = bounded::open(path)?;
+    decode(path, BufReader::new(file), stored)
+}
+
+/// Decodes an IDX file from a source of `stored` bytes; `path` only names it in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Idx> {
+    let head: [u8; 2] = bounded::array(path, &mut source, "the magic number")?;
+    let mut whole = Cursor::new(head).chain(source);
+    if head == [0x1f, 0x8b] {
+        let most = stored.saturating_mul(DEFLATE_RATIO);
+        unpacked(path, &mut MultiGzDecoder::new(whole), stored, most)
+    } else {
+        unpacked(path, &mut whole, stored, stored)
+    }
+}
+
+/// Decodes the content; `most` is what the file can unpack to at best.
+fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Result<Idx> {
+    let magic: [u8; 4] = bounded::array(path, source, "the magic number")?;
+    let [0, 0, kind, rank] = magic else {
+        return Err(Error::data(
+            path,
+            format!(
+                "begins with {:#010x}, not with an IDX magic number such as 0x00000803",
+                u32::from_be_bytes(magic)
+            ),
+        ));
+    };
+    if kind != 8 || !(1..=MAX_RANK).contains(&rank) {
+        return Err(Error::data(
+            path,
+            format!(
+                "IDX values of type {kind:#04x} and rank {rank} found, unsigned bytes (0x08) of rank 1 to {MAX_RANK} expected"
+            ),
+        ));
+    }
+    let mut shape = Vec::new();
+    for _ in 0..rank {
+        let size: [u8; 4] = bounded::array(path, source, "the sizes")?;
+        shape.push(u32::from_be_bytes(size));
+    }
+    let promised = shape
+        .iter()
+        .try_fold(1_u64, |n, &size| n.checked_mul(u64::from(size)))
+        .unwrap_or(u64::MAX);
+    if promised == 0 {
+        return Err(Error::data(
+            path,
+            format!("is empty: its sizes are {shape:?}"),
+        ));
+    }
+    let room = most.saturating_sub(4 + 4 * u64::from(rank));
+    let values = bounded::exactly(path, source, promised, (stored, room), "values")?;
+    bounded::end(path, source, "the values")?;
+    Ok(Idx {
+        shape: shape.into_iter().map(|size| size as usize).collect(),
+        values,
+    })
+}
+
+/// Reads images and their labels; gives the samples and the shape of one, such as [28, 28].
+///
+/// # Errors
+/// `Error::Data` when a file is missing or damaged, when the counts differ, or when a label is not in `0..classes`.
+pub fn read_labelled(
+    images: &Path,
+    labels: &Path,
+    classes: usize,
+) -> Result<(Samples, Vec<usize>)> {
+    // The labels first: they are small, and as telling about what is missing.
+    let label_values = read(labels)?;
+    join(images, read(images)?, labels, label_values, classes)
+}
+
+/// Joins decoded images and labels; the paths only name them in errors.
+///
+/// # Errors
+/// As [`read_labelled`].
+pub fn join(
+    images_path: &Path,
+    images: Idx,
+    labels_path: &Path,
+    labels: Idx,
+    classes: usize,
+) -> Result<(Samples, Vec<usize>)> {
+    let (n, shape) = (images.shape[0], images.shape[1..].to_vec());
+    if shape.is_empty() {
+        return Err(Error::data(
+            images_path,
+            "is of rank 1, as labels are; images of rank 2 to 4 expected",
+        ));
+    }
+    if labels.shape.len() != 1 {
+        return Err(Error::data(
+            labels_path,
+            format!("labels of rank 1 expected, sizes {:?} found", labels.shape),
+        ));
+    }
+    if labels.shape[0] != n {
+        return Err(Error::data(
+            labels_path,
+            format!(
+                "{} labels found, but {n} images in {}",
+                labels.shape[0],
+                images_path.display()
+            ),
+        ));
+    }
+    if let Some(at) = labels
+        .values
+        .iter()
+        .position(|&l| usize::from(l) >= classes)
+    {
+        return Err(Error::data(
+            labels_path,
+            format!(
+                "label {} of sample {at} is not in 0..={}",
+                labels.values[at],
+                classes - 1
+            ),
+        ));
+    }
+    let inputs = Array2::from_shape_vec((n, shape.iter().product()), images.values)
+        .map_err(|e| Error::data(images_path, e.to_string()))?;
+    let samples = Samples {
+        inputs: Inputs::Bytes(inputs),
+        targets: Targets::Classes {
+            labels: labels.values,
+            classes,
+        },
+    };
+    Ok((samples, shape))
+}

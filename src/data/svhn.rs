@@ -1,0 +1,327 @@
+//! SVHN's published files: MATLAB level 5 with X (32 x 32 x 3 x N bytes) and y (N labels, 10 for the digit 0).
+//!
+//! The format: a header of 128 bytes, then elements of a type, a size and data; a compressed element unpacks to a
+//! matrix element, which holds flags, sizes, a name and values as elements of their own, padded to 8 bytes
+//! (MathWorks, "MAT-File Format", version 5). Y. Netzer et al., NIPS Workshop on Deep Learning (2011), for the data.
+
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use flate2::read::ZlibDecoder;
+use ndarray::Array2;
+
+use super::bounded::{self, DEFLATE_RATIO};
+use super::{Inputs, Samples, Targets};
+use crate::error::{Error, Result};
+
+/// Height and width of an image.
+pub const SIDE: usize = 32;
+/// Channels of an image.
+pub const CHANNELS: usize = 3;
+/// The number of classes.
+pub const CLASSES: usize = 10;
+
+const PIXELS: usize = CHANNELS * SIDE * SIDE;
+const HEADER: u64 = 128;
+/// Element types.
+const MATRIX: u32 = 14;
+const COMPRESSED: u32 = 15;
+const BYTES: u32 = 2;
+/// Array classes.
+const CLASS_DOUBLE: u8 = 6;
+const CLASS_UINT8: u8 = 9;
+/// More than the flags, the sizes and a name of MATLAB's greatest length (63) need.
+const LONGEST_DESCRIPTION: u64 = 256;
+
+/// A variable as the file holds it.
+struct Variable {
+    class: u8,
+    sizes: Vec<usize>,
+    /// The element type of the values: MATLAB stores doubles as bytes where they fit.
+    kind: u32,
+    values: Vec<u8>,
+}
+
+/// Reads SVHN images, N x 3072 as channel*32*32 + row*32 + column, and their labels 0..=9.
+///
+/// # Errors
+/// `Error::Data` when the file is missing, damaged, cut off, of another format (MATLAB 7.3 is), lacks X or y, or when
+/// their sizes differ from N images and N labels of 1..=10.
+pub fn read(path: &Path) -> Result<Samples> {
+    let (file, stored) = bounded::open(path)?;
+    decode(path, BufReader::new(file), stored)
+}
+
+/// Decodes a MATLAB file from a source of `stored` bytes; `path` only names it in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Samples> {
+    check_header(path, &mut source)?;
+    let mut left = stored.saturating_sub(HEADER);
+    let (mut images, mut labels) = (None, None);
+    while left > 0 {
+        let [kind, size] = tag(path, &mut source)?;
+        left = left.saturating_sub(8);
+        if u64::from(size) > left {
+            return Err(Error::data(
+                path,
+                format!("cut off: an element promises {size} bytes, {left} are left"),
+            ));
+        }
+        let size = u64::from(size);
+        let mut element = source.by_ref().take(size);
+        let found = match kind {
+            COMPRESSED => compressed(path, &mut element, size)?,
+            MATRIX => variable(path, &mut element, (size, size))?,
+            other => {
+                return Err(Error::data(
+                    path,
+                    format!("element of type {other} found, a matrix (14 or 15) expected"),
+                ));
+            }
+        };
+        match found {
+            Some(("X", x)) => images = Some(x),
+            Some((_, y)) => labels = Some(y),
+            None => {}
+        }
+        // What a variable of another name holds, and padding.
+        std::io::copy(&mut element, &mut std::io::sink())
+            .map_err(|e| Error::io(path, "read", e))?;
+        left -= size;
+    }
+    join(path, images, labels)
+}
+
+/// The first 128 bytes: level 5, little-endian.
+fn check_header(path: &Path, source: &mut impl Read) -> Result<()> {
+    let header: [u8; HEADER as usize] = bounded::array(path, source, "the MATLAB header")?;
+    if header.starts_with(b"MATLAB 7.3") || header.starts_with(b"\x89HDF") {
+        return Err(Error::data(
+            path,
+            "is a MATLAB 7.3 (HDF5) file; SVHN is published as level 5: save it with -v7",
+        ));
+    }
+    match &header[124..] {
+        [0, 1, b'I', b'M'] => Ok(()),
+        other => Err(Error::data(
+            path,
+            format!(
+                "is no little-endian MATLAB level 5 file: header ends in {}, 00 01 49 4d expected",
+                other
+                    .iter()
+                    .map(|b| format!("{b:02x}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+        )),
+    }
+}
+
+/// The type and size an element begins with.
+fn tag(path: &Path, source: &mut impl Read) -> Result<[u32; 2]> {
+    let bytes: [u8; 8] = bounded::array(path, source, "an element's tag")?;
+    let [a, b, c, d, e, f, g, h] = bytes;
+    Ok([
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+    ])
+}
+
+/// The variable in a compressed element of `size` bytes, if it is X or y.
+fn compressed(
+    path: &Path,
+    element: &mut impl Read,
+    size: u64,
+) -> Result<Option<(&'static str, Variable)>> {
+    let mut unpacked = ZlibDecoder::new(element);
+    let [kind, promised] = tag(path, &mut unpacked)?;
+    if kind != MATRIX {
+        return Err(Error::data(
+            path,
+            format!("compressed element of type {kind} found, a matrix (14) expected"),
+        ));
+    }
+    let promised = u64::from(promised);
+    let most = promised.min(size.saturating_mul(DEFLATE_RATIO));
+    let mut content = unpacked.by_ref().take(promised);
+    let found = variable(path, &mut content, (size, most))?;
+    if found.is_some() {
+        bounded::end(path, &mut content, "a variable")?;
+        // Only at its end is the element's checksum compared.
+        bounded::end(path, &mut unpacked, "a compressed element")?;
+    }
+    Ok(found)
+}
+
+/// The variable that a matrix element holds, if it is X or y; `room` is (stored bytes, most bytes) of the element.
+fn variable(
+    path: &Path,
+    source: &mut impl Read,
+    room: (u64, u64),
+) -> Result<Option<(&'static str, Variable)>> {
+    let short = (LONGEST_DESCRIPTION, LONGEST_DESCRIPTION);
+    let (_, flags) = field(path, source, short, "array flags")?;
+    let (_, sizes) = field(path, source, short, "array sizes")?;
+    let (_, name) = field(path, source, short, "a variable's name")?;
+    let name = match name.as_slice() {
+        b"X" => "X",
+        b"y" => "y",
+        _ => return Ok(None),
+    };
+    let sizes = sizes
+        .chunks_exact(4)
+        .map(|s| i32::from_le_bytes([s[0], s[1], s[2], s[3]]))
+        .map(usize::try_from)
+        .collect::<std::result::Result<Vec<usize>, _>>()
+        .map_err(|_| Error::data(path, format!("{name} has a negative size")))?;
+    let (kind, values) = field(path, source, room, name)?;
+    let class = flags.first().copied().unwrap_or(0);
+    let found = Variable {
+        class,
+        sizes,
+        kind,
+        values,
+    };
+    Ok(Some((name, found)))
+}
+
+/// An element within a matrix: its type and data, with the padding to 8 bytes skipped.
+fn field(
+    path: &Path,
+    source: &mut impl Read,
+    room: (u64, u64),
+    what: &str,
+) -> Result<(u32, Vec<u8>)> {
+    let [kind, size] = tag(path, source)?;
+    // A small element has its size in the upper half of the type, and up to four bytes of data in place of the size.
+    if kind >> 16 != 0 {
+        let (kind, length) = (kind & 0xffff, (kind >> 16) as usize);
+        let data = size.to_le_bytes();
+        return match data.get(..length) {
+            Some(data) => Ok((kind, data.to_vec())),
+            None => Err(Error::data(
+                path,
+                format!("{what}: a small element of {length} bytes, at most 4 expected"),
+            )),
+        };
+    }
+    let data = bounded::exactly(path, source, u64::from(size), room, what)?;
+    let padding = u64::from(size).next_multiple_of(8) - u64::from(size);
+    std::io::copy(&mut source.take(padding), &mut std::io::sink())
+        .map_err(|e| Error::data(path, format!("unreadable {what}: {e}")))?;
+    Ok((kind, data))
+}
+
+/// Images and labels as samples.
+fn join(path: &Path, images: Option<Variable>, labels: Option<Variable>) -> Result<Samples> {
+    let lacks = |name| Error::data(path, format!("lacks the variable {name}"));
+    let labels = digits(path, &labels.ok_or_else(|| lacks("y"))?)?;
+    let images = images.ok_or_else(|| lacks("X"))?;
+    let n = labels.len();
+    let expected = [SIDE, SIDE, CHANNELS, n];
+    // MATLAB drops a last size of 1.
+    let single = n == 1 && images.sizes == expected[..3];
+    if images.class != CLASS_UINT8 || images.kind != BYTES {
+        return Err(Error::data(
+            path,
+            format!(
+                "X of class {} stored as type {} found, bytes (9, 2) expected",
+                images.class, images.kind
+            ),
+        ));
+    }
+    if images.sizes != expected && !single {
+        return Err(Error::data(
+            path,
+            format!(
+                "X of sizes {:?} found, {expected:?} expected for {n} labels",
+                images.sizes
+            ),
+        ));
+    }
+    if images.values.len() != n * PIXELS {
+        return Err(Error::data(
+            path,
+            format!(
+                "X holds {} bytes, its sizes promise {}",
+                images.values.len(),
+                n * PIXELS
+            ),
+        ));
+    }
+    let mut pixels = images.values;
+    pixels
+        .chunks_exact_mut(PIXELS / CHANNELS)
+        .for_each(transpose);
+    let inputs = Array2::from_shape_vec((n, PIXELS), pixels)
+        .map_err(|e| Error::data(path, e.to_string()))?;
+    Ok(Samples {
+        inputs: Inputs::Bytes(inputs), // N x 3072
+        targets: Targets::Classes {
+            labels,
+            classes: CLASSES,
+        },
+    })
+}
+
+/// One channel from MATLAB's column-major order to rows, in place.
+fn transpose(plane: &mut [u8]) {
+    for row in 0..SIDE {
+        for column in 0..row {
+            plane.swap(row * SIDE + column, column * SIDE + row);
+        }
+    }
+}
+
+/// The labels y, N x 1 of 1..=10 in whatever type they are stored, as digits 0..=9.
+fn digits(path: &Path, y: &Variable) -> Result<Vec<u8>> {
+    let n = match *y.sizes {
+        [n, 1] | [1, n] if n > 0 => n,
+        _ => {
+            return Err(Error::data(
+                path,
+                format!("y of sizes {:?} found, [N, 1] expected", y.sizes),
+            ));
+        }
+    };
+    let width = match y.kind {
+        1 | BYTES => 1,
+        9 => 8,
+        other => {
+            return Err(Error::data(
+                path,
+                format!("y stored as type {other} found, bytes (1, 2) or doubles (9) expected"),
+            ));
+        }
+    };
+    if ![CLASS_UINT8, CLASS_DOUBLE].contains(&y.class) || y.values.len() / width != n {
+        return Err(Error::data(
+            path,
+            format!(
+                "y of class {} and {} bytes found, {n} labels of class 9 or 6 expected",
+                y.class,
+                y.values.len()
+            ),
+        ));
+    }
+    let digit = |(i, value): (usize, &[u8])| {
+        let label = match *value {
+            [byte] => f64::from(byte),
+            _ => f64::from_le_bytes(value.try_into().unwrap_or_default()),
+        };
+        let known = (1..=10_u8).find(|&l| f64::from(l) == label);
+        known.map(|l| l % 10).ok_or_else(|| {
+            Error::data(
+                path,
+                format!("label {label} of sample {i} is not in 1..=10"),
+            )
+        })
+    };
+    y.values
+        .chunks_exact(width)
+        .enumerate()
+        .map(digit)
+        .collect()
+}
