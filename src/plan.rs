@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Config, FormKind, LossKind, ModelKind, Noise, OutputKind, Rerandomise, Resolved, StepKind,
+    Config, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
@@ -74,10 +74,7 @@ impl Plan {
                 })?,
             steps => steps,
         };
-        let variance = match &config.method.noise {
-            Noise::One(one) => vec![*one],
-            Noise::Each(each) => each.clone(),
-        };
+        let variance = config.method.noise.clone();
         let loss = match config.method.loss {
             LossKind::CrossEntropy => Loss::CrossEntropy {
                 delta: config.method.delta,
@@ -208,9 +205,7 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    if let Noise::Each(each) = &method.noise
-        && each.len() != data.outputs
-    {
+    if ![1, data.outputs].contains(&method.noise.len()) {
         return Err(resolved.error(
             "method.noise",
             format!(

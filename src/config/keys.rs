@@ -104,15 +104,13 @@ impl Kind {
                         .filter(|x| x.is_finite() && *x > 0.0)
                         .map(Value::Float)
                 };
-                match value.as_array() {
-                    Some(list) if !list.is_empty() => list
-                        .iter()
-                        .map(positive)
-                        .collect::<Option<Vec<_>>>()
-                        .map(Value::Array),
-                    Some(_) => None,
-                    None => positive(&value),
-                }
+                // One number is a list of one.
+                let list = value
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_else(|| vec![value.clone()]);
+                let list: Option<Vec<_>> = list.iter().map(positive).collect();
+                list.filter(|list| !list.is_empty()).map(Value::Array)
             }
         };
         accepted.ok_or(value)
@@ -224,7 +222,7 @@ pub const KEYS: &[Key] = &[
     key(
         "method.noise",
         Kind::Variances,
-        "1.0",
+        "[1.0]",
         "the diagonal of Gamma in the least-squares loss, squared units of the outputs",
     ),
     key(

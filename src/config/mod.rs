@@ -83,7 +83,7 @@ pub enum Scale {
 pub struct Method {
     pub kind: MethodKind,
     pub loss: LossKind,
-    pub noise: Noise,
+    pub noise: Vec<f64>,
     pub delta: f64,
     pub momentum: bool,
     pub momentum_coefficient: f64,
@@ -111,15 +111,6 @@ pub enum MethodKind {
 pub enum LossKind {
     CrossEntropy,
     LeastSquares,
-}
-
-/// The diagonal of Gamma: one number for all outputs, or one for each.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-#[allow(missing_docs)]
-pub enum Noise {
-    One(f64),
-    Each(Vec<f64>),
 }
 
 /// How h_n follows from h.
