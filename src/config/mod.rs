@@ -420,16 +420,14 @@ fn unknown(file: &str, path: &str, value: &Value) -> Error {
     }
 }
 
-/// The known name most like `word`: by spelling, or by its last part alone where only the section is wrong.
+/// The known name most like `word`: by the spelling of the whole and of its last part alike, since often only the
+/// section is wrong.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    known.max_by(|a, b| {
-        let score = |path: &str| {
-            let whole = strsim::jaro_winkler(word, path);
-            whole.max(0.99 * strsim::jaro_winkler(&last(word), &last(path)))
-        };
-        score(a).total_cmp(&score(b))
-    })
+    let score = |path: &str| {
+        strsim::jaro_winkler(word, path) + strsim::jaro_winkler(&last(word), &last(path))
+    };
+    known.max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
 #[cfg(test)]
