@@ -247,7 +247,7 @@ fn images_and_labels_must_fit_each_other() {
     assert_refused(
         idx::read_labelled(&images, &high, 10),
         &high,
-        "label 10 of sample 1 is not in 0..=9",
+        "label 10 of sample 1 is not in 0..10",
     );
     assert_refused(idx::read_labelled(&good, &good, 10), &good, "rank 1");
     assert_refused(
