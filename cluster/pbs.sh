@@ -1,6 +1,6 @@
 #!/bin/bash
-# From the project's folder, after ./launch/build:   qsub -v EKI_RUN="dnn2 --out runs/dnn2" cluster/pbs.sh
-# Change limits in this file (or a copy: EKI_SCRIPT names it), not on qsub's command line: the next job reads only this.
+# From the project's folder, after ./launch/build:   EKI_RUN="dnn2 --out runs/dnn2" qsub -v EKI_RUN cluster/pbs.sh
+# Change limits in this file (or a copy: add EKI_SCRIPT=mine.sh, and its name to -v), not on qsub's command line: the next job reads only this.
 #
 # Nodes, cores of each, ranks on each, threads of a rank (mpiprocs x ompthreads = ncpus).
 #PBS -l select=2:ncpus=32:mpiprocs=4:ompthreads=8
@@ -15,7 +15,7 @@ cd "$PBS_O_WORKDIR" || exit 2
 source launch/start
 
 read -ra run <<<"${EKI_RUN:-}"
-[[ " ${EKI_RUN:-} " == *" --out "* ]] || { echo 'usage: qsub -v EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" cluster/pbs.sh' >&2; exit 2; }
+[[ " ${EKI_RUN:-} " == *" --out "* ]] || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" qsub -v EKI_RUN cluster/pbs.sh' >&2; exit 2; }
 
 # PBS sends no signal before the limit: the program is told the time instead, less a minute for starting up. It saves
 # in time and exits with 75.
@@ -27,8 +27,8 @@ limit=$(qstat -f "$PBS_JOBID" | awk -F '[ =:]+' '/Resource_List.walltime/ {
 start mpirun -q -n "$(wc -l <"$PBS_NODEFILE")" --hostfile "$PBS_NODEFILE" --bind-to none \
     "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "${OMP_NUM_THREADS:-1}" ${limit:+--max-time "$limit"} --resume
 
-# TERM comes from qdel, which means it.
+# TERM comes from qdel, which means it. Names alone, since a value given to -v may hold no comma.
 if [[ $status == 75 && $asked != TERM ]]; then
-    qsub -v "EKI_RUN=$EKI_RUN${EKI_MPI:+,EKI_MPI=$EKI_MPI}${EKI_SCRIPT:+,EKI_SCRIPT=$EKI_SCRIPT}" "${EKI_SCRIPT:-cluster/pbs.sh}"
+    qsub -v "EKI_RUN${EKI_MPI:+,EKI_MPI}${EKI_SCRIPT:+,EKI_SCRIPT}" "${EKI_SCRIPT:-cluster/pbs.sh}"
 fi
 exit "$status"
