@@ -24,7 +24,7 @@ read -ra run <<<"${EKI_RUN:-}"
 
 # --resume starts from the beginning where there is nothing to resume, so the first job and all later ones are alike.
 # Ranks go round the hosts, since LSF's list counts cores.
-start mpirun -q -n $((LSB_DJOB_NUMPROC / threads)) --map-by node --bind-to none \
+start mpirun -n $((LSB_DJOB_NUMPROC / threads)) --map-by node --bind-to none \
     "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "$threads" --resume
 
 # TERM comes from bkill, which means it: then 75 must not be seen.

@@ -143,7 +143,7 @@ fn pbs_submits_the_same_job_until_done() {
     // Ranks from the nodes' file, threads from ompthreads, and the time limit less a minute.
     let arguments = format!("run {RUN} --threads 8 --max-time 03:59:00 --resume");
     assert_eq!(site.lines("ran"), vec![arguments.clone(); 3]);
-    let line = format!("-q -n 8 --hostfile {nodes} --bind-to none {program} {arguments}");
+    let line = format!("-n 8 --hostfile {nodes} --bind-to none {program} {arguments}");
     assert_eq!(site.lines("launched"), vec![line; 3]);
 }
 
@@ -211,7 +211,7 @@ fn lsf_requeues_until_done() {
     assert_eq!(site.lines("ran"), vec![arguments.clone(); 3]);
     let program = site.path("eki-mpi");
     let line = format!(
-        "-q -n 8 --map-by node --bind-to none {} {arguments}",
+        "-n 8 --map-by node --bind-to none {} {arguments}",
         program.display()
     );
     assert_eq!(site.lines("launched"), vec![line; 3]);
