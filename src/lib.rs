@@ -3,6 +3,7 @@
 // 0: ground
 pub mod error;
 pub mod failure;
+pub mod files;
 pub mod real;
 pub mod rng;
 
@@ -37,6 +38,10 @@ pub mod interaction;
 pub mod config;
 
 pub mod plan;
+
+pub mod checkpoint;
+pub mod folder;
+pub mod stop;
 
 pub mod timing;
 

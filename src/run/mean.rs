@@ -29,9 +29,9 @@ const LARGEST_DRAW: f64 = 16.0;
 pub struct MeanOnly<T> {
     blocks: Blocks,
     /// m, P numbers.
-    mean: Vec<T>,
+    pub(super) mean: Vec<T>,
     /// v: what members are drawn about.
-    centre: Vec<T>,
+    pub(super) centre: Vec<T>,
     /// The prior's deviations, P numbers.
     deviations: Vec<T>,
     /// The present step's draws and sqrt(gamma).
