@@ -49,6 +49,7 @@
 pub mod elementary;
 pub mod error;
 pub mod failure;
+pub mod files;
 pub mod real;
 pub mod rng;
 
@@ -83,6 +84,10 @@ pub mod interaction;
 pub mod config;
 
 pub mod plan;
+
+pub mod checkpoint;
+pub mod folder;
+pub mod stop;
 
 pub mod timing;
 

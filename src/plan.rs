@@ -122,6 +122,13 @@ impl Plan {
         }
     }
 
+    /// The rank of low-rank draws, where members are drawn so.
+    #[must_use]
+    pub fn low_rank(&self) -> Option<usize> {
+        let ensemble = &self.config().ensemble;
+        (ensemble.draw == DrawKind::LowRank).then_some(ensemble.rank)
+    }
+
     /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
     #[must_use]
     pub fn members(&self, epoch: u64) -> usize {

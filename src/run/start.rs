@@ -8,7 +8,7 @@ use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
 use super::{Crew, State};
-use crate::config::{Centre, DrawKind, Rerandomise};
+use crate::config::{Centre, Rerandomise};
 use crate::eki::Form;
 use crate::ensemble::Draw;
 use crate::error::{Error, Result};
@@ -51,13 +51,12 @@ impl<T: Real> State<T> {
                 }
                 None => centre,
             };
-            let rank = (config.ensemble.draw == DrawKind::LowRank).then_some(config.ensemble.rank);
             Ensemble::Mean(MeanOnly::new(
                 members,
                 centre,
                 prior,
                 Next { draw, spread },
-                rank,
+                plan.low_rank(),
             ))
         } else {
             let momentum = config.method.momentum && !each_step;
