@@ -6,6 +6,7 @@ pub mod error;
 pub mod failure;
 pub mod real;
 pub mod rng;
+pub mod window;
 
 pub mod exact;
 
