@@ -104,10 +104,7 @@ fn main() {
             continue;
         }
         let group = net.group();
-        let (members, inputs) = (
-            numbers(group, net.parameters()),
-            numbers(net.features(), M),
-        );
+        let (members, inputs) = (numbers(group, net.parameters()), numbers(net.features(), M));
         let mut outputs = Array3::zeros((group, net.outputs(), M));
         let mut scratch = vec![0.0; net.scratch(M)];
         let (mut least, mut calibration) = (f64::INFINITY, f64::INFINITY);

@@ -87,7 +87,13 @@ fn run_in<T: Real>(
     }
     let mut timing = Timing::default();
     let (state, outcome) = run::run(crew, &plan, &problem, &mut reporter, &mut timing)?;
-    run::save::save(crew, &plan, &state, &outcome, reporter.folder())?;
+    run::save::save(
+        crew,
+        &plan,
+        (problem.map.as_ref(), &state),
+        &outcome,
+        reporter.folder(),
+    )?;
     let summary = Summary {
         reason: "done",
         steps: state.step,

@@ -36,7 +36,7 @@ impl Dense {
         }
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.layers.windows(2).map(|pair| (pair[0], pair[1]))
     }
 
@@ -46,6 +46,14 @@ impl Dense {
             count: (a + 1) * b,
             deviation: (2.0 / (a + b) as f64).sqrt(),
         })
+    }
+
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    pub(super) fn output(&self) -> Output {
+        self.output
     }
 
     /// Members whose first layers are one product.
@@ -140,7 +148,7 @@ impl Dense {
 }
 
 /// The weight fan_in x fan_out at the start of `parameters`.
-fn weight<T>(parameters: &[T], fan_in: usize, fan_out: usize) -> ArrayView2<'_, T> {
+pub(super) fn weight<T>(parameters: &[T], fan_in: usize, fan_out: usize) -> ArrayView2<'_, T> {
     ArrayView2::from_shape((fan_in, fan_out), &parameters[..fan_in * fan_out]).expect("parameters")
 }
 
@@ -163,6 +171,10 @@ impl<T: Real> ForwardMap<T> for Dense {
 
     fn group(&self) -> usize {
         self.grouped()
+    }
+
+    fn low_rank(&self) -> Option<&dyn super::low_rank::LowRank<T>> {
+        Some(self)
     }
 
     fn flops(&self, m: usize) -> f64 {

@@ -7,6 +7,7 @@ pub mod dense;
 pub mod elliptic;
 pub mod layers;
 pub mod linear;
+pub mod low_rank;
 pub mod recurrent;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
     /// How many members one call of `evaluate` takes.
     fn group(&self) -> usize {
         1
+    }
+
+    /// The same map, where it knows low-rank members.
+    fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
     }
 
     /// Floating-point operations of one member on `m` samples.

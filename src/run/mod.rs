@@ -1,5 +1,6 @@
 //! The run: its state, and the loop that is the algorithm.
 
+mod drawn;
 mod judge;
 mod mean;
 mod members;
@@ -139,7 +140,9 @@ pub fn run<T: Real>(
             redraw: if grows { None } else { redraw },
         };
         let variance = timing.measure(Phase::Update, || {
-            state.ensemble.update(crew, &prior, &update)
+            state
+                .ensemble
+                .update(crew, problem.map.as_ref(), &prior, &update)
         });
         state.momentum_steps += 1;
         state.step += 1;

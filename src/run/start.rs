@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, s};
 
-use super::mean::MeanOnly;
+use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
 use super::{Crew, State};
-use crate::config::{Centre, Rerandomise};
+use crate::config::{Centre, DrawKind, Rerandomise};
 use crate::eki::Form;
 use crate::ensemble::Draw;
 use crate::error::{Error, Result};
@@ -51,7 +51,14 @@ impl<T: Real> State<T> {
                 }
                 None => centre,
             };
-            Ensemble::Mean(MeanOnly::new(centre, prior, draw, spread), members)
+            let rank = (config.ensemble.draw == DrawKind::LowRank).then_some(config.ensemble.rank);
+            Ensemble::Mean(MeanOnly::new(
+                members,
+                centre,
+                prior,
+                Next { draw, spread },
+                rank,
+            ))
         } else {
             let momentum = config.method.momentum && !each_step;
             let mut stored = match &given {
