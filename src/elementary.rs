@@ -1,7 +1,7 @@
 //! exp and tanh over slices in single precision: branch-free, so that they fill the lanes of a vector.
 //!
 //! Only additions, multiplications, a division and integer shifts, each rounded once and never contracted: the bits are
-//! the same on every processor, whatever its vectors' width. Coefficients: Cephes' `expf` (S. L. Moshier).
+//! the same on every processor, whatever its vectors' width. Coefficients of the exponential: Cephes' `expf` (S. L. Moshier).
 
 /// Replaces each x by e^x; relative error below 3e-7 for -87 < x < 88, clamped to that range beyond it. NaN stays NaN.
 pub fn exp_in_place(values: &mut [f32]) {
@@ -11,7 +11,7 @@ pub fn exp_in_place(values: &mut [f32]) {
     });
 }
 
-/// Replaces each x by tanh x; absolute error below 3e-7. NaN stays NaN.
+/// Replaces each x by tanh x; absolute error below 5e-7. NaN stays NaN.
 pub fn tanh_in_place(values: &mut [f32]) {
     pulp::Arch::new().dispatch(Each::<Tanh> {
         values,
@@ -38,7 +38,7 @@ struct Tanh;
 impl Map for Tanh {
     #[inline(always)]
     fn of(x: f32) -> f32 {
-        1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+        tanh(x)
     }
 }
 
@@ -56,6 +56,32 @@ impl<M: Map> pulp::WithSimd for Each<'_, M> {
             *x = M::of(*x);
         }
     }
+}
+
+/// tanh x = x p(x^2) / q(x^2): half the operations of 1 - 2/(e^2x + 1). Coefficients: Eigen's `generic_fast_tanh_float`.
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    // Where the quotient reaches 1; comparisons that NaN fails leave it NaN.
+    const END: f32 = 7.905_311;
+    let x = if x > END { END } else { x };
+    let x = if x < -END { -END } else { x };
+    let square = x * x;
+    let mut p = -2.760_768_5e-16_f32;
+    for c in [
+        2.000_188e-13,
+        -8.604_672e-11,
+        5.122_297e-8,
+        1.485_722_4e-5,
+        6.372_619_3e-4,
+        4.893_524_6e-3,
+    ] {
+        p = p * square + c;
+    }
+    let mut q = 1.198_258_4e-6_f32;
+    for c in [1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3] {
+        q = q * square + c;
+    }
+    x * p / q
 }
 
 /// e^x = 2^n e^r, n the integer nearest to x / ln 2, |r| <= ln 2 / 2.
@@ -105,7 +131,7 @@ mod tests {
                 );
             }
             assert!(
-                (f64::from(t) - f64::from(x).tanh()).abs() < 3e-7,
+                (f64::from(t) - f64::from(x).tanh()).abs() < 5e-7,
                 "tanh({x}) = {t}"
             );
         }

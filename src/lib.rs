@@ -52,6 +52,7 @@ pub mod failure;
 pub mod files;
 pub mod real;
 pub mod rng;
+pub mod window;
 
 pub mod exact;
 

@@ -5,6 +5,7 @@ use std::iter::Sum;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::rng::Key;
+use crate::window::WindowSums;
 
 /// f32 or f64: what parameters, outputs and the update are computed in.
 pub trait Real:
@@ -38,6 +39,9 @@ pub trait Real:
 
     /// Replaces each x by tanh x.
     fn tanh_in_place(values: &mut [Self]);
+
+    /// Sums over a window for several units and all samples.
+    fn window_sums(sums: WindowSums<Self>);
 }
 
 impl Real for f32 {
@@ -62,6 +66,10 @@ impl Real for f32 {
     fn tanh_in_place(values: &mut [Self]) {
         crate::elementary::tanh_in_place(values);
     }
+
+    fn window_sums(sums: WindowSums<Self>) {
+        pulp::Arch::new().dispatch(sums);
+    }
 }
 
 impl Real for f64 {
@@ -85,6 +93,10 @@ impl Real for f64 {
 
     fn tanh_in_place(values: &mut [Self]) {
         values.iter_mut().for_each(|x| *x = x.tanh());
+    }
+
+    fn window_sums(sums: WindowSums<Self>) {
+        pulp::Arch::new().dispatch(sums);
     }
 }
 

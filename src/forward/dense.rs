@@ -40,6 +40,14 @@ impl Dense {
         self.layers.windows(2).map(|pair| (pair[0], pair[1]))
     }
 
+    /// Glorot normal, N(0, 2/(fan_in + fan_out)), for weights and biases alike: a bias without spread never moves.
+    pub(super) fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
+        self.pairs().map(|(a, b)| Segment {
+            count: (a + 1) * b,
+            deviation: (2.0 / (a + b) as f64).sqrt(),
+        })
+    }
+
     pub(super) fn activation(&self) -> Activation {
         self.activation
     }
@@ -157,13 +165,8 @@ impl<T: Real> ForwardMap<T> for Dense {
         *self.layers.last().expect("at least two layers")
     }
 
-    /// Glorot normal, N(0, 2/(fan_in + fan_out)), for weights and biases alike: a bias without spread never moves.
     fn prior(&self) -> Prior {
-        let segment = |(a, b): (usize, usize)| Segment {
-            count: (a + 1) * b,
-            deviation: (2.0 / (a + b) as f64).sqrt(),
-        };
-        Prior::new(self.pairs().map(segment).collect())
+        Prior::new(self.segments().collect())
     }
 
     fn group(&self) -> usize {

@@ -1,10 +1,16 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
+mod chunk;
+pub mod conv;
 pub mod dense;
 pub mod elliptic;
+pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod recurrent;
+#[cfg(test)]
+mod testing;
 
 use ndarray::{ArrayView2, ArrayViewMut3};
 
