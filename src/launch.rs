@@ -51,7 +51,7 @@ pub fn refuse_singletons(comm: &Comm) -> Result<()> {
 
 /// From now on a panic on this rank names it and ends all ranks.
 pub fn abort_on_panic(comm: &Comm) {
-    let host = mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned());
+    let host = eki_mpi::failure::host();
     eki_mpi::failure::abort_all_on_panic(comm.rank(), host, || Comm::abort_world(1));
 }
 
