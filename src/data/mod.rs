@@ -5,6 +5,8 @@ mod bounded;
 pub mod catalogue;
 pub mod checksum;
 pub mod digits;
+mod download;
+pub mod fetch;
 pub mod folder;
 pub mod idx;
 pub mod published;
