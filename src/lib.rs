@@ -1,6 +1,7 @@
 //! Ensemble Kalman inversion over MPI.
 
 // 0: ground
+pub mod elementary;
 pub mod error;
 pub mod failure;
 pub mod real;

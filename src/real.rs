@@ -32,6 +32,12 @@ pub trait Real:
 
     /// Fills `out` with the N(0, 1) draws of `key`.
     fn fill_normal(key: &Key, out: &mut [Self]);
+
+    /// Replaces each x by e^x.
+    fn exp_in_place(values: &mut [Self]);
+
+    /// Replaces each x by tanh x.
+    fn tanh_in_place(values: &mut [Self]);
 }
 
 impl Real for f32 {
@@ -48,6 +54,14 @@ impl Real for f32 {
     fn fill_normal(key: &Key, out: &mut [Self]) {
         key.fill_normal_f32(out);
     }
+
+    fn exp_in_place(values: &mut [Self]) {
+        crate::elementary::exp_in_place(values);
+    }
+
+    fn tanh_in_place(values: &mut [Self]) {
+        crate::elementary::tanh_in_place(values);
+    }
 }
 
 impl Real for f64 {
@@ -63,6 +77,14 @@ impl Real for f64 {
 
     fn fill_normal(key: &Key, out: &mut [Self]) {
         key.fill_normal_f64(out);
+    }
+
+    fn exp_in_place(values: &mut [Self]) {
+        values.iter_mut().for_each(|x| *x = x.exp());
+    }
+
+    fn tanh_in_place(values: &mut [Self]) {
+        values.iter_mut().for_each(|x| *x = x.tanh());
     }
 }
 

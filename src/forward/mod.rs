@@ -10,7 +10,9 @@ use ndarray::{ArrayView2, ArrayViewMut3};
 use crate::prior::Prior;
 use crate::real::Real;
 
-/// A forward map G(u, x): parameters u in R^P and inputs x in R^{m x d} to outputs in R^{m x c}.
+/// A forward map G(u, x): parameters u in R^P and inputs x, d numbers for each of m samples, to c outputs for each.
+///
+/// Inputs are d x m and outputs c x m: samples run fastest, so that even a narrow layer fills the lanes of a vector.
 ///
 /// Members are evaluated in groups of a size the map fixes (from its own shape alone, never from ranks or threads),
 /// so that small products of several members can be one larger product. A group's results must not depend on what
@@ -39,7 +41,7 @@ pub trait ForwardMap<T: Real>: Send + Sync {
     /// Scratch numbers `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
     fn scratch(&self, m: usize) -> usize;
 
-    /// Writes the outputs, group x m x c, of `members`, group x P, on `inputs`, m x d.
+    /// Writes the outputs, group x c x m, of `members`, group x P, on `inputs`, d x m.
     ///
     /// `scratch` holds at least `self.scratch(m)` numbers of any value. A member whose evaluation fails is to be
     /// filled with NaN.

@@ -106,11 +106,11 @@ fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
     }
 }
 
-/// Right answers, or the sum of squared errors, of outputs m x c.
+/// Right answers, or the sum of squared errors, of outputs c x m.
 fn merit<T: Real>(outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
     match targets {
         BatchTargets::Classes(labels) => outputs
-            .rows()
+            .columns()
             .into_iter()
             .zip(labels)
             .filter(|(row, label)| {
