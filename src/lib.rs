@@ -30,6 +30,8 @@ pub mod eki;
 
 pub mod ensemble;
 
+pub mod uncertainty;
+
 // 4: the mathematics over threads and ranks
 pub mod evaluation;
 pub mod interaction;
@@ -39,6 +41,12 @@ pub mod config;
 
 pub mod plan;
 
+pub mod cost;
+
+pub mod calibrate;
+
+pub mod npy;
+
 pub mod timing;
 
 // 6: the run
@@ -46,3 +54,8 @@ pub mod report;
 pub mod run;
 
 pub mod problem;
+
+// 7: what a run left
+pub mod finished;
+
+pub mod assess;

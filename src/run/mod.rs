@@ -1,6 +1,6 @@
 //! The run: its state, and the loop that is the algorithm.
 
-mod judge;
+pub(crate) mod judge;
 mod mean;
 mod members;
 pub mod save;
