@@ -1,6 +1,7 @@
 //! The command line, and the commands that need no other rank.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use eki_mpi::config::{KEYS, PRESETS, Preset};
@@ -47,6 +48,13 @@ pub struct RunArguments {
     /// The run's folder [default: runs/NAME-1, -2, ...]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on from the newest checkpoint in the run's folder, or begin where there is none [without --out: in the last
+    /// runs/NAME-k]
+    #[arg(long)]
+    pub resume: bool,
+    /// Save the state and exit with 75 in time to end within this [default: what Slurm or PBS allows the job]
+    #[arg(long, value_name = "HH:MM:SS", value_parser = eki_mpi::stop::parse_limit)]
+    pub max_time: Option<Duration>,
     /// Threads of each rank [default: the host's cores over its ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
@@ -58,17 +66,20 @@ impl Default for RunArguments {
             source: "digits".to_owned(),
             sets: Vec::new(),
             out: None,
+            resume: false,
+            max_time: None,
             threads: None,
         }
     }
 }
 
 impl RunArguments {
-    /// The run's folder: as given, else the first free runs/NAME-k.
+    /// The run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
             let free = |k: &u64| !Path::new(&format!("runs/{name}-{k}")).exists();
             let k = (1..).find(free).expect("some number is free");
+            let k = if self.resume { k.max(2) - 1 } else { k };
             PathBuf::from(format!("runs/{name}-{k}"))
         })
     }

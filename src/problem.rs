@@ -90,8 +90,8 @@ impl Given {
 
     fn synthetic(config: &Config) -> Self {
         let problem = match config.data.name.as_str() {
-            "elliptic" => elliptic::elliptic(config.seed),
-            _ => elliptic::random(config.seed),
+            "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
+            _ => elliptic::random(config.seed, config.method.noise[0]),
         };
         let k = problem.observations.len();
         let one = Samples {

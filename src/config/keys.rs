@@ -36,6 +36,8 @@ pub enum Kind {
     Sizes(usize),
     /// A number greater than 0, or a list of them.
     Variances,
+    /// A duration, such as "15min", or "never".
+    Duration,
 }
 
 impl Kind {
@@ -65,6 +67,10 @@ impl Kind {
                 format!("a list of at least {least} integers of at least 1, as in [64, 32, 10]")
             }
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
+            Self::Duration => {
+                "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
+                    .to_owned()
+            }
         }
     }
 
@@ -112,6 +118,10 @@ impl Kind {
                 let list: Option<Vec<_>> = list.iter().map(positive).collect();
                 list.filter(|list| !list.is_empty()).map(Value::Array)
             }
+            Self::Duration => value
+                .as_str()
+                .and_then(|text| text.parse::<super::Interval>().ok())
+                .map(|interval| Value::String(interval.to_string())),
         };
         accepted.ok_or(value)
     }
@@ -312,6 +322,18 @@ pub const KEYS: &[Key] = &[
         "gamma is multiplied by this over each epoch",
     ),
     key(
+        "ensemble.draw",
+        Kind::Choice(&["full", "low-rank"]),
+        "\"full\"",
+        "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)",
+    ),
+    key(
+        "ensemble.rank",
+        Kind::Integer(1),
+        "1",
+        "the rank of low-rank draws",
+    ),
+    key(
         "ensemble.grow_to",
         Kind::Integer(0),
         "0",
@@ -352,6 +374,42 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(1),
         "1",
         "steps between lines of metrics.jsonl",
+    ),
+    key(
+        "run.hang_timeout",
+        Kind::Duration,
+        "\"30min\"",
+        "when no step ends for so long, the ranks that hang are named",
+    ),
+    key(
+        "run.on_hang",
+        Kind::Choice(&["warn", "abort"]),
+        "\"warn\"",
+        "whether the run then waits on or ends",
+    ),
+    key(
+        "checkpoint.every",
+        Kind::Duration,
+        "\"15min\"",
+        "time between checkpoints; there is always one at a stop and at the end",
+    ),
+    key(
+        "checkpoint.every_steps",
+        Kind::Integer(0),
+        "0",
+        "steps between checkpoints besides; 0: by time alone",
+    ),
+    key(
+        "checkpoint.keep",
+        Kind::Integer(1),
+        "2",
+        "generations kept, the older against damage to the newer",
+    ),
+    key(
+        "checkpoint.on_error",
+        Kind::Choice(&["continue", "stop"]),
+        "\"continue\"",
+        "whether the run goes on without, or stops, when a checkpoint cannot be written",
     ),
     key(
         "output.ensemble",

@@ -106,11 +106,11 @@ fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
     }
 }
 
-/// Right answers, or the sum of squared errors, of outputs m x c.
+/// Right answers, or the sum of squared errors, of outputs c x m.
 fn merit<T: Real>(outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
     match targets {
         BatchTargets::Classes(labels) => outputs
-            .rows()
+            .columns()
             .into_iter()
             .zip(labels)
             .filter(|(row, label)| {
@@ -161,19 +161,22 @@ fn score_members<T: Real>(
     crew: Crew,
     problem: &Problem<T>,
     evaluator: &Evaluator<T>,
-    state: &State<T>,
+    state: &mut State<T>,
 ) -> Vec<f64> {
     let members = state.ensemble.members(crew);
     let own = members.range(crew.comm.rank());
     let mut merits = vec![0.0; members.items()];
     for chunk in chunks(problem, evaluator.samples()) {
         let batch = test_batch(problem, &chunk);
-        evaluator.for_members(
-            own.clone(),
+        let places = merits[own.clone()].iter_mut();
+        state.ensemble.for_outputs(
+            evaluator,
+            crew,
             batch.inputs.view(),
-            merits[own.clone()].iter_mut(),
-            |member, out| state.ensemble.fill(member, out),
-            |_, place, outputs| *place += merit(outputs, &batch.targets),
+            places,
+            |place, outputs| {
+                *place += merit(outputs, &batch.targets);
+            },
         );
     }
     crew.comm.sum_exact(&mut merits);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, s};
 
-use super::mean::MeanOnly;
+use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
 use super::{Crew, State};
@@ -51,7 +51,13 @@ impl<T: Real> State<T> {
                 }
                 None => centre,
             };
-            Ensemble::Mean(MeanOnly::new(centre, prior, draw, spread), members)
+            Ensemble::Mean(MeanOnly::new(
+                members,
+                centre,
+                prior,
+                Next { draw, spread },
+                plan.low_rank(),
+            ))
         } else {
             let momentum = config.method.momentum && !each_step;
             let mut stored = match &given {
