@@ -28,14 +28,28 @@ use crate::cli::RunArguments;
 /// The number of ranks the launcher says it started, if one did.
 pub fn launched_ranks() -> Option<usize> {
     // Open MPI; MPICH and its kin (hydra); srun.
-    [
+    first_number(&[
         "OMPI_COMM_WORLD_SIZE",
         "PMI_SIZE",
         "MPI_LOCALNRANKS",
         "SLURM_STEP_NUM_TASKS",
-    ]
-    .iter()
-    .find_map(|name| std::env::var(name).ok()?.parse().ok())
+    ])
+}
+
+/// This process's number among those the launcher started, if one did.
+pub fn launched_rank() -> Option<usize> {
+    first_number(&[
+        "OMPI_COMM_WORLD_RANK",
+        "PMI_RANK",
+        "MPI_LOCALRANKID",
+        "SLURM_PROCID",
+    ])
+}
+
+fn first_number(names: &[&str]) -> Option<usize> {
+    names
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
 /// A binary built on one MPI and started by another's mpirun becomes many worlds of one rank each.

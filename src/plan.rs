@@ -170,6 +170,12 @@ impl Plan {
         }
     }
 
+    /// Whether the members of every step are drawn anew.
+    #[must_use]
+    pub fn redraws_each_step(&self) -> bool {
+        self.config().ensemble.rerandomise == Rerandomise::Step
+    }
+
     /// Whether `step` is the first of an epoch.
     #[must_use]
     pub fn begins_epoch(&self, step: u64) -> bool {
@@ -244,12 +250,6 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     }
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
-    }
-    if ensemble.grow_to > ensemble.members && method.form == FormKind::Mean {
-        return Err(resolved.error(
-            "ensemble.grow_to",
-            "must be 0 in the mean form: set ensemble.members",
-        ));
     }
     Ok(())
 }

@@ -162,7 +162,9 @@ pub fn run_from<T: Real>(
                 step,
             },
             momentum: plan.momentum(state.momentum_steps),
-            redraw: if grows { None } else { redraw },
+            // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
+            // them are drawn about.
+            redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
         };
         let variance = timing.measure(Phase::Update, || {
             state
