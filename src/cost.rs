@@ -12,14 +12,14 @@
 //! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
 //! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
 //!
-//! n and l are the shorter and the longer of J and K: ||D||_F needs two Gram matrices of the shorter side, of which the
-//! tiles on and above the diagonal are computed. A reduction of n numbers counts as n sent (`Comm::bytes_sent`).
+//! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
+//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. A reduction of n numbers counts as n sent (`Comm::bytes_sent`).
 //! What re-randomisation draws is not counted as flops.
 
 use serde::Serialize;
 
 use crate::config::{Precision, Rerandomise};
-use crate::eki::{Form, TILE, gram_tiles, update_scratch};
+use crate::eki::{Form, TILE, norm_tiles, update_scratch};
 use crate::forward::ForwardMap;
 use crate::interaction::PANEL;
 use crate::partition::{BLOCK, Blocks, Partition};
@@ -208,17 +208,22 @@ impl Shape {
         }
     }
 
-    /// Flops of `rank`'s tiles of the two Gram matrices whose inner product is ||D||_F^2.
+    /// Flops of `rank`'s tiles of ||D||_F^2: of two Gram matrices where K <= J, else of V W^T itself.
     fn gram_flops(&self, rank: usize) -> f64 {
         let (short, long) = (
             self.members.min(self.outputs),
             self.members.max(self.outputs),
         );
-        let tiles = gram_tiles(short);
+        let tiles = norm_tiles(self.members, self.outputs);
         let side = |tile: usize| TILE.min(short - tile * TILE) as f64;
+        let products = if self.outputs > self.members {
+            1.0
+        } else {
+            2.0
+        };
         let own = &tiles[Partition::new(tiles.len(), self.ranks).range(rank)];
         own.iter()
-            .map(|&(a, b)| 4.0 * side(a) * side(b) * long as f64)
+            .map(|&(a, b)| products * 2.0 * side(a) * side(b) * long as f64)
             .sum()
     }
 
@@ -244,7 +249,7 @@ impl Shape {
         let (j, k, s) = (self.members, self.outputs, self.number);
         let own_j = self.members_of(rank);
         let gathered = || {
-            let tiles = gram_tiles(j.min(k)).len();
+            let tiles = norm_tiles(j, k).len();
             s * own_j * k * (self.ranks - 1) + 8 * tiles
         };
         let interaction = match self.form {
