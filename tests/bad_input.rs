@@ -311,7 +311,7 @@ fn output_folders_in_use_or_not_writable() {
     std::fs::create_dir(&used).unwrap();
     std::fs::write(used.join("summary.json"), "{}").unwrap();
     let outs: [(&Path, &str); 4] = [
-        (&used, "holds another run"),
+        (&used, "another folder with --out"),
         (&file, "cannot be"),
         (&file.join("below"), "cannot be"),
         // No one may make folders here, root neither.
