@@ -42,6 +42,7 @@ pub mod plan;
 pub mod checkpoint;
 pub mod folder;
 pub mod stop;
+pub mod watch;
 
 pub mod timing;
 
