@@ -123,7 +123,7 @@ fn run_in<T: Real>(
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
     if outcome.stopped.is_none() {
-        run::save::save(crew, &plan, &state, &outcome, reporter.folder())?;
+        run::save::save(crew, &plan, &state, &outcome, reporter.folder(), &files)?;
     }
     let summary = Summary {
         reason: outcome.stopped.map_or("done", stop::StopReason::name),
