@@ -47,8 +47,8 @@ impl<'a, T: Real> Evaluator<'a, T> {
         self.map
     }
 
-    /// Evaluates `members` on `inputs`, m x d: `fill` writes a member's P parameters, `take` is handed the member's
-    /// place, from `places` in order, and its outputs, m x c. Members of one group are evaluated together; those of a
+    /// Evaluates `members` on `inputs`, d x m: `fill` writes a member's P parameters, `take` is handed the member's
+    /// place, from `places` in order, and its outputs, c x m. Members of one group are evaluated together; those of a
     /// group that are not among `members` count as zero parameters, so that every group's products have one shape.
     pub fn for_members<P: Send>(
         &self,
@@ -78,7 +78,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
         });
     }
 
-    /// Evaluates the single `point`, P numbers, on `inputs`, m x d, in the room of `thread`: called from within
+    /// Evaluates the single `point`, P numbers, on `inputs`, d x m, in the room of `thread`: called from within
     /// `for_each`.
     pub fn one<R>(
         &self,
@@ -95,7 +95,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
         )
     }
 
-    /// The outputs, group x m x c, of the group that the members `part` belong to; the others' are of no use.
+    /// The outputs, group x c x m, of the group that the members `part` belong to; the others' are of no use.
     fn group_outputs<'r>(
         &self,
         room: &'r mut [T],
@@ -106,11 +106,11 @@ impl<'a, T: Real> Evaluator<'a, T> {
         let (group, parameters, m, c) = (
             self.map.group(),
             self.map.parameters(),
-            inputs.nrows(),
+            inputs.ncols(),
             self.map.outputs(),
         );
         let (members, room) = room.split_at_mut(group * parameters);
-        let (outputs, scratch) = room.split_at_mut(group * m * c);
+        let (outputs, scratch) = room.split_at_mut(group * c * m);
         for (i, row) in members.chunks_mut(parameters).enumerate() {
             let member = part.start / group * group + i;
             if part.contains(&member) {
@@ -120,8 +120,8 @@ impl<'a, T: Real> Evaluator<'a, T> {
             }
         }
         let members = ArrayView2::from_shape((group, parameters), members).expect("room");
-        let outputs_mut = ArrayViewMut3::from_shape((group, m, c), &mut *outputs).expect("room");
+        let outputs_mut = ArrayViewMut3::from_shape((group, c, m), &mut *outputs).expect("room");
         self.map.evaluate(members, inputs, outputs_mut, scratch);
-        ArrayView3::from_shape((group, m, c), outputs).expect("room")
+        ArrayView3::from_shape((group, c, m), outputs).expect("room")
     }
 }

@@ -46,6 +46,14 @@ impl Drop for Waiting {
     }
 }
 
+/// This host's name, once MPI is initialised.
+#[must_use]
+pub fn host() -> String {
+    let name = mpi::environment::is_initialized().then(mpi::environment::processor_name);
+    name.and_then(std::result::Result::ok)
+        .unwrap_or_else(|| "?".to_owned())
+}
+
 /// Where this process stands, as "rank 3 on host b at step 17".
 #[must_use]
 pub fn place() -> String {

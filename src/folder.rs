@@ -81,7 +81,7 @@ fn lock(folder: &Path) -> Result<Claim> {
         .map_err(|e| Error::Usage(format!("{}: cannot be written: {e}", path.display())))?;
     match file.try_lock() {
         Ok(()) => {
-            let host = mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned());
+            let host = crate::failure::host();
             let text = format!("process {} on host {host}\n", std::process::id());
             // For people and for the message below: that it cannot be written is no reason not to run.
             let _ = file

@@ -29,14 +29,28 @@ use crate::cli::RunArguments;
 /// The number of ranks the launcher says it started, if one did.
 pub fn launched_ranks() -> Option<usize> {
     // Open MPI; MPICH and its kin (hydra); srun.
-    [
+    first_number(&[
         "OMPI_COMM_WORLD_SIZE",
         "PMI_SIZE",
         "MPI_LOCALNRANKS",
         "SLURM_STEP_NUM_TASKS",
-    ]
-    .iter()
-    .find_map(|name| std::env::var(name).ok()?.parse().ok())
+    ])
+}
+
+/// This process's number among those the launcher started, if one did.
+pub fn launched_rank() -> Option<usize> {
+    first_number(&[
+        "OMPI_COMM_WORLD_RANK",
+        "PMI_RANK",
+        "MPI_LOCALRANKID",
+        "SLURM_PROCID",
+    ])
+}
+
+fn first_number(names: &[&str]) -> Option<usize> {
+    names
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
 /// A binary built on one MPI and started by another's mpirun becomes many worlds of one rank each.
@@ -52,7 +66,7 @@ pub fn refuse_singletons(comm: &Comm) -> Result<()> {
 
 /// From now on a panic on this rank names it and ends all ranks.
 pub fn abort_on_panic(comm: &Comm) {
-    let host = mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned());
+    let host = eki_mpi::failure::host();
     eki_mpi::failure::abort_all_on_panic(comm.rank(), host, || Comm::abort_world(1));
 }
 
@@ -123,7 +137,14 @@ fn run_in<T: Real>(
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
     if outcome.stopped.is_none() {
-        run::save::save(crew, &plan, &state, &outcome, reporter.folder(), &files)?;
+        run::save::save(
+            crew,
+            &plan,
+            (problem.map.as_ref(), &state),
+            &outcome,
+            reporter.folder(),
+            &files,
+        )?;
     }
     let summary = Summary {
         reason: outcome.stopped.map_or("done", stop::StopReason::name),
@@ -166,7 +187,7 @@ fn watch(comm: &Comm, plan: &Plan, folder: &Path) -> Result<Option<Watch>> {
     let Some(timeout) = timeout.0 else {
         return Ok(None);
     };
-    let host = mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned());
+    let host = eki_mpi::failure::host();
     let hosts = comm.gather(host.as_bytes());
     let hosts = comm.from_first(|| {
         let names = hosts.iter().map(|host| String::from_utf8_lossy(host));

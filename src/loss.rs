@@ -61,7 +61,7 @@ impl Loss {
         }
     }
 
-    /// Writes the K numbers of one member's `outputs`, m x c, that enter D, and returns the member's misfit: the
+    /// Writes the K numbers of one member's `outputs`, c x m, that enter D, and returns the member's misfit: the
     /// sum of Psi over the batch (NaN where the member failed).
     pub fn select<T: Real>(
         &self,
@@ -72,12 +72,12 @@ impl Loss {
     ) -> f64 {
         match (self, targets) {
             (Self::CrossEntropy { .. }, BatchTargets::Classes(labels)) => {
-                for ((z, row), &label) in selected.iter_mut().zip(outputs.rows()).zip(labels) {
-                    *z = row[usize::from(label)];
+                for (i, (z, &label)) in selected.iter_mut().zip(labels).enumerate() {
+                    *z = outputs[[usize::from(label), i]];
                 }
             }
             _ => {
-                for (z, &output) in selected.iter_mut().zip(outputs.iter()) {
+                for (z, &output) in selected.iter_mut().zip(outputs.t().iter()) {
                     *z = output;
                 }
             }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn gradients_are_the_derivatives_of_the_misfits() {
         let classes = BatchTargets::Classes(vec![2, 0]);
-        let outputs = array![[0.2, 0.3, 0.5], [0.6, 0.1, 0.3]];
+        let outputs = array![[0.2, 0.6], [0.3, 0.1], [0.5, 0.3]];
         for loss in [
             Loss::CrossEntropy { delta: 0.005 },
             Loss::LeastSquares {

@@ -10,14 +10,24 @@ pub const BLOCK: usize = 512;
 pub struct Partition {
     items: usize,
     parts: usize,
+    unit: usize,
 }
 
 impl Partition {
     /// `items` things over `parts >= 1` parts.
     #[must_use]
     pub fn new(items: usize, parts: usize) -> Self {
-        assert!(parts > 0, "a partition needs a part");
-        Self { items, parts }
+        Self::in_units(items, parts, 1)
+    }
+
+    /// The same, but only whole units of `unit` consecutive things are shared out (the last may be smaller).
+    #[must_use]
+    pub fn in_units(items: usize, parts: usize, unit: usize) -> Self {
+        assert!(
+            parts > 0 && unit > 0,
+            "a partition needs a part, and a unit something in it"
+        );
+        Self { items, parts, unit }
     }
 
     /// How many things are shared out.
@@ -29,9 +39,11 @@ impl Partition {
     /// The things of part `part`.
     #[must_use]
     pub fn range(&self, part: usize) -> Range<usize> {
-        let (size, larger) = (self.items / self.parts, self.items % self.parts);
+        let units = self.items.div_ceil(self.unit);
+        let (size, larger) = (units / self.parts, units % self.parts);
         let start = part * size + part.min(larger);
-        start..start + size + usize::from(part < larger)
+        let end = start + size + usize::from(part < larger);
+        start * self.unit..(end * self.unit).min(self.items).max(start * self.unit)
     }
 
     /// All parts, in order.
@@ -43,19 +55,20 @@ impl Partition {
     /// The part that holds `item`.
     #[must_use]
     pub fn owner(&self, item: usize) -> usize {
-        let (size, larger) = (self.items / self.parts, self.items % self.parts);
-        let in_larger = larger * (size + 1);
-        if item < in_larger {
-            item / (size + 1)
+        let units = self.items.div_ceil(self.unit);
+        let (size, larger) = (units / self.parts, units % self.parts);
+        let (unit, in_larger) = (item / self.unit, larger * (size + 1));
+        if unit < in_larger {
+            unit / (size + 1)
         } else {
-            larger + (item - in_larger) / size
+            larger + (unit - in_larger) / size
         }
     }
 
     /// Parts that hold nothing.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.parts.saturating_sub(self.items)
+        self.parts.saturating_sub(self.items.div_ceil(self.unit))
     }
 }
 
@@ -103,8 +116,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_cover_everything_once_in_order(items in 0_usize..500, parts in 1_usize..80) {
-            let partition = Partition::new(items, parts);
+        fn parts_cover_everything_once_in_order(items in 0_usize..500, parts in 1_usize..80, unit in 1_usize..9) {
+            let partition = Partition::in_units(items, parts, unit);
             let all: Vec<usize> = partition.ranges().flatten().collect();
             prop_assert_eq!(all, (0..items).collect::<Vec<_>>());
             for part in 0..parts {
@@ -113,7 +126,7 @@ mod tests {
                 }
             }
             let sizes: Vec<usize> = partition.ranges().map(|r| r.len()).collect();
-            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 2 * unit - 1);
             prop_assert_eq!(partition.idle(), sizes.iter().filter(|&&s| s == 0).count());
         }
 

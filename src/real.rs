@@ -5,6 +5,7 @@ use std::iter::Sum;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::rng::Key;
+use crate::window::WindowSums;
 
 /// f32 or f64: what parameters, outputs and the update are computed in.
 pub trait Real:
@@ -32,6 +33,15 @@ pub trait Real:
 
     /// Fills `out` with the N(0, 1) draws of `key`.
     fn fill_normal(key: &Key, out: &mut [Self]);
+
+    /// Replaces each x by e^x.
+    fn exp_in_place(values: &mut [Self]);
+
+    /// Replaces each x by tanh x.
+    fn tanh_in_place(values: &mut [Self]);
+
+    /// Sums over a window for several units and all samples.
+    fn window_sums(sums: WindowSums<Self>);
 }
 
 impl Real for f32 {
@@ -48,6 +58,18 @@ impl Real for f32 {
     fn fill_normal(key: &Key, out: &mut [Self]) {
         key.fill_normal_f32(out);
     }
+
+    fn exp_in_place(values: &mut [Self]) {
+        crate::elementary::exp_in_place(values);
+    }
+
+    fn tanh_in_place(values: &mut [Self]) {
+        crate::elementary::tanh_in_place(values);
+    }
+
+    fn window_sums(sums: WindowSums<Self>) {
+        pulp::Arch::new().dispatch(sums);
+    }
 }
 
 impl Real for f64 {
@@ -63,6 +85,18 @@ impl Real for f64 {
 
     fn fill_normal(key: &Key, out: &mut [Self]) {
         key.fill_normal_f64(out);
+    }
+
+    fn exp_in_place(values: &mut [Self]) {
+        values.iter_mut().for_each(|x| *x = x.exp());
+    }
+
+    fn tanh_in_place(values: &mut [Self]) {
+        values.iter_mut().for_each(|x| *x = x.tanh());
+    }
+
+    fn window_sums(sums: WindowSums<Self>) {
+        pulp::Arch::new().dispatch(sums);
     }
 }
 

@@ -1,37 +1,14 @@
-//! The readers of data sets: what sound files give, how damaged ones are refused, and the full sets where they are.
+//! The readers of data sets: what sound files give, and the full sets where they are.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use eki_mpi::data::catalogue::{self, data_dir, find, load, load_series};
 use eki_mpi::data::{Inputs, Samples, Targets, checksum, digits, idx, series, svhn};
-use eki_mpi::error::Result;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
-mod mat5;
+use files::{assert_refused, gzip, idx_file, mat5, put};
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-    packer.write_all(bytes).unwrap();
-    packer.finish().unwrap()
-}
-
-/// An IDX file of bytes.
-fn idx_file(shape: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut out = vec![0, 0, 8, shape.len() as u8];
-    out.extend(shape.iter().flat_map(|size| size.to_be_bytes()));
-    out.extend(values);
-    out
-}
-
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, bytes).unwrap();
-    path
-}
+mod files;
 
 fn labels(samples: &Samples) -> &[u8] {
     match &samples.targets {
@@ -55,16 +32,6 @@ fn counts(samples: &Samples) -> Vec<usize> {
     counts
 }
 
-/// The error is one line, names the file, says `says`, and ends the program with code 2.
-fn assert_refused<T>(result: Result<T>, path: &Path, says: &str) {
-    let error = result.err().expect("refused");
-    let text = error.to_string();
-    assert!(text.starts_with(&path.display().to_string()), "{text}");
-    assert!(text.contains(says), "{text:?} should say {says:?}");
-    assert!(!text.contains('\n'), "{text}");
-    assert_eq!(error.exit_code(), 2, "{text}");
-}
-
 #[test]
 fn idx_is_read_packed_or_not_whatever_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,109 +42,6 @@ fn idx_is_read_packed_or_not_whatever_its_name() {
     assert_eq!(read.shape, [2, 2, 3]);
     assert_eq!(read.values[11], 12);
     assert_eq!(read, idx::read(&b).unwrap());
-}
-
-#[test]
-fn each_kind_of_damaged_idx_is_refused_with_its_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let sound = idx_file(&[2, 2], &[1, 2, 3, 4]);
-    let mut float = sound.clone();
-    float[2] = 0x0d;
-    let mut garbled = gzip(&sound);
-    let end = garbled.len() - 6; // within the checksum
-    garbled[end] ^= 1;
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("nothing", vec![], "cut off within the magic number"),
-        (
-            "magic",
-            b"PK\x03\x04....".to_vec(),
-            "begins with 0x504b0304",
-        ),
-        ("float", float, "type 0x0d and rank 2"),
-        ("rank", vec![0, 0, 8, 0], "rank 0"),
-        ("sizes", sound[..9].to_vec(), "cut off within the sizes"),
-        (
-            "short",
-            sound[..15].to_vec(),
-            "promises 4 bytes of values, but the file has room for at most 3",
-        ),
-        ("long", [&sound[..], &[9]].concat(), "more bytes follow"),
-        ("empty", idx_file(&[0, 2], &[]), "is empty"),
-        (
-            "vast",
-            idx_file(&[1 << 20, 1 << 20], &[]),
-            "promises 1099511627776 bytes",
-        ),
-        ("overflow", idx_file(&[u32::MAX; 4], &[]), "promises"),
-        (
-            "packed vast",
-            gzip(&idx_file(&[1 << 20, 1 << 20], &[1])),
-            "promises 1099511627776 bytes",
-        ),
-        (
-            "packed short",
-            gzip(&sound[..15]),
-            "cut off: 3 bytes of values found, 4 expected",
-        ),
-        (
-            "packed long",
-            gzip(&[&sound[..], &[9]].concat()),
-            "more bytes follow",
-        ),
-        ("packed cut", gzip(&sound)[..20].to_vec(), "cut off"),
-        ("packed garbled", garbled, "unreadable"),
-        (
-            "packed then more",
-            [&gzip(&sound)[..], b"more"].concat(),
-            "values",
-        ),
-    ];
-    for (name, bytes, says) in cases {
-        let path = put(folder.path(), name, &bytes);
-        assert_refused(idx::read(&path), &path, says);
-    }
-    let missing = folder.path().join("missing");
-    assert_refused(idx::read(&missing), &missing, "not found");
-    assert_refused(
-        idx::read(folder.path()),
-        folder.path(),
-        "not a regular file",
-    );
-}
-
-#[test]
-fn images_and_labels_must_fit_each_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let images = put(
-        folder.path(),
-        "images",
-        &idx_file(&[2, 1, 2], &[1, 2, 3, 4]),
-    );
-    let good = put(folder.path(), "good", &idx_file(&[2], &[9, 0]));
-    let more = put(folder.path(), "more", &idx_file(&[3], &[1, 2, 3]));
-    let high = put(folder.path(), "high", &idx_file(&[2], &[1, 10]));
-    let (samples, shape) = idx::read_labelled(&images, &good, 10).unwrap();
-    assert_eq!(
-        (samples.len(), samples.features(), shape),
-        (2, 2, vec![1, 2])
-    );
-    assert_eq!((samples.outputs(), labels(&samples)), (10, &[9, 0][..]));
-    assert_refused(
-        idx::read_labelled(&images, &more, 10),
-        &more,
-        "3 labels found, but 2 images",
-    );
-    assert_refused(
-        idx::read_labelled(&images, &high, 10),
-        &high,
-        "label 10 of sample 1 is not in 0..=9",
-    );
-    assert_refused(idx::read_labelled(&good, &good, 10), &good, "rank 1");
-    assert_refused(
-        idx::read_labelled(&images, &images, 10),
-        &images,
-        "labels of rank 1 expected",
-    );
 }
 
 #[test]
@@ -315,38 +179,6 @@ fn a_series_is_read_with_or_without_quotes() {
 }
 
 #[test]
-fn a_damaged_series_is_refused_naming_the_line() {
-    let cases: [(&[u8], &str); 8] = [
-        (b"", "line 1: a header"),
-        (
-            b"1981-01-01,20.7\n1981-01-02,3",
-            "line 1: a header such as date,value expected, \"1981-01-01,20.7\" found",
-        ),
-        (b"date,value\n", "holds no values"),
-        (b"date,value\na,1\nb,x\n", "line 3: \"b,x\" found"),
-        (b"date,value\na,1\n\nb,2\n", "line 3: \"\" found"),
-        (b"date,value\na,inf\n", "line 2"),
-        (b"date,value\na,?0.2\n", "line 2: \"a,?0.2\" found"),
-        (
-            b"date,value\na,1\n\xff\xfe,2\n",
-            "line 3: \"\\xff\\xfe,2\" found",
-        ),
-    ];
-    for (text, says) in cases {
-        assert_refused(
-            series::parse(Path::new("s.csv"), text),
-            Path::new("s.csv"),
-            says,
-        );
-    }
-}
-
-/// Bytes that differ in every coordinate, so that no two orders look alike.
-fn pattern(i: usize, channel: usize, row: usize, column: usize) -> u8 {
-    ((i * 101 + channel * 67 + row * 7 + column * 3) % 256) as u8
-}
-
-#[test]
 fn svhn_comes_out_by_channel_row_and_column_with_ten_as_zero() {
     let folder = tempfile::tempdir().unwrap();
     let labels_given = [10, 1, 9, 10, 2, 3];
@@ -359,14 +191,14 @@ fn svhn_comes_out_by_channel_row_and_column_with_ten_as_zero() {
     let uint8_y = mat5::matrix("y", 9, &[6, 1], 2, &labels_given);
     let variants = [
         mat5::file(&[
-            mat5::compressed(&mat5::x(6, pattern)),
+            mat5::compressed(&mat5::x(6, mat5::pattern)),
             mat5::compressed(&mat5::y(&labels_given)),
         ]),
-        mat5::file(&[plain_y, other.clone(), mat5::x(6, pattern)]),
+        mat5::file(&[plain_y, other.clone(), mat5::x(6, mat5::pattern)]),
         mat5::file(&[
             mat5::compressed(&other),
             mat5::compressed(&uint8_y),
-            mat5::compressed(&mat5::x(6, pattern)),
+            mat5::compressed(&mat5::x(6, mat5::pattern)),
         ]),
     ];
     for bytes in variants {
@@ -374,7 +206,7 @@ fn svhn_comes_out_by_channel_row_and_column_with_ten_as_zero() {
         let samples = svhn::read(&path).unwrap();
         assert_eq!(labels(&samples), [0, 1, 9, 0, 2, 3]);
         for ((i, k), &pixel) in pixels(&samples).indexed_iter() {
-            assert_eq!(pixel, pattern(i, k / 1024, k % 1024 / 32, k % 32));
+            assert_eq!(pixel, mat5::pattern(i, k / 1024, k % 1024 / 32, k % 32));
         }
     }
     let one = mat5::file(&[
@@ -387,102 +219,6 @@ fn svhn_comes_out_by_channel_row_and_column_with_ten_as_zero() {
     put(folder.path(), "svhn/test_32x32.mat", &one);
     let loaded = load("svhn", folder.path()).unwrap();
     assert_eq!((loaded.dataset.test.len(), loaded.shape), (1, (3, 32, 32)));
-}
-
-#[test]
-fn each_kind_of_damaged_svhn_is_refused_with_its_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let (x, y) = (mat5::x(2, pattern), mat5::y(&[1, 2]));
-    let sound = mat5::file(&[mat5::compressed(&x), y.clone()]);
-    let mut newer = b"MATLAB 7.3 MAT-file".to_vec();
-    newer.resize(200, 0);
-    let mut vast = mat5::matrix("X", 9, &[32, 32, 3, 2], 2, &[0; 6144]);
-    let size = vast.len() - 6144 - 4;
-    vast[size..size + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-    let mut flipped = sound.clone();
-    let at = flipped.len() / 2;
-    flipped[at] ^= 0x10;
-    let long = [&x[..], &[0; 64]].concat();
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        (
-            "header",
-            sound[..100].to_vec(),
-            "cut off within the MATLAB header",
-        ),
-        ("newer", newer, "MATLAB 7.3"),
-        ("text", vec![b'a'; 300], "61 61 61 61, 00 01 49 4d expected"),
-        (
-            "tag",
-            sound[..132].to_vec(),
-            "cut off within an element's tag",
-        ),
-        (
-            "cut",
-            sound[..1000].to_vec(),
-            "cut off: an element promises",
-        ),
-        (
-            "vast",
-            mat5::file(&[vast, y.clone()]),
-            "promises 4294967295 bytes of X",
-        ),
-        ("flipped", flipped, ""),
-        (
-            "long",
-            mat5::file(&[mat5::compressed(&long), y.clone()]),
-            "more bytes follow",
-        ),
-        (
-            "no X",
-            mat5::file(std::slice::from_ref(&y)),
-            "lacks the variable X",
-        ),
-        (
-            "no y",
-            mat5::file(std::slice::from_ref(&x)),
-            "lacks the variable y",
-        ),
-        (
-            "counts",
-            mat5::file(&[x.clone(), mat5::y(&[1, 2, 3])]),
-            "[32, 32, 3, 2] found, [32, 32, 3, 3] expected",
-        ),
-        (
-            "label",
-            mat5::file(&[x.clone(), mat5::y(&[1, 11])]),
-            "label 11 of sample 1 is not in 1..=10",
-        ),
-        (
-            "zero",
-            mat5::file(&[x.clone(), mat5::y(&[0, 1])]),
-            "label 0 of sample 0",
-        ),
-        (
-            "shape",
-            mat5::file(&[
-                mat5::matrix("X", 9, &[3, 32, 32, 2], 2, &[0; 6144]),
-                y.clone(),
-            ]),
-            "[3, 32, 32, 2] found",
-        ),
-        (
-            "short",
-            mat5::file(&[
-                mat5::matrix("X", 9, &[32, 32, 3, 2], 2, &[0; 3072]),
-                y.clone(),
-            ]),
-            "X holds 3072 bytes",
-        ),
-        (
-            "class",
-            mat5::file(&[mat5::matrix("X", 6, &[32, 32, 3, 2], 9, &[0; 49152]), y]),
-            "X of class 6",
-        ),
-    ];
-    for (name, bytes, says) in cases {
-        let path = put(folder.path(), name, &bytes);
-        assert_refused(svhn::read(&path), &path, says);
-    }
 }
 
 /// The data folder of the environment, if it holds the set; else says why the test does nothing.

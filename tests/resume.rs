@@ -2,11 +2,11 @@
 //!
 //! EKI_LONG=1 tries every method with all of {1, 2, 3, 5}^2.
 
-mod ranks;
+mod durable;
 
 use std::path::Path;
 
-use ranks::*;
+use durable::*;
 
 /// 60 samples in 4 steps an epoch, 3 epochs: 2,410 parameters in 5 blocks.
 const SMALL: [&str; 5] = [
@@ -188,16 +188,8 @@ fn any_ranks_may_follow_any_others() {
 fn a_calibration_goes_on_with_the_same_bits() {
     let room = tempfile::tempdir().unwrap();
     let run = |folder: &Path, ranks: usize, more: &[&str]| {
-        let mut command = mpirun(ranks);
-        command
-            .arg(env!("CARGO_BIN_EXE_eki-mpi"))
-            .args(["run", "linear"]);
-        add(
-            &mut command,
-            &["ensemble.members=30", "run.evaluate_every=5"],
-        );
-        add(&mut command, more);
-        succeed(command.arg("--out").arg(folder));
+        let settings = [&["ensemble.members=30", "run.evaluate_every=5"], more].concat();
+        succeed(&mut preset(ranks, "linear", &settings, folder));
     };
     let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
     run(&whole, 2, &["run.steps=20"]);

@@ -1,13 +1,13 @@
 //! Stopping: every request ends in one agreed checkpoint and exit code 75, from which the run goes on with the same bits;
 //! ranks that die end the job, ranks that hang are named, and a folder serves one run at a time.
 
-mod ranks;
+mod durable;
 
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use ranks::*;
+use durable::*;
 
 const LONG: Duration = Duration::from_secs(60);
 

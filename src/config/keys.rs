@@ -322,6 +322,18 @@ pub const KEYS: &[Key] = &[
         "gamma is multiplied by this over each epoch",
     ),
     key(
+        "ensemble.draw",
+        Kind::Choice(&["full", "low-rank"]),
+        "\"full\"",
+        "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)",
+    ),
+    key(
+        "ensemble.rank",
+        Kind::Integer(1),
+        "1",
+        "the rank of low-rank draws",
+    ),
+    key(
         "ensemble.grow_to",
         Kind::Integer(0),
         "0",

@@ -148,6 +148,8 @@ pub struct Ensemble {
     pub rerandomise: Rerandomise,
     pub gamma: f64,
     pub gamma_decay: f64,
+    pub draw: DrawKind,
+    pub rank: usize,
     pub grow_to: usize,
 }
 
@@ -168,6 +170,15 @@ pub enum Rerandomise {
     Never,
     Epoch,
     Step,
+}
+
+/// How members are drawn about the mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum DrawKind {
+    Full,
+    LowRank,
 }
 
 /// How long, in what precision, judged how often.

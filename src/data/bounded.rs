@@ -83,14 +83,25 @@ pub fn array<const N: usize>(path: &Path, source: &mut impl Read, what: &str) ->
 /// # Errors
 /// `Error::Data` when something follows, or the checksum differs.
 pub fn end(path: &Path, source: &mut impl Read, what: &str) -> Result<()> {
-    let mut next = [0];
-    match source.read(&mut next) {
+    match std::io::copy(&mut source.take(1), &mut std::io::sink()) {
         Ok(0) => Ok(()),
         Ok(_) => Err(Error::data(
             path,
             format!("more bytes follow where {what} should end"),
         )),
         Err(e) => Err(unreadable(path, what, &e)),
+    }
+}
+
+/// Refuses the file for `problem` unless what was found is `sound`.
+///
+/// # Errors
+/// `Error::Data` when it isn't.
+pub fn ensure(sound: bool, path: &Path, problem: impl FnOnce() -> String) -> Result<()> {
+    if sound {
+        Ok(())
+    } else {
+        Err(Error::data(path, problem()))
     }
 }
 

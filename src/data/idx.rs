@@ -62,14 +62,12 @@ fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Resu
             ),
         ));
     };
-    if kind != 8 || !(1..=MAX_RANK).contains(&rank) {
-        return Err(Error::data(
-            path,
-            format!(
-                "IDX values of type {kind:#04x} and rank {rank} found, unsigned bytes (0x08) of rank 1 to {MAX_RANK} expected"
-            ),
-        ));
-    }
+    let known = kind == 8 && (1..=MAX_RANK).contains(&rank);
+    bounded::ensure(known, path, || {
+        format!(
+            "IDX values of type {kind:#04x} and rank {rank} found, unsigned bytes (0x08) of rank 1 to {MAX_RANK} expected"
+        )
+    })?;
     let mut shape = Vec::new();
     for _ in 0..rank {
         let size: [u8; 4] = bounded::array(path, source, "the sizes")?;
@@ -79,12 +77,9 @@ fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Resu
         .iter()
         .try_fold(1_u64, |n, &size| n.checked_mul(u64::from(size)))
         .unwrap_or(u64::MAX);
-    if promised == 0 {
-        return Err(Error::data(
-            path,
-            format!("is empty: its sizes are {shape:?}"),
-        ));
-    }
+    bounded::ensure(promised > 0, path, || {
+        format!("is empty: its sizes are {shape:?}")
+    })?;
     let room = most.saturating_sub(4 + 4 * u64::from(rank));
     let values = bounded::exactly(path, source, promised, (stored, room), "values")?;
     bounded::end(path, source, "the values")?;
@@ -120,40 +115,25 @@ pub fn join(
     classes: usize,
 ) -> Result<(Samples, Vec<usize>)> {
     let (n, shape) = (images.shape[0], images.shape[1..].to_vec());
-    if shape.is_empty() {
-        return Err(Error::data(
-            images_path,
-            "is of rank 1, as labels are; images of rank 2 to 4 expected",
-        ));
-    }
-    if labels.shape.len() != 1 {
-        return Err(Error::data(
-            labels_path,
-            format!("labels of rank 1 expected, sizes {:?} found", labels.shape),
-        ));
-    }
-    if labels.shape[0] != n {
-        return Err(Error::data(
-            labels_path,
-            format!(
-                "{} labels found, but {n} images in {}",
-                labels.shape[0],
-                images_path.display()
-            ),
-        ));
-    }
-    if let Some(at) = labels
+    bounded::ensure(!shape.is_empty(), images_path, || {
+        "is of rank 1, as labels are; images of rank 2 to 4 expected".to_owned()
+    })?;
+    bounded::ensure(labels.shape.len() == 1, labels_path, || {
+        format!("labels of rank 1 expected, sizes {:?} found", labels.shape)
+    })?;
+    let (found, at) = (labels.shape[0], images_path.display());
+    bounded::ensure(found == n, labels_path, || {
+        format!("{found} labels found, but {n} images in {at}")
+    })?;
+    let odd = labels
         .values
         .iter()
-        .position(|&l| usize::from(l) >= classes)
-    {
+        .position(|&label| usize::from(label) >= classes);
+    if let Some(at) = odd {
+        let label = labels.values[at];
         return Err(Error::data(
             labels_path,
-            format!(
-                "label {} of sample {at} is not in 0..={}",
-                labels.values[at],
-                classes - 1
-            ),
+            format!("label {label} of sample {at} is not in 0..{classes}"),
         ));
     }
     let inputs = Array2::from_shape_vec((n, shape.iter().product()), images.values)

@@ -5,6 +5,8 @@ mod bounded;
 pub mod catalogue;
 pub mod checksum;
 pub mod digits;
+mod download;
+pub mod fetch;
 pub mod folder;
 pub mod idx;
 pub mod published;
@@ -153,7 +155,7 @@ fn moments(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
 /// m samples as the forward map and the loss take them.
 #[derive(Clone, Debug)]
 pub struct Batch<T> {
-    /// Scaled inputs, m x d.
+    /// Scaled inputs, d x m: samples run fastest, as forward maps take them.
     pub inputs: Array2<T>,
     /// The target of each sample.
     pub targets: BatchTargets<T>,
@@ -174,8 +176,8 @@ impl<T: Real> Batch<T> {
     pub fn gather(samples: &Samples, rows: &[usize], scaling: Scaling) -> Self {
         let scaled = |v: f64| T::of((v - scaling.shift) / scaling.scale);
         let d = samples.features();
-        let mut inputs = Array2::zeros((rows.len(), d));
-        for (mut to, &row) in inputs.rows_mut().into_iter().zip(rows) {
+        let mut inputs = Array2::zeros((d, rows.len()));
+        for (mut to, &row) in inputs.columns_mut().into_iter().zip(rows) {
             match &samples.inputs {
                 Inputs::Bytes(x) => fill(to.view_mut(), x.row(row), |v| scaled(f64::from(v))),
                 Inputs::Reals(x) => fill(to.view_mut(), x.row(row), scaled),
@@ -195,7 +197,7 @@ impl<T: Real> Batch<T> {
     /// The number of samples m.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inputs.nrows()
+        self.inputs.ncols()
     }
 
     /// Whether the batch is empty.

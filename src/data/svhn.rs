@@ -26,7 +26,9 @@ const HEADER: u64 = 128;
 /// Element types.
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
+const SIGNED_BYTES: u32 = 1;
 const BYTES: u32 = 2;
+const DOUBLES: u32 = 9;
 /// Array classes.
 const CLASS_DOUBLE: u8 = 6;
 const CLASS_UINT8: u8 = 9;
@@ -223,34 +225,18 @@ fn join(path: &Path, images: Option<Variable>, labels: Option<Variable>) -> Resu
     let expected = [SIDE, SIDE, CHANNELS, n];
     // MATLAB drops a last size of 1.
     let single = n == 1 && images.sizes == expected[..3];
-    if images.class != CLASS_UINT8 || images.kind != BYTES {
-        return Err(Error::data(
-            path,
-            format!(
-                "X of class {} stored as type {} found, bytes (9, 2) expected",
-                images.class, images.kind
-            ),
-        ));
-    }
-    if images.sizes != expected && !single {
-        return Err(Error::data(
-            path,
-            format!(
-                "X of sizes {:?} found, {expected:?} expected for {n} labels",
-                images.sizes
-            ),
-        ));
-    }
-    if images.values.len() != n * PIXELS {
-        return Err(Error::data(
-            path,
-            format!(
-                "X holds {} bytes, its sizes promise {}",
-                images.values.len(),
-                n * PIXELS
-            ),
-        ));
-    }
+    let (class, kind) = (images.class, images.kind);
+    bounded::ensure((class, kind) == (CLASS_UINT8, BYTES), path, || {
+        format!("X of class {class} stored as type {kind} found, bytes (9, 2) expected")
+    })?;
+    bounded::ensure(images.sizes == expected || single, path, || {
+        let found = &images.sizes;
+        format!("X of sizes {found:?} found, {expected:?} expected for {n} labels")
+    })?;
+    let (found, promised) = (images.values.len(), n * PIXELS);
+    bounded::ensure(found == promised, path, || {
+        format!("X holds {found} bytes, its sizes promise {promised}")
+    })?;
     let mut pixels = images.values;
     pixels
         .chunks_exact_mut(PIXELS / CHANNELS)
@@ -278,50 +264,45 @@ fn transpose(plane: &mut [u8]) {
 /// The labels y, N x 1 of 1..=10 in whatever type they are stored, as digits 0..=9.
 fn digits(path: &Path, y: &Variable) -> Result<Vec<u8>> {
     let n = match *y.sizes {
-        [n, 1] | [1, n] if n > 0 => n,
-        _ => {
-            return Err(Error::data(
-                path,
-                format!("y of sizes {:?} found, [N, 1] expected", y.sizes),
-            ));
-        }
+        [n, 1] | [1, n] => n,
+        _ => 0,
     };
-    let width = match y.kind {
-        1 | BYTES => 1,
-        9 => 8,
-        other => {
-            return Err(Error::data(
-                path,
-                format!("y stored as type {other} found, bytes (1, 2) or doubles (9) expected"),
-            ));
-        }
-    };
-    if ![CLASS_UINT8, CLASS_DOUBLE].contains(&y.class) || y.values.len() / width != n {
-        return Err(Error::data(
-            path,
+    bounded::ensure(n > 0, path, || {
+        format!("y of sizes {:?} found, [N, 1] expected", y.sizes)
+    })?;
+    let width = if y.kind == DOUBLES { 8 } else { 1 };
+    let known = [SIGNED_BYTES, BYTES, DOUBLES].contains(&y.kind)
+        && [CLASS_UINT8, CLASS_DOUBLE].contains(&y.class);
+    let (class, kind, found) = (y.class, y.kind, y.values.len());
+    bounded::ensure(
+        known && found % width == 0 && found / width == n,
+        path,
+        || {
             format!(
-                "y of class {} and {} bytes found, {n} labels of class 9 or 6 expected",
-                y.class,
-                y.values.len()
-            ),
-        ));
-    }
-    let digit = |(i, value): (usize, &[u8])| {
-        let label = match *value {
-            [byte] => f64::from(byte),
-            _ => f64::from_le_bytes(value.try_into().unwrap_or_default()),
-        };
-        let known = (1..=10_u8).find(|&l| f64::from(l) == label);
-        known.map(|l| l % 10).ok_or_else(|| {
-            Error::data(
-                path,
-                format!("label {label} of sample {i} is not in 1..=10"),
+                "y of class {class} stored as {found} bytes of type {kind} found, {n} bytes (1, 2) or doubles (9) expected"
             )
-        })
-    };
+        },
+    )?;
     y.values
         .chunks_exact(width)
         .enumerate()
-        .map(digit)
+        .map(|(i, stored)| {
+            digit(stored).map_err(|label| {
+                Error::data(
+                    path,
+                    format!("label {label} of sample {i} is not in 1..=10"),
+                )
+            })
+        })
         .collect()
+}
+
+/// A label stored as a byte or a double, as its digit: 10 means 0. The error is a label that is none.
+fn digit(stored: &[u8]) -> std::result::Result<u8, f64> {
+    let label = match *stored {
+        [byte] => f64::from(byte),
+        _ => f64::from_le_bytes(stored.try_into().unwrap_or_default()),
+    };
+    let known = (1..=10_u8).find(|&known| f64::from(known) == label);
+    known.map(|known| known % 10).ok_or(label)
 }

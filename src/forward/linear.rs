@@ -1,54 +1,67 @@
-//! Temporary.
+//! The linear map G(u) = A u: one sample without inputs, whose c = K outputs are the observations.
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut3};
+
 use super::ForwardMap;
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
-use ndarray::*;
-#[allow(missing_docs)]
+
+/// G(u) = A u with prior N(0, I).
+#[derive(Clone, Debug)]
 pub struct Linear {
-    a: Array2<f64>,
+    matrix: Array2<f64>, // K x P
 }
+
 impl Linear {
-    #[allow(missing_docs)]
-    pub fn new(a: Array2<f64>) -> Self {
-        Self { a }
+    /// A, K x P.
+    #[must_use]
+    pub fn new(matrix: Array2<f64>) -> Self {
+        Self { matrix }
     }
 }
+
 impl<T: Real> ForwardMap<T> for Linear {
     fn parameters(&self) -> usize {
-        self.a.ncols()
+        self.matrix.ncols()
     }
+
     fn features(&self) -> usize {
         0
     }
+
     fn outputs(&self) -> usize {
-        self.a.nrows()
+        self.matrix.nrows()
     }
+
     fn prior(&self) -> Prior {
         Prior::new(vec![Segment {
-            count: self.a.ncols(),
+            count: self.matrix.ncols(),
             deviation: 1.0,
         }])
     }
-    fn flops(&self, _m: usize) -> f64 {
-        2.0 * self.a.len() as f64
+
+    fn flops(&self, m: usize) -> f64 {
+        2.0 * m as f64 * self.matrix.len() as f64
     }
+
     fn scratch(&self, _m: usize) -> usize {
         0
     }
+
+    /// In double precision throughout: the map is small, and its errors should not be the study's.
     fn evaluate(
         &self,
         members: ArrayView2<T>,
-        _i: ArrayView2<T>,
+        inputs: ArrayView2<T>,
         mut outputs: ArrayViewMut3<T>,
-        _s: &mut [T],
+        _scratch: &mut [T],
     ) {
-        for (z, row) in outputs.iter_mut().zip(self.a.rows()) {
-            *z = T::of(
-                row.iter()
-                    .zip(members.row(0))
-                    .map(|(a, u)| a * u.wide())
-                    .sum(),
-            );
+        for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
+            for (row, mut out) in self.matrix.rows().into_iter().zip(out.rows_mut()) {
+                let sum: f64 = row.iter().zip(member).map(|(a, u)| a * u.wide()).sum();
+                debug_assert_eq!(out.len(), inputs.ncols());
+                out.fill(T::of(sum));
+            }
         }
     }
 }

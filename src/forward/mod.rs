@@ -1,16 +1,25 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
+mod chunk;
+pub mod conv;
 pub mod dense;
 pub mod elliptic;
+pub mod layers;
 pub mod linear;
+pub mod low_rank;
+pub mod recurrent;
+#[cfg(test)]
+mod testing;
 
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 use crate::prior::Prior;
 use crate::real::Real;
 
-/// A forward map G(u, x): parameters u in R^P and inputs x in R^{m x d} to outputs in R^{m x c}.
+/// A forward map G(u, x): parameters u in R^P and inputs x, d numbers for each of m samples, to c outputs for each.
+///
+/// Inputs are d x m and outputs c x m: samples run fastest, so that even a narrow layer fills the lanes of a vector.
 ///
 /// Members are evaluated in groups of a size the map fixes (from its own shape alone, never from ranks or threads),
 /// so that small products of several members can be one larger product. A group's results must not depend on what
@@ -33,13 +42,18 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         1
     }
 
+    /// The same map, where it knows low-rank members.
+    fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
     /// Floating-point operations of one member on `m` samples.
     fn flops(&self, m: usize) -> f64;
 
     /// Scratch numbers `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
     fn scratch(&self, m: usize) -> usize;
 
-    /// Writes the outputs, group x m x c, of `members`, group x P, on `inputs`, m x d.
+    /// Writes the outputs, group x c x m, of `members`, group x P, on `inputs`, d x m.
     ///
     /// `scratch` holds at least `self.scratch(m)` numbers of any value. A member whose evaluation fails is to be
     /// filled with NaN.

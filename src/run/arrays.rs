@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use super::Crew;
-use super::mean::MeanOnly;
+use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::redraw_before;
 use super::stored::{Redraw, Stored};
@@ -35,7 +35,7 @@ impl<T: Real> Ensemble<T> {
     pub fn saved_numbers(&self) -> f64 {
         let members = match self {
             Self::Stored(stored) => stored.layout.members.items(),
-            Self::Mean(_, members) => *members,
+            Self::Mean(mean) => mean.members(),
         };
         let rows: usize = self.arrays().iter().map(|array| array.rows(members)).sum();
         rows as f64 * self.parameters() as f64
@@ -51,7 +51,7 @@ impl<T: Real> Ensemble<T> {
     pub fn section(&self, array: Array, block: usize) -> &[T] {
         match self {
             Self::Stored(stored) => stored.section(array, block),
-            Self::Mean(mean, _) => mean.section(array, block),
+            Self::Mean(mean) => mean.section(array, block),
         }
     }
 
@@ -59,7 +59,7 @@ impl<T: Real> Ensemble<T> {
     pub fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
         match self {
             Self::Stored(stored) => stored.section_mut(array, block),
-            Self::Mean(mean, _) => mean.section_mut(array, block),
+            Self::Mean(mean) => mean.section_mut(array, block),
         }
     }
 
@@ -70,8 +70,11 @@ impl<T: Real> Ensemble<T> {
         if plan.form(members) == Form::Mean {
             let redraw = redraw_before(plan, step);
             let zeros = vec![T::zero(); prior.parameters()];
-            let mean = MeanOnly::new(zeros, prior, redraw.draw, redraw.spread);
-            return Self::Mean(mean, members);
+            let next = Next {
+                draw: redraw.draw,
+                spread: redraw.spread,
+            };
+            return Self::Mean(MeanOnly::new(members, zeros, prior, next, plan.low_rank()));
         }
         let momentum = config.method.momentum && !each_step;
         let mut stored = Stored::new(crew, members, prior, momentum, |_, _, _| ());
@@ -85,7 +88,7 @@ impl<T: Real> Ensemble<T> {
     pub fn share(&mut self, crew: Crew) {
         match self {
             Self::Stored(stored) => stored.exchange(crew),
-            Self::Mean(mean, _) => mean.share(crew),
+            Self::Mean(mean) => mean.share(crew),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The members of a run, whole or as their mean: one face for the loop.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 use super::Crew;
-use super::mean::MeanOnly;
+use super::mean::{MeanOnly, Next};
 use super::stored::{self, Redraw, Stored, Update};
 use crate::data::Batch;
 use crate::evaluation::Evaluator;
+use crate::forward::ForwardMap;
 use crate::interaction::Interaction;
 use crate::loss::Loss;
 use crate::partition::Partition;
@@ -17,8 +18,8 @@ use crate::real::Real;
 pub enum Ensemble<T> {
     /// All of them, J x P over ranks.
     Stored(Stored<T>),
-    /// Their mean, P numbers on every rank, and how many are drawn about it at each step.
-    Mean(MeanOnly<T>, usize),
+    /// Their mean, P numbers on every rank.
+    Mean(MeanOnly<T>),
 }
 
 impl<T: Real> Ensemble<T> {
@@ -26,7 +27,7 @@ impl<T: Real> Ensemble<T> {
     pub fn members(&self, crew: Crew) -> Partition {
         match self {
             Self::Stored(stored) => stored.layout.members,
-            Self::Mean(_, members) => Partition::new(*members, crew.comm.size()),
+            Self::Mean(mean) => mean.partition(crew),
         }
     }
 
@@ -34,21 +35,44 @@ impl<T: Real> Ensemble<T> {
     pub fn parameters(&self) -> usize {
         match self {
             Self::Stored(stored) => stored.layout.blocks.columns(),
-            Self::Mean(mean, _) => mean.mean().len(),
+            Self::Mean(mean) => mean.mean().len(),
         }
     }
 
     /// Writes `member`'s point, one of this rank's, to `out`, P numbers.
-    pub fn fill(&self, member: usize, out: &mut [T]) {
+    pub fn fill(&self, map: &dyn ForwardMap<T>, member: usize, out: &mut [T]) {
         match self {
             Self::Stored(stored) => stored.gather(member, out),
-            Self::Mean(mean, _) => mean.fill(member, out),
+            Self::Mean(mean) => mean.fill(map.low_rank(), member, out),
         }
+    }
+
+    /// Evaluates this rank's members on `inputs`, d x m: `take` is handed each one's place, from `places` in order, and
+    /// outputs, c x m.
+    pub fn for_outputs<P: Send>(
+        &mut self,
+        evaluator: &Evaluator<T>,
+        crew: Crew,
+        inputs: ArrayView2<T>,
+        places: impl Iterator<Item = P> + Send,
+        take: impl Fn(P, ArrayView2<T>) + Sync,
+    ) {
+        let map = evaluator.map();
+        if let (Self::Mean(mean), Some(low_rank)) = (&mut *self, map.low_rank())
+            && mean.is_low_rank()
+        {
+            return mean.evaluate_low_rank(crew, low_rank, inputs, places, take);
+        }
+        let own = self.members(crew).range(crew.comm.rank());
+        let fill = |member, out: &mut [T]| self.fill(map, member, out);
+        evaluator.for_members(own, inputs, places, fill, |_, place, outputs| {
+            take(place, outputs)
+        });
     }
 
     /// Evaluates this rank's members on `batch`: their selected outputs, J/R x K, in `selected`; returns their misfits.
     pub fn evaluate(
-        &self,
+        &mut self,
         evaluator: &Evaluator<T>,
         crew: Crew,
         batch: &Batch<T>,
@@ -61,12 +85,12 @@ impl<T: Real> Ensemble<T> {
         }
         let mut misfits = vec![0.0; own.len()];
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
-        evaluator.for_members(
-            own,
+        self.for_outputs(
+            evaluator,
+            crew,
             batch.inputs.view(),
             places,
-            |member, out| self.fill(member, out),
-            |_, (mut row, misfit), outputs| {
+            |(mut row, misfit), outputs| {
                 let row = row.as_slice_mut().expect("row-major");
                 *misfit = loss.select(outputs, &batch.targets, targets, row);
             },
@@ -75,7 +99,13 @@ impl<T: Real> Ensemble<T> {
     }
 
     /// One update; returns the mean over parameters of the members' variance before it, the same on all ranks.
-    pub fn update(&mut self, crew: Crew, prior: &Prior, update: &Update<T>) -> f64 {
+    pub fn update(
+        &mut self,
+        crew: Crew,
+        map: &dyn ForwardMap<T>,
+        prior: &Prior,
+        update: &Update<T>,
+    ) -> f64 {
         match self {
             Self::Stored(stored) => {
                 let own = stored.layout.own_blocks();
@@ -86,20 +116,22 @@ impl<T: Real> Ensemble<T> {
                 let sum: f64 = all.iter().sum();
                 sum / (update.survivors.count() * stored.layout.blocks.columns()) as f64
             }
-            Self::Mean(mean, members) => {
+            Self::Mean(mean) => {
                 let Interaction::Mean(coefficients) = update.interaction else {
                     unreachable!("the mean form's interaction is its coefficients")
                 };
                 let variance = mean.mean_variance();
-                let own = Partition::new(*members, crew.comm.size()).range(crew.comm.rank());
                 let redraw = update.redraw.expect("the mean form redraws at each step");
+                let next = Next {
+                    draw: redraw.draw,
+                    spread: redraw.spread,
+                };
                 mean.update(
                     crew,
-                    own,
+                    map.low_rank(),
                     coefficients,
-                    update.h,
-                    update.momentum,
-                    (redraw.draw, redraw.spread),
+                    (update.h, update.momentum),
+                    next,
                 );
                 variance
             }
@@ -110,7 +142,7 @@ impl<T: Real> Ensemble<T> {
     pub fn expand(&mut self, crew: Crew, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
         match self {
             Self::Stored(stored) => stored.expand(crew, count, prior, redraw, all),
-            Self::Mean(_, members) => *members = count,
+            Self::Mean(mean) => mean.expand(count),
         }
     }
 
@@ -118,7 +150,7 @@ impl<T: Real> Ensemble<T> {
     pub fn mean(&self, crew: Crew) -> Vec<T> {
         match self {
             Self::Stored(stored) => stored.mean(crew),
-            Self::Mean(mean, _) => mean.mean().to_vec(),
+            Self::Mean(mean) => mean.mean().to_vec(),
         }
     }
 
@@ -130,14 +162,19 @@ impl<T: Real> Ensemble<T> {
     }
 
     /// Rows `rows` of the ensemble on rank 0, row-major; nothing elsewhere.
-    pub fn rows_on_first(&self, crew: Crew, rows: std::ops::Range<usize>) -> Option<Vec<T>> {
+    pub fn rows_on_first(
+        &self,
+        crew: Crew,
+        map: &dyn ForwardMap<T>,
+        rows: std::ops::Range<usize>,
+    ) -> Option<Vec<T>> {
         match self {
             Self::Stored(stored) => stored.rows_on_first(crew, rows),
-            Self::Mean(mean, _) => crew.comm.is_first().then(|| {
+            Self::Mean(mean) => crew.comm.is_first().then(|| {
                 let parameters = mean.mean().len();
                 let mut whole = vec![T::zero(); rows.len() * parameters];
                 for (member, out) in rows.zip(whole.chunks_mut(parameters)) {
-                    mean.fill(member, out);
+                    mean.fill(map.low_rank(), member, out);
                 }
                 whole
             }),
@@ -148,7 +185,7 @@ impl<T: Real> Ensemble<T> {
     pub fn digest(&self, crew: Crew) -> String {
         match self {
             Self::Stored(stored) => stored::digest(crew, stored.current(), crew.pool),
-            Self::Mean(mean, _) => {
+            Self::Mean(mean) => {
                 let own = if crew.comm.is_first() {
                     crate::ensemble::block_digest(mean.as_row().view()).to_vec()
                 } else {

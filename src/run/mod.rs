@@ -1,7 +1,8 @@
 //! The run: its state, and the loop that is the algorithm.
 
 mod arrays;
-mod judge;
+mod drawn;
+pub(crate) mod judge;
 mod keep;
 mod mean;
 mod members;
@@ -161,10 +162,14 @@ pub fn run_from<T: Real>(
                 step,
             },
             momentum: plan.momentum(state.momentum_steps),
-            redraw: if grows { None } else { redraw },
+            // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
+            // them are drawn about.
+            redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
         };
         let variance = timing.measure(Phase::Update, || {
-            state.ensemble.update(crew, &prior, &update)
+            state
+                .ensemble
+                .update(crew, problem.map.as_ref(), &prior, &update)
         });
         state.momentum_steps += 1;
         state.step += 1;

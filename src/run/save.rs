@@ -8,6 +8,7 @@ use npyz::WriterBuilder as _;
 use super::{Crew, Outcome, State};
 use crate::error::Result;
 use crate::files::Files;
+use crate::forward::ForwardMap;
 use crate::plan::Plan;
 use crate::real::Real;
 
@@ -18,7 +19,7 @@ use crate::real::Real;
 pub fn save<T: Real>(
     crew: Crew,
     plan: &Plan,
-    state: &State<T>,
+    (map, state): (&dyn ForwardMap<T>, &State<T>),
     outcome: &Outcome,
     folder: Option<&Path>,
     files: &Files,
@@ -38,7 +39,7 @@ pub fn save<T: Real>(
         )?;
     }
     if let Some(best) = outcome.scores.best {
-        let row = state.ensemble.rows_on_first(crew, best..best + 1);
+        let row = state.ensemble.rows_on_first(crew, map, best..best + 1);
         if let (Some(folder), Some(row)) = (&folder, row) {
             write_npy(
                 files,
@@ -56,7 +57,7 @@ pub fn save<T: Real>(
         let chunks = starts.map(|start| {
             state
                 .ensemble
-                .rows_on_first(crew, start..(start + height).min(members))
+                .rows_on_first(crew, map, start..(start + height).min(members))
         });
         match &folder {
             Some(folder) => {

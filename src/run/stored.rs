@@ -159,10 +159,13 @@ impl<T: Real> Stored<T> {
         );
         let grow = |slab: &Slab<T>| {
             Slab::fill(crew.pool, &self.layout, |b, columns, block| {
-                let centre: Vec<T> = column_means(self.current().block(b).view(), &survivors)
-                    .into_iter()
-                    .map(T::of)
-                    .collect();
+                let centre: Vec<T> = match &self.centres {
+                    Some(centres) => centres[b - old.own_blocks().start].drawn.clone(),
+                    None => column_means(self.current().block(b).view(), &survivors)
+                        .into_iter()
+                        .map(T::of)
+                        .collect(),
+                };
                 block
                     .slice_mut(ndarray::s![..before, ..])
                     .assign(slab.block(b));

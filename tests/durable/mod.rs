@@ -5,33 +5,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// mpirun of `ranks` ranks, ready for the program and its arguments: as root and on any number of cores.
-pub fn mpirun(ranks: usize) -> Command {
-    let name = std::env::var_os("EKI_MPIRUN").unwrap_or_else(|| "mpirun".into());
-    let mut command = Command::new(name);
+#[path = "../start/mod.rs"]
+mod start;
+
+/// `program` on `ranks` ranks under mpirun, ready for its arguments, and not under a batch system.
+fn on_ranks(ranks: usize, program: &Path) -> Command {
+    let mut command = start::on_ranks(ranks, program);
     command
-        .args(["-n", &ranks.to_string()])
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
-        .env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
-        .env("OMPI_MCA_mpi_yield_when_idle", "1")
         .env("EKI_PROGRESS", "never")
+        .env_remove("SLURM_JOB_END_TIME")
+        .env_remove("PBS_WALLTIME")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    for name in ["SLURM_JOB_END_TIME", "PBS_WALLTIME"] {
-        command.env_remove(name);
-    }
     command
 }
 
 /// `eki-mpi run SETTINGS --out FOLDER` on `ranks` ranks, one thread each; settings are key=value or options.
 pub fn program(ranks: usize, settings: &[&str], folder: &Path) -> Command {
-    let mut command = mpirun(ranks);
-    command
-        .arg(env!("CARGO_BIN_EXE_eki-mpi"))
-        .args(["run", "digits", "--threads", "1"]);
+    preset(ranks, "digits", settings, folder)
+}
+
+/// As `program`, of another preset.
+pub fn preset(ranks: usize, name: &str, settings: &[&str], folder: &Path) -> Command {
+    let mut command = on_ranks(ranks, &start::program());
+    command.args(["run", name, "--threads", "1"]);
     add(&mut command, settings);
     command.arg("--out").arg(folder);
     command
@@ -49,16 +47,15 @@ pub fn add(command: &mut Command, settings: &[&str]) {
 
 /// This test binary's test `name` (an ignored one) as every one of `ranks` ranks.
 pub fn ranks_of(name: &str, ranks: usize) -> Command {
-    let mut command = mpirun(ranks);
-    command
-        .arg(std::env::current_exe().expect("a test has a path"))
-        .args([
-            name,
-            "--exact",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ]);
+    let this = std::env::current_exe().expect("a test has a path");
+    let mut command = on_ranks(ranks, &this);
+    command.args([
+        name,
+        "--exact",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     command
 }
 

@@ -1,7 +1,5 @@
 //! Writes small MATLAB level 5 files, as SVHN is published, for the tests that read them.
 
-#![allow(dead_code)] // each test file uses a part
-
 use std::io::Write as _;
 
 use flate2::Compression;
@@ -77,4 +75,9 @@ pub fn x(n: usize, pixel: impl Fn(usize, usize, usize, usize) -> u8) -> Vec<u8> 
 /// y as SVHN has it: doubles stored as bytes, N x 1.
 pub fn y(labels: &[u8]) -> Vec<u8> {
     matrix("y", 6, &[labels.len() as i32, 1], 2, labels)
+}
+
+/// Bytes that differ in every coordinate, so that no two orders look alike.
+pub fn pattern(i: usize, channel: usize, row: usize, column: usize) -> u8 {
+    ((i * 101 + channel * 67 + row * 7 + column * 3) % 256) as u8
 }

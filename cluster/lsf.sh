@@ -1,0 +1,32 @@
+#!/bin/bash
+# From the project's folder, after ./launch/build:   EKI_RUN="dnn2 --out runs/dnn2" bsub < cluster/lsf.sh
+# Options given to bsub win over those written here:   ... bsub -n 512 -W 8:00 < cluster/lsf.sh
+#
+# Cores in all and on each host; EKI_THREADS of them make a rank.
+#BSUB -n 64
+#BSUB -R "span[ptile=32]"
+#BSUB -W 4:00
+# Three minutes before the limit USR1 comes and is handed on: the program saves and exits with 75.
+#BSUB -wa USR1
+#BSUB -wt 3
+# On 75, and on nothing else, LSF itself puts the job back into its queue.
+#BSUB -Q "75"
+#BSUB -J eki-mpi
+#BSUB -o eki-mpi-%J.log
+set -uo pipefail
+cd "$LS_SUBCWD" || exit 2
+# module load openmpi                 # what ./launch/build was given
+threads=${EKI_THREADS:-8}
+source launch/start
+
+read -ra run <<<"${EKI_RUN:-}"
+[[ " ${EKI_RUN:-} " == *" --out "* ]] || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" bsub < cluster/lsf.sh' >&2; exit 2; }
+
+# --resume starts from the beginning where there is nothing to resume, so the first job and all later ones are alike.
+# Ranks go round the hosts, since LSF's list counts cores.
+start mpirun -n $((LSB_DJOB_NUMPROC / threads)) --map-by node --bind-to none \
+    "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "$threads" --resume
+
+# TERM comes from bkill, which means it: then 75 must not be seen.
+if [[ $status == 75 && $asked == TERM ]]; then status=143; fi
+exit "$status"

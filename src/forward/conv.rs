@@ -1,0 +1,387 @@
+//! Convolutional networks: z_oyx = b_o + sum_cij w_ocij h_c(y+i)(x+j), pooling by the largest, dense layers last.
+//!
+//! Padding is 'same' (zeros, which no sum spends time on: windows are clipped) and the stride 1; pooling takes only
+//! windows that lie inside. A chunk of samples goes through all layers before the next. Each place's sums are taken
+//! directly from the rows of samples around it, without copying windows: at these sizes a general product would
+//! spend as long on rearranging its operands as on multiplying.
+
+use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
+
+use super::ForwardMap;
+use super::activation::{Activation, Output};
+use super::chunk::{LOST, aligned, chunks, copy_in, copy_out};
+use super::dense::Dense;
+use super::layers::{Layer, Shape};
+use crate::prior::{Prior, Segment};
+use crate::real::Real;
+use crate::window::{CHUNK, Window, WindowSums, pack, packed};
+
+/// A convolutional network. Parameters layer by layer: kernels, out x in x height x width, then biases; the dense
+/// layers as in `Dense`.
+#[derive(Clone, Debug)]
+pub struct Convolutional {
+    input: Shape,
+    stages: Vec<Stage>,
+    activation: Activation,
+    head: Dense,
+    /// Inputs of the first dense layer, and outputs of the last.
+    ends: (usize, usize),
+}
+
+/// A layer before the dense ones, with the shape it is given.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Convolution {
+        from: Shape,
+        outputs: usize,
+        kernel: usize,
+    },
+    Pool {
+        from: Shape,
+        window: usize,
+        stride: usize,
+    },
+}
+
+impl Stage {
+    fn to(self) -> Shape {
+        match self {
+            Self::Convolution { from, outputs, .. } => Shape {
+                channels: outputs,
+                ..from
+            },
+            Self::Pool {
+                from,
+                window,
+                stride,
+            } => Shape {
+                height: (from.height - window) / stride + 1,
+                width: (from.width - window) / stride + 1,
+                ..from
+            },
+        }
+    }
+
+    /// Weights of one unit, units; (0, 0) of a pool.
+    fn size(self) -> (usize, usize) {
+        match self {
+            Self::Convolution {
+                from,
+                outputs,
+                kernel,
+            } => (from.channels * kernel * kernel, outputs),
+            Self::Pool { .. } => (0, 0),
+        }
+    }
+
+    fn parameters(self) -> usize {
+        let (taps, units) = self.size();
+        (taps + 1) * units
+    }
+
+    fn packed(self) -> usize {
+        let (taps, units) = self.size();
+        packed(units, taps)
+    }
+
+    /// Products of weights and inputs on one sample; windows are clipped at the edges.
+    fn products(self) -> usize {
+        match self {
+            Self::Convolution {
+                from,
+                outputs,
+                kernel,
+            } => {
+                let inside =
+                    |size: usize| (0..size).map(|at| clip(at, kernel, size).2).sum::<usize>();
+                outputs * from.channels * inside(from.height) * inside(from.width)
+            }
+            Self::Pool { .. } => 0,
+        }
+    }
+}
+
+/// The part of a window of `kernel` centred at `at` that lies in 0..`size`: its first input, first tap, and length.
+fn clip(at: usize, kernel: usize, size: usize) -> (usize, usize, usize) {
+    let before = (kernel - 1) / 2;
+    let tap = before.saturating_sub(at);
+    let first = at.saturating_sub(before);
+    let end = (at + kernel - before).min(size);
+    (first, tap, end - first)
+}
+
+impl Convolutional {
+    /// The network of `layers` on inputs of shape `input`, the last layer dense.
+    ///
+    /// # Errors
+    /// What is wrong with `layers`, in words that follow "must".
+    pub fn new(
+        input: Shape,
+        layers: &[Layer],
+        activation: Activation,
+        output: Output,
+    ) -> Result<Self, String> {
+        let (mut stages, mut widths, mut from) = (Vec::new(), Vec::new(), input);
+        for &layer in layers {
+            let stage = match layer {
+                Layer::Dense { units } => {
+                    widths.push(units);
+                    continue;
+                }
+                Layer::Convolution { outputs, kernel } => Stage::Convolution {
+                    from,
+                    outputs,
+                    kernel,
+                },
+                Layer::Pool { window, stride } => Stage::Pool {
+                    from,
+                    window,
+                    stride,
+                },
+            };
+            if !widths.is_empty() {
+                return Err(format!("not have \"{layer}\" after a dense layer"));
+            }
+            if let Layer::Pool { window, .. } = layer
+                && window > from.height.min(from.width)
+            {
+                let (height, width) = (from.height, from.width);
+                return Err(format!(
+                    "pool at most what is left, {height} x {width}, not \"{layer}\""
+                ));
+            }
+            from = stage.to();
+            stages.push(stage);
+        }
+        let last = *widths.last().ok_or("end with \"dense N\"")?;
+        widths.insert(0, from.size());
+        Ok(Self {
+            input,
+            stages,
+            activation,
+            head: Dense::new(widths, activation, output),
+            ends: (from.size(), last),
+        })
+    }
+
+    /// Parameters before the dense layers'.
+    fn body_parameters(&self) -> usize {
+        self.stages.iter().map(|stage| stage.parameters()).sum()
+    }
+
+    fn packed(&self) -> usize {
+        self.stages.iter().map(|stage| stage.packed()).sum()
+    }
+
+    /// Numbers of one sample in the largest layer.
+    fn largest(&self) -> usize {
+        let sizes = self.stages.iter().map(|stage| stage.to().size());
+        sizes.chain([self.input.size()]).max().expect("the input")
+    }
+
+    fn pack<T: Real>(&self, member: &[T], mut out: &mut [T]) {
+        let mut at = 0;
+        for stage in &self.stages {
+            let (taps, units) = stage.size();
+            let (own, rest) = out.split_at_mut(stage.packed());
+            let weights = &member[at..at + taps * units];
+            let biases = &member[at + taps * units..at + (taps + 1) * units];
+            pack(own, biases, taps, |o, k| weights[o * taps + k]);
+            at += (taps + 1) * units;
+            out = rest;
+        }
+    }
+
+    /// A convolution and its activation on rows of `samples`.
+    fn convolve<T: Real>(
+        &self,
+        (from, units, kernel): (Shape, usize, usize),
+        (inputs, weights, outputs): (&[T], &[T], &mut [T]),
+        samples: usize,
+    ) {
+        let (height, width) = (from.height, from.width);
+        for y in 0..height {
+            let (top, tap_row, rows) = clip(y, kernel, height);
+            for x in 0..width {
+                let (left, tap_column, columns) = clip(x, kernel, width);
+                T::window_sums(WindowSums {
+                    window: Window {
+                        channels: from.channels,
+                        rows,
+                        columns,
+                        input: [top * width + left, height * width, width],
+                        weight: [tap_row * kernel + tap_column, kernel * kernel, kernel],
+                    },
+                    inputs,
+                    weights,
+                    taps: from.channels * kernel * kernel,
+                    outputs,
+                    place: y * width + x,
+                    stride: height * width,
+                    units,
+                    samples,
+                });
+            }
+            // Here, while the line is in the cache.
+            for unit in 0..units {
+                let line = (unit * height + y) * width * samples;
+                let line = &mut outputs[line..line + width * samples];
+                self.activation.apply(line, T::zero());
+            }
+        }
+    }
+
+    /// All layers before the dense ones on one chunk, which stands in the first of `rooms`; returns where the result is.
+    fn body<'r, T: Real>(
+        &self,
+        mut weights: &[T],
+        [mut here, mut there]: [&'r mut [T]; 2],
+        line: &mut [T],
+        samples: usize,
+    ) -> &'r [T] {
+        for stage in &self.stages {
+            match *stage {
+                Stage::Convolution {
+                    from,
+                    outputs,
+                    kernel,
+                } => {
+                    let (own, rest) = weights.split_at(stage.packed());
+                    self.convolve((from, outputs, kernel), (here, own, there), samples);
+                    weights = rest;
+                }
+                Stage::Pool {
+                    from,
+                    window,
+                    stride,
+                } => pool((from, window, stride), here, there, line, samples),
+            }
+            std::mem::swap(&mut here, &mut there);
+        }
+        here
+    }
+}
+
+/// The largest of each window, first down, then along the line that leaves.
+fn pool<T: Real>(
+    (from, window, stride): (Shape, usize, usize),
+    inputs: &[T],
+    outputs: &mut [T],
+    line: &mut [T],
+    samples: usize,
+) {
+    let (across, line) = (from.width * samples, &mut line[..from.width * samples]);
+    let to = Stage::Pool {
+        from,
+        window,
+        stride,
+    }
+    .to();
+    let mut outputs = outputs.chunks_exact_mut(to.width * samples);
+    for channel in 0..from.channels {
+        for y in 0..to.height {
+            let first = (channel * from.height + y * stride) * across;
+            line.copy_from_slice(&inputs[first..first + across]);
+            for row in inputs[first + across..first + window * across].chunks_exact(across) {
+                keep_largest(line, row);
+            }
+            let out = outputs.next().expect("a line for each");
+            for (x, out) in out.chunks_exact_mut(samples).enumerate() {
+                let first = x * stride * samples;
+                out.copy_from_slice(&line[first..first + samples]);
+                let others = &line[first + samples..first + window * samples];
+                for place in others.chunks_exact(samples) {
+                    keep_largest(out, place);
+                }
+            }
+        }
+    }
+}
+
+/// The larger of each pair in `largest`; NaN if either is, so that the member counts as failed.
+fn keep_largest<T: Real>(largest: &mut [T], others: &[T]) {
+    for (largest, &x) in largest.iter_mut().zip(others) {
+        let larger = if x > *largest { x } else { *largest };
+        *largest = if x.is_nan() { x } else { larger };
+    }
+}
+
+impl<T: Real> ForwardMap<T> for Convolutional {
+    fn parameters(&self) -> usize {
+        self.body_parameters() + ForwardMap::<T>::parameters(&self.head)
+    }
+
+    fn features(&self) -> usize {
+        self.input.size()
+    }
+
+    fn outputs(&self) -> usize {
+        self.ends.1
+    }
+
+    /// Glorot normal, N(0, 2/(fan_in + fan_out)) with fans counted over the kernel, for weights and biases alike.
+    fn prior(&self) -> Prior {
+        let body = self.stages.iter().filter_map(|stage| match *stage {
+            Stage::Convolution {
+                from,
+                outputs,
+                kernel,
+            } => Some(Segment {
+                count: stage.parameters(),
+                deviation: (2.0 / ((from.channels + outputs) * kernel * kernel) as f64).sqrt(),
+            }),
+            Stage::Pool { .. } => None,
+        });
+        Prior::new(body.chain(self.head.segments()).collect())
+    }
+
+    fn flops(&self, m: usize) -> f64 {
+        let products: usize = self.stages.iter().map(|stage| stage.products()).sum();
+        2.0 * m as f64 * products as f64 + ForwardMap::<T>::flops(&self.head, m)
+    }
+
+    fn scratch(&self, m: usize) -> usize {
+        let lines = 2 * self.largest() + self.widest_line();
+        let head = self.ends.0 * m + ForwardMap::<T>::scratch(&self.head, m);
+        LOST + lines * CHUNK + self.packed() + head
+    }
+
+    fn evaluate(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        mut outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        let (m, features) = (inputs.ncols(), self.ends.0);
+        let (here, rest) = aligned(scratch).split_at_mut(self.largest() * CHUNK);
+        let (there, rest) = rest.split_at_mut(self.largest() * CHUNK);
+        let (line, rest) = rest.split_at_mut(self.widest_line() * CHUNK);
+        let (weights, rest) = rest.split_at_mut(self.packed());
+        let (reached, rest) = rest.split_at_mut(features * m);
+        let mut reached = ArrayViewMut2::from_shape((features, m), reached).expect("room");
+        let each = members.rows().into_iter();
+        for (member, out) in each.zip(outputs.axis_chunks_iter_mut(Axis(0), 1)) {
+            self.pack(member.to_slice().expect("row-major"), weights);
+            for chunk in chunks(m) {
+                copy_in(inputs, chunk, here);
+                let result = self.body(weights, [here, there], line, chunk.2);
+                copy_out(&result[..features * chunk.2], chunk, reached.view_mut());
+            }
+            let head = member.slice(s![self.body_parameters()..]);
+            self.head
+                .evaluate(head.insert_axis(Axis(0)), reached.view(), out, rest);
+        }
+    }
+}
+
+impl Convolutional {
+    /// Places of the widest line that is pooled.
+    fn widest_line(&self) -> usize {
+        self.input.width
+    }
+}
+
+#[cfg(test)]
+#[path = "conv_tests.rs"]
+mod tests;

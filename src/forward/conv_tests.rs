@@ -1,0 +1,217 @@
+//! Convolutional networks against their definition.
+
+use super::super::testing::{apply, check, close, dense, evaluate, numbers};
+use super::*;
+
+fn net(shape: (usize, usize, usize), layers: &str, activation: Activation) -> Convolutional {
+    let (channels, height, width) = shape;
+    let layers: Vec<Layer> = layers.split(", ").map(|l| l.parse().unwrap()).collect();
+    let shape = Shape {
+        channels,
+        height,
+        width,
+    };
+    Convolutional::new(shape, &layers, activation, Output::Softmax).unwrap()
+}
+
+/// A convolution of one sample, padded with zeros.
+fn convolve(u: &[f64], h: &[f64], from: Shape, outputs: usize, kernel: usize) -> Vec<f64> {
+    let (height, width, before) = (
+        from.height as isize,
+        from.width as isize,
+        (kernel as isize - 1) / 2,
+    );
+    let taps = from.channels * kernel * kernel;
+    let mut z = Vec::new();
+    for o in 0..outputs {
+        for y in 0..height {
+            for x in 0..width {
+                let mut sum = u[taps * outputs + o];
+                for k in 0..taps {
+                    let (c, i, j) = (k / (kernel * kernel), k / kernel % kernel, k % kernel);
+                    let (y, x) = (y + i as isize - before, x + j as isize - before);
+                    if (0..height).contains(&y) && (0..width).contains(&x) {
+                        let at = (c as isize * height + y) * width + x;
+                        sum += u[o * taps + k] * h[at as usize];
+                    }
+                }
+                z.push(sum);
+            }
+        }
+    }
+    z
+}
+
+fn largest(h: &[f64], from: Shape, window: usize, stride: usize) -> Vec<f64> {
+    let mut z = Vec::new();
+    for c in 0..from.channels {
+        for y in (0..=from.height - window).step_by(stride) {
+            for x in (0..=from.width - window).step_by(stride) {
+                let at =
+                    |k: usize| h[(c * from.height + y + k / window) * from.width + x + k % window];
+                z.push((0..window * window).map(at).fold(f64::MIN, f64::max));
+            }
+        }
+    }
+    z
+}
+
+/// The outputs of one sample, straight from the definition; `widths` of the dense layers.
+fn plain(net: &Convolutional, widths: &[usize], u: &[f64], x: &[f64]) -> Vec<f64> {
+    let (mut h, mut at) = (x.to_vec(), 0);
+    for stage in &net.stages {
+        h = match *stage {
+            Stage::Convolution {
+                from,
+                outputs,
+                kernel,
+            } => convolve(&u[at..], &h, from, outputs, kernel)
+                .into_iter()
+                .map(|z| apply(net.activation, z))
+                .collect(),
+            Stage::Pool {
+                from,
+                window,
+                stride,
+            } => largest(&h, from, window, stride),
+        };
+        at += stage.parameters();
+    }
+    for (l, &width) in widths.iter().enumerate() {
+        let d = h.len();
+        if l + 1 == widths.len() {
+            return dense(&u[at..], &h, width, Output::Softmax);
+        }
+        let z = dense(&u[at..], &h, width, Output::Identity);
+        h = z.into_iter().map(|z| apply(net.activation, z)).collect();
+        at += (d + 1) * width;
+    }
+    unreachable!("the last layer is dense")
+}
+
+#[test]
+fn outputs_are_the_definitions_in_both_precisions() {
+    for (shape, layers, widths) in [
+        ((1, 5, 7), "conv 3, pool 2, dense 4", vec![4]),
+        (
+            (2, 6, 5),
+            "conv 9 2, conv 5, pool 3 2, dense 6, dense 3",
+            vec![6, 3],
+        ),
+        ((3, 4, 4), "pool 2 1, conv 4 5, dense 2", vec![2]),
+        ((1, 1, 1), "conv 17 1, dense 1", vec![1]),
+        ((2, 3, 3), "dense 5, dense 2", vec![5, 2]),
+    ] {
+        for activation in [Activation::Relu, Activation::Tanh] {
+            let net = net(shape, layers, activation);
+            check(&net, 51, |u, x| plain(&net, &widths, u, x), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn heaviside_units_are_the_definitions_too() {
+    let net = net(
+        (2, 5, 5),
+        "conv 6, pool 2, conv 3, dense 3",
+        Activation::Heaviside,
+    );
+    let u = numbers(1, ForwardMap::<f64>::parameters(&net), 1);
+    let x = numbers(50, 7, 2);
+    let got = evaluate::<f64>(&net, &u, &x);
+    for i in 0..7 {
+        let want = plain(&net, &[3], u.as_slice().unwrap(), &x.column(i).to_vec());
+        for (k, want) in want.into_iter().enumerate() {
+            assert!(close(got[[0, k, i]], want, 1e-12));
+        }
+    }
+}
+
+/// The published architectures and the counts stated for them: 3 x 3 kernels, a bias for each channel, pooling windows
+/// inside the image alone (28 -> 13 -> 5 -> 2 in CNN-MNIST).
+#[test]
+fn the_published_networks_have_the_parameters_stated_for_them() {
+    let colour = (3, 32, 32);
+    for (shape, layers, parameters) in [
+        (
+            (1, 28, 28),
+            "conv 16, conv 16, pool 4 2, conv 16, conv 16, pool 4 2, conv 12, conv 12, pool 2, dense 10",
+            10_658,
+        ),
+        (
+            colour,
+            "conv 16, conv 16, pool 2, conv 16, conv 16, pool 2, conv 32, conv 32, pool 8, dense 500, dense 10",
+            42_806,
+        ),
+        (
+            colour,
+            "conv 16, conv 16, conv 16, pool 2, conv 32, conv 32, conv 32, pool 2, conv 48, conv 48, conv 64, pool 8, \
+             dense 500, dense 10",
+            128_102,
+        ),
+        (
+            colour,
+            "conv 16, conv 16, conv 32, conv 32, conv 32, pool 2, conv 48, conv 48, conv 48, conv 48, conv 48, pool 2, \
+             conv 64, conv 64, conv 96, conv 96, conv 96, pool 8, dense 500, dense 10",
+            462_534,
+        ),
+    ] {
+        let net = net(shape, layers, Activation::Relu);
+        assert_eq!(ForwardMap::<f32>::parameters(&net), parameters);
+        assert_eq!(ForwardMap::<f32>::prior(&net).parameters(), parameters);
+        assert_eq!(ForwardMap::<f32>::outputs(&net), 10);
+    }
+}
+
+#[test]
+fn the_priors_fans_count_the_kernel() {
+    let net = net((2, 4, 4), "conv 3 5, dense 2", Activation::Relu);
+    let mut deviations = vec![0.0; 153 + 98];
+    ForwardMap::<f64>::prior(&net).deviations(0, 1.0, &mut deviations);
+    let (kernel, head) = ((2.0 / 125.0_f64).sqrt(), (2.0 / 50.0_f64).sqrt());
+    assert!(deviations[..153].iter().all(|&d| close(d, kernel, 1e-15)));
+    assert!(deviations[153..].iter().all(|&d| close(d, head, 1e-15)));
+}
+
+/// Padding counts for nothing: 3 x 3 windows on 4 x 5 places hold 10 x 13 inputs, not 9 x 20.
+#[test]
+fn flops_count_each_product_once() {
+    let net = net((2, 4, 5), "conv 3, pool 2, dense 7", Activation::Relu);
+    let want = 2.0 * 11.0 * (3.0 * 2.0 * 130.0 + 12.0 * 7.0);
+    assert_eq!(ForwardMap::<f32>::flops(&net, 11), want);
+}
+
+#[test]
+fn a_nan_among_the_parameters_reaches_the_outputs_through_any_activation() {
+    for activation in [Activation::Relu, Activation::Tanh, Activation::Heaviside] {
+        let net = net(
+            (1, 5, 5),
+            "conv 2, pool 2, conv 3, pool 2, dense 3",
+            activation,
+        );
+        let p = ForwardMap::<f32>::parameters(&net);
+        for at in 0..p {
+            let mut u = numbers(1, p, 1);
+            u[[0, at]] = f64::NAN;
+            let out = evaluate::<f32>(&net, &u, &numbers(25, 9, 2));
+            let failed = (0..9).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan()));
+            assert!(failed, "{activation:?} {at}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_in_words() {
+    let shape = Shape {
+        channels: 1,
+        height: 4,
+        width: 6,
+    };
+    let refuse = |layers: &[&str]| {
+        let layers: Vec<Layer> = layers.iter().map(|l| l.parse().unwrap()).collect();
+        Convolutional::new(shape, &layers, Activation::Relu, Output::Softmax).expect_err("refused")
+    };
+    assert!(refuse(&["conv 3"]).contains("end with"));
+    assert!(refuse(&["dense 3", "conv 3", "dense 1"]).contains("after a dense"));
+    assert!(refuse(&["pool 5", "dense 1"]).contains("4 x 6"));
+}

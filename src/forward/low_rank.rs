@@ -1,0 +1,525 @@
+//! Low-rank members: each weight matrix W = Wbar + s A B^T / sqrt(rank), A fan_in x rank and B fan_out x rank standard
+//! normal, so that every entry keeps the mean and variance of a full draw; biases are drawn in full.
+//!
+//! ```text
+//! x W = x Wbar + (x A) B^T s / sqrt(rank)      the product with Wbar is shared, or one of many members
+//! sum_k c_k (W_k - Wbar) = s A diag(c) B^T / sqrt(rank)
+//! ```
+//!
+//! A member then costs O(m (fan_in + fan_out)) a layer beside the shared product. This extends the publication; related:
+//! low-rank evolution strategies, arXiv:2511.16652.
+
+use ndarray::{ArrayView2, ArrayViewMut2, s};
+
+use super::ForwardMap;
+use super::dense::Dense;
+use crate::exact::Quantum;
+use crate::real::{Real, product};
+
+/// A forward map that evaluates and sums members whose weight matrices differ from the mean's by low rank.
+pub trait LowRank<T: Real>: ForwardMap<T> {
+    /// The standard normal numbers N that make one member.
+    fn draws(&self, rank: usize) -> usize;
+
+    /// The numbers of the shared first product, on `m` samples.
+    fn shared(&self, m: usize) -> usize;
+
+    /// The first layer's sums at `centre`, P numbers, on `inputs`, d x m: shared by all members.
+    fn share(&self, centre: &[T], inputs: ArrayView2<T>, shared: &mut [T]);
+
+    /// Scratch numbers `evaluate_low_rank` needs for `members` members on `m` samples.
+    fn low_rank_scratch(&self, members: usize, m: usize, rank: usize) -> usize;
+
+    /// Hands the outputs, c x m, of each of the members made by the rows of `draws`, n x N, to `take`, in order.
+    fn evaluate_low_rank(
+        &self,
+        about: &About<T>,
+        draws: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        scratch: &mut [T],
+        take: &mut dyn FnMut(usize, ArrayView2<T>),
+    );
+
+    /// The parts `accumulate` may be asked for, one at a time: (first parameter, parameters).
+    fn parts(&self) -> Vec<(usize, usize)>;
+
+    /// Adds sum_k c_k xi_k over the rows of `draws` (n x N, and the rank) to `sums`, the parameters of part `part`, each block sum
+    /// rounded to `quantum`; xi is the member's deviation in units of the prior's.
+    fn accumulate(
+        &self,
+        part: usize,
+        draws: (ArrayView2<T>, usize),
+        coefficients: &[T],
+        quantum: Quantum,
+        sums: &mut [f64],
+        scratch: &mut Vec<T>,
+    );
+
+    /// Writes a whole member, P numbers, from its `draw`, N numbers.
+    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]);
+}
+
+/// What low-rank members are drawn about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a, T> {
+    /// The centre, P numbers.
+    pub centre: &'a [T],
+    /// The first layer's sums there: see `LowRank::share`.
+    pub shared: &'a [T],
+    /// sqrt(gamma): deviations in units of the prior's.
+    pub spread: f64,
+    /// The rank of each weight's perturbation.
+    pub rank: usize,
+}
+
+/// Rows of a weight summed together, at most; part of the format.
+const ROWS: usize = 128;
+
+/// One layer among the parameters and among a member's draws.
+#[derive(Clone, Copy)]
+struct Layer {
+    fan_in: usize,
+    fan_out: usize,
+    /// First parameter.
+    at: usize,
+    /// First draw: A (rank x fan_in), then B (rank x fan_out), then the bias (fan_out).
+    draw: usize,
+}
+
+impl Layer {
+    fn left(&self, rank: usize) -> std::ops::Range<usize> {
+        self.draw..self.draw + rank * self.fan_in
+    }
+
+    fn right(&self, rank: usize) -> std::ops::Range<usize> {
+        let start = self.draw + rank * self.fan_in;
+        start..start + rank * self.fan_out
+    }
+
+    fn bias(&self, rank: usize) -> std::ops::Range<usize> {
+        let start = self.draw + rank * (self.fan_in + self.fan_out);
+        start..start + self.fan_out
+    }
+
+    fn deviation(&self) -> f64 {
+        (2.0 / (self.fan_in + self.fan_out) as f64).sqrt()
+    }
+}
+
+/// The layers of `net`, each with its place.
+fn layers(net: &Dense, rank: usize) -> Vec<Layer> {
+    let (mut at, mut draw) = (0, 0);
+    net.pairs()
+        .map(|(fan_in, fan_out)| {
+            let layer = Layer {
+                fan_in,
+                fan_out,
+                at,
+                draw,
+            };
+            at += (fan_in + 1) * fan_out;
+            draw += rank * (fan_in + fan_out) + fan_out;
+            layer
+        })
+        .collect()
+}
+
+/// Adds s b_i p to row i of `sums`, for each row and each rank: one member's own part of a layer's sums.
+fn add_own<T: Real>(sums: &mut [T], right: &[T], projected: &[T], m: usize, scale: T) {
+    let fan_out = sums.len() / m;
+    for (r, p) in projected.chunks(m).enumerate() {
+        for (row, &b) in sums.chunks_mut(m).zip(&right[r * fan_out..]) {
+            let b = scale * b;
+            row.iter_mut().zip(p).for_each(|(z, &p)| *z += b * p);
+        }
+    }
+}
+
+impl<T: Real> LowRank<T> for Dense {
+    fn draws(&self, rank: usize) -> usize {
+        layers(self, rank)
+            .last()
+            .map_or(0, |layer| layer.bias(rank).end)
+    }
+
+    fn shared(&self, m: usize) -> usize {
+        layers(self, 1)[0].fan_out * m
+    }
+
+    fn share(&self, centre: &[T], inputs: ArrayView2<T>, shared: &mut [T]) {
+        let first = layers(self, 1)[0];
+        let weight = super::dense::weight(centre, first.fan_in, first.fan_out);
+        let sums =
+            ArrayViewMut2::from_shape((first.fan_out, inputs.ncols()), shared).expect("room");
+        product(sums, T::zero(), T::one(), weight.t(), inputs);
+    }
+
+    fn low_rank_scratch(&self, members: usize, m: usize, rank: usize) -> usize {
+        let widest = self
+            .pairs()
+            .map(|(a, b)| a.max(b) + rank)
+            .max()
+            .unwrap_or(0);
+        let weights = self
+            .pairs()
+            .skip(1)
+            .map(|(a, b)| a * (b + rank))
+            .max()
+            .unwrap_or(0);
+        rank * members * m + 2 * widest * m + weights
+    }
+
+    fn evaluate_low_rank(
+        &self,
+        about: &About<T>,
+        draws: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        scratch: &mut [T],
+        take: &mut dyn FnMut(usize, ArrayView2<T>),
+    ) {
+        let (rank, m, n) = (about.rank, inputs.ncols(), draws.nrows());
+        let layers = layers(self, rank);
+        let first = layers[0];
+        let (projected, rest) = scratch.split_at_mut(rank * n * m);
+        for (r, projected) in projected.chunks_mut(n * m).enumerate() {
+            let from = first.left(rank).start + r * first.fan_in;
+            let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
+            let out = ArrayViewMut2::from_shape((n, m), projected).expect("room");
+            product(out, T::zero(), T::one(), left, inputs);
+        }
+        let widest = self
+            .pairs()
+            .map(|(a, b)| a.max(b) + rank)
+            .max()
+            .unwrap_or(0);
+        let (hidden, rest) = rest.split_at_mut(widest * m);
+        let (next, weights) = rest.split_at_mut(widest * m);
+        for (j, draw) in draws.rows().into_iter().enumerate() {
+            let draw = draw.to_slice().expect("row-major");
+            let own: Vec<&[T]> = projected
+                .chunks(n * m)
+                .map(|p| &p[j * m..(j + 1) * m])
+                .collect();
+            self.first_low_rank(about, first, draw, &own, &mut hidden[..first.fan_out * m]);
+            let (mut hidden, mut next) = (&mut *hidden, &mut *next);
+            for layer in &layers[1..] {
+                self.later_low_rank(about, *layer, draw, (hidden, next), weights, m);
+                std::mem::swap(&mut hidden, &mut next);
+            }
+            let c = layers[layers.len() - 1].fan_out;
+            take(
+                j,
+                ArrayView2::from_shape((c, m), &hidden[..c * m]).expect("room"),
+            );
+        }
+    }
+
+    fn parts(&self) -> Vec<(usize, usize)> {
+        part_table(self, 1)
+            .into_iter()
+            .map(|(layer, rows)| match rows {
+                Some(rows) => (
+                    layer.at + rows.start * layer.fan_out,
+                    rows.len() * layer.fan_out,
+                ),
+                None => (layer.at + layer.fan_in * layer.fan_out, layer.fan_out),
+            })
+            .collect()
+    }
+
+    fn accumulate(
+        &self,
+        part: usize,
+        (draws, rank): (ArrayView2<T>, usize),
+        coefficients: &[T],
+        quantum: Quantum,
+        sums: &mut [f64],
+        scratch: &mut Vec<T>,
+    ) {
+        let (layer, rows) = part_table(self, rank).swap_remove(part);
+        let n = draws.nrows();
+        let scale = T::of(1.0 / (rank as f64).sqrt());
+        scratch.clear();
+        scratch.resize(sums.len() + n * layer.fan_out, T::zero());
+        let (partial, weighted) = scratch.split_at_mut(sums.len());
+        let Some(rows) = rows else {
+            // The bias: c^T times its draws, in the members' order.
+            for (draw, &c) in draws.rows().into_iter().zip(coefficients) {
+                let bias = &draw.to_slice().expect("row-major")[layer.bias(rank)];
+                partial
+                    .iter_mut()
+                    .zip(bias)
+                    .for_each(|(sum, &xi)| *sum += c * xi);
+            }
+            sums.iter_mut()
+                .zip(&*partial)
+                .for_each(|(sum, &term)| *sum += quantum.round(term.wide()));
+            return;
+        };
+        for r in 0..rank {
+            let right = layer.right(rank).start + r * layer.fan_out;
+            for ((row, draw), &c) in weighted
+                .chunks_mut(layer.fan_out)
+                .zip(draws.rows())
+                .zip(coefficients)
+            {
+                let b = &draw.to_slice().expect("row-major")[right..right + layer.fan_out];
+                row.iter_mut().zip(b).for_each(|(w, &b)| *w = c * scale * b);
+            }
+            let left = layer.left(rank).start + r * layer.fan_in;
+            let left = draws.slice(s![.., left + rows.start..left + rows.end]); // n x rows
+            let weighted = ArrayView2::from_shape((n, layer.fan_out), &*weighted).expect("room");
+            let out = ArrayViewMut2::from_shape((rows.len(), layer.fan_out), &mut *partial)
+                .expect("room");
+            product(
+                out,
+                if r == 0 { T::zero() } else { T::one() },
+                T::one(),
+                left.t(),
+                weighted,
+            );
+        }
+        sums.iter_mut()
+            .zip(&*partial)
+            .for_each(|(sum, &term)| *sum += quantum.round(term.wide()));
+    }
+
+    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]) {
+        out.copy_from_slice(about.centre);
+        let scale = about.spread / (about.rank as f64).sqrt();
+        for layer in layers(self, about.rank) {
+            let (left, right) = (
+                &draw[layer.left(about.rank)],
+                &draw[layer.right(about.rank)],
+            );
+            let scale = T::of(scale * layer.deviation());
+            let (weight, rest) = out[layer.at..].split_at_mut(layer.fan_in * layer.fan_out);
+            for (a, b) in left.chunks(layer.fan_in).zip(right.chunks(layer.fan_out)) {
+                for (row, &a) in weight.chunks_mut(layer.fan_out).zip(a) {
+                    row.iter_mut()
+                        .zip(b)
+                        .for_each(|(w, &b)| *w += scale * a * b);
+                }
+            }
+            let deviation = T::of(about.spread * layer.deviation());
+            rest.iter_mut()
+                .zip(&draw[layer.bias(about.rank)])
+                .for_each(|(w, &xi)| *w += deviation * xi);
+        }
+    }
+}
+
+/// The parts of the parameters that are summed apart: panels of a weight's rows, and the bias (None).
+fn part_table(net: &Dense, rank: usize) -> Vec<(Layer, Option<std::ops::Range<usize>>)> {
+    layers(net, rank)
+        .into_iter()
+        .flat_map(|layer| {
+            let panels = (0..layer.fan_in)
+                .step_by(ROWS)
+                .map(move |start| Some(start..(start + ROWS).min(layer.fan_in)));
+            panels.chain([None]).map(move |rows| (layer, rows))
+        })
+        .collect()
+}
+
+impl Dense {
+    /// One member's first layer: shared sums plus its own part, bias and activation, in one pass over each unit.
+    fn first_low_rank<T: Real>(
+        &self,
+        about: &About<T>,
+        layer: Layer,
+        draw: &[T],
+        projected: &[&[T]],
+        out: &mut [T],
+    ) {
+        let m = out.len() / layer.fan_out;
+        let scale = T::of(about.spread * layer.deviation() / (about.rank as f64).sqrt());
+        let right = &draw[layer.right(about.rank)];
+        let rows = out.chunks_mut(m).zip(about.shared.chunks(m)).enumerate();
+        for (i, (row, shared)) in rows {
+            let b = scale * right[i];
+            for ((z, &shared), &p) in row.iter_mut().zip(shared).zip(projected[0]) {
+                *z = shared + b * p;
+            }
+            for (r, projected) in projected.iter().enumerate().skip(1) {
+                let b = scale * right[r * layer.fan_out + i];
+                row.iter_mut()
+                    .zip(*projected)
+                    .for_each(|(z, &p)| *z += b * p);
+            }
+        }
+        self.finish_low_rank(about, layer, draw, out, m);
+    }
+
+    /// One member's layer after the first: (Wbar | A) in one product, then its own part, bias and activation.
+    fn later_low_rank<T: Real>(
+        &self,
+        about: &About<T>,
+        layer: Layer,
+        draw: &[T],
+        (input, out): (&[T], &mut [T]),
+        weights: &mut [T],
+        m: usize,
+    ) {
+        let (rank, width) = (about.rank, layer.fan_out + about.rank);
+        let left = &draw[layer.left(rank)];
+        let weights = &mut weights[..layer.fan_in * width];
+        for (i, row) in weights.chunks_mut(width).enumerate() {
+            let from = layer.at + i * layer.fan_out;
+            row[..layer.fan_out].copy_from_slice(&about.centre[from..from + layer.fan_out]);
+            row[layer.fan_out..]
+                .iter_mut()
+                .enumerate()
+                .for_each(|(r, w)| *w = left[r * layer.fan_in + i]);
+        }
+        let weights = ArrayView2::from_shape((layer.fan_in, width), &*weights).expect("room");
+        let input =
+            ArrayView2::from_shape((layer.fan_in, m), &input[..layer.fan_in * m]).expect("room");
+        let sums = ArrayViewMut2::from_shape((width, m), &mut out[..width * m]).expect("room");
+        product(sums, T::zero(), T::one(), weights.t(), input);
+        let (sums, projected) = out[..width * m].split_at_mut(layer.fan_out * m);
+        let scale = T::of(about.spread * layer.deviation() / (rank as f64).sqrt());
+        add_own(sums, &draw[layer.right(rank)], projected, m, scale);
+        self.finish_low_rank(about, layer, draw, sums, m);
+    }
+
+    /// Bias and activation, or the output map after the last layer.
+    fn finish_low_rank<T: Real>(
+        &self,
+        about: &About<T>,
+        layer: Layer,
+        draw: &[T],
+        sums: &mut [T],
+        m: usize,
+    ) {
+        let deviation = T::of(about.spread * layer.deviation());
+        let mean = &about.centre[layer.at + layer.fan_in * layer.fan_out..][..layer.fan_out];
+        let bias = mean
+            .iter()
+            .zip(&draw[layer.bias(about.rank)])
+            .map(|(&mean, &xi)| mean + deviation * xi);
+        if layer.at + (layer.fan_in + 1) * layer.fan_out == ForwardMap::<T>::parameters(self) {
+            let bias: Vec<T> = bias.collect();
+            let sums = ArrayViewMut2::from_shape((layer.fan_out, m), sums).expect("room");
+            self.output().apply(sums, &bias);
+        } else {
+            for (row, bias) in sums.chunks_mut(m).zip(bias) {
+                self.activation().apply(row, bias);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::activation::{Activation, Output};
+    use ndarray::{Array2, Array3};
+
+    fn normals(rows: usize, columns: usize, member: u64) -> Array2<f64> {
+        let mut out = Array2::zeros((rows, columns));
+        let purpose = crate::rng::Purpose::Rerandomise;
+        let key = crate::rng::Key {
+            seed: 5,
+            purpose,
+            step: 1,
+            member,
+            block: 0,
+        };
+        key.fill_normal_f64(out.as_slice_mut().unwrap());
+        out
+    }
+
+    /// A low-rank member is an ordinary member: evaluating it written out in full gives the same outputs.
+    #[test]
+    fn low_rank_outputs_are_those_of_the_members_written_out() {
+        for (layers, rank) in [(vec![6, 4], 1), (vec![6, 70, 3], 1), (vec![6, 7, 5, 3], 3)] {
+            let net = Dense::new(layers, Activation::Tanh, Output::Softmax);
+            let map: &dyn LowRank<f64> = &net;
+            let (n, m, p) = (5, 11, map.parameters());
+            let (draws, inputs) = (normals(n, map.draws(rank), 0), normals(6, m, 1));
+            let centre = normals(1, p, 2).into_raw_vec_and_offset().0;
+            let mut shared = vec![0.0; map.shared(m)];
+            map.share(&centre, inputs.view(), &mut shared);
+            let about = About {
+                centre: &centre,
+                shared: &shared,
+                spread: 0.3,
+                rank,
+            };
+            let mut low = Array3::zeros((n, map.outputs(), m));
+            let mut scratch = vec![f64::NAN; map.low_rank_scratch(n, m, rank)];
+            map.evaluate_low_rank(
+                &about,
+                draws.view(),
+                inputs.view(),
+                &mut scratch,
+                &mut |j, out| {
+                    low.slice_mut(s![j, .., ..]).assign(&out);
+                },
+            );
+            let group = map.group();
+            for j in 0..n {
+                let mut members = Array2::zeros((group, p));
+                let row = draws.row(j);
+                map.member(
+                    &about,
+                    row.to_slice().unwrap(),
+                    members.row_mut(0).as_slice_mut().unwrap(),
+                );
+                let mut out = Array3::zeros((group, map.outputs(), m));
+                let mut scratch = vec![f64::NAN; map.scratch(m)];
+                map.evaluate(members.view(), inputs.view(), out.view_mut(), &mut scratch);
+                let difference = &out.slice(s![0, .., ..]) - &low.slice(s![j, .., ..]);
+                assert!(
+                    difference.iter().all(|d| d.abs() < 1e-12),
+                    "{j} {difference}"
+                );
+            }
+        }
+    }
+
+    /// The sum over members of c_k (u_k - centre), part by part, is that of the members written out.
+    #[test]
+    fn accumulated_parts_are_the_sum_over_members() {
+        let (rank, n) = (2, 7);
+        let net = Dense::new(vec![300, 9, 4], Activation::Relu, Output::Identity);
+        let map: &dyn LowRank<f64> = &net;
+        let (draws, p) = (normals(n, map.draws(rank), 3), map.parameters());
+        let c = normals(1, n, 4).into_raw_vec_and_offset().0;
+        let quantum = Quantum::new(1e3, 10);
+        let mut sums = vec![0.0; p];
+        let mut covered = 0;
+        for (part, (at, length)) in map.parts().into_iter().enumerate() {
+            assert_eq!(at, covered);
+            covered += length;
+            map.accumulate(
+                part,
+                (draws.view(), rank),
+                &c,
+                quantum,
+                &mut sums[at..at + length],
+                &mut Vec::new(),
+            );
+        }
+        assert_eq!(covered, p);
+        let centre = vec![0.0; p];
+        let about = About {
+            centre: &centre,
+            shared: &[],
+            spread: 1.0,
+            rank,
+        };
+        let mut deviations = vec![0.0; p];
+        map.prior().deviations(0, 1.0, &mut deviations);
+        let mut want = vec![0.0; p];
+        for (row, c) in draws.rows().into_iter().zip(&c) {
+            let mut member = vec![0.0; p];
+            map.member(&about, row.to_slice().unwrap(), &mut member);
+            for ((want, x), deviation) in want.iter_mut().zip(&member).zip(&deviations) {
+                *want += c * x / deviation;
+            }
+        }
+        assert!(want.iter().zip(&sums).all(|(a, b)| (a - b).abs() < 1e-10));
+    }
+}

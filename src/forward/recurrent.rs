@@ -1,0 +1,272 @@
+//! Recurrent networks (Elman, Cognitive Science 14 (1990) 179): h_t = a(W^T x_t + U^T h_{t-1} + b), h_0 = 0, layer upon
+//! layer; after the last step W^T h + b of the last layer, with its own output map.
+//!
+//! A chunk of samples goes through all steps before the next, so that its states stay in the first cache. A layer's
+//! inputs and its own state stand one under the other, [x_t; h_1; h_2; ...], so that one sum runs over both.
+
+use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
+
+use super::ForwardMap;
+use super::activation::{Activation, Output};
+use super::chunk::{LOST, aligned, chunks, copy_out};
+use super::dense::Dense;
+use crate::prior::{Prior, Segment};
+use crate::real::Real;
+use crate::window::{CHUNK, Window, WindowSums, pack, packed};
+
+/// A recurrent network. Parameters for each layer: input weight, inputs x units, hidden weight, units x units, bias;
+/// then the output's weight, units x c, and bias.
+#[derive(Clone, Debug)]
+pub struct Recurrent {
+    steps: usize,
+    inputs: usize,
+    units: Vec<usize>,
+    activation: Activation,
+    head: Dense,
+    outputs: usize,
+}
+
+impl Recurrent {
+    /// `steps` steps of `inputs` numbers each (input t * inputs + i is number i at step t), layers of `units`, `outputs`
+    /// numbers after the last step. None may be 0.
+    #[must_use]
+    pub fn new(
+        steps: usize,
+        inputs: usize,
+        units: Vec<usize>,
+        outputs: usize,
+        (activation, output): (Activation, Output),
+    ) -> Self {
+        assert!(
+            steps > 0 && inputs > 0 && !units.is_empty() && units.iter().all(|&n| n > 0),
+            "a recurrent network needs steps, inputs and units"
+        );
+        let last = *units.last().expect("at least one layer");
+        Self {
+            steps,
+            inputs,
+            activation,
+            head: Dense::new(vec![last, outputs], activation, output),
+            outputs,
+            units,
+        }
+    }
+
+    /// (inputs, units) of each layer.
+    fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let inputs = std::iter::once(self.inputs).chain(self.units.iter().copied());
+        inputs.zip(self.units.iter().copied())
+    }
+
+    fn recurrent_parameters(&self) -> usize {
+        self.layers().map(|(a, b)| (a + b + 1) * b).sum()
+    }
+
+    fn packed(&self) -> usize {
+        self.layers().map(|(a, b)| packed(b, a + b)).sum()
+    }
+
+    /// Rows of [x_t; h_1; h_2; ...].
+    fn rows(&self) -> usize {
+        self.inputs + self.units.iter().sum::<usize>()
+    }
+
+    fn widest(&self) -> usize {
+        self.units.iter().copied().max().expect("a layer")
+    }
+
+    /// All layers' weights in the order the sums read them.
+    fn pack<T: Real>(&self, member: &[T], mut out: &mut [T]) {
+        let mut at = 0;
+        for (a, b) in self.layers() {
+            let (own, rest) = out.split_at_mut(packed(b, a + b));
+            // The hidden weight follows the input weight: rows of one matrix, as their inputs are.
+            let weights = &member[at..at + (a + b) * b];
+            at += (a + b) * b;
+            pack(own, &member[at..at + b], a + b, |o, k| weights[k * b + o]);
+            at += b;
+            out = rest;
+        }
+    }
+
+    /// One step of all layers on `state`, rows of `samples`, whose x_t is in place; `sums` holds the widest layer's.
+    fn step<T: Real>(&self, mut weights: &[T], state: &mut [T], sums: &mut [T], samples: usize) {
+        let mut first = 0;
+        for (a, b) in self.layers() {
+            let taps = a + b;
+            let (own, rest) = weights.split_at(packed(b, taps));
+            let sums = &mut sums[..b * samples];
+            T::window_sums(WindowSums {
+                window: Window {
+                    channels: 1,
+                    rows: 1,
+                    columns: taps,
+                    input: [first, 0, 0],
+                    weight: [0, 0, 0],
+                },
+                inputs: state,
+                weights: own,
+                taps,
+                outputs: sums,
+                place: 0,
+                stride: 1,
+                units: b,
+                samples,
+            });
+            self.activation.apply(sums, T::zero());
+            first += a;
+            state[first * samples..(first + b) * samples].copy_from_slice(sums);
+            weights = rest;
+        }
+    }
+}
+
+impl<T: Real> ForwardMap<T> for Recurrent {
+    fn parameters(&self) -> usize {
+        self.recurrent_parameters() + ForwardMap::<T>::parameters(&self.head)
+    }
+
+    fn features(&self) -> usize {
+        self.steps * self.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Glorot normal for each matrix, N(0, 2/(fan_in + fan_out)), biases as the input weight: a bias without spread
+    /// never moves.
+    fn prior(&self) -> Prior {
+        let glorot = |a: usize, b: usize, count: usize| Segment {
+            count,
+            deviation: (2.0 / (a + b) as f64).sqrt(),
+        };
+        let last = *self.units.last().expect("a layer");
+        let layers = self
+            .layers()
+            .flat_map(|(a, b)| [glorot(a, b, a * b), glorot(b, b, b * b), glorot(a, b, b)]);
+        let head = glorot(last, self.outputs, (last + 1) * self.outputs);
+        Prior::new(layers.chain([head]).collect())
+    }
+
+    fn flops(&self, m: usize) -> f64 {
+        let step: usize = self.layers().map(|(a, b)| (a + b) * b).sum();
+        2.0 * m as f64 * (self.steps * step) as f64 + ForwardMap::<T>::flops(&self.head, m)
+    }
+
+    fn scratch(&self, m: usize) -> usize {
+        let last = *self.units.last().expect("a layer");
+        let chunk = (self.rows() + self.widest()) * CHUNK;
+        LOST + chunk + self.packed() + last * m + ForwardMap::<T>::scratch(&self.head, m)
+    }
+
+    fn evaluate(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        mut outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        let (m, last) = (inputs.ncols(), *self.units.last().expect("a layer"));
+        let (state, rest) = aligned(scratch).split_at_mut(self.rows() * CHUNK);
+        let (sums, rest) = rest.split_at_mut(self.widest() * CHUNK);
+        let (weights, rest) = rest.split_at_mut(self.packed());
+        let (features, rest) = rest.split_at_mut(last * m);
+        let mut features = ArrayViewMut2::from_shape((last, m), features).expect("room");
+        for (member, out) in members
+            .rows()
+            .into_iter()
+            .zip(outputs.axis_chunks_iter_mut(Axis(0), 1))
+        {
+            self.pack(member.to_slice().expect("row-major"), weights);
+            for chunk in chunks(m) {
+                let samples = chunk.2;
+                let state = &mut state[..self.rows() * samples];
+                state.fill(T::zero());
+                for t in 0..self.steps {
+                    let x = s![t * self.inputs..(t + 1) * self.inputs, ..];
+                    super::chunk::copy_in(inputs.slice(x), chunk, state);
+                    self.step(weights, state, sums, samples);
+                }
+                let hidden = &state[(self.rows() - last) * samples..];
+                copy_out(hidden, chunk, features.view_mut());
+            }
+            let head = member
+                .slice(s![self.recurrent_parameters()..])
+                .insert_axis(Axis(0));
+            self.head.evaluate(head, features.view(), out, rest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{apply, check, close, numbers};
+    use super::*;
+
+    fn net(steps: usize, inputs: usize, units: &[usize], outputs: usize) -> Recurrent {
+        let maps = (Activation::Tanh, Output::Softmax);
+        Recurrent::new(steps, inputs, units.to_vec(), outputs, maps)
+    }
+
+    /// The outputs of one sample, straight from the definition.
+    fn plain(net: &Recurrent, u: &[f64], x: &[f64], output: Output) -> Vec<f64> {
+        let mut states: Vec<Vec<f64>> = net.units.iter().map(|&n| vec![0.0; n]).collect();
+        for t in 0..net.steps {
+            let mut below = x[t * net.inputs..(t + 1) * net.inputs].to_vec();
+            let mut at = 0;
+            for state in &mut states {
+                let (a, b) = (below.len(), state.len());
+                let (w, v) = (&u[at..at + a * b], &u[at + a * b..at + (a + b) * b]);
+                let bias = &u[at + (a + b) * b..at + (a + b + 1) * b];
+                let sum = |j: usize| {
+                    let inputs: f64 = (0..a).map(|i| w[i * b + j] * below[i]).sum();
+                    let hidden: f64 = (0..b).map(|i| v[i * b + j] * state[i]).sum();
+                    apply(net.activation, bias[j] + inputs + hidden)
+                };
+                *state = (0..b).map(sum).collect();
+                below = state.clone();
+                at += (a + b + 1) * b;
+            }
+        }
+        let head = &u[net.recurrent_parameters()..];
+        super::super::testing::dense(head, states.last().unwrap(), net.outputs, output)
+    }
+
+    #[test]
+    fn outputs_are_the_definitions_in_both_precisions() {
+        for (units, outputs) in [(vec![5], 3), (vec![7, 9], 1), (vec![13, 4, 6], 2)] {
+            for activation in [Activation::Tanh, Activation::Relu] {
+                for output in [Output::Softmax, Output::Identity] {
+                    let net = Recurrent::new(5, 3, units.clone(), outputs, (activation, output));
+                    check(&net, 51, |u, x| plain(&net, u, x, output), 1e-4);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_publications_network_has_the_parameters_it_states() {
+        let net = net(28, 28, &[32, 32], 10);
+        assert_eq!(ForwardMap::<f32>::parameters(&net), 4362);
+        assert_eq!(ForwardMap::<f32>::prior(&net).parameters(), 4362);
+        let step = 28.0 * 32.0 + 3.0 * 32.0 * 32.0;
+        assert!(close(
+            ForwardMap::<f32>::flops(&net, 600),
+            2.0 * 600.0 * (28.0 * step + 320.0),
+            1e-15
+        ));
+    }
+
+    #[test]
+    fn a_nan_among_the_parameters_reaches_the_outputs() {
+        let net = net(3, 2, &[4, 5], 3);
+        let p = ForwardMap::<f64>::parameters(&net);
+        for at in 0..p {
+            let mut u = numbers(1, p, 1);
+            u[[0, at]] = f64::NAN;
+            let out = super::super::testing::evaluate::<f64>(&net, &u, &numbers(6, 7, 2));
+            assert!((0..7).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan())));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The numbers of low-rank members of one step: drawn once, used by the forward map and by the mean's move.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use ndarray::{Array2, ArrayView2, s};
+
+use super::Crew;
+use super::mean::LARGEST_DRAW;
+use crate::ensemble::Draw;
+use crate::exact::Quantum;
+use crate::forward::low_rank::{About, LowRank};
+use crate::layout::for_each;
+use crate::real::Real;
+
+/// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
+pub(super) const UNIT: usize = 64;
+
+/// This rank's members' standard normal numbers.
+pub struct LowRankDraws<T> {
+    rank: usize,
+    /// Which members and draws `numbers` holds.
+    held: Option<(Range<usize>, u64, u32)>,
+    numbers: Array2<T>, // J/R x N
+    shared: Vec<T>,
+    rooms: Vec<Mutex<Vec<T>>>,
+}
+
+impl<T: Real> LowRankDraws<T> {
+    /// No draws yet, of rank `rank`.
+    pub fn new(rank: usize) -> Self {
+        Self {
+            rank,
+            held: None,
+            numbers: Array2::zeros((0, 0)),
+            shared: Vec::new(),
+            rooms: Vec::new(),
+        }
+    }
+
+    /// Draws the numbers of the members `own`, unless they are held already.
+    pub fn prepare(&mut self, crew: Crew, map: &dyn LowRank<T>, own: Range<usize>, draw: Draw) {
+        let wanted = (own.clone(), draw.step, draw.purpose as u32);
+        if self.held.as_ref() == Some(&wanted) {
+            return;
+        }
+        let width = map.draws(self.rank);
+        if self.numbers.dim() != (own.len(), width) {
+            self.numbers = Array2::zeros((own.len(), width));
+        }
+        self.rooms
+            .resize_with(crew.pool.current_num_threads(), Mutex::default);
+        for_each(
+            crew.pool,
+            own.zip(self.numbers.rows_mut()),
+            |_, (member, mut row)| {
+                T::fill_normal(&draw.key(member, 0), row.as_slice_mut().expect("row-major"));
+            },
+        );
+        self.held = Some(wanted);
+    }
+
+    /// Evaluates the members held, about `centre` with `spread`, on `inputs`: `take` is handed each one's place and
+    /// outputs, c x m.
+    pub fn evaluate<P: Send>(
+        &mut self,
+        crew: Crew,
+        map: &dyn LowRank<T>,
+        (centre, spread): (&[T], f64),
+        inputs: ArrayView2<T>,
+        mut places: impl Iterator<Item = P> + Send,
+        take: impl Fn(P, ArrayView2<T>) + Sync,
+    ) {
+        let m = inputs.ncols();
+        self.shared.resize(map.shared(m), T::zero());
+        map.share(centre, inputs, &mut self.shared);
+        let about = About {
+            centre,
+            shared: &self.shared,
+            spread,
+            rank: self.rank,
+        };
+        let scratch = map.low_rank_scratch(UNIT, m, self.rank);
+        let (numbers, rooms) = (&self.numbers, &self.rooms);
+        let count = numbers.nrows();
+        let units = (0..count).step_by(UNIT).map(move |start| {
+            let unit = start..(start + UNIT).min(count);
+            let places: Vec<P> = places.by_ref().take(unit.len()).collect();
+            (unit, places)
+        });
+        for_each(crew.pool, units, |thread, (unit, places)| {
+            let mut room = rooms[thread].lock().expect("one thread each");
+            if room.len() < scratch {
+                room.resize(scratch, T::zero());
+            }
+            let mut places = places.into_iter();
+            map.evaluate_low_rank(
+                &about,
+                numbers.slice(s![unit, ..]),
+                inputs,
+                &mut room,
+                &mut |_, outputs| {
+                    take(places.next().expect("a place for each member"), outputs);
+                },
+            );
+        });
+    }
+
+    /// sum_k c_k xi_k over the members `own`, each unit's sum rounded so that sums over ranks are exact.
+    pub fn sum(
+        &self,
+        crew: Crew,
+        map: &dyn LowRank<T>,
+        own: Range<usize>,
+        coefficients: &[f64],
+        sums: &mut [f64],
+    ) {
+        let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
+        let of_unit = largest * (UNIT * self.rank) as f64 * LARGEST_DRAW * LARGEST_DRAW;
+        let quantum = Quantum::new(of_unit, coefficients.len().div_ceil(UNIT));
+        let coefficients: Vec<T> = coefficients[own].iter().copied().map(T::of).collect();
+        let mut parts = Vec::new();
+        let mut rest = sums;
+        for (part, (_, length)) in map.parts().into_iter().enumerate() {
+            let (sums, after) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = after;
+            parts.push((part, sums));
+        }
+        for_each(crew.pool, parts.into_iter(), |thread, (part, sums)| {
+            let mut room = self.rooms[thread].lock().expect("one thread each");
+            for start in (0..coefficients.len()).step_by(UNIT) {
+                let unit = start..(start + UNIT).min(coefficients.len());
+                let draws = self.numbers.slice(s![unit.clone(), ..]);
+                map.accumulate(
+                    part,
+                    (draws, self.rank),
+                    &coefficients[unit],
+                    quantum,
+                    sums,
+                    &mut room,
+                );
+            }
+        });
+    }
+
+    /// Writes `member` of `draw` about `centre` with `spread`, in full.
+    pub fn member(
+        &self,
+        map: &dyn LowRank<T>,
+        (centre, spread): (&[T], f64),
+        draw: Draw,
+        member: usize,
+        out: &mut [T],
+    ) {
+        let mut numbers = vec![T::zero(); map.draws(self.rank)];
+        T::fill_normal(&draw.key(member, 0), &mut numbers);
+        map.member(
+            &About {
+                centre,
+                shared: &[],
+                spread,
+                rank: self.rank,
+            },
+            &numbers,
+            out,
+        );
+    }
+}

@@ -1,0 +1,386 @@
+//! The batch scripts in `cluster/`: what they hand to the launcher, and that 75, and nothing else, brings another job.
+//!
+//! PBS and LSF are stand-ins here, a few lines of shell that write down what they are given. Slurm is real: one node
+//! of our own, from `tests/slurm/private`, where `EKI_TEST_SLURM=1` says that it is installed and we are root.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+const RUN: &str = "dnn2 --set model.layers=[784,10] --out runs/dnn2";
+
+/// A folder with the batch system's commands and a program that writes its arguments to `ran` and ends as told.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    /// The program's first job ends with the first code, the next with the second, and so on.
+    fn new(codes: &[i32]) -> Site {
+        let site = Site {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let lines: String = codes.iter().map(|code| format!("{code}\n")).collect();
+        fs::write(site.path("codes"), lines).unwrap();
+        site.command(
+            "eki-mpi",
+            r#"echo "$*" >>DIR/ran; exit "$(sed -n "$(wc -l <DIR/ran)p" DIR/codes)""#,
+        );
+        site.command(
+            "mpirun",
+            r#"echo "$*" >>DIR/launched; while [[ $1 != */eki-mpi ]]; do shift; done; exec "$@""#,
+        );
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts a shell command into the folder; `DIR` in it stands for the folder.
+    fn command(&self, name: &str, body: &str) -> PathBuf {
+        let body = body.replace("DIR", self.folder.path().to_str().unwrap());
+        fs::write(self.path(name), format!("#!/bin/bash\n{body}\n")).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        self.path(name)
+    }
+
+    /// A command as a batch system starts it: in another folder, with this site's commands found first.
+    fn start(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        let path = format!(
+            "{}:{}",
+            self.folder.path().display(),
+            std::env::var("PATH").unwrap()
+        );
+        command
+            .env("PATH", path)
+            .env("EKI_MPI", self.path("eki-mpi"))
+            .env_remove("EKI_RUN")
+            .env_remove("EKI_SCRIPT")
+            .current_dir("/");
+        command
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Sends a signal to a child once the program has started `jobs` times.
+    fn signal(&self, child: &Child, signal: &str, jobs: usize) {
+        let begun = Instant::now();
+        while self.lines("ran").len() < jobs {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no job started");
+            sleep(Duration::from_millis(20));
+        }
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+// ---- PBS ------------------------------------------------------------------------------------------------------------
+
+/// `qsub` of PBS: knows `-v NAMES` and a script, keeps the variables for `pbs_job`, and refuses anything else.
+fn pbs(codes: &[i32]) -> Site {
+    let site = Site::new(codes);
+    site.command(
+        "qsub",
+        r#"[[ $# == 3 && $1 == -v && $2 != *=* && $3 == cluster/pbs.sh ]] || exit 9
+        for name in ${2//,/ }; do printf '%s=%s\t' "$name" "${!name}"; done >>DIR/queue; echo >>DIR/queue"#,
+    );
+    site.command(
+        "qstat",
+        r#"[[ $* == "-f 7.server" ]] || exit 9; echo "Job Id: 7.server"; echo "    Resource_List.walltime = 04:00:00""#,
+    );
+    fs::write(site.path("nodes"), "a\na\na\na\nb\nb\nb\nb\n").unwrap();
+    let first = site
+        .start(site.path("qsub"))
+        .args(["-v", "EKI_RUN,EKI_MPI", "cluster/pbs.sh"])
+        .env("EKI_RUN", RUN)
+        .status();
+    assert!(first.unwrap().success());
+    site
+}
+
+/// The job at this place in the queue, as PBS would start it.
+fn pbs_job(site: &Site, place: usize) -> Command {
+    let mut job = site.start("bash");
+    job.arg(format!("{PROJECT}/cluster/pbs.sh"))
+        .env("PBS_O_WORKDIR", PROJECT)
+        .env("PBS_JOBID", "7.server")
+        .env("PBS_NODEFILE", site.path("nodes"))
+        .env("OMP_NUM_THREADS", "8");
+    job.env_remove("EKI_MPI");
+    for pair in site.lines("queue")[place].split_terminator('\t') {
+        let (key, value) = pair.split_once('=').unwrap();
+        job.env(key, value);
+    }
+    job
+}
+
+#[test]
+fn pbs_submits_the_same_job_until_done() {
+    let site = pbs(&[75, 75, 0]);
+    let mut done = 0;
+    while done < site.lines("queue").len() {
+        assert!(done < 5, "a job that is done was submitted again");
+        pbs_job(&site, done).status().unwrap();
+        done += 1;
+    }
+    assert_eq!(done, 3);
+    let program = site.path("eki-mpi");
+    let program = program.display();
+    let nodes = site.path("nodes");
+    let nodes = nodes.display();
+    // Ranks from the nodes' file, threads from ompthreads, and the time limit less a minute.
+    let arguments = format!("run {RUN} --threads 8 --max-time 03:59:00 --resume");
+    assert_eq!(site.lines("ran"), vec![arguments.clone(); 3]);
+    let line = format!("-n 8 --hostfile {nodes} --bind-to none {program} {arguments}");
+    assert_eq!(site.lines("launched"), vec![line; 3]);
+}
+
+#[test]
+fn pbs_submits_nothing_after_an_error_or_a_qdel() {
+    for code in [1, 2, 137] {
+        let site = pbs(&[code]);
+        let status = pbs_job(&site, 0).status().unwrap();
+        assert_eq!(status.code(), Some(code));
+        assert_eq!(site.lines("queue").len(), 1);
+    }
+    let site = pbs(&[75]);
+    site.command(
+        "eki-mpi",
+        "echo >>DIR/ran; trap 'exit 75' USR1; while :; do sleep .05; done",
+    );
+    let mut job = pbs_job(&site, 0).spawn().unwrap();
+    site.signal(&job, "-TERM", 1);
+    assert_eq!(job.wait().unwrap().code(), Some(75));
+    assert_eq!(site.lines("queue").len(), 1, "a deleted job came back");
+}
+
+// ---- LSF ------------------------------------------------------------------------------------------------------------
+
+/// The value of an option in a batch script's directives.
+fn directive(script: &str, option: &str) -> String {
+    let start = format!("#BSUB {option} ");
+    let line = script.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap().trim_matches('"').to_owned()
+}
+
+fn lsf_job(site: &Site) -> Command {
+    let mut job = site.start("bash");
+    job.arg(site.path("submitted"))
+        .env("EKI_RUN", RUN)
+        .env("LS_SUBCWD", PROJECT)
+        .env("LSB_DJOB_NUMPROC", "64");
+    job
+}
+
+/// `bsub < cluster/lsf.sh`, and then what LSF does with `-wa`, `-wt` and `-Q`.
+fn lsf(site: &Site) -> ExitStatus {
+    site.command("bsub", "cat >DIR/submitted");
+    let script = fs::File::open(format!("{PROJECT}/cluster/lsf.sh")).unwrap();
+    let submitted = site.start(site.path("bsub")).stdin(script).status();
+    assert!(submitted.unwrap().success());
+    let script = fs::read_to_string(site.path("submitted")).unwrap();
+    assert!(directive(&script, "-wt").parse::<u32>().unwrap() >= 2);
+    let requeue = directive(&script, "-Q");
+    loop {
+        let status = lsf_job(site).status().unwrap();
+        let code = status.code().unwrap().to_string();
+        if !requeue.split(' ').any(|listed| listed == code) {
+            return status;
+        }
+        assert!(site.lines("ran").len() < 5, "LSF would requeue for ever");
+    }
+}
+
+#[test]
+fn lsf_requeues_until_done() {
+    let site = Site::new(&[75, 75, 0]);
+    assert!(lsf(&site).success());
+    let arguments = format!("run {RUN} --threads 8 --resume");
+    assert_eq!(site.lines("ran"), vec![arguments.clone(); 3]);
+    let program = site.path("eki-mpi");
+    let line = format!(
+        "-n 8 --map-by node --bind-to none {} {arguments}",
+        program.display()
+    );
+    assert_eq!(site.lines("launched"), vec![line; 3]);
+}
+
+#[test]
+fn lsf_requeues_nothing_after_an_error() {
+    for code in [1, 2, 137] {
+        let site = Site::new(&[code]);
+        assert_eq!(lsf(&site).code(), Some(code));
+        assert_eq!(site.lines("ran").len(), 1);
+    }
+}
+
+#[test]
+fn lsf_hands_the_warning_on_but_lets_bkill_end_the_job() {
+    for (signal, code) in [("-USR1", 75), ("-TERM", 143)] {
+        let site = Site::new(&[75]);
+        let script = fs::read_to_string(format!("{PROJECT}/cluster/lsf.sh")).unwrap();
+        assert_eq!(directive(&script, "-wa"), "USR1");
+        fs::write(site.path("submitted"), script).unwrap();
+        site.command(
+            "eki-mpi",
+            "echo >>DIR/ran; trap 'exit 75' USR1; while :; do sleep .05; done",
+        );
+        let mut job = lsf_job(&site).spawn().unwrap();
+        site.signal(&job, signal, 1);
+        assert_eq!(job.wait().unwrap().code(), Some(code));
+    }
+}
+
+#[test]
+fn a_job_without_a_folder_is_refused() {
+    // Without --out every job would begin a new folder, and none would ever be resumed.
+    for (script, folder) in [
+        ("pbs.sh", "PBS_O_WORKDIR"),
+        ("lsf.sh", "LS_SUBCWD"),
+        ("slurm.sbatch", "SLURM_SUBMIT_DIR"),
+    ] {
+        let site = Site::new(&[0]);
+        let mut job = site.start("bash");
+        job.arg(format!("{PROJECT}/cluster/{script}"))
+            .arg("dnn2")
+            .env("EKI_RUN", "dnn2")
+            .env(folder, PROJECT);
+        let output = job.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{script}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: "));
+        assert!(site.lines("ran").is_empty());
+    }
+}
+
+// ---- Slurm ----------------------------------------------------------------------------------------------------------
+
+/// A real Slurm that ends with this value: it holds the daemons' standard input open.
+struct Slurm {
+    daemons: Child,
+    site: Site,
+}
+
+impl Slurm {
+    fn start() -> Slurm {
+        let site = Site::new(&[]);
+        fs::remove_file(site.path("mpirun")).unwrap(); // the real one
+        // Real ranks: each waits for the warning in its first two jobs, and ends well in the third.
+        site.command(
+            "eki-mpi",
+            r#"((OMPI_COMM_WORLD_RANK)) || echo "$*" >>DIR/ran
+            if ((${SLURM_RESTART_COUNT:-0} == 2)); then exit 0; fi
+            trap 'exit 75' USR1; while :; do sleep .05; done"#,
+        );
+        let mut daemons = Command::new(format!("{PROJECT}/tests/slurm/private"))
+            .arg(site.path("slurm"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(daemons.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n", "Slurm did not start");
+        Slurm { daemons, site }
+    }
+
+    /// Runs one of Slurm's commands in the project's folder.
+    fn ask(&self, command: &str, arguments: &[&str]) -> String {
+        let output = self
+            .site
+            .start(command)
+            .args(arguments)
+            .env("SLURM_CONF", self.site.path("slurm/slurm.conf"))
+            .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+            .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+            .current_dir(PROJECT)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{command} {arguments:?}: {output:?}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Submits the batch script with two ranks of two threads and the shortest limit there is, a minute.
+    fn submit(&self) -> String {
+        let log = self.site.path("job.log");
+        let line = format!(
+            "--parsable --nodes=1 --ntasks-per-node=2 --cpus-per-task=2 --time=1 --signal=B:USR1@50 \
+             --output={} cluster/slurm.sbatch {RUN}",
+            log.display()
+        );
+        let arguments: Vec<&str> = line.split(' ').collect();
+        self.ask("sbatch", &arguments).trim().to_owned()
+    }
+
+    /// Waits until the job is in one of these states and returns what Slurm knows of it.
+    fn wait(&self, job: &str, states: &[&str]) -> String {
+        let begun = Instant::now();
+        loop {
+            let shown = self.ask("scontrol", &["show", "job", job]);
+            let words = |key| shown.split_whitespace().find_map(|w| w.strip_prefix(key));
+            let state = words("JobState=").unwrap().to_owned();
+            if states.contains(&state.as_str()) {
+                return shown;
+            }
+            let log = self.site.lines("job.log").join("\n");
+            assert!(begun.elapsed() < Duration::from_secs(150), "{shown}\n{log}");
+            // Slurm holds a requeued job back for two minutes.
+            if state == "PENDING" && words("Reason=") == Some("BeginTime") {
+                self.ask(
+                    "scontrol",
+                    &["update", &format!("JobId={job}"), "StartTime=now"],
+                );
+            }
+            sleep(Duration::from_millis(500));
+        }
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        drop(self.daemons.stdin.take());
+        let _ = self.daemons.wait();
+    }
+}
+
+#[test]
+fn slurm_requeues_until_done_and_lets_scancel_end_a_job() {
+    if std::env::var("EKI_TEST_SLURM").is_err() {
+        eprintln!("skipped: EKI_TEST_SLURM is not set (it wants root, slurm-wlm and munge)");
+        return;
+    }
+    let slurm = Slurm::start();
+
+    // Warned before its limit, twice, and done in its third run: the job is one to Slurm, and so is its log.
+    let job = slurm.submit();
+    let shown = slurm.wait(&job, &["COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"]);
+    assert!(
+        shown.contains("JobState=COMPLETED") && shown.contains("Restarts=2"),
+        "{shown}"
+    );
+    let arguments = format!("run {RUN} --threads 2 --resume");
+    assert_eq!(slurm.site.lines("ran"), vec![arguments; 3]);
+
+    let job = slurm.submit();
+    slurm.wait(&job, &["RUNNING"]);
+    slurm.ask("scancel", &[&job]);
+    slurm.wait(&job, &["CANCELLED"]);
+    sleep(Duration::from_secs(8)); // longer than Slurm waits before it kills
+    slurm.wait(&job, &["CANCELLED"]);
+}
