@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use eki_mpi::comm::Comm;
-use eki_mpi::config::{Precision, Resolved};
+use eki_mpi::config::{OnHang, Precision, Resolved};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
@@ -19,6 +19,7 @@ use eki_mpi::report::{Reporter, Summary};
 use eki_mpi::run::{self, Crew, Keeper, State};
 use eki_mpi::stop::{self, EXIT_STOPPED, Stop};
 use eki_mpi::timing::Timing;
+use eki_mpi::watch::{Watch, Watched};
 use rayon::ThreadPool;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -132,6 +133,7 @@ fn run_in<T: Real>(
         reporter = Reporter::open(&folder, &plan, &files, state.step)?;
         Ok(())
     })?;
+    let _watch = watch(comm, &plan, &folder)?;
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
     if outcome.stopped.is_none() {
@@ -141,6 +143,7 @@ fn run_in<T: Real>(
             (problem.map.as_ref(), &state),
             &outcome,
             reporter.folder(),
+            &files,
         )?;
     }
     let summary = Summary {
@@ -176,6 +179,41 @@ fn claim(comm: &Comm, arguments: &RunArguments, plan: &Plan) -> Result<(PathBuf,
         Ok(folder.into_os_string().into_vec())
     })?;
     Ok((OsString::from_vec(bytes).into(), claim))
+}
+
+/// From now on ranks that hang are named.
+fn watch(comm: &Comm, plan: &Plan, folder: &Path) -> Result<Option<Watch>> {
+    let (timeout, on_hang) = (plan.config().run.hang_timeout, plan.config().run.on_hang);
+    let Some(timeout) = timeout.0 else {
+        return Ok(None);
+    };
+    let host = eki_mpi::failure::host();
+    let hosts = comm.gather(host.as_bytes());
+    let hosts = comm.from_first(|| {
+        let names = hosts.iter().map(|host| String::from_utf8_lossy(host));
+        Ok(names.map(std::borrow::Cow::into_owned).collect())
+    })?;
+    let watched = Watched {
+        folder: folder.to_path_buf(),
+        rank: comm.rank(),
+        hosts,
+        timeout,
+    };
+    let first = comm.is_first();
+    let hung = move |text: &str| {
+        if first {
+            tracing::warn!("{text}");
+        } else {
+            eprintln!("eki-mpi: {text}");
+        }
+        if on_hang == OnHang::Abort {
+            eprintln!("eki-mpi: run.on_hang = \"abort\": the run ends; go on with --resume");
+            Comm::abort_world(1);
+        }
+    };
+    Watch::start(watched, hung)
+        .map(Some)
+        .map_err(|e| Error::Run(format!("no thread can be started: {e}")))
 }
 
 /// This rank's threads: as asked for, else its share of the host's cores.

@@ -91,6 +91,7 @@ pub mod plan;
 pub mod checkpoint;
 pub mod folder;
 pub mod stop;
+pub mod watch;
 
 pub mod cost;
 

@@ -47,6 +47,7 @@ pub fn write_part(
 /// A part open for reading.
 #[derive(Debug)]
 pub struct Part {
+    name: String,
     file: File,
     first_block: usize,
     arrays: Vec<Array>,
@@ -61,8 +62,10 @@ impl Part {
     /// Anything that is not as the mark says.
     pub fn open(folder: &Path, mark: &Mark, run: &[u8; 32], rank: usize) -> Checked<Self> {
         let name = generations::part_name(rank as u64, mark.parts.len() as u64);
-        Self::open_named(&folder.join(&name), mark, run, rank)
-            .map_err(|flaw| format!("{name}: {flaw}"))
+        match Self::open_named(&folder.join(&name), mark, run, rank) {
+            Ok(part) => Ok(Self { name, ..part }),
+            Err(flaw) => Err(format!("{name}: {flaw}")),
+        }
     }
 
     fn open_named(path: &Path, mark: &Mark, run: &[u8; 32], rank: usize) -> Checked<Self> {
@@ -137,6 +140,7 @@ impl Part {
             return Err(format!("has {length} bytes instead of {next}"));
         }
         Ok(Self {
+            name: String::new(),
             file,
             first_block: blocks.start,
             arrays: mark.arrays.clone(),
@@ -149,6 +153,11 @@ impl Part {
     /// # Errors
     /// Bytes that cannot be read or whose checksum differs.
     pub fn read(&mut self, array: Array, block: usize, out: &mut [u8]) -> Checked<()> {
+        self.read_section(array, block, out)
+            .map_err(|flaw| format!("{}: {flaw}", self.name))
+    }
+
+    fn read_section(&mut self, array: Array, block: usize, out: &mut [u8]) -> Checked<()> {
         let place = self.arrays.iter().position(|a| *a == array);
         let place = place.ok_or_else(|| format!("holds no {array:?}"))?;
         let section = (block - self.first_block) * self.arrays.len() + place;
