@@ -5,7 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use eki_mpi::config::{KEYS, PRESETS, Preset};
+use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
+
+use crate::commands::data::DataCommand;
+use crate::commands::evaluate::EvaluateArguments;
+use crate::commands::plan::PlanArguments;
+use crate::commands::{data, evaluate, plan};
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -33,6 +39,16 @@ pub enum Command {
         /// List every configuration key instead, with its default and meaning
         #[arg(long)]
         keys: bool,
+    },
+    /// Memory per rank, bytes and flops per step of a run on R ranks, before anything is allocated
+    Plan(PlanArguments),
+    /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
+    Evaluate(EvaluateArguments),
+    /// Data sets: show them, or fetch one
+    Data {
+        /// What to do
+        #[command(subcommand)]
+        command: Option<DataCommand>,
     },
 }
 
@@ -87,6 +103,7 @@ impl RunArguments {
 
 /// Runs a command that needs no other rank; returns the exit code.
 pub fn answer(cli: Cli) -> Result<i32> {
+    let folder = data_dir(cli.data_dir.as_deref());
     match cli.command {
         Some(Command::Presets { keys: true, .. }) => print(&keys_table()),
         Some(Command::Presets { name: None, .. }) => {
@@ -108,6 +125,14 @@ pub fn answer(cli: Cli) -> Result<i32> {
                 Error::Usage(format!("{name}: no such preset; there are {known}"))
             })?;
             print(&full_preset(preset)?);
+        }
+        Some(Command::Plan(arguments)) => print(&plan::answer(&arguments)?),
+        Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
+        Some(Command::Data { command }) => {
+            print(&data::answer(
+                &command.unwrap_or(DataCommand::List),
+                &folder,
+            )?);
         }
         Some(Command::Run(_)) | None => unreachable!("runs go through MPI"),
     }

@@ -53,7 +53,7 @@ pub struct Outputs<'a, T> {
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
-const PANEL: usize = 128;
+pub const PANEL: usize = 128;
 
 impl<T: Real> Outputs<'_, T> {
     /// D in the form asked for, and its Frobenius norm; the same bits on all ranks.

@@ -77,6 +77,8 @@ pub mod eki;
 
 pub mod ensemble;
 
+pub mod uncertainty;
+
 // 4: the mathematics over threads and ranks
 pub mod evaluation;
 pub mod interaction;
@@ -90,6 +92,12 @@ pub mod checkpoint;
 pub mod folder;
 pub mod stop;
 
+pub mod cost;
+
+pub mod calibrate;
+
+pub mod npy;
+
 pub mod timing;
 
 // 6: the run
@@ -97,3 +105,8 @@ pub mod report;
 pub mod run;
 
 pub mod problem;
+
+// 7: what a run left
+pub mod finished;
+
+pub mod assess;

@@ -1,6 +1,7 @@
 //! The program: arguments to a plan to a run. The one place that prints an error and ends all ranks.
 
 mod cli;
+mod commands;
 mod launch;
 
 use std::process::ExitCode;

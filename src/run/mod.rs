@@ -2,7 +2,7 @@
 
 mod arrays;
 mod drawn;
-mod judge;
+pub(crate) mod judge;
 mod keep;
 mod mean;
 mod members;
