@@ -91,4 +91,6 @@ pub mod timing;
 pub mod report;
 pub mod run;
 
+pub mod model;
+
 pub mod problem;
