@@ -67,16 +67,16 @@ fn digests_are_equal_for_any_ranks_and_threads() {
     }
 }
 
+/// Guessing gives a tenth. Seeds 1 and 2 reached 0.87 and 0.83, and 0.57 and 0.53, when these bounds were set.
 #[test]
 fn both_networks_learn_the_digits() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, model) in [("conv", CONV), ("recurrent", RECURRENT)] {
-        let mut sets = vec!["ensemble.members=200", "run.epochs=6"];
+    for (name, model, least) in [("conv", CONV, 0.7), ("recurrent", RECURRENT, 0.45)] {
+        let mut sets = vec!["ensemble.members=200", "run.epochs=20"];
         sets.extend(model);
         let summary = run(1, 1, &sets, &folder.path().join(name));
         let accuracy = summary["accuracy_mean"].as_f64().expect("an accuracy");
-        // Guessing gives a tenth.
-        assert!(accuracy > 0.35, "{name}: {accuracy}");
+        assert!(accuracy > least, "{name}: {accuracy}");
     }
 }
 
