@@ -109,7 +109,7 @@ pub fn answer(cli: Cli) -> Result<i32> {
         Some(Command::Presets { name: None, .. }) => {
             let lines: String = PRESETS
                 .iter()
-                .map(|p| format!("{:<10} {}\n", p.name, p.title()))
+                .map(|p| format!("{:<18} {}\n", p.name, p.title()))
                 .collect();
             print(&lines);
         }

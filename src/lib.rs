@@ -105,6 +105,8 @@ pub mod timing;
 pub mod report;
 pub mod run;
 
+pub mod model;
+
 pub mod problem;
 
 // 7: what a run left

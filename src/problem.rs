@@ -4,12 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, OutputKind, Resolved, Scale};
+use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::{Dataset, Samples, Scaling, Targets, catalogue};
 use crate::error::Result;
 use crate::forward::ForwardMap;
-use crate::forward::activation::Output;
-use crate::forward::dense::Dense;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
 use crate::plan::DataShape;
@@ -142,27 +140,10 @@ impl Given {
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
-        let (config, shape) = (&resolved.config, self.shape());
         if let Some(operator) = &self.operator {
             return Ok(Box::new(Linear::new(operator.clone())));
         }
-        let layers = &config.model.layers;
-        if layers.first() != Some(&shape.features) || layers.last() != Some(&shape.outputs) {
-            let (d, c) = (shape.features, shape.outputs);
-            return Err(resolved.error(
-                "model.layers",
-                format!("must begin with {d} and end with {c} for this data"),
-            ));
-        }
-        let output = match (config.model.output, shape.classes) {
-            (OutputKind::Softmax, _) | (OutputKind::Auto, true) => Output::Softmax,
-            (OutputKind::Identity, _) | (OutputKind::Auto, false) => Output::Identity,
-        };
-        Ok(Box::new(Dense::new(
-            layers.clone(),
-            config.model.activation,
-            output,
-        )))
+        crate::model::network(resolved, self.shape())
     }
 
     /// The whole problem in precision `T`.

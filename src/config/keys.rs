@@ -34,6 +34,8 @@ pub enum Kind {
     Text,
     /// At least this many integers of at least 1.
     Sizes(usize),
+    /// At least one text.
+    Texts,
     /// A number greater than 0, or a list of them.
     Variances,
     /// A duration, such as "15min", or "never".
@@ -65,6 +67,10 @@ impl Kind {
             Self::Text => "text in quotes".to_owned(),
             Self::Sizes(least) => {
                 format!("a list of at least {least} integers of at least 1, as in [64, 32, 10]")
+            }
+            Self::Texts => {
+                "a list of at least 1 text in quotes, as in [\"conv 8\", \"pool 2\", \"dense 10\"]"
+                    .to_owned()
             }
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
             Self::Duration => {
@@ -103,6 +109,10 @@ impl Kind {
                 .as_array()
                 .filter(|list| list.len() >= *least)
                 .filter(|list| list.iter().all(|v| v.as_integer().is_some_and(|i| i >= 1)))
+                .map(|list| Value::Array(list.clone())),
+            Self::Texts => value
+                .as_array()
+                .filter(|list| !list.is_empty() && list.iter().all(Value::is_str))
                 .map(|list| Value::Array(list.clone())),
             Self::Variances => {
                 let positive = |v: &Value| {
@@ -159,7 +169,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.kind",
-        Kind::Choice(&["dense", "linear"]),
+        Kind::Choice(&["dense", "conv", "recurrent", "linear"]),
         "\"dense\"",
         "the forward map",
     ),
@@ -168,6 +178,24 @@ pub const KEYS: &[Key] = &[
         Kind::Sizes(2),
         "[64, 32, 10]",
         "widths of a dense network, inputs first, outputs last",
+    ),
+    key(
+        "model.network",
+        Kind::Texts,
+        "[\"conv 8\", \"pool 2\", \"dense 10\"]",
+        "layers of a convolutional network: \"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\", last \"dense N\"",
+    ),
+    key(
+        "model.units",
+        Kind::Sizes(1),
+        "[32]",
+        "units of each layer of a recurrent network",
+    ),
+    key(
+        "model.steps",
+        Kind::Integer(0),
+        "0",
+        "steps a recurrent network cuts each sample into; 0: the rows of an image",
     ),
     key(
         "model.activation",

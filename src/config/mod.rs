@@ -38,6 +38,9 @@ pub struct Config {
 pub struct Model {
     pub kind: ModelKind,
     pub layers: Vec<usize>,
+    pub network: Vec<String>,
+    pub units: Vec<usize>,
+    pub steps: usize,
     pub activation: crate::forward::activation::Activation,
     pub output: OutputKind,
 }
@@ -48,6 +51,8 @@ pub struct Model {
 #[allow(missing_docs)]
 pub enum ModelKind {
     Dense,
+    Conv,
+    Recurrent,
     Linear,
 }
 
