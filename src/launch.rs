@@ -4,15 +4,18 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Mutex;
 
+use eki_mpi::account;
 use eki_mpi::comm::Comm;
 use eki_mpi::config::{Precision, Resolved};
+use eki_mpi::cost::Shape;
 use eki_mpi::data::folder::data_dir;
+use eki_mpi::environment::Environment;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
-use eki_mpi::run::{self, Crew};
+use eki_mpi::run::{self, Crew, Problem};
 use eki_mpi::timing::Timing;
 use rayon::ThreadPool;
 use tracing_subscriber::Layer as _;
@@ -85,6 +88,14 @@ fn run_in<T: Real>(
     if comm.is_first() {
         announce(comm, &pool, &plan);
     }
+    let environment = Environment::gather(comm, pool.current_num_threads());
+    if let Some(folder) = reporter.folder() {
+        environment.write(folder)?;
+        environment
+            .mixed()
+            .iter()
+            .for_each(|line| tracing::warn!("{line}"));
+    }
     let mut timing = Timing::default();
     let (state, outcome) = run::run(crew, &plan, &problem, &mut reporter, &mut timing)?;
     run::save::save(crew, &plan, &state, &outcome, reporter.folder())?;
@@ -100,10 +111,24 @@ fn run_in<T: Real>(
         threads: pool.current_num_threads(),
     };
     let table = reporter.finish(&summary)?;
-    if comm.is_first() {
-        crate::cli::print(&table);
+    let shape = shape_in_the_middle(&plan, &problem, comm.size(), pool.current_num_threads());
+    let account = account::account::<T>(crew, &shape, &timing, &environment);
+    if let (Some(account), Some(folder)) = (account, reporter.folder()) {
+        account.write(folder)?;
+        crate::cli::print(&(table + &account.table()));
     }
     Ok(0)
+}
+
+/// What a step cost halfway through the run, where an ensemble that grows has its mean size.
+fn shape_in_the_middle<T: Real>(
+    plan: &Plan,
+    problem: &Problem<T>,
+    ranks: usize,
+    threads: usize,
+) -> Shape {
+    let epoch = plan.batches.epoch(plan.steps / 2);
+    Shape::at(plan, problem.map.as_ref(), (ranks, threads), epoch)
 }
 
 /// This rank's threads: as asked for, else its share of the host's cores.

@@ -80,13 +80,13 @@ pub fn run<T: Real>(
 ) -> Result<(State<T>, Outcome)> {
     let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
     let prior = problem.map.prior();
-    let mut state = State::start(crew, plan, &prior)?;
+    let mut state = timing.measure(Phase::Start, || State::start(crew, plan, &prior))?;
     let mut order = (u64::MAX, Vec::new());
     let mut selected = Array2::zeros((0, 0));
     while state.step < plan.steps {
         let (step, epoch) = (state.step, plan.batches.epoch(state.step));
         crate::failure::at_step(step);
-        timing.begin_step();
+        timing.begin_step(crew.comm);
         if order.0 != epoch {
             order = (epoch, plan.batches.order(epoch));
         }
@@ -138,9 +138,8 @@ pub fn run<T: Real>(
             momentum: plan.momentum(state.momentum_steps),
             redraw: if grows { None } else { redraw },
         };
-        let variance = timing.measure(Phase::Update, || {
-            state.ensemble.update(crew, &prior, &update)
-        });
+        let variance =
+            timing.measure_update(crew.comm, || state.ensemble.update(crew, &prior, &update));
         state.momentum_steps += 1;
         state.step += 1;
         if grows && state.step < plan.steps {
@@ -155,7 +154,7 @@ pub fn run<T: Real>(
         } else if redraw.is_some_and(|redraw| redraw.restart) {
             state.momentum_steps = 0;
         }
-        timing.end_step();
+        timing.end_step(crew.comm);
 
         // Below here nothing changes the result: what happened is judged and told.
         let scores = plan.evaluates(state.step).then(|| {
