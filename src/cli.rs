@@ -11,7 +11,8 @@ use eki_mpi::error::{Error, Result};
 use crate::commands::data::DataCommand;
 use crate::commands::evaluate::EvaluateArguments;
 use crate::commands::plan::PlanArguments;
-use crate::commands::{data, evaluate, plan};
+use crate::commands::report::ReportArguments;
+use crate::commands::{data, evaluate, plan, report};
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -44,6 +45,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
     Evaluate(EvaluateArguments),
+    /// A page with plots of a run; of several, drawn together
+    Report(ReportArguments),
     /// Data sets: show them, or fetch one
     Data {
         /// What to do
@@ -128,6 +131,7 @@ pub fn answer(cli: Cli) -> Result<i32> {
         }
         Some(Command::Plan(arguments)) => print(&plan::answer(&arguments)?),
         Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
+        Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
         Some(Command::Data { command }) => {
             print(&data::answer(
                 &command.unwrap_or(DataCommand::List),

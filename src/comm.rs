@@ -4,6 +4,7 @@
 //! ranks only where the caller has made the sum exact (see `exact`), so no result depends on the order of reduction.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
@@ -26,6 +27,7 @@ pub struct Comm {
     world: SimpleCommunicator,
     largest: usize,
     sent: Cell<u64>,
+    exposed: Cell<Duration>,
 }
 
 impl Comm {
@@ -36,6 +38,7 @@ impl Comm {
             world,
             largest: LARGEST_COUNT,
             sent: Cell::new(0),
+            exposed: Cell::default(),
         }
     }
 
@@ -74,6 +77,17 @@ impl Comm {
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         self.sent.get()
+    }
+
+    /// Time this rank has waited so far for parameters to arrive, with nothing left to compute.
+    #[must_use]
+    pub fn exposed(&self) -> Duration {
+        self.exposed.get()
+    }
+
+    /// Adds to [`Comm::exposed`].
+    pub fn count_exposed(&self, waited: Duration) {
+        self.exposed.set(self.exposed.get() + waited);
     }
 
     fn count_sent<T>(&self, elements: usize) {
@@ -238,12 +252,13 @@ impl Comm {
     /// Moves slices between ranks: `receives` names, for each slice to be filled, the rank it comes from; `sends`
     /// yields, for each slice to go, the rank it goes to. Between two ranks slices pair up in the order given.
     ///
-    /// `sends` may wait for slices that are still being computed: those already sent travel meanwhile.
+    /// `sends` may wait for slices that are still being computed: those already sent travel meanwhile. What is left to
+    /// wait for once the last has been handed over is returned: the part of the exchange that nothing hides.
     pub fn exchange<'a, T: Real>(
         &self,
         receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
         sends: impl IntoIterator<Item = (usize, &'a [T])>,
-    ) {
+    ) -> Duration {
         mpi::request::multiple_scope(16, |scope, requests| {
             for (from, slice) in receives {
                 let from = self.world.process_at_rank(from as i32);
@@ -259,8 +274,10 @@ impl Comm {
                 }
             }
             let _waiting = Waiting::begin();
+            let computed = Instant::now();
             requests.wait_all(&mut Vec::new());
-        });
+            computed.elapsed()
+        })
     }
 
     /// Every rank's bytes, in the order of ranks, on rank 0; nothing elsewhere.

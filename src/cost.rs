@@ -131,9 +131,20 @@ impl Shape {
     /// Of `plan` with the forward map `map` on `ranks` ranks of `threads` threads, at the most members it reaches.
     #[must_use]
     pub fn of<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>, ranks: usize, threads: usize) -> Self {
-        let config = plan.config();
         let last = plan.steps.saturating_sub(1) / plan.batches.steps_per_epoch();
-        let members = plan.members(last);
+        Self::at(plan, map, (ranks, threads), last)
+    }
+
+    /// As `of`, at the members of `epoch`.
+    #[must_use]
+    pub fn at<T: Real>(
+        plan: &Plan,
+        map: &dyn ForwardMap<T>,
+        (ranks, threads): (usize, usize),
+        epoch: u64,
+    ) -> Self {
+        let config = plan.config();
+        let members = plan.members(epoch);
         let form = plan.form(members);
         let each_step = config.ensemble.rerandomise == Rerandomise::Step;
         let (m, data) = (plan.batches.batch, plan.data);
@@ -144,7 +155,7 @@ impl Shape {
         };
         Self {
             members,
-            members_before: plan.members(last.saturating_sub(1)),
+            members_before: plan.members(epoch.saturating_sub(1)),
             parameters: plan.parameters,
             outputs: plan.outputs(),
             samples: m,

@@ -6,9 +6,12 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use eki_mpi::account;
 use eki_mpi::comm::Comm;
 use eki_mpi::config::{OnHang, Precision, Resolved};
+use eki_mpi::cost::Shape;
 use eki_mpi::data::folder::data_dir;
+use eki_mpi::environment::Environment;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::folder::{self, Claim};
@@ -16,9 +19,9 @@ use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
-use eki_mpi::run::{self, Crew, Keeper, State};
+use eki_mpi::run::{self, Crew, Keeper, Problem, State};
 use eki_mpi::stop::{self, EXIT_STOPPED, Stop};
-use eki_mpi::timing::Timing;
+use eki_mpi::timing::{Phase, Timing};
 use eki_mpi::watch::{Watch, Watched};
 use rayon::ThreadPool;
 use tracing_subscriber::Layer as _;
@@ -121,7 +124,7 @@ fn run_in<T: Real>(
             timing.resume(resumed.seconds);
             resumed.state
         }
-        None => State::start(crew, &plan, &prior)?,
+        None => timing.measure(Phase::Start, || State::start(crew, &plan, &prior))?,
     };
     let mut reporter = Reporter::silent();
     comm.from_first(|| {
@@ -133,6 +136,12 @@ fn run_in<T: Real>(
         reporter = Reporter::open(&folder, &plan, &files, state.step)?;
         Ok(())
     })?;
+    let environment = Environment::gather(comm, pool.current_num_threads());
+    if let Some(folder) = reporter.folder() {
+        environment.write(&files, folder)?;
+        let mixed = environment.mixed();
+        mixed.iter().for_each(|line| tracing::warn!("{line}"));
+    }
     let _watch = watch(comm, &plan, &folder)?;
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
@@ -158,8 +167,11 @@ fn run_in<T: Real>(
         threads: pool.current_num_threads(),
     };
     let table = reporter.finish(&summary)?;
-    if comm.is_first() {
-        crate::cli::print(&table);
+    let shape = shape_in_the_middle(&plan, &problem, comm.size(), pool.current_num_threads());
+    let account = account::account::<T>(crew, &shape, &timing, &environment);
+    if let (Some(account), Some(folder)) = (account, reporter.folder()) {
+        account.write(&files, folder)?;
+        crate::cli::print(&(table + &account.table()));
     }
     Ok(outcome.stopped.map_or(0, |_| EXIT_STOPPED))
 }
@@ -214,6 +226,17 @@ fn watch(comm: &Comm, plan: &Plan, folder: &Path) -> Result<Option<Watch>> {
     Watch::start(watched, hung)
         .map(Some)
         .map_err(|e| Error::Run(format!("no thread can be started: {e}")))
+}
+
+/// What a step cost halfway through the run, where an ensemble that grows has its mean size.
+fn shape_in_the_middle<T: Real>(
+    plan: &Plan,
+    problem: &Problem<T>,
+    ranks: usize,
+    threads: usize,
+) -> Shape {
+    let epoch = plan.batches.epoch(plan.steps / 2);
+    Shape::at(plan, problem.map.as_ref(), (ranks, threads), epoch)
 }
 
 /// This rank's threads: as asked for, else its share of the host's cores.

@@ -198,7 +198,7 @@ impl Layout {
                     .filter(|(to, _)| *to != self.rank);
                 elsewhere.map(move |(to, rows)| (to, &block[rows.start * width..rows.end * width]))
             });
-            comm.exchange(receives, sends);
+            comm.count_exposed(comm.exchange(receives, sends));
         });
     }
 }

@@ -109,7 +109,14 @@ pub mod model;
 
 pub mod problem;
 
+pub mod environment;
+
+pub mod account;
+pub mod advice;
+
 // 7: what a run left
 pub mod finished;
 
 pub mod assess;
+
+pub mod page;

@@ -1,19 +1,25 @@
-//! Where the time goes: phases of the step, step times, and what they come to over ranks.
+//! One rank's clock: the phases of its steps, the steps' times, and the bytes it sent in them.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::comm::Comm;
+
 /// A part of a run that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Phase {
+    /// Drawing or reading the first members.
+    Start,
     /// Members through the forward map.
     Forward,
     /// Putting D together.
     Interaction,
-    /// The update, momentum, re-draws, and the exchange that overlaps them.
+    /// The update, momentum, re-draws, and the exchange as far as it overlaps them.
     Update,
+    /// The rest of the exchange: all is computed, and new parameters are still on their way.
+    Exchange,
     /// Agreeing with the other ranks: waiting for the slowest.
     Wait,
     /// The test set.
@@ -25,10 +31,12 @@ pub enum Phase {
 }
 
 /// All phases with their names.
-pub const PHASES: [(Phase, &str); 7] = [
+pub const PHASES: [(Phase, &str); 9] = [
+    (Phase::Start, "start"),
     (Phase::Forward, "forward"),
     (Phase::Interaction, "interaction"),
     (Phase::Update, "update"),
+    (Phase::Exchange, "exchange"),
     (Phase::Wait, "wait"),
     (Phase::Evaluate, "evaluate"),
     (Phase::Report, "report"),
@@ -40,8 +48,9 @@ pub const PHASES: [(Phase, &str); 7] = [
 pub struct Timing {
     start: Instant,
     before: f64,
-    step: Option<Instant>,
+    step: Option<(Instant, u64)>,
     steps: Vec<f64>,
+    sent: u64,
     phases: [Duration; PHASES.len()],
 }
 
@@ -63,6 +72,7 @@ impl Default for Timing {
             before: 0.0,
             step: None,
             steps: Vec::new(),
+            sent: 0,
             phases: Default::default(),
         }
     }
@@ -77,16 +87,39 @@ impl Timing {
         result
     }
 
+    /// As `measure`, of an update whose exchange through `comm` is told apart as far as nothing hides it.
+    pub fn measure_update<R>(&mut self, comm: &Comm, work: impl FnOnce() -> R) -> R {
+        let before = comm.exposed();
+        let result = self.measure(Phase::Update, work);
+        let exposed = comm.exposed() - before;
+        self.phases[Phase::Update as usize] -= exposed;
+        self.phases[Phase::Exchange as usize] += exposed;
+        result
+    }
+
     /// A step begins.
-    pub fn begin_step(&mut self) {
-        self.step = Some(Instant::now());
+    pub fn begin_step(&mut self, comm: &Comm) {
+        self.step = Some((Instant::now(), comm.bytes_sent()));
     }
 
     /// The step has ended.
-    pub fn end_step(&mut self) {
-        if let Some(start) = self.step.take() {
+    pub fn end_step(&mut self, comm: &Comm) {
+        if let Some((start, sent)) = self.step.take() {
             self.steps.push(start.elapsed().as_secs_f64());
+            self.sent += comm.bytes_sent() - sent;
         }
+    }
+
+    /// Bytes this rank sent in all steps.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Steps timed.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.steps.len()
     }
 
     /// The run goes on after `seconds` in other processes.

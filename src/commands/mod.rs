@@ -3,6 +3,7 @@
 pub mod data;
 pub mod evaluate;
 pub mod plan;
+pub mod report;
 
 use eki_mpi::error::{Error, Result};
 use rayon::ThreadPool;

@@ -112,7 +112,7 @@ pub fn run_from<T: Real>(
     while state.step < plan.steps {
         let (step, epoch) = (state.step, plan.batches.epoch(state.step));
         crate::failure::at_step(step);
-        timing.begin_step();
+        timing.begin_step(crew.comm);
         if order.0 != epoch {
             order = (epoch, plan.batches.order(epoch));
         }
@@ -166,7 +166,7 @@ pub fn run_from<T: Real>(
             // them are drawn about.
             redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
         };
-        let variance = timing.measure(Phase::Update, || {
+        let variance = timing.measure_update(crew.comm, || {
             state
                 .ensemble
                 .update(crew, problem.map.as_ref(), &prior, &update)
@@ -185,7 +185,7 @@ pub fn run_from<T: Real>(
         } else if redraw.is_some_and(|redraw| redraw.restart) {
             state.momentum_steps = 0;
         }
-        timing.end_step();
+        timing.end_step(crew.comm);
 
         // Below here nothing changes the result: what happened is judged and told.
         let scores = plan.evaluates(state.step).then(|| {

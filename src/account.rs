@@ -1,0 +1,243 @@
+//! Where a run's time went, over all ranks: timing.json, and the table after a run's summary.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::advice;
+use crate::calibrate;
+use crate::cost::Shape;
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::files::Files;
+use crate::real::Real;
+use crate::run::Crew;
+use crate::timing::{PHASES, Spread, Timing};
+
+/// timing.json.
+#[derive(Clone, Debug, Serialize)]
+pub struct Account {
+    /// Seconds of the run.
+    pub seconds: f64,
+    /// Steps timed.
+    pub steps: usize,
+    /// Seconds of a step on rank 0.
+    pub step_seconds: Option<Spread>,
+    /// Seconds by phase over ranks; `other` is what no phase holds.
+    #[serde(serialize_with = "as_map")]
+    pub phases: Vec<(&'static str, Times)>,
+    /// Members times samples evaluated in a second of the median step.
+    pub members_samples_per_second: f64,
+    /// The step's arithmetic over the median step, 10^9 flops a second, all ranks together.
+    pub gflops: f64,
+    /// The calibration product on one rank's threads, 10^9 flops a second.
+    pub product_gflops: f64,
+    /// The seconds the step's arithmetic would take at the calibration product's rate on all ranks, over the median
+    /// step.
+    pub floor_share: f64,
+    /// Bytes sent at a step by the rank that sends most.
+    pub bytes_sent_per_step: u64,
+    /// The most memory any rank held, in bytes, where the system tells.
+    pub peak_rss: Option<u64>,
+    /// The load of rank 0's host over the last minute, where the system tells.
+    pub load: Option<f64>,
+    /// One sentence on what to change.
+    pub advice: String,
+}
+
+/// Seconds over ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Times {
+    /// The least.
+    pub min: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The most.
+    pub max: f64,
+    /// The mean's share of the run.
+    pub share: f64,
+}
+
+/// What one rank hands in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Slip {
+    phases: Vec<f64>,
+    seconds: f64,
+    sent: u64,
+    peak_rss: Option<u64>,
+}
+
+fn as_map<S: Serializer>(
+    phases: &[(&'static str, Times)],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(phases.iter().copied())
+}
+
+/// The account of a run that cost `shape` at each step; on rank 0, nothing elsewhere. Called by all ranks.
+#[must_use]
+pub fn account<T: Real>(
+    crew: Crew,
+    shape: &Shape,
+    timing: &Timing,
+    environment: &Environment,
+) -> Option<Account> {
+    let slip = Slip {
+        phases: timing.phases(),
+        seconds: timing.elapsed(),
+        sent: timing.sent(),
+        peak_rss: peak_rss(),
+    };
+    // While rank 0 measures, the others wait for the gathering.
+    let first = crew.comm.is_first();
+    let rate = first.then(|| calibrate::product_rate::<T>(crew.pool) * shape.threads as f64);
+    let config = bincode::config::standard();
+    let bytes = bincode::serde::encode_to_vec(&slip, config).expect("plain data encodes");
+    let slips = crew.comm.gather(&bytes).into_iter().map(|bytes| {
+        let decoded = bincode::serde::decode_from_slice(&bytes, config);
+        decoded.expect("a rank's own bytes decode").0
+    });
+    Some(settle(
+        shape,
+        timing,
+        environment,
+        rate?,
+        &slips.collect::<Vec<_>>(),
+    ))
+}
+
+/// All ranks' slips put together; `rate` is one rank's product rate in flops a second.
+fn settle(
+    shape: &Shape,
+    timing: &Timing,
+    environment: &Environment,
+    rate: f64,
+    slips: &[Slip],
+) -> Account {
+    let seconds = slips[0].seconds;
+    let of = |name, values: Vec<f64>| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let times = Times {
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            mean,
+            max: values.iter().copied().fold(0.0, f64::max),
+            share: mean / seconds,
+        };
+        (name, times)
+    };
+    let column = |i: usize| slips.iter().map(|slip| slip.phases[i]).collect();
+    let rest = |slip: &Slip| (slip.seconds - slip.phases.iter().sum::<f64>()).max(0.0);
+    let mut phases: Vec<_> = PHASES
+        .iter()
+        .map(|&(phase, name)| of(name, column(phase as usize)))
+        .collect();
+    phases.push(of("other", slips.iter().map(rest).collect()));
+    let median = timing.steps().map_or(f64::INFINITY, |steps| steps.median);
+    let flops = shape.flops_of_all().total();
+    let mut account = Account {
+        seconds,
+        steps: timing.count(),
+        step_seconds: timing.steps(),
+        phases,
+        members_samples_per_second: (shape.members * shape.samples) as f64 / median,
+        gflops: flops / median / 1e9,
+        product_gflops: rate / 1e9,
+        floor_share: flops / (rate * shape.ranks as f64) / median,
+        bytes_sent_per_step: slips.iter().map(|s| s.sent).max().unwrap_or(0)
+            / timing.count().max(1) as u64,
+        peak_rss: slips.iter().filter_map(|slip| slip.peak_rss).max(),
+        load: load(),
+        advice: String::new(),
+    };
+    let forward: Vec<f64> = slips
+        .iter()
+        .map(|slip| slip.phases[crate::timing::Phase::Forward as usize])
+        .collect();
+    account.advice = advice::advice(&account, shape, environment, &forward);
+    account
+}
+
+/// The mean number of threads that ran or waited to run on this host over the last minute; Linux alone tells.
+fn load() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// The most memory this process has held, in bytes; Linux alone tells.
+#[must_use]
+pub fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+impl Account {
+    /// The times of the phase called `name`.
+    #[must_use]
+    pub fn phase(&self, name: &str) -> Times {
+        let found = self.phases.iter().find(|(phase, _)| *phase == name);
+        found.map_or_else(Times::default, |(_, times)| *times)
+    }
+
+    /// Writes timing.json to `folder`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, files: &Files, folder: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).expect("plain data encodes") + "\n";
+        files.write_whole(&folder.join("timing.json"), json.as_bytes())
+    }
+
+    /// The table, for the screen.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "\n  {:<14}{:>10}{:>10}{:>10}{:>8}\n",
+            "seconds", "min", "mean", "max", "share"
+        );
+        for (name, times) in &self.phases {
+            // What rounds to nothing says nothing.
+            if times.max >= 5e-4 * self.seconds {
+                let Times {
+                    min,
+                    mean,
+                    max,
+                    share,
+                } = times;
+                let _ = writeln!(
+                    text,
+                    "  {name:<14}{min:>10.3}{mean:>10.3}{max:>10.3}{:>6.1} %",
+                    100.0 * share
+                );
+            }
+        }
+        if let Some(steps) = self.step_seconds {
+            let _ = writeln!(
+                text,
+                "  {:<14}{:>10.4}{:>10.4}{:>10.4}   (median in the middle)",
+                "a step", steps.min, steps.median, steps.max
+            );
+        }
+        let _ = writeln!(
+            text,
+            "  {:.3e} members x samples/s, {:.1} GFLOP/s, {:.0} % of the product rate",
+            self.members_samples_per_second,
+            self.gflops,
+            100.0 * self.floor_share
+        );
+        let memory = self.peak_rss.map_or(String::new(), |bytes| {
+            format!(
+                ", {:.1} MiB held at most",
+                bytes as f64 / f64::from(1 << 20)
+            )
+        });
+        let sent = self.bytes_sent_per_step as f64 / f64::from(1 << 20);
+        let _ = writeln!(text, "  {sent:.2} MiB sent a step and rank{memory}");
+        let _ = writeln!(text, "  {}", self.advice);
+        text
+    }
+}

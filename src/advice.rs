@@ -1,0 +1,115 @@
+//! One sentence on what would make a run faster, from where its time went.
+
+use crate::account::Account;
+use crate::cost::Shape;
+use crate::eki::Form;
+use crate::environment::Environment;
+
+/// A share of the run's time worth a word.
+const NOTABLE: f64 = 0.15;
+
+/// What to change first. `forward` holds each rank's seconds in the forward map.
+#[must_use]
+pub fn advice(
+    account: &Account,
+    shape: &Shape,
+    environment: &Environment,
+    forward: &[f64],
+) -> String {
+    if let Some(host) = environment.oversubscribed() {
+        return format!(
+            "more threads than cores: {} ranks with {} threads on the {} cores of {}; timings mean little",
+            host.ranks.len(),
+            host.threads,
+            host.cores,
+            host.name
+        );
+    }
+    if let Some(load) = busy(account, environment) {
+        let host = &environment.hosts[0];
+        return format!(
+            "other programs share the {} cores of {} (load {load:.1}): timings mean little",
+            host.cores, host.name
+        );
+    }
+    if shape.ranks > shape.members {
+        let idle = shape.ranks - shape.members;
+        return format!(
+            "{idle} of {} ranks had no member to evaluate: use fewer",
+            shape.ranks
+        );
+    }
+    let share = |name| account.phase(name).share;
+    let percent = |name| format!("{:.0} %", 100.0 * share(name));
+    let candidates = ["wait", "exchange", "interaction", "evaluate", "report"];
+    let worst = candidates
+        .into_iter()
+        .filter(|&name| share(name) > limit(name))
+        .max_by(|a, b| (share(a) - limit(a)).total_cmp(&(share(b) - limit(b))));
+    match worst {
+        Some("wait") => waiting(&percent("wait"), shape, environment, forward),
+        Some("exchange") => format!(
+            "exchange is exposed ({}): fewer ranks with more threads each",
+            percent("exchange")
+        ),
+        Some("interaction") if shape.ranks > 1 => format!(
+            "{} in the interaction, which every rank takes part in: fewer ranks with more threads each",
+            percent("interaction")
+        ),
+        Some("interaction") if shape.form == Form::Explicit => format!(
+            "{} in the interaction: a smaller batch, or method.form = \"factored\", makes it cheaper",
+            percent("interaction")
+        ),
+        Some("evaluate") => format!(
+            "{} on the test set: raise run.evaluate_every, or set run.best = \"never\"",
+            percent("evaluate")
+        ),
+        Some("report") => format!("{} in reporting: raise run.report_every", percent("report")),
+        _ => format!(
+            "nothing stands out; the arithmetic runs at {:.0} % of the product rate",
+            100.0 * account.floor_share
+        ),
+    }
+}
+
+/// The load of rank 0's host over the last minute, where it is well beyond the host's cores.
+fn busy(account: &Account, environment: &Environment) -> Option<f64> {
+    let host = environment.hosts.first()?;
+    let load = account.load?;
+    // A minute's mean says nothing of a run of seconds.
+    (account.seconds >= 20.0 && load > 1.5 * host.cores as f64 + 0.5).then_some(load)
+}
+
+/// The share beyond which a phase is worth a word.
+fn limit(name: &str) -> f64 {
+    match name {
+        // It computes too.
+        "interaction" | "evaluate" => 2.0 * NOTABLE,
+        _ => NOTABLE,
+    }
+}
+
+/// Why ranks wait for each other.
+fn waiting(percent: &str, shape: &Shape, environment: &Environment, forward: &[f64]) -> String {
+    let mean = forward.iter().sum::<f64>() / forward.len() as f64;
+    let slow = (0..forward.len()).fold(0, |s, r| if forward[r] > forward[s] { r } else { s });
+    let even = shape.members as f64 / shape.ranks as f64;
+    let most = shape.members_of(0) as f64;
+    if forward[slow] < 1.15 * mean {
+        format!(
+            "{percent} waiting though no rank is slow: steps are short for {} ranks; use fewer, or a larger batch",
+            shape.ranks
+        )
+    } else if most > 1.15 * even {
+        format!(
+            "{percent} waiting: {} members do not split evenly over {} ranks",
+            shape.members, shape.ranks
+        )
+    } else {
+        format!(
+            "{percent} waiting: rank {slow} on host {} is slow, {:.1} times the mean in the forward map",
+            environment.host_of(slow),
+            forward[slow] / mean
+        )
+    }
+}

@@ -1,0 +1,230 @@
+//! `eki-mpi report`: one HTML page that holds everything it shows; several runs are drawn together.
+
+mod chart;
+mod reliability;
+mod tables;
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::finished::{Ending, Finished, Point};
+use crate::uncertainty::Uncertainty;
+use chart::{Chart, Line, escaped};
+
+/// A run, as the page shows it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What it is called: its folder's name.
+    pub name: String,
+    /// Its folder and configuration.
+    pub finished: Finished,
+    /// Its curve.
+    pub curve: Vec<Point>,
+    /// Its summary, where it has ended.
+    pub ending: Option<Ending>,
+    /// timing.json and environment.json, where they are there.
+    pub timing: Option<Value>,
+    /// See `timing`.
+    pub environment: Option<Value>,
+    /// What the ensemble says, where all members were kept.
+    pub uncertainty: Option<Uncertainty>,
+}
+
+impl Shown {
+    /// The run in `finished`, without the ensemble's uncertainty.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn of(finished: Finished) -> Result<Self> {
+        let json = |name: &str| {
+            let text = std::fs::read_to_string(finished.folder.join(name)).ok()?;
+            serde_json::from_str(&text).ok()
+        };
+        Ok(Self {
+            name: finished.name(),
+            curve: finished.curve()?,
+            ending: finished.ending()?,
+            timing: json("timing.json"),
+            environment: json("environment.json"),
+            uncertainty: None,
+            finished,
+        })
+    }
+
+    /// Steps in an epoch, from the curve.
+    fn steps_per_epoch(&self) -> f64 {
+        if let Some(ending) = self.ending.as_ref().filter(|ending| ending.epochs > 0.0) {
+            return ending.steps as f64 / ending.epochs;
+        }
+        let later = self.curve.iter().find(|point| point.epoch > 1);
+        match (later, self.curve.last()) {
+            (Some(point), _) => (point.step - 1) as f64 / (point.epoch - 1) as f64,
+            (None, Some(last)) => last.step as f64,
+            (None, None) => 1.0,
+        }
+    }
+
+    /// The points at which `of` is told, against epochs.
+    fn line(&self, of: impl Fn(&Point) -> Option<f64>) -> Vec<(f64, f64)> {
+        let scale = self.steps_per_epoch();
+        self.curve
+            .iter()
+            .filter_map(|point| Some((point.step as f64 / scale, of(point)?)))
+            .filter(|(_, y)| y.is_finite())
+            .collect()
+    }
+}
+
+/// Gives runs of the same name their folders' paths instead.
+pub fn tell_apart(runs: &mut [Shown]) {
+    let mut seen = HashSet::new();
+    let twice: HashSet<String> = runs
+        .iter()
+        .filter(|run| !seen.insert(run.name.clone()))
+        .map(|run| run.name.clone())
+        .collect();
+    for run in runs.iter_mut().filter(|run| twice.contains(&run.name)) {
+        run.name = run.finished.folder.display().to_string();
+    }
+}
+
+/// The page of `runs`, at least one.
+#[must_use]
+pub fn page(runs: &[Shown]) -> String {
+    let title = match runs {
+        [one] => one.name.clone(),
+        several => format!("{} runs", several.len()),
+    };
+    let title = escaped(&title);
+    let mut body = format!("<h1>{title}</h1>\n{}", tables::subtitle(runs));
+    if runs.len() > 1 {
+        body += &legend(runs);
+    } else {
+        body += &tables::tiles(&runs[0]);
+    }
+    let cards: String = charts(runs)
+        .iter()
+        .map(|chart| chart.card("epochs"))
+        .collect();
+    body += &format!("<h2>Curves</h2>\n<div class=\"grid\">\n{cards}</div>\n");
+    body += &uncertainty(runs);
+    body += &tables::summaries(runs);
+    body += &tables::phases(runs);
+    body += &tables::settings(runs);
+    body += &tables::footer(runs);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title} - eki-mpi</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n\
+         <body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        include_str!("style.css")
+    )
+}
+
+fn legend(runs: &[Shown]) -> String {
+    let items: String = runs
+        .iter()
+        .enumerate()
+        .map(|(i, run)| {
+            format!(
+                "<li class=\"c{}\"><span class=\"chip\"></span>{}</li>\n",
+                i % 8,
+                escaped(&run.name)
+            )
+        })
+        .collect();
+    format!("<ul class=\"legend\">\n{items}</ul>\n")
+}
+
+/// The curves, against epochs.
+fn charts(runs: &[Shown]) -> Vec<Chart> {
+    let lines = |second: bool, marked: bool, what: &str, of: fn(&Point) -> Option<f64>| {
+        let line = |(run, shown): (usize, &Shown)| Line {
+            run,
+            label: format!("{} {what}", shown.name),
+            points: shown.line(of),
+            second,
+            marked,
+        };
+        runs.iter().enumerate().map(line).collect::<Vec<Line>>()
+    };
+    // The best member is often judged once only, at the end: a point, not a curve.
+    let judged = |mean: fn(&Point) -> Option<f64>, best: fn(&Point) -> Option<f64>| {
+        let best = lines(true, true, "best member", best);
+        let told = best.iter().any(|line| !line.points.is_empty());
+        let mut all = lines(false, true, "at the mean", mean);
+        all.extend(best.into_iter().filter(|line| !line.points.is_empty()));
+        let note = if told {
+            "on the test set: line, at the mean; dotted, the best member"
+        } else {
+            "on the test set, at the mean"
+        };
+        (all, note.to_owned())
+    };
+    let chart = |title, note: String, lines, logarithmic| Chart {
+        title,
+        note,
+        lines,
+        logarithmic,
+    };
+    let plain = |title, note: &str, of: fn(&Point) -> Option<f64>| {
+        chart(title, note.to_owned(), lines(false, false, title, of), true)
+    };
+    let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);
+    let (error, of_error) = judged(|p| p.mse_mean, |p| p.mse_best);
+    let mut charts = vec![
+        chart("Accuracy", of_accuracy, accuracy, false),
+        chart("Squared error", of_error, error, true),
+        plain(
+            "Loss",
+            "misfit per sample, mean over members, before each update",
+            |p| p.loss,
+        ),
+        plain("Interaction", "||D||, Frobenius norm", |p| p.d_norm),
+        plain("Step size", "h over ||D|| + epsilon", |p| p.step_size),
+        plain(
+            "Spread",
+            "of members about their mean, root mean square over parameters",
+            |p| p.spread,
+        ),
+    ];
+    let all = || runs.iter().flat_map(|run| &run.curve);
+    if all().any(|point| point.failed > 0) {
+        charts.push(plain(
+            "Failed members",
+            "at each step, redrawn from the others",
+            |p| Some(p.failed as f64),
+        ));
+    }
+    if runs
+        .iter()
+        .any(|run| run.curve.iter().any(|p| p.members != run.curve[0].members))
+    {
+        charts.push(plain("Members", "J, growing from epoch to epoch", |p| {
+            Some(p.members as f64)
+        }));
+    }
+    charts
+}
+
+/// The section on the ensemble's uncertainty, where any run kept its members.
+fn uncertainty(runs: &[Shown]) -> String {
+    let known: Vec<(&str, &Uncertainty)> = runs
+        .iter()
+        .filter_map(|run| Some((run.name.as_str(), run.uncertainty.as_ref()?)))
+        .collect();
+    if known.is_empty() {
+        return String::new();
+    }
+    let cards: String = known
+        .iter()
+        .map(|(name, u)| reliability::card(name, u))
+        .collect();
+    format!(
+        "<h2>Uncertainty</h2>\n<p class=\"soft\">The ensemble as a predictive distribution on the test set: is it right \
+         as often as it is sure?</p>\n<div class=\"grid\">\n{cards}{}</div>\n",
+        tables::uncertainty(&known)
+    )
+}

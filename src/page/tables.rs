@@ -1,0 +1,337 @@
+//! The page's tables: what each run reached, how sure its ensemble is, where its time went, and how it was set.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use toml::Table;
+
+use super::Shown;
+use super::chart::{escaped, number};
+use crate::config::{LossKind, Rerandomise};
+use crate::uncertainty::Uncertainty;
+
+/// What a run is, in one line.
+fn described(run: &Shown) -> String {
+    let config = &run.finished.resolved.config;
+    let name = if config.method.momentum {
+        "MEKI"
+    } else {
+        "EKI"
+    };
+    let again = match config.ensemble.rerandomise {
+        Rerandomise::Never => "",
+        Rerandomise::Epoch => "(R)",
+        Rerandomise::Step => "(R), redrawn at each step",
+    };
+    let loss = match config.method.loss {
+        LossKind::CrossEntropy => "cross-entropy",
+        LossKind::LeastSquares => "least squares",
+    };
+    format!(
+        "{name}{again}, {} members, {loss}, {} in batches of {}, seed {}",
+        config.ensemble.members, config.data.name, config.data.batch, config.seed
+    )
+}
+
+pub fn subtitle(runs: &[Shown]) -> String {
+    match runs {
+        [one] => format!("<p class=\"soft\">{}</p>\n", escaped(&described(one))),
+        _ => String::new(),
+    }
+}
+
+/// A single run's results, large.
+pub fn tiles(run: &Shown) -> String {
+    let Some(end) = &run.ending else {
+        return "<p>This run has not ended.</p>\n".to_owned();
+    };
+    let mut tiles: Vec<(&str, String)> = Vec::new();
+    let mut tile = |name, value: Option<String>| tiles.extend(value.map(|value| (name, value)));
+    let four = |x: Option<f64>| x.map(|x| format!("{x:.4}"));
+    tile("accuracy at the mean", four(end.accuracy_mean));
+    tile("of the best member", four(end.accuracy_best));
+    tile(
+        "squared error at the mean",
+        end.mse_mean.map(|x| number(x, 3)),
+    );
+    tile("of the best member", end.mse_best.map(|x| number(x, 3)));
+    tile("epochs", Some(number(end.epochs, 4)));
+    tile("seconds", Some(number(end.seconds, 4)));
+    tile(
+        "ranks x threads",
+        Some(format!("{} x {}", end.ranks, end.threads)),
+    );
+    let cards: String = tiles
+        .iter()
+        .map(|(name, value)| {
+            format!("<div class=\"tile\"><b>{value}</b><span class=\"soft\">{name}</span></div>\n")
+        })
+        .collect();
+    format!("<div class=\"tiles\">\n{cards}</div>\n")
+}
+
+/// A table of `rows` under `head`; cells are HTML.
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut html = "<div class=\"card wide\"><table>\n<thead><tr>".to_owned();
+    for name in head {
+        let _ = write!(html, "<th>{name}</th>");
+    }
+    html += "</tr></thead>\n<tbody>\n";
+    for row in rows {
+        let cells: String = row.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+        let _ = writeln!(html, "<tr>{cells}</tr>");
+    }
+    html + "</tbody></table></div>\n"
+}
+
+/// The name of a run with its colour.
+fn named(i: usize, run: &Shown) -> String {
+    format!(
+        "<span class=\"c{}\"><span class=\"chip\" style=\"display:inline-block;margin-right:8px\"></span></span>{}",
+        i % 8,
+        escaped(&run.name)
+    )
+}
+
+/// What each run reached.
+pub fn summaries(runs: &[Shown]) -> String {
+    let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
+    let classes = ends().any(|end| end.accuracy_mean.is_some());
+    let values = ends().any(|end| end.mse_mean.is_some());
+    let mut head = vec!["run"];
+    if classes {
+        head.extend(["accuracy, mean", "best member", "first epoch"]);
+    }
+    if values {
+        head.extend(["squared error, mean", "best member"]);
+    }
+    head.extend([
+        "epochs",
+        "steps",
+        "seconds",
+        "ranks x threads",
+        "ended",
+        "digest",
+    ]);
+    let row = |(i, run): (usize, &Shown)| {
+        let end = run.ending.clone().unwrap_or_default();
+        let four = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
+        let short = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
+        let mut cells = vec![named(i, run)];
+        if classes {
+            cells.extend(
+                [
+                    end.accuracy_mean,
+                    end.accuracy_best,
+                    end.accuracy_first_epoch,
+                ]
+                .map(four),
+            );
+        }
+        if values {
+            cells.extend([end.mse_mean, end.mse_best].map(short));
+        }
+        if run.ending.is_none() {
+            cells.extend(["-", "-", "-", "-", "not yet", "-"].map(str::to_owned));
+            return cells;
+        }
+        let digest: String = end.digest.chars().take(12).collect();
+        cells.extend([
+            number(end.epochs, 4),
+            end.steps.to_string(),
+            number(end.seconds, 4),
+            format!("{} x {}", end.ranks, end.threads),
+            escaped(&end.reason),
+            format!("<code>{}</code>", escaped(&digest)),
+        ]);
+        cells
+    };
+    format!(
+        "<h2>Results</h2>\n{}",
+        table(&head, runs.iter().enumerate().map(row))
+    )
+}
+
+/// How sure the ensembles are.
+pub fn uncertainty(known: &[(&str, &Uncertainty)]) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut head = vec![""];
+    head.extend(known.iter().map(|(name, _)| *name));
+    let mut row = |name: &str, of: fn(&Uncertainty) -> f64| {
+        let cells = known.iter().map(|(_, u)| format!("{:.4}", of(u)));
+        rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+    };
+    row("accuracy of the mean prediction", |u| u.accuracy);
+    row("confidence", |u| u.confidence);
+    row("expected calibration error", |u| u.calibration_error);
+    row("log loss, nats", |u| u.log_loss);
+    row("entropy, nats", |u| u.entropy);
+    row("of it disagreement, nats", |u| u.disagreement);
+    row("spread of the probability", |u| u.spread);
+    let head: Vec<String> = head.iter().map(|name| escaped(name)).collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    table(&head, rows.into_iter())
+}
+
+/// Where the time went, a bar for each run.
+pub fn phases(runs: &[Shown]) -> String {
+    let bars: String = runs
+        .iter()
+        .enumerate()
+        .filter_map(|(i, run)| bar(i, run, runs.len()))
+        .collect();
+    if bars.is_empty() {
+        return String::new();
+    }
+    format!("<h2>Where the time went</h2>\n<div class=\"card\">\n{bars}</div>\n")
+}
+
+fn bar(i: usize, run: &Shown, runs: usize) -> Option<String> {
+    let timing = run.timing.as_ref()?;
+    let mut shares: Vec<(&str, f64)> = timing["phases"]
+        .as_object()?
+        .iter()
+        .filter_map(|(name, times)| Some((name.as_str(), times["share"].as_f64()?)))
+        .filter(|(_, share)| *share >= 0.005)
+        .collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let (mut parts, mut legend) = (String::new(), String::new());
+    for (name, share) in shares {
+        let (name, percent) = (escaped(name), 100.0 * share);
+        let colour = phase_colour(&name);
+        let _ = write!(
+            parts,
+            "<span class=\"c{colour}\" style=\"width:{percent:.2}%\" title=\"{name} {percent:.1} %\"></span>"
+        );
+        let _ = write!(
+            legend,
+            "<li class=\"c{colour}\"><span class=\"chip\"></span>{name} {percent:.1} %</li>"
+        );
+    }
+    let name = if runs > 1 {
+        named(i, run)
+    } else {
+        String::new()
+    };
+    let advice = escaped(timing["advice"].as_str().unwrap_or_default());
+    let figure = |key: &str| timing[key].as_f64();
+    let rate =
+        figure("gflops")
+            .zip(figure("floor_share"))
+            .map_or(String::new(), |(rate, share)| {
+                format!(
+                    "{} GFLOP/s, {:.0} % of the product rate. ",
+                    number(rate, 3),
+                    100.0 * share
+                )
+            });
+    Some(format!(
+        "<div class=\"phases\">{name}<div class=\"bar\">{parts}</div><ul class=\"legend soft\">{legend}</ul>\
+         <p class=\"soft\">{rate}{}</p></div>\n",
+        sentence(&advice)
+    ))
+}
+
+/// The same colour for a phase in every run.
+fn phase_colour(name: &str) -> usize {
+    let order = [
+        "forward",
+        "update",
+        "interaction",
+        "exchange",
+        "wait",
+        "evaluate",
+        "start",
+    ];
+    order.iter().position(|known| *known == name).unwrap_or(7)
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| {
+        format!("{}{}.", first.to_uppercase(), chars.as_str())
+    })
+}
+
+/// The configuration of a single run; of several, the keys that differ.
+pub fn settings(runs: &[Shown]) -> String {
+    if let [one] = runs {
+        return format!(
+            "<h2>Settings</h2>\n<details class=\"card wide\"><summary>config.toml</summary><pre>{}</pre></details>\n",
+            escaped(&one.finished.resolved.toml())
+        );
+    }
+    let all: Vec<BTreeMap<String, String>> = runs
+        .iter()
+        .map(|run| {
+            let table = run
+                .finished
+                .resolved
+                .toml()
+                .parse::<Table>()
+                .unwrap_or_default();
+            let mut leaves = BTreeMap::new();
+            flatten("", &table, &mut leaves);
+            leaves
+        })
+        .collect();
+    let differ = |key: &&String| {
+        all.iter()
+            .any(|leaves| leaves.get(*key) != all[0].get(*key))
+    };
+    let keys: Vec<&String> = all[0].keys().filter(differ).collect();
+    if keys.is_empty() {
+        return "<h2>Settings</h2>\n<p class=\"soft\">All runs have the same.</p>\n".to_owned();
+    }
+    let mut head = vec!["run"];
+    head.extend(keys.iter().map(|key| key.as_str()));
+    let rows = runs.iter().enumerate().zip(&all).map(|((i, run), leaves)| {
+        let values = keys.iter().map(|key| {
+            let value = leaves.get(*key).map_or("-", String::as_str);
+            format!("<code>{}</code>", escaped(value))
+        });
+        std::iter::once(named(i, run)).chain(values).collect()
+    });
+    format!("<h2>Settings that differ</h2>\n{}", table(&head, rows))
+}
+
+fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner, leaves),
+            leaf => {
+                leaves.insert(format!("{prefix}{key}"), leaf.to_string());
+            }
+        }
+    }
+}
+
+/// Which program on which hosts, when.
+pub fn footer(runs: &[Shown]) -> String {
+    let line = |run: &Shown| {
+        let environment = run.environment.as_ref()?;
+        let text = |key: &str| environment[key].as_str().unwrap_or("?").to_owned();
+        let hosts = environment["hosts"].as_array()?.iter().map(|host: &Value| {
+            let word = |key: &str| host[key].as_str().unwrap_or("?");
+            format!(
+                "{} ({}, {} cores)",
+                word("name"),
+                word("cpu"),
+                host["cores"]
+            )
+        });
+        let mpi = text("mpi");
+        let mpi = mpi.split(',').next().unwrap_or_default().to_owned();
+        Some(format!(
+            "<p>{}: started {}, eki-mpi {}, {mpi}, on {}</p>\n",
+            escaped(&run.name),
+            escaped(&text("started")),
+            escaped(&text("program")),
+            escaped(&hosts.collect::<Vec<_>>().join(", "))
+        ))
+    };
+    let lines: String = runs.iter().filter_map(line).collect();
+    format!("<footer class=\"soft\">\n{lines}</footer>\n")
+}

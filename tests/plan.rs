@@ -1,0 +1,196 @@
+//! `eki-mpi plan` against real runs: what it says a run will send and hold is what the run sends and holds.
+
+mod program;
+
+use program::{alone, json, json_file, on_ranks, printed, refused};
+
+/// A run of a few steps on `ranks` ranks of one thread, and what `plan` said of it before.
+fn planned_and_run(ranks: usize, sets: &[&str]) -> (serde_json::Value, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut settings = vec!["--threads", "1"];
+    for set in sets {
+        settings.extend(["--set", set]);
+    }
+    let count = ranks.to_string();
+    let plan = [
+        &["plan", "digits", "--json", "--ranks", &count],
+        &settings[..],
+    ]
+    .concat();
+    let plan = json(&printed(&alone(&plan)));
+    let run = ["run", "digits", "--out", out.to_str().unwrap()];
+    printed(&on_ranks(ranks, &[&run[..], &settings].concat()));
+    (plan, json_file(&out, "timing.json"))
+}
+
+/// The largest rank's bytes a step, planned and sent.
+fn bytes(ranks: usize, sets: &[&str]) -> (f64, f64) {
+    let steps = ["run.steps=4", "run.best=never", "run.evaluate_every=0"];
+    let (plan, timing) = planned_and_run(ranks, &[&steps[..], sets].concat());
+    let parts = plan["bytes_sent_per_step"].as_object().unwrap();
+    let planned = parts.values().map(|part| part.as_f64().unwrap()).sum();
+    (planned, timing["bytes_sent_per_step"].as_f64().unwrap())
+}
+
+#[test]
+fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
+    let explicit = ["ensemble.members=201", "data.batch=301"];
+    let factored = ["ensemble.members=301", "data.batch=53"];
+    let double = [
+        "ensemble.members=100",
+        "run.precision=double",
+        "method.momentum=true",
+    ];
+    let mean = ["ensemble.members=150", "ensemble.rerandomise=step"];
+    for (ranks, sets) in [
+        (3, &explicit[..]),
+        (3, &factored[..]),
+        (2, &double[..]),
+        (2, &mean[..]),
+        (1, &explicit[..]),
+    ] {
+        let (planned, sent) = bytes(ranks, sets);
+        // What is agreed on once a step beside the failures (to stop, to write) may come to a few bytes.
+        assert!(
+            (sent - planned).abs() <= 0.002 * planned + 256.0,
+            "{ranks} ranks, {sets:?}: {planned} planned, {sent} sent"
+        );
+        assert_eq!(sent == 0.0, ranks == 1);
+    }
+}
+
+/// Peak resident memory of two runs that differ in J and P, and what the formula says of each.
+fn growth(ranks: usize, small: &[&str], large: &[&str]) -> (f64, f64) {
+    let of = |sets: &[&str]| {
+        let steps = ["run.steps=2", "run.best=never", "run.evaluate_every=0"];
+        let (plan, timing) = planned_and_run(ranks, &[&steps[..], sets].concat());
+        let held = timing["peak_rss"].as_f64();
+        (plan["memory_peak"].as_f64().unwrap(), held)
+    };
+    let ((planned, held), (planned_large, held_large)) = (of(small), of(large));
+    match (held, held_large) {
+        (Some(held), Some(held_large)) => (planned_large - planned, held_large - held),
+        // A system that does not tell: nothing to compare.
+        _ => (0.0, 0.0),
+    }
+}
+
+#[test]
+fn memory_grows_by_the_formula_with_the_sizes() {
+    let small = [
+        "ensemble.members=200",
+        "model.layers=[64,64,10]",
+        "data.batch=100",
+    ];
+    let momentum = |sets: &[&'static str]| [sets, &["method.momentum=true"]].concat();
+    let factored = [
+        "ensemble.members=1000",
+        "model.layers=[64,200,10]",
+        "data.batch=100",
+    ];
+    let explicit = [
+        "ensemble.members=1000",
+        "model.layers=[64,200,10]",
+        "data.batch=600",
+    ];
+    for (ranks, large) in [
+        (1, factored.to_vec()),
+        (2, momentum(&factored)),
+        (2, explicit.to_vec()),
+    ] {
+        let (planned, held) = growth(ranks, &small, &large);
+        // Allocators round up, and keep some of what they are given back.
+        assert!(
+            held > 0.90 * planned && held < 1.10 * planned + f64::from(3 << 20),
+            "{ranks} ranks, {large:?}: {planned:.3e} planned, {held:.3e} held"
+        );
+    }
+}
+
+#[test]
+fn a_plan_needs_no_data_and_takes_sizes_no_machine_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().to_str().unwrap();
+    let huge = [
+        "plan",
+        "dnn4",
+        "--ranks",
+        "4096",
+        "--set",
+        "ensemble.members=100000",
+        "--json",
+    ];
+    let plan = json(&printed(&alone(
+        &[&huge[..], &["--data-dir", nowhere]].concat(),
+    )));
+    assert_eq!(plan["parameters"], 573_910 + 300 - 300);
+    assert_eq!(plan["form"], "factored");
+    assert_eq!(plan["idle_ranks"][0], 0);
+    let blocks = 573_910_u64.div_ceil(512);
+    assert_eq!(plan["idle_ranks"][1], 4096 - blocks);
+    let forward = plan["flops_total"].as_f64().unwrap();
+    assert!(forward > 2.0 * 1e5 * 600.0 * 5.7e5);
+    for preset in ["digits", "dnn1", "linear"] {
+        let text = printed(&alone(&[
+            "plan",
+            preset,
+            "--ranks",
+            "3",
+            "--data-dir",
+            nowhere,
+        ]));
+        assert!(
+            text.contains("peak") && text.contains("3 ranks x"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_calibrated_plan_tells_seconds() {
+    let plan = ["plan", "digits", "--ranks", "2", "--calibrate", "--json"];
+    let plan = json(&printed(&alone(&plan)));
+    let told = |key: &str| plan["prediction"][key].as_f64().unwrap();
+    let parts = told("forward") + told("interaction") + told("update") + told("exchange");
+    assert!(told("step_seconds") > 0.0 && (told("step_seconds") - parts).abs() < 1e-9);
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused_in_one_line() {
+    for (arguments, says) in [
+        (
+            &["plan", "digitz", "--ranks", "2"][..],
+            "did you mean digits",
+        ),
+        (
+            &["plan", "digits", "--ranks", "2", "--set", "data.batch=9999"],
+            "data.batch",
+        ),
+        (
+            &[
+                "plan",
+                "digits",
+                "--ranks",
+                "2",
+                "--set",
+                "model.layers=[63,10]",
+            ],
+            "model.layers",
+        ),
+        (
+            &[
+                "plan",
+                "dnn1",
+                "--ranks",
+                "2",
+                "--set",
+                "data.name=melbourne",
+            ],
+            "data.name",
+        ),
+    ] {
+        let line = refused(&alone(arguments));
+        assert!(line.contains(says), "{line}");
+    }
+}
