@@ -1,10 +1,17 @@
 //! The command line, and the commands that need no other rank.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use eki_mpi::config::{KEYS, PRESETS, Preset};
+use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
+
+use crate::commands::data::DataCommand;
+use crate::commands::evaluate::EvaluateArguments;
+use crate::commands::plan::PlanArguments;
+use crate::commands::{data, evaluate, plan};
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -33,6 +40,16 @@ pub enum Command {
         #[arg(long)]
         keys: bool,
     },
+    /// Memory per rank, bytes and flops per step of a run on R ranks, before anything is allocated
+    Plan(PlanArguments),
+    /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
+    Evaluate(EvaluateArguments),
+    /// Data sets: show them, or fetch one
+    Data {
+        /// What to do
+        #[command(subcommand)]
+        command: Option<DataCommand>,
+    },
 }
 
 /// What to run, and where its files go.
@@ -47,6 +64,13 @@ pub struct RunArguments {
     /// The run's folder [default: runs/NAME-1, -2, ...]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on from the newest checkpoint in the run's folder, or begin where there is none [without --out: in the last
+    /// runs/NAME-k]
+    #[arg(long)]
+    pub resume: bool,
+    /// Save the state and exit with 75 in time to end within this [default: what Slurm or PBS allows the job]
+    #[arg(long, value_name = "HH:MM:SS", value_parser = eki_mpi::stop::parse_limit)]
+    pub max_time: Option<Duration>,
     /// Threads of each rank [default: the host's cores over its ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
@@ -58,17 +82,20 @@ impl Default for RunArguments {
             source: "digits".to_owned(),
             sets: Vec::new(),
             out: None,
+            resume: false,
+            max_time: None,
             threads: None,
         }
     }
 }
 
 impl RunArguments {
-    /// The run's folder: as given, else the first free runs/NAME-k.
+    /// The run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
             let free = |k: &u64| !Path::new(&format!("runs/{name}-{k}")).exists();
             let k = (1..).find(free).expect("some number is free");
+            let k = if self.resume { k.max(2) - 1 } else { k };
             PathBuf::from(format!("runs/{name}-{k}"))
         })
     }
@@ -76,12 +103,13 @@ impl RunArguments {
 
 /// Runs a command that needs no other rank; returns the exit code.
 pub fn answer(cli: Cli) -> Result<i32> {
+    let folder = data_dir(cli.data_dir.as_deref());
     match cli.command {
         Some(Command::Presets { keys: true, .. }) => print(&keys_table()),
         Some(Command::Presets { name: None, .. }) => {
             let lines: String = PRESETS
                 .iter()
-                .map(|p| format!("{:<10} {}\n", p.name, p.title()))
+                .map(|p| format!("{:<18} {}\n", p.name, p.title()))
                 .collect();
             print(&lines);
         }
@@ -97,6 +125,14 @@ pub fn answer(cli: Cli) -> Result<i32> {
                 Error::Usage(format!("{name}: no such preset; there are {known}"))
             })?;
             print(&full_preset(preset)?);
+        }
+        Some(Command::Plan(arguments)) => print(&plan::answer(&arguments)?),
+        Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
+        Some(Command::Data { command }) => {
+            print(&data::answer(
+                &command.unwrap_or(DataCommand::List),
+                &folder,
+            )?);
         }
         Some(Command::Run(_)) | None => unreachable!("runs go through MPI"),
     }

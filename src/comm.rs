@@ -14,6 +14,7 @@ use mpi::traits::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
+use crate::failure::Waiting;
 use crate::partition::Partition;
 use crate::real::Real;
 
@@ -84,6 +85,7 @@ impl Comm {
 
     /// Waits for all ranks.
     pub fn barrier(&self) {
+        let _waiting = Waiting::begin();
         self.world.barrier();
     }
 
@@ -101,6 +103,7 @@ impl Comm {
     /// Rank 0's bytes, on every rank.
     #[must_use]
     pub fn broadcast(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let _waiting = Waiting::begin();
         let mut length = [bytes.len() as u64];
         let root = self.world.process_at_rank(0);
         root.broadcast_into(&mut length[..]);
@@ -170,6 +173,7 @@ impl Comm {
         if self.size() == 1 {
             return;
         }
+        let _waiting = Waiting::begin();
         self.count_sent::<V>(values.len());
         let mut own = Vec::new();
         // One chunk is copied at a time, so that a large matrix needs no second copy.
@@ -191,6 +195,7 @@ impl Comm {
         if self.size() == 1 {
             return;
         }
+        let _waiting = Waiting::begin();
         let spans: Vec<_> = rows
             .ranges()
             .map(|r| r.start * width..r.end * width)
@@ -253,6 +258,7 @@ impl Comm {
                     requests.add(to.immediate_send(scope, chunk));
                 }
             }
+            let _waiting = Waiting::begin();
             requests.wait_all(&mut Vec::new());
         });
     }
@@ -263,6 +269,7 @@ impl Comm {
         let mut lengths = vec![0_u64; self.size()];
         lengths[self.rank()] = bytes.len() as u64;
         self.sum_counts(&mut lengths);
+        let _waiting = Waiting::begin();
         if !self.is_first() {
             self.count_sent::<u8>(bytes.len());
             let first = self.world.process_at_rank(0);

@@ -2,14 +2,56 @@
 
 use std::io::Write as _;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static STEP: AtomicU64 = AtomicU64::new(u64::MAX);
+static PROGRESS: AtomicU64 = AtomicU64::new(0);
+static WAITS: AtomicBool = AtomicBool::new(false);
 static PLACE: OnceLock<(usize, String)> = OnceLock::new();
 
 /// Notes the step the run is in, for the panic's message.
 pub fn at_step(step: u64) {
     STEP.store(step, Ordering::Relaxed);
+    PROGRESS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Grows with every step this process begins.
+#[must_use]
+pub fn progress() -> u64 {
+    PROGRESS.load(Ordering::Relaxed)
+}
+
+/// Whether this process waits for others.
+#[must_use]
+pub fn waits() -> bool {
+    WAITS.load(Ordering::Relaxed)
+}
+
+/// Until it is dropped, this process waits for others.
+#[derive(Debug)]
+pub struct Waiting(());
+
+impl Waiting {
+    /// The wait begins.
+    #[must_use]
+    pub fn begin() -> Self {
+        WAITS.store(true, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITS.store(false, Ordering::Relaxed);
+    }
+}
+
+/// This host's name, once MPI is initialised.
+#[must_use]
+pub fn host() -> String {
+    let name = mpi::environment::is_initialized().then(mpi::environment::processor_name);
+    name.and_then(std::result::Result::ok)
+        .unwrap_or_else(|| "?".to_owned())
 }
 
 /// Where this process stands, as "rank 3 on host b at step 17".

@@ -53,7 +53,7 @@ pub struct Outputs<'a, T> {
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
-const PANEL: usize = 128;
+pub const PANEL: usize = 128;
 
 impl<T: Real> Outputs<'_, T> {
     /// D in the form asked for, and its Frobenius norm; the same bits on all ranks.
@@ -268,14 +268,9 @@ impl<T: Real> Outputs<'_, T> {
         (gradients, anomalies)
     }
 
-    /// ||V W^T||_F / J from the tiles of the Gram matrices of the shorter side, shared out over ranks and threads.
+    /// ||V W^T||_F / J from tiles that ranks and threads share out.
     fn factored_norm(&self, comm: &Comm, pool: &ThreadPool, v: &Array2<T>, w: &Array2<T>) -> f64 {
-        let (v, w) = if v.ncols() <= v.nrows() {
-            (v.t(), w.t())
-        } else {
-            (v.view(), w.view())
-        };
-        let tiles = eki::gram_tiles(v.nrows());
+        let tiles = eki::norm_tiles(v.nrows(), v.ncols());
         let own = Partition::new(tiles.len(), comm.size()).range(comm.rank());
         let mut parts = vec![0.0; tiles.len()];
         let scratch: Vec<Mutex<Vec<T>>> = (0..pool.current_num_threads())
@@ -285,9 +280,9 @@ impl<T: Real> Outputs<'_, T> {
             pool,
             parts[own.clone()].iter_mut().zip(&tiles[own]),
             |thread, (part, &tile)| {
-                *part = eki::gram_tile(
-                    v,
-                    w,
+                *part = eki::norm_tile(
+                    v.view(),
+                    w.view(),
                     tile,
                     &mut scratch[thread].lock().expect("one thread each"),
                 );

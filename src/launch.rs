@@ -1,19 +1,25 @@
 //! From arguments to a run on all ranks: launcher, threads, plan, folder, log, and what is left behind.
 
-use std::fs::File;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use eki_mpi::comm::Comm;
-use eki_mpi::config::{Precision, Resolved};
+use eki_mpi::config::{OnHang, Precision, Resolved};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
+use eki_mpi::files::Files;
+use eki_mpi::folder::{self, Claim};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
-use eki_mpi::run::{self, Crew};
+use eki_mpi::run::{self, Crew, Keeper, State};
+use eki_mpi::stop::{self, EXIT_STOPPED, Stop};
 use eki_mpi::timing::Timing;
+use eki_mpi::watch::{Watch, Watched};
 use rayon::ThreadPool;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -23,14 +29,28 @@ use crate::cli::RunArguments;
 /// The number of ranks the launcher says it started, if one did.
 pub fn launched_ranks() -> Option<usize> {
     // Open MPI; MPICH and its kin (hydra); srun.
-    [
+    first_number(&[
         "OMPI_COMM_WORLD_SIZE",
         "PMI_SIZE",
         "MPI_LOCALNRANKS",
         "SLURM_STEP_NUM_TASKS",
-    ]
-    .iter()
-    .find_map(|name| std::env::var(name).ok()?.parse().ok())
+    ])
+}
+
+/// This process's number among those the launcher started, if one did.
+pub fn launched_rank() -> Option<usize> {
+    first_number(&[
+        "OMPI_COMM_WORLD_RANK",
+        "PMI_RANK",
+        "MPI_LOCALRANKID",
+        "SLURM_PROCID",
+    ])
+}
+
+fn first_number(names: &[&str]) -> Option<usize> {
+    names
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
 /// A binary built on one MPI and started by another's mpirun becomes many worlds of one rank each.
@@ -46,12 +66,17 @@ pub fn refuse_singletons(comm: &Comm) -> Result<()> {
 
 /// From now on a panic on this rank names it and ends all ranks.
 pub fn abort_on_panic(comm: &Comm) {
-    let host = mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned());
+    let host = eki_mpi::failure::host();
     eki_mpi::failure::abort_all_on_panic(comm.rank(), host, || Comm::abort_world(1));
 }
 
 /// Runs what `arguments` ask for on all ranks; returns the exit code.
 pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result<i32> {
+    let stop = Stop::new(arguments.max_time.or_else(stop::batch_limit));
+    stop.listen(|| {
+        eprintln!("eki-mpi: {}: told twice to stop", eki_mpi::failure::place());
+        Comm::abort_world(1)
+    })?;
     // Rank 0 reads, checks and claims; the others are told. Nothing is written before all of it has passed.
     let (resolved, given) = comm.from_first(|| {
         let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
@@ -59,14 +84,15 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
         Ok((resolved, given))
     })?;
     match resolved.config.run.precision {
-        Precision::Single => run_in::<f32>(comm, arguments, resolved, given),
-        Precision::Double => run_in::<f64>(comm, arguments, resolved, given),
+        Precision::Single => run_in::<f32>(comm, arguments, stop, resolved, given),
+        Precision::Double => run_in::<f64>(comm, arguments, stop, resolved, given),
     }
 }
 
 fn run_in<T: Real>(
     comm: &Comm,
     arguments: &RunArguments,
+    stop: Stop,
     resolved: Resolved,
     given: Given,
 ) -> Result<i32> {
@@ -76,26 +102,52 @@ fn run_in<T: Real>(
     let pool = threads(comm, arguments)?;
     let crew = Crew { comm, pool: &pool };
     comm.from_first(|| run::start::check_initial::<T>(&plan))?;
-    let mut reporter = Reporter::silent();
-    comm.from_first(|| {
-        let folder = arguments.folder(&plan.resolved.name);
-        reporter = Reporter::new(&folder, &plan)?;
-        log_to(&folder)
-    })?;
+    // Held until this function returns.
+    let (folder, _claim) = claim(comm, arguments, &plan)?;
+    comm.from_first(|| log_to(&folder))?;
     if comm.is_first() {
         announce(comm, &pool, &plan);
     }
+    let files = Files::default();
     let mut timing = Timing::default();
-    let (state, outcome) = run::run(crew, &plan, &problem, &mut reporter, &mut timing)?;
-    run::save::save(
-        crew,
-        &plan,
-        (problem.map.as_ref(), &state),
-        &outcome,
-        reporter.folder(),
-    )?;
+    let mut keeper = Keeper::new(&folder, files.clone(), stop);
+    let prior = problem.map.prior();
+    let resumed = match arguments.resume {
+        true => keeper.resume(crew, &plan, &prior)?,
+        false => None,
+    };
+    let state = match resumed {
+        Some(resumed) => {
+            timing.resume(resumed.seconds);
+            resumed.state
+        }
+        None => State::start(crew, &plan, &prior)?,
+    };
+    let mut reporter = Reporter::silent();
+    comm.from_first(|| {
+        match (arguments.resume, state.step) {
+            (false, _) => {}
+            (true, 0) => tracing::info!("no checkpoint to resume: starting from the beginning"),
+            (true, step) => tracing::info!("going on from step {step} of {}", plan.steps),
+        }
+        reporter = Reporter::open(&folder, &plan, &files, state.step)?;
+        Ok(())
+    })?;
+    let _watch = watch(comm, &plan, &folder)?;
+    let around = (&mut reporter, &mut timing, &mut keeper);
+    let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
+    if outcome.stopped.is_none() {
+        run::save::save(
+            crew,
+            &plan,
+            (problem.map.as_ref(), &state),
+            &outcome,
+            reporter.folder(),
+            &files,
+        )?;
+    }
     let summary = Summary {
-        reason: "done",
+        reason: outcome.stopped.map_or("done", stop::StopReason::name),
         steps: state.step,
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
         seconds: timing.elapsed(),
@@ -109,7 +161,59 @@ fn run_in<T: Real>(
     if comm.is_first() {
         crate::cli::print(&table);
     }
-    Ok(0)
+    Ok(outcome.stopped.map_or(0, |_| EXIT_STOPPED))
+}
+
+/// The run's folder, the same on all ranks, and rank 0's claim to it.
+fn claim(comm: &Comm, arguments: &RunArguments, plan: &Plan) -> Result<(PathBuf, Option<Claim>)> {
+    let mut claim = None;
+    let bytes = comm.from_first(|| {
+        let folder = arguments.folder(&plan.resolved.name);
+        let folder = std::path::absolute(&folder).map_err(|e| Error::io(&folder, "find", e))?;
+        claim = Some(folder::claim(
+            &folder,
+            arguments.resume,
+            &plan.resolved.toml(),
+        )?);
+        // As bytes: a path need not be text.
+        Ok(folder.into_os_string().into_vec())
+    })?;
+    Ok((OsString::from_vec(bytes).into(), claim))
+}
+
+/// From now on ranks that hang are named.
+fn watch(comm: &Comm, plan: &Plan, folder: &Path) -> Result<Option<Watch>> {
+    let (timeout, on_hang) = (plan.config().run.hang_timeout, plan.config().run.on_hang);
+    let Some(timeout) = timeout.0 else {
+        return Ok(None);
+    };
+    let host = eki_mpi::failure::host();
+    let hosts = comm.gather(host.as_bytes());
+    let hosts = comm.from_first(|| {
+        let names = hosts.iter().map(|host| String::from_utf8_lossy(host));
+        Ok(names.map(std::borrow::Cow::into_owned).collect())
+    })?;
+    let watched = Watched {
+        folder: folder.to_path_buf(),
+        rank: comm.rank(),
+        hosts,
+        timeout,
+    };
+    let first = comm.is_first();
+    let hung = move |text: &str| {
+        if first {
+            tracing::warn!("{text}");
+        } else {
+            eprintln!("eki-mpi: {text}");
+        }
+        if on_hang == OnHang::Abort {
+            eprintln!("eki-mpi: run.on_hang = \"abort\": the run ends; go on with --resume");
+            Comm::abort_world(1);
+        }
+    };
+    Watch::start(watched, hung)
+        .map(Some)
+        .map_err(|e| Error::Run(format!("no thread can be started: {e}")))
 }
 
 /// This rank's threads: as asked for, else its share of the host's cores.
@@ -126,7 +230,8 @@ fn threads(comm: &Comm, arguments: &RunArguments) -> Result<ThreadPool> {
 /// The log: rank 0 to the screen, tersely, and to run.log in the run's folder, in full.
 fn log_to(folder: &Path) -> Result<()> {
     let path = folder.join("run.log");
-    let file = File::create(&path).map_err(|e| Error::io(&path, "create", e))?;
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(|e| Error::io(&path, "open", e))?;
     let screen = tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(false)

@@ -49,6 +49,7 @@
 pub mod elementary;
 pub mod error;
 pub mod failure;
+pub mod files;
 pub mod real;
 pub mod rng;
 pub mod window;
@@ -76,6 +77,8 @@ pub mod eki;
 
 pub mod ensemble;
 
+pub mod uncertainty;
+
 // 4: the mathematics over threads and ranks
 pub mod evaluation;
 pub mod interaction;
@@ -85,10 +88,28 @@ pub mod config;
 
 pub mod plan;
 
+pub mod checkpoint;
+pub mod folder;
+pub mod stop;
+pub mod watch;
+
+pub mod cost;
+
+pub mod calibrate;
+
+pub mod npy;
+
 pub mod timing;
 
 // 6: the run
 pub mod report;
 pub mod run;
 
+pub mod model;
+
 pub mod problem;
+
+// 7: what a run left
+pub mod finished;
+
+pub mod assess;

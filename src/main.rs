@@ -1,6 +1,7 @@
 //! The program: arguments to a plan to a run. The one place that prints an error and ends all ranks.
 
 mod cli;
+mod commands;
 mod launch;
 
 use std::process::ExitCode;
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
             comm.abort(1)
         }
         Err(error) => {
-            let exit = if comm.is_first() {
+            // Singletons are all first, each in a world of its own.
+            let exit = if comm.is_first() && launch::launched_rank().unwrap_or(0) == 0 {
                 tell(&error)
             } else {
                 error.exit_code()
@@ -67,7 +69,8 @@ fn answer(parsed: Result<Cli, clap::Error>) -> i32 {
 
 /// Prints an error on one line; returns its exit code.
 fn tell(error: &Error) -> i32 {
-    eprintln!("eki-mpi: {error}");
+    // A value may hold line breaks; one line is the promise.
+    eprintln!("eki-mpi: {}", error.to_string().replace('\n', " "));
     error.exit_code()
 }
 

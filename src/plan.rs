@@ -122,6 +122,13 @@ impl Plan {
         }
     }
 
+    /// The rank of low-rank draws, where members are drawn so.
+    #[must_use]
+    pub fn low_rank(&self) -> Option<usize> {
+        let ensemble = &self.config().ensemble;
+        (ensemble.draw == DrawKind::LowRank).then_some(ensemble.rank)
+    }
+
     /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
     #[must_use]
     pub fn members(&self, epoch: u64) -> usize {
@@ -161,6 +168,12 @@ impl Plan {
             Rerandomise::Epoch => step < self.steps && self.begins_epoch(step),
             Rerandomise::Step => true,
         }
+    }
+
+    /// Whether the members of every step are drawn anew.
+    #[must_use]
+    pub fn redraws_each_step(&self) -> bool {
+        self.config().ensemble.rerandomise == Rerandomise::Step
     }
 
     /// Whether `step` is the first of an epoch.
@@ -237,12 +250,6 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     }
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
-    }
-    if ensemble.grow_to > ensemble.members && method.form == FormKind::Mean {
-        return Err(resolved.error(
-            "ensemble.grow_to",
-            "must be 0 in the mean form: set ensemble.members",
-        ));
     }
     Ok(())
 }

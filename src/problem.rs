@@ -4,12 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, OutputKind, Resolved, Scale};
+use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::{Dataset, Samples, Scaling, Targets, catalogue};
 use crate::error::Result;
 use crate::forward::ForwardMap;
-use crate::forward::activation::Output;
-use crate::forward::dense::Dense;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
 use crate::plan::DataShape;
@@ -23,6 +21,8 @@ pub struct Given {
     largest: f64,
     /// The linear operator and prior deviation, where the data is synthetic.
     operator: Option<ndarray::Array2<f64>>,
+    /// The shape as published, where the samples themselves were not loaded.
+    published: Option<DataShape>,
 }
 
 /// Names of the synthetic problems.
@@ -36,55 +36,60 @@ impl Given {
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
         let name = config.data.name.as_str();
-        let synthetic = SYNTHETIC.contains(&name);
-        if synthetic != (config.model.kind == ModelKind::Linear) {
-            let allowed = if synthetic {
-                "needs model.kind = \"linear\""
-            } else {
-                "must be elliptic or random for a linear model"
-            };
-            return Err(resolved.error("data.name", allowed));
-        }
-        if synthetic {
+        if known_source(resolved)?.is_none() {
             return Ok(Self::synthetic(config));
-        }
-        if catalogue::find(name).is_err() {
-            let known: Vec<&str> = catalogue::SOURCES
-                .iter()
-                .map(|s| s.name)
-                .chain(SYNTHETIC)
-                .collect();
-            return Err(resolved.error("data.name", format!("must be one of {}", known.join(", "))));
         }
         let loaded = catalogue::load(name, data_dir)?;
         let mut dataset = loaded.dataset;
         let n = dataset.train.len();
-        let held_out = config.data.validation;
-        if held_out >= n {
-            return Err(resolved.error(
-                "data.validation",
-                format!("must be less than the {n} training samples"),
-            ));
-        }
+        let (kept, held_out) = split(resolved, n)?;
         if held_out > 0 {
             dataset.test = dataset.train.select(&(n - held_out..n).collect::<Vec<_>>());
-            dataset.train = dataset.train.select(&(0..n - held_out).collect::<Vec<_>>());
         }
-        if config.data.limit > dataset.train.len() {
-            return Err(resolved.error(
-                "data.limit",
-                format!("must be at most {}", dataset.train.len()),
-            ));
-        }
-        if config.data.limit > 0 {
-            dataset.train = dataset
-                .train
-                .select(&(0..config.data.limit).collect::<Vec<_>>());
+        if kept < n {
+            dataset.train = dataset.train.select(&(0..kept).collect::<Vec<_>>());
         }
         Ok(Self {
             dataset,
             largest: loaded.largest,
             operator: None,
+            published: None,
+        })
+    }
+
+    /// As `load`, but with the shape alone of a published set, from the catalogue: no file is read, and the problem
+    /// can be planned but not run.
+    ///
+    /// # Errors
+    /// A data set that is unknown; a key that does not fit it.
+    pub fn foresee(resolved: &Resolved) -> Result<Self> {
+        let Some(source) = known_source(resolved)? else {
+            return Ok(Self::synthetic(&resolved.config));
+        };
+        if source.classes == 0 {
+            return Err(resolved.error("data.name", "is a series, which no model here takes"));
+        }
+        let (channels, height, width) = source.shape;
+        let (train, test) = source.samples;
+        let (kept, held_out) = split(resolved, train)?;
+        let none = Samples {
+            inputs: crate::data::Inputs::Bytes(ndarray::Array2::zeros((0, 0))),
+            targets: Targets::Values(ndarray::Array2::zeros((0, 0))),
+        };
+        Ok(Self {
+            dataset: Dataset {
+                train: none.clone(),
+                test: none,
+            },
+            largest: source.largest,
+            operator: None,
+            published: Some(DataShape {
+                train: kept,
+                test: if held_out > 0 { held_out } else { test },
+                features: channels * height * width,
+                outputs: source.classes,
+                classes: true,
+            }),
         })
     }
 
@@ -110,12 +115,16 @@ impl Given {
             },
             largest: 1.0,
             operator: Some(problem.matrix),
+            published: None,
         }
     }
 
     /// What the plan must know of the data.
     #[must_use]
     pub fn shape(&self) -> DataShape {
+        if let Some(published) = self.published {
+            return published;
+        }
         let train = &self.dataset.train;
         DataShape {
             train: train.len(),
@@ -131,27 +140,10 @@ impl Given {
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
-        let (config, shape) = (&resolved.config, self.shape());
         if let Some(operator) = &self.operator {
             return Ok(Box::new(Linear::new(operator.clone())));
         }
-        let layers = &config.model.layers;
-        if layers.first() != Some(&shape.features) || layers.last() != Some(&shape.outputs) {
-            let (d, c) = (shape.features, shape.outputs);
-            return Err(resolved.error(
-                "model.layers",
-                format!("must begin with {d} and end with {c} for this data"),
-            ));
-        }
-        let output = match (config.model.output, shape.classes) {
-            (OutputKind::Softmax, _) | (OutputKind::Auto, true) => Output::Softmax,
-            (OutputKind::Identity, _) | (OutputKind::Auto, false) => Output::Identity,
-        };
-        Ok(Box::new(Dense::new(
-            layers.clone(),
-            config.model.activation,
-            output,
-        )))
+        crate::model::network(resolved, self.shape())
     }
 
     /// The whole problem in precision `T`.
@@ -170,4 +162,47 @@ impl Given {
             scaling,
         })
     }
+}
+
+/// The published set that `resolved` names; None for a synthetic problem.
+fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
+    let config = &resolved.config;
+    let name = config.data.name.as_str();
+    let synthetic = SYNTHETIC.contains(&name);
+    if synthetic != (config.model.kind == ModelKind::Linear) {
+        let allowed = if synthetic {
+            "needs model.kind = \"linear\""
+        } else {
+            "must be elliptic or random for a linear model"
+        };
+        return Err(resolved.error("data.name", allowed));
+    }
+    if synthetic {
+        return Ok(None);
+    }
+    catalogue::find(name).map(Some).map_err(|_| {
+        let known: Vec<&str> = catalogue::SOURCES
+            .iter()
+            .map(|s| s.name)
+            .chain(SYNTHETIC)
+            .collect();
+        resolved.error("data.name", format!("must be one of {}", known.join(", ")))
+    })
+}
+
+/// How many of `n` training samples are fitted, and how many of the last are held out to judge on.
+fn split(resolved: &Resolved, n: usize) -> Result<(usize, usize)> {
+    let data = &resolved.config.data;
+    if data.validation >= n {
+        return Err(resolved.error(
+            "data.validation",
+            format!("must be less than the {n} training samples"),
+        ));
+    }
+    let kept = n - data.validation;
+    if data.limit > kept {
+        return Err(resolved.error("data.limit", format!("must be at most {kept}")));
+    }
+    let kept = if data.limit > 0 { data.limit } else { kept };
+    Ok((kept, data.validation))
 }

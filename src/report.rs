@@ -1,6 +1,5 @@
 //! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
 
-use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::files::{Files, Sink};
+use crate::folder::lines_until;
 use crate::plan::Plan;
 use crate::run::Scores;
 
@@ -74,7 +75,8 @@ pub struct Reporter {
 #[derive(Debug)]
 struct Voice {
     folder: PathBuf,
-    metrics: BufWriter<File>,
+    metrics: BufWriter<Sink>,
+    files: Files,
     bar: ProgressBar,
     first_epoch: Option<f64>,
 }
@@ -89,20 +91,45 @@ impl Reporter {
     /// For rank 0: makes `folder` and opens the run's files in it.
     ///
     /// # Errors
-    /// A folder that holds a run already, or that cannot be written.
+    /// A folder that cannot be written.
     pub fn new(folder: &Path, plan: &Plan) -> Result<Self> {
-        claim(folder)?;
-        write_whole(&folder.join("config.toml"), plan.resolved.toml().as_bytes())?;
+        Self::open(folder, plan, &Files::default(), 0)
+    }
+
+    /// As `new`, for a run that goes on after `step` steps: what was told of later ones is forgotten.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn open(folder: &Path, plan: &Plan, files: &Files, step: u64) -> Result<Self> {
+        files.create_folder(folder)?;
+        files.write_whole(&folder.join("config.toml"), plan.resolved.toml().as_bytes())?;
         let path = folder.join("metrics.jsonl");
-        let metrics =
-            BufWriter::new(File::create(&path).map_err(|e| Error::io(&path, "create", e))?);
+        let mut kept = std::fs::read(&path).unwrap_or_default();
+        kept.truncate(lines_until(&kept, step));
+        let bar = progress_bar(plan.steps);
+        bar.set_position(step);
         let voice = Voice {
             folder: folder.to_path_buf(),
-            metrics,
-            bar: progress_bar(plan.steps),
-            first_epoch: None,
+            metrics: BufWriter::new(files.append(&path, kept.len() as u64)?),
+            files: files.clone(),
+            bar,
+            first_epoch: first_epoch(&kept),
         };
         Ok(Self { voice: Some(voice) })
+    }
+
+    /// Waits until what was told lies on the disk.
+    ///
+    /// # Errors
+    /// On rank 0: metrics.jsonl cannot be written.
+    pub fn sync(&mut self) -> Result<()> {
+        let Some(voice) = &mut self.voice else {
+            return Ok(());
+        };
+        let path = voice.folder.join("metrics.jsonl");
+        let flushed = voice.metrics.flush();
+        flushed.map_err(|e| Error::io(path, "write", e))?;
+        voice.metrics.get_ref().sync()
     }
 
     /// The run's folder, on rank 0.
@@ -188,7 +215,8 @@ impl Reporter {
             .flush()
             .map_err(|e| Error::io(voice.folder.join("metrics.jsonl"), "write", e))?;
         let json = serde_json::to_string_pretty(summary).expect("a summary is plain data") + "\n";
-        write_whole(&voice.folder.join("summary.json"), json.as_bytes())?;
+        let path = voice.folder.join("summary.json");
+        voice.files.write_whole(&path, json.as_bytes())?;
         Ok(table(summary, &voice.folder))
     }
 }
@@ -213,6 +241,10 @@ fn table(summary: &Summary, folder: &Path) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
+    push(
+        "stopped early",
+        (summary.reason != "done").then(|| format!("{}; go on with --resume", summary.reason)),
+    );
     push(
         "accuracy at the mean",
         scores.accuracy_mean.map(|s| format!("{s:.4}")),
@@ -245,42 +277,18 @@ fn table(summary: &Summary, folder: &Path) -> String {
         .collect()
 }
 
-/// Makes the folder of a new run.
-fn claim(folder: &Path) -> Result<()> {
-    let refused = |e: std::io::Error| {
-        Error::Usage(format!(
-            "{}: cannot be made or written: {e}",
-            folder.display()
-        ))
-    };
-    if folder.exists() {
-        let mut entries = fs::read_dir(folder).map_err(refused)?;
-        if entries.next().is_some() {
-            return Err(Error::Usage(format!(
-                "{}: holds another run or other files; choose another folder with --out",
-                folder.display()
-            )));
-        }
+/// Accuracy at the mean after the first epoch, from the lines of metrics.jsonl.
+fn first_epoch(lines: &[u8]) -> Option<f64> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        epoch: u64,
+        accuracy_mean: f64,
     }
-    fs::create_dir_all(folder).map_err(refused)?;
-    // Root may write where permissions forbid it, and a full disk shows only now: try.
-    let probe = folder.join(".probe");
-    File::create(&probe)
-        .and_then(|_| fs::remove_file(&probe))
-        .map_err(refused)
-}
-
-/// Writes a file under a temporary name, then renames it: it is whole or absent.
-///
-/// # Errors
-/// The first file operation that failed.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_extension("part");
-    let mut file = File::create(&part).map_err(|e| Error::io(&part, "create", e))?;
-    file.write_all(bytes)
-        .map_err(|e| Error::io(&part, "write", e))?;
-    file.sync_all().map_err(|e| Error::io(&part, "sync", e))?;
-    fs::rename(&part, path).map_err(|e| Error::io(path, "rename", e))
+    lines
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
+        .find(|line| line.epoch == 1)
+        .map(|line| line.accuracy_mean)
 }
 
 /// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say

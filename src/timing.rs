@@ -20,22 +20,26 @@ pub enum Phase {
     Evaluate,
     /// Metrics and progress.
     Report,
+    /// Saving the state.
+    Checkpoint,
 }
 
 /// All phases with their names.
-pub const PHASES: [(Phase, &str); 6] = [
+pub const PHASES: [(Phase, &str); 7] = [
     (Phase::Forward, "forward"),
     (Phase::Interaction, "interaction"),
     (Phase::Update, "update"),
     (Phase::Wait, "wait"),
     (Phase::Evaluate, "evaluate"),
     (Phase::Report, "report"),
+    (Phase::Checkpoint, "checkpoint"),
 ];
 
 /// One rank's clock.
 #[derive(Debug)]
 pub struct Timing {
     start: Instant,
+    before: f64,
     step: Option<Instant>,
     steps: Vec<f64>,
     phases: [Duration; PHASES.len()],
@@ -56,6 +60,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             start: Instant::now(),
+            before: 0.0,
             step: None,
             steps: Vec::new(),
             phases: Default::default(),
@@ -84,10 +89,15 @@ impl Timing {
         }
     }
 
-    /// Seconds since the run began.
+    /// The run goes on after `seconds` in other processes.
+    pub fn resume(&mut self, seconds: f64) {
+        self.before = seconds;
+    }
+
+    /// Seconds since the run began, less any time it lay still between processes.
     #[must_use]
     pub fn elapsed(&self) -> f64 {
-        self.start.elapsed().as_secs_f64()
+        self.before + self.start.elapsed().as_secs_f64()
     }
 
     /// Seconds this rank spent in each phase, in the order of `PHASES`.

@@ -34,8 +34,12 @@ pub enum Kind {
     Text,
     /// At least this many integers of at least 1.
     Sizes(usize),
+    /// At least one text.
+    Texts,
     /// A number greater than 0, or a list of them.
     Variances,
+    /// A duration, such as "15min", or "never".
+    Duration,
 }
 
 impl Kind {
@@ -64,7 +68,15 @@ impl Kind {
             Self::Sizes(least) => {
                 format!("a list of at least {least} integers of at least 1, as in [64, 32, 10]")
             }
+            Self::Texts => {
+                "a list of at least 1 text in quotes, as in [\"conv 8\", \"pool 2\", \"dense 10\"]"
+                    .to_owned()
+            }
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
+            Self::Duration => {
+                "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
+                    .to_owned()
+            }
         }
     }
 
@@ -98,6 +110,10 @@ impl Kind {
                 .filter(|list| list.len() >= *least)
                 .filter(|list| list.iter().all(|v| v.as_integer().is_some_and(|i| i >= 1)))
                 .map(|list| Value::Array(list.clone())),
+            Self::Texts => value
+                .as_array()
+                .filter(|list| !list.is_empty() && list.iter().all(Value::is_str))
+                .map(|list| Value::Array(list.clone())),
             Self::Variances => {
                 let positive = |v: &Value| {
                     number(v)
@@ -112,6 +128,10 @@ impl Kind {
                 let list: Option<Vec<_>> = list.iter().map(positive).collect();
                 list.filter(|list| !list.is_empty()).map(Value::Array)
             }
+            Self::Duration => value
+                .as_str()
+                .and_then(|text| text.parse::<super::Interval>().ok())
+                .map(|interval| Value::String(interval.to_string())),
         };
         accepted.ok_or(value)
     }
@@ -149,7 +169,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.kind",
-        Kind::Choice(&["dense", "linear"]),
+        Kind::Choice(&["dense", "conv", "recurrent", "linear"]),
         "\"dense\"",
         "the forward map",
     ),
@@ -158,6 +178,24 @@ pub const KEYS: &[Key] = &[
         Kind::Sizes(2),
         "[64, 32, 10]",
         "widths of a dense network, inputs first, outputs last",
+    ),
+    key(
+        "model.network",
+        Kind::Texts,
+        "[\"conv 8\", \"pool 2\", \"dense 10\"]",
+        "layers of a convolutional network: \"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\", last \"dense N\"",
+    ),
+    key(
+        "model.units",
+        Kind::Sizes(1),
+        "[32]",
+        "units of each layer of a recurrent network",
+    ),
+    key(
+        "model.steps",
+        Kind::Integer(0),
+        "0",
+        "steps a recurrent network cuts each sample into; 0: the rows of an image",
     ),
     key(
         "model.activation",
@@ -364,6 +402,42 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(1),
         "1",
         "steps between lines of metrics.jsonl",
+    ),
+    key(
+        "run.hang_timeout",
+        Kind::Duration,
+        "\"30min\"",
+        "when no step ends for so long, the ranks that hang are named",
+    ),
+    key(
+        "run.on_hang",
+        Kind::Choice(&["warn", "abort"]),
+        "\"warn\"",
+        "whether the run then waits on or ends",
+    ),
+    key(
+        "checkpoint.every",
+        Kind::Duration,
+        "\"15min\"",
+        "time between checkpoints; there is always one at a stop and at the end",
+    ),
+    key(
+        "checkpoint.every_steps",
+        Kind::Integer(0),
+        "0",
+        "steps between checkpoints besides; 0: by time alone",
+    ),
+    key(
+        "checkpoint.keep",
+        Kind::Integer(1),
+        "2",
+        "generations kept, the older against damage to the newer",
+    ),
+    key(
+        "checkpoint.on_error",
+        Kind::Choice(&["continue", "stop"]),
+        "\"continue\"",
+        "whether the run goes on without, or stops, when a checkpoint cannot be written",
     ),
     key(
         "output.ensemble",

@@ -1,5 +1,7 @@
 //! The configuration of a run: defaults, overlaid by a preset or a file, overlaid by `--set`; every key checked once.
 
+mod changes;
+mod interval;
 mod keys;
 mod presets;
 
@@ -9,6 +11,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use changes::{MAY_CHANGE, changes};
+pub use interval::Interval;
 pub use keys::{KEYS, Key, Kind};
 pub use presets::{PRESETS, Preset};
 
@@ -24,6 +28,7 @@ pub struct Config {
     pub method: Method,
     pub ensemble: Ensemble,
     pub run: Run,
+    pub checkpoint: Checkpoint,
     pub output: Output,
 }
 
@@ -33,6 +38,9 @@ pub struct Config {
 pub struct Model {
     pub kind: ModelKind,
     pub layers: Vec<usize>,
+    pub network: Vec<String>,
+    pub units: Vec<usize>,
+    pub steps: usize,
     pub activation: crate::forward::activation::Activation,
     pub output: OutputKind,
 }
@@ -43,6 +51,8 @@ pub struct Model {
 #[allow(missing_docs)]
 pub enum ModelKind {
     Dense,
+    Conv,
+    Recurrent,
     Linear,
 }
 
@@ -186,6 +196,36 @@ pub struct Run {
     pub evaluate_every: u64,
     pub best: Best,
     pub report_every: u64,
+    pub hang_timeout: Interval,
+    pub on_hang: OnHang,
+}
+
+/// What is done about a rank that hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OnHang {
+    Warn,
+    Abort,
+}
+
+/// When the state is saved, and how many times over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Checkpoint {
+    pub every: Interval,
+    pub every_steps: u64,
+    pub keep: usize,
+    pub on_error: OnError,
+}
+
+/// What is done when a checkpoint cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OnError {
+    Continue,
+    Stop,
 }
 
 /// The number type of parameters and updates.

@@ -44,4 +44,18 @@ macro_rules! presets {
     };
 }
 
-presets!("digits", "dnn1", "dnn2", "dnn3", "dnn4", "linear");
+presets!(
+    "digits",
+    "dnn1",
+    "dnn2",
+    "dnn3",
+    "dnn4",
+    "cnn-mnist",
+    "cnn1",
+    "cnn2",
+    "cnn3",
+    "rnn",
+    "fashion-heaviside",
+    "fashion-relu",
+    "linear",
+);

@@ -12,9 +12,10 @@ use super::activation::{Activation, Output};
 use super::chunk::{LOST, aligned, chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
+use super::stage::{Stage, clip, pool};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
-use crate::window::{CHUNK, Window, WindowSums, pack, packed};
+use crate::window::{CHUNK, Window, WindowSums, pack};
 
 /// A convolutional network. Parameters layer by layer: kernels, out x in x height x width, then biases; the dense
 /// layers as in `Dense`.
@@ -26,88 +27,6 @@ pub struct Convolutional {
     head: Dense,
     /// Inputs of the first dense layer, and outputs of the last.
     ends: (usize, usize),
-}
-
-/// A layer before the dense ones, with the shape it is given.
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Convolution {
-        from: Shape,
-        outputs: usize,
-        kernel: usize,
-    },
-    Pool {
-        from: Shape,
-        window: usize,
-        stride: usize,
-    },
-}
-
-impl Stage {
-    fn to(self) -> Shape {
-        match self {
-            Self::Convolution { from, outputs, .. } => Shape {
-                channels: outputs,
-                ..from
-            },
-            Self::Pool {
-                from,
-                window,
-                stride,
-            } => Shape {
-                height: (from.height - window) / stride + 1,
-                width: (from.width - window) / stride + 1,
-                ..from
-            },
-        }
-    }
-
-    /// Weights of one unit, units; (0, 0) of a pool.
-    fn size(self) -> (usize, usize) {
-        match self {
-            Self::Convolution {
-                from,
-                outputs,
-                kernel,
-            } => (from.channels * kernel * kernel, outputs),
-            Self::Pool { .. } => (0, 0),
-        }
-    }
-
-    fn parameters(self) -> usize {
-        let (taps, units) = self.size();
-        (taps + 1) * units
-    }
-
-    fn packed(self) -> usize {
-        let (taps, units) = self.size();
-        packed(units, taps)
-    }
-
-    /// Products of weights and inputs on one sample; windows are clipped at the edges.
-    fn products(self) -> usize {
-        match self {
-            Self::Convolution {
-                from,
-                outputs,
-                kernel,
-            } => {
-                let inside =
-                    |size: usize| (0..size).map(|at| clip(at, kernel, size).2).sum::<usize>();
-                outputs * from.channels * inside(from.height) * inside(from.width)
-            }
-            Self::Pool { .. } => 0,
-        }
-    }
-}
-
-/// The part of a window of `kernel` centred at `at` that lies in 0..`size`: its first input, first tap, and length.
-fn clip(at: usize, kernel: usize, size: usize) -> (usize, usize, usize) {
-    let before = (kernel - 1) / 2;
-    let tap = before.saturating_sub(at);
-    let first = at.saturating_sub(before);
-    let end = (at + kernel - before).min(size);
-    (first, tap, end - first)
 }
 
 impl Convolutional {
@@ -262,50 +181,6 @@ impl Convolutional {
     }
 }
 
-/// The largest of each window, first down, then along the line that leaves.
-fn pool<T: Real>(
-    (from, window, stride): (Shape, usize, usize),
-    inputs: &[T],
-    outputs: &mut [T],
-    line: &mut [T],
-    samples: usize,
-) {
-    let (across, line) = (from.width * samples, &mut line[..from.width * samples]);
-    let to = Stage::Pool {
-        from,
-        window,
-        stride,
-    }
-    .to();
-    let mut outputs = outputs.chunks_exact_mut(to.width * samples);
-    for channel in 0..from.channels {
-        for y in 0..to.height {
-            let first = (channel * from.height + y * stride) * across;
-            line.copy_from_slice(&inputs[first..first + across]);
-            for row in inputs[first + across..first + window * across].chunks_exact(across) {
-                keep_largest(line, row);
-            }
-            let out = outputs.next().expect("a line for each");
-            for (x, out) in out.chunks_exact_mut(samples).enumerate() {
-                let first = x * stride * samples;
-                out.copy_from_slice(&line[first..first + samples]);
-                let others = &line[first + samples..first + window * samples];
-                for place in others.chunks_exact(samples) {
-                    keep_largest(out, place);
-                }
-            }
-        }
-    }
-}
-
-/// The larger of each pair in `largest`; NaN if either is, so that the member counts as failed.
-fn keep_largest<T: Real>(largest: &mut [T], others: &[T]) {
-    for (largest, &x) in largest.iter_mut().zip(others) {
-        let larger = if x > *largest { x } else { *largest };
-        *largest = if x.is_nan() { x } else { larger };
-    }
-}
-
 impl<T: Real> ForwardMap<T> for Convolutional {
     fn parameters(&self) -> usize {
         self.body_parameters() + ForwardMap::<T>::parameters(&self.head)
@@ -341,7 +216,7 @@ impl<T: Real> ForwardMap<T> for Convolutional {
     }
 
     fn scratch(&self, m: usize) -> usize {
-        let lines = 2 * self.largest() + self.widest_line();
+        let lines = 2 * self.largest() + self.input.width;
         let head = self.ends.0 * m + ForwardMap::<T>::scratch(&self.head, m);
         LOST + lines * CHUNK + self.packed() + head
     }
@@ -356,7 +231,7 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         let (m, features) = (inputs.ncols(), self.ends.0);
         let (here, rest) = aligned(scratch).split_at_mut(self.largest() * CHUNK);
         let (there, rest) = rest.split_at_mut(self.largest() * CHUNK);
-        let (line, rest) = rest.split_at_mut(self.widest_line() * CHUNK);
+        let (line, rest) = rest.split_at_mut(self.input.width * CHUNK);
         let (weights, rest) = rest.split_at_mut(self.packed());
         let (reached, rest) = rest.split_at_mut(features * m);
         let mut reached = ArrayViewMut2::from_shape((features, m), reached).expect("room");
@@ -372,13 +247,6 @@ impl<T: Real> ForwardMap<T> for Convolutional {
             self.head
                 .evaluate(head.insert_axis(Axis(0)), reached.view(), out, rest);
         }
-    }
-}
-
-impl Convolutional {
-    /// Places of the widest line that is pooled.
-    fn widest_line(&self) -> usize {
-        self.input.width
     }
 }
 

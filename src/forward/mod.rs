@@ -9,6 +9,7 @@ pub mod layers;
 pub mod linear;
 pub mod low_rank;
 pub mod recurrent;
+mod stage;
 #[cfg(test)]
 mod testing;
 

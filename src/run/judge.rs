@@ -1,6 +1,7 @@
 //! The verdict of the test set on the ensemble: at the mean, and of the best member.
 
 use ndarray::ArrayView2;
+use rayon::ThreadPool;
 use serde::Serialize;
 
 use super::{Crew, Problem, State};
@@ -81,7 +82,7 @@ pub fn judge<T: Real>(
 }
 
 /// The test samples in chunks of the evaluator's size.
-fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range<usize>> {
+pub fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range<usize>> {
     let n = problem.dataset.test.len();
     (0..n)
         .step_by(size)
@@ -89,7 +90,8 @@ fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range<usi
         .collect()
 }
 
-fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> Batch<T> {
+/// The test samples of `chunk`, scaled.
+pub fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> Batch<T> {
     Batch::gather(
         &problem.dataset.test,
         &chunk.clone().collect::<Vec<_>>(),
@@ -98,7 +100,7 @@ fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> 
 }
 
 /// What divides the summed merits: samples for accuracy, samples times outputs for the squared error.
-fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
+pub fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
     let test = &problem.dataset.test;
     match &test.targets {
         crate::data::Targets::Classes { labels, .. } => labels.len() as f64,
@@ -107,7 +109,7 @@ fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
 }
 
 /// Right answers, or the sum of squared errors, of outputs c x m.
-fn merit<T: Real>(outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
+pub fn merit<T: Real>(outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
     match targets {
         BatchTargets::Classes(labels) => outputs
             .columns()
@@ -138,21 +140,36 @@ fn score_mean<T: Real>(
     evaluator: &Evaluator<T>,
     mean: &[T],
 ) -> f64 {
+    let rank = (crew.comm.rank(), crew.comm.size());
+    // Each chunk's merit is zero on all ranks but its own: the sum is exact.
+    score_point((crew.pool, rank), problem, evaluator, mean, |merits| {
+        crew.comm.sum_exact(merits);
+    })
+}
+
+/// The score of the parameters `point`, P numbers, of which rank `rank.0` of `rank.1` judges its share of the test set
+/// and `sum` makes the whole.
+pub fn score_point<T: Real>(
+    (pool, rank): (&ThreadPool, (usize, usize)),
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    point: &[T],
+    sum: impl FnOnce(&mut [f64]),
+) -> f64 {
     let chunks = chunks(problem, evaluator.samples());
-    let own = Partition::new(chunks.len(), crew.comm.size()).range(crew.comm.rank());
+    let own = Partition::new(chunks.len(), rank.1).range(rank.0);
     let mut merits = vec![0.0; chunks.len()];
     for_each(
-        crew.pool,
+        pool,
         merits[own.clone()].iter_mut().zip(&chunks[own]),
         |thread, (place, chunk)| {
             let batch = test_batch(problem, chunk);
-            *place = evaluator.one(thread, mean, batch.inputs.view(), |outputs| {
+            *place = evaluator.one(thread, point, batch.inputs.view(), |outputs| {
                 merit(outputs, &batch.targets)
             });
         },
     );
-    // Each chunk's merit is zero on all ranks but its own: the sum is exact.
-    crew.comm.sum_exact(&mut merits);
+    sum(&mut merits);
     merits.iter().sum::<f64>() / divisor(problem)
 }
 

@@ -32,9 +32,9 @@ pub struct MeanOnly<T> {
     members: usize,
     blocks: Blocks,
     /// m, P numbers.
-    mean: Vec<T>,
+    pub(super) mean: Vec<T>,
     /// v: what members are drawn about.
-    centre: Vec<T>,
+    pub(super) centre: Vec<T>,
     /// The prior's deviations, P numbers.
     deviations: Vec<T>,
     /// The present step's draws and sqrt(gamma).
@@ -74,6 +74,11 @@ impl<T: Real> MeanOnly<T> {
             spread: first.spread,
             low_rank: rank.map(LowRankDraws::new),
         }
+    }
+
+    /// How many members there are.
+    pub fn members(&self) -> usize {
+        self.members
     }
 
     /// Members over ranks: whole units where their sums are formed by units.

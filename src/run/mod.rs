@@ -1,9 +1,12 @@
 //! The run: its state, and the loop that is the algorithm.
 
+mod arrays;
 mod drawn;
-mod judge;
+pub(crate) mod judge;
+mod keep;
 mod mean;
 mod members;
+mod resume;
 pub mod save;
 pub mod start;
 mod stored;
@@ -13,7 +16,9 @@ use rayon::ThreadPool;
 use sha2::{Digest as _, Sha256};
 
 pub use judge::Scores;
+pub use keep::{Due, Keeper};
 pub use members::Ensemble;
+pub use resume::Resumed;
 pub use stored::{Redraw, Update};
 
 use crate::comm::Comm;
@@ -28,6 +33,7 @@ use crate::plan::Plan;
 use crate::real::Real;
 use crate::report::{Record, Reporter};
 use crate::rng::Purpose;
+use crate::stop::StopReason;
 use crate::timing::{Phase, Timing};
 
 /// Who does the work: all ranks, and the threads of this one.
@@ -66,6 +72,8 @@ pub struct Outcome {
     pub scores: Scores,
     /// SHA-256 of the final ensemble (of the mean in the mean form), hexadecimal.
     pub digest: String,
+    /// Why the run stopped before its last step, if it did.
+    pub stopped: Option<StopReason>,
 }
 
 /// Runs `plan` on `problem` from its beginning to its end. Called by all ranks.
@@ -79,9 +87,26 @@ pub fn run<T: Real>(
     reporter: &mut Reporter,
     timing: &mut Timing,
 ) -> Result<(State<T>, Outcome)> {
+    let state = State::start(crew, plan, &problem.map.prior())?;
+    let keeper = &mut Keeper::none();
+    run_from(crew, plan, problem, state, (reporter, timing, keeper))
+}
+
+/// As `run`, from `state` on, with a `keeper` that saves it and may stop the run. Called by all ranks.
+///
+/// # Errors
+/// As `run`; and on all ranks alike, a checkpoint that cannot be written where that ends the run.
+pub fn run_from<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    problem: &Problem<T>,
+    mut state: State<T>,
+    (reporter, timing, keeper): (&mut Reporter, &mut Timing, &mut Keeper),
+) -> Result<(State<T>, Outcome)> {
     let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
     let prior = problem.map.prior();
-    let mut state = State::start(crew, plan, &prior)?;
+    let mut stopped = None;
+    keeper.begin(crew.comm);
     let mut order = (u64::MAX, Vec::new());
     let mut selected = Array2::zeros((0, 0));
     while state.step < plan.steps {
@@ -137,7 +162,9 @@ pub fn run<T: Real>(
                 step,
             },
             momentum: plan.momentum(state.momentum_steps),
-            redraw: if grows { None } else { redraw },
+            // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
+            // them are drawn about.
+            redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
         };
         let variance = timing.measure(Phase::Update, || {
             state
@@ -180,12 +207,31 @@ pub fn run<T: Real>(
             scores,
         };
         timing.measure(Phase::Report, || reporter.step(plan, &record))?;
+        let due = keeper.due(crew.comm, plan, &state);
+        if due.save {
+            let (seconds, stops) = (timing.elapsed(), due.stop.is_some());
+            timing.measure(Phase::Checkpoint, || {
+                keeper.save(crew, plan, &state, reporter, (seconds, stops))
+            })?;
+        }
+        if due.stop.is_some() {
+            stopped = due.stop;
+            keeper.stopped();
+            break;
+        }
     }
-    let scores = timing.measure(Phase::Evaluate, || {
-        judge::judge(crew, plan, problem, &evaluator, &mut state, true)
-    });
-    let digest = state.ensemble.digest(crew);
-    Ok((state, Outcome { scores, digest }))
+    let scores = match stopped {
+        Some(_) => Scores::default(),
+        None => timing.measure(Phase::Evaluate, || {
+            judge::judge(crew, plan, problem, &evaluator, &mut state, true)
+        }),
+    };
+    let outcome = Outcome {
+        scores,
+        digest: state.ensemble.digest(crew),
+        stopped,
+    };
+    Ok((state, outcome))
 }
 
 /// The re-randomisation of the ensemble that enters `step`.

@@ -1,13 +1,13 @@
 //! The arrays a run leaves: final/mean.npy, final/best.npy, final/ensemble.npy; what NumPy reads.
 
-use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use npyz::WriterBuilder as _;
 
 use super::{Crew, Outcome, State};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files::Files;
 use crate::forward::ForwardMap;
 use crate::plan::Plan;
 use crate::real::Real;
@@ -22,15 +22,17 @@ pub fn save<T: Real>(
     (map, state): (&dyn ForwardMap<T>, &State<T>),
     outcome: &Outcome,
     folder: Option<&Path>,
+    files: &Files,
 ) -> Result<()> {
     let folder = folder.map(|folder| folder.join("final"));
     if let Some(folder) = &folder {
-        fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
+        files.create_folder(folder)?;
     }
     let parameters = state.ensemble.parameters();
     let mean = state.ensemble.mean(crew);
     if let Some(folder) = &folder {
         write_npy(
+            files,
             &folder.join("mean.npy"),
             &[parameters],
             std::iter::once(mean),
@@ -40,6 +42,7 @@ pub fn save<T: Real>(
         let row = state.ensemble.rows_on_first(crew, map, best..best + 1);
         if let (Some(folder), Some(row)) = (&folder, row) {
             write_npy(
+                files,
                 &folder.join("best.npy"),
                 &[parameters],
                 std::iter::once(row),
@@ -59,6 +62,7 @@ pub fn save<T: Real>(
         match &folder {
             Some(folder) => {
                 write_npy(
+                    files,
                     &folder.join("ensemble.npy"),
                     &[members, parameters],
                     chunks.flatten(),
@@ -72,26 +76,23 @@ pub fn save<T: Real>(
 
 /// Writes `rows` one after the other as an array of `shape`, under a temporary name until whole.
 fn write_npy<T: Real>(
+    files: &Files,
     path: &Path,
     shape: &[usize],
     rows: impl Iterator<Item = Vec<T>>,
 ) -> Result<()> {
-    let part = path.with_extension("part");
-    let failed = |e: std::io::Error| Error::io(path, "write", e);
-    let mut file = BufWriter::new(File::create(&part).map_err(failed)?);
     let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(&shape)
-        .writer(&mut file)
-        .begin_nd()
-        .map_err(failed)?;
-    for row in rows {
-        writer.extend(row).map_err(failed)?;
-    }
-    writer.finish().map_err(failed)?;
-    file.flush().map_err(failed)?;
-    file.get_ref().sync_all().map_err(failed)?;
-    drop(file);
-    fs::rename(&part, path).map_err(failed)
+    files.write_with(path, |sink| {
+        let mut file = BufWriter::new(sink);
+        let mut writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&shape)
+            .writer(&mut file)
+            .begin_nd()?;
+        for row in rows {
+            writer.extend(row)?;
+        }
+        writer.finish()?;
+        file.flush()
+    })
 }

@@ -8,10 +8,11 @@ use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
 use super::{Crew, State};
-use crate::config::{Centre, DrawKind, Rerandomise};
+use crate::config::{Centre, Rerandomise};
 use crate::eki::Form;
 use crate::ensemble::Draw;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::npy;
 use crate::partition::Blocks;
 use crate::plan::Plan;
 use crate::prior::Prior;
@@ -51,13 +52,12 @@ impl<T: Real> State<T> {
                 }
                 None => centre,
             };
-            let rank = (config.ensemble.draw == DrawKind::LowRank).then_some(config.ensemble.rank);
             Ensemble::Mean(MeanOnly::new(
                 members,
                 centre,
                 prior,
                 Next { draw, spread },
-                rank,
+                plan.low_rank(),
             ))
         } else {
             let momentum = config.method.momentum && !each_step;
@@ -129,7 +129,7 @@ pub fn initial_file(plan: &Plan) -> Option<PathBuf> {
 /// Checks the file of an initial ensemble, if one is asked for, before anything is written.
 ///
 /// # Errors
-/// As `read_npy`.
+/// As `npy::read`.
 pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
     let rows = if plan.form(plan.members(0)) == Form::Mean {
         1
@@ -137,7 +137,7 @@ pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
         plan.members(0)
     };
     match initial_file(plan) {
-        Some(path) => read_npy::<T>(&path, rows, plan.parameters).map(drop),
+        Some(path) => npy::read::<T>(&path, rows, plan.parameters).map(drop),
         None => Ok(()),
     }
 }
@@ -148,7 +148,7 @@ pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
 /// On all ranks: a file that is missing, of another shape or type, or that holds a number that is not finite.
 fn read_rows<T: Real>(crew: Crew, path: &Path, rows: usize, columns: usize) -> Result<Array2<T>> {
     let read: Result<Option<Vec<T>>> = if crew.comm.is_first() {
-        read_npy(path, rows, columns).map(Some)
+        npy::read(path, rows, columns).map(Some)
     } else {
         Ok(None)
     };
@@ -161,66 +161,4 @@ fn read_rows<T: Real>(crew: Crew, path: &Path, rows: usize, columns: usize) -> R
     let bytes = numbers.map_or_else(Vec::new, |n| bytemuck::cast_slice(&n).to_vec());
     let numbers = bytemuck::pod_collect_to_vec::<u8, T>(&crew.comm.broadcast(bytes));
     Ok(Array2::from_shape_vec((rows, columns), numbers).expect("checked on rank 0"))
-}
-
-/// As `read_rows`, on the calling rank alone.
-///
-/// # Errors
-/// As `read_rows`.
-pub fn read_npy<T: Real>(path: &Path, rows: usize, columns: usize) -> Result<Vec<T>> {
-    let file =
-        std::fs::File::open(path).map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;
-    let stored = file
-        .metadata()
-        .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?
-        .len();
-    let npy = npyz::NpyFile::new(std::io::BufReader::new(file))
-        .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
-    let (shape, order) = (npy.shape().to_vec(), npy.order());
-    let wanted = [rows as u64, columns as u64];
-    if shape != wanted && !(rows == 1 && shape == wanted[1..]) {
-        return Err(Error::data(
-            path,
-            format!("has shape {shape:?}, but J x P is {rows} x {columns}"),
-        ));
-    }
-    if order != npyz::Order::C {
-        return Err(Error::data(
-            path,
-            "is in Fortran order: save it row-major, as numpy.ascontiguousarray gives",
-        ));
-    }
-    let (single, double) = (T::NAME == "single", T::NAME == "double");
-    let dtype = npy.dtype().descr();
-    let size = if dtype.contains("f4") { 4 } else { 8 };
-    if (stored as u128) < rows as u128 * columns as u128 * size {
-        return Err(Error::data(
-            path,
-            format!("is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"),
-        ));
-    }
-    let wrong = || {
-        let want = if single { "float32" } else { "float64" };
-        Error::data(
-            path,
-            format!(
-                "has dtype {dtype}, but run.precision = \"{}\" needs {want}",
-                T::NAME
-            ),
-        )
-    };
-    if !((single && dtype.contains("f4")) || (double && dtype.contains("f8"))) {
-        return Err(wrong());
-    }
-    let numbers = npy
-        .into_vec::<T>()
-        .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;
-    if let Some(at) = numbers.iter().position(|x| !x.is_finite()) {
-        let (row, column) = (at / columns, at % columns);
-        return Err(Error::data(
-            path,
-            format!("holds {} at member {row}, parameter {column}", numbers[at]),
-        ));
-    }
-    Ok(numbers)
 }

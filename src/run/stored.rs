@@ -21,15 +21,15 @@ pub struct Stored<T> {
     /// u, where momentum has moved `points` on to v.
     pub(super) previous: Option<Slab<T>>,
     /// With a re-draw at each step: what the present members were drawn about.
-    centres: Option<Vec<Centre<T>>>,
+    pub(super) centres: Option<Vec<Centre<T>>>,
     scratch: Vec<Mutex<Vec<T>>>,
 }
 
 /// The centre of a block's draws, and the mean before momentum extrapolated it.
 #[derive(Clone)]
-struct Centre<T> {
-    drawn: Vec<T>,
-    mean: Vec<T>,
+pub(super) struct Centre<T> {
+    pub(super) drawn: Vec<T>,
+    pub(super) mean: Vec<T>,
 }
 
 /// A re-randomisation that is due.
@@ -159,10 +159,13 @@ impl<T: Real> Stored<T> {
         );
         let grow = |slab: &Slab<T>| {
             Slab::fill(crew.pool, &self.layout, |b, columns, block| {
-                let centre: Vec<T> = column_means(self.current().block(b).view(), &survivors)
-                    .into_iter()
-                    .map(T::of)
-                    .collect();
+                let centre: Vec<T> = match &self.centres {
+                    Some(centres) => centres[b - old.own_blocks().start].drawn.clone(),
+                    None => column_means(self.current().block(b).view(), &survivors)
+                        .into_iter()
+                        .map(T::of)
+                        .collect(),
+                };
                 block
                     .slice_mut(ndarray::s![..before, ..])
                     .assign(slab.block(b));

@@ -1,0 +1,146 @@
+//! A finished run judged on the test set by one process: at the mean, of the best member, and of the whole ensemble.
+
+use ndarray::{Array3, Axis, s};
+use rayon::ThreadPool;
+use serde::Serialize;
+
+use crate::data::Targets;
+use crate::error::Result;
+use crate::evaluation::Evaluator;
+use crate::finished::Finished;
+use crate::layout::for_each;
+use crate::npy::Rows;
+use crate::real::Real;
+use crate::run::Problem;
+use crate::run::judge::{merit, score_point, test_batch};
+use crate::uncertainty::{Tally, Uncertainty};
+
+/// Samples evaluated together.
+const CHUNK: usize = 512;
+/// Samples tallied by one task: a divisor of `CHUNK`.
+const PIECE: usize = 64;
+/// Parameters, and outputs, of the members that are in memory together, at most.
+const NUMBERS: usize = 1 << 24;
+
+/// What the test set says of a finished run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Assessment {
+    /// Samples it was judged on.
+    pub samples: usize,
+    /// Parameters P.
+    pub parameters: usize,
+    /// Accuracy at the mean, where targets are classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_mean: Option<f64>,
+    /// Accuracy of the best member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_best: Option<f64>,
+    /// Mean squared error at the mean, where targets are values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_mean: Option<f64>,
+    /// Mean squared error of the best member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_best: Option<f64>,
+    /// What the ensemble says together, where all members were kept and targets are classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<Uncertainty>,
+    /// The members' own accuracies: least, median, largest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_members: Option<[f64; 3]>,
+}
+
+/// Judges `finished` on `problem`'s test set with the threads of `pool`. The result does not depend on their number.
+///
+/// # Errors
+/// Arrays that are missing, damaged or of another shape.
+pub fn assess<T: Real>(
+    pool: &ThreadPool,
+    finished: &Finished,
+    problem: &Problem<T>,
+) -> Result<Assessment> {
+    let parameters = problem.map.parameters();
+    let evaluator = Evaluator::new(problem.map.as_ref(), pool, CHUNK);
+    let score = |point: &Vec<T>| score_point((pool, (0, 1)), problem, &evaluator, point, |_| ());
+    let mean = score(&finished.mean(parameters)?);
+    let best = finished.best(parameters)?.as_ref().map(score);
+    let test = &problem.dataset.test;
+    let mut assessment = Assessment {
+        samples: test.len(),
+        parameters,
+        accuracy_mean: None,
+        accuracy_best: None,
+        mse_mean: None,
+        mse_best: None,
+        uncertainty: None,
+        accuracy_members: None,
+    };
+    match &test.targets {
+        Targets::Values(_) => {
+            (assessment.mse_mean, assessment.mse_best) = (Some(mean), best);
+        }
+        Targets::Classes { labels, .. } => {
+            (assessment.accuracy_mean, assessment.accuracy_best) = (Some(mean), best);
+            if let Some(rows) = finished.ensemble(parameters)? {
+                let (tallies, mut own) = tally(pool, &evaluator, problem, rows)?;
+                own.sort_by(f64::total_cmp);
+                assessment.accuracy_members =
+                    Some([own[0], own[own.len() / 2], own[own.len() - 1]]);
+                assessment.uncertainty = Some(Uncertainty::of(&tallies, labels));
+            }
+        }
+    }
+    Ok(assessment)
+}
+
+/// What all members of `rows` say of the test samples, in pieces, and each member's accuracy. Members are read a few
+/// at a time, so that no ensemble is too large.
+fn tally<T: Real>(
+    pool: &ThreadPool,
+    evaluator: &Evaluator<T>,
+    problem: &Problem<T>,
+    mut rows: Rows<T>,
+) -> Result<(Vec<Tally>, Vec<f64>)> {
+    let (samples, parameters) = (problem.dataset.test.len(), problem.map.parameters());
+    let classes = problem.map.outputs();
+    let pieces = (0..samples).step_by(PIECE);
+    let mut tallies: Vec<Tally> = pieces
+        .map(|start| Tally::new(classes, PIECE.min(samples - start)))
+        .collect();
+    let height = (NUMBERS / parameters.max(CHUNK * classes)).clamp(1, rows.rows());
+    let mut accuracies = Vec::with_capacity(rows.rows());
+    let mut outputs = Array3::<T>::zeros((height, classes, CHUNK));
+    loop {
+        let points = rows.read(height)?;
+        let count = points.len() / parameters;
+        if count == 0 {
+            return Ok((tallies, accuracies));
+        }
+        let mut right = vec![0.0; count];
+        let chunks = (0..samples).step_by(CHUNK);
+        for (start, tallies) in chunks.zip(tallies.chunks_mut(CHUNK / PIECE)) {
+            let batch = test_batch(problem, &(start..(start + CHUNK).min(samples)));
+            let width = batch.len();
+            let places = outputs.axis_iter_mut(Axis(0)).zip(right.iter_mut());
+            evaluator.for_members(
+                0..count,
+                batch.inputs.view(),
+                places,
+                |member, out| {
+                    out.copy_from_slice(&points[member * parameters..(member + 1) * parameters]);
+                },
+                |_, (mut place, right), outputs| {
+                    place.slice_mut(s![.., ..width]).assign(&outputs);
+                    *right += merit(outputs, &batch.targets);
+                },
+            );
+            let outputs = &outputs;
+            for_each(pool, tallies.iter_mut().enumerate(), |_, (piece, tally)| {
+                let columns = piece * PIECE..((piece + 1) * PIECE).min(width);
+                for member in 0..count {
+                    tally.add(outputs.slice(s![member, .., columns.clone()]));
+                }
+            });
+        }
+        accuracies.extend(right.iter().map(|right| right / samples as f64));
+    }
+}

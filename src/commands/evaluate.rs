@@ -1,0 +1,119 @@
+//! `eki-mpi evaluate DIR`: a finished run judged on its test set.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use eki_mpi::assess::{Assessment, assess};
+use eki_mpi::config::Precision;
+use eki_mpi::error::Result;
+use eki_mpi::finished::Finished;
+use eki_mpi::problem::Given;
+use eki_mpi::real::Real;
+use eki_mpi::uncertainty::Uncertainty;
+
+use super::{all_cores, json};
+
+/// Which run, and how it is told.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArguments {
+    /// The run's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Answers `eki-mpi evaluate`.
+pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> {
+    let finished = Finished::open(&arguments.folder)?;
+    let assessment = judged(&finished, data_dir)?;
+    Ok(if arguments.json {
+        json(&assessment)
+    } else {
+        text(&finished, &assessment)
+    })
+}
+
+/// The run judged in its own precision, on all cores.
+pub fn judged(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
+    match finished.resolved.config.run.precision {
+        Precision::Single => judged_in::<f32>(finished, data_dir),
+        Precision::Double => judged_in::<f64>(finished, data_dir),
+    }
+}
+
+fn judged_in<T: Real>(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
+    let given = Given::load(&finished.resolved, data_dir)?;
+    let problem = given.problem::<T>(&finished.resolved)?;
+    assess(&all_cores()?, finished, &problem)
+}
+
+fn text(finished: &Finished, a: &Assessment) -> String {
+    let held_out = finished.resolved.config.data.validation > 0;
+    let kind = if held_out {
+        "held-out training"
+    } else {
+        "test"
+    };
+    let mut text = format!(
+        "{}: {} parameters, judged on {} {kind} samples\n",
+        finished.folder.display(),
+        a.parameters,
+        a.samples
+    );
+    let scores = [
+        ("accuracy at the mean", a.accuracy_mean),
+        ("accuracy of the best member", a.accuracy_best),
+    ];
+    let errors = [
+        ("squared error at the mean", a.mse_mean),
+        ("squared error of the best", a.mse_best),
+    ];
+    for (name, score) in scores {
+        score.map(|score| writeln!(text, "  {name:<34} {score:.4}"));
+    }
+    for (name, error) in errors {
+        error.map(|error| writeln!(text, "  {name:<34} {error:.4e}"));
+    }
+    match &a.uncertainty {
+        Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),
+        None if a.accuracy_mean.is_some() => {
+            text += "the ensemble was not kept: run with --set output.ensemble=true for its uncertainty\n";
+        }
+        None => {}
+    }
+    text
+}
+
+/// The ensemble's table, and the reliability of its confidence.
+fn of_ensemble(u: &Uncertainty, members: Option<[f64; 3]>) -> String {
+    let mut text = format!("the {} members together\n", u.members);
+    let mut line = |name: &str, value: f64, unit: &str| {
+        let _ = writeln!(text, "  {name:<34} {value:.4}{unit}");
+    };
+    line("accuracy of their mean prediction", u.accuracy, "");
+    line("confidence", u.confidence, "");
+    line("log loss", u.log_loss, " nats");
+    line("entropy", u.entropy, " nats");
+    line("of it disagreement", u.disagreement, " nats");
+    line("spread of the probability", u.spread, "");
+    line("expected calibration error", u.calibration_error, "");
+    if let Some([least, median, most]) = members {
+        let _ = writeln!(
+            text,
+            "  {:<34} {least:.4} .. {median:.4} .. {most:.4}",
+            "members' own accuracy"
+        );
+    }
+    text += "reliability\n  confidence       samples   mean confidence   accuracy\n";
+    for bin in u.reliability.iter().filter(|bin| bin.samples > 0) {
+        let _ = writeln!(
+            text,
+            "  {:.3} .. {:.3} {:>9}   {:>15.4}   {:>8.4}",
+            bin.from, bin.to, bin.samples, bin.confidence, bin.accuracy
+        );
+    }
+    text
+}

@@ -1,0 +1,102 @@
+//! Two configurations compared: what may differ between the parts of one run, and what would make it another run.
+
+use toml::{Table, Value};
+
+/// Keys that may change when a run is resumed: none of them alters the numbers of a step.
+///
+/// How long the run goes on alters them where the ensemble grows towards its last epoch; that is judged apart.
+pub const MAY_CHANGE: &[&str] = &[
+    "run.epochs",
+    "run.steps",
+    "run.evaluate_every",
+    "run.best",
+    "run.report_every",
+    "run.hang_timeout",
+    "run.on_hang",
+    "checkpoint.*",
+    "output.*",
+];
+
+/// Whether `path` is among `MAY_CHANGE`.
+fn may_change(path: &str) -> bool {
+    MAY_CHANGE.iter().any(|allowed| {
+        allowed
+            .strip_suffix('*')
+            .map_or(*allowed == path, |section| path.starts_with(section))
+    })
+}
+
+/// What differs, beyond what may, between the configurations `was` and `is`, both as TOML: "key = old, now new" for
+/// each key. A key that one of them lacks has its default there.
+///
+/// # Errors
+/// A text that is not TOML.
+pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
+    let leaves = |text: &str| -> Result<std::collections::BTreeMap<String, Value>, String> {
+        let mut leaves = Vec::new();
+        super::flatten("", Value::Table(super::keys::defaults()), &mut leaves);
+        let table: Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| e.message().replace('\n', " "))?;
+        super::flatten("", Value::Table(table), &mut leaves);
+        Ok(leaves.into_iter().collect())
+    };
+    let (was, is) = (leaves(was)?, leaves(is)?);
+    let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let told = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), Value::to_string);
+    Ok(keys
+        .into_iter()
+        .filter(|key| was.get(*key) != is.get(*key) && !may_change(key))
+        .map(|key| format!("{key} = {}, now {}", told(was.get(key)), told(is.get(key))))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{KEYS, Resolved};
+
+    fn toml(sets: &[&str]) -> String {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        Resolved::new("digits", &sets).unwrap().toml()
+    }
+
+    #[test]
+    fn differing_keys_are_named_and_those_that_may_differ_are_not() {
+        let was = toml(&[]);
+        assert_eq!(changes(&was, &was), Ok(Vec::new()));
+        let is = toml(&[
+            "method.h=3",
+            "run.epochs=70",
+            "checkpoint.keep=3",
+            "output.ensemble=true",
+            "seed=2",
+        ]);
+        let found = changes(&was, &is).unwrap();
+        assert_eq!(found, ["method.h = 2.0, now 3.0", "seed = 1, now 2"]);
+    }
+
+    #[test]
+    fn a_key_an_older_version_did_not_know_has_its_default() {
+        let was = toml(&[]).replace("fail_beyond = 1000000000.0\n", "");
+        assert_eq!(changes(&was, &toml(&[])), Ok(Vec::new()));
+        assert_eq!(
+            changes(&was, &toml(&["method.fail_beyond=10"]))
+                .unwrap()
+                .len(),
+            1
+        );
+        assert!(changes("seed = ", &was).is_err());
+    }
+
+    #[test]
+    fn every_key_that_may_change_exists() {
+        for path in MAY_CHANGE {
+            let known = |key: &crate::config::Key| {
+                path.strip_suffix('*')
+                    .map_or(key.path == *path, |s| key.path.starts_with(s))
+            };
+            assert!(KEYS.iter().any(known), "{path}");
+        }
+    }
+}

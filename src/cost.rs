@@ -1,0 +1,353 @@
+//! What a run costs each rank, by formula, before anything is allocated: flops and bytes sent at a step, memory.
+//!
+//! J members, P parameters, K outputs, m samples, R ranks of t threads; J_r, P_r and K_r are a rank's own shares, f
+//! the flops of one member's forward pass, s the bytes of a number (4 or 8).
+//!
+//! | | explicit | factored | mean |
+//! |---|---|---|---|
+//! | flops: forward | J_r f | J_r f | J_r f |
+//! | interaction | 2 J^2 K_r | 2 l (n^2 + 256 n) / R | the same, 2 J K |
+//! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P |
+//! | bytes: agreement | 16 J | 16 J | 16 J |
+//! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
+//! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
+//!
+//! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
+//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. A reduction of n numbers counts as n sent (`Comm::bytes_sent`).
+//! What re-randomisation draws is not counted as flops.
+
+use serde::Serialize;
+
+use crate::config::{Precision, Rerandomise};
+use crate::eki::{Form, TILE, norm_tiles, update_scratch};
+use crate::forward::ForwardMap;
+use crate::interaction::PANEL;
+use crate::partition::{BLOCK, Blocks, Partition};
+use crate::plan::Plan;
+use crate::real::Real;
+
+/// Memory of the program itself, MPI's included, and of each thread's product kernels: measured, not derived.
+const PROGRAM: u64 = 24 << 20;
+const THREAD: u64 = 4 << 20;
+
+/// All that the formulas need.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Members J, the most of any epoch.
+    pub members: usize,
+    /// Members of the epoch before, where the ensemble grows; else J.
+    pub members_before: usize,
+    /// Parameters P.
+    pub parameters: usize,
+    /// Outputs K that enter D.
+    pub outputs: usize,
+    /// Samples m of a batch.
+    pub samples: usize,
+    /// Form of the update.
+    pub form: Form,
+    /// Ranks R.
+    pub ranks: usize,
+    /// Threads t of each.
+    pub threads: usize,
+    /// Bytes s of a number.
+    pub number: usize,
+    /// Slabs that are kept: u, and with momentum v.
+    slabs: usize,
+    /// Whether the centres of the draws are kept beside the members.
+    centres: bool,
+    /// Bytes of the data set.
+    data: u64,
+    /// Flops f of one member on the batch.
+    forward: f64,
+    /// Numbers one thread's evaluation needs.
+    room: usize,
+    /// Numbers of a batch's inputs.
+    inputs: usize,
+}
+
+/// Floating-point operations of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Flops {
+    /// Members through the forward map.
+    pub forward: f64,
+    /// Putting D or its norm together.
+    pub interaction: f64,
+    /// Moving the members, or their mean.
+    pub update: f64,
+}
+
+/// Bytes one rank sends at one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Sent {
+    /// Which members failed.
+    pub agreement: u64,
+    /// Outputs, and D or its norm.
+    pub interaction: u64,
+    /// New parameters to their members' owners.
+    pub exchange: u64,
+}
+
+/// Bytes one rank holds, by name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Memory {
+    /// What is there throughout.
+    pub lasting: Vec<(&'static str, u64)>,
+    /// What comes and goes; only the largest counts.
+    pub passing: Vec<(&'static str, u64)>,
+}
+
+impl Flops {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.forward + self.interaction + self.update
+    }
+}
+
+impl Sent {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.agreement + self.interaction + self.exchange
+    }
+}
+
+impl Memory {
+    /// The most that is held at any time.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        let lasting: u64 = self.lasting.iter().map(|(_, bytes)| bytes).sum();
+        lasting
+            + self
+                .passing
+                .iter()
+                .map(|(_, bytes)| *bytes)
+                .max()
+                .unwrap_or(0)
+    }
+}
+
+impl Shape {
+    /// Of `plan` with the forward map `map` on `ranks` ranks of `threads` threads, at the most members it reaches.
+    #[must_use]
+    pub fn of<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>, ranks: usize, threads: usize) -> Self {
+        let config = plan.config();
+        let last = plan.steps.saturating_sub(1) / plan.batches.steps_per_epoch();
+        let members = plan.members(last);
+        let form = plan.form(members);
+        let each_step = config.ensemble.rerandomise == Rerandomise::Step;
+        let (m, data) = (plan.batches.batch, plan.data);
+        let sample = if data.classes {
+            data.features + 1
+        } else {
+            8 * (data.features + data.outputs)
+        };
+        Self {
+            members,
+            members_before: plan.members(last.saturating_sub(1)),
+            parameters: plan.parameters,
+            outputs: plan.outputs(),
+            samples: m,
+            form,
+            ranks,
+            threads,
+            number: match config.run.precision {
+                Precision::Single => 4,
+                Precision::Double => 8,
+            },
+            slabs: 1 + usize::from(config.method.momentum && !each_step),
+            centres: each_step && form != Form::Mean,
+            data: ((data.train + data.test) * sample) as u64,
+            forward: map.flops(m),
+            room: map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m),
+            inputs: m * map.features(),
+        }
+    }
+
+    /// The members J_r that `rank` evaluates.
+    #[must_use]
+    pub fn members_of(&self, rank: usize) -> usize {
+        Partition::new(self.members, self.ranks).range(rank).len()
+    }
+
+    /// The parameters P_r whose columns `rank` updates.
+    #[must_use]
+    pub fn parameters_of(&self, rank: usize) -> usize {
+        columns(self.parameters, self.ranks, rank)
+    }
+
+    /// The outputs K_r whose part of D `rank` computes in the explicit form.
+    #[must_use]
+    pub fn outputs_of(&self, rank: usize) -> usize {
+        columns(self.outputs, self.ranks, rank)
+    }
+
+    /// Flops of `rank` at one step.
+    #[must_use]
+    pub fn flops(&self, rank: usize) -> Flops {
+        let real = |n: usize| n as f64;
+        let (j, k, p) = (
+            real(self.members),
+            real(self.outputs),
+            real(self.parameters),
+        );
+        let (own_j, own_p) = (real(self.members_of(rank)), real(self.parameters_of(rank)));
+        let forward = own_j * self.forward;
+        let (interaction, update) = match self.form {
+            Form::Explicit => (
+                2.0 * j * j * real(self.outputs_of(rank)),
+                2.0 * j * j * own_p,
+            ),
+            Form::Factored => (self.gram_flops(rank), 4.0 * j * k * own_p),
+            Form::Mean => (self.gram_flops(rank) + 2.0 * j * k, 2.0 * own_j * p),
+        };
+        Flops {
+            forward,
+            interaction,
+            update,
+        }
+    }
+
+    /// Flops of `rank`'s tiles of ||D||_F^2: of two Gram matrices where K <= J, else of V W^T itself.
+    fn gram_flops(&self, rank: usize) -> f64 {
+        let (short, long) = (
+            self.members.min(self.outputs),
+            self.members.max(self.outputs),
+        );
+        let tiles = norm_tiles(self.members, self.outputs);
+        let side = |tile: usize| TILE.min(short - tile * TILE) as f64;
+        let products = if self.outputs > self.members {
+            1.0
+        } else {
+            2.0
+        };
+        let own = &tiles[Partition::new(tiles.len(), self.ranks).range(rank)];
+        own.iter()
+            .map(|&(a, b)| products * 2.0 * side(a) * side(b) * long as f64)
+            .sum()
+    }
+
+    /// Flops of all ranks at one step.
+    #[must_use]
+    pub fn flops_of_all(&self) -> Flops {
+        let add = |a: Flops, b: Flops| Flops {
+            forward: a.forward + b.forward,
+            interaction: a.interaction + b.interaction,
+            update: a.update + b.update,
+        };
+        (0..self.ranks)
+            .map(|r| self.flops(r))
+            .fold(Flops::default(), add)
+    }
+
+    /// Bytes that `rank` sends at one step, but for the growth of an ensemble.
+    #[must_use]
+    pub fn sent(&self, rank: usize) -> Sent {
+        if self.ranks == 1 {
+            return Sent::default();
+        }
+        let (j, k, s) = (self.members, self.outputs, self.number);
+        let own_j = self.members_of(rank);
+        let gathered = || {
+            let tiles = norm_tiles(j, k).len();
+            s * own_j * k * (self.ranks - 1) + 8 * tiles
+        };
+        let interaction = match self.form {
+            Form::Explicit => s * own_j * (k - self.outputs_of(rank)) + 8 + 8 * j * j,
+            Form::Factored | Form::Mean => gathered(),
+        };
+        let exchange = match self.form {
+            Form::Mean => 8 * self.parameters,
+            _ => {
+                let blocks = Blocks::new(self.parameters).count();
+                s * self.parameters_of(rank) * (j - own_j) + 8 * blocks
+            }
+        };
+        Sent {
+            agreement: 16 * j as u64,
+            interaction: interaction as u64,
+            exchange: exchange as u64,
+        }
+    }
+
+    /// Bytes that `rank` holds.
+    #[must_use]
+    pub fn memory(&self, rank: usize) -> Memory {
+        let (j, p, s, t) = (self.members, self.parameters, self.number, self.threads);
+        let (own_j, own_p) = (self.members_of(rank), self.parameters_of(rank));
+        let width = BLOCK.min(p);
+        let stored = self.form != Form::Mean;
+        let slab = if stored { s * j * own_p } else { 0 };
+        let lasting = [
+            (
+                "program, MPI, kernels",
+                (PROGRAM + t as u64 * THREAD) as usize,
+            ),
+            ("data set", self.data as usize),
+            ("slab of the members", slab),
+            ("momentum's slab", slab * (self.slabs - 1)),
+            (
+                "members' copy",
+                if stored { s * own_j * (p - own_p) } else { 0 },
+            ),
+            ("means and draws", if stored { 0 } else { 3 * s * p }),
+            ("centres", if self.centres { 2 * s * own_p } else { 0 }),
+            ("outputs", s * own_j * self.outputs),
+            ("evaluation", s * (t * self.room + self.inputs)),
+            (
+                "update's scratch",
+                s * t * update_scratch(self.form, j, self.outputs, width),
+            ),
+        ];
+        let grows = self.members > self.members_before && stored;
+        let passing = [
+            ("sending the data", self.data as usize),
+            ("interaction", self.interaction_memory(rank)),
+            ("evaluating the mean", (8 + s) * p),
+            (
+                "growth",
+                if grows {
+                    self.slabs * s * self.members_before * own_p
+                } else {
+                    0
+                },
+            ),
+        ];
+        let kept = |list: &[(&'static str, usize)]| {
+            let there = list.iter().filter(|(_, bytes)| *bytes > 0);
+            there.map(|&(name, bytes)| (name, bytes as u64)).collect()
+        };
+        Memory {
+            lasting: kept(&lasting),
+            passing: kept(&passing),
+        }
+    }
+
+    /// Bytes of D and of what it is made from on `rank`.
+    fn interaction_memory(&self, rank: usize) -> usize {
+        let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
+        let several = self.ranks > 1;
+        match self.form {
+            Form::Explicit => {
+                let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
+                let packed = if several { s * own_j * (k - own_k) } else { 0 };
+                let wave = (4 * t * PANEL).min(j.next_multiple_of(PANEL)) * j;
+                let reduced = if several { 8 * wave.min(1 << 20) } else { 0 };
+                let sums = s * j * j + 8 * wave + s * t * PANEL * j + reduced;
+                s * j * own_k + packed.max(s * j * own_k + sums)
+            }
+            Form::Factored | Form::Mean => {
+                // V, W, and while W is gathered a second copy; V comes after.
+                let tiles = 2 * s * t * TILE * TILE;
+                2 * s * j * k + tiles
+            }
+        }
+    }
+}
+
+/// The columns of `rank`'s whole blocks of `columns` columns.
+fn columns(columns: usize, ranks: usize, rank: usize) -> usize {
+    let blocks = Blocks::new(columns);
+    let own = Partition::new(blocks.count(), ranks).range(rank);
+    own.map(|b| blocks.range(b).len()).sum()
+}

@@ -1,0 +1,284 @@
+//! Every change the program makes to files passes through here, so that a test can refuse, cut short or interrupt any
+//! single one of them.
+//!
+//! A file is written under a temporary name, synced, renamed, and its folder synced: it is whole or absent, also after
+//! the power fails (Pillai et al., All File Systems Are Not Created Equal, OSDI 2014).
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// What is about to be done to a file or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Make a folder.
+    CreateFolder,
+    /// Make a file, or empty it.
+    Create,
+    /// Open a file to write on at its end.
+    Append,
+    /// Write some bytes.
+    Write,
+    /// Cut a file off.
+    Truncate,
+    /// Wait until a file or folder lies on the disk.
+    Sync,
+    /// Give a file its final name.
+    Rename,
+    /// Remove a file or an empty folder.
+    Remove,
+}
+
+impl Call {
+    /// In words, for "cannot ...".
+    fn word(self) -> &'static str {
+        match self {
+            Self::CreateFolder | Self::Create => "create",
+            Self::Append => "open",
+            Self::Write => "write",
+            Self::Truncate => "cut off",
+            Self::Sync => "sync",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// Asked before every call; tests make it fail.
+pub trait Watch: Send + Sync {
+    /// Of `bytes` to be written (0 for other calls), how many may be; or the error the call is to end with.
+    ///
+    /// # Errors
+    /// Whatever the call shall seem to have met.
+    fn allow(&self, call: Call, path: &Path, bytes: usize) -> io::Result<usize>;
+}
+
+/// The file system, or what a test makes of it.
+#[derive(Clone, Default)]
+pub struct Files {
+    watch: Option<Arc<dyn Watch>>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.watch.is_some() {
+            "Files(watched)"
+        } else {
+            "Files"
+        })
+    }
+}
+
+impl Files {
+    /// The file system with `watch` asked before every call.
+    #[must_use]
+    pub fn watched(watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch) }
+    }
+
+    fn call<R>(
+        &self,
+        call: Call,
+        path: &Path,
+        run: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        if let Some(watch) = &self.watch {
+            watch.allow(call, path, 0)?;
+        }
+        run()
+    }
+
+    fn told<R>(&self, call: Call, path: &Path, run: impl FnOnce() -> io::Result<R>) -> Result<R> {
+        self.call(call, path, run)
+            .map_err(|e| Error::io(path, call.word(), e))
+    }
+
+    /// Makes `folder` and those above it.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn create_folder(&self, folder: &Path) -> Result<()> {
+        self.told(Call::CreateFolder, folder, || fs::create_dir_all(folder))
+    }
+
+    /// Makes or empties the file at `path`.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn create(&self, path: &Path) -> Result<Sink> {
+        let file = self.told(Call::Create, path, || File::create(path))?;
+        Ok(self.sink(file, path))
+    }
+
+    /// Opens the file at `path` to be written on from `length`, what follows being cut off.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn append(&self, path: &Path, length: u64) -> Result<Sink> {
+        let file = self.told(Call::Append, path, || {
+            OpenOptions::new().create(true).append(true).open(path)
+        })?;
+        self.told(Call::Truncate, path, || file.set_len(length))?;
+        Ok(self.sink(file, path))
+    }
+
+    fn sink(&self, file: File, path: &Path) -> Sink {
+        Sink {
+            file,
+            path: path.to_path_buf(),
+            files: self.clone(),
+        }
+    }
+
+    /// Waits until the names in `folder` lie on the disk.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn sync_folder(&self, folder: &Path) -> Result<()> {
+        self.told(Call::Sync, folder, || File::open(folder)?.sync_all())
+    }
+
+    /// Gives the file at `from` the name `to`, in place of any there.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.told(Call::Rename, to, || fs::rename(from, to))
+    }
+
+    /// Removes the file at `path`; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn remove(&self, path: &Path) -> Result<()> {
+        self.told(Call::Remove, path, || gone(fs::remove_file(path)))
+    }
+
+    /// Removes the empty folder at `path`; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn remove_folder(&self, path: &Path) -> Result<()> {
+        self.told(Call::Remove, path, || gone(fs::remove_dir(path)))
+    }
+
+    /// The file at `path` with what `fill` writes, whole or not at all.
+    ///
+    /// # Errors
+    /// The first call that failed; the temporary file is then removed if it can be.
+    pub fn write_with(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut Sink) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let written = self.create(&part).and_then(|mut sink| {
+            fill(&mut sink).map_err(|e| Error::io(path, "write", e))?;
+            sink.sync()
+        });
+        let renamed = written.and_then(|()| self.rename(&part, path));
+        if renamed.is_err() {
+            let _ = self.remove(&part);
+        }
+        renamed?;
+        self.sync_folder(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// The file at `path` with `bytes`, whole or not at all.
+    ///
+    /// # Errors
+    /// As `write_with`.
+    pub fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_with(path, |sink| sink.write_all(bytes))
+    }
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Sink {
+    file: File,
+    path: PathBuf,
+    files: Files,
+}
+
+impl Sink {
+    /// Waits until all that was written lies on the disk.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn sync(&self) -> Result<()> {
+        self.files
+            .told(Call::Sync, &self.path, || self.file.sync_all())
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let allowed = match &self.files.watch {
+            Some(watch) => watch.allow(Call::Write, &self.path, bytes.len())?,
+            None => bytes.len(),
+        };
+        self.file.write(&bytes[..allowed.min(bytes.len())])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Refuses the call numbered `.1`; `.0` counts.
+    struct Refuse(Mutex<usize>, usize);
+
+    impl Watch for Refuse {
+        fn allow(&self, _: Call, _: &Path, bytes: usize) -> io::Result<usize> {
+            let mut calls = self.0.lock().unwrap();
+            *calls += 1;
+            if *calls - 1 == self.1 {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
+            // Short writes throughout: seven bytes at a time.
+            Ok(bytes.min(7))
+        }
+    }
+
+    #[test]
+    fn whichever_call_fails_a_file_is_the_old_or_the_new_and_nothing_lies_beside_it() {
+        let (old, new) = (
+            b"the old text".to_vec(),
+            b"the new and longer text".to_vec(),
+        );
+        for refused in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.txt");
+            Files::default().write_whole(&path, &old).unwrap();
+            let watch = Arc::new(Refuse(Mutex::new(0), refused));
+            let result = Files::watched(watch.clone()).write_whole(&path, &new);
+            let found = fs::read(&path).unwrap();
+            assert!(found == old || found == new);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            if *watch.0.lock().unwrap() <= refused {
+                assert!(result.is_ok() && found == new && refused > 6);
+                break;
+            }
+            assert!(result.is_err());
+        }
+    }
+}

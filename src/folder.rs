@@ -1,0 +1,203 @@
+//! A run's folder: who may use it, one run at a time, and what a run taken up again finds there.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use crate::config::{MAY_CHANGE, changes};
+use crate::error::{Error, Result};
+
+/// The file whose lock says that a run is using the folder.
+const LOCK: &str = ".lock";
+
+/// A folder that is ours until this is dropped, or the process ends in any way.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+}
+
+/// Claims `folder` for a run, making it if need be: a new or empty one, or where `resume` one that holds a run whose
+/// configuration, as TOML, differs from `config` in nothing that matters. On rank 0.
+///
+/// # Errors
+/// The folder is in use, or holds other files, or a run and `resume` is not asked for, or cannot be written. It is
+/// left as it was.
+pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
+    let refused = |e: std::io::Error| {
+        Error::Usage(format!(
+            "{}: cannot be made or written: {e}",
+            folder.display()
+        ))
+    };
+    look(folder, resume)?;
+    fs::create_dir_all(folder).map_err(refused)?;
+    let claim = lock(folder)?;
+    // Again, now that nobody else can be between looking and locking.
+    look(folder, resume)?;
+    if resume {
+        compare(folder, config)?;
+    }
+    // Root may write where permissions forbid it, and a full disk shows only now: try.
+    let probe = folder.join(".probe");
+    File::create(&probe)
+        .and_then(|mut file| file.write_all(b"?"))
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(refused)?;
+    Ok(claim)
+}
+
+/// Whether the folder may be used, by what lies in it.
+fn look(folder: &Path, resume: bool) -> Result<()> {
+    let refused = |why: &str| Err(Error::Usage(format!("{}: {why}", folder.display())));
+    let Ok(entries) = fs::read_dir(folder) else {
+        return match folder.exists() {
+            true => refused("is no folder, or cannot be read"),
+            false => Ok(()),
+        };
+    };
+    let ours = [LOCK, ".probe", crate::stop::STOP_FILE];
+    let foreign = entries
+        .flatten()
+        .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));
+    let run = folder.join("config.toml").is_file() || folder.join("config.toml.part").is_file();
+    match (foreign, run, resume) {
+        (false, ..) | (true, true, true) => Ok(()),
+        (true, true, false) => refused(
+            "holds another run: go on with it by --resume, or choose another folder with --out",
+        ),
+        (true, false, _) => refused("holds other files; choose another folder with --out"),
+    }
+}
+
+/// The lock, held by rank 0: it goes with the process, however that ends.
+fn lock(folder: &Path) -> Result<Claim> {
+    let path = folder.join(LOCK);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|e| Error::Usage(format!("{}: cannot be written: {e}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => {
+            let host = crate::failure::host();
+            let text = format!("process {} on host {host}\n", std::process::id());
+            // For people and for the message below: that it cannot be written is no reason not to run.
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.write_all(text.as_bytes()));
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file
+                .seek(SeekFrom::Start(0))
+                .and_then(|_| file.take(200).read_to_string(&mut holder));
+            return Err(Error::Usage(format!(
+                "{}: another run is using this folder ({})",
+                folder.display(),
+                holder.trim()
+            )));
+        }
+        // Some cluster file systems have no locks: the user is told, and the run goes on.
+        Err(TryLockError::Error(e)) => {
+            eprintln!(
+                "eki-mpi: {}: this file system gives no locks ({e}): take care that no second run uses the folder",
+                folder.display()
+            );
+        }
+    }
+    Ok(Claim { _lock: file })
+}
+
+/// Compares the run's configuration in the folder, if it is there, with `config`.
+fn compare(folder: &Path, config: &str) -> Result<()> {
+    let path = folder.join("config.toml");
+    let Ok(was) = fs::read_to_string(&path) else {
+        return Ok(());
+    };
+    let differ = changes(&was, config).map_err(|e| Error::data(&path, format!("not TOML: {e}")))?;
+    if differ.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{}: holds a run of another configuration: {}; these may change: {}",
+        folder.display(),
+        differ.join("; "),
+        MAY_CHANGE.join(", ")
+    )))
+}
+
+/// The length of the lines of metrics.jsonl (`text`) up to and with `step`; lines after it, and one cut short, belong
+/// to steps that will be taken again.
+#[must_use]
+pub fn lines_until(text: &[u8], step: u64) -> usize {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        step: u64,
+    }
+    let mut length = 0;
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        let whole = line.ends_with(b"\n");
+        let parsed = serde_json::from_slice::<Line>(line);
+        if !whole || !parsed.is_ok_and(|line| line.step <= step) {
+            break;
+        }
+        length += line.len();
+    }
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let first = claim(&path, false, "").unwrap();
+        let second = claim(&path, true, "").unwrap_err();
+        assert!(
+            second.to_string().contains("another run is using"),
+            "{second}"
+        );
+        assert!(second.to_string().contains(&std::process::id().to_string()));
+        drop(first);
+        claim(&path, true, "").unwrap();
+    }
+
+    #[test]
+    fn other_files_and_other_runs_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::write(path.join("thesis.tex"), "").unwrap();
+        assert!(
+            claim(path, true, "")
+                .unwrap_err()
+                .to_string()
+                .contains("other files")
+        );
+        assert!(!path.join(LOCK).exists());
+        fs::remove_file(path.join("thesis.tex")).unwrap();
+        fs::write(path.join("config.toml"), "seed = 2\n").unwrap();
+        assert!(
+            claim(path, false, "seed = 2")
+                .unwrap_err()
+                .to_string()
+                .contains("--resume")
+        );
+        let other = claim(path, true, "seed = 3").unwrap_err().to_string();
+        assert!(other.contains("seed = 2, now 3"), "{other}");
+        claim(path, true, "seed = 2\n[run]\nepochs = 3").unwrap();
+    }
+
+    #[test]
+    fn metrics_are_kept_up_to_the_step_and_never_beyond_a_broken_line() {
+        let text = b"{\"step\":1}\n{\"step\":2,\"loss\":null}\n{\"step\":3}\n{\"st";
+        assert_eq!(lines_until(text, 2), 34);
+        assert_eq!(lines_until(text, 9), 45);
+        assert_eq!(lines_until(text, 0), 0);
+        assert_eq!(lines_until(b"\xff\n{\"step\":1}\n", 5), 0);
+    }
+}

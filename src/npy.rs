@@ -1,0 +1,133 @@
+//! Arrays from .npy files: checked against the shape and type that are wanted, read whole or a few rows at a time.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::real::Real;
+
+/// An array of `rows x columns` numbers in a file whose header has been checked, read from its first row on.
+pub struct Rows<T: Real> {
+    path: PathBuf,
+    rows: usize,
+    columns: usize,
+    next: usize,
+    numbers: npyz::NpyReader<T, BufReader<File>>,
+}
+
+impl<T: Real> Rows<T> {
+    /// Opens `path`, which must hold rows of `columns` numbers: `rows` of them, or any number where None. A single row
+    /// may be stored as a vector.
+    ///
+    /// # Errors
+    /// A file that is missing, no .npy file, of another shape, order or type, or too short for its header.
+    pub fn open(path: &Path, rows: Option<usize>, columns: usize) -> Result<Self> {
+        let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
+        let file = File::open(path).map_err(unread)?;
+        let stored = file.metadata().map_err(unread)?.len();
+        let npy = npyz::NpyFile::new(BufReader::new(file))
+            .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+        let rows = matching_rows(npy.shape(), rows, columns).map_err(|e| Error::data(path, e))?;
+        if npy.order() != npyz::Order::C {
+            return Err(Error::data(
+                path,
+                "is in Fortran order: save it row-major, as numpy.ascontiguousarray gives",
+            ));
+        }
+        let dtype = npy.dtype().descr();
+        let size = if dtype.contains("f4") { 4 } else { 8 };
+        if u128::from(stored) < rows as u128 * columns as u128 * size {
+            return Err(Error::data(
+                path,
+                format!("is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"),
+            ));
+        }
+        let (mark, want) = if T::NAME == "single" {
+            ("f4", "float32")
+        } else {
+            ("f8", "float64")
+        };
+        let wrong = || {
+            let precision = T::NAME;
+            Error::data(
+                path,
+                format!("has dtype {dtype}, but run.precision = \"{precision}\" needs {want}"),
+            )
+        };
+        if !dtype.contains(mark) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            rows,
+            columns,
+            next: 0,
+            numbers: npy.data::<T>().map_err(|_| wrong())?,
+        })
+    }
+
+    /// Rows in the file.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The next rows, at most `count` of them, row-major; none after the last.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a number that is not finite.
+    pub fn read(&mut self, count: usize) -> Result<Vec<T>> {
+        let count = count.min(self.rows - self.next);
+        let mut numbers = Vec::with_capacity(count * self.columns);
+        for number in self.numbers.by_ref().take(count * self.columns) {
+            let number = number.map_err(|e| {
+                let what = match e.kind() {
+                    std::io::ErrorKind::UnexpectedEof => "is cut short".to_owned(),
+                    _ => format!("cannot be read: {e}"),
+                };
+                Error::data(&self.path, what)
+            })?;
+            if !number.is_finite() {
+                let (row, column) = (numbers.len() / self.columns, numbers.len() % self.columns);
+                return Err(Error::data(
+                    &self.path,
+                    format!(
+                        "holds {number} at member {}, parameter {column}",
+                        self.next + row
+                    ),
+                ));
+            }
+            numbers.push(number);
+        }
+        self.next += count;
+        Ok(numbers)
+    }
+}
+
+/// The rows of an array of `shape`, if it is `rows` (or any number of) rows of `columns` numbers.
+fn matching_rows(
+    shape: &[u64],
+    rows: Option<usize>,
+    columns: usize,
+) -> std::result::Result<usize, String> {
+    let found = match shape {
+        [n, width] if *width == columns as u64 => Some(*n as usize),
+        [width] if *width == columns as u64 => Some(1),
+        _ => None,
+    };
+    found
+        .filter(|found| rows.is_none_or(|rows| rows == *found))
+        .ok_or_else(|| {
+            let rows = rows.map_or("J".to_owned(), |rows| rows.to_string());
+            format!("has shape {shape:?}, but J x P is {rows} x {columns}")
+        })
+}
+
+/// The `rows` x `columns` finite numbers of an .npy file, row-major.
+///
+/// # Errors
+/// As `Rows::open` and `Rows::read`.
+pub fn read<T: Real>(path: &Path, rows: usize, columns: usize) -> Result<Vec<T>> {
+    Rows::open(path, Some(rows), columns)?.read(rows)
+}

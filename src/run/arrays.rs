@@ -1,0 +1,195 @@
+//! The arrays a state is made of, as a checkpoint holds them: block by block, on the rank that owns the block.
+
+use std::ops::Range;
+
+use ndarray::Array2;
+
+use super::Crew;
+use super::mean::{MeanOnly, Next};
+use super::members::Ensemble;
+use super::redraw_before;
+use super::stored::{Redraw, Stored};
+use crate::checkpoint::Array;
+use crate::config::Rerandomise;
+use crate::eki::{Form, Survivors, column_means};
+use crate::partition::{BLOCK, Blocks, Partition};
+use crate::plan::Plan;
+use crate::prior::Prior;
+use crate::real::Real;
+
+impl<T: Real> Ensemble<T> {
+    /// The arrays that make it up.
+    pub fn arrays(&self) -> Vec<Array> {
+        let Self::Stored(stored) = self else {
+            return vec![Array::Centre, Array::Mean];
+        };
+        let mut arrays = vec![Array::Points];
+        if stored.centres.is_some() {
+            arrays.extend([Array::Centre, Array::Mean]);
+        }
+        arrays.extend(stored.previous.as_ref().map(|_| Array::Previous));
+        arrays
+    }
+
+    /// How many numbers its arrays hold, over all ranks.
+    pub fn saved_numbers(&self) -> f64 {
+        let members = match self {
+            Self::Stored(stored) => stored.layout.members.items(),
+            Self::Mean(mean) => mean.members(),
+        };
+        let rows: usize = self.arrays().iter().map(|array| array.rows(members)).sum();
+        rows as f64 * self.parameters() as f64
+    }
+
+    /// The blocks of columns this rank saves and restores.
+    pub fn own_blocks(&self, crew: Crew) -> Range<usize> {
+        let blocks = Blocks::new(self.parameters()).count();
+        Partition::new(blocks, crew.comm.size()).range(crew.comm.rank())
+    }
+
+    /// The numbers of `array` in `block`, one of this rank's.
+    pub fn section(&self, array: Array, block: usize) -> &[T] {
+        match self {
+            Self::Stored(stored) => stored.section(array, block),
+            Self::Mean(mean) => mean.section(array, block),
+        }
+    }
+
+    /// As `section`, to be filled.
+    pub fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
+        match self {
+            Self::Stored(stored) => stored.section_mut(array, block),
+            Self::Mean(mean) => mean.section_mut(array, block),
+        }
+    }
+
+    /// Room for the state that enters `step`, to be filled section by section, then made whole by `share`.
+    pub fn blank(crew: Crew, plan: &Plan, prior: &Prior, members: usize, step: u64) -> Self {
+        let config = plan.config();
+        let each_step = config.ensemble.rerandomise == Rerandomise::Step;
+        if plan.form(members) == Form::Mean {
+            let redraw = redraw_before(plan, step);
+            let zeros = vec![T::zero(); prior.parameters()];
+            let next = Next {
+                draw: redraw.draw,
+                spread: redraw.spread,
+            };
+            return Self::Mean(MeanOnly::new(members, zeros, prior, next, plan.low_rank()));
+        }
+        let momentum = config.method.momentum && !each_step;
+        let mut stored = Stored::new(crew, members, prior, momentum, |_, _, _| ());
+        if each_step {
+            stored.track_centre(&vec![T::zero(); prior.parameters()]);
+        }
+        Self::Stored(stored)
+    }
+
+    /// Carries what each rank has filled of its blocks to wherever it is needed. Called by all ranks.
+    pub fn share(&mut self, crew: Crew) {
+        match self {
+            Self::Stored(stored) => stored.exchange(crew),
+            Self::Mean(mean) => mean.share(crew),
+        }
+    }
+}
+
+impl<T: Real> MeanOnly<T> {
+    fn section(&self, array: Array, block: usize) -> &[T] {
+        let columns = Blocks::new(self.mean.len()).range(block);
+        match array {
+            Array::Centre => &self.centre[columns],
+            Array::Mean => &self.mean[columns],
+            Array::Points | Array::Previous => unreachable!("the mean form keeps no members"),
+        }
+    }
+
+    fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
+        let columns = Blocks::new(self.mean.len()).range(block);
+        match array {
+            Array::Centre => &mut self.centre[columns],
+            Array::Mean => &mut self.mean[columns],
+            Array::Points | Array::Previous => unreachable!("the mean form keeps no members"),
+        }
+    }
+
+    fn share(&mut self, crew: Crew) {
+        let parameters = self.mean.len();
+        let blocks = Blocks::new(parameters).count();
+        let owners = Partition::new(blocks, crew.comm.size());
+        for array in [&mut self.mean, &mut self.centre] {
+            // As rows of one width, so that ranks' parts are consecutive: numbers travel as they are, signs of zero
+            // included, which a sum would lose.
+            array.resize(blocks * BLOCK, T::zero());
+            crew.comm.all_gather_rows(owners, BLOCK, array);
+            array.truncate(parameters);
+        }
+    }
+}
+
+impl<T: Real> Stored<T> {
+    fn section(&self, array: Array, block: usize) -> &[T] {
+        let centre =
+            || &self.centres.as_ref().expect("tracked")[block - self.layout.own_blocks().start];
+        match array {
+            Array::Points => rows(self.points.block(block)),
+            Array::Previous => rows(self.previous.as_ref().expect("momentum").block(block)),
+            Array::Centre => &centre().drawn,
+            Array::Mean => &centre().mean,
+        }
+    }
+
+    fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
+        let place = block - self.layout.own_blocks().start;
+        let centre = self.centres.as_mut().map(|centres| &mut centres[place]);
+        let slab = match array {
+            Array::Points => &mut self.points,
+            Array::Previous => self.previous.as_mut().expect("momentum"),
+            Array::Centre => return &mut centre.expect("tracked").drawn,
+            Array::Mean => return &mut centre.expect("tracked").mean,
+        };
+        let (_, block) = slab.iter_mut().nth(place).expect("an own block");
+        block.as_slice_mut().expect("row-major")
+    }
+
+    /// Draws all members anew about their mean, after the update: what an epoch's end brings unless it is the run's.
+    /// With momentum it starts anew.
+    pub fn redraw(&mut self, crew: Crew, prior: &Prior, redraw: Redraw) {
+        let all = Survivors::new(vec![true; self.layout.members.items()]);
+        let blocks = self.layout.blocks;
+        let Self {
+            points, previous, ..
+        } = self;
+        let mut previous = previous.as_mut().map(|slab| slab.iter_mut());
+        for (b, block) in points.iter_mut() {
+            let mut previous = previous
+                .as_mut()
+                .and_then(Iterator::next)
+                .map(|(_, block)| block);
+            let current = previous.as_deref().unwrap_or(block);
+            let mean: Vec<T> = column_means(current.view(), &all)
+                .into_iter()
+                .map(T::of)
+                .collect();
+            let draw = |block: &mut Array2<T>| {
+                let place = (b, blocks.range(b));
+                redraw.draw.fill_block(
+                    0..block.nrows(),
+                    place,
+                    &mean,
+                    (prior, redraw.spread),
+                    block,
+                );
+            };
+            draw(block);
+            if let Some(previous) = &mut previous {
+                draw(previous);
+            }
+        }
+        drop(previous);
+        self.exchange(crew);
+    }
+}
+
+fn rows<T>(block: &Array2<T>) -> &[T] {
+    block.as_slice().expect("row-major")
+}

@@ -1,0 +1,228 @@
+//! A run taken up where a checkpoint left it, by any number of ranks.
+
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::keep::{Keeper, processor};
+use super::members::Ensemble;
+use super::{Crew, State, redraw_before};
+use crate::checkpoint::{self, Checked, Mark, Part};
+use crate::config::{MAY_CHANGE, Rerandomise, changes};
+use crate::error::{Error, Result};
+use crate::partition::{Blocks, Partition};
+use crate::plan::Plan;
+use crate::prior::Prior;
+use crate::real::Real;
+
+/// A state read from a checkpoint.
+pub struct Resumed<T> {
+    /// The state.
+    pub state: State<T>,
+    /// Seconds the run had taken.
+    pub seconds: f64,
+}
+
+impl Keeper {
+    /// The newest state that can be read whole; none where no checkpoint was ever finished. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks alike: checkpoints of another configuration, or none that is whole. Nothing has been changed then.
+    pub fn resume<T: Real>(
+        &mut self,
+        crew: Crew,
+        plan: &Plan,
+        prior: &Prior,
+    ) -> Result<Option<Resumed<T>>> {
+        let Some(run) = self.folder.clone() else {
+            return Ok(None);
+        };
+        let comm = crew.comm;
+        let steps = comm.from_first(|| checkpoint::list(&run))?;
+        let (mut flaws, mut finished) = (Vec::new(), false);
+        for &step in &steps {
+            let folder = checkpoint::step_folder(&run, step);
+            // A mark, or what is wrong with it; an error only where this run cannot go on from that one at all.
+            let mark: Checked<Mark> = comm.from_first(|| {
+                let mark = checkpoint::read_mark(&folder);
+                if let Ok(mark) = &mark {
+                    check::<T>(mark, plan, &folder)?;
+                }
+                Ok(mark)
+            })?;
+            finished |= mark.is_ok() || comm.from_first(|| Ok(folder.join("mark").exists()))?;
+            let read = mark.and_then(|mark| read(crew, plan, prior, &folder, &mark));
+            match read {
+                Ok(resumed) => {
+                    self.saved = Some(step);
+                    return Ok(Some(resumed));
+                }
+                Err(flaw) => {
+                    if comm.is_first() {
+                        tracing::warn!("the checkpoint of step {step} is passed over: {flaw}");
+                    }
+                    flaws.push(format!("step {step}: {flaw}"));
+                    self.damaged.push(step);
+                }
+            }
+        }
+        if finished {
+            return Err(Error::Run(format!(
+                "{}: no checkpoint can be used, and nothing was changed: {}",
+                run.join(checkpoint::FOLDER).display(),
+                flaws.join("; ")
+            )));
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a run of `plan` may go on from `mark`. On rank 0.
+///
+/// # Errors
+/// The keys that differ, or another difference.
+fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
+    let refused = |why: String| Err(Error::Usage(format!("{}: {why}", folder.display())));
+    let differ = match changes(&mark.config, &plan.resolved.toml()) {
+        Ok(differ) => differ,
+        Err(error) => return refused(format!("its configuration is not TOML: {error}")),
+    };
+    if !differ.is_empty() {
+        return refused(format!(
+            "belongs to a run of another configuration: {}; these may change: {}",
+            differ.join("; "),
+            MAY_CHANGE.join(", ")
+        ));
+    }
+    let members = plan.members(plan.batches.epoch(mark.step));
+    let found = (mark.members, mark.parameters, mark.number);
+    let (steps, was) = (plan.steps, mark.steps);
+    let grows = plan.config().ensemble.grow_to > plan.config().ensemble.members;
+    if steps != was && grows {
+        return refused(format!(
+            "the ensemble grows towards step {was}, the run's last: run.epochs and run.steps may not change"
+        ));
+    }
+    // At its last step a run leaves out what prepares the next epoch, so a shorter run cannot end where a longer
+    // one went on.
+    if steps != was && steps <= mark.step {
+        return refused(format!(
+            "step {} is done already: run.epochs or run.steps must reach beyond it",
+            mark.step
+        ));
+    }
+    let here = (
+        members as u64,
+        plan.parameters as u64,
+        size_of::<T>() as u64,
+    );
+    if found != here {
+        return refused(format!(
+            "holds {} members of {} parameters of {} bytes, but this run has {}, {} and {}: its data changed",
+            found.0, found.1, found.2, here.0, here.1, here.2
+        ));
+    }
+    if mark.processor != processor() {
+        tracing::warn!(
+            "the run began on {} and goes on on {}: the last bits of its numbers may differ",
+            mark.processor,
+            processor()
+        );
+    }
+    Ok(())
+}
+
+/// Reads the generation in `folder`. Called by all ranks; the flaw, if any, is the same on all.
+fn read<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    prior: &Prior,
+    folder: &Path,
+    mark: &Mark,
+) -> Checked<Resumed<T>> {
+    let members = mark.members as usize;
+    let mut ensemble = Ensemble::blank(crew, plan, prior, members, mark.step);
+    let own = if ensemble.arrays() == mark.arrays {
+        read_own(crew, folder, mark, &mut ensemble)
+    } else {
+        Err("holds other arrays than this run's state".to_owned())
+    };
+    // All or none: one rank's flaw is everyone's.
+    let flaws = crew.comm.gather(own.err().unwrap_or_default().as_bytes());
+    let first = flaws.iter().find(|flaw| !flaw.is_empty());
+    let first = first.map(|flaw| String::from_utf8_lossy(flaw).into_owned());
+    let flaw = crew.comm.broadcast(first.unwrap_or_default().into_bytes());
+    if !flaw.is_empty() {
+        return Err(String::from_utf8_lossy(&flaw).into_owned());
+    }
+    ensemble.share(crew);
+    let mut state = State {
+        step: mark.step,
+        momentum_steps: mark.momentum_steps,
+        ensemble,
+    };
+    if plan.steps > mark.steps && mark.step == mark.steps {
+        state.extend(crew, plan, prior)?;
+    }
+    Ok(Resumed {
+        state,
+        seconds: mark.seconds,
+    })
+}
+
+/// Fills this rank's blocks from whichever parts hold them.
+fn read_own<T: Real>(
+    crew: Crew,
+    folder: &Path,
+    mark: &Mark,
+    ensemble: &mut Ensemble<T>,
+) -> Checked<()> {
+    let run: [u8; 32] = Sha256::digest(&mark.config).into();
+    let blocks = Blocks::new(mark.parameters as usize).count();
+    let writers = Partition::new(blocks, mark.parts.len());
+    let own = ensemble.own_blocks(crew);
+    let (rank, ranks) = (crew.comm.rank(), crew.comm.size());
+    for (writer, theirs) in writers.ranges().enumerate() {
+        let wanted = theirs.start.max(own.start)..theirs.end.min(own.end);
+        // Parts that hold nothing for anyone are looked at, too: the generation is whole or it is not.
+        if wanted.is_empty() && writer % ranks != rank {
+            continue;
+        }
+        let mut part = Part::open(folder, mark, &run, writer)?;
+        for block in wanted {
+            for &array in &mark.arrays {
+                let room = bytemuck::cast_slice_mut(ensemble.section_mut(array, block));
+                part.read(array, block, room)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<T: Real> State<T> {
+    /// Goes on beyond what was to be the run's last step: an epoch that ends there now ends with a re-draw.
+    fn extend(&mut self, crew: Crew, plan: &Plan, prior: &Prior) -> Checked<()> {
+        let epoch = plan.config().ensemble.rerandomise == Rerandomise::Epoch;
+        if !epoch || !plan.rerandomises(self.step) {
+            return Ok(());
+        }
+        let redraw = redraw_before(plan, self.step);
+        if plan.config().method.momentum && !redraw.restart {
+            // The mean's velocity is gone: it lies between the last two steps.
+            return Err(
+                "is the end of a run with momentum and method.momentum_restart = false, \
+                 which only an earlier step can lengthen"
+                    .to_owned(),
+            );
+        }
+        if let Ensemble::Stored(stored) = &mut self.ensemble {
+            stored.redraw(crew, prior, redraw);
+        }
+        self.momentum_steps = if redraw.restart {
+            0
+        } else {
+            self.momentum_steps
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Reasons to stop early: a signal, a file named STOP, the time allowed. Ranks hear of them here and agree elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use crate::error::{Error, Result};
+
+/// The exit code of a run stopped early with a good checkpoint: run again with --resume. (EX_TEMPFAIL of sysexits.h.)
+pub const EXIT_STOPPED: i32 = 75;
+
+/// The file in the run's folder that stops it.
+pub const STOP_FILE: &str = "STOP";
+
+/// Launchers and schedulers may hand on one request twice; within this time it counts once.
+const ONE_REQUEST: Duration = Duration::from_millis(300);
+
+/// How often rank 0 looks for the STOP file: on a shared file system each look is a message.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why a run stopped early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// A signal by its number.
+    Signal(i32),
+    /// The file named STOP.
+    File,
+    /// The time allowed is nearly over.
+    Time,
+}
+
+impl StopReason {
+    /// As a number that ranks can agree on; 0 stands for none.
+    #[must_use]
+    pub fn code(self) -> f64 {
+        match self {
+            Self::Signal(number) => f64::from(number),
+            Self::File => 1e3,
+            Self::Time => 2e3,
+        }
+    }
+
+    /// What `code` gave.
+    #[must_use]
+    pub fn of_code(code: f64) -> Option<Self> {
+        match code as i32 {
+            0 => None,
+            1_000 => Some(Self::File),
+            2_000 => Some(Self::Time),
+            number => Some(Self::Signal(number)),
+        }
+    }
+
+    /// The reason in a word or two, as summary.json has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signal(SIGTERM) => "signal SIGTERM",
+            Self::Signal(SIGINT) => "signal SIGINT",
+            Self::Signal(SIGUSR1) => "signal SIGUSR1",
+            Self::Signal(SIGUSR2) => "signal SIGUSR2",
+            Self::Signal(_) => "signal",
+            Self::File => "STOP file",
+            Self::Time => "time limit",
+        }
+    }
+}
+
+/// What may ask one rank to stop.
+#[derive(Debug)]
+pub struct Stop {
+    signal: Arc<AtomicI32>,
+    file: Option<PathBuf>,
+    looked: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+impl Stop {
+    /// Nothing asks, but for `limit`, the time from now until the process must have ended.
+    #[must_use]
+    pub fn new(limit: Option<Duration>) -> Self {
+        Self {
+            signal: Arc::default(),
+            file: None,
+            looked: None,
+            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
+        }
+    }
+
+    /// From now on SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask for a stop; the second calls `abort`.
+    ///
+    /// # Errors
+    /// Signals that cannot be caught.
+    pub fn listen(&self, abort: impl Fn() + Send + 'static) -> Result<()> {
+        let asked = self.signal.clone();
+        let failed = |e| Error::Run(format!("signals cannot be caught: {e}"));
+        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2])
+            .map_err(failed)?;
+        // A thread of its own: what a signal handler may do is too little.
+        let wait = move || {
+            let mut first: Option<Instant> = None;
+            for signal in signals.forever() {
+                match first {
+                    None => {
+                        first = Some(Instant::now());
+                        asked.store(signal, Ordering::Relaxed);
+                    }
+                    Some(first) if first.elapsed() < ONE_REQUEST => {}
+                    Some(_) => abort(),
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(wait)
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// From now on a file named STOP in `folder` asks, too. For rank 0.
+    pub fn look_in(&mut self, folder: &Path) {
+        self.file = Some(folder.join(STOP_FILE));
+    }
+
+    /// Whether something asks for a stop, `reserve` being kept for what must still be done.
+    pub fn asked(&mut self, reserve: Duration) -> Option<StopReason> {
+        let signal = self.signal.load(Ordering::Relaxed);
+        if signal != 0 {
+            return Some(StopReason::Signal(signal));
+        }
+        if let Some(file) = &self.file
+            && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
+        {
+            self.looked = Some(Instant::now());
+            if file.exists() {
+                return Some(StopReason::File);
+            }
+        }
+        self.deadline
+            .is_some_and(|end| Instant::now() + reserve >= end)
+            .then_some(StopReason::Time)
+    }
+
+    /// The stop was made: a STOP file has done its work, or the resumed run would stop again.
+    pub fn done(&self) {
+        if let Some(file) = &self.file {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// HH:MM:SS, or H:MM:SS with more hours than a day has.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn parse_limit(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("{text:?}: write HH:MM:SS, as in 03:30:00");
+    let parts: Vec<&str> = text.split(':').collect();
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse::<u64>().ok()).flatten()
+    };
+    let numbers: Option<Vec<u64>> = parts.iter().map(|part| number(part)).collect();
+    match numbers.as_deref() {
+        Some([h, m, s]) if *m < 60 && *s < 60 && *h < 1 << 40 && (*h, *m, *s) != (0, 0, 0) => {
+            Ok(Duration::from_secs(h * 3600 + m * 60 + s))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// The time a batch system leaves this process, if it says: Slurm the job's end, PBS (Torque) its whole walltime, of
+/// which a minute is taken to have passed. LSF and OpenPBS tell a job nothing: there a signal or --max-time asks.
+#[must_use]
+pub fn batch_limit() -> Option<Duration> {
+    let number = |name: &str| std::env::var(name).ok()?.trim().parse::<u64>().ok();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let slurm =
+        number("SLURM_JOB_END_TIME").map(|end| Duration::from_secs(end).saturating_sub(now));
+    let pbs = || {
+        let walltime = Duration::from_secs(number("PBS_WALLTIME")?);
+        Some(walltime.saturating_sub(Duration::from_secs(60)))
+    };
+    slurm.or_else(pbs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_hours_minutes_and_seconds() {
+        assert_eq!(parse_limit("00:00:05"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse_limit("100:30:00"), Ok(Duration::from_secs(361_800)));
+        for wrong in [
+            "", "5", "1:2", "00:60:00", "0:0:0", "a:b:c", "-1:00:00", "1:+2:03",
+        ] {
+            assert!(parse_limit(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_reason_survives_the_agreement() {
+        for reason in [
+            StopReason::Signal(SIGTERM),
+            StopReason::File,
+            StopReason::Time,
+        ] {
+            assert_eq!(StopReason::of_code(reason.code()), Some(reason));
+        }
+        assert_eq!(StopReason::of_code(0.0), None);
+    }
+
+    #[test]
+    fn time_is_up_when_the_reserve_would_not_fit() {
+        let mut stop = Stop::new(Some(Duration::from_secs(100)));
+        assert_eq!(stop.asked(Duration::from_secs(10)), None);
+        assert_eq!(stop.asked(Duration::from_secs(101)), Some(StopReason::Time));
+    }
+
+    #[test]
+    fn a_stop_file_asks_and_is_removed_when_the_stop_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stop = Stop::new(None);
+        stop.look_in(folder.path());
+        assert_eq!(stop.asked(Duration::ZERO), None);
+        std::fs::write(folder.path().join(STOP_FILE), "").unwrap();
+        std::thread::sleep(LOOK);
+        assert_eq!(stop.asked(Duration::ZERO), Some(StopReason::File));
+        stop.done();
+        assert!(!folder.path().join(STOP_FILE).exists());
+    }
+}

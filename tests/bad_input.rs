@@ -1,0 +1,381 @@
+//! Bad input is refused: one line on standard error that names what is at fault, exit code 2, and nothing written.
+
+mod start;
+
+use std::path::Path;
+use std::process::Command;
+
+use start::{Ended, alone, eki_mpi, end, on_ranks, program, write_npy};
+
+/// Ends `command` and checks that it was refused, with one line, which holds all of `words`; returns the line.
+fn refused(command: &mut Command, words: &[&str]) -> String {
+    let ended: Ended = end(command);
+    assert_eq!(ended.code, 2, "{command:?}: {}", ended.stderr);
+    let complaints = ended.complaints();
+    assert_eq!(complaints.len(), 1, "{command:?}: {}", ended.stderr);
+    let line = complaints[0];
+    for word in words {
+        assert!(line.contains(word), "no {word:?} in: {line}");
+    }
+    assert_eq!(ended.stdout, "", "{command:?}");
+    // A launcher adds words of its own on an exit code that is not 0.
+    if Path::new(command.get_program()) == program() {
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    }
+    line.to_owned()
+}
+
+/// The line with which `eki-mpi run source --set ...` is refused, alone and on three ranks; nothing else is on
+/// standard error of the former, and no folder is made by either.
+fn refused_run(source: &str, sets: &[&str], words: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [1, 3].map(|ranks| {
+        let out = folder.path().join("a/run");
+        let mut command = eki_mpi(ranks);
+        command.args(["run", source]).arg("--out").arg(&out);
+        for set in sets {
+            command.args(["--set", set]);
+        }
+        let line = refused(&mut command, words);
+        assert!(!folder.path().join("a").exists(), "{sets:?} left a folder");
+        line
+    });
+    assert_eq!(lines[0], lines[1], "the same line on any number of ranks");
+    lines[0].clone()
+}
+
+fn refused_sets(sets: &[&str], words: &[&str]) -> String {
+    refused_run("digits", sets, words)
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    refused_sets(
+        &["ensemble.member=10"],
+        &["ensemble.member = 10", "ensemble.members"],
+    );
+    refused_sets(&["momentum=true"], &["method.momentum"]);
+    refused_sets(&["data.name.x=1"], &["data.name.x", "unknown key"]);
+}
+
+#[test]
+fn values_of_the_wrong_type_say_what_is_allowed() {
+    refused_sets(
+        &["ensemble.members=many"],
+        &["ensemble.members = \"many\"", "an integer"],
+    );
+    refused_sets(&["ensemble.members=10.5"], &["10.5", "an integer"]);
+    refused_sets(&["method.momentum=1"], &["true or false"]);
+    refused_sets(&["model.layers=64"], &["a list of at least 2 integers"]);
+    refused_sets(
+        &["model.activation=softmax"],
+        &["\"relu\", \"tanh\", \"heaviside\""],
+    );
+    refused_sets(&["data.name=7"], &["text"]);
+    // A value with a line break in it is still told on one line.
+    refused_sets(
+        &["method.h=\"a\\nb\""],
+        &["method.h", "a finite number greater than 0"],
+    );
+}
+
+#[test]
+fn impossible_values_say_what_is_possible() {
+    refused_sets(
+        &["ensemble.members=1"],
+        &["ensemble.members = 1", "at least 2"],
+    );
+    refused_sets(&["data.batch=0"], &["at least 1"]);
+    refused_sets(
+        &["data.batch=1438"],
+        &["data.batch = 1438", "at most the 1437 training samples"],
+    );
+    refused_sets(&["data.limit=50", "data.batch=51"], &["at most the 50"]);
+    refused_sets(&["data.limit=1438"], &["data.limit", "at most 1437"]);
+    refused_sets(
+        &["data.validation=1437"],
+        &["data.validation", "less than the 1437"],
+    );
+    refused_sets(&["method.h=0"], &["method.h = 0", "greater than 0"]);
+    refused_sets(&["method.h=-1"], &["greater than 0"]);
+    refused_sets(&["method.h=inf"], &["finite"]);
+    refused_sets(
+        &["ensemble.gamma=-0.5"],
+        &["ensemble.gamma = -0.5", "at least 0"],
+    );
+    refused_sets(&["ensemble.gamma=nan"], &["finite"]);
+    refused_sets(&["run.epochs=0"], &["at least 1"]);
+    refused_sets(&["method.noise=[]"], &["method.noise"]);
+    refused_sets(
+        &["method.loss=least-squares", "method.noise=[1, 2]"],
+        &["one number or 10"],
+    );
+    refused_sets(
+        &["ensemble.grow_to=100"],
+        &["ensemble.grow_to = 100", "at least ensemble.members"],
+    );
+    refused_sets(&["method.form=mean"], &["ensemble.rerandomise = \"step\""]);
+    refused_sets(
+        &["run.epochs=9223372036854775807"],
+        &["run.epochs", "overflow"],
+    );
+}
+
+#[test]
+fn models_that_do_not_fit_the_data_say_what_would() {
+    refused_sets(
+        &["model.layers=[784, 10]"],
+        &["model.layers = [784, 10]", "begin with 64 and end with 10"],
+    );
+    refused_sets(&["model.layers=[64, 32, 11]"], &["end with 10"]);
+    refused_sets(&["model.layers=[64]"], &["at least 2"]);
+    refused_sets(&["model.layers=[64, 0, 10]"], &["at least 1"]);
+    refused_sets(
+        &["model.output=identity"],
+        &["method.loss", "least-squares"],
+    );
+    refused_sets(&["model.kind=linear"], &["data.name", "elliptic or random"]);
+    refused_run(
+        "linear",
+        &["model.kind=dense"],
+        &["data.name", "needs model.kind"],
+    );
+    refused_run(
+        "linear",
+        &["method.loss=cross-entropy"],
+        &["method.loss", "values"],
+    );
+}
+
+#[test]
+fn files_and_presets_that_are_not_there_or_are_not_toml() {
+    refused_run("digitz", &[], &["digitz", "did you mean digits?"]);
+    refused_run(
+        "nowhere/mine.toml",
+        &[],
+        &["nowhere/mine.toml", "cannot be read"],
+    );
+    refused_sets(&["method.h"], &["method.h", "key.path=value"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    let name = file.display().to_string();
+    for (text, words) in [
+        (
+            "seed = 1\n[method]\nh = = 2\n",
+            vec!["mine.toml:3", "not TOML"],
+        ),
+        ("preset = \"digitz\"\n", vec!["mine.toml", "preset"]),
+        (
+            "preset = \"digits\"\n[method]\nH = 2\n",
+            vec!["mine.toml", "method.H", "method.h"],
+        ),
+        (
+            "preset = \"digits\"\n[method]\nh = 0.0\n",
+            vec!["mine.toml", "method.h"],
+        ),
+        (
+            "preset = \"digits\"\n[data]\nbatch = 5000\n",
+            vec!["mine.toml", "data.batch", "1437"],
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        refused_run(&name, &[], &words);
+    }
+    std::fs::write(&file, [0xff, 0xfe, 0x00]).unwrap();
+    refused_run(&name, &[], &["mine.toml", "cannot be read"]);
+}
+
+/// An .npy file for 5 members of the 64-10 network's 650 parameters, in its parts.
+fn npy(header: &str, body: &[u8]) -> Vec<u8> {
+    let padding = 64 - (10 + header.len() + 1) % 64;
+    let header = format!("{header}{}\n", " ".repeat(padding));
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    file.extend(body);
+    file
+}
+
+#[test]
+fn initial_ensembles_that_do_not_fit_or_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("initial.npy");
+    let initial = format!("ensemble.initial={}", path.display());
+    let check = |words: &[&str]| {
+        let sets = ["model.layers=[64, 10]", "ensemble.members=5", &initial];
+        refused_sets(&sets, &[&["initial.npy"], words].concat());
+    };
+    check(&["cannot be read"]);
+    let numbers = vec![0.5_f32; 5 * 650];
+    write_npy(&path, &[4, 650], &numbers[..4 * 650]);
+    check(&["[4, 650]", "5 x 650"]);
+    write_npy(&path, &[650, 5], &numbers);
+    check(&["[650, 5]", "5 x 650"]);
+    write_npy(&path, &[3250], &numbers);
+    check(&["[3250]"]);
+    write_npy(&path, &[5, 650], &vec![0.5_f64; 5 * 650]);
+    check(&["<f8", "float32"]);
+    write_npy(&path, &[5, 650], &vec![1_i32; 5 * 650]);
+    check(&[]);
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut damaged = numbers.clone();
+        damaged[2 * 650 + 7] = bad;
+        write_npy(&path, &[5, 650], &damaged);
+        check(&[&bad.to_string(), "member 2, parameter 7"]);
+    }
+    let sound = "{'descr': '<f4', 'fortran_order': False, 'shape': (5, 650), }";
+    let body: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let write = |bytes: &[u8]| std::fs::write(&path, bytes).unwrap();
+    write(&npy(sound, &body[..body.len() - 1]));
+    check(&[]);
+    write(&npy(sound, &[]));
+    check(&["cut short"]);
+    write(&npy(sound, &body)[..40]);
+    check(&["not an .npy file"]);
+    write(&npy(&sound.replace("False", "True"), &body));
+    check(&["Fortran order"]);
+    write(b"member,parameter\n");
+    check(&["not an .npy file"]);
+    write(b"");
+    check(&["not an .npy file"]);
+    // Fields of a record are not numbers, though their names' types are right.
+    write(&npy(
+        "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (5, 650), }",
+        &body,
+    ));
+    check(&["float32"]);
+}
+
+#[test]
+fn a_sound_initial_ensemble_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("initial.npy");
+    write_npy(&path, &[5, 650], &vec![0.5_f32; 5 * 650]);
+    let run = start::Run::new(
+        "digits",
+        &[
+            "model.layers=[64, 10]",
+            "ensemble.members=5",
+            "run.steps=1",
+            "run.best=never",
+        ],
+    );
+    run.set(format!("ensemble.initial={}", path.display()))
+        .finish();
+}
+
+#[test]
+fn data_that_is_unknown_missing_or_damaged() {
+    refused_sets(&["data.name=mnits"], &["data.name", "mnist", "elliptic"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let check = |words: &[&str]| {
+        for ranks in [1, 3] {
+            let mut command = eki_mpi(ranks);
+            command
+                .args(["run", "dnn1", "--data-dir"])
+                .arg(&data)
+                .arg("--out")
+                .arg(&out);
+            refused(&mut command, words);
+            assert!(!out.exists());
+        }
+    };
+    check(&["mnist"]);
+    let mnist = data.join("mnist");
+    std::fs::create_dir_all(&mnist).unwrap();
+    check(&["mnist"]);
+    let names = [
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ];
+    for name in names {
+        std::fs::write(mnist.join(name), b"<html>404 not found</html>").unwrap();
+    }
+    check(&["-ubyte.gz", "magic"]);
+    // The right beginning, and then nothing.
+    for name in names {
+        std::fs::write(mnist.join(name), [0, 0, 8, 1, 0, 0, 0, 9, 1, 2]).unwrap();
+    }
+    check(&["-ubyte.gz"]);
+}
+
+#[test]
+fn output_folders_in_use_or_not_writable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "mine").unwrap();
+    let used = folder.path().join("used");
+    std::fs::create_dir(&used).unwrap();
+    std::fs::write(used.join("summary.json"), "{}").unwrap();
+    let outs: [(&Path, &str); 4] = [
+        (&used, "another folder with --out"),
+        (&file, "cannot be"),
+        (&file.join("below"), "cannot be"),
+        // No one may make folders here, root neither.
+        (Path::new("/proc/eki-mpi-test"), "cannot be"),
+    ];
+    for (out, words) in outs {
+        for ranks in [1, 3] {
+            let mut command = eki_mpi(ranks);
+            command
+                .args(["run", "digits", "--set", "run.steps=1", "--out"])
+                .arg(out);
+            refused(&mut command, &[&out.display().to_string(), words]);
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    assert_eq!(std::fs::read_dir(&used).unwrap().count(), 1);
+}
+
+/// A program built on one MPI and started by the launcher of another becomes R worlds of one rank each; the launcher's
+/// variables tell. The first process says so, once; the others end as it does.
+#[test]
+fn ranks_started_as_singletons_by_a_foreign_launcher() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for (size, rank) in [
+        ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+        ("MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
+    ] {
+        let start = |number: &str| {
+            let mut command = alone();
+            command.args(["run", "digits", "--out"]).arg(&out);
+            command.env(size, "3").env(rank, number);
+            command
+        };
+        refused(&mut start("0"), &["3 ranks", "MPI sees only one"]);
+        let other = end(&mut start("2"));
+        assert_eq!((other.code, other.stderr.as_str()), (2, ""));
+    }
+    assert!(!out.exists());
+}
+
+/// Arguments that clap refuses: its own words, once, exit 2.
+#[test]
+fn arguments_that_do_not_parse() {
+    for ranks in [1, 3] {
+        for arguments in [
+            &["rum"][..],
+            &["run", "--threads", "0"],
+            &["run", "digits", "--sett", "x=1"],
+        ] {
+            let ended = end(eki_mpi(ranks).args(arguments));
+            assert_eq!(ended.code, 2, "{}", ended.stderr);
+            let errors = ended
+                .stderr
+                .lines()
+                .filter(|line| line.starts_with("error: "));
+            assert_eq!(errors.count(), 1, "{}", ended.stderr);
+        }
+    }
+    let ended = end(on_ranks(3, &program()).args(["presets", "digitz"]));
+    assert_eq!(
+        (ended.code, ended.complaints().len()),
+        (2, 1),
+        "{}",
+        ended.stderr
+    );
+}

@@ -1,0 +1,244 @@
+//! `Interaction`: each form of D equals the plain sum it stands for, and has the same bits on any number of ranks.
+
+use eki_mpi::eki::{self, Form, Survivors, mean_coefficients, norm_tiles};
+use eki_mpi::ensemble::block_digest;
+use eki_mpi::interaction::{Interaction, Outputs};
+use eki_mpi::loss::Loss;
+use eki_mpi::partition::{Blocks, Partition};
+use eki_mpi::real::Real;
+use eki_mpi::rng::{Key, Purpose};
+use ndarray::{Array2, s};
+
+use crate::{Check, Crowd};
+
+pub const CHECKS: &[Check] = &[
+    ("every_form_of_d_is_the_plain_sum_in_single", single),
+    ("every_form_of_d_is_the_plain_sum_in_double", double),
+    ("d_has_the_same_bits_on_any_number_of_ranks", same_bits),
+    ("an_interaction_sends_what_the_formula_says", bytes),
+];
+
+/// One step's outputs of all members, and what D is made of.
+struct Case<T> {
+    selected: Array2<T>, // J x K, probabilities
+    targets: Vec<T>,
+    loss: Loss,
+    survivors: Survivors,
+}
+
+impl<T: Real> Case<T> {
+    /// J members, K outputs; every member but those divisible by `failing` + 2 survives (0: all do).
+    fn new(members: usize, outputs: usize, squares: bool, failing: usize) -> Self {
+        let key = Key {
+            seed: 7,
+            purpose: Purpose::Synthetic,
+            step: members as u64,
+            member: outputs as u64,
+            block: 0,
+        };
+        let mut numbers = vec![T::zero(); members * outputs + outputs];
+        T::fill_normal(&key, &mut numbers);
+        let targets = numbers.split_off(members * outputs);
+        let probability = |x: T| T::of((1.0 / (1.0 + (-x.wide()).exp())).min(0.99));
+        let mut selected = Array2::from_shape_vec((members, outputs), numbers)
+            .expect("J x K")
+            .mapv(probability);
+        let alive = |j: usize| failing == 0 || j % (failing + 2) != 1;
+        let survivors = Survivors::new((0..members).map(alive).collect());
+        for failed in survivors.failed() {
+            selected.row_mut(failed).fill(T::nan());
+        }
+        let variance = vec![0.5, 1.0, 2.0];
+        let (loss, targets) = if squares {
+            (Loss::LeastSquares { variance }, targets)
+        } else {
+            (Loss::CrossEntropy { delta: 0.005 }, vec![T::one(); outputs])
+        };
+        Self {
+            selected,
+            targets,
+            loss,
+            survivors,
+        }
+    }
+
+    /// D in the form asked for, put together by all ranks of `comm`, and its norm.
+    fn interaction(
+        &self,
+        crowd: &Crowd,
+        comm: &eki_mpi::comm::Comm,
+        form: Form,
+    ) -> (Interaction<T>, f64) {
+        let members = Partition::new(self.selected.nrows(), comm.size());
+        let own = self
+            .selected
+            .slice(s![members.range(comm.rank()), ..])
+            .to_owned();
+        Outputs {
+            selected: &own,
+            targets: &self.targets,
+            loss: &self.loss,
+            survivors: &self.survivors,
+            members,
+        }
+        .interaction(comm, &crowd.pool, form)
+    }
+
+    /// D by its definition, in double precision; and the size that rounding is measured by, the largest product of
+    /// norms |v_j| |w_k| / J, which bounds every entry (exact sums round to a multiple of 2^-50 or so of it).
+    fn plain(&self) -> (Array2<f64>, f64) {
+        let outputs = self.targets.len();
+        let z = self.selected.mapv(Real::wide);
+        let alive: Vec<usize> = (0..z.nrows())
+            .filter(|&j| self.survivors.contains(j))
+            .collect();
+        let count = alive.len() as f64;
+        let gradient = |j: usize, i: usize| match &self.loss {
+            Loss::CrossEntropy { delta } => -1.0 / (z[[j, i]] + delta),
+            Loss::LeastSquares { variance } => {
+                (z[[j, i]] - self.targets[i].wide()) / variance[i % variance.len()]
+            }
+        };
+        let (mut v, mut w) = (Array2::zeros(z.dim()), Array2::zeros(z.dim()));
+        for i in 0..outputs {
+            let mean = alive.iter().map(|&k| z[[k, i]]).sum::<f64>() / count;
+            for &j in &alive {
+                v[[j, i]] = gradient(j, i);
+                w[[j, i]] = z[[j, i]] - mean;
+            }
+        }
+        let size = eki::largest_row(v.view()) * eki::largest_row(w.view()) / count;
+        (v.dot(&w.t()) / count, size)
+    }
+}
+
+fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
+    let comm = crowd.in_chunks(1001);
+    // J from fewer than ranks to two panels of D's rows; K from one output to three blocks of 512.
+    let sizes = (2_usize..150, 1_usize..1100, proptest::bool::ANY, 0_usize..4);
+    crowd.property(12, &sizes, |(members, outputs, squares, failing)| {
+        let case = Case::<T>::new(members, outputs, squares, failing);
+        let (plain, size) = case.plain();
+        let norm = plain.iter().map(|d| d * d).sum::<f64>().sqrt();
+        let near = |what: &str, found: f64, wanted: f64, allowed: f64| {
+            ((found - wanted).abs() <= allowed)
+                .then_some(())
+                .ok_or_else(|| format!("{what}: {found}, but {wanted} by definition"))
+        };
+        let each = |what: &str, found: Array2<f64>| {
+            let pairs = found.iter().zip(&plain);
+            pairs
+                .map(|(found, wanted)| near(what, *found, *wanted, rounding * size))
+                .collect::<Result<(), _>>()
+        };
+        let allowed = rounding * size * members as f64;
+        let (interaction, found) = case.interaction(crowd, &comm, Form::Explicit);
+        near("explicit norm", found, norm, allowed)?;
+        let Interaction::Explicit(d) = interaction else {
+            return Err("not explicit".to_owned());
+        };
+        each("explicit", d.mapv(Real::wide))?;
+        let (interaction, found) = case.interaction(crowd, &comm, Form::Factored);
+        near("factored norm", found, norm, allowed)?;
+        let Interaction::Factored {
+            gradients,
+            anomalies,
+        } = interaction
+        else {
+            return Err("not factored".to_owned());
+        };
+        let count = case.survivors.count() as f64;
+        each(
+            "factored",
+            gradients
+                .mapv(Real::wide)
+                .dot(&anomalies.mapv(Real::wide).t())
+                / count,
+        )?;
+        let (interaction, found) = case.interaction(crowd, &comm, Form::Mean);
+        near("mean norm", found, norm, allowed)?;
+        let Interaction::Mean(c) = interaction else {
+            return Err("not the mean".to_owned());
+        };
+        let by_hand = mean_coefficients(gradients.view(), anomalies.view(), &case.survivors);
+        (c == by_hand)
+            .then_some(())
+            .ok_or("other coefficients on one rank")?;
+        for (k, c) in c.iter().enumerate() {
+            near(
+                "column mean",
+                *c,
+                plain.column(k).sum() / count,
+                rounding * size,
+            )?;
+        }
+        Ok(())
+    });
+}
+
+fn single(crowd: &Crowd) {
+    compare::<f32>(crowd, 1e-6);
+}
+
+fn double(crowd: &Crowd) {
+    compare::<f64>(crowd, 1e-14);
+}
+
+/// Every bit of D, in each form, and of its norm.
+fn same_bits(crowd: &Crowd) {
+    for comm in [crowd.comm(), crowd.in_chunks(1001)] {
+        for (members, outputs, squares) in [
+            (37, 1100, true),
+            (150, 61, false),
+            (5, 3, true),
+            (300, 513, false),
+        ] {
+            let case = Case::<f32>::new(members, outputs, squares, 2);
+            for form in [Form::Explicit, Form::Factored, Form::Mean] {
+                let (interaction, norm) = case.interaction(crowd, &comm, form);
+                let mut bits = norm.to_bits().to_le_bytes().to_vec();
+                match interaction {
+                    Interaction::Explicit(d) => bits.extend(block_digest(d.view())),
+                    Interaction::Factored {
+                        gradients,
+                        anomalies,
+                    } => {
+                        bits.extend(block_digest(gradients.view()));
+                        bits.extend(block_digest(anomalies.view()));
+                    }
+                    Interaction::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
+                }
+                crowd.same_bits(&format!("{form:?}-{members}x{outputs}"), &bits);
+            }
+        }
+    }
+}
+
+/// The explicit form sends outputs, J/R x K less what stays, and reduces D, J x J doubles, and one bound; the factored
+/// form sends outputs to all ranks, J/R x K to each, and reduces one double for each tile of the norm.
+fn bytes(crowd: &Crowd) {
+    let comm = crowd.comm();
+    for (members, outputs) in [(37, 1100), (150, 61), (2, 700)] {
+        let case = Case::<f32>::new(members, outputs, false, 0);
+        let blocks = Blocks::new(outputs);
+        let own_blocks = Partition::new(blocks.count(), comm.size()).range(comm.rank());
+        let stays: usize = own_blocks.map(|b| blocks.range(b).len()).sum();
+        let own = Partition::new(members, comm.size())
+            .range(comm.rank())
+            .len();
+        let tiles = norm_tiles(members, outputs).len();
+        let explicit = 4 * own * (outputs - stays) + 8 * (members * members + 1);
+        let factored = 4 * own * outputs * (comm.size() - 1) + 8 * tiles;
+        for (form, formula) in [
+            (Form::Explicit, explicit),
+            (Form::Factored, factored),
+            (Form::Mean, factored),
+        ] {
+            let before = comm.bytes_sent();
+            let _ = case.interaction(crowd, &comm, form);
+            let sent = comm.bytes_sent() - before;
+            let formula = if comm.size() == 1 { 0 } else { formula as u64 };
+            assert_eq!(sent, formula, "{form:?} of {members} x {outputs}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `Layout`, `Slab`, `Members`: whoever asks for a member gets the numbers the slabs hold, whatever J, P and R are.
+
+use eki_mpi::layout::{Layout, Members, Slab};
+use ndarray::Array2;
+
+use crate::{Check, Crowd};
+
+pub const CHECKS: &[Check] = &[
+    ("every_number_has_one_owner_in_each_layout", owners),
+    ("members_hold_what_the_slabs_hold_after_each_carry", carried),
+    ("an_exchange_sends_each_number_once", bytes_of_an_exchange),
+];
+
+/// J from 1, fewer than ranks, to 40; P from 1 to more than six blocks of 512.
+fn sizes() -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    (1..40, 1..3300)
+}
+
+/// The number of member j's parameter p after `round` updates; distinct for all.
+fn number(j: usize, p: usize, round: usize) -> f64 {
+    ((round * 100 + j) * 10_000 + p) as f64
+}
+
+fn owners(crowd: &Crowd) {
+    let comm = crowd.comm();
+    crowd.property(60, &sizes(), |(members, parameters)| {
+        let layout = Layout::new(&comm, members, parameters);
+        let mut held = vec![0_u64; members + parameters];
+        layout.own_members().for_each(|j| held[j] += 1);
+        for b in layout.own_blocks() {
+            layout.blocks.range(b).for_each(|p| held[members + p] += 1);
+        }
+        comm.sum_counts(&mut held);
+        let once = held.iter().all(|&owners| owners == 1);
+        once.then_some(()).ok_or_else(|| format!("owners {held:?}"))
+    });
+}
+
+/// Three rounds: the slabs as filled, and two updates of each block, by two threads in any order.
+fn carried(crowd: &Crowd) {
+    let comm = crowd.in_chunks(97);
+    crowd.property(25, &sizes(), |(members, parameters)| {
+        let layout = Layout::new(&comm, members, parameters);
+        let mut slab = Slab::<f64>::fill(&crowd.pool, &layout, |_, columns, block| {
+            *block = Array2::from_shape_fn(block.dim(), |(j, p)| number(j, columns.start + p, 0));
+        });
+        let mut held = Members::new(&layout);
+        let mut out = vec![0.0; parameters];
+        for round in 0..3 {
+            let seen: Vec<_> = layout.own_blocks().collect();
+            layout.carry(
+                &comm,
+                &crowd.pool,
+                &mut slab,
+                &mut held,
+                seen.iter(),
+                |_, b, block, along| {
+                    assert_eq!(b, *along, "each block comes with its own neighbour");
+                    let step = if round == 0 { 0.0 } else { number(0, 0, 1) };
+                    block.mapv_inplace(|x| x + step);
+                },
+            );
+            for j in layout.own_members() {
+                held.gather(&slab, &layout, j, &mut out);
+                let wrong = (0..parameters).find(|&p| out[p] != number(j, p, round));
+                if let Some(p) = wrong {
+                    return Err(format!(
+                        "round {round}: member {j}, parameter {p} is {}",
+                        out[p]
+                    ));
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// The volume of one exchange: each rank sends its slab's columns of the members that others evaluate, once:
+/// (J - J/R) P/R numbers, and all ranks together J P less what stays.
+fn bytes_of_an_exchange(crowd: &Crowd) {
+    let comm = crowd.comm();
+    crowd.property(25, &sizes(), |(members, parameters)| {
+        let layout = Layout::new(&comm, members, parameters);
+        let mut slab = Slab::<f32>::fill(&crowd.pool, &layout, |_, _, _| ());
+        let mut held = Members::new(&layout);
+        let before = comm.bytes_sent();
+        layout.carry(
+            &comm,
+            &crowd.pool,
+            &mut slab,
+            &mut held,
+            std::iter::repeat(()),
+            |_, _, _, ()| (),
+        );
+        let sent = comm.bytes_sent() - before;
+        let columns: usize = layout
+            .own_blocks()
+            .map(|b| layout.blocks.range(b).len())
+            .sum();
+        let formula = 4 * (members - layout.own_members().len()) * columns;
+        (sent == formula as u64)
+            .then_some(())
+            .ok_or_else(|| format!("{sent} bytes sent, {formula} by the formula"))
+    });
+}

@@ -1,0 +1,156 @@
+//! Whole runs through the library: the same digest on any number of ranks, and another as soon as one rank errs.
+
+use std::path::Path;
+
+use eki_mpi::config::Resolved;
+use eki_mpi::forward::ForwardMap;
+use eki_mpi::partition::{Blocks, Partition};
+use eki_mpi::plan::Plan;
+use eki_mpi::prior::{Prior, Segment};
+use eki_mpi::problem::Given;
+use eki_mpi::report::Reporter;
+use eki_mpi::run;
+use eki_mpi::timing::Timing;
+use ndarray::{ArrayView2, ArrayViewMut3};
+
+use crate::{Check, Crowd};
+
+pub const CHECKS: &[Check] = &[
+    (
+        "one_bit_off_in_one_ranks_draw_changes_the_digest",
+        one_bit_off,
+    ),
+    ("a_run_sends_what_the_formula_says", bytes_of_a_run),
+];
+
+/// A forward map as another, on a rank whose draws of one parameter may be off by one bit of its deviation.
+struct Drawn {
+    map: Box<dyn ForwardMap<f32>>,
+    wrong: Option<usize>,
+}
+
+impl ForwardMap<f32> for Drawn {
+    fn parameters(&self) -> usize {
+        self.map.parameters()
+    }
+    fn features(&self) -> usize {
+        self.map.features()
+    }
+    fn outputs(&self) -> usize {
+        self.map.outputs()
+    }
+    fn group(&self) -> usize {
+        self.map.group()
+    }
+    fn flops(&self, m: usize) -> f64 {
+        self.map.flops(m)
+    }
+    fn scratch(&self, m: usize) -> usize {
+        self.map.scratch(m)
+    }
+    fn prior(&self) -> Prior {
+        let mut deviations = vec![0.0_f32; self.parameters()];
+        self.map.prior().deviations(0, 1.0, &mut deviations);
+        if let Some(wrong) = self.wrong {
+            deviations[wrong] = f32::from_bits(deviations[wrong].to_bits() ^ 1);
+        }
+        let segment = |deviation| Segment {
+            count: 1,
+            deviation: f64::from(deviation),
+        };
+        Prior::new(deviations.into_iter().map(segment).collect())
+    }
+    fn evaluate(
+        &self,
+        members: ArrayView2<f32>,
+        inputs: ArrayView2<f32>,
+        outputs: ArrayViewMut3<f32>,
+        scratch: &mut [f32],
+    ) {
+        self.map.evaluate(members, inputs, outputs, scratch);
+    }
+}
+
+/// 64-23-10 on the digits, 43 members, 1735 parameters in four blocks, three steps.
+const SETS: [&str; 9] = [
+    "model.layers=[64, 23, 10]",
+    "data.limit=100",
+    "data.batch=33",
+    "ensemble.members=43",
+    "ensemble.rerandomise=never",
+    "run.epochs=1",
+    "run.evaluate_every=0",
+    "run.best=never",
+    "seed=3",
+];
+
+/// The digest of a run changed by `sets`, and the bytes this rank sent; `wrong` names a parameter that this rank
+/// draws wrongly.
+fn whole_run(crowd: &Crowd, sets: &[&str], wrong: Option<usize>) -> (String, u64) {
+    let sets: Vec<String> = SETS.iter().chain(sets).map(|s| (*s).to_owned()).collect();
+    let resolved = Resolved::new("digits", &sets).expect("a sound configuration");
+    let given = Given::load(&resolved, Path::new("nowhere")).expect("embedded data");
+    let shape = given.shape();
+    let mut problem = given.problem::<f32>(&resolved).expect("a fitting model");
+    problem.map = Box::new(Drawn {
+        map: problem.map,
+        wrong,
+    });
+    let plan = Plan::new(resolved, shape, problem.map.parameters()).expect("a sound plan");
+    let comm = crowd.comm();
+    let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
+    let (_, outcome) = run::run(
+        crowd.crew(&comm),
+        &plan,
+        &problem,
+        &mut reporter,
+        &mut timing,
+    )
+    .expect("a run");
+    (outcome.digest, comm.bytes_sent())
+}
+
+/// The test of the test: were one rank to draw one parameter with its last bit wrong, the digests would tell.
+fn one_bit_off(crowd: &Crowd) {
+    let comm = crowd.comm();
+    for sets in [
+        &["method.form=explicit"][..],
+        &["method.form=factored"],
+        &["ensemble.rerandomise=epoch", "run.epochs=2"],
+        &["ensemble.rerandomise=step", "method.form=explicit"],
+    ] {
+        let (sound, _) = whole_run(crowd, sets, None);
+        crowd.same_bits(&sets.join(","), sound.as_bytes());
+        // The last rank that updates a block draws its first parameter wrongly.
+        let blocks = Blocks::new(1735).count();
+        let owners = Partition::new(blocks, comm.size());
+        let last = owners.owner(blocks - 1);
+        let wrong = (comm.rank() == last).then(|| owners.range(last).start * 512);
+        let (faulty, _) = whole_run(crowd, sets, wrong);
+        assert_ne!(faulty, sound, "{sets:?}");
+    }
+}
+
+/// A step's volume in the explicit form: this rank's slab but for its own members, its members' outputs but for its
+/// own samples, D, and for each member two numbers and for each block one, on which all ranks agree. Two more
+/// exchanges: the members at the start, and at the end the scores' sums and the digests.
+fn bytes_of_a_run(crowd: &Crowd) {
+    let comm = crowd.comm();
+    let (one, three) = (
+        whole_run(crowd, &["method.form=explicit", "run.steps=1"], None).1,
+        whole_run(crowd, &["method.form=explicit", "run.steps=3"], None).1,
+    );
+    let (members, parameters, outputs) = (43, 1735, 33);
+    let blocks = Blocks::new(parameters);
+    let own_blocks = Partition::new(blocks.count(), comm.size()).range(comm.rank());
+    let columns: usize = own_blocks.map(|b| blocks.range(b).len()).sum();
+    let own = Partition::new(members, comm.size())
+        .range(comm.rank())
+        .len();
+    // K = 33 outputs are one block, which rank 0 owns.
+    let sent_outputs = if comm.is_first() { 0 } else { own * outputs };
+    let step = 4 * ((members - own) * columns + sent_outputs)
+        + 8 * (members * members + 1 + 2 * members + blocks.count());
+    let formula = if comm.size() == 1 { 0 } else { 2 * step as u64 };
+    assert_eq!(three - one, formula, "bytes of two steps");
+}

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Ten steps of every method in NumPy, written from the equations alone, for tests/reference.rs to compare with.
+
+    python3 tests/reference/eki_reference.py
+
+writes, beside this file, NAME.npy for each case (every twelfth parameter of the final ensemble) and numbers.json (the
+cases' settings as the program's command line takes them, the mean, and each step's loss, ||D||_F, step size and
+spread). It reads digits.npy alone: the first 18 training samples, 64 pixels and the class, which the test checks.
+
+Everything is in double precision. Cases with random draws are to be run in single precision, whose draws (ChaCha8
+and Box-Muller, see src/rng.rs) are made here a second time, from the ChaCha20 paper's rounds and NumPy's logarithm
+and cosine; the initial ensembles come from a hash that the test computes too. Nothing is taken from the program.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+LAYERS = [64, 8, 10]
+PARAMETERS = sum((a + 1) * b for a, b in zip(LAYERS, LAYERS[1:]))
+BATCH, SAMPLES, STEPS = 6, 18, 10
+STEPS_PER_EPOCH = SAMPLES // BATCH
+BLOCK = 512
+INITIAL, RERANDOMISE = 1, 2
+SEED = 11
+
+
+# ---- random numbers -------------------------------------------------------------------------------------------------
+
+
+def hashed_ensemble(members):
+    """Uniform on +-0.4: splitmix64 (Steele, Lea & Flood 2014) of the number's place, its upper 53 bits."""
+    z = (np.arange(1, members * PARAMETERS + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    unit = (z >> np.uint64(11)).astype(np.float64) / 2.0**53
+    return (0.8 * (unit - 0.5)).reshape(members, PARAMETERS)
+
+
+def chacha8_block(key, counter):
+    """The 16 words of block `counter`: RFC 8439's state and quarter rounds, but 8 rounds and a 64-bit counter."""
+    mask = 0xFFFFFFFF
+    start = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *key, counter & mask, counter >> 32, 0, 0]
+    s = list(start)
+
+    def quarter(a, b, c, d):
+        for x, y, z, by in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+            s[x] = (s[x] + s[y]) & mask
+            t = s[z] ^ s[x]
+            s[z] = ((t << by) | (t >> (32 - by))) & mask
+
+    for _ in range(4):
+        for i in range(4):
+            quarter(i, 4 + i, 8 + i, 12 + i)
+        for i in range(4):
+            quarter(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4)
+    return [(x + y) & mask for x, y in zip(s, start)]
+
+
+def normals(count, purpose, step, member, block):
+    """The first `count` N(0, 1) draws of a key, as src/rng.rs says: 16 blocks give 128 radii, then 128 angles."""
+    words = np.array([SEED & 0xFFFFFFFF, SEED >> 32, purpose, block, step & 0xFFFFFFFF, step >> 32, member, 0])
+    key = [int(word) for word in words]
+    out = []
+    for batch in range(-(-count // 256)):
+        blocks = np.array([chacha8_block(key, 16 * batch + lane) for lane in range(16)], dtype=np.float64)
+        radii, angles = blocks.T[:8].ravel(), blocks.T[8:].ravel()  # word by word, the lanes of each
+        radius = np.sqrt(-2.0 * np.log((radii + 0.5) / 2.0**32))
+        turn = 2.0 * np.pi * angles / 2.0**32
+        out += [radius * np.cos(turn), radius * np.sin(turn)]
+    return np.concatenate(out)[:count]
+
+
+def xi(members, purpose, step):
+    """C_0^{1/2} xi for members 0..members: Glorot's deviation for weights and biases, a key for each block of 512."""
+    deviations = DEVIATIONS
+    rows = []
+    for member in range(members):
+        starts = range(0, PARAMETERS, BLOCK)
+        parts = [normals(min(BLOCK, PARAMETERS - s), purpose, step, member, s // BLOCK) for s in starts]
+        rows.append(deviations * np.concatenate(parts))
+    return np.array(rows)
+
+
+# ---- the forward map and the losses ---------------------------------------------------------------------------------
+
+
+def network(u, x, activation, softmax):
+    """Outputs m x c of one member on inputs m x d."""
+    at, h = 0, x
+    for layer, (a, b) in enumerate(zip(LAYERS, LAYERS[1:])):
+        weight, bias = u[at : at + a * b].reshape(a, b), u[at + a * b : at + (a + 1) * b]
+        at += (a + 1) * b
+        h = h @ weight + bias
+        if layer < len(LAYERS) - 2:
+            h = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh, "heaviside": lambda z: (z > 0) * 1.0}[activation](h)
+    if not softmax:
+        return h
+    e = np.exp(h - h.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def gradient_and_misfit(z, label, case):
+    """grad Psi, as a matrix m x c, and Psi summed over the batch."""
+    one_hot = np.eye(10)[label]
+    if case["loss"] == "cross-entropy":
+        delta = 0.005
+        true = (z * one_hot).sum(axis=1)
+        return -one_hot / (z + delta), -np.log(true + delta).sum()
+    gamma = np.array(case["noise"])
+    return (z - one_hot) / gamma, 0.5 * ((z - one_hot) ** 2 / gamma).sum()
+
+
+# ---- the methods ----------------------------------------------------------------------------------------------------
+
+
+def interaction(points, x, label, case):
+    """D by its definition, row by row, and the members' mean misfit."""
+    outputs = [network(u, x, case["activation"], case["softmax"]) for u in points]
+    mean = sum(outputs) / len(outputs)
+    d = np.zeros((len(points), len(points)))
+    misfits = []
+    for j, z in enumerate(outputs):
+        gradient, misfit = gradient_and_misfit(z, label, case)
+        misfits.append(misfit)
+        for k, other in enumerate(outputs):
+            d[j, k] = np.sum((other - mean) * gradient) / len(points)
+    return d, np.mean(misfits)
+
+
+def members_in(epoch, case):
+    """J grows evenly to grow_to in the last epoch."""
+    last = (STEPS - 1) // STEPS_PER_EPOCH
+    return case["members"] + max(0, case["grow_to"] - case["members"]) * min(epoch, last) // last
+
+
+def spread(step, case):
+    return np.sqrt(case["gamma"] * case["gamma_decay"] ** (step / STEPS_PER_EPOCH))
+
+
+def coefficient(n, case):
+    """What extrapolates after step number n since momentum last started."""
+    if not case["momentum"]:
+        return 0.0
+    return case["momentum_coefficient"] or n / (n + 3)
+
+
+def run(case):
+    digits = np.load(HERE / "digits.npy").astype(np.float64)
+    inputs, labels = digits[:, :64] / 16.0, digits[:, 64].astype(int)
+    each_step, each_epoch = case["rerandomise"] == "step", case["rerandomise"] == "epoch"
+    j = case["members"]
+    if case["initial"] == "file":
+        u = hashed_ensemble(1 if case["form"] == "mean" else j)
+    else:
+        u = xi(j, INITIAL, 0) * (spread(0, case) if each_step else 1.0)
+    # With a re-draw at each step: `centre` is what members are drawn about, `mean` the mean before momentum.
+    centre = mean = u[0] if case["form"] == "mean" else np.zeros(PARAMETERS)
+    if case["form"] == "mean":
+        u = centre + spread(0, case) * xi(j, INITIAL, 0)
+    v, n, steps = u.copy(), 0, []
+    for step in range(STEPS):
+        epoch, place = divmod(step, STEPS_PER_EPOCH)
+        batch = slice(place * BATCH, (place + 1) * BATCH)
+        d, misfit = interaction(v, inputs[batch], labels[batch], case)
+        norm = np.sqrt((d**2).sum())
+        h = case["h"] * case["h_decay"] ** (step / STEPS_PER_EPOCH)
+        h = h if case["step"] == "fixed" else h / (norm + 0.5)
+        deviation = np.sqrt(((v - v.mean(axis=0)) ** 2).mean())
+        if case["form"] == "mean":
+            deviation = spread(step, case) * np.sqrt(np.mean(DEVIATIONS**2))
+        steps.append([misfit / BATCH, norm, h, deviation])
+        moved = v - h * d @ v
+        ends = (step + 1) % STEPS_PER_EPOCH == 0
+        count = members_in(epoch + 1, case) if ends else j
+        k = coefficient(n, case)
+        n += 1
+        about = lambda point: point + spread(step + 1, case) * xi(count, RERANDOMISE, step + 1)
+        if each_step:
+            new = centre + (moved - v).mean(axis=0)
+            centre, mean = new + k * (new - mean), new
+            u = v = about(centre)
+        elif each_epoch and ends and step + 1 < STEPS:
+            new, old = moved.mean(axis=0), u.mean(axis=0)
+            carry = 0.0 if case["restart"] or count > j else k
+            u, v = about(new), about(new + carry * (new - old))
+            if case["restart"]:
+                n = 0
+        else:
+            u, v = moved, moved + k * (moved - u)
+        if count > j:
+            if not (each_step or each_epoch):
+                joined = about(u.mean(axis=0))[j:]
+                u, v = np.vstack([u, joined]), np.vstack([v, joined])
+            j, n = count, 0
+    return u, mean if each_step else u.mean(axis=0), steps
+
+
+DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a, b in zip(LAYERS, LAYERS[1:])])
+
+DEFAULT = {
+    "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "gamma": 1.0, "gamma_decay": 1.0,
+    "momentum": False, "momentum_coefficient": 0.0, "restart": True, "form": "explicit", "step": "adaptive",
+    "h": 2.0, "h_decay": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
+    "precision": "double",
+}  # fmt: skip
+
+MEKI = {"momentum": True}
+SQUARES = {"loss": "least-squares", "h": 0.5, "activation": "tanh"}
+GAMMA = {"noise": [0.5, 1.0, 2.0, 1.5, 1.0, 3.0, 1.0, 0.25, 1.0, 0.75]}
+EPOCH = {"rerandomise": "epoch", "gamma": 0.5, "gamma_decay": 0.9, "precision": "single"}
+STEP = {"rerandomise": "step", "gamma": 0.3, "gamma_decay": 0.9, "precision": "single"}
+GROW = {"grow_to": 14, "precision": "single"}
+HEAVY = {"momentum": True, "momentum_coefficient": 0.9}
+FACTORED, MEAN, DRAWN = {"form": "factored"}, {"form": "mean"}, {"initial": "prior"}
+
+CASES = {
+    "eki-explicit": [],
+    "eki-factored": [FACTORED],
+    "meki-explicit": [MEKI],
+    "meki-factored": [MEKI, FACTORED],
+    "squares-explicit": [SQUARES, GAMMA],
+    "squares-factored": [SQUARES, GAMMA, FACTORED],
+    "heavy-heaviside": [HEAVY, {"activation": "heaviside", "h_decay": 0.8}],
+    "fixed-identity": [SQUARES, MEKI, {"softmax": False, "step": "fixed", "h": 0.01, "h_decay": 0.9}],
+    "drawn": [DRAWN, {"precision": "single"}],
+    "epoch-explicit": [EPOCH],
+    "epoch-factored": [EPOCH, FACTORED],
+    "epoch-meki": [EPOCH, MEKI],
+    "epoch-meki-carried": [EPOCH, MEKI, {"restart": False}],
+    "grow": [GROW],
+    "grow-meki": [GROW, MEKI],
+    "grow-epoch-meki": [GROW, EPOCH, MEKI],
+    "step-mean": [STEP, MEAN],
+    "step-mean-heavy": [STEP, MEAN, HEAVY],
+    "step-mean-squares": [STEP, MEAN, SQUARES],
+    "step-mean-grow": [STEP, MEAN, GROW],
+    "step-explicit": [STEP, DRAWN, HEAVY],
+    "step-factored": [STEP, DRAWN, FACTORED],
+    "step-explicit-grow": [STEP, DRAWN, GROW, MEKI],
+}  # fmt: skip
+
+KEYS = {
+    "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
+    "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
+    "momentum_coefficient": "method.momentum_coefficient", "restart": "method.momentum_restart",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay",
+    "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
+}  # fmt: skip
+
+
+def settings(case):
+    sets = [f"{key}={json.dumps(case[name])}" for name, key in KEYS.items()]
+    fixed = {
+        "seed": SEED, "model.layers": LAYERS, "model.output": "softmax" if case["softmax"] else "identity",
+        "data.limit": SAMPLES, "data.batch": BATCH, "data.shuffle": False, "data.scale": "unit", "run.steps": STEPS,
+        "method.delta": 0.005, "method.epsilon": 0.5, "ensemble.centre": "zero",
+    }  # fmt: skip
+    return sets + [f"{key}={json.dumps(value)}" for key, value in fixed.items()]
+
+
+def main():
+    numbers = {}
+    for name, changes in CASES.items():
+        case = dict(DEFAULT)
+        for change in changes:
+            case.update(change)
+        ensemble, mean, steps = run(case)
+        np.save(HERE / f"{name}.npy", ensemble[:, ::12].copy())
+        numbers[name] = {
+            "sets": settings(case), "initial": case["initial"], "precision": case["precision"], "form": case["form"],
+            "members": case["members"], "steps": steps, "mean": mean[::12].tolist(),
+        }  # fmt: skip
+    (HERE / "numbers.json").write_text(json.dumps(numbers, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main()

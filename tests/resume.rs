@@ -1,0 +1,341 @@
+//! A run in two parts equals the whole run, 0 ulp, for any ranks before and after, every method, form and precision.
+//!
+//! EKI_LONG=1 tries every method with all of {1, 2, 3, 5}^2.
+
+mod durable;
+
+use std::path::Path;
+
+use durable::*;
+
+/// 60 samples in 4 steps an epoch, 3 epochs: 2,410 parameters in 5 blocks.
+const SMALL: [&str; 5] = [
+    "ensemble.members=24",
+    "data.limit=60",
+    "data.batch=15",
+    "run.epochs=3",
+    "ensemble.rerandomise=never",
+];
+
+/// Within an epoch, and at its edge.
+const CUTS: [u64; 2] = [6, 8];
+
+/// Every method there is, by its settings.
+const METHODS: [(&str, &[&str]); 13] = [
+    ("explicit", &["method.form=explicit"]),
+    ("factored", &["method.form=factored"]),
+    ("double", &["run.precision=double", "method.form=explicit"]),
+    (
+        "redrawn",
+        &[
+            "ensemble.rerandomise=epoch",
+            "ensemble.gamma_decay=0.5",
+            "method.h_decay=0.9",
+        ],
+    ),
+    ("momentum", &["method.momentum=true"]),
+    (
+        "momentum, redrawn",
+        &["method.momentum=true", "ensemble.rerandomise=epoch"],
+    ),
+    (
+        "momentum carried on",
+        &[
+            "method.momentum=true",
+            "ensemble.rerandomise=epoch",
+            "method.momentum_restart=false",
+        ],
+    ),
+    (
+        "grown",
+        &[
+            "ensemble.grow_to=40",
+            "ensemble.rerandomise=epoch",
+            "method.momentum=true",
+        ],
+    ),
+    (
+        "grown, not redrawn",
+        &["ensemble.grow_to=40", "run.precision=double"],
+    ),
+    (
+        "redrawn at each step, explicit",
+        &[
+            "ensemble.rerandomise=step",
+            "method.form=explicit",
+            "method.momentum=true",
+            "method.momentum_coefficient=0.9",
+        ],
+    ),
+    (
+        "redrawn at each step, grown",
+        &[
+            "ensemble.rerandomise=step",
+            "method.form=factored",
+            "ensemble.grow_to=40",
+        ],
+    ),
+    (
+        "mean",
+        &[
+            "ensemble.rerandomise=step",
+            "method.momentum=true",
+            "method.momentum_coefficient=0.9",
+            "ensemble.gamma=0.05",
+            "ensemble.centre=prior",
+        ],
+    ),
+    (
+        "mean, double",
+        &["ensemble.rerandomise=step", "run.precision=double"],
+    ),
+];
+
+/// A folder with a whole run on `ranks` ranks.
+fn whole(folder: &Path, ranks: usize, settings: &[&str]) {
+    let settings = [&SMALL[..], settings].concat();
+    succeed(&mut program(ranks, &settings, folder));
+}
+
+/// As `whole`, with a checkpoint every `steps` steps.
+fn saved(folder: &Path, ranks: usize, settings: &[&str], steps: u64) {
+    let every = format!("checkpoint.every_steps={steps}");
+    whole(
+        folder,
+        ranks,
+        &[settings, &["checkpoint.keep=99", every.as_str()]].concat(),
+    );
+}
+
+/// The run in `from`, cut at step `cut`, goes on in `to` on `ranks` ranks.
+fn goes_on(from: &Path, to: &Path, cut: u64, ranks: usize, settings: &[&str]) {
+    copy(from, to);
+    for step in checkpoints(to).into_iter().filter(|&step| step > cut) {
+        std::fs::remove_dir_all(checkpoint(to, step)).unwrap();
+    }
+    let settings = [&SMALL[..], settings, &["checkpoint.keep=1", "--resume"]].concat();
+    let text = succeed(&mut program(ranks, &settings, to));
+    assert!(
+        text.contains(&format!("going on from step {cut} of ")),
+        "{text}"
+    );
+    assert_eq!(checkpoints(to), [12], "one generation is kept");
+}
+
+fn same(a: &Path, b: &Path, what: &str) {
+    assert_eq!(digest(a), digest(b), "{what}");
+    assert_eq!(metrics(a), metrics(b), "{what}");
+    let mean = |folder: &Path| std::fs::read(folder.join("final/mean.npy")).unwrap();
+    assert!(mean(a) == mean(b), "{what}");
+}
+
+/// As `same`, but for the test set's verdict in the log: a run's end is judged before what an epoch's end would bring,
+/// and that line stays when the run is lengthened.
+fn same_lengthened(a: &Path, b: &Path, what: &str) {
+    let unjudged = |folder: &Path| -> Vec<String> {
+        let cut = |line: String| {
+            let mut line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let scores = ["accuracy_mean", "mse_mean"];
+            for score in scores {
+                line.as_object_mut().unwrap().remove(score);
+            }
+            line.to_string()
+        };
+        metrics(folder).into_iter().map(cut).collect()
+    };
+    assert_eq!(digest(a), digest(b), "{what}");
+    assert_eq!(unjudged(a), unjudged(b), "{what}");
+}
+
+fn try_pairs(settings: &[&str], name: &str, before: &[usize], after: &[usize], cuts: &[u64]) {
+    let room = tempfile::tempdir().unwrap();
+    let reference = room.path().join("whole");
+    whole(&reference, 1, settings);
+    for &r1 in before {
+        let first = room.path().join(format!("first-{r1}"));
+        saved(&first, r1, settings, 2);
+        same(&reference, &first, &format!("{name}: {r1} ranks"));
+        for &r2 in after {
+            for cut in cuts {
+                let second = room.path().join(format!("{r1}-{r2}-{cut}"));
+                goes_on(&first, &second, *cut, r2, settings);
+                let what = format!("{name}: {r1} ranks to step {cut}, then {r2}");
+                same(&reference, &second, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_method_goes_on_with_the_same_bits_on_other_ranks() {
+    for (i, (name, settings)) in METHODS.iter().enumerate() {
+        if long() {
+            try_pairs(settings, name, &[1, 2, 3, 5], &[1, 2, 3, 5], &CUTS);
+        } else {
+            let (r1, r2) = [(3, 2), (2, 5), (5, 1), (1, 3)][i % 4];
+            try_pairs(settings, name, &[r1], &[r2], &CUTS);
+        }
+    }
+}
+
+#[test]
+fn any_ranks_may_follow_any_others() {
+    let settings = METHODS[7].1;
+    try_pairs(settings, "grown", &[1, 2, 3, 5], &[1, 2, 3, 5], &CUTS[..1]);
+}
+
+#[test]
+fn a_calibration_goes_on_with_the_same_bits() {
+    let room = tempfile::tempdir().unwrap();
+    let run = |folder: &Path, ranks: usize, more: &[&str]| {
+        let settings = [&["ensemble.members=30", "run.evaluate_every=5"], more].concat();
+        succeed(&mut preset(ranks, "linear", &settings, folder));
+    };
+    let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
+    run(&whole, 2, &["run.steps=20"]);
+    run(&parts, 3, &["run.steps=11"]);
+    run(&parts, 1, &["run.steps=20", "--resume"]);
+    same_lengthened(&whole, &parts, "linear");
+}
+
+#[test]
+fn a_finished_run_can_be_lengthened() {
+    for (name, settings) in &METHODS[3..6] {
+        let room = tempfile::tempdir().unwrap();
+        let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
+        let run = |folder: &Path, ranks, more: &[&str]| {
+            let settings = [&SMALL[..], settings, more].concat();
+            finish(&mut program(ranks, &settings, folder))
+        };
+        assert_eq!(run(&whole, 1, &["run.epochs=3"]).0, 0);
+        assert_eq!(run(&parts, 3, &["run.epochs=1"]).0, 0);
+        assert_eq!(run(&parts, 2, &["run.steps=7", "--resume"]).0, 0);
+        assert_eq!(run(&parts, 5, &["run.epochs=3", "--resume"]).0, 0);
+        same_lengthened(&whole, &parts, name);
+        // Once more: nothing is left to do, and the answer is the same.
+        assert_eq!(run(&parts, 2, &["run.epochs=3", "--resume"]).0, 0);
+        same_lengthened(&whole, &parts, name);
+        let (code, text) = run(&parts, 2, &["run.epochs=2", "--resume"]);
+        assert!(
+            code == 2 && text.contains("step 12 is done already"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_run_whose_end_cannot_be_lengthened_goes_on_from_the_generation_before_or_says_why() {
+    let room = tempfile::tempdir().unwrap();
+    let run = |name: &str, settings: &[&str], more: &[&str]| {
+        let settings = [&SMALL[..], settings, more].concat();
+        finish(&mut program(2, &settings, &room.path().join(name)))
+    };
+    // The mean's velocity lies between two steps: the older generation still knows it.
+    let carried = METHODS[6].1;
+    assert_eq!(run("a", carried, &["run.epochs=3"]).0, 0);
+    let saved = ["run.epochs=1", "checkpoint.every_steps=1"];
+    assert_eq!(run("b", carried, &saved).0, 0);
+    let (code, text) = run("b", carried, &["run.epochs=3", "--resume"]);
+    assert!(
+        code == 0 && text.contains("step 4 is passed over") && text.contains("from step 3 of"),
+        "{text}"
+    );
+    same(&room.path().join("a"), &room.path().join("b"), "carried");
+    // An ensemble that grows towards the last epoch would have grown otherwise.
+    let grown = METHODS[7].1;
+    assert_eq!(run("c", grown, &["run.epochs=2"]).0, 0);
+    let (code, text) = run("c", grown, &["run.epochs=3", "--resume"]);
+    assert!(code == 2 && text.contains("grows towards step 8"), "{text}");
+}
+
+#[test]
+fn a_damaged_generation_is_passed_over_aloud_and_with_none_left_nothing_is_touched() {
+    let room = tempfile::tempdir().unwrap();
+    let (reference, cut) = (room.path().join("whole"), room.path().join("cut"));
+    saved(&reference, 2, &[], 1);
+    copy(&reference, &cut);
+    for step in (1..=12).filter(|step| ![5, 7].contains(step)) {
+        std::fs::remove_dir_all(checkpoint(&cut, step)).unwrap();
+    }
+    let part = checkpoint(&cut, 7).join("part-00001-of-00002");
+    let mut bytes = std::fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&part, &bytes).unwrap();
+    let none = room.path().join("none");
+    copy(&cut, &none);
+    let settings = [&SMALL[..], &["--resume"]].concat();
+    let text = succeed(&mut program(3, &settings, &cut));
+    assert!(
+        text.contains("step 7 is passed over: part-00001-of-00002: the checksum of Points"),
+        "{text}"
+    );
+    assert!(text.contains("going on from step 5"), "{text}");
+    same(&reference, &cut, "passed over");
+    // The other one loses its end.
+    let part = checkpoint(&none, 5).join("part-00000-of-00002");
+    let file = std::fs::OpenOptions::new().write(true).open(part).unwrap();
+    file.set_len(1_000).unwrap();
+    let before = metrics(&none);
+    let (code, text) = finish(&mut program(3, &settings, &none));
+    assert_eq!(code, 1);
+    assert!(
+        text.contains("no checkpoint can be used, and nothing was changed: step 7: "),
+        "{text}"
+    );
+    assert!(
+        text.contains("step 5: part-00000-of-00002: has 1000 bytes"),
+        "{text}"
+    );
+    assert_eq!(checkpoints(&none), [5, 7]);
+    assert_eq!(metrics(&none), before);
+}
+
+#[test]
+fn a_changed_configuration_is_refused_with_the_keys_that_differ() {
+    let room = tempfile::tempdir().unwrap();
+    whole(room.path(), 2, &[]);
+    let settings = [
+        &SMALL[..],
+        &["method.h=1", "seed=3", "output.ensemble=true", "--resume"],
+    ]
+    .concat();
+    let (code, text) = finish(&mut program(2, &settings, room.path()));
+    assert_eq!(code, 2);
+    assert!(
+        text.contains("method.h = 2.0, now 1.0; seed = 1, now 3; these may change: run.epochs"),
+        "{text}"
+    );
+    let (code, text) = finish(&mut program(2, &SMALL, room.path()));
+    assert!(code == 2 && text.contains("holds another run"), "{text}");
+    // The marks know the configuration, too.
+    let other = room.path().join("other");
+    let settings = [&SMALL[..], &["method.h=1"]].concat();
+    succeed(&mut program(1, &settings, &other));
+    std::fs::remove_dir_all(other.join("checkpoints")).unwrap();
+    copy(&room.path().join("checkpoints"), &other.join("checkpoints"));
+    let settings = [&settings[..], &["--resume"]].concat();
+    let (code, text) = finish(&mut program(2, &settings, &other));
+    assert!(
+        code == 2 && text.contains("method.h = 2.0, now 1.0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn resuming_where_nothing_was_finished_starts_from_the_beginning() {
+    let room = tempfile::tempdir().unwrap();
+    let (whole_run, again) = (room.path().join("whole"), room.path().join("again"));
+    let settings = [&SMALL[..], &["--resume"]].concat();
+    let text = succeed(&mut program(2, &settings, &whole_run));
+    assert!(text.contains("no checkpoint to resume"), "{text}");
+    copy(&whole_run, &again);
+    // As if killed while the first one was being written.
+    std::fs::remove_file(checkpoint(&again, 12).join("mark")).unwrap();
+    let text = succeed(&mut program(3, &settings, &again));
+    assert!(
+        text.contains("was never finished") && text.contains("from the beginning"),
+        "{text}"
+    );
+    same(&whole_run, &again, "again");
+}

@@ -1,0 +1,200 @@
+//! Starts programs for the tests: the built `eki-mpi` alone or under mpirun, and whatever else is to run on ranks.
+//!
+//! The launcher is `mpirun`, or what `EKI_MPIRUN` names (`EKI_MPIRUN=mpirun.mpich`). More ranks than cores and the
+//! root account are allowed for by variables that other launchers pass over.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What a program left when it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The lines of standard error that are the program's own words on what went wrong.
+    pub fn complaints(&self) -> Vec<&str> {
+        let ours = |line: &&str| line.starts_with("eki-mpi: ");
+        self.stderr.lines().filter(ours).collect()
+    }
+}
+
+/// `program` on `ranks` ranks, ready for its arguments.
+pub fn on_ranks(ranks: usize, program: &Path) -> Command {
+    let launcher = std::env::var("EKI_MPIRUN").unwrap_or_else(|_| "mpirun".to_owned());
+    let mut command = Command::new(launcher);
+    command.args(["-n", &ranks.to_string()]).arg(program);
+    for (name, value) in [
+        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+        // More ranks than cores, and none tied to a core: tests run side by side. Open MPI 4, then 5.
+        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
+        ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
+        ("PRTE_MCA_hwloc_default_binding_policy", "none"),
+        // A rank that waits gives its core away.
+        ("OMPI_MCA_mpi_yield_when_idle", "1"),
+        // Containers forbid reading another process's memory, and Open MPI says so at length.
+        ("OMPI_MCA_btl_vader_single_copy_mechanism", "none"),
+    ] {
+        command.env(name, value);
+    }
+    command
+}
+
+/// The built program, started without a launcher.
+pub fn alone() -> Command {
+    Command::new(program())
+}
+
+/// The built program on `ranks` ranks; one rank needs no launcher.
+pub fn eki_mpi(ranks: usize) -> Command {
+    if ranks == 1 {
+        alone()
+    } else {
+        on_ranks(ranks, &program())
+    }
+}
+
+/// The built program.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_eki-mpi"))
+}
+
+/// Runs `command` to its end.
+pub fn end(command: &mut Command) -> Ended {
+    let output: Output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// A whole run of the program: what is run, changed how, by how many.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Preset or file.
+    pub source: String,
+    /// The `--set`s.
+    pub sets: Vec<String>,
+    /// Ranks R.
+    pub ranks: usize,
+    /// Threads of each rank.
+    pub threads: usize,
+}
+
+impl Run {
+    /// `source` changed by `sets`, "key=value" each, on one rank and thread.
+    pub fn new(source: &str, sets: &[&str]) -> Self {
+        Self {
+            source: source.to_owned(),
+            sets: sets.iter().map(|s| (*s).to_owned()).collect(),
+            ranks: 1,
+            threads: 1,
+        }
+    }
+
+    /// The same run with one more "key=value".
+    pub fn set(mut self, set: impl Into<String>) -> Self {
+        self.sets.push(set.into());
+        self
+    }
+
+    /// The same run on so many ranks and threads.
+    pub fn on(&self, ranks: usize, threads: usize) -> Self {
+        Self {
+            ranks,
+            threads,
+            ..self.clone()
+        }
+    }
+
+    /// The command that runs it into the folder `out`.
+    pub fn command(&self, out: &Path) -> Command {
+        let mut command = eki_mpi(self.ranks);
+        command.arg("run").arg(&self.source);
+        for set in &self.sets {
+            command.args(["--set", set]);
+        }
+        command.args(["--threads", &self.threads.to_string()]);
+        command.arg("--out").arg(out);
+        command
+    }
+
+    /// Runs it into a folder of its own, which is gone when the value returned is.
+    pub fn finish(&self) -> Folder {
+        let whole = tempfile::tempdir().expect("a temporary folder");
+        let path = whole.path().join("run");
+        let ended = end(&mut self.command(&path));
+        assert_eq!(ended.code, 0, "{self:?}: {}", ended.stderr);
+        Folder {
+            _whole: whole,
+            path,
+        }
+    }
+
+    /// The digest of the final ensemble.
+    pub fn digest(&self) -> String {
+        let digest = self.finish().summary()["digest"].clone();
+        digest.as_str().expect("a digest").to_owned()
+    }
+}
+
+/// A finished run's folder.
+#[derive(Debug)]
+pub struct Folder {
+    _whole: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The file `name` in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// summary.json.
+    pub fn summary(&self) -> serde_json::Value {
+        let text = std::fs::read_to_string(self.file("summary.json")).expect("summary.json");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The lines of metrics.jsonl.
+    pub fn metrics(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.file("metrics.jsonl")).expect("metrics.jsonl");
+        let parse = |line| serde_json::from_str(line).expect("a line of JSON");
+        text.lines().map(parse).collect()
+    }
+}
+
+/// Writes `numbers` as an .npy file of `shape`, row-major.
+pub fn write_npy<T: npyz::AutoSerialize + Copy>(path: &Path, shape: &[u64], numbers: &[T]) {
+    use npyz::WriterBuilder as _;
+    let file = std::io::BufWriter::new(std::fs::File::create(path).expect("a new file"));
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(shape)
+        .writer(file)
+        .begin_nd()
+        .expect("an .npy header");
+    writer.extend(numbers.iter().copied()).expect("numbers");
+    writer.finish().expect("an .npy file");
+}
+
+/// The shape and numbers of an .npy file.
+pub fn read_npy<T: npyz::Deserialize>(path: &Path) -> (Vec<u64>, Vec<T>) {
+    let file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let npy = npyz::NpyFile::new(std::io::BufReader::new(file)).expect("an .npy file");
+    (npy.shape().to_vec(), npy.into_vec().expect("numbers"))
+}
