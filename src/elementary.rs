@@ -1,53 +1,72 @@
-//! exp and tanh over slices in single precision: branch-free, so that they fill the lanes of a vector.
+//! exp and tanh over slices in both precisions: branch-free, so that they fill the lanes of a vector.
 //!
 //! Only additions, multiplications, a division and integer shifts, each rounded once and never contracted: the bits are
-//! the same on every processor, whatever its vectors' width. Coefficients of the exponential: Cephes' `expf` (S. L. Moshier).
+//! the same on every processor, whatever its vectors' width; the C library's differ from one version to the next.
+//! Coefficients: Cephes' `expf`, `exp` and `tanh` (S. L. Moshier).
 
 /// Replaces each x by e^x; relative error below 3e-7 for -87 < x < 88, clamped to that range beyond it. NaN stays NaN.
 pub fn exp_in_place(values: &mut [f32]) {
-    pulp::Arch::new().dispatch(Each::<Exp> {
-        values,
-        map: std::marker::PhantomData,
-    });
+    each::<f32, Exp>(values);
 }
 
 /// Replaces each x by tanh x; absolute error below 5e-7. NaN stays NaN.
 pub fn tanh_in_place(values: &mut [f32]) {
-    pulp::Arch::new().dispatch(Each::<Tanh> {
-        values,
-        map: std::marker::PhantomData,
-    });
+    each::<f32, Tanh>(values);
+}
+
+/// Replaces each x by e^x; relative error below 5e-16 for |x| < 708, clamped to that range beyond it. NaN stays NaN.
+pub fn exp_in_place_f64(values: &mut [f64]) {
+    each::<f64, Exp>(values);
+}
+
+/// Replaces each x by tanh x; relative error below 5e-16. NaN stays NaN.
+pub fn tanh_in_place_f64(values: &mut [f64]) {
+    each::<f64, Tanh>(values);
 }
 
 /// A function to be applied to every element. Not a closure: that would not be compiled for the processor's vectors.
-trait Map {
-    fn of(x: f32) -> f32;
+trait Map<T> {
+    fn of(x: T) -> T;
 }
 
 struct Exp;
 
-impl Map for Exp {
+impl Map<f32> for Exp {
     #[inline(always)]
     fn of(x: f32) -> f32 {
         exp(x)
     }
 }
 
+impl Map<f64> for Exp {
+    #[inline(always)]
+    fn of(x: f64) -> f64 {
+        exp_f64(x)
+    }
+}
+
 struct Tanh;
 
-impl Map for Tanh {
+impl Map<f32> for Tanh {
     #[inline(always)]
     fn of(x: f32) -> f32 {
         tanh(x)
     }
 }
 
-struct Each<'a, M> {
-    values: &'a mut [f32],
+impl Map<f64> for Tanh {
+    #[inline(always)]
+    fn of(x: f64) -> f64 {
+        tanh_f64(x)
+    }
+}
+
+struct Each<'a, T, M> {
+    values: &'a mut [T],
     map: std::marker::PhantomData<M>,
 }
 
-impl<M: Map> pulp::WithSimd for Each<'_, M> {
+impl<T: Copy, M: Map<T>> pulp::WithSimd for Each<'_, T, M> {
     type Output = ();
 
     #[inline(always)]
@@ -56,6 +75,13 @@ impl<M: Map> pulp::WithSimd for Each<'_, M> {
             *x = M::of(*x);
         }
     }
+}
+
+fn each<T: Copy, M: Map<T>>(values: &mut [T]) {
+    pulp::Arch::new().dispatch(Each::<T, M> {
+        values,
+        map: std::marker::PhantomData,
+    });
 }
 
 /// tanh x = x p(x^2) / q(x^2): half the operations of 1 - 2/(e^2x + 1). Coefficients: Eigen's `generic_fast_tanh_float`.
@@ -110,6 +136,44 @@ fn exp(x: f32) -> f32 {
     e * scale
 }
 
+/// e^x = 2^n (1 + 2 r p(r^2) / (q(r^2) - r p(r^2))), n and r as in single precision.
+#[inline(always)]
+fn exp_f64(x: f64) -> f64 {
+    // Adding 1.5 * 2^52 rounds to an integer, which then stands in the low bits.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    let x = if x > 708.0 { 708.0 } else { x };
+    let x = if x < -708.0 { -708.0 } else { x };
+    let shifted = x * std::f64::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (x - n * 6.931_457_519_531_25e-1) - n * 1.428_606_820_309_417_2e-6;
+    let z = r * r;
+    let p = (1.261_771_930_748_105_9e-4 * z + 3.029_944_077_074_419_6e-2) * z + 1.0;
+    let q = ((3.001_985_051_386_644_6e-6 * z + 2.524_483_403_496_841e-3) * z
+        + 2.272_655_482_081_550_3e-1)
+        * z
+        + 2.0;
+    let odd = r * p;
+    let e = 1.0 + 2.0 * (odd / (q - odd));
+    let scale = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    e * scale
+}
+
+/// tanh x = x + x^3 p(x^2) / q(x^2) near 0, where 1 - 2/(e^2x + 1) loses digits, and the latter elsewhere.
+#[inline(always)]
+fn tanh_f64(x: f64) -> f64 {
+    let z = x * x;
+    let p =
+        (-9.643_991_794_250_523e-1 * z - 9.928_772_310_019_185e1) * z - 1.614_687_684_417_084_5e3;
+    let q = ((z + 1.128_116_784_916_329_3e2) * z + 2.235_488_390_601_004_5e3) * z
+        + 4.844_063_053_251_255e3;
+    let near = x + x * z * (p / q);
+    // Of |x|, or the difference would lose digits for x < 0; NaN fails both comparisons and stays itself.
+    let size = if x < 0.0 { -x } else { x };
+    let far = 1.0 - 2.0 / (exp_f64(2.0 * size) + 1.0);
+    let far = if x < 0.0 { -far } else { far };
+    if size < 0.625 { near } else { far }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +202,40 @@ mod tests {
         let mut odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0];
         exp_in_place(&mut odd);
         assert!(odd[0].is_nan() && odd[1] > 1e38 && odd[2] < 1e-37 && odd[3] == 1.0);
+    }
+
+    #[test]
+    fn exp_and_tanh_follow_the_real_functions_in_double_precision() {
+        let x: Vec<f64> = (0..=60_000)
+            .map(|i| f64::from(i - 30_000) / 42.5)
+            .chain((0..20_000).map(|i| f64::from(i - 10_000) / 4_321.0))
+            .collect();
+        let (mut e, mut t) = (x.clone(), x.clone());
+        exp_in_place_f64(&mut e);
+        tanh_in_place_f64(&mut t);
+        for ((&x, &e), &t) in x.iter().zip(&e).zip(&t) {
+            let (exact, slope) = (x.exp(), x.tanh());
+            assert!((e - exact).abs() < 5e-16 * exact, "exp({x}) = {e}");
+            assert!((t - slope).abs() <= 5e-16 * slope.abs(), "tanh({x}) = {t}");
+        }
+        let mut odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0];
+        exp_in_place_f64(&mut odd);
+        assert!(odd[0].is_nan() && odd[1] > 1e307 && odd[2] < 1e-307 && odd[3] == 1.0);
+        let mut odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0];
+        tanh_in_place_f64(&mut odd);
+        assert!(odd[0].is_nan() && odd[1..] == [1.0, -1.0, 0.0]);
+    }
+
+    /// The bits are part of the promise: a compiler or processor that contracts or reorders would change them.
+    #[test]
+    fn lanes_and_single_calls_agree_bit_by_bit() {
+        let x: Vec<f64> = (0..103).map(|i| f64::from(i) * 0.37 - 19.0).collect();
+        let (mut e, mut t) = (x.clone(), x.clone());
+        exp_in_place_f64(&mut e);
+        tanh_in_place_f64(&mut t);
+        for ((&x, e), t) in x.iter().zip(e).zip(t) {
+            assert_eq!(e.to_bits(), exp_f64(x).to_bits());
+            assert_eq!(t.to_bits(), tanh_f64(x).to_bits());
+        }
     }
 }

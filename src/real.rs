@@ -88,11 +88,11 @@ impl Real for f64 {
     }
 
     fn exp_in_place(values: &mut [Self]) {
-        values.iter_mut().for_each(|x| *x = x.exp());
+        crate::elementary::exp_in_place_f64(values);
     }
 
     fn tanh_in_place(values: &mut [Self]) {
-        values.iter_mut().for_each(|x| *x = x.tanh());
+        crate::elementary::tanh_in_place_f64(values);
     }
 
     fn window_sums(sums: WindowSums<Self>) {
