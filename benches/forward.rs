@@ -2,8 +2,8 @@
 //!
 //!     cargo bench --bench forward [-- NAME...]
 //!
-//! Other work on the machine slows whichever runs beside it, and the long product more than a short network, so the two
-//! take turns, and each network's best counts against the best product of the whole run: a ratio no noise flatters. Operations are those of the definition; activations, softmax and pooling are not counted, but their time is.
+//! Other work on the machine slows whichever runs beside it, so product and network take turns, and the best of each
+//! counts. Operations are those of the definition; activations, softmax and pooling are not counted, but their time is.
 
 #![allow(clippy::print_stdout)]
 
@@ -81,6 +81,15 @@ fn networks() -> Vec<(&'static str, Box<dyn ForwardMap<f32>>)> {
             ),
         ),
         (
+            "CNN-3",
+            conv(
+                32,
+                3,
+                "conv 16, conv 16, conv 32, conv 32, conv 32, pool 2, conv 48, conv 48, conv 48, conv 48, conv 48, pool 2, \
+                 conv 64, conv 64, conv 96, conv 96, conv 96, pool 8, dense 500, dense 10",
+            ),
+        ),
+        (
             "RNN",
             Box::new(Recurrent::new(28, 28, vec![32, 32], 10, maps)),
         ),
@@ -92,72 +101,45 @@ fn main() {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let product = Calibration::new();
-    let mut calibration = f64::INFINITY;
-    let mut measured = Vec::new();
+    let (a, b) = (numbers(2000, 512), numbers(512, 2000));
+    let mut c = Array2::zeros((2000, 2000));
+    let operations = 2.0 * 2000.0 * 2000.0 * 512.0;
+    println!(
+        "{:<20} {:>9} {:>9} {:>9} {:>6}",
+        "network", "ms", "GFLOP/s", "product", "ratio"
+    );
     for (name, net) in networks() {
         if !chosen.is_empty() && !chosen.iter().any(|c| name.contains(c.as_str())) {
             continue;
         }
-        let (least, beside) = time(net.as_ref(), &product);
-        calibration = calibration.min(beside);
-        measured.push((name, net.group() as f64, net.flops(M), least));
-    }
-    let rate = Calibration::OPERATIONS / calibration / 1e9;
-    println!("2000 x 2000 by 2000 x 512: {rate:.1} GFLOP/s");
-    println!(
-        "{:<20} {:>9} {:>9} {:>6}",
-        "network", "ms", "GFLOP/s", "ratio"
-    );
-    for (name, group, flops, seconds) in measured {
-        let (ms, own) = (seconds * 1e3 / group, group * flops / seconds / 1e9);
-        println!("{name:<20} {ms:>9.3} {own:>9.1} {:>6.2}", own / rate);
-    }
-}
-
-/// The large product that sets the measure.
-struct Calibration {
-    a: Array2<f32>,
-    b: Array2<f32>,
-}
-
-impl Calibration {
-    const OPERATIONS: f64 = 2.0 * 2000.0 * 2000.0 * 512.0;
-
-    fn new() -> Self {
-        Self {
-            a: numbers(2000, 2000),
-            b: numbers(2000, 512),
-        }
-    }
-
-    fn seconds(&self, c: &mut Array2<f32>) -> f64 {
-        seconds(|| product(c.view_mut(), 0.0, 1.0, self.a.view(), self.b.view()))
-    }
-}
-
-/// The least seconds of one group of `net`, and of the product in turn with it.
-fn time(net: &dyn ForwardMap<f32>, product: &Calibration) -> (f64, f64) {
-    let group = net.group();
-    let members = numbers(group, net.parameters());
-    let inputs = numbers(net.features(), M);
-    let mut outputs = Array3::zeros((group, net.outputs(), M));
-    let mut scratch = vec![0.0; net.scratch(M)];
-    let mut c = Array2::zeros((2000, 512));
-    let (mut least, mut beside) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..ROUNDS {
-        beside = beside.min(product.seconds(&mut c));
-        // A few times over, so that small networks are timed with what they need in the cache.
-        for _ in 0..4 {
-            least = least.min(seconds(|| {
-                net.evaluate(
-                    members.view(),
-                    inputs.view(),
-                    outputs.view_mut(),
-                    &mut scratch,
-                );
+        let group = net.group();
+        let (members, inputs) = (numbers(group, net.parameters()), numbers(net.features(), M));
+        let mut outputs = Array3::zeros((group, net.outputs(), M));
+        let mut scratch = vec![0.0; net.scratch(M)];
+        let (mut least, mut calibration) = (f64::INFINITY, f64::INFINITY);
+        for _ in 0..ROUNDS {
+            calibration = calibration.min(seconds(|| {
+                product(c.view_mut(), 0.0, 1.0, a.view(), b.view());
             }));
+            // A few times over, so that small networks are timed with what they need in the cache.
+            let round = Instant::now();
+            while round.elapsed().as_secs_f64() < 0.05 {
+                least = least.min(seconds(|| {
+                    net.evaluate(
+                        members.view(),
+                        inputs.view(),
+                        outputs.view_mut(),
+                        &mut scratch,
+                    );
+                }));
+            }
         }
+        let rate = group as f64 * net.flops(M) / least / 1e9;
+        let product = operations / calibration / 1e9;
+        println!(
+            "{name:<20} {:>9.3} {rate:>9.1} {product:>9.1} {:>6.2}",
+            least * 1e3 / group as f64,
+            rate / product
+        );
     }
-    (least, beside)
 }

@@ -126,7 +126,7 @@ mod tests {
                 }
             }
             let sizes: Vec<usize> = partition.ranges().map(|r| r.len()).collect();
-            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 2 * unit - 1);
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() < 2 * unit);
             prop_assert_eq!(partition.idle(), sizes.iter().filter(|&&s| s == 0).count());
         }
 

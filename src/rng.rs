@@ -130,9 +130,8 @@ fn chacha8(key: &[u32; 8], batch: u32) -> [[u32; LANES]; 16] {
     for (word, &k) in key.iter().enumerate() {
         start[4 + word] = [k; LANES];
     }
-    for lane in 0..LANES {
-        start[12][lane] = batch.wrapping_mul(LANES as u32).wrapping_add(lane as u32);
-    }
+    let first = batch.wrapping_mul(LANES as u32);
+    start[12] = std::array::from_fn(|lane| first.wrapping_add(lane as u32));
     let mut s = start;
     for _ in 0..4 {
         quarter_round::<0, 4, 8, 12>(&mut s);
@@ -167,9 +166,13 @@ fn quarter_round<const A: usize, const B: usize, const C: usize, const D: usize>
 fn add_and_turn<const SUM: usize, const WITH: usize, const TURN: usize, const BY: u32>(
     s: &mut [[u32; LANES]; 16],
 ) {
-    for lane in 0..LANES {
-        s[SUM][lane] = s[SUM][lane].wrapping_add(s[WITH][lane]);
-        s[TURN][lane] = (s[TURN][lane] ^ s[SUM][lane]).rotate_left(BY);
+    let with = s[WITH];
+    for (sum, with) in s[SUM].iter_mut().zip(with) {
+        *sum = sum.wrapping_add(with);
+    }
+    let sum = s[SUM];
+    for (turn, sum) in s[TURN].iter_mut().zip(sum) {
+        *turn = (*turn ^ sum).rotate_left(BY);
     }
 }
 
@@ -334,11 +337,11 @@ mod tests {
         for batch in 0..3 {
             let words = chacha8(&key, batch);
             for lane in 0..LANES {
-                for word in 0..16 {
+                for of_lanes in &words {
                     assert_eq!(
-                        words[word][lane],
+                        of_lanes[lane],
                         stream.next_u32(),
-                        "{batch} {lane} {word}"
+                        "batch {batch} lane {lane}"
                     );
                 }
             }
