@@ -21,7 +21,7 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 13] = [
+const METHODS: [(&str, &[&str]); 14] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
@@ -83,6 +83,14 @@ const METHODS: [(&str, &[&str]); 13] = [
             "method.momentum_coefficient=0.9",
             "ensemble.gamma=0.05",
             "ensemble.centre=prior",
+        ],
+    ),
+    (
+        "mean, low-rank",
+        &[
+            "ensemble.rerandomise=step",
+            "ensemble.draw=low-rank",
+            "ensemble.members=150",
         ],
     ),
     (
