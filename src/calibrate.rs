@@ -66,7 +66,7 @@ pub fn draw_seconds<T: Real>(pool: &ThreadPool) -> f64 {
             member: thread.index() as u64,
             block: 0,
         };
-        let mut numbers = vec![T::zero(); 64 * BLOCK];
+        let mut numbers = [T::zero(); 64 * BLOCK];
         best(|| {
             numbers
                 .chunks_mut(BLOCK)

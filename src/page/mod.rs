@@ -230,6 +230,6 @@ fn uncertainty(runs: &[Shown]) -> String {
     };
     format!(
         "<h2>Uncertainty</h2>\n<p class=\"soft\">The ensemble as a predictive distribution on the test set: is it right \
-         as often as it is sure?</p>\n<div class=\"grid\">\n{cards}{beside}</div>\n{below}"
+         as often as it is sure?</p>\n<div class=\"grid few\">\n{cards}{beside}</div>\n{below}"
     )
 }

@@ -65,13 +65,10 @@ fn svg(u: &Uncertainty) -> String {
             "<g><title>confidence {:.3}: right {:.3}, {} samples</title>",
             bin.confidence, bin.accuracy, bin.samples
         );
-        bar(
-            &mut svg,
-            (y.at(bin.accuracy), y.at(0.0)),
-            "fill:var(--right)",
-        );
-        let (a, b) = (y.at(bin.accuracy), y.at(bin.confidence));
-        bar(&mut svg, (a.min(b), a.max(b)), "fill:var(--gap);opacity:.4");
+        let right = (y.at(bin.accuracy), y.at(0.0));
+        bar(&mut svg, right, "fill:var(--right);opacity:.85");
+        let mark = y.at(bin.confidence);
+        bar(&mut svg, (mark - 1.5, mark + 1.5), "fill:var(--gap)");
         bar(
             &mut svg,
             (counts.at(bin.samples as f64), counts.at(0.0)),

@@ -156,13 +156,13 @@ pub fn summaries(runs: &[Shown]) -> String {
 /// What is told of an ensemble's uncertainty.
 fn told(u: &Uncertainty) -> [(&'static str, f64); 7] {
     [
-        ("accuracy of the mean prediction", u.accuracy),
+        ("accuracy", u.accuracy),
         ("confidence", u.confidence),
-        ("expected calibration error", u.calibration_error),
+        ("calibration error", u.calibration_error),
         ("log loss, nats", u.log_loss),
         ("entropy, nats", u.entropy),
-        ("of it disagreement, nats", u.disagreement),
-        ("spread of the probability", u.spread),
+        ("disagreement, nats", u.disagreement),
+        ("spread", u.spread),
     ]
 }
 
