@@ -44,8 +44,11 @@ pub fn advice(
     let candidates = ["wait", "exchange", "interaction", "evaluate", "report"];
     let worst = candidates
         .into_iter()
-        .filter(|&name| share(name) > limit(name))
-        .max_by(|a, b| (share(a) - limit(a)).total_cmp(&(share(b) - limit(b))));
+        .filter(|&name| share(name) > limit(name, shape))
+        .max_by(|a, b| {
+            let beyond = |name| share(name) - limit(name, shape);
+            beyond(a).total_cmp(&beyond(b))
+        });
     match worst {
         Some("wait") => waiting(&percent("wait"), shape, environment, forward),
         Some("exchange") => format!(
@@ -81,10 +84,12 @@ fn busy(account: &Account, environment: &Environment) -> Option<f64> {
 }
 
 /// The share beyond which a phase is worth a word.
-fn limit(name: &str) -> f64 {
+fn limit(name: &str, shape: &Shape) -> f64 {
+    let flops = shape.flops_of_all();
     match name {
-        // It computes too.
-        "interaction" | "evaluate" => 2.0 * NOTABLE,
+        // It computes too: as much of the time as of the arithmetic is no surprise.
+        "interaction" => NOTABLE + 1.3 * flops.interaction / flops.total(),
+        "evaluate" => 2.0 * NOTABLE,
         _ => NOTABLE,
     }
 }

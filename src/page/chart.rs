@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 /// Size of a chart, and the margins around its frame, in SVG units.
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 56.0;
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 260.0;
+const LEFT: f64 = 50.0;
+const RIGHT: f64 = 54.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 38.0;
 
@@ -304,7 +304,7 @@ fn axes(x: &Scale, y: &Scale, x_name: &str) -> String {
             number(tick, 4)
         );
     }
-    for tick in x.ticks(6) {
+    for tick in x.ticks(5) {
         let at = x.at(tick);
         let _ = writeln!(
             svg,

@@ -182,8 +182,10 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
             "misfit per sample, mean over members, before each update",
             |p| p.loss,
         ),
-        plain("Interaction", "||D||, Frobenius norm", |p| p.d_norm),
-        plain("Step size", "h over ||D|| + epsilon", |p| p.step_size),
+        plain("Interaction", "‖D‖, Frobenius norm", |p| p.d_norm),
+        plain("Step size", "h / (‖D‖ + ε) at each step", |p| {
+            p.step_size
+        }),
         plain(
             "Spread",
             "of members about their mean, root mean square over parameters",
@@ -222,9 +224,12 @@ fn uncertainty(runs: &[Shown]) -> String {
         .iter()
         .map(|(name, u)| reliability::card(name, u))
         .collect();
+    let (beside, below) = match &known[..] {
+        [(_, one)] => (tables::uncertainty(one), String::new()),
+        several => (String::new(), tables::uncertainties(several)),
+    };
     format!(
         "<h2>Uncertainty</h2>\n<p class=\"soft\">The ensemble as a predictive distribution on the test set: is it right \
-         as often as it is sure?</p>\n<div class=\"grid\">\n{cards}{}</div>\n",
-        tables::uncertainty(&known)
+         as often as it is sure?</p>\n<div class=\"grid few\">\n{cards}{beside}</div>\n{below}"
     )
 }

@@ -5,20 +5,21 @@ use std::fmt::Write as _;
 use super::chart::{Scale, escaped, number};
 use crate::uncertainty::Uncertainty;
 
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 340.0;
-const LEFT: f64 = 52.0;
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 320.0;
+const LEFT: f64 = 50.0;
 const RIGHT: f64 = 14.0;
 /// The diagram's frame, and below it the one of the histogram.
-const FRAME: (f64, f64) = (240.0, 10.0);
-const COUNTS: (f64, f64) = (302.0, 252.0);
+const FRAME: (f64, f64) = (216.0, 10.0);
+const COUNTS: (f64, f64) = (280.0, 232.0);
 
 /// The diagram and its numbers, as a card of the page.
 #[must_use]
 pub fn card(name: &str, u: &Uncertainty) -> String {
     format!(
         "<figure class=\"card\"><h3>{}</h3><p class=\"soft\">the {} members' mean prediction: accuracy {:.4}, \
-         confidence {:.4}, expected calibration error {:.4}</p>{}</figure>\n",
+         confidence {:.4}, expected calibration error {:.4}; bars: the share that is right, marks: the mean confidence</p>\
+         {}</figure>\n",
         escaped(name),
         u.members,
         u.accuracy,
@@ -64,13 +65,10 @@ fn svg(u: &Uncertainty) -> String {
             "<g><title>confidence {:.3}: right {:.3}, {} samples</title>",
             bin.confidence, bin.accuracy, bin.samples
         );
-        bar(
-            &mut svg,
-            (y.at(bin.accuracy), y.at(0.0)),
-            "fill:var(--right)",
-        );
-        let (a, b) = (y.at(bin.accuracy), y.at(bin.confidence));
-        bar(&mut svg, (a.min(b), a.max(b)), "fill:var(--gap);opacity:.4");
+        let right = (y.at(bin.accuracy), y.at(0.0));
+        bar(&mut svg, right, "fill:var(--right);opacity:.85");
+        let mark = y.at(bin.confidence);
+        bar(&mut svg, (mark - 1.5, mark + 1.5), "fill:var(--gap)");
         bar(
             &mut svg,
             (counts.at(bin.samples as f64), counts.at(0.0)),
@@ -104,15 +102,8 @@ fn labels(x: &Scale, y: &Scale, counts: &Scale, most: usize) -> String {
             number(tick, 3)
         );
     }
-    let note = |svg: &mut String, top: f64, text: &str| {
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{top}\">{text}</text>", LEFT + 10.0);
-    };
-    note(
-        &mut svg,
-        26.0,
-        "share right; shaded: the gap to its confidence",
-    );
-    note(&mut svg, COUNTS.1 + 9.0, "samples");
+    let (left, top) = (LEFT + 10.0, COUNTS.1 + 9.0);
+    let _ = writeln!(svg, "<text x=\"{left}\" y=\"{top}\">samples</text>");
     let middle = (LEFT + right) / 2.0;
     svg + &format!(
         "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">confidence</text></svg>",

@@ -153,25 +153,35 @@ pub fn summaries(runs: &[Shown]) -> String {
     )
 }
 
-/// How sure the ensembles are.
-pub fn uncertainty(known: &[(&str, &Uncertainty)]) -> String {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut head = vec![""];
-    head.extend(known.iter().map(|(name, _)| *name));
-    let mut row = |name: &str, of: fn(&Uncertainty) -> f64| {
-        let cells = known.iter().map(|(_, u)| format!("{:.4}", of(u)));
-        rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+/// What is told of an ensemble's uncertainty.
+fn told(u: &Uncertainty) -> [(&'static str, f64); 7] {
+    [
+        ("accuracy", u.accuracy),
+        ("confidence", u.confidence),
+        ("calibration error", u.calibration_error),
+        ("log loss, nats", u.log_loss),
+        ("entropy, nats", u.entropy),
+        ("disagreement, nats", u.disagreement),
+        ("spread", u.spread),
+    ]
+}
+
+/// How sure one ensemble is, a row for each number.
+pub fn uncertainty(u: &Uncertainty) -> String {
+    let row = |(name, value): (&str, f64)| vec![name.to_owned(), format!("{value:.4}")];
+    table(&["uncertainty", ""], told(u).into_iter().map(row))
+}
+
+/// How sure several are, a row for each.
+pub fn uncertainties(known: &[(&str, &Uncertainty)]) -> String {
+    let names = told(known[0].1).map(|(name, _)| name);
+    let head: Vec<&str> = std::iter::once("run").chain(names).collect();
+    let row = |(name, u): &(&str, &Uncertainty)| {
+        let values = told(u).map(|(_, value)| format!("{value:.4}"));
+        std::iter::once(escaped(name)).chain(values).collect()
     };
-    row("accuracy of the mean prediction", |u| u.accuracy);
-    row("confidence", |u| u.confidence);
-    row("expected calibration error", |u| u.calibration_error);
-    row("log loss, nats", |u| u.log_loss);
-    row("entropy, nats", |u| u.entropy);
-    row("of it disagreement, nats", |u| u.disagreement);
-    row("spread of the probability", |u| u.spread);
-    let head: Vec<String> = head.iter().map(|name| escaped(name)).collect();
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    table(&head, rows.into_iter())
+    let table = table(&head, known.iter().map(row));
+    format!("<div style=\"margin-top:14px\">{table}</div>\n")
 }
 
 /// Where the time went, a bar for each run.
@@ -195,11 +205,12 @@ fn bar(i: usize, run: &Shown, runs: usize) -> Option<String> {
         .filter_map(|(name, times)| Some((name.as_str(), times["share"].as_f64()?)))
         .filter(|(_, share)| *share >= 0.005)
         .collect();
-    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    // In one order for all runs: as in a step.
+    shares.sort_by_key(|(name, _)| phase_place(name));
     let (mut parts, mut legend) = (String::new(), String::new());
     for (name, share) in shares {
         let (name, percent) = (escaped(name), 100.0 * share);
-        let colour = phase_colour(&name);
+        let colour = phase_place(&name);
         let _ = write!(
             parts,
             "<span class=\"c{colour}\" style=\"width:{percent:.2}%\" title=\"{name} {percent:.1} %\"></span>"
@@ -233,18 +244,19 @@ fn bar(i: usize, run: &Shown, runs: usize) -> Option<String> {
     ))
 }
 
-/// The same colour for a phase in every run.
-fn phase_colour(name: &str) -> usize {
+/// The place of a phase among those with a colour of their own; the others share the last.
+fn phase_place(name: &str) -> usize {
     let order = [
         "forward",
-        "update",
         "interaction",
+        "update",
         "exchange",
         "wait",
         "evaluate",
         "start",
     ];
-    order.iter().position(|known| *known == name).unwrap_or(7)
+    let place = order.iter().position(|known| *known == name);
+    place.unwrap_or(order.len())
 }
 
 /// With a capital and a full stop.
