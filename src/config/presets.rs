@@ -45,6 +45,7 @@ macro_rules! presets {
 }
 
 presets!(
+    "dnn2-low-rank",
     "digits",
     "dnn1",
     "dnn2",

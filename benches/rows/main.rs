@@ -1,0 +1,195 @@
+//! The table of published rows and ours: stores a finished run as a small JSON file, and draws the table from these.
+//!
+//! ```text
+//! cargo bench --bench rows -- store NAME FOLDER    a run's folder becomes benches/rows/NAME-SEED.json
+//! cargo bench --bench rows -- table                the files become the table in README.md, between its marks
+//! ```
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A row of rows.toml.
+#[derive(Debug, Deserialize)]
+struct Row {
+    name: String,
+    title: String,
+    published: Option<f64>,
+    #[serde(default)]
+    extends: bool,
+    command: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Rows {
+    row: Vec<Row>,
+}
+
+/// A finished run.
+#[derive(Debug, Serialize, Deserialize)]
+struct Finished {
+    row: String,
+    command: String,
+    commit: String,
+    machine: Value,
+    seed: u64,
+    members: u64,
+    epochs: f64,
+    ranks: u64,
+    threads: u64,
+    seconds: f64,
+    accuracy_mean: f64,
+    accuracy_best: Option<f64>,
+    digest: String,
+    /// (epoch, accuracy at the mean) at each evaluation.
+    curve: Vec<(u64, f64)>,
+}
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["store", name, folder] => store(name, Path::new(folder)),
+        ["table"] => table(),
+        // `cargo bench` without a name runs every bench: there is nothing to time here.
+        _ => Ok(()),
+    }
+}
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rows")
+}
+
+fn rows() -> Outcome<Vec<Row>> {
+    Ok(toml::from_str::<Rows>(&fs::read_to_string(here().join("rows.toml"))?)?.row)
+}
+
+fn store(name: &str, folder: &Path) -> Outcome<()> {
+    let rows = rows()?;
+    let row = rows
+        .iter()
+        .find(|row| row.name == name)
+        .ok_or(format!("{name}: not in rows.toml"))?;
+    let json = |file: &str| -> Outcome<Value> {
+        Ok(serde_json::from_str(&fs::read_to_string(
+            folder.join(file),
+        )?)?)
+    };
+    let (summary, environment) = (json("summary.json")?, json("environment.json")?);
+    if summary["reason"] != "done" {
+        return Err(format!("{}: the run has not ended", folder.display()).into());
+    }
+    let config: toml::Table = fs::read_to_string(folder.join("config.toml"))?.parse()?;
+    let commit = std::process::Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output()?;
+    let number = |key: &str| {
+        summary[key]
+            .as_f64()
+            .ok_or(format!("summary.json: no {key}"))
+    };
+    let mut curve = BTreeMap::new();
+    let mut members = 0;
+    for line in fs::read_to_string(folder.join("metrics.jsonl"))?.lines() {
+        let record: Value = serde_json::from_str(line)?;
+        members = record["members"].as_u64().unwrap_or(members);
+        if let (Some(epoch), Some(accuracy)) =
+            (record["epoch"].as_u64(), record["accuracy_mean"].as_f64())
+        {
+            curve.insert(epoch, accuracy);
+        }
+    }
+    let finished = Finished {
+        row: name.to_owned(),
+        command: format!("eki-mpi {}", row.command),
+        commit: String::from_utf8(commit.stdout)?.trim().to_owned(),
+        machine: environment["hosts"].clone(),
+        seed: config["seed"].as_integer().unwrap_or_default() as u64,
+        members,
+        epochs: number("epochs")?,
+        ranks: number("ranks")? as u64,
+        threads: number("threads")? as u64,
+        seconds: number("seconds")?,
+        accuracy_mean: number("accuracy_mean")?,
+        accuracy_best: summary["accuracy_best"].as_f64(),
+        digest: summary["digest"].as_str().unwrap_or_default().to_owned(),
+        curve: curve.into_iter().collect(),
+    };
+    let path = here().join(format!("{name}-{}.json", finished.seed));
+    fs::write(&path, serde_json::to_string_pretty(&finished)? + "\n")?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn table() -> Outcome<()> {
+    let mut finished: Vec<Finished> = Vec::new();
+    for entry in fs::read_dir(here())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "json") {
+            finished.push(serde_json::from_str(&fs::read_to_string(path)?)?);
+        }
+    }
+    finished.sort_by_key(|run| run.seed);
+    let mut text = String::from(
+        "| row | published | ours at the mean | first epoch | J | epochs | seeds | seconds a run | command |\n|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for row in rows()? {
+        let runs: Vec<&Finished> = finished.iter().filter(|run| run.row == row.name).collect();
+        text += &line(&row, &runs);
+    }
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let old = fs::read_to_string(&readme)?;
+    let (start, end) = ("<!-- rows -->\n", "<!-- end of rows -->");
+    let (before, rest) = old
+        .split_once(start)
+        .ok_or("README.md has no mark <!-- rows -->")?;
+    let (_, after) = rest
+        .split_once(end)
+        .ok_or("README.md has no mark <!-- end of rows -->")?;
+    fs::write(&readme, format!("{before}{start}{text}{end}{after}"))?;
+    Ok(())
+}
+
+fn line(row: &Row, runs: &[&Finished]) -> String {
+    let marked = if row.extends {
+        format!("{} (ours)", row.title)
+    } else {
+        row.title.clone()
+    };
+    let published = row.published.map_or("-".to_owned(), |p| format!("{p:.4}"));
+    let Some(first) = runs.first() else {
+        return format!(
+            "| {marked} | {published} | not run | | | | | | `eki-mpi {}` |\n",
+            row.command
+        );
+    };
+    let each = |value: &dyn Fn(&Finished) -> String| {
+        runs.iter()
+            .map(|run| value(run))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    format!(
+        "| {marked} | {published} | {} | {} | {} | {:.0} | {} | {} | `eki-mpi {}` |\n",
+        each(&|run| format!("{:.4}", run.accuracy_mean)),
+        each(&|run| run
+            .curve
+            .first()
+            .filter(|c| c.0 == 1)
+            .map_or("-".to_owned(), |c| format!("{:.4}", c.1))),
+        first.members,
+        first.epochs,
+        each(&|run| run.seed.to_string()),
+        each(&|run| format!("{:.0}", run.seconds)),
+        row.command
+    )
+}
