@@ -515,7 +515,7 @@ fn a_checkpoint_of_every_version_is_still_read() {
     let settings = [
         "data.limit=30",
         "data.batch=10",
-        "model.layers=[64, 8, 10]",
+        "model.layers=[64,8,10]",
         "ensemble.members=3",
         "run.epochs=1",
     ];
