@@ -175,6 +175,7 @@ pub fn rank_processes(launcher: u32) -> Vec<u32> {
 pub fn signal(signal: &str, pid: u32) {
     let sent = Command::new("kill")
         .args([&format!("-{signal}"), &pid.to_string()])
+        .stderr(Stdio::null())
         .status();
     assert!(sent.is_ok(), "kill is there");
 }
