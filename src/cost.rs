@@ -26,8 +26,8 @@ use crate::partition::{BLOCK, Blocks, Partition};
 use crate::plan::Plan;
 use crate::real::Real;
 
-/// Memory of the program itself, MPI's included, and of each thread's product kernels: measured, not derived.
-const PROGRAM: u64 = 24 << 20;
+/// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
+const PROGRAM: u64 = 16 << 20;
 const THREAD: u64 = 4 << 20;
 
 /// All that the formulas need.
