@@ -118,3 +118,89 @@ fn waiting(percent: &str, shape: &Shape, environment: &Environment, forward: &[f
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Times;
+    use crate::config::Resolved;
+    use crate::environment::Host;
+    use crate::plan::Plan;
+    use crate::problem::Given;
+
+    /// What is said of `digits` on two ranks on hosts a and b, with `phases` of given shares.
+    fn said(phases: &[(&'static str, f64)], forward: &[f64], members: usize) -> String {
+        let sets = [format!("ensemble.members={members}")];
+        let resolved = Resolved::new("digits", &sets).unwrap();
+        let given = Given::foresee(&resolved).unwrap();
+        let map = given.map::<f32>(&resolved).unwrap();
+        let plan = Plan::new(resolved, given.shape(), map.parameters()).unwrap();
+        let shape = Shape::of(&plan, map.as_ref(), forward.len(), 1);
+        let times = |share| Times {
+            share,
+            ..Times::default()
+        };
+        let account = Account {
+            seconds: 100.0,
+            steps: 10,
+            step_seconds: None,
+            phases: phases
+                .iter()
+                .map(|&(name, share)| (name, times(share)))
+                .collect(),
+            members_samples_per_second: 0.0,
+            gflops: 0.0,
+            product_gflops: 0.0,
+            floor_share: 0.5,
+            bytes_sent_per_step: 0,
+            peak_rss: None,
+            load: None,
+            advice: String::new(),
+        };
+        let host = |(rank, name): (usize, &str)| Host {
+            name: name.to_owned(),
+            cpu: String::new(),
+            cores: 1,
+            ranks: vec![rank],
+            threads: 1,
+        };
+        let environment = Environment {
+            program: "",
+            rustc: None,
+            mpi: String::new(),
+            command: Vec::new(),
+            started: String::new(),
+            ranks: forward.len(),
+            hosts: ["a", "b", "c"]
+                .into_iter()
+                .enumerate()
+                .take(forward.len())
+                .map(host)
+                .collect(),
+        };
+        advice(&account, &shape, &environment, forward)
+    }
+
+    #[test]
+    fn a_slow_rank_is_named_with_its_host() {
+        let text = said(&[("wait", 0.31)], &[1.0, 3.0], 800);
+        assert!(
+            text.starts_with("31 % waiting: rank 1 on host b is slow"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn waiting_has_other_reasons_too() {
+        assert!(said(&[("wait", 0.4)], &[1.0, 1.0], 800).contains("no rank is slow"));
+        assert!(said(&[("wait", 0.4)], &[2.0, 1.0], 3).contains("do not split evenly"));
+        assert!(said(&[("wait", 0.4)], &[1.0, 1.0, 1.0], 2).contains("no member to evaluate"));
+    }
+
+    #[test]
+    fn the_phase_furthest_beyond_its_due_is_spoken_of() {
+        let phases = [("exchange", 0.2), ("interaction", 0.3), ("evaluate", 0.31)];
+        assert!(said(&phases, &[1.0, 1.0], 800).contains("exchange is exposed (20 %)"));
+        assert!(said(&[("forward", 0.9)], &[1.0, 1.0], 800).contains("50 % of the product rate"));
+    }
+}

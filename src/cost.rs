@@ -26,8 +26,8 @@ use crate::partition::{BLOCK, Blocks, Partition};
 use crate::plan::Plan;
 use crate::real::Real;
 
-/// Memory of the program itself, MPI's included, and of each thread's product kernels: measured, not derived.
-const PROGRAM: u64 = 24 << 20;
+/// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
+const PROGRAM: u64 = 16 << 20;
 const THREAD: u64 = 4 << 20;
 
 /// All that the formulas need.
@@ -90,6 +90,8 @@ pub struct Sent {
 /// Bytes one rank holds, by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Memory {
+    /// While the data is sent to all ranks, before anything else is there.
+    pub starting: u64,
     /// What is there throughout.
     pub lasting: Vec<(&'static str, u64)>,
     /// What comes and goes; only the largest counts.
@@ -117,13 +119,8 @@ impl Memory {
     #[must_use]
     pub fn peak(&self) -> u64 {
         let lasting: u64 = self.lasting.iter().map(|(_, bytes)| bytes).sum();
-        lasting
-            + self
-                .passing
-                .iter()
-                .map(|(_, bytes)| *bytes)
-                .max()
-                .unwrap_or(0)
+        let passing = self.passing.iter().map(|(_, bytes)| *bytes).max();
+        self.starting.max(lasting + passing.unwrap_or(0))
     }
 }
 
@@ -289,11 +286,9 @@ impl Shape {
         let width = BLOCK.min(p);
         let stored = self.form != Form::Mean;
         let slab = if stored { s * j * own_p } else { 0 };
+        let program = PROGRAM + t as u64 * THREAD;
         let lasting = [
-            (
-                "program, MPI, kernels",
-                (PROGRAM + t as u64 * THREAD) as usize,
-            ),
+            ("program, MPI, kernels", program as usize),
             ("data set", self.data as usize),
             ("slab of the members", slab),
             ("momentum's slab", slab * (self.slabs - 1)),
@@ -312,7 +307,6 @@ impl Shape {
         ];
         let grows = self.members > self.members_before && stored;
         let passing = [
-            ("sending the data", self.data as usize),
             ("interaction", self.interaction_memory(rank)),
             ("evaluating the mean", (8 + s) * p),
             (
@@ -329,6 +323,7 @@ impl Shape {
             there.map(|&(name, bytes)| (name, bytes as u64)).collect()
         };
         Memory {
+            starting: program + 2 * self.data,
             lasting: kept(&lasting),
             passing: kept(&passing),
         }

@@ -205,6 +205,12 @@ fn text(f: &Forecast, arguments: &PlanArguments) -> String {
         );
     }
     text += "memory of the fullest rank\n";
+    let starting = size(f.memory_per_rank.starting as f64);
+    let _ = writeln!(
+        text,
+        "  {:<28} {starting:>12}  at first, while the data is sent",
+        "program, and the data twice"
+    );
     for (name, bytes) in &f.memory_per_rank.lasting {
         let _ = writeln!(text, "  {name:<28} {:>12}", size(*bytes as f64));
     }

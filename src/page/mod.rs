@@ -2,6 +2,7 @@
 
 mod chart;
 mod reliability;
+mod scale;
 mod tables;
 
 use std::collections::HashSet;
@@ -11,7 +12,8 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::finished::{Ending, Finished, Point};
 use crate::uncertainty::Uncertainty;
-use chart::{Chart, Line, escaped};
+use chart::{Chart, Line};
+use scale::escaped;
 
 /// A run, as the page shows it.
 #[derive(Clone, Debug)]
@@ -104,10 +106,9 @@ pub fn page(runs: &[Shown]) -> String {
     } else {
         body += &tables::tiles(&runs[0]);
     }
-    let cards: String = charts(runs)
-        .iter()
-        .map(|chart| chart.card("epochs"))
-        .collect();
+    let each = runs.iter().all(|run| run.steps_per_epoch() == 1.0);
+    let along = if each { "steps" } else { "epochs" };
+    let cards: String = charts(runs).iter().map(|chart| chart.card(along)).collect();
     body += &format!("<h2>Curves</h2>\n<div class=\"grid\">\n{cards}</div>\n");
     body += &uncertainty(runs);
     body += &tables::summaries(runs);

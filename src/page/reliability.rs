@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{Scale, escaped, number};
+use super::scale::{Scale, escaped, number};
 use crate::uncertainty::Uncertainty;
 
 const WIDTH: f64 = 400.0;

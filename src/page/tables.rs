@@ -7,7 +7,7 @@ use serde_json::Value;
 use toml::Table;
 
 use super::Shown;
-use super::chart::{escaped, number};
+use super::scale::{escaped, number};
 use crate::config::{LossKind, Rerandomise};
 use crate::uncertainty::Uncertainty;
 

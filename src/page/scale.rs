@@ -1,0 +1,147 @@
+//! Scales of charts with round ticks, and numbers and text as a page shows them.
+
+/// From values to SVG units.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    from: f64,
+    to: f64,
+    start: f64,
+    end: f64,
+    logarithmic: bool,
+}
+
+impl Scale {
+    /// `from..to` over `start..end`; the logarithm's, where `logarithmic`.
+    #[must_use]
+    pub fn new((from, to): (f64, f64), (start, end): (f64, f64), logarithmic: bool) -> Self {
+        let pad = |a: f64, b: f64| if b > a { (a, b) } else { (a - 0.5, b + 0.5) };
+        let (from, to) = if logarithmic {
+            pad(from.log10(), to.log10())
+        } else {
+            pad(from, to)
+        };
+        Self {
+            from,
+            to,
+            start,
+            end,
+            logarithmic,
+        }
+    }
+
+    /// The place of `value`.
+    #[must_use]
+    pub fn at(&self, value: f64) -> f64 {
+        let value = if self.logarithmic {
+            value.log10()
+        } else {
+            value
+        };
+        self.start + (value - self.from) / (self.to - self.from) * (self.end - self.start)
+    }
+
+    /// Round values within the scale, about `count` of them.
+    #[must_use]
+    pub fn ticks(&self, count: usize) -> Vec<f64> {
+        let (from, to) = (self.from, self.to);
+        if self.logarithmic {
+            let within = |x: &f64| x.log10() >= from - 1e-9 && x.log10() <= to + 1e-9;
+            let powers = |steps: &[f64]| -> Vec<f64> {
+                (from.floor() as i32..=to.ceil() as i32)
+                    .flat_map(|power| steps.iter().map(move |s| s * 10_f64.powi(power)))
+                    .filter(within)
+                    .collect()
+            };
+            let [one, three, nine] = [
+                powers(&[1.0]),
+                powers(&[1.0, 2.0, 5.0]),
+                powers(&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]),
+            ];
+            let fits = |ticks: &Vec<f64>| ticks.len() >= 3;
+            let some = [one, three].into_iter().find(fits).unwrap_or(nine);
+            let every = some.len().div_ceil(count + 2);
+            return some.into_iter().step_by(every).collect();
+        }
+        let rough = (to - from) / count as f64;
+        let power = 10_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|s| s * power)
+            .find(|s| *s >= rough * 0.999)
+            .unwrap_or(rough);
+        let first = (from / step - 1e-9).ceil() as i64;
+        let last = (to / step + 1e-9).floor() as i64;
+        (first..=last).map(|i| i as f64 * step).collect()
+    }
+}
+
+/// A number as short as it can be said with `digits` significant digits.
+#[must_use]
+pub fn number(x: f64, digits: usize) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    let size = x.abs().log10().floor() as i32;
+    if !(-4..5).contains(&size) {
+        let text = format!("{x:.*e}", digits.saturating_sub(1));
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        let mantissa = if mantissa.contains('.') {
+            mantissa.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            mantissa
+        };
+        return format!("{mantissa}e{power}");
+    }
+    let decimals = (digits as i32 - 1 - size).max(0) as usize;
+    let text = format!("{x:.decimals$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// Text as it may stand in HTML.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+/// The least and the largest of some values.
+pub fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+        (a.min(v), b.max(v))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_within_the_scale() {
+        let linear = Scale::new((0.13, 0.97), (0.0, 1.0), false);
+        let ticks: Vec<String> = linear.ticks(5).iter().map(|t| number(*t, 4)).collect();
+        assert_eq!(ticks, ["0.2", "0.4", "0.6", "0.8"]);
+        let decades = Scale::new((3e-5, 2.0), (0.0, 1.0), true);
+        let ticks: Vec<String> = decades.ticks(5).iter().map(|t| number(*t, 4)).collect();
+        assert_eq!(ticks, ["0.0001", "0.001", "0.01", "0.1", "1"]);
+        let narrow = Scale::new((1.2, 11.0), (0.0, 1.0), true);
+        assert_eq!(narrow.ticks(5), [2.0, 5.0, 10.0]);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let told: Vec<String> = [0.0, 0.9252, 1e-7, 12345.6, 2.5e9, 100.0, -0.5]
+            .iter()
+            .map(|x| number(*x, 4))
+            .collect();
+        assert_eq!(
+            told,
+            ["0", "0.9252", "1e-7", "12346", "2.5e9", "100", "-0.5"]
+        );
+    }
+}
