@@ -4,13 +4,13 @@ use ndarray::ArrayView2;
 use rayon::ThreadPool;
 use serde::Serialize;
 
+use super::step::Setting;
 use super::{Crew, Problem, State};
 use crate::config::Best;
 use crate::data::{Batch, BatchTargets};
 use crate::evaluation::Evaluator;
 use crate::layout::for_each;
 use crate::partition::Partition;
-use crate::plan::Plan;
 use crate::real::Real;
 
 /// Scores on the test set: accuracy where targets are classes, else the mean squared error per output.
@@ -34,49 +34,46 @@ pub struct Scores {
 }
 
 /// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
-pub fn judge<T: Real>(
-    crew: Crew,
-    plan: &Plan,
-    problem: &Problem<T>,
-    evaluator: &Evaluator<T>,
-    state: &mut State<T>,
-    end: bool,
-) -> Scores {
+pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {
+    let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
     let all_members = match plan.config().run.best {
         Best::Evaluation => true,
         Best::End => end,
         Best::Never => false,
     };
     let mean = state.ensemble.mean(crew);
-    let of_mean = score_mean(crew, problem, evaluator, &mean);
+    let of_mean = Some(score_mean(crew, problem, &setting.evaluator, &mean));
     let best = all_members.then(|| {
         state.ensemble.swap(crew);
-        let scores = score_members(crew, problem, evaluator, state);
+        let scores = score_members(crew, problem, &setting.evaluator, state);
         state.ensemble.swap(crew);
         let better = |a: f64, b: f64| if plan.data.classes { a > b } else { a < b };
-        let best = (0..scores.len()).fold(0, |best, j| {
+        let first_best = |best, j| {
             if better(scores[j], scores[best]) {
                 j
             } else {
                 best
             }
-        });
+        };
+        let best = (0..scores.len()).fold(0, first_best);
         (best, scores[best])
     });
-    let best_score = best.map(|(_, score)| score);
+    let (best, of_best) = best.unzip();
+    let none = Scores {
+        best,
+        ..Scores::default()
+    };
     if plan.data.classes {
         Scores {
-            accuracy_mean: Some(of_mean),
-            accuracy_best: best_score,
-            best: best.map(|b| b.0),
-            ..Scores::default()
+            accuracy_mean: of_mean,
+            accuracy_best: of_best,
+            ..none
         }
     } else {
         Scores {
-            mse_mean: Some(of_mean),
-            mse_best: best_score,
-            best: best.map(|b| b.0),
-            ..Scores::default()
+            mse_mean: of_mean,
+            mse_best: of_best,
+            ..none
         }
     }
 }

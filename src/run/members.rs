@@ -1,15 +1,13 @@
 //! The members of a run, whole or as their mean: one face for the loop.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 
 use super::Crew;
 use super::mean::{MeanOnly, Next};
 use super::stored::{self, Redraw, Stored, Update};
-use crate::data::Batch;
 use crate::evaluation::Evaluator;
 use crate::forward::ForwardMap;
 use crate::interaction::Interaction;
-use crate::loss::Loss;
 use crate::partition::Partition;
 use crate::prior::Prior;
 use crate::real::Real;
@@ -68,34 +66,6 @@ impl<T: Real> Ensemble<T> {
         evaluator.for_members(own, inputs, places, fill, |_, place, outputs| {
             take(place, outputs)
         });
-    }
-
-    /// Evaluates this rank's members on `batch`: their selected outputs, J/R x K, in `selected`; returns their misfits.
-    pub fn evaluate(
-        &mut self,
-        evaluator: &Evaluator<T>,
-        crew: Crew,
-        batch: &Batch<T>,
-        (loss, targets): (&Loss, &[T]),
-        selected: &mut Array2<T>,
-    ) -> Vec<f64> {
-        let own = self.members(crew).range(crew.comm.rank());
-        if selected.dim() != (own.len(), targets.len()) {
-            *selected = Array2::zeros((own.len(), targets.len()));
-        }
-        let mut misfits = vec![0.0; own.len()];
-        let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
-        self.for_outputs(
-            evaluator,
-            crew,
-            batch.inputs.view(),
-            places,
-            |(mut row, misfit), outputs| {
-                let row = row.as_slice_mut().expect("row-major");
-                *misfit = loss.select(outputs, &batch.targets, targets, row);
-            },
-        );
-        misfits
     }
 
     /// One update; returns the mean over parameters of the members' variance before it, the same on all ranks.

@@ -1,0 +1,287 @@
+//! One step of the algorithm, in the paper's order, and what it needs that does not change.
+
+use ndarray::Array2;
+
+use super::stored::{Redraw, Update};
+use super::{Crew, Problem, Scores, State};
+use crate::config::Rerandomise;
+use crate::data::{Batch, BatchTargets};
+use crate::eki::Survivors;
+use crate::ensemble::Draw;
+use crate::error::{Error, Result};
+use crate::evaluation::Evaluator;
+use crate::interaction::Outputs;
+use crate::plan::Plan;
+use crate::prior::Prior;
+use crate::real::Real;
+use crate::report::Record;
+use crate::rng::Purpose;
+use crate::timing::{Phase, Timing};
+
+/// What all steps share.
+pub struct Setting<'a, T> {
+    /// Who works.
+    pub crew: Crew<'a>,
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// On what.
+    pub problem: &'a Problem<T>,
+    /// The forward map on this rank's threads.
+    pub evaluator: Evaluator<'a, T>,
+    /// The forward map's prior.
+    pub prior: Prior,
+}
+
+impl<'a, T: Real> Setting<'a, T> {
+    /// With room for the plan's batches.
+    pub fn new(crew: Crew<'a>, plan: &'a Plan, problem: &'a Problem<T>) -> Self {
+        let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
+        Self {
+            crew,
+            plan,
+            problem,
+            evaluator,
+            prior: problem.map.prior(),
+        }
+    }
+}
+
+/// The batches of the training data, one after the other.
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// The epoch whose order is held, and that order.
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl Feed {
+    /// The batch of `step`.
+    pub fn batch<T: Real>(&mut self, setting: &Setting<T>, step: u64) -> Batch<T> {
+        let (batches, problem) = (&setting.plan.batches, setting.problem);
+        let epoch = batches.epoch(step);
+        let (held, order) = self
+            .order
+            .get_or_insert_with(|| (epoch, batches.order(epoch)));
+        if *held != epoch {
+            (*held, *order) = (epoch, batches.order(epoch));
+        }
+        Batch::gather(
+            &problem.dataset.train,
+            &order[batches.place(step)],
+            problem.scaling,
+        )
+    }
+}
+
+/// What one step tells of itself; the same on all ranks.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    members: usize,
+    survivors: usize,
+    misfit: f64,
+    d_norm: f64,
+    step_size: f64,
+    variance: f64,
+}
+
+impl Told {
+    /// The step's line of metrics, `state` being the one it led to.
+    pub fn record<T>(
+        &self,
+        plan: &Plan,
+        state: &State<T>,
+        seconds: f64,
+        scores: Option<Scores>,
+    ) -> Record {
+        Record {
+            step: state.step,
+            epoch: plan.batches.epoch(state.step - 1) + 1,
+            samples: state.step * plan.batches.batch as u64,
+            members: self.members,
+            failed: self.members - self.survivors,
+            loss: self.misfit / plan.batches.batch as f64,
+            d_norm: self.d_norm,
+            step_size: self.step_size,
+            spread: self.variance.sqrt(),
+            seconds,
+            scores,
+        }
+    }
+}
+
+impl<T: Real> State<T> {
+    /// One step with `batch`. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks alike: too few members gave finite outputs.
+    pub fn advance(
+        &mut self,
+        setting: &Setting<T>,
+        batch: &Batch<T>,
+        timing: &mut Timing,
+    ) -> Result<Told> {
+        let (crew, plan) = (setting.crew, setting.plan);
+        crate::failure::at_step(self.step);
+        timing.begin_step(crew.comm);
+        let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
+        let (selected, misfits) = timing.measure(Phase::Forward, || {
+            self.outputs(setting, batch, (&batch.targets, &targets))
+        });
+        let (survivors, misfit) =
+            timing.measure(Phase::Wait, || self.agree(setting, &selected, &misfits))?;
+        let members = self.ensemble.members(crew);
+        let outputs = Outputs {
+            selected: &selected,
+            targets: &targets,
+            loss: &plan.loss,
+            survivors: &survivors,
+            members,
+        };
+        let form = plan.form(members.items());
+        let (interaction, d_norm) = timing.measure(Phase::Interaction, || {
+            outputs.interaction(crew.comm, crew.pool, form)
+        });
+        let h = plan.step_size.at(d_norm, plan.h_factor(self.step));
+        let (epoch, grows) = self.grows(plan, members.items());
+        let redraw = plan
+            .rerandomises(self.step + 1)
+            .then(|| redraw_before(plan, self.step + 1));
+        let replacements = Draw {
+            seed: plan.config().seed,
+            purpose: Purpose::Replace,
+            step: self.step,
+        };
+        let update = Update {
+            interaction: &interaction,
+            h,
+            survivors: &survivors,
+            replacements,
+            momentum: plan.momentum(self.momentum_steps),
+            // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
+            // them are drawn about.
+            redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
+        };
+        let variance = timing.measure_update(crew.comm, || {
+            self.ensemble
+                .update(crew, setting.problem.map.as_ref(), &setting.prior, &update)
+        });
+        self.step += 1;
+        self.momentum_steps += 1;
+        if grows {
+            let (count, draw) = (plan.members(epoch + 1), redraw_before(plan, self.step));
+            self.ensemble
+                .expand(crew, count, &setting.prior, draw, redraw.is_some());
+        }
+        if grows || redraw.is_some_and(|redraw| redraw.restart) {
+            self.momentum_steps = 0;
+        }
+        timing.end_step(crew.comm);
+        let (members, survivors) = (members.items(), survivors.count());
+        Ok(Told {
+            members,
+            survivors,
+            misfit,
+            d_norm,
+            step_size: h,
+            variance,
+        })
+    }
+
+    /// This step's epoch, and whether more members join after it.
+    fn grows(&self, plan: &Plan, members: usize) -> (u64, bool) {
+        let (epoch, next) = (plan.batches.epoch(self.step), self.step + 1);
+        let grows =
+            plan.begins_epoch(next) && next < plan.steps && plan.members(epoch + 1) > members;
+        (epoch, grows)
+    }
+
+    /// This rank's members' outputs that enter D, J/R x K, and their misfits.
+    fn outputs(
+        &mut self,
+        setting: &Setting<T>,
+        batch: &Batch<T>,
+        (given, targets): (&BatchTargets<T>, &[T]),
+    ) -> (Array2<T>, Vec<f64>) {
+        let own = self
+            .ensemble
+            .members(setting.crew)
+            .range(setting.crew.comm.rank());
+        let mut selected = Array2::zeros((own.len(), targets.len()));
+        let mut misfits = vec![0.0; own.len()];
+        let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
+        let loss = &setting.plan.loss;
+        let (evaluator, inputs) = (&setting.evaluator, batch.inputs.view());
+        self.ensemble.for_outputs(
+            evaluator,
+            setting.crew,
+            inputs,
+            places,
+            |(mut row, misfit), outputs| {
+                let row = row.as_slice_mut().expect("row-major");
+                *misfit = loss.select(outputs, given, targets, row);
+            },
+        );
+        (selected, misfits)
+    }
+
+    /// The members whose outputs count, and the mean misfit of these; the same on all ranks.
+    fn agree(
+        &self,
+        setting: &Setting<T>,
+        selected: &Array2<T>,
+        misfits: &[f64],
+    ) -> Result<(Survivors, f64)> {
+        let (crew, plan) = (setting.crew, setting.plan);
+        let members = self.ensemble.members(crew);
+        let own = members.range(crew.comm.rank());
+        let j = members.items();
+        // Misfits and squared norms of the outputs; zero on all ranks but the member's owner, so the sum is exact.
+        let mut facts = vec![0.0; 2 * j];
+        for (i, member) in own.enumerate() {
+            facts[member] = misfits[i];
+            facts[j + member] = selected.row(i).iter().map(|z| z.wide() * z.wide()).sum();
+        }
+        crew.comm.sum_exact(&mut facts);
+        let (misfits, squares) = facts.split_at(j);
+        let mut finite: Vec<f64> = squares.iter().copied().filter(|s| s.is_finite()).collect();
+        finite.sort_by(f64::total_cmp);
+        let median = finite.get(finite.len() / 2).copied().unwrap_or(0.0);
+        let limit = if median > 0.0 {
+            median * plan.config().method.fail_beyond.powi(2)
+        } else {
+            f64::INFINITY
+        };
+        let alive = (0..j)
+            .map(|k| misfits[k].is_finite() && squares[k].is_finite() && squares[k] <= limit)
+            .collect();
+        let survivors = Survivors::new(alive);
+        if !survivors.all() && survivors.count() < 3.max(j / 10) {
+            return Err(Error::Run(format!(
+                "step {}: only {} of {j} members gave finite outputs; at least {} are needed to go on",
+                self.step,
+                survivors.count(),
+                3.max(j / 10)
+            )));
+        }
+        let sum: f64 = (0..j)
+            .filter(|&k| survivors.contains(k))
+            .map(|k| misfits[k])
+            .sum();
+        let mean = sum / survivors.count() as f64;
+        Ok((survivors, mean))
+    }
+}
+
+/// The re-randomisation of the ensemble that enters `step`.
+pub(super) fn redraw_before(plan: &Plan, step: u64) -> Redraw {
+    let config = plan.config();
+    Redraw {
+        draw: Draw {
+            seed: config.seed,
+            purpose: Purpose::Rerandomise,
+            step,
+        },
+        spread: plan.spread(step),
+        restart: config.method.momentum_restart
+            && config.ensemble.rerandomise == Rerandomise::Epoch,
+    }
+}
