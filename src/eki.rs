@@ -96,16 +96,38 @@ impl Survivors {
 #[must_use]
 pub fn column_means<T: Real>(u: ArrayView2<T>, survivors: &Survivors) -> Vec<f64> {
     let mut means = vec![0.0; u.ncols()];
-    for (j, row) in u.rows().into_iter().enumerate() {
-        if survivors.contains(j) {
-            for (mean, &x) in means.iter_mut().zip(row) {
-                *mean += x.wide();
-            }
-        }
-    }
+    pulp::Arch::new().dispatch(AddRows {
+        u,
+        survivors,
+        sums: &mut means,
+    });
     let count = survivors.count() as f64;
     means.iter_mut().for_each(|mean| *mean /= count);
     means
+}
+
+/// Adds the rows of survivors to `sums`, in whatever vectors the processor has.
+struct AddRows<'a, T> {
+    u: ArrayView2<'a, T>,
+    survivors: &'a Survivors,
+    sums: &'a mut [f64],
+}
+
+impl<T: Real> pulp::WithSimd for AddRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (j, row) in self.u.rows().into_iter().enumerate() {
+            if !self.survivors.contains(j) {
+                continue;
+            }
+            let row = row.to_slice().expect("row-major");
+            for (sum, x) in self.sums.iter_mut().zip(row) {
+                *sum += x.wide();
+            }
+        }
+    }
 }
 
 /// Turns the selected outputs of samples `first..first + w`, J x w, into the anomalies W, in place, and writes the
@@ -154,25 +176,62 @@ pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
 }
 
 /// ubar and u - ubar of one block u, J x w, the latter in `centred`; returns the block's sum of squared deviations.
-fn centre<T: Real>(
-    u: ArrayView2<T>,
-    survivors: &Survivors,
-    centred: &mut ArrayViewMut2<T>,
-) -> Centred {
+fn centre<T: Real>(u: ArrayView2<T>, survivors: &Survivors, centred: &mut [T]) -> Centred {
     let means = column_means(u, survivors);
-    let mut squares = 0.0;
-    for (j, (row, mut out)) in u.rows().into_iter().zip(centred.rows_mut()).enumerate() {
-        let mut of_row = T::zero();
-        for ((out, &x), &mean) in out.iter_mut().zip(row).zip(&means) {
-            let difference = x - T::of(mean);
-            *out = difference;
-            of_row += difference * difference;
-        }
-        if survivors.contains(j) {
-            squares += of_row.wide();
+    let rounded: Vec<T> = means.iter().copied().map(T::of).collect();
+    let mut squares = vec![T::zero(); means.len()];
+    pulp::Arch::new().dispatch(Subtract {
+        u,
+        means: &rounded,
+        survivors,
+        centred,
+        squares: &mut squares,
+    });
+    Centred {
+        means,
+        squares: squares.iter().map(|x| x.wide()).sum(),
+    }
+}
+
+/// Writes the survivors' rows of u less the means to `centred`, zero for others, and adds the squares column by column, so that a row's
+/// terms do not wait for each other.
+struct Subtract<'a, T> {
+    u: ArrayView2<'a, T>,
+    means: &'a [T],
+    survivors: &'a Survivors,
+    centred: &'a mut [T],
+    squares: &'a mut [T],
+}
+
+impl<T: Real> pulp::WithSimd for Subtract<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let width = self.means.len();
+        let rows = self
+            .u
+            .rows()
+            .into_iter()
+            .zip(self.centred.chunks_exact_mut(width));
+        for (j, (row, out)) in rows.enumerate() {
+            if !self.survivors.contains(j) {
+                // Whatever it holds, a failed member must not reach the product.
+                out.fill(T::zero());
+                continue;
+            }
+            let row = row.to_slice().expect("row-major");
+            let columns = out
+                .iter_mut()
+                .zip(row)
+                .zip(self.means.iter().zip(self.squares.iter_mut()));
+            for ((out, &x), (&mean, square)) in columns {
+                let difference = x - mean;
+                *out = difference;
+                *square += difference * difference;
+            }
         }
     }
-    Centred { means, squares }
 }
 
 /// What one pass over a block before its update tells.
@@ -203,10 +262,10 @@ pub fn update_explicit<T: Real>(
     scratch: &mut [T],
 ) -> Centred {
     let (members, width) = u.dim();
-    let mut centred = ArrayViewMut2::from_shape((members, width), &mut scratch[..members * width])
-        .expect("scratch");
-    let before = centre(u.view(), survivors, &mut centred);
-    product(u.view_mut(), T::one(), T::of(-h), d, centred.view());
+    let scratch = &mut scratch[..members * width];
+    let before = centre(u.view(), survivors, scratch);
+    let centred = ArrayView2::from_shape((members, width), &*scratch).expect("scratch");
+    product(u.view_mut(), T::one(), T::of(-h), d, centred);
     before
 }
 
@@ -221,8 +280,8 @@ pub fn update_factored<T: Real>(
 ) -> Centred {
     let ((members, width), outputs) = (u.dim(), anomalies.ncols());
     let (first, second) = scratch.split_at_mut(members * width);
-    let mut centred = ArrayViewMut2::from_shape((members, width), first).expect("scratch");
-    let before = centre(u.view(), survivors, &mut centred);
+    let before = centre(u.view(), survivors, first);
+    let centred = ArrayView2::from_shape((members, width), &*first).expect("scratch");
     let mut inner = ArrayViewMut2::from_shape((outputs, width), &mut second[..outputs * width])
         .expect("scratch");
     product(
@@ -230,7 +289,7 @@ pub fn update_factored<T: Real>(
         T::zero(),
         T::one(),
         anomalies.t(),
-        centred.view(),
+        centred,
     ); // K x w
     let scale = T::of(-h / survivors.count() as f64);
     product(u.view_mut(), T::one(), scale, gradients, inner.view());
