@@ -1,11 +1,12 @@
 //! Where a run's time went, over all ranks: timing.json, and the table after a run's summary.
 
+mod advice;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::advice;
 use crate::calibrate;
 use crate::cost::Shape;
 use crate::environment::Environment;

@@ -101,6 +101,8 @@ pub mod npy;
 
 pub mod timing;
 
+pub mod scores;
+
 // 6: the run
 pub mod report;
 pub mod run;
@@ -112,7 +114,6 @@ pub mod problem;
 pub mod environment;
 
 pub mod account;
-pub mod advice;
 
 // 7: what a run left
 pub mod finished;

@@ -36,13 +36,6 @@ impl<T: Real> Rows<T> {
             ));
         }
         let dtype = npy.dtype().descr();
-        let size = if dtype.contains("f4") { 4 } else { 8 };
-        if u128::from(stored) < rows as u128 * columns as u128 * size {
-            return Err(Error::data(
-                path,
-                format!("is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"),
-            ));
-        }
         let (mark, want) = if T::NAME == "single" {
             ("f4", "float32")
         } else {
@@ -57,6 +50,13 @@ impl<T: Real> Rows<T> {
         };
         if !dtype.contains(mark) {
             return Err(wrong());
+        }
+        // A header's promise is not a reason to allocate.
+        if u128::from(stored) < rows as u128 * columns as u128 * size_of::<T>() as u128 {
+            return Err(Error::data(
+                path,
+                format!("is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"),
+            ));
         }
         Ok(Self {
             path: path.to_path_buf(),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::{Files, Sink};
 use crate::folder::lines_until;
 use crate::plan::Plan;
-use crate::run::Scores;
+use crate::scores::Scores;
 
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]

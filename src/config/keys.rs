@@ -1,6 +1,8 @@
 //! Every configuration key: its kind, its default, and what it means. The one list that checks, documents and completes.
 
-use toml::{Table, Value};
+use toml::Table;
+
+use super::Kind;
 
 /// A configuration key.
 #[derive(Clone, Copy, Debug)]
@@ -13,128 +15,6 @@ pub struct Key {
     pub default: &'static str,
     /// What it means, with its unit.
     pub about: &'static str,
-}
-
-/// What values a key takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// An integer of at least this.
-    Integer(i64),
-    /// A finite number of at least this.
-    AtLeast(f64),
-    /// A finite number greater than this.
-    Above(f64),
-    /// A finite number in this half-open range.
-    Within(f64, f64),
-    /// true or false.
-    Bool,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// Any text.
-    Text,
-    /// At least this many integers of at least 1.
-    Sizes(usize),
-    /// At least one text.
-    Texts,
-    /// A number greater than 0, or a list of them.
-    Variances,
-    /// A duration, such as "15min", or "never".
-    Duration,
-}
-
-impl Kind {
-    /// What is allowed, in words.
-    #[must_use]
-    pub fn allowed(&self) -> String {
-        match self {
-            Self::Integer(least) => format!("an integer of at least {least}"),
-            Self::AtLeast(least) => format!("a finite number of at least {least}"),
-            Self::Above(bound) => format!("a finite number greater than {bound}"),
-            Self::Within(least, bound) => {
-                format!("a number of at least {least} and less than {bound}")
-            }
-            Self::Bool => "true or false".to_owned(),
-            Self::Choice(words) => {
-                format!(
-                    "one of {}",
-                    words
-                        .iter()
-                        .map(|w| format!("{w:?}"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )
-            }
-            Self::Text => "text in quotes".to_owned(),
-            Self::Sizes(least) => {
-                format!("a list of at least {least} integers of at least 1, as in [64, 32, 10]")
-            }
-            Self::Texts => {
-                "a list of at least 1 text in quotes, as in [\"conv 8\", \"pool 2\", \"dense 10\"]"
-                    .to_owned()
-            }
-            Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
-            Self::Duration => {
-                "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
-                    .to_owned()
-            }
-        }
-    }
-
-    /// `value` in the key's own type, or `value` back where it is not allowed.
-    ///
-    /// # Errors
-    /// The value itself.
-    pub fn accept(&self, value: Value) -> Result<Value, Value> {
-        let number = |v: &Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
-        let real = |admit: &dyn Fn(f64) -> bool| {
-            number(&value)
-                .filter(|x| x.is_finite() && admit(*x))
-                .map(Value::Float)
-        };
-        let accepted = match self {
-            Self::Integer(least) => value
-                .as_integer()
-                .filter(|i| i >= least)
-                .map(Value::Integer),
-            Self::AtLeast(least) => real(&|x| x >= *least),
-            Self::Above(bound) => real(&|x| x > *bound),
-            Self::Within(least, bound) => real(&|x| x >= *least && x < *bound),
-            Self::Bool => value.as_bool().map(Value::Boolean),
-            Self::Choice(words) => value
-                .as_str()
-                .filter(|word| words.contains(word))
-                .map(|w| Value::String(w.to_owned())),
-            Self::Text => value.as_str().map(|w| Value::String(w.to_owned())),
-            Self::Sizes(least) => value
-                .as_array()
-                .filter(|list| list.len() >= *least)
-                .filter(|list| list.iter().all(|v| v.as_integer().is_some_and(|i| i >= 1)))
-                .map(|list| Value::Array(list.clone())),
-            Self::Texts => value
-                .as_array()
-                .filter(|list| !list.is_empty() && list.iter().all(Value::is_str))
-                .map(|list| Value::Array(list.clone())),
-            Self::Variances => {
-                let positive = |v: &Value| {
-                    number(v)
-                        .filter(|x| x.is_finite() && *x > 0.0)
-                        .map(Value::Float)
-                };
-                // One number is a list of one.
-                let list = value
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_else(|| vec![value.clone()]);
-                let list: Option<Vec<_>> = list.iter().map(positive).collect();
-                list.filter(|list| !list.is_empty()).map(Value::Array)
-            }
-            Self::Duration => value
-                .as_str()
-                .and_then(|text| text.parse::<super::Interval>().ok())
-                .map(|interval| Value::String(interval.to_string())),
-        };
-        accepted.ok_or(value)
-    }
 }
 
 /// The table of all keys with their defaults.

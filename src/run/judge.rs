@@ -2,7 +2,6 @@
 
 use ndarray::ArrayView2;
 use rayon::ThreadPool;
-use serde::Serialize;
 
 use super::step::Setting;
 use super::{Crew, Problem, State};
@@ -12,26 +11,7 @@ use crate::evaluation::Evaluator;
 use crate::layout::for_each;
 use crate::partition::Partition;
 use crate::real::Real;
-
-/// Scores on the test set: accuracy where targets are classes, else the mean squared error per output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Scores {
-    /// Share of test samples classified right by the network at ubar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_mean: Option<f64>,
-    /// The same of the member with the highest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_best: Option<f64>,
-    /// Mean squared error at ubar.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mse_mean: Option<f64>,
-    /// The same of the member with the lowest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mse_best: Option<f64>,
-    /// Which member is best (the first of several).
-    #[serde(skip)]
-    pub best: Option<usize>,
-}
+use crate::scores::Scores;
 
 /// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
 pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {

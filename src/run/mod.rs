@@ -15,7 +15,6 @@ mod stored;
 use rayon::ThreadPool;
 use sha2::{Digest as _, Sha256};
 
-pub use judge::Scores;
 pub use keep::{Due, Keeper};
 pub use members::Ensemble;
 pub use resume::Resumed;
@@ -29,6 +28,7 @@ use crate::forward::ForwardMap;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::report::Reporter;
+use crate::scores::Scores;
 use crate::stop::StopReason;
 use crate::timing::{Phase, Timing};
 

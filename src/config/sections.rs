@@ -1,0 +1,241 @@
+//! The settings of a run as a structure: a section a type, a word a variant. `KEYS` says what each means.
+
+use serde::{Deserialize, Serialize};
+
+use super::Interval;
+
+/// Every setting of a run, as `config.toml` in the run's folder holds it. `KEYS` says what each means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub seed: u64,
+    pub model: Model,
+    pub data: Data,
+    pub method: Method,
+    pub ensemble: Ensemble,
+    pub run: Run,
+    pub checkpoint: Checkpoint,
+    pub output: Output,
+}
+
+/// The forward map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Model {
+    pub kind: ModelKind,
+    pub layers: Vec<usize>,
+    pub network: Vec<String>,
+    pub units: Vec<usize>,
+    pub steps: usize,
+    pub activation: crate::forward::activation::Activation,
+    pub output: OutputKind,
+}
+
+/// Kinds of forward map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ModelKind {
+    Dense,
+    Conv,
+    Recurrent,
+    Linear,
+}
+
+/// What the last layer gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OutputKind {
+    Auto,
+    Softmax,
+    Identity,
+}
+
+/// What is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Data {
+    pub name: String,
+    pub batch: usize,
+    pub shuffle: bool,
+    pub scale: Scale,
+    pub limit: usize,
+    pub validation: usize,
+}
+
+/// Scaling of the inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Scale {
+    Unit,
+    Standard,
+}
+
+/// How it is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Method {
+    pub kind: MethodKind,
+    pub loss: LossKind,
+    pub noise: Vec<f64>,
+    pub delta: f64,
+    pub momentum: bool,
+    pub momentum_coefficient: f64,
+    pub momentum_restart: bool,
+    pub step: StepKind,
+    pub h: f64,
+    pub h_decay: f64,
+    pub epsilon: f64,
+    pub form: FormKind,
+    pub fail_beyond: f64,
+}
+
+/// Kinds of method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum MethodKind {
+    Eki,
+}
+
+/// Kinds of loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum LossKind {
+    CrossEntropy,
+    LeastSquares,
+}
+
+/// How h_n follows from h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum StepKind {
+    Adaptive,
+    Fixed,
+}
+
+/// The form of the update, or the choice of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum FormKind {
+    Auto,
+    Explicit,
+    Factored,
+    Mean,
+}
+
+/// The members.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Ensemble {
+    pub members: usize,
+    pub initial: String,
+    pub centre: Centre,
+    pub rerandomise: Rerandomise,
+    pub gamma: f64,
+    pub gamma_decay: f64,
+    pub draw: DrawKind,
+    pub rank: usize,
+    pub grow_to: usize,
+}
+
+/// Where the initial ensemble is centred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Centre {
+    Zero,
+    Prior,
+}
+
+/// When members are redrawn about their mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Rerandomise {
+    Never,
+    Epoch,
+    Step,
+}
+
+/// How members are drawn about the mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum DrawKind {
+    Full,
+    LowRank,
+}
+
+/// How long, in what precision, judged how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Run {
+    pub epochs: u64,
+    pub steps: u64,
+    pub precision: Precision,
+    pub evaluate_every: u64,
+    pub best: Best,
+    pub report_every: u64,
+    pub hang_timeout: Interval,
+    pub on_hang: OnHang,
+}
+
+/// What is done about a rank that hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OnHang {
+    Warn,
+    Abort,
+}
+
+/// When the state is saved, and how many times over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Checkpoint {
+    pub every: Interval,
+    pub every_steps: u64,
+    pub keep: usize,
+    pub on_error: OnError,
+}
+
+/// What is done when a checkpoint cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OnError {
+    Continue,
+    Stop,
+}
+
+/// The number type of parameters and updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Precision {
+    Single,
+    Double,
+}
+
+/// When the best member is looked for on the test set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Best {
+    Evaluation,
+    End,
+    Never,
+}
+
+/// What is written at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Output {
+    pub ensemble: bool,
+}
