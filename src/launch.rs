@@ -166,12 +166,16 @@ fn run_in<T: Real>(
         ranks: comm.size(),
         threads: pool.current_num_threads(),
     };
-    let table = reporter.finish(&summary)?;
+    let mut table = reporter.finish(&summary)?;
     let shape = shape_in_the_middle(&plan, &problem, comm.size(), pool.current_num_threads());
     let account = account::account::<T>(crew, &shape, &timing, &environment);
     if let (Some(account), Some(folder)) = (account, reporter.folder()) {
         account.write(&files, folder)?;
-        crate::cli::print(&(table + &account.table()));
+        table += &account.table();
+    }
+    // Also of a run resumed at its end, which has no steps to account for.
+    if comm.is_first() {
+        crate::cli::print(&table);
     }
     Ok(outcome.stopped.map_or(0, |_| EXIT_STOPPED))
 }

@@ -1,7 +1,7 @@
 //! Arrays from .npy files: checked against the shape and type that are wanted, read whole or a few rows at a time.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -24,8 +24,10 @@ impl<T: Real> Rows<T> {
     /// A file that is missing, no .npy file, of another shape, order or type, or too short for its header.
     pub fn open(path: &Path, rows: Option<usize>, columns: usize) -> Result<Self> {
         let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
-        let file = File::open(path).map_err(unread)?;
+        let mut file = File::open(path).map_err(unread)?;
         let stored = file.metadata().map_err(unread)?.len();
+        header_fits(&mut file, stored)
+            .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
         let npy = npyz::NpyFile::new(BufReader::new(file))
             .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
         let rows = matching_rows(npy.shape(), rows, columns).map_err(|e| Error::data(path, e))?;
@@ -103,6 +105,22 @@ impl<T: Real> Rows<T> {
         self.next += count;
         Ok(numbers)
     }
+}
+
+/// Refuses a header longer than the file: the reader would make room for up to 4 GiB before it noticed. Leaves `file` at
+/// its start.
+fn header_fits(file: &mut File, stored: u64) -> std::io::Result<()> {
+    let mut head = [0; 12];
+    let found = file.by_ref().take(12).read(&mut head)?;
+    let length = match head[6] {
+        _ if found < 12 => u64::MAX,
+        1 => 10 + u64::from(u16::from_le_bytes([head[8], head[9]])),
+        _ => 12 + u64::from(u32::from_le_bytes([head[8], head[9], head[10], head[11]])),
+    };
+    if length > stored {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    file.seek(SeekFrom::Start(0)).map(drop)
 }
 
 /// The rows of an array of `shape`, if it is `rows` (or any number of) rows of `columns` numbers.
