@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::config::{Precision, Rerandomise};
 use crate::eki::{Form, TILE, norm_tiles, update_scratch};
 use crate::forward::ForwardMap;
+use crate::forward::low_rank::UNIT;
 use crate::interaction::PANEL;
 use crate::partition::{BLOCK, Blocks, Partition};
 use crate::plan::Plan;
@@ -55,6 +56,10 @@ pub struct Shape {
     slabs: usize,
     /// Whether the centres of the draws are kept beside the members.
     centres: bool,
+    /// Members that ranks take together.
+    unit: usize,
+    /// Standard normal numbers of a low-rank member.
+    drawn: usize,
     /// Bytes of the data set.
     data: u64,
     /// Flops f of one member on the batch.
@@ -150,6 +155,17 @@ impl Shape {
         } else {
             8 * (data.features + data.outputs)
         };
+        let whole = map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m);
+        // Low-rank members come in whole units, and their numbers are kept for the step.
+        let (forward, room, unit, drawn) = match (plan.low_rank(), map.low_rank()) {
+            (Some(rank), Some(low)) => (
+                low.low_rank_flops(m, rank),
+                whole + low.low_rank_scratch(UNIT, m, rank),
+                UNIT,
+                low.draws(rank),
+            ),
+            _ => (map.flops(m), whole, 1, 0),
+        };
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),
@@ -166,8 +182,10 @@ impl Shape {
             slabs: 1 + usize::from(config.method.momentum && !each_step),
             centres: each_step && form != Form::Mean,
             data: ((data.train + data.test) * sample) as u64,
-            forward: map.flops(m),
-            room: map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m),
+            forward,
+            room,
+            unit,
+            drawn,
             inputs: m * map.features(),
         }
     }
@@ -175,7 +193,9 @@ impl Shape {
     /// The members J_r that `rank` evaluates.
     #[must_use]
     pub fn members_of(&self, rank: usize) -> usize {
-        Partition::new(self.members, self.ranks).range(rank).len()
+        Partition::in_units(self.members, self.ranks, self.unit)
+            .range(rank)
+            .len()
     }
 
     /// The parameters P_r whose columns `rank` updates.
@@ -296,7 +316,14 @@ impl Shape {
                 "members' copy",
                 if stored { s * own_j * (p - own_p) } else { 0 },
             ),
-            ("means and draws", if stored { 0 } else { 3 * s * p }),
+            (
+                "means and draws",
+                if stored {
+                    0
+                } else {
+                    3 * s * p + s * own_j * self.drawn
+                },
+            ),
             ("centres", if self.centres { 2 * s * own_p } else { 0 }),
             ("outputs", s * own_j * self.outputs),
             ("evaluation", s * (t * self.room + self.inputs)),

@@ -3,6 +3,8 @@
 //!
 //! EKI_LONG=1 kills 1,000 times instead of 50 and mutates 100,000 times instead of 10,000.
 
+#![allow(clippy::print_stdout, reason = "what was tried is part of the report")]
+
 mod durable;
 #[path = "durable/inside.rs"]
 mod inside;

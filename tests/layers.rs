@@ -44,14 +44,13 @@ fn layers() -> BTreeMap<String, usize> {
     let mut layer = None;
     let mut layers = BTreeMap::new();
     for line in text.lines() {
-        if let Some((number, _)) = line.strip_prefix("// ").and_then(|l| l.split_once(':')) {
-            if let Ok(number) = number.parse::<usize>() {
-                assert!(
-                    layer.is_none_or(|before| number == before + 1),
-                    "layers in order: {line}"
-                );
-                layer = Some(number);
-            }
+        let heading = line
+            .strip_prefix("// ")
+            .and_then(|line| line.split_once(':'));
+        if let Some(Ok(number)) = heading.map(|(number, _)| number.parse::<usize>()) {
+            let follows = layer.is_none_or(|before| number == before + 1);
+            assert!(follows, "layers in order: {line}");
+            layer = Some(number);
         }
         let module = line
             .strip_prefix("pub mod ")

@@ -5,6 +5,8 @@
 //! cargo bench --bench rows -- table                the files become the table in README.md, between its marks
 //! ```
 
+#![allow(clippy::print_stdout, reason = "what was tried is part of the report")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;

@@ -30,6 +30,9 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
     /// Scratch numbers `evaluate_low_rank` needs for `members` members on `m` samples.
     fn low_rank_scratch(&self, members: usize, m: usize, rank: usize) -> usize;
 
+    /// Floating-point operations of one member on `m` samples, beside the shared first product.
+    fn low_rank_flops(&self, m: usize, rank: usize) -> f64;
+
     /// Hands the outputs, c x m, of each of the members made by the rows of `draws`, n x N, to `take`, in order.
     fn evaluate_low_rank(
         &self,
@@ -71,6 +74,9 @@ pub struct About<'a, T> {
     /// The rank of each weight's perturbation.
     pub rank: usize,
 }
+
+/// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
+pub const UNIT: usize = 64;
 
 /// Rows of a weight summed together, at most; part of the format.
 const ROWS: usize = 128;
@@ -167,6 +173,12 @@ impl<T: Real> LowRank<T> for Dense {
             .max()
             .unwrap_or(0);
         rank * members * m + 2 * widest * m + weights
+    }
+
+    fn low_rank_flops(&self, m: usize, rank: usize) -> f64 {
+        let layers = self.pairs().enumerate();
+        let of_sample = layers.map(|(l, (a, b))| (if l == 0 { 0 } else { a * b }) + rank * (a + b));
+        2.0 * m as f64 * of_sample.sum::<usize>() as f64
     }
 
     fn evaluate_low_rank(

@@ -9,12 +9,9 @@ use super::Crew;
 use super::mean::LARGEST_DRAW;
 use crate::ensemble::Draw;
 use crate::exact::Quantum;
-use crate::forward::low_rank::{About, LowRank};
+use crate::forward::low_rank::{About, LowRank, UNIT};
 use crate::layout::for_each;
 use crate::real::Real;
-
-/// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
-pub(super) const UNIT: usize = 64;
 
 /// This rank's members' standard normal numbers.
 pub struct LowRankDraws<T> {

@@ -84,7 +84,7 @@ impl<T: Real> MeanOnly<T> {
     /// Members over ranks: whole units where their sums are formed by units.
     pub fn partition(&self, crew: Crew) -> Partition {
         let unit = if self.low_rank.is_some() {
-            super::drawn::UNIT
+            crate::forward::low_rank::UNIT
         } else {
             1
         };
