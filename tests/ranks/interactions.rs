@@ -126,10 +126,8 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
                 .ok_or_else(|| format!("{what}: {found}, but {wanted} by definition"))
         };
         let each = |what: &str, found: Array2<f64>| {
-            let pairs = found.iter().zip(&plain);
-            pairs
-                .map(|(found, wanted)| near(what, *found, *wanted, rounding * size))
-                .collect::<Result<(), _>>()
+            let mut pairs = found.iter().zip(&plain);
+            pairs.try_for_each(|(found, wanted)| near(what, *found, *wanted, rounding * size))
         };
         let allowed = rounding * size * members as f64;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Explicit);
