@@ -11,7 +11,7 @@ use eki_mpi::comm::Comm;
 use eki_mpi::config::{OnHang, Precision, Resolved};
 use eki_mpi::cost::Shape;
 use eki_mpi::data::folder::data_dir;
-use eki_mpi::environment::Environment;
+use eki_mpi::environment::{self, Environment};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::folder::{self, Claim};
@@ -102,9 +102,17 @@ fn run_in<T: Real>(
     let shape = given.shape();
     let problem = given.problem::<T>(&resolved)?;
     let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-    let pool = threads(comm, arguments)?;
+    let pool = threads(comm, arguments);
     let crew = Crew { comm, pool: &pool };
     comm.from_first(|| run::start::check_initial::<T>(&plan))?;
+    let here = comm.ranks_on_host();
+    let shape = Shape::at(
+        &plan,
+        problem.map.as_ref(),
+        (comm.size(), pool.current_num_threads()),
+        plan.last_epoch(),
+    );
+    comm.from_first(|| refuse_too_large(&shape, here))?;
     // Held until this function returns.
     let (folder, _claim) = claim(comm, arguments, &plan)?;
     comm.from_first(|| log_to(&folder))?;
@@ -243,15 +251,35 @@ fn shape_in_the_middle<T: Real>(
     Shape::at(plan, problem.map.as_ref(), (ranks, threads), epoch)
 }
 
-/// This rank's threads: as asked for, else its share of the host's cores.
-fn threads(comm: &Comm, arguments: &RunArguments) -> Result<ThreadPool> {
+/// Refuses a run whose ranks on this host need more memory than it has, before any of it is taken.
+fn refuse_too_large(shape: &Shape, ranks_on_host: usize) -> Result<()> {
+    let Some(host) = environment::memory_of_host() else {
+        return Ok(());
+    };
+    let needed = shape.memory(0).peak() * ranks_on_host as u64;
+    if needed <= host {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    Err(Error::Usage(format!(
+        "ensemble.members = {}: {ranks_on_host} ranks on this host need {:.1} GiB, and it has {:.1}: take fewer members or more \
+         hosts (eki-mpi plan --ranks R tells what each rank needs)",
+        shape.members,
+        gib(needed),
+        gib(host)
+    )))
+}
+
+/// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
+/// wait for it.
+fn threads(comm: &Comm, arguments: &RunArguments) -> ThreadPool {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / comm.ranks_on_host()).max(1);
     let threads = arguments.threads.map_or(share, usize::from);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(|e| Error::Run(format!("{threads} threads could not be started: {e}")))
+        .unwrap_or_else(|e| panic!("{threads} threads could not be started: {e}"))
 }
 
 /// The log: rank 0 to the screen, tersely, and to run.log in the run's folder, in full.

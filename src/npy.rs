@@ -137,8 +137,12 @@ fn matching_rows(
     found
         .filter(|found| rows.is_none_or(|rows| rows == *found))
         .ok_or_else(|| {
-            let rows = rows.map_or("J".to_owned(), |rows| rows.to_string());
-            format!("has shape {shape:?}, but J x P is {rows} x {columns}")
+            let wanted = match rows {
+                Some(1) => format!("one set of parameters is 1 x {columns}"),
+                Some(rows) => format!("J x P is {rows} x {columns}"),
+                None => format!("J x P is J x {columns}"),
+            };
+            format!("has shape {shape:?}, but {wanted}")
         })
 }
 

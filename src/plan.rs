@@ -58,6 +58,7 @@ impl Plan {
             ));
         }
         check_method(&resolved, data)?;
+        check_size(&resolved, parameters)?;
         let batches = Batches {
             seed: config.seed,
             samples: data.train,
@@ -129,11 +130,17 @@ impl Plan {
         (ensemble.draw == DrawKind::LowRank).then_some(ensemble.rank)
     }
 
+    /// The last epoch, from 0.
+    #[must_use]
+    pub fn last_epoch(&self) -> u64 {
+        self.batches.epoch(self.steps.saturating_sub(1))
+    }
+
     /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
     #[must_use]
     pub fn members(&self, epoch: u64) -> usize {
         let ensemble = &self.config().ensemble;
-        let last = self.steps.saturating_sub(1) / self.batches.steps_per_epoch();
+        let last = self.last_epoch();
         if ensemble.grow_to <= ensemble.members || last == 0 {
             return ensemble.members;
         }
@@ -199,6 +206,28 @@ impl Plan {
         let every = self.config().run.evaluate_every * self.batches.steps_per_epoch();
         steps == self.steps || (every > 0 && steps.is_multiple_of(every))
     }
+}
+
+/// The most numbers an ensemble may hold, J x P: beyond it sizes no longer fit the machine's integers.
+const LARGEST_ENSEMBLE: usize = 1 << 48;
+
+fn check_size(resolved: &Resolved, parameters: usize) -> Result<()> {
+    let ensemble = &resolved.config.ensemble;
+    let most = LARGEST_ENSEMBLE / parameters.max(1);
+    let allowed = format!("must be at most {most} with {parameters} parameters");
+    if ensemble.members > most {
+        return Err(resolved.error("ensemble.members", allowed));
+    }
+    if ensemble.grow_to > most {
+        return Err(resolved.error("ensemble.grow_to", allowed));
+    }
+    if ensemble.rank > parameters {
+        return Err(resolved.error(
+            "ensemble.rank",
+            format!("must be at most the {parameters} parameters"),
+        ));
+    }
+    Ok(())
 }
 
 fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {

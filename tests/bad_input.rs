@@ -129,7 +129,7 @@ fn models_that_do_not_fit_the_data_say_what_would() {
     );
     refused_sets(&["model.layers=[64, 32, 11]"], &["end with 10"]);
     refused_sets(&["model.layers=[64]"], &["at least 2"]);
-    refused_sets(&["model.layers=[64, 0, 10]"], &["at least 1"]);
+    refused_sets(&["model.layers=[64, 0, 10]"], &["from 1 to"]);
     refused_sets(
         &["model.output=identity"],
         &["method.loss", "least-squares"],
@@ -378,4 +378,17 @@ fn arguments_that_do_not_parse() {
         "{}",
         ended.stderr
     );
+}
+
+/// Absurd sizes are refused by a line, not by the allocator.
+#[test]
+fn sizes_beyond_the_machine_say_so() {
+    for (set, told) in [
+        ("ensemble.members=1000000000000000", "must be at most"),
+        ("ensemble.members=1000000000", "GiB"),
+        ("model.layers=[64, 100000000, 10]", "from 1 to 1000000"),
+        ("ensemble.grow_to=1000000000000000", "must be at most"),
+    ] {
+        refused(eki_mpi(1).args(["run", "digits", "--set", set]), &[told]);
+    }
 }

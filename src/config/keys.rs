@@ -165,7 +165,7 @@ pub const KEYS: &[Key] = &[
         "method.momentum_restart",
         Kind::Bool,
         "true",
-        "start momentum anew at each epoch's re-randomisation, or carry the mean's on",
+        "start momentum anew at each epoch's re-randomisation, or carry the mean's on (new members joining always start it)",
     ),
     key(
         "method.step",

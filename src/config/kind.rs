@@ -2,6 +2,9 @@
 
 use toml::Value;
 
+/// The largest entry of a list of sizes: a layer wider than this is a slip.
+const LARGEST_SIZE: i64 = 1_000_000;
+
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -53,7 +56,9 @@ impl Kind {
             }
             Self::Text => "text in quotes".to_owned(),
             Self::Sizes(least) => {
-                format!("a list of at least {least} integers of at least 1, as in [64, 32, 10]")
+                format!(
+                    "a list of at least {least} integers from 1 to {LARGEST_SIZE}, as in [64, 32, 10]"
+                )
             }
             Self::Texts => {
                 "a list of at least 1 text in quotes, as in [\"conv 8\", \"pool 2\", \"dense 10\"]"
@@ -95,7 +100,12 @@ impl Kind {
             Self::Sizes(least) => value
                 .as_array()
                 .filter(|list| list.len() >= *least)
-                .filter(|list| list.iter().all(|v| v.as_integer().is_some_and(|i| i >= 1)))
+                .filter(|list| {
+                    list.iter().all(|v| {
+                        v.as_integer()
+                            .is_some_and(|i| (1..=LARGEST_SIZE).contains(&i))
+                    })
+                })
                 .map(|list| Value::Array(list.clone())),
             Self::Texts => value
                 .as_array()
