@@ -188,7 +188,7 @@ fn rank_whose_calls_fail() {
         }
     }
     if world.is_first() {
-        println!("tried {tried}");
+        eprintln!("tried {tried}");
     }
     drop(fewer);
     drop(universe);
@@ -474,7 +474,7 @@ fn rank_that_reads_mutations() {
         }
         std::fs::remove_dir_all(&folder).unwrap();
     }
-    println!(
+    eprintln!(
         "tried {cases} mutations: {accepted} read from a sound generation, {refused} refused, {forged} forged ones answered"
     );
     drop(universe);

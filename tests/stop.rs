@@ -17,8 +17,8 @@ const ENDLESS: [&str; 7] = [
     "data.limit=60",
     "data.batch=15",
     "ensemble.rerandomise=epoch",
-    "run.steps=10000000",
     "run.evaluate_every=1",
+    "run.steps=10000000",
     "checkpoint.every=never",
 ];
 
@@ -54,7 +54,7 @@ fn stopped_well(folder: &Path, reason: &str, (code, text): (i32, String)) {
     assert_eq!(checkpoints(folder), [step]);
     assert_eq!(metrics(folder).len() as u64, step);
     let steps = format!("run.steps={}", step + 10);
-    let last = [&ENDLESS[..4], &[steps.as_str(), "checkpoint.every=never"]].concat();
+    let last = [&ENDLESS[..5], &[steps.as_str(), "checkpoint.every=never"]].concat();
     let whole = folder.with_extension("whole");
     succeed(&mut program(1, &last, &whole));
     succeed(&mut program(
