@@ -130,7 +130,10 @@ mod tests {
 
     /// What is said of `digits` on two ranks on hosts a and b, with `phases` of given shares.
     fn said(phases: &[(&'static str, f64)], forward: &[f64], members: usize) -> String {
-        let sets = [format!("ensemble.members={members}")];
+        let sets = [
+            "data.batch=479".to_owned(),
+            format!("ensemble.members={members}"),
+        ];
         let resolved = Resolved::new("digits", &sets).unwrap();
         let given = Given::foresee(&resolved).unwrap();
         let map = given.map::<f32>(&resolved).unwrap();
