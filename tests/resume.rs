@@ -143,7 +143,7 @@ fn same_lengthened(a: &Path, b: &Path, what: &str) {
     let unjudged = |folder: &Path| -> Vec<String> {
         let cut = |line: String| {
             let mut line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            let scores = ["accuracy_mean", "mse_mean"];
+            let scores = ["accuracy_mean", "accuracy_best", "mse_mean", "mse_best"];
             for score in scores {
                 line.as_object_mut().unwrap().remove(score);
             }

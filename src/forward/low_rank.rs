@@ -9,10 +9,14 @@
 //! A member then costs O(m (fan_in + fan_out)) a layer beside the shared product. This extends the publication; related:
 //! low-rank evolution strategies, arXiv:2511.16652.
 
+mod places;
+
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::ForwardMap;
 use super::dense::Dense;
+use places::{Layer, layers, part_table};
+
 use crate::exact::Quantum;
 use crate::real::{Real, product};
 
@@ -77,58 +81,6 @@ pub struct About<'a, T> {
 
 /// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
 pub const UNIT: usize = 64;
-
-/// Rows of a weight summed together, at most; part of the format.
-const ROWS: usize = 128;
-
-/// One layer among the parameters and among a member's draws.
-#[derive(Clone, Copy)]
-struct Layer {
-    fan_in: usize,
-    fan_out: usize,
-    /// First parameter.
-    at: usize,
-    /// First draw: A (rank x fan_in), then B (rank x fan_out), then the bias (fan_out).
-    draw: usize,
-}
-
-impl Layer {
-    fn left(&self, rank: usize) -> std::ops::Range<usize> {
-        self.draw..self.draw + rank * self.fan_in
-    }
-
-    fn right(&self, rank: usize) -> std::ops::Range<usize> {
-        let start = self.draw + rank * self.fan_in;
-        start..start + rank * self.fan_out
-    }
-
-    fn bias(&self, rank: usize) -> std::ops::Range<usize> {
-        let start = self.draw + rank * (self.fan_in + self.fan_out);
-        start..start + self.fan_out
-    }
-
-    fn deviation(&self) -> f64 {
-        (2.0 / (self.fan_in + self.fan_out) as f64).sqrt()
-    }
-}
-
-/// The layers of `net`, each with its place.
-fn layers(net: &Dense, rank: usize) -> Vec<Layer> {
-    let (mut at, mut draw) = (0, 0);
-    net.pairs()
-        .map(|(fan_in, fan_out)| {
-            let layer = Layer {
-                fan_in,
-                fan_out,
-                at,
-                draw,
-            };
-            at += (fan_in + 1) * fan_out;
-            draw += rank * (fan_in + fan_out) + fan_out;
-            layer
-        })
-        .collect()
-}
 
 /// Adds s b_i p to row i of `sums`, for each row and each rank: one member's own part of a layer's sums.
 fn add_own<T: Real>(sums: &mut [T], right: &[T], projected: &[T], m: usize, scale: T) {
@@ -319,19 +271,6 @@ impl<T: Real> LowRank<T> for Dense {
                 .for_each(|(w, &xi)| *w += deviation * xi);
         }
     }
-}
-
-/// The parts of the parameters that are summed apart: panels of a weight's rows, and the bias (None).
-fn part_table(net: &Dense, rank: usize) -> Vec<(Layer, Option<std::ops::Range<usize>>)> {
-    layers(net, rank)
-        .into_iter()
-        .flat_map(|layer| {
-            let panels = (0..layer.fan_in)
-                .step_by(ROWS)
-                .map(move |start| Some(start..(start + ROWS).min(layer.fan_in)));
-            panels.chain([None]).map(move |rows| (layer, rows))
-        })
-        .collect()
 }
 
 impl Dense {
