@@ -1,21 +1,23 @@
-//! Whatever file call fails, whoever is killed whenever, however a checkpoint is mutated: a resumed run finds an old
+//! Whatever file call fails, however a checkpoint is mutated: a resumed run finds an old
 //! state or the new one, never a mix, and ends in the digest of the run that nothing happened to.
 //!
-//! EKI_LONG=1 kills 1,000 times instead of 50 and mutates 100,000 times instead of 10,000.
+//! EKI_LONG=1 mutates 100,000 times instead of 10,000.
 
 #![allow(clippy::print_stdout, reason = "what was tried is part of the report")]
 
 mod durable;
+#[path = "durable/eight.rs"]
+mod eight;
 #[path = "durable/inside.rs"]
 mod inside;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use durable::*;
+use eight::{SMALL, fast_room};
 use eki_mpi::checkpoint;
 use eki_mpi::comm::Comm;
 use eki_mpi::files::Files;
@@ -24,33 +26,8 @@ use eki_mpi::run::Crew;
 use inside::{Asked, Fault, Saboteur};
 use mpi::topology::Color;
 use mpi::traits::Communicator as _;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-
-/// Eight steps of a small ensemble with momentum, growing: three arrays' worth of state, a checkpoint every other step.
-const SMALL: [&str; 9] = [
-    "ensemble.members=6",
-    "ensemble.grow_to=9",
-    "data.limit=60",
-    "data.batch=15",
-    "ensemble.rerandomise=epoch",
-    "method.momentum=true",
-    "run.epochs=2",
-    "run.best=never",
-    "checkpoint.every_steps=2",
-];
-
-/// A place in memory where syncing costs nothing, if there is one.
-fn fast_room() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let room = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    room.or_else(|_| tempfile::tempdir())
-        .expect("a temporary folder")
-}
 
 /// The bytes of all parts of every generation that has a mark: what a resumed run may believe.
 fn believed(folder: &Path) -> Vec<(u64, Vec<Vec<u8>>)> {
@@ -286,155 +263,6 @@ fn when_one_rank_cannot_write_all_agree_and_go_on_or_stop_as_configured() {
             );
         }
     }
-}
-
-/// A file system of `size` at `folder`, unmounted when dropped; none where this machine can't.
-struct Tiny(PathBuf);
-
-impl Tiny {
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
-            .arg(folder)
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(folder.to_path_buf())),
-            other => {
-                eprintln!("skipped: no small file system can be mounted here: {other:?}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Tiny {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_costs_new_checkpoints_and_no_old_one() {
-    let room = tempfile::tempdir().unwrap();
-    let disk = room.path().join("disk");
-    // Room for the program's small files and two generations of some 130 kB, but not for a third beside them.
-    let Some(_tiny) = Tiny::mount(&disk, "size=400k") else {
-        return;
-    };
-    let (folder, whole) = (disk.join("run"), room.path().join("whole"));
-    let settings = [
-        &SMALL[..],
-        &[
-            "ensemble.grow_to=0",
-            "ensemble.members=7",
-            "checkpoint.keep=2",
-        ],
-    ]
-    .concat();
-    succeed(&mut program(1, &settings, &whole));
-    let (code, text) = finish(&mut program(3, &settings, &folder));
-    assert!(
-        text.contains("step 6: no checkpoint could be written"),
-        "{text}"
-    );
-    assert!(
-        text.contains("No space left on device") && text.contains("the newest is that of step 4"),
-        "{text}"
-    );
-    assert_eq!((code, checkpoints(&folder)), (0, vec![2, 4]), "{text}");
-    assert_eq!(digest(&folder), digest(&whole));
-    // With room again, on other ranks, from step 4.
-    let grown = Command::new("mount")
-        .args(["-o", "remount,size=8m"])
-        .arg(&disk)
-        .status();
-    assert!(grown.is_ok_and(|status| status.success()));
-    let text = succeed(&mut program(
-        2,
-        &[&settings[..], &["--resume"]].concat(),
-        &folder,
-    ));
-    assert!(text.contains("going on from step 4 of 8"), "{text}");
-    assert_eq!(digest(&folder), digest(&whole));
-    assert_eq!(metrics(&folder), metrics(&whole));
-}
-
-#[test]
-fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
-    let kills = if long() { 1_000 } else { 50 };
-    let room = fast_room();
-    let settings = [
-        &SMALL[..],
-        &[
-            "run.steps=120",
-            "checkpoint.every_steps=1",
-            "run.hang_timeout=never",
-        ],
-    ]
-    .concat();
-    let whole = room.path().join("whole");
-    succeed(&mut program(1, &settings, &whole));
-    let again = [&settings[..], &["--resume"]].concat();
-    let seed = if long() { std::process::id() } else { 4 };
-    let mut random = ChaCha8Rng::seed_from_u64(u64::from(seed));
-    let (mut killed, mut finished, mut resumed) = (0, 0, 0);
-    let mut folder = room.path().join("run-0");
-    while killed < kills {
-        let ranks = [1, 2, 3, 5][random.random_range(0..4)];
-        let mut child = program(ranks, &again, &folder)
-            .spawn()
-            .expect("mpirun starts");
-        // Half of them in the midst of the steps, which write without a pause; the rest at any time.
-        if random.random_bool(0.5) {
-            let log = folder.join("metrics.jsonl");
-            let before = std::fs::metadata(&log).and_then(|log| log.modified()).ok();
-            let moved = || std::fs::metadata(&log).and_then(|log| log.modified()).ok() != before;
-            let mut over = || moved() || child.try_wait().is_ok_and(|status| status.is_some());
-            wait_for(Duration::from_secs(20), &mut over);
-            std::thread::sleep(Duration::from_millis(random.random_range(0..150)));
-        } else {
-            std::thread::sleep(Duration::from_millis(random.random_range(0..700)));
-        }
-        let processes = rank_processes(child.id());
-        // One rank, or all and the launcher, as when a host loses its power.
-        match processes.get(random.random_range(0..processes.len().max(1))) {
-            Some(&rank) if random.random_bool(0.6) => signal("KILL", rank),
-            _ => {
-                processes.iter().for_each(|&rank| signal("KILL", rank));
-                signal("KILL", child.id());
-            }
-        }
-        let (code, text) = ended(child.wait_with_output().unwrap());
-        let gone = |pid: &u32| !Path::new(&format!("/proc/{pid}/exe")).exists();
-        assert!(
-            wait_for(Duration::from_secs(10), || processes.iter().all(gone)),
-            "{text}"
-        );
-        assert!(
-            !text.contains("passed over") || text.contains("was never finished"),
-            "unusable: {text}"
-        );
-        assert!(![1, 2].contains(&code), "{text}");
-        killed += usize::from(code != 0);
-        resumed += usize::from(text.contains("going on from step"));
-        if code == 0 {
-            same_end(&folder, &whole, &text);
-            finished += 1;
-            folder = room.path().join(format!("run-{finished}"));
-        }
-    }
-    let text = succeed(&mut program(2, &again, &folder));
-    same_end(&folder, &whole, &text);
-    eprintln!(
-        "{killed} kills, {resumed} resumed runs, {} ends, all equal",
-        finished + 1
-    );
-}
-
-fn same_end(folder: &Path, whole: &Path, text: &str) {
-    assert_eq!(digest(folder), digest(whole), "{text}");
-    assert_eq!(metrics(folder), metrics(whole), "{text}");
 }
 
 /// What is done to a run's checkpoints, on rank 0 of one rank.
