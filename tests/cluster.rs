@@ -317,11 +317,11 @@ impl Slurm {
     }
 
     /// Submits the batch script with two ranks of two threads and the shortest limit there is, a minute.
-    fn submit(&self) -> String {
+    fn submit(&self, run: &str) -> String {
         let log = self.site.path("job.log");
         let line = format!(
             "--parsable --nodes=1 --ntasks-per-node=2 --cpus-per-task=2 --time=1 --signal=B:USR1@50 \
-             --output={} cluster/slurm.sbatch {RUN}",
+             --output={} cluster/slurm.sbatch {run}",
             log.display()
         );
         let arguments: Vec<&str> = line.split(' ').collect();
@@ -339,7 +339,7 @@ impl Slurm {
                 return shown;
             }
             let log = self.site.lines("job.log").join("\n");
-            assert!(begun.elapsed() < Duration::from_secs(150), "{shown}\n{log}");
+            assert!(begun.elapsed() < Duration::from_secs(400), "{shown}\n{log}");
             // Slurm holds a requeued job back for two minutes.
             if state == "PENDING" && words("Reason=") == Some("BeginTime") {
                 self.ask(
@@ -368,7 +368,7 @@ fn slurm_requeues_until_done_and_lets_scancel_end_a_job() {
     let slurm = Slurm::start();
 
     // Warned before its limit, twice, and done in its third run: the job is one to Slurm, and so is its log.
-    let job = slurm.submit();
+    let job = slurm.submit(RUN);
     let shown = slurm.wait(&job, &["COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"]);
     assert!(
         shown.contains("JobState=COMPLETED") && shown.contains("Restarts=2"),
@@ -377,10 +377,60 @@ fn slurm_requeues_until_done_and_lets_scancel_end_a_job() {
     let arguments = format!("run {RUN} --threads 2 --resume");
     assert_eq!(slurm.site.lines("ran"), vec![arguments; 3]);
 
-    let job = slurm.submit();
+    let job = slurm.submit(RUN);
     slurm.wait(&job, &["RUNNING"]);
     slurm.ask("scancel", &[&job]);
     slurm.wait(&job, &["CANCELLED"]);
     sleep(Duration::from_secs(8)); // longer than Slurm waits before it kills
     slurm.wait(&job, &["CANCELLED"]);
+}
+
+/// The program itself: warned, requeued and resumed by Slurm until done, it ends in the digest of a run never stopped.
+#[test]
+fn slurm_requeues_the_program_to_the_unbroken_digest() {
+    let wanted = |name: &str| std::env::var(name).is_ok();
+    if !wanted("EKI_TEST_SLURM") || !wanted("EKI_LONG") {
+        eprintln!("skipped: EKI_TEST_SLURM and EKI_LONG are not both set (it takes minutes)");
+        return;
+    }
+    let slurm = Slurm::start();
+    let program = env!("CARGO_BIN_EXE_eki-mpi");
+    slurm
+        .site
+        .command("eki-mpi", &format!("exec {program} \"$@\""));
+    let unbroken = |steps: u64, name: &str| -> (String, String, f64) {
+        let out = slurm.site.path(name);
+        let run = format!(
+            "digits --set run.steps={steps} --set run.best=never --set run.evaluate_every=0 --out "
+        );
+        let mut command = slurm.site.start(program);
+        command.arg("run").args(run.split_whitespace()).arg(&out);
+        let begun = Instant::now();
+        assert!(command.output().unwrap().status.success());
+        (run, digest(&out), begun.elapsed().as_secs_f64())
+    };
+    // Long enough, on any machine, that the warnings come before the end.
+    let (_, _, seconds) = unbroken(200, "short");
+    let (run, whole, _) = unbroken((200.0 * 30.0 / seconds) as u64, "whole");
+    let out = slurm.site.path("parts");
+    let job = slurm.submit(&format!("{run}{}", out.display()));
+    let shown = slurm.wait(&job, &["COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"]);
+    let log = slurm.site.lines("job.log").join("\n");
+    assert!(shown.contains("JobState=COMPLETED"), "{shown}\n{log}");
+    let restarts = shown
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("Restarts="));
+    assert!(
+        restarts.is_some_and(|count| count.parse::<u32>().is_ok_and(|count| count >= 1)),
+        "{shown}\n{log}"
+    );
+    assert_eq!(digest(&out), whole, "{log}");
+    eprintln!("Slurm requeued the run {} times", restarts.unwrap_or("0"));
+}
+
+/// The digest in a finished run's summary.
+fn digest(folder: &Path) -> String {
+    let summary = fs::read_to_string(folder.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    summary["digest"].as_str().unwrap().to_owned()
 }

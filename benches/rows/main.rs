@@ -23,6 +23,8 @@ struct Row {
     published: Option<f64>,
     #[serde(default)]
     extends: bool,
+    /// Epochs of the row at full size.
+    epochs: u64,
     command: String,
 }
 
@@ -76,11 +78,9 @@ fn rows() -> Outcome<Vec<Row>> {
 }
 
 fn store(name: &str, folder: &Path) -> Outcome<()> {
-    let rows = rows()?;
-    let row = rows
-        .iter()
-        .find(|row| row.name == name)
-        .ok_or(format!("{name}: not in rows.toml"))?;
+    if !rows()?.iter().any(|row| row.name == name) {
+        return Err(format!("{name}: not in rows.toml").into());
+    }
     let json = |file: &str| -> Outcome<Value> {
         Ok(serde_json::from_str(&fs::read_to_string(
             folder.join(file),
@@ -112,7 +112,7 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
     }
     let finished = Finished {
         row: name.to_owned(),
-        command: format!("eki-mpi {}", row.command),
+        command: words(&environment["command"]),
         commit: String::from_utf8(commit.stdout)?.trim().to_owned(),
         machine: environment["hosts"].clone(),
         seed: config["seed"].as_integer().unwrap_or_default() as u64,
@@ -130,6 +130,22 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
     fs::write(&path, serde_json::to_string_pretty(&finished)? + "\n")?;
     println!("{}", path.display());
     Ok(())
+}
+
+/// The command line as it was typed, the program's path and the run's folder left out.
+fn words(command: &Value) -> String {
+    let words: Vec<&str> = command
+        .as_array()
+        .into_iter()
+        .flatten()
+        .skip(1)
+        .filter_map(Value::as_str)
+        .collect();
+    let end = words
+        .iter()
+        .position(|word| *word == "--out")
+        .unwrap_or(words.len());
+    format!("eki-mpi {}", words[..end].join(" "))
 }
 
 fn table() -> Outcome<()> {
@@ -181,7 +197,7 @@ fn line(row: &Row, runs: &[&Finished]) -> String {
             .join(", ")
     };
     format!(
-        "| {marked} | {published} | {} | {} | {} | {:.0} | {} | {} | `eki-mpi {}` |\n",
+        "| {marked} | {published} | {} | {} | {} | {} | {} | {} | `eki-mpi {}` |\n",
         each(&|run| format!("{:.4}", run.accuracy_mean)),
         each(&|run| run
             .curve
@@ -189,7 +205,13 @@ fn line(row: &Row, runs: &[&Finished]) -> String {
             .filter(|c| c.0 == 1)
             .map_or("-".to_owned(), |c| format!("{:.4}", c.1))),
         first.members,
-        first.epochs,
+        each(&|run| {
+            if run.epochs < row.epochs as f64 {
+                format!("{:.0} of {}", run.epochs, row.epochs)
+            } else {
+                format!("{:.0}", run.epochs)
+            }
+        }),
         each(&|run| run.seed.to_string()),
         each(&|run| format!("{:.0}", run.seconds)),
         row.command
