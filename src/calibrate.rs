@@ -8,6 +8,7 @@ use rayon::ThreadPool;
 
 use crate::eki::{self, Form, Survivors};
 use crate::forward::ForwardMap;
+use crate::panel::Packed;
 use crate::partition::BLOCK;
 use crate::real::{Real, product};
 use crate::rng::{Key, Purpose};
@@ -43,10 +44,13 @@ pub fn forward_seconds<T: Real>(pool: &ThreadPool, map: &dyn ForwardMap<T>, samp
         let inputs = Array2::from_shape_fn((map.features(), samples), |(i, j)| sign(i * j));
         let mut outputs = Array3::zeros((group, map.outputs(), samples));
         let mut scratch = vec![T::zero(); map.scratch(samples)];
+        let mut arranged = vec![T::zero(); map.arranged(samples)];
+        map.arrange(inputs.view(), &mut arranged);
         best(|| {
-            map.evaluate(
+            map.evaluate_arranged(
                 members.view(),
                 inputs.view(),
+                &arranged,
                 outputs.view_mut(),
                 &mut scratch,
             );
@@ -93,19 +97,16 @@ pub fn update_rate<T: Real>(
         let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
         let seconds = match form {
             Form::Explicit => {
-                let d = Array2::from_shape_fn((j, j), |(a, b)| small(a * b));
+                let d = Packed::of(Array2::from_shape_fn((j, j), |(a, b)| small(a * b)).view());
                 best(|| {
-                    eki::update_explicit(&mut u, d.view(), 1e-3, &survivors, &mut scratch);
+                    eki::update_explicit(&mut u, &d, 1e-3, &survivors, &mut scratch);
                 })
             }
             _ => {
-                let (v, w) = (
-                    Array2::from_shape_fn((j, k), |(a, b)| small(a * b)),
-                    Array2::from_shape_fn((j, k), |(a, b)| small(a + 2 * b)),
-                );
+                let v = Packed::of(Array2::from_shape_fn((j, k), |(a, b)| small(a * b)).view());
+                let w = Packed::of(Array2::from_shape_fn((k, j), |(a, b)| small(a + 2 * b)).view());
                 best(|| {
-                    let (v, w) = (v.view(), w.view());
-                    eki::update_factored(&mut u, v, w, 1e-3, &survivors, &mut scratch);
+                    eki::update_factored(&mut u, &v, &w, 1e-3, &survivors, &mut scratch);
                 })
             }
         };
