@@ -1,5 +1,7 @@
 //! The program: arguments to a plan to a run. The one place that prints an error and ends all ranks.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 mod commands;
 mod launch;

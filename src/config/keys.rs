@@ -317,7 +317,7 @@ pub const KEYS: &[Key] = &[
         "checkpoint.on_error",
         Kind::Choice(&["continue", "stop"]),
         "\"continue\"",
-        "whether the run goes on without, or stops, when a checkpoint cannot be written",
+        "whether the run goes on without, or stops, when a checkpoint or metrics.jsonl cannot be written",
     ),
     key(
         "output.ensemble",
