@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::First;
 use crate::error::{Error, Result};
 use crate::files::{Files, Sink};
 
@@ -117,18 +118,24 @@ pub(super) fn last_step(lines: &[u8]) -> u64 {
     last.and_then(step_of).unwrap_or(0)
 }
 
-/// Accuracy at the mean after the first epoch, from the lines of metrics.jsonl.
-pub(super) fn first_epoch(lines: &[u8]) -> Option<f64> {
+/// Scores after the first epoch, from the lines of metrics.jsonl.
+pub(super) fn first_epoch(lines: &[u8]) -> First {
     #[derive(serde::Deserialize)]
     struct Line {
         epoch: u64,
-        accuracy_mean: f64,
+        accuracy_mean: Option<f64>,
+        mse_pass: Option<f64>,
     }
+    let mut first = First::default();
     lines
         .split(|&byte| byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
-        .find(|line| line.epoch == 1)
-        .map(|line| line.accuracy_mean)
+        .take_while(|line| line.epoch == 1)
+        .for_each(|line| {
+            first.accuracy_first_epoch = first.accuracy_first_epoch.or(line.accuracy_mean);
+            first.mse_first_pass = line.mse_pass.or(first.mse_first_pass);
+        });
+    first
 }
 
 #[cfg(test)]
