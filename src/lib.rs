@@ -97,6 +97,8 @@ pub mod cost;
 
 pub mod calibrate;
 
+pub mod predict;
+
 pub mod npy;
 
 pub mod timing;

@@ -272,6 +272,27 @@ fn lsf_hands_the_warning_on_but_lets_bkill_end_the_job() {
 }
 
 #[test]
+fn scaling_doubles_the_ranks_up_to_the_jobs() {
+    let site = Site::new(&[]);
+    site.command("cargo", r#"printf '%s|' "$@" >DIR/benched"#);
+    let mut job = site.start("bash");
+    job.arg(format!("{PROJECT}/cluster/scaling.sbatch"))
+        .args(["dnn2", "--per-rank", "500"])
+        .env("SLURM_SUBMIT_DIR", PROJECT)
+        .env("SLURM_NTASKS", "24")
+        .env("SLURM_CPUS_PER_TASK", "8")
+        .env("SLURM_JOB_ID", "7");
+    assert!(job.status().unwrap().success());
+    let line = "bench|--locked|--offline|--bench|scaling|--|--source|dnn2|--ranks|1,2,4,8,16|--threads|8|--cores|192|\
+                --launcher|mpirun -n {ranks} --bind-to none|--out|scaling-7|--per-rank|500|";
+    assert_eq!(site.lines("benched"), [line]);
+    let mut job = site.start("bash");
+    job.arg(format!("{PROJECT}/cluster/scaling.sbatch"))
+        .env("SLURM_SUBMIT_DIR", PROJECT);
+    assert_eq!(job.status().unwrap().code(), Some(2));
+}
+
+#[test]
 fn a_job_without_a_folder_is_refused() {
     // Without --out every job would begin a new folder, and none would ever be resumed.
     for (script, folder) in [
