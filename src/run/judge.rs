@@ -17,6 +17,7 @@ use crate::scores::Scores;
 pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {
     let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
     let all_members = match plan.config().run.best {
+        _ if plan.descends() => false,
         Best::Evaluation => true,
         Best::End => end,
         Best::Never => false,

@@ -1,6 +1,8 @@
 //! The run: its state, and the loop that is the algorithm.
 
 mod arrays;
+#[cfg(feature = "gradients")]
+mod descent;
 mod drawn;
 pub(crate) mod judge;
 mod keep;

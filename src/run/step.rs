@@ -84,6 +84,19 @@ pub struct Told {
 }
 
 impl Told {
+    /// Of gradient descent: one point, the gradient's norm for D's, the rate for the step size.
+    #[cfg(feature = "gradients")]
+    pub(super) fn of_descent(misfit: f64, norm: f64, rate: f64) -> Self {
+        Self {
+            members: 1,
+            survivors: 1,
+            misfit,
+            d_norm: norm,
+            step_size: rate,
+            variance: 0.0,
+        }
+    }
+
     /// The step's line of metrics, `state` being the one it led to.
     pub fn record<T>(
         &self,
@@ -120,6 +133,10 @@ impl<T: Real> State<T> {
         timing: &mut Timing,
     ) -> Result<Told> {
         let (crew, plan) = (setting.crew, setting.plan);
+        #[cfg(feature = "gradients")]
+        if plan.descends() {
+            return self.descend(setting, batch, timing);
+        }
         crate::failure::at_step(self.step);
         timing.begin_step(crew.comm);
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);

@@ -1,0 +1,119 @@
+//! One step of gradient descent, the baseline beside the ensemble: u <- u - rate_n g_n, with momentum
+//! u <- u - rate_n g_n + momentum (u - u_before) (Polyak's heavy ball, 1964).
+//!
+//! ```text
+//! g_n = (1/m) grad_u sum_i Psi(G(u, x_i), y_i)        over the batch
+//! ```
+//!
+//! The batch is cut into parts by its size alone; ranks and threads take whole parts, and the parts' gradients are
+//! summed exactly, so that their order does not matter.
+
+use super::State;
+use super::members::Ensemble;
+use super::step::{Setting, Told};
+use crate::comm::Comm;
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::exact::Quantum;
+use crate::gradient::gradient;
+use crate::layout::for_each;
+use crate::partition::Partition;
+use crate::plan::Plan;
+use crate::real::Real;
+use crate::timing::{Phase, Timing};
+
+impl<T: Real> State<T> {
+    /// One step of descent with `batch`. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks alike: a misfit or gradient that is not finite.
+    pub(super) fn descend(
+        &mut self,
+        setting: &Setting<T>,
+        batch: &Batch<T>,
+        timing: &mut Timing,
+    ) -> Result<Told> {
+        let (crew, plan) = (setting.crew, setting.plan);
+        crate::failure::at_step(self.step);
+        timing.begin_step(crew.comm);
+        let Ensemble::Mean(point) = &mut self.ensemble else {
+            unreachable!("descent keeps a single point")
+        };
+        let parts = timing.measure(Phase::Forward, || {
+            own_parts(setting, point.mean(), (plan, batch))
+        });
+        let summed = timing.measure(Phase::Wait, || sum(crew.comm, plan, &parts));
+        let Some((misfit, mut gradient)) = summed else {
+            return Err(Error::Run(format!(
+                "step {}: the loss or its gradient is not finite: take a smaller method.rate",
+                self.step
+            )));
+        };
+        let scale = 1.0 / batch.len() as f64;
+        gradient.iter_mut().for_each(|g| *g *= scale);
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let rate = plan.rate(self.step);
+        timing.measure(Phase::Update, || {
+            point.descend(&gradient, rate, plan.heavy_ball());
+        });
+        self.step += 1;
+        timing.end_step(crew.comm);
+        Ok(Told::of_descent(misfit, norm, rate))
+    }
+}
+
+/// The misfits and gradients of this rank's parts of the batch.
+fn own_parts<T: Real>(
+    setting: &Setting<T>,
+    point: &[T],
+    (plan, batch): (&Plan, &Batch<T>),
+) -> Vec<(f64, Vec<T>)> {
+    let (comm, map) = (setting.crew.comm, &setting.problem.map);
+    let network = map.network().expect("the plan admits networks only");
+    let parts = plan.parts();
+    let own = Partition::new(parts.parts(), comm.size()).range(comm.rank());
+    let mut found: Vec<(f64, Vec<T>)> = vec![Default::default(); own.len()];
+    for_each(
+        setting.crew.pool,
+        own.zip(found.iter_mut()),
+        |_, (part, found)| {
+            *found = gradient(&network, &plan.loss, point, (batch, parts.range(part)));
+        },
+    );
+    found
+}
+
+/// All parts' misfits and gradients summed, the same on all ranks; none where one of them is not finite.
+fn sum<T: Real>(comm: &Comm, plan: &Plan, own: &[(f64, Vec<T>)]) -> Option<(f64, Vec<f64>)> {
+    let parts = plan.parts();
+    // Zero on all ranks but the part's own, so the sum is exact.
+    let mut misfits = vec![0.0; parts.parts()];
+    let first = Partition::new(parts.parts(), comm.size()).range(comm.rank());
+    for (place, (misfit, _)) in misfits[first].iter_mut().zip(own) {
+        *place = *misfit;
+    }
+    comm.sum_exact(&mut misfits);
+    let misfit: f64 = misfits.iter().sum();
+    let all = || own.iter().flat_map(|(_, gradient)| gradient);
+    let larger = |most: f64, g: &T| {
+        if g.is_finite() {
+            most.max(g.wide().abs())
+        } else {
+            f64::INFINITY
+        }
+    };
+    let mut largest = [all().fold(0.0, larger)];
+    comm.largest(&mut largest);
+    if !(misfit.is_finite() && largest[0].is_finite()) {
+        return None;
+    }
+    let quantum = Quantum::new(largest[0], parts.parts());
+    let mut sums = vec![0.0; plan.parameters];
+    for (_, gradient) in own {
+        for (sum, g) in sums.iter_mut().zip(gradient) {
+            *sum += quantum.round(g.wide());
+        }
+    }
+    comm.sum_exact(&mut sums);
+    Some((misfit, sums))
+}
