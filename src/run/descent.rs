@@ -8,10 +8,9 @@
 //! The batch is cut into parts by its size alone; ranks and threads take whole parts, and the parts' gradients are
 //! summed exactly, so that their order does not matter.
 
-use super::State;
 use super::members::Ensemble;
 use super::step::{Setting, Told};
-use crate::comm::Comm;
+use super::{Crew, State};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::exact::Quantum;
@@ -21,6 +20,9 @@ use crate::partition::Partition;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::timing::{Phase, Timing};
+
+/// Parameters that one thread sums at a time.
+const SUMMED: usize = 1 << 13;
 
 impl<T: Real> State<T> {
     /// One step of descent with `batch`. Called by all ranks.
@@ -42,7 +44,7 @@ impl<T: Real> State<T> {
         let parts = timing.measure(Phase::Forward, || {
             own_parts(setting, point.mean(), (plan, batch))
         });
-        let summed = timing.measure(Phase::Wait, || sum(crew.comm, plan, &parts));
+        let summed = timing.measure(Phase::Wait, || sum(crew, plan, &parts));
         let Some((misfit, mut gradient)) = summed else {
             return Err(Error::Run(format!(
                 "step {}: the loss or its gradient is not finite: take a smaller method.rate",
@@ -84,36 +86,48 @@ fn own_parts<T: Real>(
 }
 
 /// All parts' misfits and gradients summed, the same on all ranks; none where one of them is not finite.
-fn sum<T: Real>(comm: &Comm, plan: &Plan, own: &[(f64, Vec<T>)]) -> Option<(f64, Vec<f64>)> {
-    let parts = plan.parts();
+fn sum<T: Real>(crew: Crew, plan: &Plan, own: &[(f64, Vec<T>)]) -> Option<(f64, Vec<f64>)> {
+    let (comm, parts) = (crew.comm, plan.parts().parts());
     // Zero on all ranks but the part's own, so the sum is exact.
-    let mut misfits = vec![0.0; parts.parts()];
-    let first = Partition::new(parts.parts(), comm.size()).range(comm.rank());
+    let mut misfits = vec![0.0; parts];
+    let first = Partition::new(parts, comm.size()).range(comm.rank());
     for (place, (misfit, _)) in misfits[first].iter_mut().zip(own) {
         *place = *misfit;
     }
     comm.sum_exact(&mut misfits);
     let misfit: f64 = misfits.iter().sum();
-    let all = || own.iter().flat_map(|(_, gradient)| gradient);
-    let larger = |most: f64, g: &T| {
-        if g.is_finite() {
-            most.max(g.wide().abs())
-        } else {
-            f64::INFINITY
-        }
-    };
-    let mut largest = [all().fold(0.0, larger)];
+    let mut largest = [own.iter().map(|(_, g)| magnitude(g)).fold(0.0, f64::max)];
     comm.largest(&mut largest);
     if !(misfit.is_finite() && largest[0].is_finite()) {
         return None;
     }
-    let quantum = Quantum::new(largest[0], parts.parts());
+    let quantum = Quantum::new(largest[0], parts);
     let mut sums = vec![0.0; plan.parameters];
-    for (_, gradient) in own {
-        for (sum, g) in sums.iter_mut().zip(gradient) {
-            *sum += quantum.round(g.wide());
+    let blocks = sums.chunks_mut(SUMMED).enumerate();
+    for_each(crew.pool, blocks, |_, (block, sums)| {
+        for (_, gradient) in own {
+            for (sum, g) in sums.iter_mut().zip(&gradient[block * SUMMED..]) {
+                *sum += quantum.round(g.wide());
+            }
         }
-    }
+    });
     comm.sum_exact(&mut sums);
     Some((misfit, sums))
+}
+
+/// The largest magnitude, infinite where a number is not finite.
+fn magnitude<T: Real>(numbers: &[T]) -> f64 {
+    let largest = numbers.iter().fold(T::zero(), |most, &g| {
+        let size = g.abs();
+        if most.is_nan() || size <= most {
+            most
+        } else {
+            size
+        }
+    });
+    if largest.is_nan() {
+        f64::INFINITY
+    } else {
+        largest.wide()
+    }
 }
