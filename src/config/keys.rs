@@ -75,7 +75,7 @@ pub const KEYS: &[Key] = &[
         "model.steps",
         Kind::Integer(0),
         "0",
-        "steps a recurrent network cuts each sample into; 0: the rows of an image",
+        "steps a recurrent network cuts each sample into; 0: the rows of an image. A series is one step a sample",
     ),
     key(
         "model.activation",
@@ -93,7 +93,7 @@ pub const KEYS: &[Key] = &[
         "data.name",
         Kind::Text,
         "\"digits\"",
-        "the data set (see `eki-mpi data list`), or a synthetic problem: elliptic, random",
+        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random",
     ),
     key(
         "data.batch",
@@ -120,6 +120,12 @@ pub const KEYS: &[Key] = &[
         "take only the first so many training samples; 0: all",
     ),
     key(
+        "data.window",
+        Kind::Integer(1),
+        "1",
+        "values of a series that a step is given, the newest first",
+    ),
+    key(
         "data.validation",
         Kind::Integer(0),
         "0",
@@ -127,7 +133,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "method.kind",
-        Kind::Choice(&["eki", "sgd", "momentum-sgd"]),
+        Kind::Choice(&["eki", "sgd", "momentum-sgd", "ogd"]),
         "\"eki\"",
         "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a program \
          built with --features gradients; of ensemble.* it takes initial alone)",

@@ -59,4 +59,6 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "melbourne",
+    "sunspots",
 );

@@ -61,6 +61,7 @@ pub struct Data {
     pub shuffle: bool,
     pub scale: Scale,
     pub limit: usize,
+    pub window: usize,
     pub validation: usize,
 }
 
@@ -101,6 +102,7 @@ pub enum MethodKind {
     Eki,
     Sgd,
     MomentumSgd,
+    Ogd,
 }
 
 /// Kinds of loss.

@@ -9,6 +9,7 @@ pub mod layers;
 pub mod linear;
 pub mod low_rank;
 pub mod network;
+pub mod online;
 pub mod recurrent;
 mod stage;
 #[cfg(test)]
@@ -51,6 +52,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// What it is made of, where it is a network.
     fn network(&self) -> Option<network::Network> {
+        None
+    }
+
+    /// The same map, where its members carry a hidden state from one batch to the next.
+    fn carrying(&self) -> Option<&dyn online::Carrying<T>> {
         None
     }
 

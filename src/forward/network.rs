@@ -41,4 +41,11 @@ pub enum Body {
         /// Units of each layer.
         units: Vec<usize>,
     },
+    /// Recurrent layers whose samples are consecutive steps: each step's state is that sample's features.
+    Series {
+        /// Numbers of one step.
+        inputs: usize,
+        /// Units of each layer.
+        units: Vec<usize>,
+    },
 }

@@ -29,19 +29,22 @@ pub fn passes(network: &Network) -> bool {
 
 /// The misfit of the parameters `point` summed over the samples `part` of `batch`, and its gradient, P numbers.
 ///
+/// A series is entered with the state `hidden`, which is given, not differentiated; elsewhere `hidden` is empty.
+///
 /// # Panics
 /// If `point` or the batch do not fit the network.
 #[must_use]
 pub fn gradient<T: Real>(
     network: &Network,
     loss: &Loss,
-    point: &[T],
+    (point, hidden): (&[T], &[T]),
     (batch, part): (&Batch<T>, Range<usize>),
 ) -> (f64, Vec<T>) {
     let whole = || {
         let parameters = Parameters::new(network, point)?;
         let inputs = samples_first(batch.inputs.slice(s![.., part.clone()]))?;
-        let sums = tensors::sums(network, &parameters, &inputs)?;
+        let hidden = tensor(hidden, &[1, hidden.len()])?;
+        let sums = tensors::sums(network, &parameters, &inputs, &hidden)?;
         let misfit = misfit(network.output, loss, &sums, (&batch.targets, part.clone()))?;
         let gradient = parameters.gradient(&misfit.backward()?)?;
         Ok::<_, candle_core::Error>((numbers::<T>(&misfit)?[0].wide(), gradient))
@@ -54,10 +57,15 @@ pub fn gradient<T: Real>(
 /// # Panics
 /// As `gradient`.
 #[must_use]
-pub fn outputs<T: Real>(network: &Network, point: &[T], inputs: ArrayView2<T>) -> Array2<T> {
+pub fn outputs<T: Real>(
+    network: &Network,
+    (point, hidden): (&[T], &[T]),
+    inputs: ArrayView2<T>,
+) -> Array2<T> {
     let whole = || {
         let parameters = Parameters::new(network, point)?;
-        let sums = tensors::sums(network, &parameters, &samples_first(inputs)?)?;
+        let hidden = tensor(hidden, &[1, hidden.len()])?;
+        let sums = tensors::sums(network, &parameters, &samples_first(inputs)?, &hidden)?;
         let outputs = match network.output {
             Output::Softmax => log_softmax(&sums)?.exp()?,
             Output::Identity => sums,

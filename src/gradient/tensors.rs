@@ -72,7 +72,7 @@ fn shapes(network: &Network) -> Vec<Vec<usize>> {
                 }
             }
         }
-        Body::Sequence { inputs, units, .. } => {
+        Body::Sequence { inputs, units, .. } | Body::Series { inputs, units } => {
             let mut below = *inputs;
             for &units in units {
                 shapes.push(vec![below + units + 1, units]);
@@ -85,8 +85,13 @@ fn shapes(network: &Network) -> Vec<Vec<usize>> {
     shapes
 }
 
-/// The sums of the last layer, m x c, on `inputs`, m x d.
-pub fn sums(network: &Network, parameters: &Parameters, inputs: &Tensor) -> Result<Tensor> {
+/// The sums of the last layer, m x c, on `inputs`, m x d; `hidden`, 1 x H, is what a series is entered with.
+pub fn sums(
+    network: &Network,
+    parameters: &Parameters,
+    inputs: &Tensor,
+    hidden: &Tensor,
+) -> Result<Tensor> {
     let mut vars = parameters.0.iter().map(Var::as_tensor);
     let ones = inputs.narrow(1, 0, 1)?.ones_like()?;
     let mut h = match &network.body {
@@ -100,19 +105,29 @@ pub fn sums(network: &Network, parameters: &Parameters, inputs: &Tensor) -> Resu
             units,
         } => {
             let cells: Vec<_> = vars.by_ref().take(units.len()).collect();
-            let mut states: Vec<Tensor> = Vec::new();
+            let mut states = Vec::new();
             for &units in units {
                 states.push(ones.zeros_like()?.repeat((1, units))?);
             }
             for t in 0..*steps {
-                let mut below = inputs.narrow(1, t * width, *width)?;
-                for (state, cell) in states.iter_mut().zip(&cells) {
-                    let sums = Tensor::cat(&[&below, &*state, &ones], 1)?.matmul(cell)?;
-                    *state = activate(network.activation, &sums)?;
-                    below = state.clone();
-                }
+                let x = inputs.narrow(1, t * width, *width)?;
+                step(network.activation, &cells, &mut states, x)?;
             }
             states.pop().expect("a layer")
+        }
+        Body::Series { units, .. } => {
+            let cells: Vec<_> = vars.by_ref().take(units.len()).collect();
+            let (mut states, mut first) = (Vec::new(), 0);
+            for &units in units {
+                states.push(hidden.narrow(1, first, units)?);
+                first += units;
+            }
+            let mut reached = Vec::new();
+            for t in 0..inputs.dim(0)? {
+                let x = inputs.narrow(0, t, 1)?;
+                reached.push(step(network.activation, &cells, &mut states, x)?);
+            }
+            Tensor::cat(&reached, 0)?
         }
     };
     let last = network.dense.len() - 2;
@@ -123,6 +138,23 @@ pub fn sums(network: &Network, parameters: &Parameters, inputs: &Tensor) -> Resu
         }
     }
     Ok(h)
+}
+
+/// One step of all layers, each a cell [x, h, 1] [W; U; b], with `x` below the first; the last one's new state.
+fn step(
+    activation: Activation,
+    cells: &[&Tensor],
+    states: &mut [Tensor],
+    x: Tensor,
+) -> Result<Tensor> {
+    let one = x.narrow(1, 0, 1)?.ones_like()?;
+    let mut below = x;
+    for (state, cell) in states.iter_mut().zip(cells) {
+        let sums = Tensor::cat(&[&below, &*state, &one], 1)?.matmul(cell)?;
+        *state = activate(activation, &sums)?;
+        below = state.clone();
+    }
+    Ok(below)
 }
 
 /// Convolutions and pools, one sample's result a row.

@@ -16,7 +16,7 @@ const PART: usize = 32;
 pub(super) fn descends(config: &Config) -> bool {
     match config.method.kind {
         MethodKind::Eki => false,
-        MethodKind::Sgd | MethodKind::MomentumSgd => true,
+        MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => true,
     }
 }
 
@@ -89,6 +89,12 @@ pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
             "belongs to method.kind = \"eki\": momentum-sgd has its own",
         );
     }
+    if config.method.kind == MethodKind::Ogd && (config.data.batch != 1 || config.data.shuffle) {
+        return refuse(
+            "method.kind",
+            "takes observations one at a time in their order: data.batch = 1, data.shuffle = false",
+        );
+    }
     if config.output.ensemble {
         return refuse(
             "output.ensemble",
@@ -124,6 +130,7 @@ mod tests {
         );
         assert!(refused(true, &[sgd, "model.kind=linear"]).contains("needs a network"));
         assert!(refused(true, &[sgd, "method.momentum=true"]).contains("momentum-sgd"));
+        assert!(refused(true, &["method.kind=ogd"]).contains("data.batch = 1"));
         assert!(refused(true, &[sgd, "output.ensemble=true"]).contains("mean.npy"));
     }
 
