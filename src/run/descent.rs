@@ -26,7 +26,7 @@ use crate::timing::{Phase, Timing};
 const SUMMED: usize = 1 << 13;
 
 impl<T: Real> State<T> {
-    /// One step of descent with `batch`. Called by all ranks.
+    /// One step of descent with `batch`, once it has begun. Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: a misfit or gradient that is not finite.
@@ -37,10 +37,6 @@ impl<T: Real> State<T> {
         timing: &mut Timing,
     ) -> Result<Told> {
         let (crew, plan) = (setting.crew, setting.plan);
-        crate::failure::at_step(self.step);
-        timing.begin_step(crew.comm);
-        let members = self.ensemble.members(crew);
-        self.begin_pass(setting, members);
         let cut = parts(setting);
         let own = timing.measure(Phase::Forward, || {
             let own = self.own_parts(setting, batch, cut);

@@ -140,14 +140,14 @@ impl<T: Real> State<T> {
         timing: &mut Timing,
     ) -> Result<Told> {
         let (crew, plan) = (setting.crew, setting.plan);
-        #[cfg(feature = "gradients")]
-        if plan.descends() {
-            return self.descend(setting, batch, timing);
-        }
         crate::failure::at_step(self.step);
         timing.begin_step(crew.comm);
         let members = self.ensemble.members(crew);
         self.begin_pass(setting, members);
+        #[cfg(feature = "gradients")]
+        if plan.descends() {
+            return self.descend(setting, batch, timing);
+        }
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = timing.measure(Phase::Forward, || {
             self.outputs(setting, batch, (&batch.targets, &targets))
@@ -216,7 +216,7 @@ impl<T: Real> State<T> {
     }
 
     /// At the start of a pass over a series, members have nothing to carry yet.
-    pub(super) fn begin_pass(&mut self, setting: &Setting<T>, members: Partition) {
+    fn begin_pass(&mut self, setting: &Setting<T>, members: Partition) {
         let (plan, own) = (setting.plan, members.range(setting.crew.comm.rank()));
         let carrying = setting.problem.map.carrying();
         if let Some(map) = carrying.filter(|_| plan.begins_epoch(self.step)) {
