@@ -170,6 +170,12 @@ impl Shape {
             ),
             _ => (map.flops(m), whole, 1, 0),
         };
+        // A gradient takes a forward pass and twice as much on the way back.
+        let forward = if plan.descends() {
+            3.0 * forward
+        } else {
+            forward
+        };
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),

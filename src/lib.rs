@@ -73,6 +73,9 @@ pub mod forward;
 // 3: the mathematics: functions of arrays, no communicator, no files, no clock
 pub mod loss;
 
+#[cfg(feature = "gradients")]
+pub mod gradient;
+
 pub mod eki;
 
 pub mod ensemble;

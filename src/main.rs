@@ -17,6 +17,13 @@ use mpi::Threading;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    // The tensors' products ask this at each call, and count the host's processors where it is not set; their threads
+    // would only get in the way of ours.
+    // SAFETY: no other thread has been started that could read the environment.
+    #[cfg(feature = "gradients")]
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", "1");
+    }
     let parsed = Cli::try_parse();
     // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
     let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));

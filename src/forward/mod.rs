@@ -8,6 +8,7 @@ pub mod elliptic;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod network;
 pub mod online;
 pub mod recurrent;
 mod stage;
@@ -46,6 +47,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// The same map, where it knows low-rank members.
     fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
+    /// What it is made of, where it is a network.
+    fn network(&self) -> Option<network::Network> {
         None
     }
 

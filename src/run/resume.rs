@@ -98,7 +98,8 @@ fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
     let members = plan.members(plan.batches.epoch(mark.step));
     let found = (mark.members, mark.parameters, mark.number);
     let (steps, was) = (plan.steps, mark.steps);
-    let grows = plan.config().ensemble.grow_to > plan.config().ensemble.members;
+    let ensemble = &plan.config().ensemble;
+    let grows = ensemble.grow_to > ensemble.members && !plan.descends();
     if steps != was && grows {
         return refused(format!(
             "the ensemble grows towards step {was}, the run's last: run.epochs and run.steps may not change"
