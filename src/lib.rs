@@ -50,6 +50,8 @@ pub mod elementary;
 pub mod error;
 pub mod failure;
 pub mod files;
+mod lanes;
+pub mod panel;
 pub mod real;
 pub mod rng;
 pub mod window;

@@ -4,6 +4,7 @@ use std::iter::Sum;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use crate::panel::PanelProduct;
 use crate::rng::Key;
 use crate::window::WindowSums;
 
@@ -42,6 +43,9 @@ pub trait Real:
 
     /// Sums over a window for several units and all samples.
     fn window_sums(sums: WindowSums<Self>);
+
+    /// A product on one panel of columns, on the calling thread alone.
+    fn panel_product(product: PanelProduct<Self>);
 }
 
 impl Real for f32 {
@@ -70,6 +74,10 @@ impl Real for f32 {
     fn window_sums(sums: WindowSums<Self>) {
         pulp::Arch::new().dispatch(sums);
     }
+
+    fn panel_product(product: PanelProduct<Self>) {
+        pulp::Arch::new().dispatch(product);
+    }
 }
 
 impl Real for f64 {
@@ -97,6 +105,10 @@ impl Real for f64 {
 
     fn window_sums(sums: WindowSums<Self>) {
         pulp::Arch::new().dispatch(sums);
+    }
+
+    fn panel_product(product: PanelProduct<Self>) {
+        pulp::Arch::new().dispatch(product);
     }
 }
 

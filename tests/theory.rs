@@ -10,6 +10,7 @@ mod start;
 use eki_mpi::eki::{self, Form, StepSize, Survivors};
 use eki_mpi::ensemble::Draw;
 use eki_mpi::loss::Loss;
+use eki_mpi::panel::Packed;
 use eki_mpi::prior::{Prior, Segment};
 use eki_mpi::rng::{Key, Purpose};
 use ndarray::{Array1, Array2, Axis, s};
@@ -92,10 +93,11 @@ impl Linear {
         let mut scratch = vec![0.0; eki::update_scratch(form, u.nrows(), w.ncols(), u.ncols())];
         match form {
             Form::Factored => {
-                eki::update_factored(u, v.view(), w.view(), h, &all, &mut scratch);
+                let (v, w) = (Packed::of(v.view()), Packed::of(w.t()));
+                eki::update_factored(u, &v, &w, h, &all, &mut scratch);
             }
             _ => {
-                eki::update_explicit(u, d.view(), h, &all, &mut scratch);
+                eki::update_explicit(u, &Packed::of(d.view()), h, &all, &mut scratch);
             }
         }
         h

@@ -1,7 +1,7 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
-mod chunk;
+pub(crate) mod chunk;
 pub mod conv;
 pub mod dense;
 pub mod elliptic;
@@ -65,6 +65,26 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// Scratch numbers `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
     fn scratch(&self, m: usize) -> usize;
+
+    /// Numbers that `arrange` writes for `m` samples; 0 where inputs are read as they stand.
+    fn arranged(&self, _m: usize) -> usize {
+        0
+    }
+
+    /// Puts the inputs of a batch, d x m, in the order `evaluate_arranged` reads them: once for all members.
+    fn arrange(&self, _inputs: ArrayView2<T>, _arranged: &mut [T]) {}
+
+    /// As `evaluate`, after `arrange` has been given `inputs`; the bits must be the same.
+    fn evaluate_arranged(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        _arranged: &[T],
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        self.evaluate(members, inputs, outputs, scratch);
+    }
 
     /// Writes the outputs, group x c x m, of `members`, group x P, on `inputs`, d x m.
     ///

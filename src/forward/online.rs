@@ -73,8 +73,7 @@ impl Online {
         let sums = &mut sums[..outputs];
         sums.fill(T::zero());
         add_products(sums, weights, &x[..weights.len() / outputs]);
-        let column = ArrayViewMut2::from_shape((outputs, 1), &mut *sums).expect("a column");
-        self.net.output.apply(column, bias);
+        self.net.output.apply_sample(sums, bias);
         x[..outputs].copy_from_slice(sums);
     }
 }
