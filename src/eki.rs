@@ -16,7 +16,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip, s};
 
 use crate::loss::Loss;
-use crate::panel::{PANEL, Packed, TOGETHER, Target, in_panels, multiply};
+use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::real::{Real, product};
 
 /// Which of the equal forms of the update a run uses; fixed by (J, K) and the method, never by ranks.
@@ -243,7 +243,7 @@ pub struct Centred {
 }
 
 /// Columns that are centred and moved together, while they stay in the caches.
-const GROUP: usize = TOGETHER * PANEL;
+const GROUP: usize = 8 * PANEL;
 
 /// The scratch numbers an update of a block of `width` columns needs.
 #[must_use]

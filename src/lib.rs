@@ -54,6 +54,7 @@ mod lanes;
 pub mod panel;
 pub mod real;
 pub mod rng;
+pub mod tile;
 pub mod window;
 
 pub mod exact;

@@ -1,153 +1,19 @@
-//! Products on panels of columns, for matrices that are read once: c_i <- keep c_i + scale sum_k a_ki b_k.
+//! Matrices in panels of columns, and products of matrices that are read where they stand: c <- keep c + scale a b.
 //!
-//! A panel holds the same 32 columns of every row, so that all of one product's rows lie next to each other. Sums of
-//! twelve rows on two vectors stay in registers: each b is loaded once for twelve rows, each a once for two vectors,
-//! and nothing is rearranged, which a general product does with both operands at every call. The order of every sum is
-//! that of k, in parts of at most `DEPTH`, whatever the vectors' width.
+//! A general product rearranges both operands at every call; here what is used again and again is put in order once: the
+//! left operand twelve rows at a time (`Packed`), the right one in panels. Sums run over k in order, in parts of at most
+//! `DEPTH`.
 
 use ndarray::{Array2, ArrayView2};
-use pulp::Simd;
 
-use crate::lanes::Lane;
 use crate::real::Real;
-
-/// Columns of a panel: two vectors of 512 bits in single precision.
-pub const PANEL: usize = 32;
-
-/// Rows of a product whose sums are formed together.
-pub const ROWS: usize = 12;
+pub use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// Terms summed in registers before the sum is put down; part of the format.
 pub const DEPTH: usize = 1024;
 
-/// Panels that stay in the second cache while all rows of `a` pass by.
-pub const TOGETHER: usize = 4;
-
-/// A product on one panel.
-#[derive(Debug)]
-pub struct PanelProduct<'a, T> {
-    /// a_ki stands at k `stride` + i.
-    pub a: &'a [T],
-    /// Numbers from one k to the next.
-    pub stride: usize,
-    /// How many i there are.
-    pub rows: usize,
-    /// One panel, as many k as there are x `PANEL`.
-    pub b: &'a [T],
-    /// c_i begins at i `out_stride`.
-    pub out: &'a mut [T],
-    /// Numbers from one row of c to the next.
-    pub out_stride: usize,
-    /// How many of the panel's columns are written.
-    pub columns: usize,
-    /// Whether c is added to, or else overwritten whatever it holds.
-    pub keep: bool,
-    /// What the sum is multiplied by.
-    pub scale: T,
-}
-
-impl pulp::WithSimd for PanelProduct<'_, f32> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.all(simd, 0.0);
-    }
-}
-
-impl pulp::WithSimd for PanelProduct<'_, f64> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.all(simd, 0.0);
-    }
-}
-
-impl<T> PanelProduct<'_, T> {
-    /// All rows on all vectors of the panel.
-    #[inline(always)]
-    fn all<S: Simd>(mut self, simd: S, zero: T)
-    where
-        T: Lane<S>,
-    {
-        let lanes = size_of::<T::Vector>() / size_of::<T>();
-        // Sixteen registers hold the sums of six rows, thirty-two those of twelve.
-        let together = if S::REGISTER_COUNT >= 32 {
-            ROWS
-        } else {
-            ROWS / 2
-        };
-        let mut first = 0;
-        while first < self.rows {
-            let rows = together.min(self.rows - first);
-            for at in (0..PANEL / lanes).step_by(2) {
-                if at * lanes >= self.columns {
-                    break;
-                }
-                match rows {
-                    12 => self.tile::<S, 12>(simd, first, at, zero),
-                    11 => self.tile::<S, 11>(simd, first, at, zero),
-                    10 => self.tile::<S, 10>(simd, first, at, zero),
-                    9 => self.tile::<S, 9>(simd, first, at, zero),
-                    8 => self.tile::<S, 8>(simd, first, at, zero),
-                    7 => self.tile::<S, 7>(simd, first, at, zero),
-                    6 => self.tile::<S, 6>(simd, first, at, zero),
-                    5 => self.tile::<S, 5>(simd, first, at, zero),
-                    4 => self.tile::<S, 4>(simd, first, at, zero),
-                    3 => self.tile::<S, 3>(simd, first, at, zero),
-                    2 => self.tile::<S, 2>(simd, first, at, zero),
-                    _ => self.tile::<S, 1>(simd, first, at, zero),
-                }
-            }
-            first += rows;
-        }
-    }
-
-    /// `O` rows from number `first` on the panel's two vectors from number `at`.
-    #[inline(always)]
-    fn tile<S: Simd, const O: usize>(&mut self, simd: S, first: usize, at: usize, zero: T)
-    where
-        T: Lane<S>,
-    {
-        let lanes = size_of::<T::Vector>() / size_of::<T>();
-        let mut sums = [[T::splat(simd, zero); 2]; O];
-        let panel = T::vectors(self.b).chunks_exact(PANEL / lanes);
-        for (a, b) in self.a[first..].chunks(self.stride).zip(panel) {
-            let a: &[T; O] = a.first_chunk().expect("a row's numbers");
-            let b: &[T::Vector; 2] = b[at..].first_chunk().expect("whole panels");
-            for (sums, &a) in sums.iter_mut().zip(a) {
-                let a = T::splat(simd, a);
-                for (sum, &b) in sums.iter_mut().zip(b) {
-                    *sum = T::multiply_add(simd, a, b, *sum);
-                }
-            }
-        }
-        let scale = T::splat(simd, self.scale);
-        for (row, sums) in sums.iter().enumerate() {
-            let out = &mut self.out[(first + row) * self.out_stride..];
-            for (n, &sum) in sums.iter().enumerate() {
-                let start = (at + n) * lanes;
-                if start >= self.columns {
-                    break;
-                }
-                let out = &mut out[start..self.columns.min(start + lanes)];
-                let value = |old| {
-                    if self.keep {
-                        T::multiply_add(simd, scale, sum, old)
-                    } else {
-                        T::multiply(simd, scale, sum)
-                    }
-                };
-                match T::vectors_mut(out) {
-                    [whole] => *whole = value(*whole),
-                    _ => {
-                        let old = T::load(simd, out);
-                        T::store(simd, out, value(old));
-                    }
-                }
-            }
-        }
-    }
-}
+/// Numbers of panels that stay in the second cache while all rows of `a` pass by; no result depends on it.
+const STAY: usize = 160 << 10;
 
 /// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
 /// zeros for the rows missing.
@@ -236,12 +102,13 @@ pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut
     let inner = a.inner;
     let depth = inner.div_ceil(inner.div_ceil(DEPTH).max(1)).max(1);
     let panels = out.columns.div_ceil(PANEL);
-    for group in (0..panels).step_by(TOGETHER) {
+    let together = (STAY / (depth * PANEL)).max(1);
+    for group in (0..panels).step_by(together) {
         for start in (0..inner).step_by(depth) {
             let end = inner.min(start + depth);
             for part in 0..a.rows.div_ceil(ROWS) {
                 let of_a = part * inner * ROWS;
-                for p in group..panels.min(group + TOGETHER) {
+                for p in group..panels.min(group + together) {
                     T::panel_product(PanelProduct {
                         a: &a.numbers[of_a + start * ROWS..of_a + end * ROWS],
                         stride: ROWS,
@@ -285,6 +152,7 @@ pub fn to_panels<T: Real>(from: ArrayView2<T>, to: &mut [T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulp::Simd;
 
     fn numbers<T: Real>(m: usize, n: usize) -> Array2<T> {
         Array2::from_shape_fn((m, n), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 - 5.0))
@@ -356,5 +224,37 @@ mod tests {
             scale: 1.0,
         });
         assert_eq!(out, weight.t().dot(&x));
+    }
+
+    /// A processor with AVX2 alone runs other instructions, chosen when the program runs, and finds the same bits.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn narrower_vectors_give_the_same_bits() {
+        let Some(narrow) = pulp::x86::V3::try_new() else {
+            return;
+        };
+        let number = |i: usize| ((i * 7919 + 31) % 1999) as f32 / 1000.0 - 1.0;
+        let (rows, depth) = (25, 301);
+        let a: Vec<f32> = (0..depth * rows).map(number).collect();
+        let b: Vec<f32> = (0..depth * PANEL).map(|i| number(i + 5)).collect();
+        let run = |by: &dyn Fn(PanelProduct<f32>)| {
+            let mut out = vec![0.25; rows * PANEL];
+            by(PanelProduct {
+                a: &a,
+                stride: rows,
+                rows,
+                b: &b,
+                out: &mut out,
+                out_stride: PANEL,
+                columns: PANEL - 3,
+                keep: true,
+                scale: 0.7,
+            });
+            out
+        };
+        assert_eq!(
+            run(&|product| Simd::vectorize(narrow, product)),
+            run(&f32::panel_product)
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::iter::Sum;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use crate::panel::PanelProduct;
 use crate::rng::Key;
+use crate::tile::PanelProduct;
 use crate::window::WindowSums;
 
 /// f32 or f64: what parameters, outputs and the update are computed in.
