@@ -228,6 +228,8 @@ fn verdict(scores: &Scores) -> String {
         ("of the best member", scores.accuracy_best),
         ("squared error at the mean", scores.mse_mean),
         ("of the best member", scores.mse_best),
+        ("return at the mean", scores.return_mean),
+        ("of the best member", scores.return_best),
     ];
     let told: Vec<String> = parts
         .iter()
@@ -260,6 +262,14 @@ fn table(summary: &Summary, folder: &Path) -> String {
     push(
         "squared error of the best",
         scores.mse_best.map(|s| format!("{s:.4e}")),
+    );
+    push(
+        "return at the mean",
+        scores.return_mean.map(|s| format!("{s:.2} steps")),
+    );
+    push(
+        "return of the best member",
+        scores.return_best.map(|s| format!("{s:.2} steps")),
     );
     push(
         "steps",

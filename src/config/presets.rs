@@ -59,4 +59,6 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "digits-zero-one",
+    "cart-pole",
 );

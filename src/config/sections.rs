@@ -40,6 +40,7 @@ pub enum ModelKind {
     Conv,
     Recurrent,
     Linear,
+    CartPole,
 }
 
 /// What the last layer gives.
@@ -107,6 +108,7 @@ pub enum MethodKind {
 pub enum LossKind {
     CrossEntropy,
     LeastSquares,
+    ZeroOne,
 }
 
 /// How h_n follows from h.

@@ -1,6 +1,7 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
+pub mod cart_pole;
 mod chunk;
 pub mod conv;
 pub mod dense;
@@ -45,6 +46,12 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// The same map, where it knows low-rank members.
     fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
+    /// Where an output is an episode's return over the highest there is: that highest return. Runs are then judged by
+    /// the mean return.
+    fn highest_return(&self) -> Option<f64> {
         None
     }
 

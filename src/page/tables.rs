@@ -27,6 +27,7 @@ fn described(run: &Shown) -> String {
     let loss = match config.method.loss {
         LossKind::CrossEntropy => "cross-entropy",
         LossKind::LeastSquares => "least squares",
+        LossKind::ZeroOne => "0-1 loss",
     };
     format!(
         "{name}{again}, {} members, {loss}, {} in batches of {}, seed {}",
@@ -56,6 +57,8 @@ pub fn tiles(run: &Shown) -> String {
         end.mse_mean.map(|x| number(x, 3)),
     );
     tile("of the best member", end.mse_best.map(|x| number(x, 3)));
+    tile("return at the mean", end.return_mean.map(|x| number(x, 4)));
+    tile("of the best member", end.return_best.map(|x| number(x, 4)));
     tile("epochs", Some(number(end.epochs, 4)));
     tile("seconds", Some(number(end.seconds, 4)));
     tile(
@@ -99,12 +102,16 @@ pub fn summaries(runs: &[Shown]) -> String {
     let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
     let classes = ends().any(|end| end.accuracy_mean.is_some());
     let values = ends().any(|end| end.mse_mean.is_some());
+    let returns = ends().any(|end| end.return_mean.is_some());
     let mut head = vec!["run"];
     if classes {
         head.extend(["accuracy, mean", "best member", "first epoch"]);
     }
     if values {
         head.extend(["squared error, mean", "best member"]);
+    }
+    if returns {
+        head.extend(["return, mean", "best member"]);
     }
     head.extend([
         "epochs",
@@ -131,6 +138,9 @@ pub fn summaries(runs: &[Shown]) -> String {
         }
         if values {
             cells.extend([end.mse_mean, end.mse_best].map(short));
+        }
+        if returns {
+            cells.extend([end.return_mean, end.return_best].map(short));
         }
         if run.ending.is_none() {
             cells.extend(["-", "-", "-", "-", "not yet", "-"].map(str::to_owned));
