@@ -128,8 +128,12 @@ impl<'a, T: Real> Room<'a, T> {
         policy.evaluate(member, self.seen.view(), out, self.policy);
     }
 
-    /// Pushes the cart of column `i`, in double precision, and keeps the state in the run's; whether its episode ends.
-    fn push(&mut self, i: usize) -> bool {
+    /// Pushes the cart of column `i`, in double precision, and keeps the state in the run's; the `steps` of its episode,
+    /// this one counted: less than 0 if it ends, NaN if the policy failed.
+    fn lasts(&mut self, i: usize, steps: T) -> T {
+        if !self.pushes[i].is_finite() {
+            return T::nan();
+        }
         let force = if self.pushes[i] > T::zero() {
             FORCE
         } else {
@@ -140,7 +144,8 @@ impl<'a, T: Real> Room<'a, T> {
         for (place, x) in self.states.column_mut(i).iter_mut().zip(next) {
             *place = T::of(x);
         }
-        ends(next)
+        let steps = steps + T::one();
+        if ends(next) { -steps } else { steps }
     }
 }
 
@@ -188,7 +193,7 @@ impl<T: Real> ForwardMap<T> for CartPole {
             .zip(outputs.outer_iter_mut());
         for (member, mut lasted) in each {
             room.states.assign(&inputs);
-            // Steps so far; less than 0 once the episode has ended, NaN where the policy failed.
+            // Steps so far, as `lasts` tells them.
             lasted.fill(T::zero());
             for _ in 0..LONGEST {
                 if !lasted.iter().any(|&steps| steps >= T::zero()) {
@@ -196,15 +201,8 @@ impl<T: Real> ForwardMap<T> for CartPole {
                 }
                 room.act(&self.policy, member);
                 for (i, steps) in lasted.iter_mut().enumerate() {
-                    if !(*steps >= T::zero()) {
-                        continue;
-                    }
-                    // The step that ends an episode counts.
-                    *steps += T::one();
-                    if !room.pushes[i].is_finite() {
-                        *steps = T::nan();
-                    } else if room.push(i) {
-                        *steps = -*steps;
+                    if *steps >= T::zero() {
+                        *steps = room.lasts(i, *steps);
                     }
                 }
             }
