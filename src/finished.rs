@@ -39,6 +39,7 @@ pub struct Point {
     pub mse_best: Option<f64>,
     pub return_mean: Option<f64>,
     pub return_best: Option<f64>,
+    pub mse_pass: Option<f64>,
 }
 
 /// summary.json, as `report::Summary` wrote it.
@@ -57,6 +58,8 @@ pub struct Ending {
     pub mse_best: Option<f64>,
     pub return_mean: Option<f64>,
     pub return_best: Option<f64>,
+    pub mse_pass: Option<f64>,
+    pub mse_first_pass: Option<f64>,
     pub digest: String,
     pub ranks: usize,
     pub threads: usize,

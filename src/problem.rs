@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ModelKind, Resolved, Scale};
-use crate::data::{Dataset, Samples, Scaling, Targets, catalogue};
+use crate::data::catalogue::Format;
+use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::cart_pole;
@@ -21,7 +23,7 @@ pub struct Given {
     dataset: Dataset,
     largest: f64,
     /// The linear operator and prior deviation, where the data is synthetic.
-    operator: Option<ndarray::Array2<f64>>,
+    operator: Option<Array2<f64>>,
     /// The shape as published, where the samples themselves were not loaded.
     published: Option<DataShape>,
 }
@@ -42,16 +44,21 @@ impl Given {
     /// # Errors
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
-        let given = if known_source(resolved)?.is_some() {
-            let loaded = catalogue::load(&resolved.config.data.name, data_dir)?;
-            Self {
-                dataset: loaded.dataset,
-                largest: loaded.largest,
-                operator: None,
-                published: None,
+        let given = match known_source(resolved)? {
+            None => Self::synthetic(&resolved.config),
+            Some(source) if source.format == Format::Series => {
+                let values = catalogue::load_series(source.name, data_dir)?;
+                return Self::series(resolved, &values);
             }
-        } else {
-            Self::synthetic(&resolved.config)
+            Some(source) => {
+                let loaded = catalogue::load(source.name, data_dir)?;
+                Self {
+                    dataset: loaded.dataset,
+                    largest: loaded.largest,
+                    operator: None,
+                    published: None,
+                }
+            }
         };
         given.cut(resolved)
     }
@@ -79,21 +86,34 @@ impl Given {
         let Some(source) = known_source(resolved)? else {
             return Self::synthetic(&resolved.config).cut(resolved);
         };
-        if source.classes == 0 {
-            return Err(resolved.error("data.name", "is a series, which no model here takes"));
+        let none = Samples {
+            inputs: Inputs::Bytes(Array2::zeros((0, 0))),
+            targets: Targets::Values(Array2::zeros((0, 0))),
+        };
+        let dataset = Dataset {
+            train: none.clone(),
+            test: none,
+        };
+        if source.format == Format::Series {
+            let kept = predicted(resolved, source.samples.0)?;
+            return Ok(Self {
+                dataset,
+                largest: 1.0,
+                operator: None,
+                published: Some(DataShape {
+                    train: kept,
+                    test: kept,
+                    features: resolved.config.data.window,
+                    outputs: 1,
+                    classes: false,
+                }),
+            });
         }
         let (channels, height, width) = source.shape;
         let (train, test) = source.samples;
         let (kept, held_out) = split(resolved, train)?;
-        let none = Samples {
-            inputs: crate::data::Inputs::Bytes(ndarray::Array2::zeros((0, 0))),
-            targets: Targets::Values(ndarray::Array2::zeros((0, 0))),
-        };
         Ok(Self {
-            dataset: Dataset {
-                train: none.clone(),
-                test: none,
-            },
+            dataset,
             largest: source.largest,
             operator: None,
             published: Some(DataShape {
@@ -106,6 +126,22 @@ impl Given {
         })
     }
 
+    /// A series, scaled to 0..1 by its own range, as samples of one-step-ahead prediction.
+    fn series(resolved: &Resolved, values: &[f64]) -> Result<Self> {
+        let kept = predicted(resolved, values.len())?;
+        let (unit, _) = series::to_unit(values);
+        let train = series::lagged(&unit[..=kept], resolved.config.data.window);
+        Ok(Self {
+            dataset: Dataset {
+                test: train.clone(),
+                train,
+            },
+            largest: 1.0,
+            operator: None,
+            published: None,
+        })
+    }
+
     fn synthetic(config: &Config) -> Self {
         let problem = match config.data.name.as_str() {
             "cart-pole" => return Self::episodes(config.seed),
@@ -114,7 +150,7 @@ impl Given {
         };
         let k = problem.observations.len();
         let one = Samples {
-            inputs: crate::data::Inputs::Reals(ndarray::Array2::zeros((1, 0))),
+            inputs: Inputs::Reals(Array2::zeros((1, 0))),
             targets: Targets::Values(
                 problem
                     .observations
@@ -137,8 +173,8 @@ impl Given {
     fn episodes(seed: u64) -> Self {
         // Blocks 0 to 2 are the linear problems'.
         let samples = |block, count| Samples {
-            inputs: crate::data::Inputs::Reals(cart_pole::starts(seed, block, count)),
-            targets: Targets::Values(ndarray::Array2::ones((count, 1))),
+            inputs: Inputs::Reals(cart_pole::starts(seed, block, count)),
+            targets: Targets::Values(Array2::ones((count, 1))),
         };
         Self {
             dataset: Dataset {
@@ -223,6 +259,38 @@ fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source
             .chain(SYNTHETIC.map(|(name, ..)| name))
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
+    })
+}
+
+/// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.
+fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
+    let config = &resolved.config;
+    let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
+    if config.model.kind != ModelKind::Recurrent {
+        return refuse("model.kind", "must be \"recurrent\" for a series");
+    }
+    if config.data.shuffle {
+        return refuse(
+            "data.shuffle",
+            "must be false: a series is taken in its order",
+        );
+    }
+    if config.data.validation > 0 {
+        return refuse(
+            "data.validation",
+            "must be 0: each value of a series is predicted before it is assimilated",
+        );
+    }
+    if n < 2 || config.data.limit >= n {
+        let most = n.saturating_sub(1);
+        return refuse(
+            "data.limit",
+            &format!("must be at most {most}, for a series of {n} values"),
+        );
+    }
+    Ok(match config.data.limit {
+        0 => n - 1,
+        limit => limit,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::data::baseline::Baselines;
+
 /// What the test set says of parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
@@ -49,6 +51,13 @@ pub struct Scores {
     /// The same of the member with the highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_best: Option<f64>,
+    /// Where the data is a series: the mean squared error, over the present pass, of the mean of the members'
+    /// predictions of each value before it was assimilated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_pass: Option<f64>,
+    /// What that must beat.
+    #[serde(flatten)]
+    pub baselines: Option<Baselines>,
     /// Which member is best (the first of several).
     #[serde(skip)]
     pub best: Option<usize>,

@@ -61,4 +61,6 @@ presets!(
     "linear",
     "digits-zero-one",
     "cart-pole",
+    "melbourne",
+    "sunspots",
 );

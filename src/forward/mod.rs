@@ -9,6 +9,7 @@ pub mod elliptic;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod online;
 pub mod recurrent;
 mod stage;
 #[cfg(test)]
@@ -52,6 +53,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
     /// Where an output is an episode's return over the highest there is: that highest return. Runs are then judged by
     /// the mean return.
     fn highest_return(&self) -> Option<f64> {
+        None
+    }
+
+    /// The same map, where its members carry a hidden state from one batch to the next.
+    fn carrying(&self) -> Option<&dyn online::Carrying<T>> {
         None
     }
 
