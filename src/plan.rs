@@ -5,7 +5,8 @@ mod descent;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved, StepKind,
+    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved, Scale,
+    StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
@@ -83,6 +84,7 @@ impl Plan {
                 delta: config.method.delta,
             },
             LossKind::LeastSquares => Loss::LeastSquares { variance },
+            LossKind::ZeroOne => Loss::ZeroOne,
         };
         let step_size = StepSize {
             h: config.method.h,
@@ -246,19 +248,23 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     let config = &resolved.config;
     let (method, ensemble) = (&config.method, &config.ensemble);
     descent::check(resolved, cfg!(feature = "gradients"))?;
-    if method.loss == LossKind::CrossEntropy {
-        if !data.classes {
-            return Err(resolved.error(
-                "method.loss",
-                "must be \"least-squares\": this data has values, not classes",
-            ));
-        }
-        if config.model.output == OutputKind::Identity || config.model.kind == ModelKind::Linear {
-            return Err(resolved.error(
-                "method.loss",
-                "must be \"least-squares\": cross-entropy needs softmax outputs",
-            ));
-        }
+    if method.loss != LossKind::LeastSquares && !data.classes {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\": this data has values, not classes",
+        ));
+    }
+    if method.loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\" or \"zero-one\": cross-entropy needs softmax outputs",
+        ));
+    }
+    if config.model.kind == ModelKind::CartPole && config.data.scale != Scale::Unit {
+        return Err(resolved.error(
+            "data.scale",
+            "must be \"unit\": episodes start from states in their own units",
+        ));
     }
     if ![1, data.outputs].contains(&method.noise.len()) {
         return Err(resolved.error(

@@ -242,6 +242,8 @@ fn verdict(scores: &Scores) -> String {
         ("of the best member", scores.accuracy_best),
         ("squared error at the mean", scores.mse_mean),
         ("of the best member", scores.mse_best),
+        ("return at the mean", scores.return_mean),
+        ("of the best member", scores.return_best),
         ("squared error of the pass", scores.mse_pass),
     ];
     let told: Vec<String> = parts
@@ -296,6 +298,14 @@ fn table(summary: &Summary, folder: &Path) -> String {
         push("  AR(2), fitted to all", error(baselines.mse_ar2));
         push("  AR(20), fitted to all", error(baselines.mse_ar20));
     }
+    push(
+        "return at the mean",
+        scores.return_mean.map(|s| format!("{s:.2} steps")),
+    );
+    push(
+        "return of the best member",
+        scores.return_best.map(|s| format!("{s:.2} steps")),
+    );
     push(
         "steps",
         Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),

@@ -22,7 +22,7 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 14] = [
+const METHODS: [(&str, &[&str]); 15] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
@@ -93,6 +93,10 @@ const METHODS: [(&str, &[&str]); 14] = [
             "ensemble.draw=low-rank",
             "ensemble.members=150",
         ],
+    ),
+    (
+        "0-1 loss, redrawn",
+        &["method.loss=zero-one", "ensemble.rerandomise=epoch"],
     ),
     (
         "mean, double",
@@ -257,17 +261,23 @@ fn any_ranks_may_follow_any_others() {
 }
 
 #[test]
-fn a_calibration_goes_on_with_the_same_bits() {
-    let room = tempfile::tempdir().unwrap();
-    let run = |folder: &Path, ranks: usize, more: &[&str]| {
-        let settings = [&["ensemble.members=30", "run.evaluate_every=5"], more].concat();
-        succeed(&mut preset(ranks, "linear", &settings, folder));
-    };
-    let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
-    run(&whole, 2, &["run.steps=20"]);
-    run(&parts, 3, &["run.steps=11"]);
-    run(&parts, 1, &["run.steps=20", "--resume"]);
-    same_lengthened(&whole, &parts, "linear");
+fn calibrations_and_episodes_go_on_with_the_same_bits() {
+    let small: [(&str, &[&str]); 2] = [
+        ("linear", &["run.evaluate_every=5"]),
+        ("cart-pole", &["data.limit=30", "data.batch=7"]),
+    ];
+    for (name, small) in small {
+        let room = tempfile::tempdir().unwrap();
+        let run = |folder: &Path, ranks: usize, more: &[&str]| {
+            let settings = [&["ensemble.members=30"], small, more].concat();
+            succeed(&mut preset(ranks, name, &settings, folder));
+        };
+        let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
+        run(&whole, 2, &["run.steps=20"]);
+        run(&parts, 3, &["run.steps=11"]);
+        run(&parts, 1, &["run.steps=20", "--resume"]);
+        same_lengthened(&whole, &parts, name);
+    }
 }
 
 #[test]

@@ -49,15 +49,15 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.kind",
-        Kind::Choice(&["dense", "conv", "recurrent", "linear"]),
+        Kind::Choice(&["dense", "conv", "recurrent", "linear", "cart-pole"]),
         "\"dense\"",
-        "the forward map",
+        "the forward map; cart-pole: episodes under a policy that is a dense network",
     ),
     key(
         "model.layers",
         Kind::Sizes(2),
         "[64, 32, 10]",
-        "widths of a dense network, inputs first, outputs last",
+        "widths of a dense network or policy, inputs first, outputs last",
     ),
     key(
         "model.network",
@@ -93,7 +93,7 @@ pub const KEYS: &[Key] = &[
         "data.name",
         Kind::Text,
         "\"digits\"",
-        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random",
+        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole",
     ),
     key(
         "data.batch",
@@ -140,9 +140,9 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "method.loss",
-        Kind::Choice(&["cross-entropy", "least-squares"]),
+        Kind::Choice(&["cross-entropy", "least-squares", "zero-one"]),
         "\"cross-entropy\"",
-        "Psi",
+        "Psi; zero-one: 1 for each sample classified wrong, which has no gradient in the network's outputs",
     ),
     key(
         "method.noise",

@@ -40,6 +40,7 @@ pub enum ModelKind {
     Conv,
     Recurrent,
     Linear,
+    CartPole,
 }
 
 /// What the last layer gives.
@@ -112,6 +113,7 @@ pub enum MethodKind {
 pub enum LossKind {
     CrossEntropy,
     LeastSquares,
+    ZeroOne,
 }
 
 /// How h_n follows from h.

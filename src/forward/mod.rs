@@ -1,6 +1,7 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
+pub mod cart_pole;
 pub(crate) mod chunk;
 pub mod conv;
 pub mod dense;
@@ -52,6 +53,12 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// What it is made of, where it is a network.
     fn network(&self) -> Option<network::Network> {
+        None
+    }
+
+    /// Where an output is an episode's return over the highest there is: that highest return. Runs are then judged by
+    /// the mean return.
+    fn highest_return(&self) -> Option<f64> {
         None
     }
 

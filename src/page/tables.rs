@@ -17,6 +17,7 @@ fn described(run: &Shown) -> String {
     let loss = match config.method.loss {
         LossKind::CrossEntropy => "cross-entropy",
         LossKind::LeastSquares => "least squares",
+        LossKind::ZeroOne => "0-1 loss",
     };
     let data = format!(
         "{loss}, {} in batches of {}, seed {}",
@@ -61,6 +62,8 @@ pub fn tiles(run: &Shown) -> String {
     tile("of the best member", three(end.mse_best));
     tile("squared error, first pass", three(end.mse_first_pass));
     tile("squared error, last pass", three(end.mse_pass));
+    tile("return at the mean", end.return_mean.map(|x| number(x, 4)));
+    tile("of the best member", end.return_best.map(|x| number(x, 4)));
     tile("epochs", Some(number(end.epochs, 4)));
     tile("seconds", Some(number(end.seconds, 4)));
     tile(
@@ -104,12 +107,16 @@ pub fn summaries(runs: &[Shown]) -> String {
     let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
     let classes = ends().any(|end| end.accuracy_mean.is_some());
     let values = ends().any(|end| end.mse_mean.is_some());
+    let returns = ends().any(|end| end.return_mean.is_some());
     let mut head = vec!["run"];
     if classes {
         head.extend(["accuracy, mean", "best member", "first epoch"]);
     }
     if values {
         head.extend(["squared error, mean", "best member"]);
+    }
+    if returns {
+        head.extend(["return, mean", "best member"]);
     }
     head.extend([
         "epochs",
@@ -136,6 +143,9 @@ pub fn summaries(runs: &[Shown]) -> String {
         }
         if values {
             cells.extend([end.mse_mean, end.mse_best].map(short));
+        }
+        if returns {
+            cells.extend([end.return_mean, end.return_best].map(short));
         }
         if run.ending.is_none() {
             cells.extend(["-", "-", "-", "-", "not yet", "-"].map(str::to_owned));
