@@ -103,7 +103,9 @@ fn hidden<T: Real>(map: &dyn ForwardMap<T>) -> Vec<T> {
 fn farthest<T: Real>(map: &dyn ForwardMap<T>) -> f64 {
     let (p, d) = (map.parameters(), map.features());
     let point: Vec<T> = normal(1, p, 1, 0.5).iter().copied().map(T::of).collect();
-    let inputs = normal(d, 37, 2, 1.0).mapv(T::of);
+    // Over many steps a series' rounding grows with its state.
+    let m = if map.carrying().is_some() { 9 } else { 37 };
+    let inputs = normal(d, m, 2, 1.0).mapv(T::of);
     let theirs = outputs(
         &map.network().unwrap(),
         (&point, &hidden(map)),

@@ -15,17 +15,11 @@ use candle_core::{D, Result, Tensor};
 use ndarray::{Array2, ArrayView2, s};
 
 use crate::data::{Batch, BatchTargets};
-use crate::forward::activation::{Activation, Output};
+use crate::forward::activation::Output;
 use crate::forward::network::Network;
 use crate::loss::Loss;
 use crate::real::Real;
 use tensors::{Parameters, numbers, tensor};
-
-/// Whether a gradient passes the network.
-#[must_use]
-pub fn passes(network: &Network) -> bool {
-    network.activation != Activation::Heaviside
-}
 
 /// The misfit of the parameters `point` summed over the samples `part` of `batch`, and its gradient, P numbers.
 ///
