@@ -103,6 +103,15 @@ impl Comm {
         self.world.barrier();
     }
 
+    /// Waits for all ranks, as `barrier` does, but leaves this rank's core to others meanwhile.
+    pub fn sleep_until_all(&self) {
+        let mut request = self.world.immediate_barrier();
+        while let Err(waiting) = request.test() {
+            request = waiting;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Ends all ranks at once with exit code `code`; called by any one rank.
     pub fn abort(&self, code: i32) -> ! {
         self.world.abort(code)

@@ -53,13 +53,15 @@ pub struct Shape {
     /// Bytes s of a number.
     pub number: usize,
     /// Slabs that are kept: u, and with momentum v.
-    slabs: usize,
+    pub(crate) slabs: usize,
     /// Whether the centres of the draws are kept beside the members.
-    centres: bool,
+    pub(crate) centres: bool,
+    /// Members that a forward map takes together.
+    pub(crate) group: usize,
     /// Members that ranks take together.
-    unit: usize,
+    pub(crate) unit: usize,
     /// Standard normal numbers of a low-rank member.
-    drawn: usize,
+    pub(crate) drawn: usize,
     /// Bytes of the data set.
     data: u64,
     /// Flops f of one member on the batch.
@@ -168,6 +170,12 @@ impl Shape {
             ),
             _ => (map.flops(m), whole, 1, 0),
         };
+        // A gradient takes a forward pass and twice as much on the way back.
+        let forward = if plan.descends() {
+            3.0 * forward
+        } else {
+            forward
+        };
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),
@@ -186,6 +194,7 @@ impl Shape {
             data: ((data.train + data.test) * sample) as u64,
             forward,
             room,
+            group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
             inputs: m * map.features() + map.arranged(m),
@@ -199,6 +208,13 @@ impl Shape {
         Partition::in_units(self.members, self.ranks, self.unit)
             .range(rank)
             .len()
+    }
+
+    /// The blocks of parameters, and their owners.
+    #[must_use]
+    pub fn blocks(&self) -> (Blocks, Partition) {
+        let blocks = Blocks::new(self.parameters);
+        (blocks, Partition::new(blocks.count(), self.ranks))
     }
 
     /// The parameters P_r whose columns `rank` updates.

@@ -76,6 +76,9 @@ pub mod forward;
 // 3: the mathematics: functions of arrays, no communicator, no files, no clock
 pub mod loss;
 
+#[cfg(feature = "gradients")]
+pub mod gradient;
+
 pub mod eki;
 
 pub mod ensemble;
@@ -99,6 +102,8 @@ pub mod watch;
 pub mod cost;
 
 pub mod calibrate;
+
+pub mod predict;
 
 pub mod npy;
 

@@ -119,6 +119,10 @@ impl Real for f64 {
 ///
 /// # Panics
 /// If the shapes (m x k, k x n, m x n) do not fit.
+#[allow(
+    unsafe_code,
+    reason = "the product's kernel takes raw pointers; no crate offers it by views"
+)]
 pub fn product<T: Real>(
     mut c: ArrayViewMut2<T>,
     keep: T,
@@ -134,8 +138,8 @@ pub fn product<T: Real>(
         a.strides().to_vec(),
         b.strides().to_vec(),
     );
-    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes; `c` is borrowed mutably,
-    // so it overlaps neither operand.
+    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes, compared above; `c` is borrowed
+    // mutably, so it overlaps neither operand, and of a mutable view no two elements share a place.
     unsafe {
         gemm::gemm(
             m,

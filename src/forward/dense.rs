@@ -10,6 +10,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 use super::ForwardMap;
 use super::activation::{Activation, Output};
 use super::chunk::{LOST, aligned};
+use super::network::{Body, Network};
 use crate::panel::{PANEL, PanelProduct, in_panels, to_panels};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
@@ -42,6 +43,16 @@ impl Dense {
 
     pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.layers.windows(2).map(|pair| (pair[0], pair[1]))
+    }
+
+    /// The network of these layers on the features of `body`.
+    pub(super) fn network_on(&self, body: Body) -> Network {
+        Network {
+            body,
+            dense: self.layers.clone(),
+            activation: self.activation,
+            output: self.output,
+        }
     }
 
     /// Glorot normal, N(0, 2/(fan_in + fan_out)), for weights and biases alike: a bias without spread never moves.
@@ -144,6 +155,10 @@ impl<T: Real> ForwardMap<T> for Dense {
 
     fn low_rank(&self) -> Option<&dyn super::low_rank::LowRank<T>> {
         Some(self)
+    }
+
+    fn network(&self) -> Option<Network> {
+        Some(self.network_on(Body::Inputs))
     }
 
     fn flops(&self, m: usize) -> f64 {

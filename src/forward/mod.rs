@@ -1,6 +1,7 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
+pub mod cart_pole;
 pub(crate) mod chunk;
 pub mod conv;
 pub mod dense;
@@ -8,6 +9,7 @@ pub mod elliptic;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod network;
 pub mod online;
 pub mod recurrent;
 mod stage;
@@ -46,6 +48,17 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// The same map, where it knows low-rank members.
     fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
+    /// What it is made of, where it is a network.
+    fn network(&self) -> Option<network::Network> {
+        None
+    }
+
+    /// Where an output is an episode's return over the highest there is: that highest return. Runs are then judged by
+    /// the mean return.
+    fn highest_return(&self) -> Option<f64> {
         None
     }
 

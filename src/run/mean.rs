@@ -176,6 +176,16 @@ impl<T: Real> MeanOnly<T> {
         (self.draw, self.spread) = (next.draw, next.spread);
     }
 
+    /// Moves m against a `gradient`, P numbers, by `rate`, and lets it roll on: v keeps m + momentum (m - m_before).
+    #[cfg(feature = "gradients")]
+    pub fn descend(&mut self, gradient: &[f64], rate: f64, momentum: f64) {
+        for ((m, v), g) in self.mean.iter_mut().zip(&mut self.centre).zip(gradient) {
+            let moved = T::of(v.wide() - rate * g);
+            *v = T::of(moved.wide() + momentum * (moved.wide() - m.wide()));
+            *m = moved;
+        }
+    }
+
     /// sum_k c_k xi_k over this rank's members, each term rounded so that sums over ranks are exact.
     fn sum_full(&self, crew: Crew, own: Range<usize>, coefficients: &[f64], sums: &mut [f64]) {
         let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
