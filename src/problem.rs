@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, Resolved, Scale};
+use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
@@ -274,6 +274,9 @@ fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
             "data.shuffle",
             "must be false: a series is taken in its order",
         );
+    }
+    if config.method.kind == MethodKind::MomentumSgd {
+        return refuse("method.kind", "must be eki, sgd or ogd for a series");
     }
     if config.data.validation > 0 {
         return refuse(

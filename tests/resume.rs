@@ -1,6 +1,7 @@
-//! A run in two parts equals the whole run, 0 ulp, for any ranks before and after, every method, form and precision.
+//! A run in two parts equals the whole run, 0 ulp, for any ranks and threads before and after, every method, form, model
+//! and precision.
 //!
-//! EKI_LONG=1 tries every method with all of {1, 2, 3, 5}^2.
+//! EKI_LONG=1 tries every method and model with all of {1, 2, 3, 5}^2.
 
 mod durable;
 
@@ -103,6 +104,68 @@ const METHODS: [(&str, &[&str]); 15] = [
     ),
 ];
 
+/// Every other model, with settings in which its own state differs.
+const MODELS: [(&str, &[&str]); 7] = [
+    (
+        "convolution",
+        &[
+            "model.kind=conv",
+            CONV,
+            "method.momentum=true",
+            "ensemble.rerandomise=epoch",
+        ],
+    ),
+    (
+        "convolution, factored",
+        &["model.kind=conv", CONV, "method.form=factored"],
+    ),
+    (
+        "convolution, mean, double",
+        &[
+            "model.kind=conv",
+            CONV,
+            "ensemble.rerandomise=step",
+            "run.precision=double",
+        ],
+    ),
+    (
+        "recurrent, grown",
+        &[
+            "model.kind=recurrent",
+            "model.units=[9,6]",
+            "model.activation=tanh",
+            "ensemble.grow_to=40",
+            "ensemble.rerandomise=epoch",
+        ],
+    ),
+    (
+        "recurrent, mean",
+        &[
+            "model.kind=recurrent",
+            "model.units=[9,6]",
+            "model.activation=tanh",
+            "ensemble.rerandomise=step",
+            "method.momentum=true",
+        ],
+    ),
+    (
+        "no gradient, squared errors",
+        &["model.activation=heaviside", "method.loss=least-squares"],
+    ),
+    (
+        "low-rank, momentum, grown",
+        &[
+            "ensemble.rerandomise=step",
+            "ensemble.draw=low-rank",
+            "method.momentum=true",
+            "ensemble.grow_to=40",
+            "ensemble.rank=2",
+        ],
+    ),
+];
+
+const CONV: &str = "model.network=[\"conv 4\",\"pool 2\",\"conv 5\",\"pool 2\",\"dense 10\"]";
+
 /// A folder with a whole run on `ranks` ranks.
 fn whole(folder: &Path, ranks: usize, settings: &[&str]) {
     let settings = [&SMALL[..], settings].concat();
@@ -119,14 +182,15 @@ fn saved(folder: &Path, ranks: usize, settings: &[&str], steps: u64) {
     );
 }
 
-/// The run in `from`, cut at step `cut`, goes on in `to` on `ranks` ranks.
+/// The run in `from`, cut at step `cut`, goes on in `to` on `ranks` ranks, of one thread or two by turns.
 fn goes_on(from: &Path, to: &Path, cut: u64, ranks: usize, settings: &[&str]) {
     copy(from, to);
     for step in checkpoints(to).into_iter().filter(|&step| step > cut) {
         std::fs::remove_dir_all(checkpoint(to, step)).unwrap();
     }
     let settings = [&SMALL[..], settings, &["checkpoint.keep=1", "--resume"]].concat();
-    let text = succeed(&mut program(ranks, &settings, to));
+    let threads = 1 + (ranks + cut as usize / 2) % 2;
+    let text = succeed(&mut threaded((ranks, threads), "digits", &settings, to));
     assert!(
         text.contains(&format!("going on from step {cut} of ")),
         "{text}"
@@ -179,8 +243,8 @@ fn try_pairs(settings: &[&str], name: &str, before: &[usize], after: &[usize], c
 }
 
 #[test]
-fn every_method_goes_on_with_the_same_bits_on_other_ranks() {
-    for (i, (name, settings)) in METHODS.iter().enumerate() {
+fn every_method_and_model_goes_on_with_the_same_bits_on_other_ranks() {
+    for (i, (name, settings)) in METHODS.iter().chain(&MODELS).enumerate() {
         if long() {
             try_pairs(settings, name, &[1, 2, 3, 5], &[1, 2, 3, 5], &CUTS);
         } else {

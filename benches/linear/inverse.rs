@@ -4,6 +4,7 @@
 
 use eki_mpi::eki::{self, Form, StepSize, Survivors};
 use eki_mpi::loss::Loss;
+use eki_mpi::panel::Packed;
 use ndarray::{Array1, Array2, Axis};
 
 /// The Frobenius norm.
@@ -63,10 +64,11 @@ impl Linear {
         let mut scratch = vec![0.0; eki::update_scratch(form, u.nrows(), w.ncols(), u.ncols())];
         match form {
             Form::Factored => {
-                eki::update_factored(u, v.view(), w.view(), h, &all, &mut scratch);
+                let (v, w) = (Packed::of(v.view()), Packed::of(w.t()));
+                eki::update_factored(u, &v, &w, h, &all, &mut scratch);
             }
             _ => {
-                eki::update_explicit(u, d.view(), h, &all, &mut scratch);
+                eki::update_explicit(u, &Packed::of(d.view()), h, &all, &mut scratch);
             }
         }
         h

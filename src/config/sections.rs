@@ -87,6 +87,7 @@ pub struct Method {
     pub momentum_coefficient: f64,
     pub momentum_restart: bool,
     pub step: StepKind,
+    pub rate: f64,
     pub h: f64,
     pub h_decay: f64,
     pub epsilon: f64,
@@ -100,6 +101,9 @@ pub struct Method {
 #[allow(missing_docs)]
 pub enum MethodKind {
     Eki,
+    Sgd,
+    MomentumSgd,
+    Ogd,
 }
 
 /// Kinds of loss.

@@ -1,6 +1,7 @@
 //! `eki-mpi report`: one HTML page that holds everything it shows; several runs are drawn together.
 
 mod chart;
+mod figure;
 mod reliability;
 pub mod scale;
 mod tables;
@@ -12,7 +13,8 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::finished::{Ending, Finished, Point};
 use crate::uncertainty::Uncertainty;
-use chart::{Chart, Line};
+pub use chart::{Along, Chart, Line};
+pub use figure::figure;
 use scale::escaped;
 
 /// A run, as the page shows it.
@@ -164,13 +166,15 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         };
         (all, note.to_owned())
     };
-    let chart = |title, note: String, lines, logarithmic| Chart {
-        title,
+    let chart = |title: &str, note: String, lines, logarithmic| Chart {
+        title: title.to_owned(),
         note,
         lines,
         logarithmic,
+        along: Along::Even,
+        named: false,
     };
-    let plain = |title, note: &str, of: fn(&Point) -> Option<f64>| {
+    let plain = |title: &'static str, note: &str, of: fn(&Point) -> Option<f64>| {
         chart(title, note.to_owned(), lines(false, false, title, of), true)
     };
     let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);

@@ -8,31 +8,36 @@ use toml::Table;
 
 use super::Shown;
 use super::scale::{escaped, number};
-use crate::config::{LossKind, Rerandomise};
+use crate::config::{LossKind, MethodKind, Rerandomise};
 use crate::uncertainty::Uncertainty;
 
 /// What a run is, in one line.
 fn described(run: &Shown) -> String {
     let config = &run.finished.resolved.config;
-    let name = if config.method.momentum {
-        "MEKI"
-    } else {
-        "EKI"
+    let loss = match config.method.loss {
+        LossKind::CrossEntropy => "cross-entropy",
+        LossKind::LeastSquares => "least squares",
+        LossKind::ZeroOne => "0-1 loss",
+    };
+    let data = format!(
+        "{loss}, {} in batches of {}, seed {}",
+        config.data.name, config.data.batch, config.seed
+    );
+    let name = match (config.method.kind, config.method.momentum) {
+        (MethodKind::Eki, false) => "EKI",
+        (MethodKind::Eki, true) => "MEKI",
+        (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
+        (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
+        (MethodKind::MomentumSgd, _) => {
+            return format!("momentum SGD at rate {}, {data}", config.method.rate);
+        }
     };
     let again = match config.ensemble.rerandomise {
         Rerandomise::Never => "",
         Rerandomise::Epoch => "(R)",
         Rerandomise::Step => "(R), redrawn at each step",
     };
-    let loss = match config.method.loss {
-        LossKind::CrossEntropy => "cross-entropy",
-        LossKind::LeastSquares => "least squares",
-        LossKind::ZeroOne => "0-1 loss",
-    };
-    format!(
-        "{name}{again}, {} members, {loss}, {} in batches of {}, seed {}",
-        config.ensemble.members, config.data.name, config.data.batch, config.seed
-    )
+    format!("{name}{again}, {} members, {data}", config.ensemble.members)
 }
 
 pub fn subtitle(runs: &[Shown]) -> String {

@@ -27,6 +27,7 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
         };
     }
     let all_members = match plan.config().run.best {
+        _ if plan.descends() => false,
         Best::Evaluation => true,
         Best::End => end,
         Best::Never => false,

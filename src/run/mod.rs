@@ -2,6 +2,8 @@
 
 mod arrays;
 mod carried;
+#[cfg(feature = "gradients")]
+mod descent;
 mod drawn;
 pub(crate) mod judge;
 mod keep;
