@@ -99,7 +99,7 @@ fn with_few_members_no_method_of_the_ensemble_moves_the_orthogonal_part() {
 fn the_kalman_step_tends_to_eki_to_first_order_in_h() {
     for which in [Which::Elliptic, Which::Random] {
         let problem = problem(which);
-        let apart = limit(&problem, &ensemble(40, problem.truth.len()), &[8, 16]);
+        let apart = limit(&problem, &ensemble(40, problem.truth.len()), &[16, 32]);
         let ratio = apart[0].1 / apart[1].1;
         assert!(
             (1.9..2.1).contains(&ratio),
