@@ -16,6 +16,7 @@ use eki_mpi::eki::{self, Form, Survivors};
 use eki_mpi::interaction::Outputs;
 use eki_mpi::layout::{Layout, Members, Slab};
 use eki_mpi::loss::Loss;
+use eki_mpi::panel::Packed;
 use eki_mpi::partition::Partition;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
@@ -55,19 +56,20 @@ fn updates(c: &mut Criterion) {
     let survivors = Survivors::new(vec![true; j]);
     let mut group = c.benchmark_group("update of a block");
     let mut u = numbers(j, width);
-    let d = numbers(j, j);
+    let d = Packed::of(numbers(j, j).view());
     let mut scratch = vec![0.0; eki::update_scratch(Form::Explicit, j, k, width)];
     group.throughput(Throughput::Elements((2 * j * j * width) as u64));
     group.bench_function(format!("explicit, J {j}"), |bench| {
-        bench.iter(|| eki::update_explicit(&mut u, d.view(), 1e-6, &survivors, &mut scratch));
+        bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
-    let (v, w) = (numbers(j, k), numbers(j, k));
+    let (v, w) = (
+        Packed::of(numbers(j, k).view()),
+        Packed::of(numbers(k, j).view()),
+    );
     let mut scratch = vec![0.0; eki::update_scratch(Form::Factored, j, k, width)];
     group.throughput(Throughput::Elements((4 * j * k * width) as u64));
     group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
-        bench.iter(|| {
-            eki::update_factored(&mut u, v.view(), w.view(), 1e-6, &survivors, &mut scratch)
-        });
+        bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
     });
 }
 

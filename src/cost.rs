@@ -68,7 +68,7 @@ pub struct Shape {
     forward: f64,
     /// Numbers one thread's evaluation needs.
     room: usize,
-    /// Numbers of a batch's inputs.
+    /// Numbers of a batch's inputs, and of these as the map arranges them.
     inputs: usize,
     /// Numbers that a member carries from step to step.
     hidden: usize,
@@ -170,6 +170,12 @@ impl Shape {
             ),
             _ => (map.flops(m), whole, 1, 0),
         };
+        // A gradient takes a forward pass and twice as much on the way back.
+        let forward = if plan.descends() {
+            3.0 * forward
+        } else {
+            forward
+        };
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),
@@ -191,7 +197,7 @@ impl Shape {
             group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
-            inputs: m * map.features(),
+            inputs: m * map.features() + map.arranged(m),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
     }
@@ -390,9 +396,15 @@ impl Shape {
                 s * j * own_k + packed.max(s * j * own_k + sums)
             }
             Form::Factored | Form::Mean => {
-                // V, W, and while W is gathered a second copy; V comes after.
+                // V, W, and while W is gathered a second copy; V comes after. Then one of them is there twice while it
+                // is packed for the update.
                 let tiles = 2 * s * t * TILE * TILE;
-                2 * s * j * k + tiles
+                let packing = if self.form == Form::Mean {
+                    0
+                } else {
+                    s * j * k
+                };
+                2 * s * j * k + tiles.max(packing)
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The program: arguments to a plan to a run. The one place that prints an error and ends all ranks.
 
+#![cfg_attr(not(feature = "gradients"), forbid(unsafe_code))]
+
 mod cli;
 mod commands;
 mod launch;
@@ -15,6 +17,8 @@ use mpi::Threading;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "gradients")]
+    one_thread_a_tensor();
     let parsed = Cli::try_parse();
     // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
     let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));
@@ -68,6 +72,20 @@ fn main() -> ExitCode {
 /// Whether the command asks how fast ranks reach each other.
 fn measures(parsed: &Result<Cli, clap::Error>) -> bool {
     matches!(parsed, Ok(cli) if matches!(&cli.command, Some(Command::Plan(plan)) if plan.measures()))
+}
+
+/// Tensors' products ask this at each call, and count the host's processors where it is not set; their threads would
+/// only get in the way of ours.
+#[cfg(feature = "gradients")]
+#[allow(
+    unsafe_code,
+    reason = "the tensors' library is told by the environment alone"
+)]
+fn one_thread_a_tensor() {
+    // SAFETY: the first thing the program does: no other thread has been started that could read the environment.
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", "1");
+    }
 }
 
 /// Everything but a run, on one process.

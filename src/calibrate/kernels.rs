@@ -9,6 +9,7 @@ use crate::exact::Quantum;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::{About, LowRank, UNIT};
 use crate::interaction::PANEL;
+use crate::panel::Packed;
 use crate::partition::BLOCK;
 use crate::real::{Real, product};
 use crate::rng::{Key, Purpose};
@@ -46,12 +47,15 @@ pub(super) fn group_seconds<T: Real>(
         let mut members = Array2::zeros((group, parameters));
         let mut outputs = Array3::zeros((group, map.outputs(), samples));
         let mut scratch = vec![T::zero(); map.scratch(samples)];
+        let mut arranged = vec![T::zero(); map.arranged(samples)];
+        map.arrange(inputs.view(), &mut arranged);
         let mut next = stored.axis_chunks_iter(Axis(0), group).cycle();
         usual(|| {
             members.assign(&next.next().expect("a group"));
-            map.evaluate(
+            map.evaluate_arranged(
                 members.view(),
                 inputs.view(),
+                &arranged,
                 outputs.view_mut(),
                 &mut scratch,
             );
@@ -206,20 +210,21 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
         let count = (48 << 20) / (j * width * size_of::<T>()) + 1;
         let mut blocks: Vec<_> = (0..count.min(64)).map(|_| numbers::<T>(j, width)).collect();
         let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
+        let packed = |rows, columns| Packed::of(numbers::<T>(rows, columns).view());
         let (v, w) = match form {
-            Form::Explicit => (numbers::<T>(j, j), Array2::zeros((0, 0))),
-            _ => (numbers(j, k), numbers(j, k)),
+            Form::Explicit => (packed(j, j), packed(0, 0)),
+            _ => (packed(j, k), packed(k, j)),
         };
-        let (v, w, mut next) = (v.view(), w.view(), 0);
+        let mut next = 0;
         usual(|| {
             let block = &mut blocks[next];
             next = (next + 1) % count.min(64);
             match form {
                 Form::Explicit => {
-                    eki::update_explicit(block, v, 1e-3, &survivors, &mut scratch);
+                    eki::update_explicit(block, &v, 1e-3, &survivors, &mut scratch);
                 }
                 _ => {
-                    eki::update_factored(block, v, w, 1e-3, &survivors, &mut scratch);
+                    eki::update_factored(block, &v, &w, 1e-3, &survivors, &mut scratch);
                 }
             }
         })

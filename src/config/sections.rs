@@ -40,6 +40,7 @@ pub enum ModelKind {
     Conv,
     Recurrent,
     Linear,
+    CartPole,
 }
 
 /// What the last layer gives.
@@ -86,6 +87,7 @@ pub struct Method {
     pub momentum_coefficient: f64,
     pub momentum_restart: bool,
     pub step: StepKind,
+    pub rate: f64,
     pub h: f64,
     pub h_decay: f64,
     pub epsilon: f64,
@@ -99,6 +101,9 @@ pub struct Method {
 #[allow(missing_docs)]
 pub enum MethodKind {
     Eki,
+    Sgd,
+    MomentumSgd,
+    Ogd,
 }
 
 /// Kinds of loss.
@@ -108,6 +113,7 @@ pub enum MethodKind {
 pub enum LossKind {
     CrossEntropy,
     LeastSquares,
+    ZeroOne,
 }
 
 /// How h_n follows from h.

@@ -3,7 +3,7 @@
 mod chart;
 mod figure;
 mod reliability;
-mod scale;
+pub mod scale;
 mod tables;
 
 use std::collections::HashSet;
@@ -179,9 +179,11 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
     };
     let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);
     let (error, of_error) = judged(|p| p.mse_mean, |p| p.mse_best);
+    let (returned, of_return) = judged(|p| p.return_mean, |p| p.return_best);
     let mut charts = vec![
         chart("Accuracy", of_accuracy, accuracy, false),
         chart("Squared error", of_error, error, true),
+        chart("Return, steps", of_return, returned, false),
         plain(
             "Squared error of each pass",
             "one step ahead, of the mean of the members' predictions, before each value is assimilated",
