@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ModelKind, Resolved, Scale};
+use crate::data::augment::Shifts;
 use crate::data::{Dataset, Samples, Scaling, Targets, catalogue};
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -158,6 +159,7 @@ impl Given {
         };
         Ok(Problem {
             map,
+            shifts: shifts(resolved, self.shape())?,
             dataset: self.dataset,
             scaling,
         })
@@ -188,6 +190,35 @@ fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })
+}
+
+/// How training images of data of `shape` are shifted, if they are to be.
+fn shifts(resolved: &Resolved, shape: DataShape) -> Result<Option<Shifts>> {
+    let config = &resolved.config;
+    let most = config.data.augment;
+    if most == 0 {
+        return Ok(None);
+    }
+    let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
+    let image = image.filter(|(c, h, w)| c * h * w == shape.features);
+    let (image, side) = image
+        .map(|image| (image, image.1.min(image.2)))
+        .filter(|&(_, side)| side > 1)
+        .ok_or_else(|| {
+            resolved.error(
+                "data.augment",
+                "must be 0: the samples of this data are no images",
+            )
+        })?;
+    if most >= side {
+        let allowed = format!("must be less than the {side} pixels of an image's side");
+        return Err(resolved.error("data.augment", allowed));
+    }
+    Ok(Some(Shifts {
+        seed: config.seed,
+        most,
+        image,
+    }))
 }
 
 /// How many of `n` training samples are fitted, and how many of the last are held out to judge on.

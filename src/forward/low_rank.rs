@@ -10,12 +10,14 @@
 //! low-rank evolution strategies, arXiv:2511.16652.
 
 mod places;
+mod sums;
 
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::ForwardMap;
 use super::dense::Dense;
 use places::{Layer, layers, part_table};
+pub use sums::LayerSums;
 
 use crate::exact::Quantum;
 use crate::real::{Real, product};
@@ -64,6 +66,11 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
 
     /// Writes a whole member, P numbers, from its `draw`, N numbers.
     fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]);
+
+    /// The same map, where its layers' sums are linear in their parameters.
+    fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
+        None
+    }
 }
 
 /// What low-rank members are drawn about.
@@ -94,6 +101,10 @@ fn add_own<T: Real>(sums: &mut [T], right: &[T], projected: &[T], m: usize, scal
 }
 
 impl<T: Real> LowRank<T> for Dense {
+    fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
+        Some(self)
+    }
+
     fn draws(&self, rank: usize) -> usize {
         layers(self, rank)
             .last()
@@ -145,12 +156,7 @@ impl<T: Real> LowRank<T> for Dense {
         let layers = layers(self, rank);
         let first = layers[0];
         let (projected, rest) = scratch.split_at_mut(rank * n * m);
-        for (r, projected) in projected.chunks_mut(n * m).enumerate() {
-            let from = first.left(rank).start + r * first.fan_in;
-            let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
-            let out = ArrayViewMut2::from_shape((n, m), projected).expect("room");
-            product(out, T::zero(), T::one(), left, inputs);
-        }
+        sums::project_first(first, rank, draws, inputs, projected);
         let widest = self
             .pairs()
             .map(|(a, b)| a.max(b) + rank)
@@ -256,7 +262,7 @@ impl<T: Real> LowRank<T> for Dense {
                 &draw[layer.left(about.rank)],
                 &draw[layer.right(about.rank)],
             );
-            let scale = T::of(scale * layer.deviation());
+            let scale = T::of(scale * layer.deviation);
             let (weight, rest) = out[layer.at..].split_at_mut(layer.fan_in * layer.fan_out);
             for (a, b) in left.chunks(layer.fan_in).zip(right.chunks(layer.fan_out)) {
                 for (row, &a) in weight.chunks_mut(layer.fan_out).zip(a) {
@@ -265,7 +271,7 @@ impl<T: Real> LowRank<T> for Dense {
                         .for_each(|(w, &b)| *w += scale * a * b);
                 }
             }
-            let deviation = T::of(about.spread * layer.deviation());
+            let deviation = T::of(about.spread * layer.deviation);
             rest.iter_mut()
                 .zip(&draw[layer.bias(about.rank)])
                 .for_each(|(w, &xi)| *w += deviation * xi);
@@ -284,7 +290,7 @@ impl Dense {
         out: &mut [T],
     ) {
         let m = out.len() / layer.fan_out;
-        let scale = T::of(about.spread * layer.deviation() / (about.rank as f64).sqrt());
+        let scale = T::of(about.spread * layer.deviation / (about.rank as f64).sqrt());
         let right = &draw[layer.right(about.rank)];
         let rows = out.chunks_mut(m).zip(about.shared.chunks(m)).enumerate();
         for (i, (row, shared)) in rows {
@@ -329,7 +335,7 @@ impl Dense {
         let sums = ArrayViewMut2::from_shape((width, m), &mut out[..width * m]).expect("room");
         product(sums, T::zero(), T::one(), weights.t(), input);
         let (sums, projected) = out[..width * m].split_at_mut(layer.fan_out * m);
-        let scale = T::of(about.spread * layer.deviation() / (rank as f64).sqrt());
+        let scale = T::of(about.spread * layer.deviation / (rank as f64).sqrt());
         add_own(sums, &draw[layer.right(rank)], projected, m, scale);
         self.finish_low_rank(about, layer, draw, sums, m);
     }
@@ -343,7 +349,7 @@ impl Dense {
         sums: &mut [T],
         m: usize,
     ) {
-        let deviation = T::of(about.spread * layer.deviation());
+        let deviation = T::of(about.spread * layer.deviation);
         let mean = &about.centre[layer.at + layer.fan_in * layer.fan_out..][..layer.fan_out];
         let bias = mean
             .iter()

@@ -18,10 +18,11 @@ use sha2::{Digest as _, Sha256};
 pub use keep::{Due, Keeper};
 pub use members::Ensemble;
 pub use resume::Resumed;
-use step::{Feed, Setting, redraw_before};
+use step::{Feed, Setting, manner, redraw_before};
 pub use stored::{Redraw, Update};
 
 use crate::comm::Comm;
+use crate::data::augment::Shifts;
 use crate::data::{Dataset, Scaling};
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -49,6 +50,8 @@ pub struct Problem<T> {
     pub dataset: Dataset,
     /// The inputs' scaling.
     pub scaling: Scaling,
+    /// How training images are shifted, if at all.
+    pub shifts: Option<Shifts>,
 }
 
 /// What changes from step to step.
