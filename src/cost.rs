@@ -8,7 +8,7 @@
 //! | flops: forward | J_r f | J_r f | J_r f |
 //! | interaction | 2 J^2 K_r | 2 l (n^2 + 256 n) / R | the same, 2 J K |
 //! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P, or 2 J_r f and less by way of the layers' sums |
-//! | bytes: agreement | 16 J | 16 J | 16 J |
+//! | bytes: agreement | 16 J, and where members carry a state 8 J K | the same | the same |
 //! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
 //! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
 //!
@@ -72,6 +72,8 @@ pub struct Shape {
     room: usize,
     /// Numbers of a batch's inputs.
     inputs: usize,
+    /// Numbers that a member carries from step to step.
+    hidden: usize,
 }
 
 /// Floating-point operations of one step.
@@ -199,6 +201,7 @@ impl Shape {
                 + usize::from(config.method.second_moment > 0.0)
                 + usize::from(config.ensemble.average > 0.0),
             inputs: m * map.features(),
+            hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
     }
 
@@ -291,6 +294,7 @@ impl Shape {
         }
         let (j, k, s) = (self.members, self.outputs, self.number);
         let own_j = self.members_of(rank);
+        let predictions = if self.hidden > 0 { 8 * j * k } else { 0 } as u64;
         let gathered = || {
             let tiles = norm_tiles(j, k).len();
             s * own_j * k * (self.ranks - 1) + 8 * tiles
@@ -307,7 +311,7 @@ impl Shape {
             }
         };
         Sent {
-            agreement: 16 * j as u64,
+            agreement: 16 * j as u64 + predictions,
             interaction: interaction as u64,
             exchange: exchange as u64,
         }
@@ -341,6 +345,7 @@ impl Shape {
                 },
             ),
             ("centres", if self.centres { 2 * s * own_p } else { 0 }),
+            ("hidden states", s * own_j * self.hidden),
             ("outputs", s * own_j * self.outputs),
             ("evaluation", s * (t * self.room + self.inputs)),
             (
@@ -381,7 +386,12 @@ impl Shape {
                 let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
                 let packed = if several { s * own_j * (k - own_k) } else { 0 };
                 let wave = (4 * t * PANEL).min(j.next_multiple_of(PANEL)) * j;
-                let reduced = if several { 8 * wave.min(1 << 20) } else { 0 };
+                // A reduction's own copy of its chunk, and as much again inside MPI, which has to receive the others'.
+                let reduced = if several {
+                    2 * 8 * wave.min(1 << 20)
+                } else {
+                    0
+                };
                 let sums = s * j * j + 8 * wave + s * t * PANEL * j + reduced;
                 s * j * own_k + packed.max(s * j * own_k + sums)
             }

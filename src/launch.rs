@@ -169,7 +169,7 @@ fn run_in<T: Real>(
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
         seconds: timing.elapsed(),
         scores: outcome.scores,
-        accuracy_first_epoch: reporter.first_epoch(),
+        first: reporter.first_epoch(),
         digest: outcome.digest,
         ranks: comm.size(),
         threads: pool.current_num_threads(),

@@ -24,13 +24,18 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The move of one parameter in step `n`, from 1, in units of h, whose second moment `held` it brings up to date.
+    /// How much of a second moment there is after step `n`, from 1: 1 - b^n.
+    #[must_use]
+    pub fn filled(self, n: u64) -> f64 {
+        1.0 - self.second.powf(n as f64)
+    }
+
+    /// One parameter's move in units of h, `filled` being that of its step; brings its second moment `held` up to date.
     #[inline(always)]
-    pub fn scale<T: Real>(self, n: u64, move_: f64, held: &mut T) -> f64 {
-        let second = self.second * held.wide() + (1.0 - self.second) * move_ * move_;
+    pub fn scale<T: Real>(self, filled: f64, raw: f64, held: &mut T) -> f64 {
+        let second = self.second * held.wide() + (1.0 - self.second) * raw * raw;
         *held = T::of(second);
-        let start = 1.0 - self.second.powf(n as f64);
-        move_ / ((second / start).sqrt() + LEAST)
+        raw / ((second / filled).sqrt() + LEAST)
     }
 
     /// Takes the mean after step `n`, from 1, up into its average.
@@ -56,13 +61,13 @@ mod tests {
         for size in [1e-3, -70.0] {
             let mut held = 0.0_f64;
             for n in 1..50 {
-                let scaled = memory.scale(n, size, &mut held);
+                let scaled = memory.scale(memory.filled(n), size, &mut held);
                 assert!((scaled - size.signum()).abs() < 1e-4, "{n} {scaled}");
             }
-            let scaled = memory.scale(50, size / 10.0, &mut held);
+            let scaled = memory.scale(memory.filled(50), size / 10.0, &mut held);
             assert!((scaled.abs() - 0.1).abs() < 2e-3, "{scaled}");
         }
-        assert_eq!(memory.scale(1, 0.0, &mut 0.0_f64), 0.0);
+        assert_eq!(memory.scale(memory.filled(1), 0.0, &mut 0.0_f64), 0.0);
     }
 
     /// The average of a mean that stands still is the mean; of one that swings, its middle.

@@ -60,4 +60,6 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "melbourne",
+    "sunspots",
 );

@@ -62,6 +62,7 @@ pub struct Data {
     pub shuffle: bool,
     pub scale: Scale,
     pub limit: usize,
+    pub window: usize,
     pub validation: usize,
     pub augment: usize,
 }

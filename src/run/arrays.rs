@@ -109,7 +109,7 @@ impl<T: Real> MeanOnly<T> {
             Array::Mean => &self.mean[columns],
             Array::Second => &self.second[columns],
             Array::Average => &self.average[columns],
-            Array::Points | Array::Previous => unreachable!("the mean form keeps no members"),
+            _ => unreachable!("the mean form keeps no members, and no ensemble what members carry"),
         }
     }
 
@@ -120,7 +120,7 @@ impl<T: Real> MeanOnly<T> {
             Array::Mean => &mut self.mean[columns],
             Array::Second => &mut self.second[columns],
             Array::Average => &mut self.average[columns],
-            Array::Points | Array::Previous => unreachable!("the mean form keeps no members"),
+            _ => unreachable!("the mean form keeps no members, and no ensemble what members carry"),
         }
     }
 
@@ -154,6 +154,7 @@ impl<T: Real> Stored<T> {
             Array::Centre => &centre().drawn,
             Array::Mean => &centre().mean,
             Array::Second | Array::Average => unreachable!("the mean form's alone"),
+            Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         }
     }
 
@@ -166,6 +167,7 @@ impl<T: Real> Stored<T> {
             Array::Centre => return &mut centre.expect("tracked").drawn,
             Array::Mean => return &mut centre.expect("tracked").mean,
             Array::Second | Array::Average => unreachable!("the mean form's alone"),
+            Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         };
         let (_, block) = slab.iter_mut().nth(place).expect("an own block");
         block.as_slice_mut().expect("row-major")

@@ -230,13 +230,13 @@ impl<T: Real> MeanOnly<T> {
     /// m <- v - h_n sums, in units of the members' deviations, and v from it.
     fn shift(&mut self, sums: &[f64], length: Length) {
         let scale = length.h * self.spread;
-        let unit = scale / length.undivided;
+        let (unit, filled) = (scale / length.undivided, self.memory.filled(length.step));
         for (i, sum) in sums.iter().enumerate() {
             let deviation = self.deviations[i].wide();
             let by = match self.second.get_mut(i) {
                 None => scale * deviation * sum,
                 Some(held) => {
-                    length.undivided * deviation * self.memory.scale(length.step, unit * sum, held)
+                    length.undivided * deviation * self.memory.scale(filled, unit * sum, held)
                 }
             };
             let moved = T::of(self.centre[i].wide() - by);
