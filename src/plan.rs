@@ -1,10 +1,12 @@
 //! A checked configuration with the numbers that follow from it: only a `Plan` runs.
 
+mod descent;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
     Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
-    Shape, StepKind,
+    Scale, Shape, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
@@ -83,6 +85,7 @@ impl Plan {
                 delta: config.method.delta,
             },
             LossKind::LeastSquares => Loss::LeastSquares { variance },
+            LossKind::ZeroOne => Loss::ZeroOne,
         };
         let step_size = StepSize {
             h: config.method.h,
@@ -115,6 +118,9 @@ impl Plan {
     #[must_use]
     pub fn form(&self, members: usize) -> Form {
         let config = self.config();
+        if self.descends() {
+            return Form::Mean; // of a single point, which is its own mean
+        }
         match config.method.form {
             FormKind::Explicit => Form::Explicit,
             FormKind::Factored => Form::Factored,
@@ -129,7 +135,7 @@ impl Plan {
     #[must_use]
     pub fn low_rank(&self) -> Option<usize> {
         let ensemble = &self.config().ensemble;
-        (ensemble.draw == DrawKind::LowRank).then_some(ensemble.rank)
+        (ensemble.draw == DrawKind::LowRank && !self.descends()).then_some(ensemble.rank)
     }
 
     /// Whether the mean moves by way of the layers' sums.
@@ -151,7 +157,7 @@ impl Plan {
     #[must_use]
     pub fn depends_on_its_end(&self) -> Option<&'static str> {
         let (method, ensemble) = (&self.config().method, &self.config().ensemble);
-        if ensemble.grow_to > ensemble.members {
+        if ensemble.grow_to > ensemble.members && !self.descends() {
             Some("the ensemble grows")
         } else if method.h_shape == Shape::Cosine {
             Some("h falls")
@@ -166,11 +172,14 @@ impl Plan {
         self.batches.epoch(self.steps.saturating_sub(1))
     }
 
-    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
+    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch. 1 in gradient descent.
     #[must_use]
     pub fn members(&self, epoch: u64) -> usize {
         let ensemble = &self.config().ensemble;
         let last = self.last_epoch();
+        if self.descends() {
+            return 1;
+        }
         if ensemble.grow_to <= ensemble.members || last == 0 {
             return ensemble.members;
         }
@@ -198,10 +207,13 @@ impl Plan {
         shape * method.h_decay.powf(self.time(step))
     }
 
-    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch.
+    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
     #[must_use]
     pub fn spread(&self, step: u64) -> f64 {
         let ensemble = &self.config().ensemble;
+        if self.descends() {
+            return 0.0;
+        }
         (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
     }
 
@@ -209,6 +221,7 @@ impl Plan {
     #[must_use]
     pub fn rerandomises(&self, step: u64) -> bool {
         match self.config().ensemble.rerandomise {
+            _ if self.descends() => false,
             Rerandomise::Never => false,
             Rerandomise::Epoch => step < self.steps && self.begins_epoch(step),
             Rerandomise::Step => true,
@@ -271,19 +284,24 @@ fn check_size(resolved: &Resolved, parameters: usize) -> Result<()> {
 fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     let config = &resolved.config;
     let (method, ensemble) = (&config.method, &config.ensemble);
-    if method.loss == LossKind::CrossEntropy {
-        if !data.classes {
-            return Err(resolved.error(
-                "method.loss",
-                "must be \"least-squares\": this data has values, not classes",
-            ));
-        }
-        if config.model.output == OutputKind::Identity || config.model.kind == ModelKind::Linear {
-            return Err(resolved.error(
-                "method.loss",
-                "must be \"least-squares\": cross-entropy needs softmax outputs",
-            ));
-        }
+    descent::check(resolved, cfg!(feature = "gradients"))?;
+    if method.loss != LossKind::LeastSquares && !data.classes {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\": this data has values, not classes",
+        ));
+    }
+    if method.loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\" or \"zero-one\": cross-entropy needs softmax outputs",
+        ));
+    }
+    if config.model.kind == ModelKind::CartPole && config.data.scale != Scale::Unit {
+        return Err(resolved.error(
+            "data.scale",
+            "must be \"unit\": episodes start from states in their own units",
+        ));
     }
     if ![1, data.outputs].contains(&method.noise.len()) {
         return Err(resolved.error(
@@ -325,16 +343,17 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
 /// What only the mean form, or only low-rank draws, can do.
 fn check_extensions(resolved: &Resolved) -> Result<()> {
     let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
-    let mean = ensemble.rerandomise == Rerandomise::Step
+    let mean = !descent::descends(&resolved.config)
+        && ensemble.rerandomise == Rerandomise::Step
         && matches!(method.form, FormKind::Auto | FormKind::Mean);
-    let needs = "needs the mean form: ensemble.rerandomise = \"step\"";
+    let needs = "needs the mean form of \"eki\": ensemble.rerandomise = \"step\"";
     if method.second_moment > 0.0 && !mean {
         return Err(resolved.error("method.second_moment", needs));
     }
     if ensemble.average > 0.0 && !mean {
         return Err(resolved.error("ensemble.average", needs));
     }
-    if method.covariance == Covariance::Sums && ensemble.draw != DrawKind::LowRank {
+    if method.covariance == Covariance::Sums && !(mean && ensemble.draw == DrawKind::LowRank) {
         return Err(resolved.error(
             "method.covariance",
             "\"sums\" needs ensemble.draw = \"low-rank\"",

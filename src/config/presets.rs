@@ -60,6 +60,8 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "digits-zero-one",
+    "cart-pole",
     "melbourne",
     "sunspots",
 );

@@ -60,26 +60,19 @@ impl<T: Real> LowRankDraws<T> {
         self.held = Some(wanted);
     }
 
-    /// Evaluates the members held, about `centre` with `spread`, on `inputs`: `take` is handed each one's place and
+    /// Evaluates the members held, `about` a centre with a spread, on `inputs`: `take` is handed each one's place and
     /// outputs, c x m.
     pub fn evaluate<P: Send>(
         &mut self,
         crew: Crew,
         map: &dyn LowRank<T>,
-        (centre, spread): (&[T], f64),
+        about: (&[T], f64),
         inputs: ArrayView2<T>,
         mut places: impl Iterator<Item = P> + Send,
         take: impl Fn(P, ArrayView2<T>) + Sync,
     ) {
         let m = inputs.ncols();
-        self.shared.resize(map.shared(m), T::zero());
-        map.share(centre, inputs, &mut self.shared);
-        let about = About {
-            centre,
-            shared: &self.shared,
-            spread,
-            rank: self.rank,
-        };
+        let about = share(map, about, inputs, (self.rank, &mut self.shared));
         let scratch = map.low_rank_scratch(UNIT, m, self.rank);
         let (numbers, rooms) = (&self.numbers, &self.rooms);
         let count = numbers.nrows();
@@ -149,19 +142,12 @@ impl<T: Real> LowRankDraws<T> {
         &mut self,
         crew: Crew,
         map: &dyn LayerSums<T>,
-        (centre, spread): (&[T], f64),
+        about: (&[T], f64),
         (weights, inputs): (ArrayView2<T>, ArrayView2<T>),
         (members, sums): (usize, &mut [f64]),
     ) {
         let (m, count) = (inputs.ncols(), self.numbers.nrows());
-        self.shared.resize(map.shared(m), T::zero());
-        map.share(centre, inputs, &mut self.shared);
-        let about = About {
-            centre,
-            shared: &self.shared,
-            spread,
-            rank: self.rank,
-        };
+        let about = share(map, about, inputs, (self.rank, &mut self.shared));
         let lengths = map.gives(m);
         let width: usize = lengths.iter().sum();
         let scratch = map.sums_scratch(m, self.rank);
@@ -234,5 +220,22 @@ impl<T: Real> LowRankDraws<T> {
             &numbers,
             out,
         );
+    }
+}
+
+/// What members about a centre with a spread share on `inputs`.
+fn share<'a, T: Real>(
+    map: &dyn LowRank<T>,
+    (centre, spread): (&'a [T], f64),
+    inputs: ArrayView2<T>,
+    (rank, shared): (usize, &'a mut Vec<T>),
+) -> About<'a, T> {
+    shared.resize(map.shared(inputs.ncols()), T::zero());
+    map.share(centre, inputs, shared);
+    About {
+        centre,
+        shared,
+        spread,
+        rank,
     }
 }

@@ -2,6 +2,8 @@
 
 mod arrays;
 mod carried;
+#[cfg(feature = "gradients")]
+mod descent;
 mod drawn;
 pub(crate) mod judge;
 mod keep;
@@ -27,13 +29,13 @@ pub use stored::{Redraw, Update};
 use crate::checkpoint::Array;
 use crate::comm::Comm;
 use crate::data::augment::Shifts;
-use crate::data::{Dataset, Scaling};
+use crate::data::{Dataset, Scaling, Targets};
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::report::Reporter;
-use crate::scores::Scores;
+use crate::scores::{Measure, Scores};
 use crate::stop::StopReason;
 use crate::timing::{Phase, Timing};
 
@@ -56,6 +58,18 @@ pub struct Problem<T> {
     pub scaling: Scaling,
     /// How training images are shifted, if at all.
     pub shifts: Option<Shifts>,
+}
+
+impl<T: Real> Problem<T> {
+    /// What the test set says of parameters.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        match (&self.dataset.test.targets, self.map.highest_return()) {
+            (_, Some(highest)) => Measure::Return { highest },
+            (Targets::Classes { .. }, None) => Measure::Accuracy,
+            (Targets::Values(_), None) => Measure::SquaredError,
+        }
+    }
 }
 
 /// What changes from step to step.

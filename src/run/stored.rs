@@ -262,20 +262,20 @@ impl<T: Real> Update<'_, T> {
                     eki::update_scratch(Form::Explicit, members, 0, width),
                     T::zero(),
                 );
-                eki::update_explicit(u, d.view(), self.length.h, self.survivors, scratch)
+                eki::update_explicit(u, d, self.length.h, self.survivors, scratch)
             }
             Interaction::Factored {
                 gradients,
                 anomalies,
             } => {
                 scratch.resize(
-                    eki::update_scratch(Form::Factored, members, anomalies.ncols(), width),
+                    eki::update_scratch(Form::Factored, members, anomalies.rows(), width),
                     T::zero(),
                 );
                 eki::update_factored(
                     u,
-                    gradients.view(),
-                    anomalies.view(),
+                    gradients,
+                    anomalies,
                     self.length.h,
                     self.survivors,
                     scratch,

@@ -17,8 +17,10 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 
 use super::places::{Layer, layers};
-use super::{About, LowRank, UNIT};
+use super::{About, LowRank, UNIT, project_first};
+use crate::forward::chunk::aligned;
 use crate::forward::dense::Dense;
+use crate::panel::PANEL;
 use crate::real::{Real, product};
 
 /// Low-rank members whose every layer's sums are linear in its parameters, as this module needs them.
@@ -59,12 +61,8 @@ impl<T: Real> LayerSums<T> for Dense {
     }
 
     fn sums_scratch(&self, m: usize, rank: usize) -> usize {
-        let rows = (rank + 1)
-            * UNIT
-            * (1 + self.pairs().map(|(a, _)| a).skip(1).sum::<usize>() + self.pairs().count());
-        LowRank::<T>::low_rank_scratch(self, UNIT, m, rank)
-            + ((rank + 1) * (UNIT + 1) + 1) * m
-            + rows
+        let rows: usize = self.pairs().skip(1).map(|(a, _)| a + 1).sum();
+        LowRank::<T>::low_rank_scratch(self, UNIT, m, rank) + (rank + 1) * UNIT * (m + rows)
     }
 
     fn sums_flops(&self, m: usize, rank: usize) -> f64 {
@@ -84,35 +82,19 @@ impl<T: Real> LayerSums<T> for Dense {
         scratch: &mut [T],
     ) {
         let (rank, m, n) = (about.rank, inputs.ncols(), draws.nrows());
-        let layers = layers(self, rank);
+        let (layers, full) = (layers(self, rank), m.next_multiple_of(PANEL));
         let (first, later) = (layers[0], &layers[1..]);
-        let (projected, scratch) = scratch.split_at_mut(rank * n * m);
+        let (projected, scratch) = aligned(scratch).split_at_mut(rank * n * full);
         project_first(first, rank, draws, inputs, projected);
         let (of_first, of_later) = out.split_at_mut(first.fan_out * m);
         let (scaled, scratch) = scratch.split_at_mut((rank + 1) * n * m);
-        first_sums(
-            first,
-            (draws, weights),
-            projected,
-            (inputs, scaled, of_first),
-            rank,
-        );
+        let unit = (draws, weights);
+        first_sums(first, unit, projected, (inputs, scaled, of_first), rank);
         let own = |layer: &Layer| (rank + 1) * n * (layer.fan_in + 1);
         let (rows, scratch) = scratch.split_at_mut(later.iter().map(own).sum());
-        for (j, draw) in draws.rows().into_iter().enumerate() {
-            let draw = draw.to_slice().expect("row-major");
-            let of_member: Vec<&[T]> = projected
-                .chunks(n * m)
-                .map(|p| &p[j * m..(j + 1) * m])
-                .collect();
-            let weights = weights.row(j).to_slice().expect("row-major");
-            self.later_rows(
-                about,
-                (&layers, draw, &of_member),
-                weights,
-                (rows, j, n),
-                scratch,
-            );
+        rows.fill(T::zero());
+        for j in (0..n).filter(|_| !later.is_empty()) {
+            self.later_rows(about, &layers, unit, projected, (rows, j), scratch);
         }
         let (mut rows, mut out) = (&*rows, of_later);
         for layer in later {
@@ -148,37 +130,23 @@ impl<T: Real> LayerSums<T> for Dense {
     }
 }
 
-/// A^T x of the first layer for all members of a unit, rank x n x m.
-pub(super) fn project_first<T: Real>(
-    first: Layer,
-    rank: usize,
-    draws: ArrayView2<T>,
-    inputs: ArrayView2<T>,
-    projected: &mut [T],
-) {
-    let (n, m) = (draws.nrows(), inputs.ncols());
-    for (r, projected) in projected.chunks_mut(n * m).enumerate() {
-        let from = first.left(rank).start + r * first.fan_in;
-        let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
-        let out = ArrayViewMut2::from_shape((n, m), projected).expect("room");
-        product(out, T::zero(), T::one(), left, inputs);
-    }
-}
-
 /// Writes w t_r / (|h|^2 + 1) for each r, then w / (|h|^2 + 1), to the rows of `scaled`, (rank + 1) x m, where sqrt(rank) t
 /// is `projected`, one slice for each r, and |h|^2 `squares`.
-fn scale_weights<T: Real>(weights: &[T], projected: &[&[T]], squares: &[T], scaled: &mut [T]) {
-    let (m, rank) = (weights.len(), projected.len());
+fn scale_weights<'p, T: Real>(
+    weights: &[T],
+    (projected, rank): (&dyn Fn(usize) -> &'p [T], usize),
+    squares: &[T],
+    scaled: &mut [T],
+) {
+    let m = weights.len();
     let (of_ranks, last) = scaled.split_at_mut(rank * m);
     for ((x, &w), &square) in last.iter_mut().zip(weights).zip(squares) {
         *x = w / (square + T::one());
     }
     let scale = T::of(1.0 / (rank as f64).sqrt());
-    for (row, p) in of_ranks.chunks_mut(m).zip(projected) {
-        row.iter_mut()
-            .zip(*p)
-            .zip(&*last)
-            .for_each(|((x, &p), &w)| *x = w * scale * p);
+    for (r, row) in of_ranks.chunks_mut(m).enumerate() {
+        let own = row.iter_mut().zip(projected(r)).zip(&*last);
+        own.for_each(|((x, &p), &w)| *x = w * scale * p);
     }
 }
 
@@ -202,6 +170,7 @@ fn first_sums<T: Real>(
     rank: usize,
 ) {
     let (n, m) = weights.dim();
+    let full = m.next_multiple_of(PANEL);
     let mut of_inputs = vec![T::zero(); m];
     let rows = inputs.rows().into_iter();
     squares(
@@ -210,16 +179,9 @@ fn first_sums<T: Real>(
     );
     // Each member's rows lie together, so that one pass makes them; the products take them with a stride.
     for (j, scaled) in scaled.chunks_mut((rank + 1) * m).enumerate() {
-        let of_member: Vec<&[T]> = projected
-            .chunks(n * m)
-            .map(|p| &p[j * m..(j + 1) * m])
-            .collect();
-        scale_weights(
-            weights.row(j).to_slice().expect("row-major"),
-            &of_member,
-            &of_inputs,
-            scaled,
-        );
+        let weights = weights.row(j).to_slice().expect("row-major");
+        let own = |r: usize| &projected[(r * n + j) * full..][..m];
+        scale_weights(weights, (&own, rank), &of_inputs, scaled);
     }
     let scaled = ArrayView2::from_shape((n * (rank + 1), m), &*scaled).expect("room");
     let mut out = ArrayViewMut2::from_shape((first.fan_out, m), out).expect("room");
@@ -264,68 +226,73 @@ fn outer<T: Real>(layer: Layer, draws: ArrayView2<T>, rows: &[T], sums: &mut [T]
 }
 
 impl Dense {
-    /// For one member, `j` of a unit of n, and each later layer: the rows sum_i w_i t_r,i / (|h_i|^2 + 1) (h_i, 1) for each
-    /// r, and the same without t; in `rows`, by layer, r and member.
+    /// For member `j` of a unit of n and each later layer: adds sum_i w_i t_r,i / (|h_i|^2 + 1) (h_i, 1) for each r, and
+    /// the same without t, to `rows`, by layer, r and member, panel by panel.
     fn later_rows<T: Real>(
         &self,
         about: &About<T>,
-        (layers, draw, of_member): (&[Layer], &[T], &[&[T]]),
-        weights: &[T],
-        (mut rows, j, n): (&mut [T], usize, usize),
+        layers: &[Layer],
+        (draws, weights): (ArrayView2<T>, ArrayView2<T>),
+        projected: &[T],
+        (rows, j): (&mut [T], usize),
         scratch: &mut [T],
     ) {
-        let (rank, m) = (about.rank, weights.len());
-        let widest = self
-            .pairs()
-            .map(|(a, b)| a.max(b) + rank)
-            .max()
-            .unwrap_or(0);
-        let (scaled, scratch) = scratch.split_at_mut((rank + 1) * m);
-        let (of_hidden, scratch) = scratch.split_at_mut(m);
-        let (hidden, scratch) = scratch.split_at_mut(widest * m);
-        let (next, packed) = scratch.split_at_mut(widest * m);
-        let (mut hidden, mut next) = (hidden, next);
-        let counts = weights.iter().any(|w| *w != T::zero());
-        if counts && layers.len() > 1 {
-            self.first_low_rank(
-                about,
-                layers[0],
-                draw,
-                of_member,
-                &mut hidden[..layers[0].fan_out * m],
-            );
+        let (rank, (n, m)) = (about.rank, weights.dim());
+        let weights = weights.row(j).to_slice().expect("row-major");
+        if weights.iter().all(|w| *w == T::zero()) {
+            return;
         }
-        for (l, &layer) in layers.iter().enumerate().skip(1) {
-            let width = layer.fan_in + 1;
-            let (of_layer, rest) = std::mem::take(&mut rows).split_at_mut((rank + 1) * n * width);
-            rows = rest;
-            let places = of_layer.chunks_mut(width).skip(j).step_by(n);
-            if !counts {
-                places.for_each(|place| place.fill(T::zero()));
-                continue;
-            }
-            let input = ArrayView2::from_shape((layer.fan_in, m), &hidden[..layer.fan_in * m])
-                .expect("room");
-            let left = ArrayView2::from_shape((rank, layer.fan_in), &draw[layer.left(rank)])
-                .expect("room");
-            let projected =
-                ArrayViewMut2::from_shape((rank, m), &mut next[..rank * m]).expect("room");
-            product(projected, T::zero(), T::one(), left, input);
-            let of_ranks: Vec<&[T]> = next[..rank * m].chunks(m).collect();
-            squares(input.to_slice().expect("row-major").chunks(m), of_hidden);
-            scale_weights(weights, &of_ranks, of_hidden, scaled);
-            let view = ArrayView2::from_shape((rank + 1, m), &*scaled).expect("room");
-            let mut sums = Array2::zeros((rank + 1, layer.fan_in));
-            product(sums.view_mut(), T::zero(), T::one(), view, input.t());
-            for ((place, sums), scaled) in places.zip(sums.rows()).zip(scaled.chunks(m)) {
-                place[..layer.fan_in].copy_from_slice(sums.to_slice().expect("row-major"));
-                place[layer.fan_in] = scaled.iter().copied().sum();
-            }
-            if l + 1 < layers.len() {
-                self.later_low_rank(about, layer, draw, (hidden, next), packed, m);
-                std::mem::swap(&mut hidden, &mut next);
-            }
+        let widest = layers.iter().map(|layer| layer.fan_out + rank).max();
+        let room = widest.unwrap_or(0) * PANEL;
+        let (here, scratch) = scratch.split_at_mut(room);
+        let (there, own_weights) = scratch.split_at_mut(room);
+        let draw = draws.row(j).to_slice().expect("row-major");
+        self.own_weights(about, layers, draw, own_weights);
+        let (units, full) = (layers[0].fan_out, m.next_multiple_of(PANEL));
+        let mut scaled = vec![T::zero(); (rank + 1) * PANEL];
+        for (p, shared) in about.shared[..units * full]
+            .chunks(units * PANEL)
+            .enumerate()
+        {
+            let mut of_panel = [T::zero(); PANEL];
+            let samples = &weights[p * PANEL..m.min((p + 1) * PANEL)];
+            of_panel[..samples.len()].copy_from_slice(samples);
+            let own = |r: usize| &projected[(r * n + j) * full + p * PANEL..][..PANEL];
+            let from = (shared, &own as &dyn Fn(usize) -> _);
+            let watch = &mut |l: usize, hidden: &[T], projected: &[T]| {
+                let mut of_hidden = [T::zero(); PANEL];
+                squares(hidden.chunks(PANEL), &mut of_hidden);
+                let own = |r: usize| &projected[r * PANEL..(r + 1) * PANEL];
+                scale_weights(&of_panel, (&own, rank), &of_hidden, &mut scaled);
+                let before = layers[1..l].iter().map(|layer| layer.fan_in + 1);
+                let start = (rank + 1) * n * before.sum::<usize>();
+                add_rows(layers[l], hidden, &scaled, (&mut rows[start..], j, n));
+            };
+            let rooms = [&mut *here, &mut *there];
+            self.low_rank_panel(layers, rank, from, own_weights, rooms, watch);
         }
+    }
+}
+
+/// Adds sum_i scaled_ri (h_i, 1) over one panel to the row of member `j` of n, for each r.
+fn add_rows<T: Real>(
+    layer: Layer,
+    hidden: &[T],
+    scaled: &[T],
+    (rows, j, n): (&mut [T], usize, usize),
+) {
+    let (width, count) = (layer.fan_in + 1, scaled.len() / PANEL);
+    let hidden = ArrayView2::from_shape((layer.fan_in, PANEL), hidden).expect("a panel");
+    let view = ArrayView2::from_shape((count, PANEL), scaled).expect("a panel");
+    let mut sums = Array2::zeros((count, layer.fan_in));
+    product(sums.view_mut(), T::zero(), T::one(), view, hidden.t());
+    let places = rows.chunks_mut(width).skip(j).step_by(n);
+    for ((place, sums), scaled) in places.zip(sums.rows()).zip(scaled.chunks(PANEL)) {
+        place
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(place, &sum)| *place += sum);
+        place[layer.fan_in] += scaled.iter().copied().sum::<T>();
     }
 }
 
