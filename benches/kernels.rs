@@ -112,6 +112,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             loss: &Loss::CrossEntropy { delta: 0.005 },
             survivors: &Survivors::new(vec![true; j]),
             members: Partition::new(j, 1),
+            samples: None,
         };
         group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
             bench.iter(|| outputs.interaction(crew.comm, crew.pool, form));

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | flops: forward | J_r f | J_r f | J_r f |
 //! | interaction | 2 J^2 K_r | 2 l (n^2 + 256 n) / R | the same, 2 J K |
-//! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P |
+//! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P, or 2 J_r f and less by way of the layers' sums |
 //! | bytes: agreement | 16 J, and where members carry a state 8 J K | the same | the same |
 //! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
 //! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
@@ -62,6 +62,10 @@ pub struct Shape {
     pub(crate) unit: usize,
     /// Standard normal numbers of a low-rank member.
     pub(crate) drawn: usize,
+    /// Where the mean moves by way of the layers' sums: flops of one member, and numbers that a unit gives.
+    by_sums: Option<(f64, usize)>,
+    /// Rows of P numbers that the mean form keeps on every rank.
+    rows: usize,
     /// Bytes of the data set.
     data: u64,
     /// Flops f of one member on the batch.
@@ -161,10 +165,14 @@ impl Shape {
         };
         let whole = map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m);
         // Low-rank members come in whole units, and their numbers are kept for the step.
+        let by_sums = by_sums(plan, map);
         let (forward, room, unit, drawn) = match (plan.low_rank(), map.low_rank()) {
             (Some(rank), Some(low)) => (
                 low.low_rank_flops(m, rank),
-                whole + low.low_rank_scratch(UNIT, m, rank),
+                whole
+                    + low
+                        .low_rank_scratch(UNIT, m, rank)
+                        .max(by_sums.map_or(0, |by| by.2)),
                 UNIT,
                 low.draws(rank),
             ),
@@ -197,6 +205,10 @@ impl Shape {
             group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
+            by_sums: by_sums.map(|(flops, given, _)| (flops, given)),
+            rows: 3
+                + usize::from(config.method.second_moment > 0.0)
+                + usize::from(config.ensemble.average > 0.0),
             inputs: m * map.features() + map.arranged(m),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
@@ -246,7 +258,10 @@ impl Shape {
                 2.0 * j * j * own_p,
             ),
             Form::Factored => (self.gram_flops(rank), 4.0 * j * k * own_p),
-            Form::Mean => (self.gram_flops(rank) + 2.0 * j * k, 2.0 * own_j * p),
+            Form::Mean => {
+                let of_member = self.by_sums.map_or(2.0 * p, |(flops, _)| flops);
+                (self.gram_flops(rank) + 2.0 * j * k, own_j * of_member)
+            }
         };
         Flops {
             forward,
@@ -341,7 +356,8 @@ impl Shape {
                 if stored {
                     0
                 } else {
-                    3 * s * p + s * own_j * self.drawn
+                    let given = self.by_sums.map_or(0, |(_, given)| given);
+                    s * (self.rows * p + own_j * self.drawn + own_j.div_ceil(UNIT) * given)
                 },
             ),
             ("centres", if self.centres { 2 * s * own_p } else { 0 }),
@@ -408,6 +424,17 @@ impl Shape {
             }
         }
     }
+}
+
+/// Where `plan` moves the mean by way of the layers' sums: flops of one member, numbers a unit gives, scratch.
+fn by_sums<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Option<(f64, usize, usize)> {
+    let (m, rank) = (plan.batches.batch, plan.low_rank()?);
+    let map = map
+        .low_rank()?
+        .layer_sums()
+        .filter(|_| plan.by_layer_sums())?;
+    let given = map.gives(m).iter().sum();
+    Some((map.sums_flops(m, rank), given, map.sums_scratch(m, rank)))
 }
 
 /// The columns of `rank`'s whole blocks of `columns` columns.

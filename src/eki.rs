@@ -341,6 +341,31 @@ pub fn mean_coefficients<T: Real>(
         .collect()
 }
 
+/// The mean's coefficients sample by sample, w_ki = sum over the outputs of sample i of W_k vbar / J, for the members with
+/// the anomalies W, n x K: n x m; `survivors` members in all. Row k sums to c_k.
+#[must_use]
+pub fn sample_coefficients<T: Real>(
+    anomalies: ArrayView2<T>,
+    mean_gradient: &[f64],
+    survivors: usize,
+    samples: usize,
+) -> Array2<T> {
+    let each = mean_gradient.len() / samples;
+    let scaled: Vec<T> = mean_gradient
+        .iter()
+        .map(|v| T::of(v / survivors as f64))
+        .collect();
+    let mut weights = Array2::zeros((anomalies.nrows(), samples));
+    for (mut row, of_member) in weights.rows_mut().into_iter().zip(anomalies.rows()) {
+        let of_member = of_member.to_slice().expect("row-major");
+        let of_samples = of_member.chunks(each).zip(scaled.chunks(each));
+        for (w, (of_sample, v)) in row.iter_mut().zip(of_samples) {
+            *w = of_sample.iter().zip(v).map(|(&w, &v)| w * v).sum();
+        }
+    }
+    weights
+}
+
 /// The width of a tile of ||V W^T||_F^2; part of the format.
 pub const TILE: usize = 256;
 

@@ -37,6 +37,8 @@ pub enum Interaction<T> {
     },
     /// The coefficients c of the mean's move, J numbers.
     Mean(Vec<f64>),
+    /// The same sample by sample, of this rank's members alone: J/R x m, row k sums to c_k.
+    Samples(Array2<T>),
 }
 
 /// What all ranks bring to one interaction.
@@ -51,6 +53,8 @@ pub struct Outputs<'a, T> {
     pub survivors: &'a Survivors,
     /// Members over ranks.
     pub members: Partition,
+    /// In the mean form, the samples m, where the coefficients are wanted sample by sample.
+    pub samples: Option<usize>,
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
@@ -82,6 +86,17 @@ impl<T: Real> Outputs<'_, T> {
             Form::Mean => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
+                if let Some(samples) = self.samples {
+                    let mean_gradient = eki::column_means(gradients.view(), self.survivors);
+                    let own = anomalies.slice(s![self.members.range(comm.rank()), ..]);
+                    let weights = eki::sample_coefficients(
+                        own,
+                        &mean_gradient,
+                        self.survivors.count(),
+                        samples,
+                    );
+                    return (Interaction::Samples(weights), norm);
+                }
                 let c = eki::mean_coefficients(gradients.view(), anomalies.view(), self.survivors);
                 (Interaction::Mean(c), norm)
             }

@@ -83,6 +83,8 @@ pub mod eki;
 
 pub mod ensemble;
 
+pub mod moments;
+
 pub mod uncertainty;
 
 // 4: the mathematics over threads and ranks

@@ -19,7 +19,14 @@ use crate::real::Real;
 /// # Errors
 /// One line naming the key whose value does not fit the data.
 pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn ForwardMap<T>>> {
-    Ok(match resolved.config.model.kind {
+    let model = &resolved.config.model;
+    if model.kind != ModelKind::Dense && model.prior_scale.iter().any(|&scale| scale != 1.0) {
+        return Err(resolved.error(
+            "model.prior_scale",
+            "must be 1 but for model.kind = \"dense\"",
+        ));
+    }
+    Ok(match model.kind {
         ModelKind::Conv => Box::new(convolutional(resolved, shape)?),
         ModelKind::Recurrent if is_series(resolved) => {
             Box::new(Online::new(one_step(resolved, shape)))
@@ -60,7 +67,15 @@ fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
         ));
     }
     let output = output(resolved, shape);
-    Ok(Dense::new(layers.clone(), model.activation, output))
+    let scales = match (&*model.prior_scale, layers.len() - 1) {
+        (&[scale], count) => vec![scale; count],
+        (scales, count) if scales.len() == count => scales.to_vec(),
+        (_, count) => {
+            let allowed = format!("must be one number or {count}, one for each layer");
+            return Err(resolved.error("model.prior_scale", allowed));
+        }
+    };
+    Ok(Dense::new(layers.clone(), model.activation, output).with_scales(scales))
 }
 
 fn cart_pole(resolved: &Resolved, shape: DataShape) -> Result<CartPole> {
@@ -199,6 +214,7 @@ mod tests {
         assert!(conv("[\"dense 9\", \"pool 2\", \"dense 10\"]").contains("after a dense"));
         assert!(conv("[]").contains("a list of at least 1"));
         assert!(conv("3").contains("a list of at least 1"));
+        assert!(refused(&["model.prior_scale=[1, 1, 1]"]).contains("one number or 2"));
         let steps = |steps: &str| refused(&["model.kind=recurrent", steps]);
         assert!(steps("model.steps=3").contains("divisor of the 64 inputs"));
         assert!(refused(&["model.units=[]"]).contains("at least 1 integers"));

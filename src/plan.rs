@@ -5,13 +5,14 @@ mod descent;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved, Scale,
-    StepKind,
+    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
+    Scale, Shape, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
 use crate::error::Result;
 use crate::loss::Loss;
+use crate::moments::Memory;
 
 /// What the plan must know of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,34 @@ impl Plan {
         (ensemble.draw == DrawKind::LowRank && !self.descends()).then_some(ensemble.rank)
     }
 
+    /// Whether the mean moves by way of the layers' sums.
+    #[must_use]
+    pub fn by_layer_sums(&self) -> bool {
+        self.config().method.covariance == Covariance::Sums
+    }
+
+    /// What the mean's move remembers.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            second: self.config().method.second_moment,
+            average: self.config().ensemble.average,
+        }
+    }
+
+    /// Whether what a step does depends on how long the run is to be.
+    #[must_use]
+    pub fn depends_on_its_end(&self) -> Option<&'static str> {
+        let (method, ensemble) = (&self.config().method, &self.config().ensemble);
+        if ensemble.grow_to > ensemble.members && !self.descends() {
+            Some("the ensemble grows")
+        } else if method.h_shape == Shape::Cosine {
+            Some("h falls")
+        } else {
+            None
+        }
+    }
+
     /// The last epoch, from 0.
     #[must_use]
     pub fn last_epoch(&self) -> u64 {
@@ -164,10 +193,18 @@ impl Plan {
         step as f64 / self.batches.steps_per_epoch() as f64
     }
 
-    /// The factor of h at `step`: h_decay to the power of the epochs passed.
+    /// The factor of h at `step`: h_decay to the power of the epochs passed, times the shape.
     #[must_use]
     pub fn h_factor(&self, step: u64) -> f64 {
-        self.config().method.h_decay.powf(self.time(step))
+        let method = &self.config().method;
+        let shape = match method.h_shape {
+            Shape::Level => 1.0,
+            Shape::Cosine => {
+                let passed = step as f64 / self.steps as f64;
+                f64::midpoint(1.0, (std::f64::consts::PI * passed).cos())
+            }
+        };
+        shape * method.h_decay.powf(self.time(step))
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
@@ -296,8 +333,31 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             );
         }
     }
+    check_extensions(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    Ok(())
+}
+
+/// What only the mean form, or only low-rank draws, can do.
+fn check_extensions(resolved: &Resolved) -> Result<()> {
+    let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
+    let mean = !descent::descends(&resolved.config)
+        && ensemble.rerandomise == Rerandomise::Step
+        && matches!(method.form, FormKind::Auto | FormKind::Mean);
+    let needs = "needs the mean form of \"eki\": ensemble.rerandomise = \"step\"";
+    if method.second_moment > 0.0 && !mean {
+        return Err(resolved.error("method.second_moment", needs));
+    }
+    if ensemble.average > 0.0 && !mean {
+        return Err(resolved.error("ensemble.average", needs));
+    }
+    if method.covariance == Covariance::Sums && !(mean && ensemble.draw == DrawKind::LowRank) {
+        return Err(resolved.error(
+            "method.covariance",
+            "\"sums\" needs ensemble.draw = \"low-rank\"",
+        ));
     }
     Ok(())
 }

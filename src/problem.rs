@@ -6,6 +6,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
+use crate::data::augment::Shifts;
 use crate::data::catalogue::Format;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
@@ -226,6 +227,7 @@ impl Given {
         };
         Ok(Problem {
             map,
+            shifts: shifts(resolved, self.shape())?,
             dataset: self.dataset,
             scaling,
         })
@@ -260,6 +262,35 @@ fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })
+}
+
+/// How training images of data of `shape` are shifted, if they are to be.
+fn shifts(resolved: &Resolved, shape: DataShape) -> Result<Option<Shifts>> {
+    let config = &resolved.config;
+    let most = config.data.augment;
+    if most == 0 {
+        return Ok(None);
+    }
+    let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
+    let image = image.filter(|(c, h, w)| c * h * w == shape.features);
+    let (image, side) = image
+        .map(|image| (image, image.1.min(image.2)))
+        .filter(|&(_, side)| side > 1)
+        .ok_or_else(|| {
+            resolved.error(
+                "data.augment",
+                "must be 0: the samples of this data are no images",
+            )
+        })?;
+    if most >= side {
+        let allowed = format!("must be less than the {side} pixels of an image's side");
+        return Err(resolved.error("data.augment", allowed));
+    }
+    Ok(Some(Shifts {
+        seed: config.seed,
+        most,
+        image,
+    }))
 }
 
 /// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.

@@ -27,6 +27,8 @@ pub enum Purpose {
     Synthetic = 5,
     /// Members redrawn in place of failed ones.
     Replace = 6,
+    /// The shifts of training images.
+    Augment = 7,
 }
 
 /// The full name of one stream. Its 32 bytes are the ChaCha key itself, so distinct keys never collide.

@@ -116,6 +116,36 @@ fn impossible_values_say_what_is_possible() {
     );
     refused_sets(&["method.form=mean"], &["ensemble.rerandomise = \"step\""]);
     refused_sets(
+        &["method.second_moment=1"],
+        &["method.second_moment = 1", "less than 1"],
+    );
+    refused_sets(
+        &["method.second_moment=0.9"],
+        &[
+            "method.second_moment = 0.9",
+            "ensemble.rerandomise = \"step\"",
+        ],
+    );
+    refused_sets(
+        &["ensemble.average=0.9", "ensemble.rerandomise=epoch"],
+        &["ensemble.average = 0.9", "ensemble.rerandomise = \"step\""],
+    );
+    refused_sets(
+        &["method.covariance=sums"],
+        &["method.covariance", "ensemble.draw = \"low-rank\""],
+    );
+    refused_sets(&["method.h_shape=round"], &["\"cosine\""]);
+    refused_sets(&["data.augment=-1"], &["at least 0"]);
+    refused_sets(
+        &["data.augment=8"],
+        &["data.augment = 8", "less than the 8 pixels"],
+    );
+    refused_run(
+        "linear",
+        &["data.augment=1"],
+        &["data.augment = 1", "no images"],
+    );
+    refused_sets(
         &["run.epochs=9223372036854775807"],
         &["run.epochs", "overflow"],
     );

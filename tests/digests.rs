@@ -91,6 +91,39 @@ fn re_randomisation_at_each_step_in_every_form() {
     all_differ(&digests);
 }
 
+/// 150 members are three units of 64; ranks own whole units, so of five ranks two have none.
+#[test]
+fn low_rank_draws_and_what_builds_on_them() {
+    let low = digits(&[
+        "ensemble.rerandomise=step",
+        "ensemble.draw=low-rank",
+        "ensemble.members=150",
+        "ensemble.gamma=0.05",
+        "method.momentum=true",
+    ]);
+    let sums = low.clone().set("method.covariance=sums");
+    let all = sums
+        .clone()
+        .set("method.second_moment=0.99")
+        .set("ensemble.average=0.9")
+        .set("method.h=0.02")
+        .set("method.h_shape=cosine")
+        .set("data.augment=1");
+    let squares = sums
+        .clone()
+        .set("method.loss=least-squares")
+        .set("ensemble.rank=2")
+        .set("model.layers=[64, 23, 9, 10]");
+    let digests = [
+        holds(&low, &SPLITS),
+        holds(&sums, &SPLITS),
+        holds(&all, &SPLITS),
+        holds(&all.set("run.precision=double"), &FEW),
+        holds(&squares, &FEW),
+    ];
+    all_differ(&digests);
+}
+
 #[test]
 fn least_squares_with_one_and_with_many_variances() {
     let squares = digits(&["method.loss=least-squares", "method.h=0.5"]);

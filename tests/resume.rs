@@ -22,7 +22,7 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 15] = [
+const METHODS: [(&str, &[&str]); 17] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
@@ -93,6 +93,24 @@ const METHODS: [(&str, &[&str]); 15] = [
             "ensemble.draw=low-rank",
             "ensemble.members=150",
         ],
+    ),
+    (
+        "mean, by way of the layers' sums",
+        &[
+            "ensemble.rerandomise=step",
+            "ensemble.draw=low-rank",
+            "method.covariance=sums",
+            "method.momentum=true",
+            "method.second_moment=0.99",
+            "ensemble.average=0.9",
+            "method.h=0.02",
+            "method.h_shape=cosine",
+            "data.augment=1",
+        ],
+    ),
+    (
+        "mean, averaged",
+        &["ensemble.rerandomise=step", "ensemble.average=0.9"],
     ),
     (
         "0-1 loss, redrawn",

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{Checked, Flaw};
 use crate::partition::{Blocks, Partition};
 
-/// The version this program writes; it reads this one and all before it.
-pub const VERSION: u32 = 1;
+/// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
+/// average; nothing else differs.
+pub const VERSION: u32 = 2;
 
 /// Headers are read up to this size: 2^26 bytes list the parts of four million ranks.
 const LARGEST_HEADER: usize = 1 << 26;
@@ -36,6 +37,10 @@ pub enum Array {
         /// How many.
         count: u64,
     },
+    /// The second moments of the mean's move; one row.
+    Second,
+    /// The mean's average over steps; one row.
+    Average,
 }
 
 impl Array {
@@ -44,7 +49,7 @@ impl Array {
     pub fn rows(self, members: usize) -> usize {
         match self {
             Self::Points | Self::Previous => members,
-            Self::Centre | Self::Mean => 1,
+            Self::Centre | Self::Mean | Self::Second | Self::Average => 1,
             Self::Hidden { .. } | Self::Predictions { .. } => 0,
         }
     }

@@ -84,6 +84,12 @@ pub const KEYS: &[Key] = &[
         "of the hidden layers",
     ),
     key(
+        "model.prior_scale",
+        Kind::Variances,
+        "[1.0]",
+        "the prior's deviation in units of Glorot's, for all layers or each (dense networks only)",
+    ),
+    key(
         "model.output",
         Kind::Choice(&["auto", "softmax", "identity"]),
         "\"auto\"",
@@ -130,6 +136,12 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0),
         "0",
         "judge on the last so many training samples, held out, instead of the test set; 0: no",
+    ),
+    key(
+        "data.augment",
+        Kind::Integer(0),
+        "0",
+        "shift each training image by up to so many pixels up or down and left or right, anew in each epoch; 0: no",
     ),
     key(
         "method.kind",
@@ -194,6 +206,12 @@ pub const KEYS: &[Key] = &[
         "h, or the learning rate, is multiplied by this over each epoch",
     ),
     key(
+        "method.h_shape",
+        Kind::Choice(&["level", "cosine"]),
+        "\"level\"",
+        "h as it stands, or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication)",
+    ),
+    key(
         "method.epsilon",
         Kind::Above(0.0),
         "0.5",
@@ -210,6 +228,18 @@ pub const KEYS: &[Key] = &[
         Kind::Above(1.0),
         "1e9",
         "a member fails whose outputs' norm is over so many times the median",
+    ),
+    key(
+        "method.covariance",
+        Kind::Choice(&["parameters", "sums"]),
+        "\"parameters\"",
+        "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank draws only; an extension of the publication)",
+    ),
+    key(
+        "method.second_moment",
+        Kind::Within(0.0, 1.0),
+        "0.0",
+        "decay of the second moments that scale the mean's move parameter by parameter; 0: none (mean form only; an extension of the publication)",
     ),
     key("ensemble.members", Kind::Integer(2), "200", "J"),
     key(
@@ -259,6 +289,12 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0),
         "0",
         "members at the last epoch, growing evenly from epoch to epoch; 0: no growth",
+    ),
+    key(
+        "ensemble.average",
+        Kind::Within(0.0, 1.0),
+        "0.0",
+        "decay of the mean's average over steps, which is then the run's result; 0: none (mean form only; an extension of the publication)",
     ),
     key(
         "run.epochs",

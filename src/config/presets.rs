@@ -46,6 +46,7 @@ macro_rules! presets {
 
 presets!(
     "dnn2-low-rank",
+    "dnn2-sums",
     "digits",
     "dnn1",
     "dnn2",

@@ -28,6 +28,7 @@ pub struct Model {
     pub units: Vec<usize>,
     pub steps: usize,
     pub activation: crate::forward::activation::Activation,
+    pub prior_scale: Vec<f64>,
     pub output: OutputKind,
 }
 
@@ -64,6 +65,7 @@ pub struct Data {
     pub limit: usize,
     pub window: usize,
     pub validation: usize,
+    pub augment: usize,
 }
 
 /// Scaling of the inputs.
@@ -90,9 +92,30 @@ pub struct Method {
     pub rate: f64,
     pub h: f64,
     pub h_decay: f64,
+    pub h_shape: Shape,
     pub epsilon: f64,
     pub form: FormKind,
     pub fail_beyond: f64,
+    pub covariance: Covariance,
+    pub second_moment: f64,
+}
+
+/// How h falls over a run, beside its decay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Shape {
+    Level,
+    Cosine,
+}
+
+/// What stands for the parameters in their covariance with the outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Covariance {
+    Parameters,
+    Sums,
 }
 
 /// Kinds of method.
@@ -149,6 +172,7 @@ pub struct Ensemble {
     pub draw: DrawKind,
     pub rank: usize,
     pub grow_to: usize,
+    pub average: f64,
 }
 
 /// Where the initial ensemble is centred.

@@ -21,6 +21,8 @@ pub struct Dense {
     layers: Vec<usize>,
     activation: Activation,
     output: Output,
+    /// The prior's deviation in each layer, in units of Glorot's.
+    scales: Vec<f64>,
 }
 
 /// Below this many units in the first layer, members are grouped until their units come to twice as many.
@@ -35,10 +37,18 @@ impl Dense {
             "a network needs inputs and outputs"
         );
         Self {
+            scales: vec![1.0; layers.len() - 1],
             layers,
             activation,
             output,
         }
+    }
+
+    /// The same with `scales` times Glorot's deviation in the prior, one for each layer.
+    #[must_use]
+    pub fn with_scales(self, scales: Vec<f64>) -> Self {
+        assert_eq!(scales.len(), self.scales.len(), "one for each layer");
+        Self { scales, ..self }
     }
 
     pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
@@ -55,12 +65,15 @@ impl Dense {
         }
     }
 
-    /// Glorot normal, N(0, 2/(fan_in + fan_out)), for weights and biases alike: a bias without spread never moves.
+    /// Glorot normal, N(0, 2/(fan_in + fan_out)) but for the scales, for weights and biases alike: a bias without spread never
+    /// moves.
     pub(super) fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
-        self.pairs().map(|(a, b)| Segment {
-            count: (a + 1) * b,
-            deviation: (2.0 / (a + b) as f64).sqrt(),
-        })
+        self.pairs()
+            .zip(&self.scales)
+            .map(|((a, b), scale)| Segment {
+                count: (a + 1) * b,
+                deviation: scale * (2.0 / (a + b) as f64).sqrt(),
+            })
     }
 
     /// Members that share a panel of inputs while it is in the cache.

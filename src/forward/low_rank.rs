@@ -10,12 +10,14 @@
 //! low-rank evolution strategies, arXiv:2511.16652.
 
 mod places;
+mod sums;
 
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::ForwardMap;
 use super::dense::Dense;
 use places::{Layer, layers, part_table};
+pub use sums::LayerSums;
 
 use super::chunk::{LOST, aligned};
 use crate::exact::Quantum;
@@ -66,6 +68,11 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
 
     /// Writes a whole member, P numbers, from its `draw`, N numbers.
     fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]);
+
+    /// The same map, where its layers' sums are linear in their parameters.
+    fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
+        None
+    }
 }
 
 /// What low-rank members are drawn about.
@@ -83,6 +90,26 @@ pub struct About<'a, T> {
 
 /// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
 pub const UNIT: usize = 64;
+
+/// A^T x of the first layer for all members of a unit, rank x n x m in whole panels.
+fn project_first<T: Real>(
+    first: Layer,
+    rank: usize,
+    draws: ArrayView2<T>,
+    inputs: ArrayView2<T>,
+    projected: &mut [T],
+) {
+    let (n, m) = (draws.nrows(), inputs.ncols());
+    let full = m.next_multiple_of(PANEL);
+    for (r, projected) in projected.chunks_mut(n * full).enumerate() {
+        let from = first.left(rank).start + r * first.fan_in;
+        let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
+        let mut out = ArrayViewMut2::from_shape((n, full), projected).expect("room");
+        out.slice_mut(s![.., m..]).fill(T::zero());
+        let out = out.slice_move(s![.., ..m]);
+        product(out, T::zero(), T::one(), left, inputs);
+    }
+}
 
 /// Row i of `out` <- row i of `base`, or of `out` itself, plus b_i p, on one panel: a member's own part of its sums.
 struct AddOwn<'a, T> {
@@ -114,6 +141,10 @@ impl<T: Real> pulp::WithSimd for AddOwn<'_, T> {
 }
 
 impl<T: Real> LowRank<T> for Dense {
+    fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
+        Some(self)
+    }
+
     fn draws(&self, rank: usize) -> usize {
         layers(self, rank)
             .last()
@@ -161,14 +192,7 @@ impl<T: Real> LowRank<T> for Dense {
         let layers = layers(self, rank);
         let (first, full) = (layers[0], m.next_multiple_of(PANEL));
         let (projected, rest) = aligned(scratch).split_at_mut(rank * n * full);
-        for (r, projected) in projected.chunks_mut(n * full).enumerate() {
-            let from = first.left(rank).start + r * first.fan_in;
-            let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
-            let mut out = ArrayViewMut2::from_shape((n, full), projected).expect("room");
-            out.slice_mut(s![.., m..]).fill(T::zero());
-            let out = out.slice_move(s![.., ..m]);
-            product(out, T::zero(), T::one(), left, inputs);
-        }
+        project_first(first, rank, draws, inputs, projected);
         let widest = layers.iter().map(|layer| layer.fan_out + rank).max();
         let room = widest.unwrap_or(0) * PANEL;
         let (here, rest) = rest.split_at_mut(room);
@@ -182,7 +206,9 @@ impl<T: Real> LowRank<T> for Dense {
             for (p, shared) in shared.enumerate() {
                 let own = |r: usize| &projected[(r * n + j) * full + p * PANEL..][..PANEL];
                 let rooms = [&mut *here, &mut *there];
-                let panel = self.low_rank_panel(&layers, rank, (shared, &own), weights, rooms);
+                let from = (shared, &own as &dyn Fn(usize) -> _);
+                let unseen = &mut |_: usize, _: &[T], _: &[T]| ();
+                let panel = self.low_rank_panel(&layers, rank, from, weights, rooms, unseen);
                 let out = ArrayViewMut2::from_shape((c, m), &mut *outputs).expect("room");
                 super::dense::put_panel(panel, p, out);
             }
@@ -268,7 +294,7 @@ impl<T: Real> LowRank<T> for Dense {
                 &draw[layer.left(about.rank)],
                 &draw[layer.right(about.rank)],
             );
-            let scale = T::of(scale * layer.deviation());
+            let scale = T::of(scale * layer.deviation);
             let (weight, rest) = out[layer.at..].split_at_mut(layer.fan_in * layer.fan_out);
             for (a, b) in left.chunks(layer.fan_in).zip(right.chunks(layer.fan_out)) {
                 for (row, &a) in weight.chunks_mut(layer.fan_out).zip(a) {
@@ -277,7 +303,7 @@ impl<T: Real> LowRank<T> for Dense {
                         .for_each(|(w, &b)| *w += scale * a * b);
                 }
             }
-            let deviation = T::of(about.spread * layer.deviation());
+            let deviation = T::of(about.spread * layer.deviation);
             rest.iter_mut()
                 .zip(&draw[layer.bias(about.rank)])
                 .for_each(|(w, &xi)| *w += deviation * xi);
@@ -311,11 +337,11 @@ impl Dense {
                     *own = left[r * layer.fan_in + i];
                 }
             }
-            let scale = T::of(about.spread * layer.deviation() / (rank as f64).sqrt());
+            let scale = T::of(about.spread * layer.deviation / (rank as f64).sqrt());
             for (own, &b) in right.iter_mut().zip(&draw[layer.right(rank)]) {
                 *own = scale * b;
             }
-            let deviation = T::of(about.spread * layer.deviation());
+            let deviation = T::of(about.spread * layer.deviation);
             let mean = &about.centre[layer.at + layer.fan_in * layer.fan_out..];
             let draws = mean.iter().zip(&draw[layer.bias(rank)]);
             for (bias, (&mean, &xi)) in bias.iter_mut().zip(draws) {
@@ -326,7 +352,8 @@ impl Dense {
     }
 
     /// One member on one panel: `shared` holds the first layer's shared sums there, `own` gives the r-th product of
-    /// its inputs with A, `weights` are as `own_weights` puts them. Returns the outputs, c x `PANEL`.
+    /// its inputs with A, `weights` are as `own_weights` puts them; `watch` is shown every later layer l, its inputs, fan_in x `PANEL`, and their
+    /// products with A, rank x `PANEL`. Returns the outputs, c x `PANEL`.
     fn low_rank_panel<'r, 'p, T: Real>(
         &self,
         layers: &[Layer],
@@ -334,6 +361,7 @@ impl Dense {
         (shared, own): (&[T], &dyn Fn(usize) -> &'p [T]),
         mut weights: &[T],
         [mut here, mut there]: [&'r mut [T]; 2],
+        watch: &mut dyn FnMut(usize, &[T], &[T]),
     ) -> &'r [T] {
         let arch = pulp::Arch::new();
         for (l, layer) in layers.iter().enumerate() {
@@ -352,6 +380,11 @@ impl Dense {
                     keep: false,
                     scale: T::one(),
                 });
+                watch(
+                    l,
+                    &here[..layer.fan_in * PANEL],
+                    &there[units * PANEL..width * PANEL],
+                );
             }
             let (right, rest) = weights.split_at(rank * units);
             let (bias, rest) = rest.split_at(units);

@@ -7,8 +7,8 @@ use ndarray::Array2;
 use super::Crew;
 use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
-use super::redraw_before;
 use super::stored::{Redraw, Stored};
+use super::{manner, redraw_before};
 use crate::checkpoint::Array;
 use crate::config::Rerandomise;
 use crate::eki::{Form, Survivors, column_means};
@@ -20,8 +20,9 @@ use crate::real::Real;
 impl<T: Real> Ensemble<T> {
     /// The arrays that make it up.
     pub fn arrays(&self) -> Vec<Array> {
-        let Self::Stored(stored) = self else {
-            return vec![Array::Centre, Array::Mean];
+        let stored = match self {
+            Self::Stored(stored) => stored,
+            Self::Mean(mean) => return mean.arrays(),
         };
         let mut arrays = vec![Array::Points];
         if stored.centres.is_some() {
@@ -74,7 +75,7 @@ impl<T: Real> Ensemble<T> {
                 draw: redraw.draw,
                 spread: redraw.spread,
             };
-            return Self::Mean(MeanOnly::new(members, zeros, prior, next, plan.low_rank()));
+            return Self::Mean(MeanOnly::new(members, zeros, prior, next, manner(plan)));
         }
         let momentum = config.method.momentum && !each_step;
         let mut stored = Stored::new(crew, members, prior, momentum, |_, _, _| ());
@@ -94,11 +95,20 @@ impl<T: Real> Ensemble<T> {
 }
 
 impl<T: Real> MeanOnly<T> {
+    fn arrays(&self) -> Vec<Array> {
+        let mut arrays = vec![Array::Centre, Array::Mean];
+        arrays.extend((!self.second.is_empty()).then_some(Array::Second));
+        arrays.extend((!self.average.is_empty()).then_some(Array::Average));
+        arrays
+    }
+
     fn section(&self, array: Array, block: usize) -> &[T] {
         let columns = Blocks::new(self.mean.len()).range(block);
         match array {
             Array::Centre => &self.centre[columns],
             Array::Mean => &self.mean[columns],
+            Array::Second => &self.second[columns],
+            Array::Average => &self.average[columns],
             _ => unreachable!("the mean form keeps no members, and no ensemble what members carry"),
         }
     }
@@ -108,6 +118,8 @@ impl<T: Real> MeanOnly<T> {
         match array {
             Array::Centre => &mut self.centre[columns],
             Array::Mean => &mut self.mean[columns],
+            Array::Second => &mut self.second[columns],
+            Array::Average => &mut self.average[columns],
             _ => unreachable!("the mean form keeps no members, and no ensemble what members carry"),
         }
     }
@@ -116,7 +128,13 @@ impl<T: Real> MeanOnly<T> {
         let parameters = self.mean.len();
         let blocks = Blocks::new(parameters).count();
         let owners = Partition::new(blocks, crew.comm.size());
-        for array in [&mut self.mean, &mut self.centre] {
+        let arrays = [
+            &mut self.mean,
+            &mut self.centre,
+            &mut self.second,
+            &mut self.average,
+        ];
+        for array in arrays.into_iter().filter(|array| !array.is_empty()) {
             // As rows of one width, so that ranks' parts are consecutive: numbers travel as they are, signs of zero
             // included, which a sum would lose.
             array.resize(blocks * BLOCK, T::zero());
@@ -135,6 +153,7 @@ impl<T: Real> Stored<T> {
             Array::Previous => rows(self.previous.as_ref().expect("momentum").block(block)),
             Array::Centre => &centre().drawn,
             Array::Mean => &centre().mean,
+            Array::Second | Array::Average => unreachable!("the mean form's alone"),
             Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         }
     }
@@ -147,6 +166,7 @@ impl<T: Real> Stored<T> {
             Array::Previous => self.previous.as_mut().expect("momentum"),
             Array::Centre => return &mut centre.expect("tracked").drawn,
             Array::Mean => return &mut centre.expect("tracked").mean,
+            Array::Second | Array::Average => unreachable!("the mean form's alone"),
             Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         };
         let (_, block) = slab.iter_mut().nth(place).expect("an own block");

@@ -9,7 +9,7 @@ use super::Crew;
 use super::mean::LARGEST_DRAW;
 use crate::ensemble::Draw;
 use crate::exact::Quantum;
-use crate::forward::low_rank::{About, LowRank, UNIT};
+use crate::forward::low_rank::{About, LayerSums, LowRank, UNIT};
 use crate::layout::for_each;
 use crate::real::Real;
 
@@ -20,6 +20,8 @@ pub struct LowRankDraws<T> {
     held: Option<(Range<usize>, u64, u32)>,
     numbers: Array2<T>, // J/R x N
     shared: Vec<T>,
+    /// What each unit gives to the mean's move by way of the layers' sums.
+    given: Vec<T>,
     rooms: Vec<Mutex<Vec<T>>>,
 }
 
@@ -31,6 +33,7 @@ impl<T: Real> LowRankDraws<T> {
             held: None,
             numbers: Array2::zeros((0, 0)),
             shared: Vec::new(),
+            given: Vec::new(),
             rooms: Vec::new(),
         }
     }
@@ -57,26 +60,19 @@ impl<T: Real> LowRankDraws<T> {
         self.held = Some(wanted);
     }
 
-    /// Evaluates the members held, about `centre` with `spread`, on `inputs`: `take` is handed each one's place and
+    /// Evaluates the members held, `about` a centre with a spread, on `inputs`: `take` is handed each one's place and
     /// outputs, c x m.
     pub fn evaluate<P: Send>(
         &mut self,
         crew: Crew,
         map: &dyn LowRank<T>,
-        (centre, spread): (&[T], f64),
+        about: (&[T], f64),
         inputs: ArrayView2<T>,
         mut places: impl Iterator<Item = P> + Send,
         take: impl Fn(P, ArrayView2<T>) + Sync,
     ) {
         let m = inputs.ncols();
-        self.shared.resize(map.shared(m), T::zero());
-        map.share(centre, inputs, &mut self.shared);
-        let about = About {
-            centre,
-            shared: &self.shared,
-            spread,
-            rank: self.rank,
-        };
+        let about = share(map, about, inputs, (self.rank, &mut self.shared));
         let scratch = map.low_rank_scratch(UNIT, m, self.rank);
         let (numbers, rooms) = (&self.numbers, &self.rooms);
         let count = numbers.nrows();
@@ -140,6 +136,69 @@ impl<T: Real> LowRankDraws<T> {
         });
     }
 
+    /// The mean's move by way of the layers' sums: the weights w, own x m, of the members `own`, on the step's `inputs`; each unit's
+    /// sum rounded so that sums over ranks are exact, and all of it the same on all ranks. Called by all ranks.
+    pub fn sum_by_layers(
+        &mut self,
+        crew: Crew,
+        map: &dyn LayerSums<T>,
+        about: (&[T], f64),
+        (weights, inputs): (ArrayView2<T>, ArrayView2<T>),
+        (members, sums): (usize, &mut [f64]),
+    ) {
+        let (m, count) = (inputs.ncols(), self.numbers.nrows());
+        let about = share(map, about, inputs, (self.rank, &mut self.shared));
+        let lengths = map.gives(m);
+        let width: usize = lengths.iter().sum();
+        let scratch = map.sums_scratch(m, self.rank);
+        self.given.resize(count.div_ceil(UNIT) * width, T::zero());
+        let (numbers, rooms) = (&self.numbers, &self.rooms);
+        let units = (0..count).step_by(UNIT).zip(self.given.chunks_mut(width));
+        for_each(crew.pool, units, |thread, (start, out)| {
+            let unit = start..(start + UNIT).min(count);
+            let mut room = rooms[thread].lock().expect("one thread each");
+            if room.len() < scratch {
+                room.resize(scratch, T::zero());
+            }
+            let draws = numbers.slice(s![unit.clone(), ..]);
+            let weights = weights.slice(s![unit, ..]);
+            map.unit_sums(&about, (draws, weights), inputs, out, &mut room);
+        });
+        let mut total = vec![0.0; width];
+        self.add_units(crew, &lengths, members.div_ceil(UNIT), &mut total);
+        map.assemble(inputs, &total, sums);
+    }
+
+    /// The sum over all units of what they gave, in parts of `lengths`, each with a quantum of its own.
+    fn add_units(&self, crew: Crew, lengths: &[usize], units: usize, total: &mut [f64]) {
+        let width = total.len();
+        let mut largest = vec![0.0_f64; lengths.len()];
+        for given in self.given.chunks(width) {
+            let mut rest = given;
+            for (largest, &length) in largest.iter_mut().zip(lengths) {
+                let (part, after) = rest.split_at(length);
+                *largest = part
+                    .iter()
+                    .fold(*largest, |most, x| most.max(x.wide().abs()));
+                rest = after;
+            }
+        }
+        crew.comm.largest(&mut largest);
+        let quanta: Vec<Quantum> = lengths
+            .iter()
+            .zip(&largest)
+            .flat_map(|(&length, &largest)| {
+                std::iter::repeat_n(Quantum::new(largest, units), length)
+            })
+            .collect();
+        for given in self.given.chunks(width) {
+            for ((total, &term), quantum) in total.iter_mut().zip(given).zip(&quanta) {
+                *total += quantum.round(term.wide());
+            }
+        }
+        crew.comm.sum_exact(total);
+    }
+
     /// Writes `member` of `draw` about `centre` with `spread`, in full.
     pub fn member(
         &self,
@@ -161,5 +220,22 @@ impl<T: Real> LowRankDraws<T> {
             &numbers,
             out,
         );
+    }
+}
+
+/// What members about a centre with a spread share on `inputs`.
+fn share<'a, T: Real>(
+    map: &dyn LowRank<T>,
+    (centre, spread): (&'a [T], f64),
+    inputs: ArrayView2<T>,
+    (rank, shared): (usize, &'a mut Vec<T>),
+) -> About<'a, T> {
+    shared.resize(map.shared(inputs.ncols()), T::zero());
+    map.share(centre, inputs, shared);
+    About {
+        centre,
+        shared,
+        spread,
+        rank,
     }
 }

@@ -20,6 +20,7 @@ use crate::ensemble::Draw;
 use crate::exact::Quantum;
 use crate::forward::low_rank::LowRank;
 use crate::layout::for_each;
+use crate::moments::Memory;
 use crate::partition::{Blocks, Partition};
 use crate::prior::Prior;
 use crate::real::Real;
@@ -42,6 +43,41 @@ pub struct MeanOnly<T> {
     spread: f64,
     /// Where members are of low rank: their numbers.
     low_rank: Option<LowRankDraws<T>>,
+    memory: Memory,
+    /// Second moments of the mean's move, P numbers; empty without.
+    pub(super) second: Vec<T>,
+    /// The mean's average over steps, P numbers; empty without.
+    pub(super) average: Vec<T>,
+}
+
+/// What a run's mean form keeps and does beside the mean; the same in every step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// The rank of low-rank draws, where members are drawn so.
+    pub rank: Option<usize>,
+    /// What the mean's move remembers.
+    pub memory: Memory,
+}
+
+/// How far the mean moves in one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    /// The step's number n, from 1.
+    pub step: u64,
+    /// h_n.
+    pub h: f64,
+    /// h at this step, before it is divided by ||D||.
+    pub undivided: f64,
+    /// The momentum coefficient, 0 without.
+    pub momentum: f64,
+}
+
+/// What the mean moves by.
+pub enum Weights<'a, T> {
+    /// The coefficients c of all members.
+    Members(&'a [f64]),
+    /// This rank's members' coefficients for each sample, J/R x m, and the samples, d x m.
+    Samples(ArrayView2<'a, T>, ArrayView2<'a, T>),
 }
 
 /// The members of the step after an update.
@@ -54,25 +90,27 @@ pub struct Next {
 }
 
 impl<T: Real> MeanOnly<T> {
-    /// `members` members drawn as `first` says about `mean`; of low rank where a rank is given.
-    pub fn new(
-        members: usize,
-        mean: Vec<T>,
-        prior: &Prior,
-        first: Next,
-        rank: Option<usize>,
-    ) -> Self {
-        let mut deviations = vec![T::zero(); mean.len()];
+    /// `members` members drawn as `first` says about `mean`, in the run's `manner`.
+    pub fn new(members: usize, mean: Vec<T>, prior: &Prior, first: Next, manner: Manner) -> Self {
+        let parameters = mean.len();
+        let mut deviations = vec![T::zero(); parameters];
         prior.deviations(0, 1.0, &mut deviations);
+        let centre = mean.clone();
+        let kept = |decay: f64, numbers: &dyn Fn() -> Vec<T>| {
+            if decay > 0.0 { numbers() } else { Vec::new() }
+        };
         Self {
             members,
-            blocks: Blocks::new(mean.len()),
-            centre: mean.clone(),
+            blocks: Blocks::new(parameters),
+            second: kept(manner.memory.second, &|| vec![T::zero(); parameters]),
+            average: kept(manner.memory.average, &|| centre.clone()),
+            memory: manner.memory,
+            centre,
             mean,
             deviations,
             draw: first.draw,
             spread: first.spread,
-            low_rank: rank.map(LowRankDraws::new),
+            low_rank: manner.rank.map(LowRankDraws::new),
         }
     }
 
@@ -96,9 +134,18 @@ impl<T: Real> MeanOnly<T> {
         self.members = members;
     }
 
-    /// m, P numbers.
-    pub fn mean(&self) -> &[T] {
-        &self.mean
+    /// Parameters P.
+    pub fn parameters(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// What the run has found, P numbers: m, or its average over steps where that is kept.
+    pub fn found(&self) -> &[T] {
+        if self.average.is_empty() {
+            &self.mean
+        } else {
+            &self.average
+        }
     }
 
     /// Evaluates this rank's members on `inputs`, d x m, where they are of low rank; see `Evaluator::for_members`.
@@ -144,36 +191,58 @@ impl<T: Real> MeanOnly<T> {
         }
     }
 
-    /// Moves the mean by h_n = `h` along the `coefficients` c of all members and extrapolates by `momentum`; then come
-    /// the members of `next`.
+    /// Moves the mean along `weights` by `length`, and extrapolates; then come the members of `next`. Called by all ranks.
     pub fn update(
         &mut self,
         crew: Crew,
         map: Option<&dyn LowRank<T>>,
-        coefficients: &[f64],
-        (h, momentum): (f64, f64),
+        weights: &Weights<T>,
+        length: Length,
         next: Next,
     ) {
         let own = self.partition(crew).range(crew.comm.rank());
         let mut sums = vec![0.0; self.mean.len()];
-        match (&mut self.low_rank, map) {
-            (Some(draws), Some(map)) => draws.sum(crew, map, own, coefficients, &mut sums),
-            _ => self.sum_full(crew, own, coefficients, &mut sums),
+        match (weights, &mut self.low_rank, map) {
+            (Weights::Samples(weights, inputs), Some(draws), Some(map)) => {
+                let map = map.layer_sums().expect("the plan admits such maps alone");
+                let (about, to) = ((&*self.centre, self.spread), (self.members, &mut *sums));
+                draws.sum_by_layers(crew, map, about, (weights.view(), inputs.view()), to);
+            }
+            (Weights::Members(coefficients), Some(draws), Some(map)) => {
+                draws.sum(crew, map, own, coefficients, &mut sums);
+                crew.comm.sum_exact(&mut sums);
+            }
+            (Weights::Members(coefficients), ..) => {
+                self.sum_full(crew, own, coefficients, &mut sums);
+                crew.comm.sum_exact(&mut sums);
+            }
+            (Weights::Samples(..), ..) => unreachable!("the plan asks for low-rank draws"),
         }
-        crew.comm.sum_exact(&mut sums);
-        let scale = h * self.spread;
-        for (((m, v), &deviation), sum) in self
-            .mean
-            .iter_mut()
-            .zip(&mut self.centre)
-            .zip(&self.deviations)
-            .zip(&sums)
-        {
-            let moved = T::of(v.wide() - scale * deviation.wide() * sum);
-            *v = T::of(moved.wide() + momentum * (moved.wide() - m.wide()));
-            *m = moved;
+        self.shift(&sums, length);
+        if !self.average.is_empty() {
+            self.memory
+                .average(length.step, &self.mean, &mut self.average);
         }
         (self.draw, self.spread) = (next.draw, next.spread);
+    }
+
+    /// m <- v - h_n sums, in units of the members' deviations, and v from it.
+    fn shift(&mut self, sums: &[f64], length: Length) {
+        let scale = length.h * self.spread;
+        let (unit, filled) = (scale / length.undivided, self.memory.filled(length.step));
+        for (i, sum) in sums.iter().enumerate() {
+            let deviation = self.deviations[i].wide();
+            let by = match self.second.get_mut(i) {
+                None => scale * deviation * sum,
+                Some(held) => {
+                    length.undivided * deviation * self.memory.scale(filled, unit * sum, held)
+                }
+            };
+            let moved = T::of(self.centre[i].wide() - by);
+            self.centre[i] =
+                T::of(moved.wide() + length.momentum * (moved.wide() - self.mean[i].wide()));
+            self.mean[i] = moved;
+        }
     }
 
     /// Moves m against a `gradient`, P numbers, by `rate`, and lets it roll on: v keeps m + momentum (m - m_before).
@@ -219,9 +288,12 @@ impl<T: Real> MeanOnly<T> {
         self.spread * self.spread * sum / self.deviations.len() as f64
     }
 
-    /// m as a matrix, 1 x P.
-    pub fn as_row(&self) -> Array2<T> {
-        Array2::from_shape_vec((1, self.mean.len()), self.mean.clone()).expect("one row")
+    /// All it keeps: m, and beside it second moments and average, each a row of P numbers.
+    pub fn as_rows(&self) -> Array2<T> {
+        let rows = [&self.mean, &self.second, &self.average];
+        let numbers: Vec<T> = rows.into_iter().flatten().copied().collect();
+        let count = numbers.len() / self.mean.len();
+        Array2::from_shape_vec((count, self.mean.len()), numbers).expect("whole rows")
     }
 }
 

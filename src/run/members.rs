@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::Crew;
-use super::mean::{MeanOnly, Next};
+use super::mean::{MeanOnly, Next, Weights};
 use super::stored::{self, Redraw, Stored, Update};
 use crate::evaluation::Evaluator;
 use crate::forward::ForwardMap;
@@ -33,7 +33,7 @@ impl<T: Real> Ensemble<T> {
     pub fn parameters(&self) -> usize {
         match self {
             Self::Stored(stored) => stored.layout.blocks.columns(),
-            Self::Mean(mean) => mean.mean().len(),
+            Self::Mean(mean) => mean.parameters(),
         }
     }
 
@@ -104,8 +104,12 @@ impl<T: Real> Ensemble<T> {
                 sum / (update.survivors.count() * stored.layout.blocks.columns()) as f64
             }
             Self::Mean(mean) => {
-                let Interaction::Mean(coefficients) = update.interaction else {
-                    unreachable!("the mean form's interaction is its coefficients")
+                let weights = match update.interaction {
+                    Interaction::Mean(coefficients) => Weights::Members(coefficients),
+                    Interaction::Samples(weights) => {
+                        Weights::Samples(weights.view(), update.inputs)
+                    }
+                    _ => unreachable!("the mean form's interaction is its coefficients"),
                 };
                 let variance = mean.mean_variance();
                 let redraw = update.redraw.expect("the mean form redraws at each step");
@@ -113,13 +117,7 @@ impl<T: Real> Ensemble<T> {
                     draw: redraw.draw,
                     spread: redraw.spread,
                 };
-                mean.update(
-                    crew,
-                    map.low_rank(),
-                    coefficients,
-                    (update.h, update.momentum),
-                    next,
-                );
+                mean.update(crew, map.low_rank(), &weights, update.length, next);
                 variance
             }
         }
@@ -137,7 +135,7 @@ impl<T: Real> Ensemble<T> {
     pub fn mean(&self, crew: Crew) -> Vec<T> {
         match self {
             Self::Stored(stored) => stored.mean(crew),
-            Self::Mean(mean) => mean.mean().to_vec(),
+            Self::Mean(mean) => mean.found().to_vec(),
         }
     }
 
@@ -158,7 +156,7 @@ impl<T: Real> Ensemble<T> {
         match self {
             Self::Stored(stored) => stored.rows_on_first(crew, rows),
             Self::Mean(mean) => crew.comm.is_first().then(|| {
-                let parameters = mean.mean().len();
+                let parameters = mean.parameters();
                 let mut whole = vec![T::zero(); rows.len() * parameters];
                 for (member, out) in rows.zip(whole.chunks_mut(parameters)) {
                     mean.fill(map.low_rank(), member, out);
@@ -174,7 +172,7 @@ impl<T: Real> Ensemble<T> {
             Self::Stored(stored) => stored::digest(crew, stored.current(), crew.pool),
             Self::Mean(mean) => {
                 let own = if crew.comm.is_first() {
-                    crate::ensemble::block_digest(mean.as_row().view()).to_vec()
+                    crate::ensemble::block_digest(mean.as_rows().view()).to_vec()
                 } else {
                     Vec::new()
                 };

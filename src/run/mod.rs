@@ -23,11 +23,12 @@ use carried::Whole;
 pub use keep::{Due, Keeper};
 pub use members::Ensemble;
 pub use resume::Resumed;
-use step::{Feed, Setting, redraw_before};
+use step::{Feed, Setting, manner, redraw_before};
 pub use stored::{Redraw, Update};
 
 use crate::checkpoint::Array;
 use crate::comm::Comm;
+use crate::data::augment::Shifts;
 use crate::data::{Dataset, Scaling, Targets};
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -55,6 +56,8 @@ pub struct Problem<T> {
     pub dataset: Dataset,
     /// The inputs' scaling.
     pub scaling: Scaling,
+    /// How training images are shifted, if at all.
+    pub shifts: Option<Shifts>,
 }
 
 impl<T: Real> Problem<T> {

@@ -98,11 +98,9 @@ fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
     let members = plan.members(plan.batches.epoch(mark.step));
     let found = (mark.members, mark.parameters, mark.number);
     let (steps, was) = (plan.steps, mark.steps);
-    let ensemble = &plan.config().ensemble;
-    let grows = ensemble.grow_to > ensemble.members && !plan.descends();
-    if steps != was && grows {
+    if let (true, Some(what)) = (steps != was, plan.depends_on_its_end()) {
         return refused(format!(
-            "the ensemble grows towards step {was}, the run's last: run.epochs and run.steps may not change"
+            "{what} towards step {was}, the run's last: run.epochs and run.steps may not change"
         ));
     }
     // At its last step a run leaves out what prepares the next epoch, so a shorter run cannot end where a longer

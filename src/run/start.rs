@@ -7,7 +7,7 @@ use ndarray::{Array2, s};
 use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
-use super::{Crew, State};
+use super::{Crew, State, manner};
 use crate::config::{Centre, Rerandomise};
 use crate::eki::Form;
 use crate::ensemble::Draw;
@@ -57,7 +57,7 @@ impl<T: Real> State<T> {
                 centre,
                 prior,
                 Next { draw, spread },
-                plan.low_rank(),
+                manner(plan),
             ))
         } else {
             let momentum = config.method.momentum && !each_step;

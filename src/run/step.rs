@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut1};
 
 use super::carried::Carried;
+use super::mean::{Length, Manner};
 use super::stored::{Redraw, Update};
 use super::{Crew, Problem, Scores, State};
 use crate::config::Rerandomise;
@@ -71,11 +72,13 @@ impl Feed {
         if *held != epoch {
             (*held, *order) = (epoch, batches.order(epoch));
         }
-        Batch::gather(
-            &problem.dataset.train,
-            &order[batches.place(step)],
-            problem.scaling,
-        )
+        let rows = &order[batches.place(step)];
+        let mut batch = Batch::gather(&problem.dataset.train, rows, problem.scaling);
+        if let Some(shifts) = &problem.shifts {
+            let zero = T::of(-problem.scaling.shift / problem.scaling.scale);
+            shifts.apply(&mut batch, rows, epoch, zero);
+        }
+        batch
     }
 }
 
@@ -164,12 +167,14 @@ impl<T: Real> State<T> {
             loss: &plan.loss,
             survivors: &survivors,
             members,
+            samples: plan.by_layer_sums().then(|| batch.len()),
         };
         let form = plan.form(members.items());
         let (interaction, d_norm) = timing.measure(Phase::Interaction, || {
             outputs.interaction(crew.comm, crew.pool, form)
         });
-        let h = plan.step_size.at(d_norm, plan.h_factor(self.step));
+        let factor = plan.h_factor(self.step);
+        let h = plan.step_size.at(d_norm, factor);
         let (epoch, grows) = self.grows(plan, members.items());
         let redraw = plan
             .rerandomises(self.step + 1)
@@ -181,10 +186,15 @@ impl<T: Real> State<T> {
         };
         let update = Update {
             interaction: &interaction,
-            h,
+            length: Length {
+                step: self.step + 1,
+                h,
+                undivided: plan.step_size.h * factor,
+                momentum: plan.momentum(self.momentum_steps),
+            },
+            inputs: batch.inputs.view(),
             survivors: &survivors,
             replacements,
-            momentum: plan.momentum(self.momentum_steps),
             // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
             // them are drawn about.
             redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
@@ -312,6 +322,14 @@ impl<T: Real> State<T> {
             .sum();
         let mean = sum / survivors.count() as f64;
         Ok((survivors, mean))
+    }
+}
+
+/// How a run of `plan` keeps its mean.
+pub(super) fn manner(plan: &Plan) -> Manner {
+    Manner {
+        rank: plan.low_rank(),
+        memory: plan.memory(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The ensemble kept whole, J x P over ranks: the explicit and the factored form, with momentum and re-randomisation.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPool;
 use std::sync::Mutex;
 
 use super::Crew;
+use super::mean::Length;
 use crate::eki::{self, Centred, Form, Survivors, column_means};
 use crate::ensemble::{Draw, replace_failed};
 use crate::interaction::Interaction;
@@ -47,14 +48,14 @@ pub struct Redraw {
 pub struct Update<'a, T> {
     /// D.
     pub interaction: &'a Interaction<T>,
-    /// h_n.
-    pub h: f64,
+    /// h_n, and the momentum coefficient.
+    pub length: Length,
+    /// The batch's inputs, d x m.
+    pub inputs: ArrayView2<'a, T>,
     /// Who moves.
     pub survivors: &'a Survivors,
     /// The draws of failed members' replacements.
     pub replacements: Draw,
-    /// The momentum coefficient, 0 without momentum.
-    pub momentum: f64,
     /// A re-randomisation after the update.
     pub redraw: Option<Redraw>,
 }
@@ -261,7 +262,7 @@ impl<T: Real> Update<'_, T> {
                     eki::update_scratch(Form::Explicit, members, 0, width),
                     T::zero(),
                 );
-                eki::update_explicit(u, d, self.h, self.survivors, scratch)
+                eki::update_explicit(u, d, self.length.h, self.survivors, scratch)
             }
             Interaction::Factored {
                 gradients,
@@ -271,9 +272,18 @@ impl<T: Real> Update<'_, T> {
                     eki::update_scratch(Form::Factored, members, anomalies.rows(), width),
                     T::zero(),
                 );
-                eki::update_factored(u, gradients, anomalies, self.h, self.survivors, scratch)
+                eki::update_factored(
+                    u,
+                    gradients,
+                    anomalies,
+                    self.length.h,
+                    self.survivors,
+                    scratch,
+                )
             }
-            Interaction::Mean(_) => unreachable!("the mean form keeps no members"),
+            Interaction::Mean(_) | Interaction::Samples(_) => {
+                unreachable!("the mean form keeps no members")
+            }
         }
     }
 
@@ -289,7 +299,7 @@ impl<T: Real> Update<'_, T> {
     ) {
         let Some(redraw) = self.redraw else {
             if let Some(previous) = previous {
-                eki::extrapolate(u, previous, self.momentum);
+                eki::extrapolate(u, previous, self.length.momentum);
             }
             return;
         };
@@ -328,7 +338,7 @@ impl<T: Real> Update<'_, T> {
         let momentum = if redraw.restart {
             T::zero()
         } else {
-            T::of(self.momentum)
+            T::of(self.length.momentum)
         };
         let points: Vec<T> = mean
             .iter()

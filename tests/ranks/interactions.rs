@@ -69,6 +69,17 @@ impl<T: Real> Case<T> {
         comm: &eki_mpi::comm::Comm,
         form: Form,
     ) -> (Interaction<T>, f64) {
+        self.interaction_of(crowd, comm, form, None)
+    }
+
+    /// As `interaction`; in the mean form sample by sample, where there are `samples`.
+    fn interaction_of(
+        &self,
+        crowd: &Crowd,
+        comm: &eki_mpi::comm::Comm,
+        form: Form,
+        samples: Option<usize>,
+    ) -> (Interaction<T>, f64) {
         let members = Partition::new(self.selected.nrows(), comm.size());
         let own = self
             .selected
@@ -80,6 +91,7 @@ impl<T: Real> Case<T> {
             loss: &self.loss,
             survivors: &self.survivors,
             members,
+            samples,
         }
         .interaction(comm, &crowd.pool, form)
     }
@@ -214,6 +226,7 @@ fn same_bits(crowd: &Crowd) {
                         bits.extend(block_digest(anomalies.to_array().view()));
                     }
                     Interaction::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
+                    Interaction::Samples(_) => unreachable!("not asked for"),
                 }
                 crowd.same_bits(&format!("{form:?}-{members}x{outputs}"), &bits);
             }

@@ -16,6 +16,8 @@ pub(super) struct Layer {
     pub(super) at: usize,
     /// First draw: A (rank x fan_in), then B (rank x fan_out), then the bias (fan_out).
     pub(super) draw: usize,
+    /// The prior's deviation.
+    pub(super) deviation: f64,
 }
 
 impl Layer {
@@ -32,22 +34,20 @@ impl Layer {
         let start = self.draw + rank * (self.fan_in + self.fan_out);
         start..start + self.fan_out
     }
-
-    pub(super) fn deviation(&self) -> f64 {
-        (2.0 / (self.fan_in + self.fan_out) as f64).sqrt()
-    }
 }
 
 /// The layers of `net`, each with its place.
 pub(super) fn layers(net: &Dense, rank: usize) -> Vec<Layer> {
     let (mut at, mut draw) = (0, 0);
     net.pairs()
-        .map(|(fan_in, fan_out)| {
+        .zip(net.segments())
+        .map(|((fan_in, fan_out), segment)| {
             let layer = Layer {
                 fan_in,
                 fan_out,
                 at,
                 draw,
+                deviation: segment.deviation,
             };
             at += (fan_in + 1) * fan_out;
             draw += rank * (fan_in + fan_out) + fan_out;
