@@ -8,11 +8,12 @@ use eki_mpi::config::{KEYS, PRESETS, Preset};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 
+use crate::commands::check_model::CheckArguments;
 use crate::commands::data::DataCommand;
 use crate::commands::evaluate::EvaluateArguments;
 use crate::commands::plan::PlanArguments;
 use crate::commands::report::ReportArguments;
-use crate::commands::{data, evaluate, plan, report};
+use crate::commands::{check_model, data, evaluate, plan, report};
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -47,6 +48,8 @@ pub enum Command {
     Evaluate(EvaluateArguments),
     /// A page with plots of a run; of several, drawn together
     Report(ReportArguments),
+    /// Try a simulator of your own on a few members before a run relies on it
+    CheckModel(CheckArguments),
     /// Data sets: show them, or fetch one
     Data {
         /// What to do
@@ -132,6 +135,7 @@ pub fn answer(cli: Cli) -> Result<i32> {
         Some(Command::Plan(arguments)) => print(&plan::answer(&arguments)?),
         Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
         Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
+        Some(Command::CheckModel(arguments)) => print(&check_model::answer(&arguments, &folder)?),
         Some(Command::Data { command }) => {
             print(&data::answer(
                 &command.unwrap_or(DataCommand::List),

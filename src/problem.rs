@@ -10,6 +10,8 @@ use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
+use crate::forward::process::{Process, marginals};
+use crate::observations;
 use crate::plan::DataShape;
 use crate::real::Real;
 use crate::run::Problem;
@@ -27,6 +29,18 @@ pub struct Given {
 
 /// Names of the synthetic problems.
 const SYNTHETIC: [&str; 2] = ["elliptic", "random"];
+/// The name of what a simulator is to reproduce.
+const OBSERVATIONS: &str = "observations";
+
+/// Where the data comes from.
+enum Source {
+    /// A published set, from its files.
+    Published(&'static catalogue::Source),
+    /// Drawn from the seed, with a linear map.
+    Synthetic,
+    /// A file of observations of what a simulator simulates.
+    Observations,
+}
 
 impl Given {
     /// Loads or draws what `resolved` asks for.
@@ -36,8 +50,10 @@ impl Given {
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
         let name = config.data.name.as_str();
-        if known_source(resolved)?.is_none() {
-            return Ok(Self::synthetic(config));
+        match source(resolved)? {
+            Source::Published(_) => {}
+            Source::Synthetic => return Ok(Self::synthetic(config)),
+            Source::Observations => return Self::observed(resolved),
         }
         let loaded = catalogue::load(name, data_dir)?;
         let mut dataset = loaded.dataset;
@@ -63,8 +79,10 @@ impl Given {
     /// # Errors
     /// A data set that is unknown; a key that does not fit it.
     pub fn foresee(resolved: &Resolved) -> Result<Self> {
-        let Some(source) = known_source(resolved)? else {
-            return Ok(Self::synthetic(&resolved.config));
+        let source = match source(resolved)? {
+            Source::Published(source) => source,
+            Source::Synthetic => return Ok(Self::synthetic(&resolved.config)),
+            Source::Observations => return Self::observed(resolved),
         };
         if source.classes == 0 {
             return Err(resolved.error("data.name", "is a series, which no model here takes"));
@@ -98,15 +116,25 @@ impl Given {
             "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
             _ => elliptic::random(config.seed, config.method.noise[0]),
         };
-        let k = problem.observations.len();
+        Self::one_sample(problem.observations, Some(problem.matrix))
+    }
+
+    /// The observations that a simulator should reproduce, from their file.
+    fn observed(resolved: &Resolved) -> Result<Self> {
+        let path = Path::new(&resolved.config.data.observations);
+        let numbers = observations::read(path)?;
+        Ok(Self::one_sample(numbers.into(), None))
+    }
+
+    /// One sample without inputs, whose outputs are the `observations`.
+    fn one_sample(
+        observations: ndarray::Array1<f64>,
+        operator: Option<ndarray::Array2<f64>>,
+    ) -> Self {
+        let row = observations.insert_axis(ndarray::Axis(0));
         let one = Samples {
             inputs: crate::data::Inputs::Reals(ndarray::Array2::zeros((1, 0))),
-            targets: Targets::Values(
-                problem
-                    .observations
-                    .into_shape_with_order((1, k))
-                    .expect("one row"),
-            ),
+            targets: Targets::Values(row),
         };
         Self {
             dataset: Dataset {
@@ -114,7 +142,7 @@ impl Given {
                 test: one,
             },
             largest: 1.0,
-            operator: Some(problem.matrix),
+            operator,
             published: None,
         }
     }
@@ -143,7 +171,19 @@ impl Given {
         if let Some(operator) = &self.operator {
             return Ok(Box::new(Linear::new(operator.clone())));
         }
+        if let Some(process) = process(resolved, self.shape().outputs)? {
+            return Ok(Box::new(process));
+        }
         crate::model::network(resolved, self.shape())
+    }
+
+    /// The observations of a problem of one sample, K numbers; of others, none.
+    #[must_use]
+    pub fn observations(&self) -> &[f64] {
+        match &self.dataset.train.targets {
+            Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
+            _ => &[],
+        }
     }
 
     /// The whole problem in precision `T`.
@@ -164,30 +204,75 @@ impl Given {
     }
 }
 
-/// The published set that `resolved` names; None for a synthetic problem.
-fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
-    let config = &resolved.config;
-    let name = config.data.name.as_str();
-    let synthetic = SYNTHETIC.contains(&name);
-    if synthetic != (config.model.kind == ModelKind::Linear) {
-        let allowed = if synthetic {
-            "needs model.kind = \"linear\""
-        } else {
-            "must be elliptic or random for a linear model"
-        };
-        return Err(resolved.error("data.name", allowed));
-    }
-    if synthetic {
+/// The simulator of `resolved`, where it has one, for `outputs` observations; nothing is started yet.
+///
+/// # Errors
+/// Keys that do not say what to start or to ask.
+pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
+    let model = &resolved.config.model;
+    if model.kind != ModelKind::Process {
         return Ok(None);
     }
-    catalogue::find(name).map(Some).map_err(|_| {
+    if model.command.first().is_none_or(String::is_empty) {
+        let allowed =
+            "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
+        return Err(resolved.error("model.command", allowed));
+    }
+    let priors = marginals(&model.prior)
+        .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
+    if priors.is_empty() {
+        let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
+        return Err(resolved.error("model.prior", allowed));
+    }
+    let command = model.command.clone();
+    Ok(Some(Process::new(
+        command,
+        priors,
+        outputs,
+        model.timeout.0,
+    )))
+}
+
+/// Where the data of `resolved` comes from.
+fn source(resolved: &Resolved) -> Result<Source> {
+    let config = &resolved.config;
+    let (name, kind) = (config.data.name.as_str(), config.model.kind);
+    let synthetic = SYNTHETIC.contains(&name);
+    let allowed = match (kind, synthetic, name == OBSERVATIONS) {
+        (ModelKind::Linear, false, _) => "must be elliptic or random for a linear model",
+        (ModelKind::Process, _, false) => {
+            "must be observations for a simulator: begin the file with preset = \"process\""
+        }
+        (ModelKind::Linear, ..) => return Ok(Source::Synthetic),
+        (ModelKind::Process, ..) => return file_of_observations(resolved),
+        (_, true, _) => "needs model.kind = \"linear\"",
+        (.., true) => "needs model.kind = \"process\"",
+        _ => "",
+    };
+    if !allowed.is_empty() {
+        return Err(resolved.error("data.name", allowed));
+    }
+    if !config.data.observations.is_empty() {
+        return Err(resolved.error("data.observations", "needs model.kind = \"process\""));
+    }
+    catalogue::find(name).map(Source::Published).map_err(|_| {
         let known: Vec<&str> = catalogue::SOURCES
             .iter()
             .map(|s| s.name)
             .chain(SYNTHETIC)
+            .chain([OBSERVATIONS])
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })
+}
+
+fn file_of_observations(resolved: &Resolved) -> Result<Source> {
+    if resolved.config.data.observations.is_empty() {
+        let allowed =
+            "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
+        return Err(resolved.error("data.observations", allowed));
+    }
+    Ok(Source::Observations)
 }
 
 /// How many of `n` training samples are fitted, and how many of the last are held out to judge on.

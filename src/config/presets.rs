@@ -59,4 +59,5 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "process",
 );

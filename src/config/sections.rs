@@ -29,6 +29,10 @@ pub struct Model {
     pub steps: usize,
     pub activation: crate::forward::activation::Activation,
     pub output: OutputKind,
+    pub command: Vec<String>,
+    pub prior: Vec<String>,
+    pub timeout: Interval,
+    pub probe: bool,
 }
 
 /// Kinds of forward map.
@@ -40,6 +44,7 @@ pub enum ModelKind {
     Conv,
     Recurrent,
     Linear,
+    Process,
 }
 
 /// What the last layer gives.
@@ -57,6 +62,7 @@ pub enum OutputKind {
 #[allow(missing_docs)]
 pub struct Data {
     pub name: String,
+    pub observations: String,
     pub batch: usize,
     pub shuffle: bool,
     pub scale: Scale,

@@ -8,6 +8,7 @@ pub mod elliptic;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod process;
 pub mod recurrent;
 mod stage;
 #[cfg(test)]
