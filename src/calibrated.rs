@@ -1,4 +1,7 @@
 //! A calibrated simulator's parameters in their own units: final/parameters.csv and final/ensemble.csv.
+//!
+//! `low` and `high` are the range of most members at the run's end. It is no posterior: the members of an inversion that
+//! goes on draw together, whatever the noise (Schillings & Stuart, SIAM J. Numer. Anal. 55 (2017) 1264).
 
 use std::fmt::Write as _;
 
@@ -96,7 +99,9 @@ impl Calibrated {
         let mut text = String::new();
         for (p, name) in self.names.iter().enumerate().take(SHOWN) {
             let range = self.range(p);
-            let range = range.map_or(String::new(), |(a, b)| format!("  ({a:.4} .. {b:.4})"));
+            let range = range.map_or(String::new(), |(a, b)| {
+                format!("  members {a:.4} .. {b:.4}")
+            });
             let _ = writeln!(text, "  {name:<28} {:.6}{range}", self.mean[p]);
         }
         let rest = self.names.len().saturating_sub(SHOWN);

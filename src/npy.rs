@@ -142,7 +142,10 @@ pub fn vector(path: &Path) -> Result<Vec<f64>> {
         let why = format!("is cut short: {stored} bytes cannot hold {count} numbers");
         return Err(Error::data(path, why));
     }
-    let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
+    let unread = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => Error::data(path, "is cut short"),
+        _ => Error::data(path, format!("cannot be read: {e}")),
+    };
     if single {
         let numbers = npy.data::<f32>().map_err(|_| wrong())?;
         numbers
