@@ -365,7 +365,12 @@ impl Shape {
                 let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
                 let packed = if several { s * own_j * (k - own_k) } else { 0 };
                 let wave = (4 * t * PANEL).min(j.next_multiple_of(PANEL)) * j;
-                let reduced = if several { 8 * wave.min(1 << 20) } else { 0 };
+                // A reduction's own copy of its chunk, and as much again inside MPI, which has to receive the others'.
+                let reduced = if several {
+                    2 * 8 * wave.min(1 << 20)
+                } else {
+                    0
+                };
                 let sums = s * j * j + 8 * wave + s * t * PANEL * j + reduced;
                 s * j * own_k + packed.max(s * j * own_k + sums)
             }

@@ -187,7 +187,7 @@ impl Files {
             let _ = self.remove(&part);
         }
         renamed?;
-        self.sync_folder(path.parent().unwrap_or(Path::new(".")))
+        self.sync_folder(folder_of(path))
     }
 
     /// The file at `path` with `bytes`, whole or not at all.
@@ -197,6 +197,14 @@ impl Files {
     pub fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         self.write_with(path, |sink| sink.write_all(bytes))
     }
+}
+
+/// The folder `path` stands in: of a bare name the present one, which `Path::parent` calls by the empty name.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {
@@ -257,6 +265,15 @@ mod tests {
             // Short writes throughout: seven bytes at a time.
             Ok(bytes.min(7))
         }
+    }
+
+    #[test]
+    fn a_bare_name_stands_in_the_present_folder() {
+        assert_eq!(folder_of(Path::new("report.html")), Path::new("."));
+        assert_eq!(folder_of(Path::new("a/report.html")), Path::new("a"));
+        Files::default()
+            .sync_folder(folder_of(Path::new("report.html")))
+            .unwrap();
     }
 
     #[test]
