@@ -13,6 +13,9 @@ use crate::folder::lines_until;
 use crate::plan::Plan;
 use crate::scores::Scores;
 
+/// The reason, in summary.json, of a run that is over before its last step: its misfit is the noise's.
+pub const AT_NOISE_LEVEL: &str = "noise level";
+
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
@@ -242,8 +245,14 @@ fn table(summary: &Summary, folder: &Path) -> String {
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
     push(
+        "ended at the noise level",
+        (summary.reason == AT_NOISE_LEVEL)
+            .then(|| "run.stop_at_misfit; with 0 --resume goes on to the last step".to_owned()),
+    );
+    push(
         "stopped early",
-        (summary.reason != "done").then(|| format!("{}; go on with --resume", summary.reason)),
+        (!["done", AT_NOISE_LEVEL].contains(&summary.reason))
+            .then(|| format!("{}; go on with --resume", summary.reason)),
     );
     push(
         "accuracy at the mean",

@@ -292,6 +292,12 @@ pub const KEYS: &[Key] = &[
         "steps instead of epochs; 0: by epochs",
     ),
     key(
+        "run.stop_at_misfit",
+        Kind::AtLeast(0.0),
+        "0.0",
+        "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps alone",
+    ),
+    key(
         "run.precision",
         Kind::Choice(&["single", "double"]),
         "\"single\"",

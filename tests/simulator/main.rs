@@ -73,7 +73,7 @@ impl Case {
              prior = [\"growth lognormal 1.0 0.5\", \"capacity uniform 0.5 10\"]\n\
              [data]\nobservations = {observed:?}\n\
              [method]\nnoise = {}\n\
-             [ensemble]\nmembers = 24\n[run]\nsteps = 12\n",
+             [ensemble]\nmembers = 24\n[run]\nsteps = 12\nstop_at_misfit = 0\n",
             case.file("marks"),
             NOISE * NOISE
         );

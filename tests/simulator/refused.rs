@@ -128,6 +128,10 @@ fn configurations() {
     );
     refuse(&case, &["data.name=digits"], &["preset = \"process\""]);
     refuse(&case, &["method.loss=cross-entropy"], &["least-squares"]);
+    let level = ["run", "digits", "--set", "run.stop_at_misfit=1"];
+    let ended = end(alone().args(level));
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("least-squares"), "{}", ended.stderr);
     let ended = end(alone().args(["run", "digits", "--set", "data.name=observations"]));
     assert_eq!(ended.code, 2);
     assert!(

@@ -16,6 +16,10 @@ pub const TESTS: &[Test] = &[
         hanging,
     ),
     ("a_killed_child_leaves_no_trace_in_the_result", killed),
+    (
+        "a_run_is_over_at_the_noise_level_alike_on_any_ranks_and_resumed",
+        at_noise_level,
+    ),
     ("a_run_in_two_parts_is_the_whole_run", resumed),
     ("children_do_not_see_their_launcher", launcher),
     (
@@ -31,6 +35,59 @@ pub const TESTS: &[Test] = &[
         other_forms,
     ),
 ];
+
+/// summary.json's reason and number of steps.
+fn ending(folder: &Path) -> (String, u64) {
+    let text = std::fs::read(folder.join("summary.json")).expect("summary.json");
+    let summary: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let reason = summary["reason"].as_str().expect("text").to_owned();
+    (reason, summary["steps"].as_u64().expect("a number"))
+}
+
+fn at_noise_level() {
+    let case = Case::new("plain");
+    let level = ["run.stop_at_misfit=1", "run.steps=60"];
+    let run = case.run(&level);
+    let (one, ended) = case.finish(&run, "1");
+    let (reason, steps) = ending(&one);
+    assert!(
+        reason == "noise level" && (4..60).contains(&steps),
+        "{reason} {steps}"
+    );
+    assert!(
+        ended.stdout.contains("ended at the noise level"),
+        "{}",
+        ended.stdout
+    );
+    // The truth lies where the observations leave it: twice least squares' deviations, and among the members.
+    let mean = found(&one);
+    assert!(
+        (mean[0] - TRUTH[0]).abs() < 0.06 && (mean[1] - TRUTH[1]).abs() < 0.1,
+        "{mean:?}"
+    );
+    let (three, _) = case.finish(&run.on(3, 1), "3");
+    assert_eq!(
+        (digest(&one), ending(&one)),
+        (digest(&three), ending(&three))
+    );
+    // Cut before, and resumed; and resumed once more, when it is over.
+    let (cut, _) = case.finish(&case.run(&["run.steps=3"]), "cut");
+    for ranks in [2, 1] {
+        let mut command = run.on(ranks, 1).command(&cut);
+        let ended = super::start::end(command.arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!((digest(&one), ending(&one)), (digest(&cut), ending(&cut)));
+    }
+    // Without the rule it goes on, as if it had never known it.
+    let on = case.run(&[]).set(format!("run.steps={}", steps + 3));
+    let ended = super::start::end(on.command(&cut).arg("--resume"));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let (whole, _) = case.finish(&on, "whole");
+    assert_eq!(
+        (digest(&whole), ("done".to_owned(), steps + 3)),
+        (digest(&cut), ending(&cut))
+    );
+}
 
 /// Means of final/parameters.csv.
 fn found(folder: &Path) -> Vec<f64> {

@@ -28,7 +28,8 @@
 //! A member fails whose answer is `failed`, is no K numbers, holds NaN or infinities, does not come (the program ended,
 //! or took longer than `model.timeout`, never by default): it is left out of the step and redrawn from the others. After
 //! all but the first and third the program is started anew. One that was ended from outside (SIGKILL, SIGTERM) is asked
-//! once more, since the member is not to blame. Each rank tells each reason once, with the last line of standard error; the run's log counts them.
+//! once more, since the member is not to blame. Each rank tells each reason once, with the last line of standard error;
+//! the run's log counts them.
 //!
 //! Every child is a process of its own: name scratch files by its process id. Its environment is eki-mpi's but for the
 //! variables of MPI launchers (OMPI_*, PMIX_*, PMI_* ...), so that it may use MPI itself. Children end with their rank;
