@@ -59,7 +59,9 @@ pub fn assess<T: Real>(
     problem: &Problem<T>,
 ) -> Result<Assessment> {
     let parameters = problem.map.parameters();
-    let evaluator = Evaluator::new(problem.map.as_ref(), pool, CHUNK);
+    // Samples that are consecutive in time stay together.
+    let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
+    let evaluator = Evaluator::new(problem.map.as_ref(), pool, samples.unwrap_or(CHUNK));
     let score = |point: &Vec<T>| score_point((pool, (0, 1)), problem, &evaluator, point, |_| ());
     let mean = score(&finished.mean(parameters)?);
     let best = finished.best(parameters)?.as_ref().map(score);

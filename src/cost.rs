@@ -8,7 +8,7 @@
 //! | flops: forward | J_r f | J_r f | J_r f |
 //! | interaction | 2 J^2 K_r | 2 l (n^2 + 256 n) / R | the same, 2 J K |
 //! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P |
-//! | bytes: agreement | 16 J | 16 J | 16 J |
+//! | bytes: agreement | 16 J, and where members carry a state 8 J K | the same | the same |
 //! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
 //! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
 //!
@@ -68,6 +68,8 @@ pub struct Shape {
     room: usize,
     /// Numbers of a batch's inputs.
     inputs: usize,
+    /// Numbers that a member carries from step to step.
+    hidden: usize,
 }
 
 /// Floating-point operations of one step.
@@ -187,6 +189,7 @@ impl Shape {
             unit,
             drawn,
             inputs: m * map.features(),
+            hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
     }
 
@@ -276,6 +279,7 @@ impl Shape {
         }
         let (j, k, s) = (self.members, self.outputs, self.number);
         let own_j = self.members_of(rank);
+        let predictions = if self.hidden > 0 { 8 * j * k } else { 0 } as u64;
         let gathered = || {
             let tiles = norm_tiles(j, k).len();
             s * own_j * k * (self.ranks - 1) + 8 * tiles
@@ -292,7 +296,7 @@ impl Shape {
             }
         };
         Sent {
-            agreement: 16 * j as u64,
+            agreement: 16 * j as u64 + predictions,
             interaction: interaction as u64,
             exchange: exchange as u64,
         }
@@ -325,6 +329,7 @@ impl Shape {
                 },
             ),
             ("centres", if self.centres { 2 * s * own_p } else { 0 }),
+            ("hidden states", s * own_j * self.hidden),
             ("outputs", s * own_j * self.outputs),
             ("evaluation", s * (t * self.room + self.inputs)),
             (

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut3, s};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, s};
 use rayon::ThreadPool;
 
 use crate::forward::ForwardMap;
@@ -76,6 +76,33 @@ impl<'a, T: Real> Evaluator<'a, T> {
                 take(member, place, outputs.slice(s![member % group, .., ..]));
             }
         });
+    }
+
+    /// Takes `members`, each with its hidden state, through the steps `inputs`, d x m; else as `for_members`. The map
+    /// must be one whose members carry a state.
+    pub fn advance_members<'h, P: Send>(
+        &self,
+        members: Range<usize>,
+        inputs: ArrayView2<T>,
+        places: impl Iterator<Item = (&'h mut [T], P)> + Send,
+        fill: impl Fn(usize, &mut [T]) + Sync,
+        take: impl Fn(P, ArrayView2<T>) + Sync,
+    ) {
+        let carrying = self.map.carrying().expect("members carry a state");
+        let (parameters, c, m) = (self.map.parameters(), self.map.outputs(), inputs.ncols());
+        for_each(
+            self.pool,
+            members.zip(places),
+            |thread, (member, (hidden, place))| {
+                let mut room = self.rooms[thread].lock().expect("one thread each");
+                let (point, room) = room.split_at_mut(parameters);
+                let (outputs, scratch) = room.split_at_mut(c * m);
+                let mut outputs = ArrayViewMut2::from_shape((c, m), outputs).expect("room");
+                fill(member, point);
+                carrying.advance(point, hidden, inputs, outputs.view_mut(), scratch);
+                take(place, outputs.view());
+            },
+        );
     }
 
     /// Evaluates the single `point`, P numbers, on `inputs`, d x m, in the room of `thread`: called from within

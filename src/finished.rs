@@ -37,6 +37,7 @@ pub struct Point {
     pub accuracy_best: Option<f64>,
     pub mse_mean: Option<f64>,
     pub mse_best: Option<f64>,
+    pub mse_pass: Option<f64>,
 }
 
 /// summary.json, as `report::Summary` wrote it.
@@ -53,6 +54,8 @@ pub struct Ending {
     pub accuracy_first_epoch: Option<f64>,
     pub mse_mean: Option<f64>,
     pub mse_best: Option<f64>,
+    pub mse_pass: Option<f64>,
+    pub mse_first_pass: Option<f64>,
     pub digest: String,
     pub ranks: usize,
     pub threads: usize,

@@ -18,7 +18,7 @@ use eki_mpi::folder::{self, Claim};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
-use eki_mpi::report::{AT_NOISE_LEVEL, Reporter, Summary};
+use eki_mpi::report::{Reporter, Summary};
 use eki_mpi::run::{self, Crew, Keeper, Problem, State};
 use eki_mpi::stop::{self, EXIT_STOPPED, Stop};
 use eki_mpi::timing::{Phase, Timing};
@@ -170,14 +170,14 @@ fn run_in<T: Real>(
     let summary = Summary {
         reason: match outcome.stopped {
             Some(stopped) => stopped.name(),
-            None if outcome.at_noise_level => AT_NOISE_LEVEL,
+            None if outcome.at_noise_level => stop::AT_NOISE_LEVEL,
             None => "done",
         },
         steps: state.step,
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
         seconds: timing.elapsed(),
         scores: outcome.scores,
-        accuracy_first_epoch: reporter.first_epoch(),
+        first: reporter.first_epoch(),
         digest: outcome.digest,
         ranks: comm.size(),
         threads: pool.current_num_threads(),

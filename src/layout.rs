@@ -231,6 +231,10 @@ pub fn for_each<I: Send>(
     items: impl Iterator<Item = I> + Send,
     work: impl Fn(usize, I) + Sync,
 ) {
+    if pool.current_num_threads() == 1 {
+        // Where steps are short, waking another thread for each takes longer than the work.
+        return items.for_each(|item| work(0, item));
+    }
     let queue = Mutex::new(items);
     pool.in_place_scope(|scope| {
         for thread in 0..pool.current_num_threads() {

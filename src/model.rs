@@ -1,13 +1,14 @@
 //! From a configuration and the data's shape to the forward map: the one place that knows every kind of model.
 
 use crate::config::{ModelKind, OutputKind, Resolved};
-use crate::data::catalogue;
+use crate::data::catalogue::{self, Format};
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::activation::Output;
 use crate::forward::conv::Convolutional;
 use crate::forward::dense::Dense;
 use crate::forward::layers::{Layer, Shape};
+use crate::forward::online::Online;
 use crate::forward::recurrent::Recurrent;
 use crate::plan::DataShape;
 use crate::real::Real;
@@ -19,6 +20,9 @@ use crate::real::Real;
 pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn ForwardMap<T>>> {
     Ok(match resolved.config.model.kind {
         ModelKind::Conv => Box::new(convolutional(resolved, shape)?),
+        ModelKind::Recurrent if is_series(resolved) => {
+            Box::new(Online::new(one_step(resolved, shape)))
+        }
         ModelKind::Recurrent => Box::new(recurrent(resolved, shape)?),
         ModelKind::Dense | ModelKind::Linear | ModelKind::Process => {
             Box::new(dense(resolved, shape)?)
@@ -102,6 +106,18 @@ fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let maps = (model.activation, output(resolved, shape));
     let (units, outputs) = (model.units.clone(), shape.outputs);
     Ok(Recurrent::new(steps, d / steps, units, outputs, maps))
+}
+
+/// Whether the data is a series, whose samples are consecutive in time.
+fn is_series(resolved: &Resolved) -> bool {
+    catalogue::find(&resolved.config.data.name).is_ok_and(|source| source.format == Format::Series)
+}
+
+/// A network that sees one step a sample.
+fn one_step(resolved: &Resolved, shape: DataShape) -> Recurrent {
+    let model = &resolved.config.model;
+    let maps = (model.activation, output(resolved, shape));
+    Recurrent::new(1, shape.features, model.units.clone(), shape.outputs, maps)
 }
 
 #[cfg(test)]

@@ -256,10 +256,11 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    if method.loss != LossKind::LeastSquares && config.run.stop_at_misfit > 0.0 {
+    let one_set = matches!(config.model.kind, ModelKind::Process | ModelKind::Linear);
+    if config.run.stop_at_misfit > 0.0 && !one_set {
         return Err(resolved.error(
             "run.stop_at_misfit",
-            "needs method.loss = \"least-squares\", whose noise it refers to",
+            "needs one set of observations: model.kind = \"process\" or \"linear\"",
         ));
     }
     if ![1, data.outputs].contains(&method.noise.len()) {

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ModelKind, Resolved, Scale};
-use crate::data::{Dataset, Samples, Scaling, Targets, catalogue};
+use crate::data::catalogue::Format;
+use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::elliptic;
@@ -22,7 +24,7 @@ pub struct Given {
     dataset: Dataset,
     largest: f64,
     /// The linear operator and prior deviation, where the data is synthetic.
-    operator: Option<ndarray::Array2<f64>>,
+    operator: Option<Array2<f64>>,
     /// The shape as published, where the samples themselves were not loaded.
     published: Option<DataShape>,
 }
@@ -51,9 +53,12 @@ impl Given {
         let config = &resolved.config;
         let name = config.data.name.as_str();
         match source(resolved)? {
-            Source::Published(_) => {}
             Source::Synthetic => return Ok(Self::synthetic(config)),
             Source::Observations => return Self::observed(resolved),
+            Source::Published(source) if source.format == Format::Series => {
+                return Self::series(resolved, &catalogue::load_series(name, data_dir)?);
+            }
+            Source::Published(_) => {}
         }
         let loaded = catalogue::load(name, data_dir)?;
         let mut dataset = loaded.dataset;
@@ -84,21 +89,34 @@ impl Given {
             Source::Synthetic => return Ok(Self::synthetic(&resolved.config)),
             Source::Observations => return Self::observed(resolved),
         };
-        if source.classes == 0 {
-            return Err(resolved.error("data.name", "is a series, which no model here takes"));
+        let none = Samples {
+            inputs: Inputs::Bytes(Array2::zeros((0, 0))),
+            targets: Targets::Values(Array2::zeros((0, 0))),
+        };
+        let dataset = Dataset {
+            train: none.clone(),
+            test: none,
+        };
+        if source.format == Format::Series {
+            let kept = predicted(resolved, source.samples.0)?;
+            return Ok(Self {
+                dataset,
+                largest: 1.0,
+                operator: None,
+                published: Some(DataShape {
+                    train: kept,
+                    test: kept,
+                    features: resolved.config.data.window,
+                    outputs: 1,
+                    classes: false,
+                }),
+            });
         }
         let (channels, height, width) = source.shape;
         let (train, test) = source.samples;
         let (kept, held_out) = split(resolved, train)?;
-        let none = Samples {
-            inputs: crate::data::Inputs::Bytes(ndarray::Array2::zeros((0, 0))),
-            targets: Targets::Values(ndarray::Array2::zeros((0, 0))),
-        };
         Ok(Self {
-            dataset: Dataset {
-                train: none.clone(),
-                test: none,
-            },
+            dataset,
             largest: source.largest,
             operator: None,
             published: Some(DataShape {
@@ -108,6 +126,22 @@ impl Given {
                 outputs: source.classes,
                 classes: true,
             }),
+        })
+    }
+
+    /// A series, scaled to 0..1 by its own range, as samples of one-step-ahead prediction.
+    fn series(resolved: &Resolved, values: &[f64]) -> Result<Self> {
+        let kept = predicted(resolved, values.len())?;
+        let (unit, _) = series::to_unit(values);
+        let train = series::lagged(&unit[..=kept], resolved.config.data.window);
+        Ok(Self {
+            dataset: Dataset {
+                test: train.clone(),
+                train,
+            },
+            largest: 1.0,
+            operator: None,
+            published: None,
         })
     }
 
@@ -133,7 +167,7 @@ impl Given {
     ) -> Self {
         let row = observations.insert_axis(ndarray::Axis(0));
         let one = Samples {
-            inputs: crate::data::Inputs::Reals(ndarray::Array2::zeros((1, 0))),
+            inputs: Inputs::Reals(Array2::zeros((1, 0))),
             targets: Targets::Values(row),
         };
         Self {
@@ -273,6 +307,38 @@ fn file_of_observations(resolved: &Resolved) -> Result<Source> {
         return Err(resolved.error("data.observations", allowed));
     }
     Ok(Source::Observations)
+}
+
+/// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.
+fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
+    let config = &resolved.config;
+    let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
+    if config.model.kind != ModelKind::Recurrent {
+        return refuse("model.kind", "must be \"recurrent\" for a series");
+    }
+    if config.data.shuffle {
+        return refuse(
+            "data.shuffle",
+            "must be false: a series is taken in its order",
+        );
+    }
+    if config.data.validation > 0 {
+        return refuse(
+            "data.validation",
+            "must be 0: each value of a series is predicted before it is assimilated",
+        );
+    }
+    if n < 2 || config.data.limit >= n {
+        let most = n.saturating_sub(1);
+        return refuse(
+            "data.limit",
+            &format!("must be at most {most}, for a series of {n} values"),
+        );
+    }
+    Ok(match config.data.limit {
+        0 => n - 1,
+        limit => limit,
+    })
 }
 
 /// How many of `n` training samples are fitted, and how many of the last are held out to judge on.

@@ -13,9 +13,6 @@ use crate::folder::lines_until;
 use crate::plan::Plan;
 use crate::scores::Scores;
 
-/// The reason, in summary.json, of a run that is over before its last step: its misfit is the noise's.
-pub const AT_NOISE_LEVEL: &str = "noise level";
-
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
@@ -58,9 +55,9 @@ pub struct Summary {
     /// The test set's verdict at the end.
     #[serde(flatten)]
     pub scores: Scores,
-    /// Accuracy at the mean after the first epoch, where it was evaluated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_first_epoch: Option<f64>,
+    /// Scores after the first epoch.
+    #[serde(flatten)]
+    pub first: First,
     /// SHA-256 of the final ensemble.
     pub digest: String,
     /// Ranks R.
@@ -81,7 +78,18 @@ struct Voice {
     metrics: BufWriter<Sink>,
     files: Files,
     bar: ProgressBar,
-    first_epoch: Option<f64>,
+    first_epoch: First,
+}
+
+/// Scores after the first epoch, where it was evaluated.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct First {
+    /// Accuracy at the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_first_epoch: Option<f64>,
+    /// Where the data is a series: as `mse_pass`, of the first pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_first_pass: Option<f64>,
 }
 
 impl Reporter {
@@ -141,10 +149,12 @@ impl Reporter {
         self.voice.as_ref().map(|voice| voice.folder.as_path())
     }
 
-    /// Accuracy at the mean after the first epoch, where it was evaluated.
+    /// Scores after the first epoch, where it was evaluated.
     #[must_use]
-    pub fn first_epoch(&self) -> Option<f64> {
-        self.voice.as_ref().and_then(|voice| voice.first_epoch)
+    pub fn first_epoch(&self) -> First {
+        self.voice
+            .as_ref()
+            .map_or_else(First::default, |voice| voice.first_epoch)
     }
 
     /// Tells of one step.
@@ -180,8 +190,11 @@ impl Reporter {
         }
         voice.bar.set_position(record.step);
         if let Some(scores) = &record.scores {
-            if record.epoch == 1 && voice.first_epoch.is_none() {
-                voice.first_epoch = scores.accuracy_mean;
+            if record.epoch == 1 {
+                let first = &mut voice.first_epoch;
+                first.accuracy_first_epoch = first.accuracy_first_epoch.or(scores.accuracy_mean);
+                // The last verdict of a pass is on all of it.
+                first.mse_first_pass = scores.mse_pass;
             }
             let text = format!(
                 "epoch {}  loss {:.4}  {}",
@@ -231,12 +244,22 @@ fn verdict(scores: &Scores) -> String {
         ("of the best member", scores.accuracy_best),
         ("squared error at the mean", scores.mse_mean),
         ("of the best member", scores.mse_best),
+        ("squared error of the pass", scores.mse_pass),
     ];
     let told: Vec<String> = parts
         .iter()
-        .filter_map(|(name, score)| score.map(|s| format!("{name} {s:.4}")))
+        .filter_map(|(name, score)| score.map(|s| format!("{name} {}", short(s))))
         .collect();
     told.join("  ")
+}
+
+/// A score of four digits: plain, or where it is small with its power of ten.
+fn short(score: f64) -> String {
+    if score.abs() < 0.1 && score != 0.0 {
+        format!("{score:.4e}")
+    } else {
+        format!("{score:.4}")
+    }
 }
 
 /// The table a run ends with.
@@ -245,14 +268,8 @@ fn table(summary: &Summary, folder: &Path) -> String {
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
     push(
-        "ended at the noise level",
-        (summary.reason == AT_NOISE_LEVEL)
-            .then(|| "run.stop_at_misfit; with 0 --resume goes on to the last step".to_owned()),
-    );
-    push(
         "stopped early",
-        (!["done", AT_NOISE_LEVEL].contains(&summary.reason))
-            .then(|| format!("{}; go on with --resume", summary.reason)),
+        (summary.reason != "done").then(|| crate::stop::told(summary.reason)),
     );
     push(
         "accuracy at the mean",
@@ -270,6 +287,17 @@ fn table(summary: &Summary, folder: &Path) -> String {
         "squared error of the best",
         scores.mse_best.map(|s| format!("{s:.4e}")),
     );
+    let error = |error: Option<f64>| error.map(|e| format!("{e:.4e}"));
+    push(
+        "squared error, first pass",
+        error(summary.first.mse_first_pass),
+    );
+    push("squared error, last pass", error(scores.mse_pass));
+    if let Some(baselines) = &scores.baselines {
+        push("  persistence", error(Some(baselines.mse_persistence)));
+        push("  AR(2), fitted to all", error(baselines.mse_ar2));
+        push("  AR(20), fitted to all", error(baselines.mse_ar20));
+    }
     push(
         "steps",
         Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
@@ -286,18 +314,24 @@ fn table(summary: &Summary, folder: &Path) -> String {
         .collect()
 }
 
-/// Accuracy at the mean after the first epoch, from the lines of metrics.jsonl.
-fn first_epoch(lines: &[u8]) -> Option<f64> {
+/// Scores after the first epoch, from the lines of metrics.jsonl.
+fn first_epoch(lines: &[u8]) -> First {
     #[derive(serde::Deserialize)]
     struct Line {
         epoch: u64,
-        accuracy_mean: f64,
+        accuracy_mean: Option<f64>,
+        mse_pass: Option<f64>,
     }
+    let mut first = First::default();
     lines
         .split(|&byte| byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
-        .find(|line| line.epoch == 1)
-        .map(|line| line.accuracy_mean)
+        .take_while(|line| line.epoch == 1)
+        .for_each(|line| {
+            first.accuracy_first_epoch = first.accuracy_first_epoch.or(line.accuracy_mean);
+            first.mse_first_pass = line.mse_pass.or(first.mse_first_pass);
+        });
+    first
 }
 
 /// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say

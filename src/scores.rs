@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::data::baseline::Baselines;
+
 /// Scores on the test set: accuracy where targets are classes, else the mean squared error per output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
@@ -17,6 +19,13 @@ pub struct Scores {
     /// The same of the member with the lowest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_best: Option<f64>,
+    /// Where the data is a series: the mean squared error, over the present pass, of the mean of the members'
+    /// predictions of each value before it was assimilated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_pass: Option<f64>,
+    /// What that must beat.
+    #[serde(flatten)]
+    pub baselines: Option<Baselines>,
     /// Which member is best (the first of several).
     #[serde(skip)]
     pub best: Option<usize>,

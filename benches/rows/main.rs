@@ -21,11 +21,36 @@ struct Row {
     name: String,
     title: String,
     published: Option<f64>,
+    /// Published after the first epoch, or pass.
+    published_first: Option<f64>,
+    /// What the scores are.
+    #[serde(default)]
+    score: Score,
     #[serde(default)]
     extends: bool,
     /// Epochs of the row at full size.
     epochs: u64,
     command: String,
+}
+
+/// What a row's scores are.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Score {
+    /// Accuracy at the mean on the test set.
+    #[default]
+    Accuracy,
+    /// The squared error of a pass over a series, one step ahead, before assimilation.
+    Mse,
+}
+
+impl Score {
+    fn text(self, score: f64) -> String {
+        match self {
+            Self::Accuracy => format!("{score:.4}"),
+            Self::Mse => format!("{score:.3e}"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,11 +71,28 @@ struct Finished {
     ranks: u64,
     threads: u64,
     seconds: f64,
-    accuracy_mean: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    accuracy_mean: Option<f64>,
     accuracy_best: Option<f64>,
+    /// Of a series: of the last pass, and of the forecasts it must beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mse_pass: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mse_persistence: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mse_ar20: Option<f64>,
     digest: String,
-    /// (epoch, accuracy at the mean) at each evaluation.
+    /// (epoch, accuracy at the mean or squared error of the pass) at each evaluation.
     curve: Vec<(u64, f64)>,
+}
+
+impl Finished {
+    fn score(&self, score: Score) -> Option<f64> {
+        match score {
+            Score::Accuracy => self.accuracy_mean,
+            Score::Mse => self.mse_pass,
+        }
+    }
 }
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -78,9 +120,9 @@ fn rows() -> Outcome<Vec<Row>> {
 }
 
 fn store(name: &str, folder: &Path) -> Outcome<()> {
-    if !rows()?.iter().any(|row| row.name == name) {
-        return Err(format!("{name}: not in rows.toml").into());
-    }
+    let rows = rows()?;
+    let row = rows.iter().find(|row| row.name == name);
+    let row = row.ok_or(format!("{name}: not in rows.toml"))?;
     let json = |file: &str| -> Outcome<Value> {
         Ok(serde_json::from_str(&fs::read_to_string(
             folder.join(file),
@@ -104,10 +146,12 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
     for line in fs::read_to_string(folder.join("metrics.jsonl"))?.lines() {
         let record: Value = serde_json::from_str(line)?;
         members = record["members"].as_u64().unwrap_or(members);
-        if let (Some(epoch), Some(accuracy)) =
-            (record["epoch"].as_u64(), record["accuracy_mean"].as_f64())
-        {
-            curve.insert(epoch, accuracy);
+        let score = match row.score {
+            Score::Accuracy => &record["accuracy_mean"],
+            Score::Mse => &record["mse_pass"],
+        };
+        if let (Some(epoch), Some(score)) = (record["epoch"].as_u64(), score.as_f64()) {
+            curve.insert(epoch, score);
         }
     }
     let finished = Finished {
@@ -121,11 +165,17 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
         ranks: number("ranks")? as u64,
         threads: number("threads")? as u64,
         seconds: number("seconds")?,
-        accuracy_mean: number("accuracy_mean")?,
+        accuracy_mean: summary["accuracy_mean"].as_f64(),
         accuracy_best: summary["accuracy_best"].as_f64(),
+        mse_pass: summary["mse_pass"].as_f64(),
+        mse_persistence: summary["mse_persistence"].as_f64(),
+        mse_ar20: summary["mse_ar20"].as_f64(),
         digest: summary["digest"].as_str().unwrap_or_default().to_owned(),
         curve: curve.into_iter().collect(),
     };
+    if finished.score(row.score).is_none() {
+        return Err(format!("{}: summary.json has no score of {name}", folder.display()).into());
+    }
     let path = here().join(format!("{name}-{}.json", finished.seed));
     fs::write(&path, serde_json::to_string_pretty(&finished)? + "\n")?;
     println!("{}", path.display());
@@ -183,7 +233,14 @@ fn line(row: &Row, runs: &[&Finished]) -> String {
     } else {
         row.title.clone()
     };
-    let published = row.published.map_or("-".to_owned(), |p| format!("{p:.4}"));
+    let text = |score: f64| row.score.text(score);
+    let published = [row.published_first, row.published].map(|p| p.map(text));
+    let published = published.into_iter().flatten().collect::<Vec<_>>();
+    let published = if published.is_empty() {
+        "-".to_owned()
+    } else {
+        published.join(" / ")
+    };
     let Some(first) = runs.first() else {
         return format!(
             "| {marked} | {published} | not run | | | | | | `eki-mpi {}` |\n",
@@ -197,13 +254,14 @@ fn line(row: &Row, runs: &[&Finished]) -> String {
             .join(", ")
     };
     format!(
-        "| {marked} | {published} | {} | {} | {} | {} | {} | {} | `eki-mpi {}` |\n",
-        each(&|run| format!("{:.4}", run.accuracy_mean)),
+        "| {marked}{} | {published} | {} | {} | {} | {} | {} | {} | `eki-mpi {}` |\n",
+        beside(first),
+        each(&|run| run.score(row.score).map_or("-".to_owned(), text)),
         each(&|run| run
             .curve
             .first()
             .filter(|c| c.0 == 1)
-            .map_or("-".to_owned(), |c| format!("{:.4}", c.1))),
+            .map_or("-".to_owned(), |c| text(c.1))),
         first.members,
         each(&|run| {
             if run.epochs < row.epochs as f64 {
@@ -216,4 +274,14 @@ fn line(row: &Row, runs: &[&Finished]) -> String {
         each(&|run| format!("{:.0}", run.seconds)),
         row.command
     )
+}
+
+/// What a series' row must beat, too, as that run found it.
+fn beside(run: &Finished) -> String {
+    match (run.mse_persistence, run.mse_ar20) {
+        (Some(persistence), Some(ar20)) => {
+            format!("; persistence {persistence:.3e}, AR(20) {ar20:.3e}")
+        }
+        _ => String::new(),
+    }
 }

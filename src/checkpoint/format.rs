@@ -26,15 +26,44 @@ pub enum Array {
     Centre,
     /// The mean before momentum extrapolated it; one row.
     Mean,
+    /// The members' hidden states, `width` numbers each; J rows, all with block 0.
+    Hidden {
+        /// Numbers of one member.
+        width: u64,
+    },
+    /// The predictions of the present pass over a series, `count` numbers, all with block 0.
+    Predictions {
+        /// How many.
+        count: u64,
+    },
 }
 
 impl Array {
-    /// Rows of an array of a run of `members`.
+    /// Rows of columns of parameters, in a run of `members`; 0 where its columns are none of parameters.
     #[must_use]
     pub fn rows(self, members: usize) -> usize {
         match self {
             Self::Points | Self::Previous => members,
             Self::Centre | Self::Mean => 1,
+            Self::Hidden { .. } | Self::Predictions { .. } => 0,
+        }
+    }
+
+    /// Numbers it has beside those of parameters' columns.
+    fn beside(self, members: u64) -> u64 {
+        match self {
+            Self::Hidden { width } => members * width,
+            Self::Predictions { count } => count,
+            _ => 0,
+        }
+    }
+
+    /// Whether its sizes can belong to any state at all.
+    fn is_sane(self) -> bool {
+        match self {
+            Self::Hidden { width } => width < 1 << 20,
+            Self::Predictions { count } => count < 1 << 50,
+            _ => true,
         }
     }
 }
@@ -105,6 +134,7 @@ impl Mark {
             && (1..1 << 40).contains(&self.parameters)
             && [4, 8].contains(&self.number)
             && !self.arrays.is_empty()
+            && self.arrays.iter().all(|array| array.is_sane())
             && self.seconds.is_finite()
             && self.seconds >= 0.0
             && !self.parts.is_empty();
@@ -129,7 +159,12 @@ impl Mark {
     /// The bytes of `array` in `block`.
     pub(super) fn section_length(&self, array: Array, block: usize) -> u64 {
         let width = self.blocks().range(block).len() as u64;
-        array.rows(self.members as usize) as u64 * width * self.number
+        let beside = if block == 0 {
+            array.beside(self.members)
+        } else {
+            0
+        };
+        (array.rows(self.members as usize) as u64 * width + beside) * self.number
     }
 }
 

@@ -15,6 +15,8 @@
 //! section             one array's numbers in one block of 512 columns (the last is narrower), rows x width, row by row
 //! ```
 //!
+//! Hidden states and predictions, which are no columns of parameters, stand whole with block 0, and with others nothing.
+//!
 //! All is little-endian. A part's sections are: for each of its blocks in order, each of the mark's arrays in order.
 //! Part i of n holds the blocks that `Partition::new(blocks, n)` gives to i. Each section's CRC-32 stands in the part's
 //! header and that header's CRC-32 in the mark, so a part of another run, rank, step or generation is told at once.

@@ -75,7 +75,7 @@ pub const KEYS: &[Key] = &[
         "model.steps",
         Kind::Integer(0),
         "0",
-        "steps a recurrent network cuts each sample into; 0: the rows of an image",
+        "steps a recurrent network cuts each sample into; 0: the rows of an image. A series is one step a sample",
     ),
     key(
         "model.activation",
@@ -119,7 +119,7 @@ pub const KEYS: &[Key] = &[
         "data.name",
         Kind::Text,
         "\"digits\"",
-        "the data set (see `eki-mpi data list`), or a synthetic problem: elliptic, random; or observations",
+        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random; or observations",
     ),
     key(
         "data.observations",
@@ -150,6 +150,12 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0),
         "0",
         "take only the first so many training samples; 0: all",
+    ),
+    key(
+        "data.window",
+        Kind::Integer(1),
+        "1",
+        "values of a series that a step is given, the newest first",
     ),
     key(
         "data.validation",

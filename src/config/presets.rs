@@ -60,4 +60,6 @@ presets!(
     "fashion-relu",
     "linear",
     "process",
+    "melbourne",
+    "sunspots",
 );

@@ -67,6 +67,7 @@ pub struct Data {
     pub shuffle: bool,
     pub scale: Scale,
     pub limit: usize,
+    pub window: usize,
     pub validation: usize,
 }
 

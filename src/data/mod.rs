@@ -1,5 +1,6 @@
 //! Data sets in memory: training and test samples, their scaling, and the batches drawn from them.
 
+pub mod baseline;
 pub mod batch;
 mod bounded;
 pub mod catalogue;

@@ -3,7 +3,9 @@
 use std::io::{Read, Write as _};
 use std::path::Path;
 
-use super::{Scaling, bounded};
+use ndarray::Array2;
+
+use super::{Inputs, Samples, Scaling, Targets, bounded};
 use crate::error::{Error, Result};
 
 /// The values of a series in the order of its lines, in the file's units.
@@ -108,4 +110,21 @@ pub fn to_unit(values: &[f64]) -> (Vec<f64>, Scaling) {
         .map(|v| (v - scaling.shift) / scaling.scale)
         .collect();
     (scaled, scaling)
+}
+
+/// The samples of one-step-ahead prediction, in the order of time: sample t is given x_t, x_{t-1}, ..., x_{t-window+1}
+/// (before the first value, that one) and should give x_{t+1}. A series of N values has N - 1 samples.
+///
+/// # Panics
+/// For fewer than two values, or no window.
+#[must_use]
+pub fn lagged(values: &[f64], window: usize) -> Samples {
+    let n = values.len() - 1;
+    assert!(n > 0 && window > 0, "a series to predict, and a window");
+    let inputs = Array2::from_shape_fn((n, window), |(t, k)| values[t.saturating_sub(k)]);
+    let targets = Array2::from_shape_fn((n, 1), |(t, _)| values[t + 1]);
+    Samples {
+        inputs: Inputs::Reals(inputs),
+        targets: Targets::Values(targets),
+    }
 }

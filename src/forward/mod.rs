@@ -8,6 +8,7 @@ pub mod elliptic;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod online;
 pub mod process;
 pub mod recurrent;
 mod stage;
@@ -46,6 +47,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// The same map, where it knows low-rank members.
     fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
+    /// The same map, where its members carry a hidden state from one batch to the next.
+    fn carrying(&self) -> Option<&dyn online::Carrying<T>> {
         None
     }
 

@@ -21,9 +21,10 @@ pub struct Recurrent {
     steps: usize,
     inputs: usize,
     units: Vec<usize>,
-    activation: Activation,
+    pub(super) activation: Activation,
+    pub(super) output: Output,
     head: Dense,
-    outputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl Recurrent {
@@ -46,6 +47,7 @@ impl Recurrent {
             steps,
             inputs,
             activation,
+            output,
             head: Dense::new(vec![last, outputs], activation, output),
             outputs,
             units,
@@ -53,7 +55,7 @@ impl Recurrent {
     }
 
     /// (inputs, units) of each layer.
-    fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(super) fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let inputs = std::iter::once(self.inputs).chain(self.units.iter().copied());
         inputs.zip(self.units.iter().copied())
     }

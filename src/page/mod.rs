@@ -179,6 +179,11 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         chart("Accuracy", of_accuracy, accuracy, false),
         chart("Squared error", of_error, error, true),
         plain(
+            "Squared error of each pass",
+            "one step ahead, of the mean of the members' predictions, before each value is assimilated",
+            |p| p.mse_pass,
+        ),
+        plain(
             "Loss",
             "misfit per sample, mean over members, before each update",
             |p| p.loss,

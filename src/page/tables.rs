@@ -51,11 +51,11 @@ pub fn tiles(run: &Shown) -> String {
     let four = |x: Option<f64>| x.map(|x| format!("{x:.4}"));
     tile("accuracy at the mean", four(end.accuracy_mean));
     tile("of the best member", four(end.accuracy_best));
-    tile(
-        "squared error at the mean",
-        end.mse_mean.map(|x| number(x, 3)),
-    );
-    tile("of the best member", end.mse_best.map(|x| number(x, 3)));
+    let three = |x: Option<f64>| x.map(|x| number(x, 3));
+    tile("squared error at the mean", three(end.mse_mean));
+    tile("of the best member", three(end.mse_best));
+    tile("squared error, first pass", three(end.mse_first_pass));
+    tile("squared error, last pass", three(end.mse_pass));
     tile("epochs", Some(number(end.epochs, 4)));
     tile("seconds", Some(number(end.seconds, 4)));
     tile(

@@ -99,7 +99,7 @@ impl<T: Real> MeanOnly<T> {
         match array {
             Array::Centre => &self.centre[columns],
             Array::Mean => &self.mean[columns],
-            Array::Points | Array::Previous => unreachable!("the mean form keeps no members"),
+            _ => unreachable!("the mean form keeps no members, and no ensemble what members carry"),
         }
     }
 
@@ -108,7 +108,7 @@ impl<T: Real> MeanOnly<T> {
         match array {
             Array::Centre => &mut self.centre[columns],
             Array::Mean => &mut self.mean[columns],
-            Array::Points | Array::Previous => unreachable!("the mean form keeps no members"),
+            _ => unreachable!("the mean form keeps no members, and no ensemble what members carry"),
         }
     }
 
@@ -135,6 +135,7 @@ impl<T: Real> Stored<T> {
             Array::Previous => rows(self.previous.as_ref().expect("momentum").block(block)),
             Array::Centre => &centre().drawn,
             Array::Mean => &centre().mean,
+            Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         }
     }
 
@@ -146,6 +147,7 @@ impl<T: Real> Stored<T> {
             Array::Previous => self.previous.as_mut().expect("momentum"),
             Array::Centre => return &mut centre.expect("tracked").drawn,
             Array::Mean => return &mut centre.expect("tracked").mean,
+            Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         };
         let (_, block) = slab.iter_mut().nth(place).expect("an own block");
         block.as_slice_mut().expect("row-major")

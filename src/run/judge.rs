@@ -16,6 +16,15 @@ use crate::scores::Scores;
 /// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
 pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {
     let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
+    if let Some(carried) = &state.carried {
+        // A series is judged as it is assimilated: by what was predicted before.
+        let done = plan.batches.place(state.step - 1).end;
+        return Scores {
+            mse_pass: Some(carried.squared_error(&problem.dataset.train, done)),
+            baselines: setting.baselines,
+            ..Scores::default()
+        };
+    }
     let all_members = match plan.config().run.best {
         Best::Evaluation => true,
         Best::End => end,

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
+use super::carried::Whole;
 use super::{Crew, State};
-use crate::checkpoint::{self, Mark, PartHeader, Stamp};
+use crate::checkpoint::{self, Array, Mark, PartHeader, Stamp};
 use crate::comm::Comm;
 use crate::config::OnError;
 use crate::error::{Error, Result};
@@ -190,7 +191,16 @@ impl Keeper {
             checkpoint::prepare(files, run, step).map(drop)
         })?;
         let config = plan.resolved.toml();
-        let part = write_part(crew, files, &folder, state, Sha256::digest(&config).into());
+        let carried = state.carried(crew);
+        let arrays = state.arrays(crew, carried.as_ref());
+        let settings = Sha256::digest(&config).into();
+        let part = write_part(
+            crew,
+            (files, &folder),
+            state,
+            (&arrays, carried.as_ref()),
+            settings,
+        );
         let stamps = gather_stamps(comm, part);
         let outcome = comm.from_first(|| {
             let parts = stamps?;
@@ -201,7 +211,7 @@ impl Keeper {
                 members: state.ensemble.members(crew).items() as u64,
                 parameters: plan.parameters as u64,
                 number: size_of::<T>() as u64,
-                arrays: state.ensemble.arrays(),
+                arrays,
                 seconds,
                 config,
                 processor: processor(),
@@ -239,17 +249,22 @@ impl Keeper {
 /// Writes this rank's part.
 fn write_part<T: Real>(
     crew: Crew,
-    files: &Files,
-    folder: &Path,
+    (files, folder): (&Files, &Path),
     state: &State<T>,
+    (arrays, carried): (&[Array], Option<&Whole<T>>),
     run: [u8; 32],
 ) -> Result<Stamp> {
     let ensemble = &state.ensemble;
-    let arrays = ensemble.arrays();
+    // What is carried stands with block 0, the same on all ranks.
+    let section = |array, b| match carried.and_then(|carried| carried.section(array)) {
+        Some(numbers) if b == 0 => numbers,
+        Some(_) => &[],
+        None => ensemble.section(array, b),
+    };
     let mut sections: Vec<(&[u8], u32)> = ensemble
         .own_blocks(crew)
         .flat_map(|b| arrays.iter().map(move |&array| (array, b)))
-        .map(|(array, b)| (bytemuck::cast_slice(ensemble.section(array, b)), 0))
+        .map(|(array, b)| (bytemuck::cast_slice(section(array, b)), 0))
         .collect();
     for_each(crew.pool, sections.iter_mut(), |_, (bytes, sum)| {
         *sum = crc32fast::hash(bytes);

@@ -68,6 +68,23 @@ impl<T: Real> Ensemble<T> {
         });
     }
 
+    /// As `for_outputs`, of members that carry a hidden state, one of `hidden` each, which is taken on.
+    pub fn advance<'h, P: Send>(
+        &self,
+        evaluator: &Evaluator<T>,
+        crew: Crew,
+        inputs: ArrayView2<T>,
+        (hidden, places): (
+            impl Iterator<Item = &'h mut [T]> + Send,
+            impl Iterator<Item = P> + Send,
+        ),
+        take: impl Fn(P, ArrayView2<T>) + Sync,
+    ) {
+        let own = self.members(crew).range(crew.comm.rank());
+        let fill = |member, out: &mut [T]| self.fill(evaluator.map(), member, out);
+        evaluator.advance_members(own, inputs, hidden.zip(places), fill, take);
+    }
+
     /// One update; returns the mean over parameters of the members' variance before it, the same on all ranks.
     pub fn update(
         &mut self,

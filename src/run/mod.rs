@@ -1,6 +1,7 @@
 //! The run: its state, and the loop that is the algorithm.
 
 mod arrays;
+mod carried;
 mod drawn;
 pub(crate) mod judge;
 mod keep;
@@ -15,12 +16,15 @@ mod stored;
 use rayon::ThreadPool;
 use sha2::{Digest as _, Sha256};
 
+pub use carried::Carried;
+use carried::Whole;
 pub use keep::{Due, Keeper};
 pub use members::Ensemble;
 pub use resume::Resumed;
 use step::{Feed, Setting, redraw_before};
 pub use stored::{Redraw, Update};
 
+use crate::checkpoint::Array;
 use crate::comm::Comm;
 use crate::data::{Dataset, Scaling};
 use crate::error::Result;
@@ -57,6 +61,8 @@ pub struct State<T> {
     pub step: u64,
     /// Steps done since momentum last started: n of n/(n+3).
     pub momentum_steps: u64,
+    /// What members carry from one observation to the next, once the first pass over a series has begun.
+    pub carried: Option<Carried<T>>,
     /// The members, or their mean.
     pub ensemble: Ensemble<T>,
 }
@@ -66,7 +72,7 @@ pub struct State<T> {
 pub struct Outcome {
     /// The test set's verdict after the last step.
     pub scores: Scores,
-    /// SHA-256 of the final ensemble (of the mean in the mean form), hexadecimal.
+    /// SHA-256 of the final ensemble (of the mean in the mean form) and of what its members carry, hexadecimal.
     pub digest: String,
     /// Why the run stopped before its last step, if it did.
     pub stopped: Option<StopReason>,
@@ -144,7 +150,7 @@ pub fn run_from<T: Real>(
         // A finished run that is resumed takes no step, but has a verdict all the same.
         scores = scores.or_else(|| Some(judge(&setting, &mut state, timing, true)));
     }
-    let digest = state.ensemble.digest(crew);
+    let digest = state.digest(crew);
     Ok((
         state,
         Outcome {
@@ -154,6 +160,32 @@ pub fn run_from<T: Real>(
             at_noise_level,
         },
     ))
+}
+
+impl<T: Real> State<T> {
+    /// What members carry, of all members. Called by all ranks.
+    fn carried(&self, crew: Crew) -> Option<Whole<T>> {
+        let members = self.ensemble.members(crew);
+        self.carried
+            .as_ref()
+            .map(|carried| carried.whole(crew, members))
+    }
+
+    /// The arrays it is made of, `carried` among them.
+    fn arrays(&self, crew: Crew, carried: Option<&Whole<T>>) -> Vec<Array> {
+        let members = self.ensemble.members(crew).items();
+        let carried = carried.into_iter().flat_map(|c| c.arrays(members));
+        self.ensemble.arrays().into_iter().chain(carried).collect()
+    }
+
+    /// The digest of the ensemble and of what its members carry. Called by all ranks.
+    fn digest(&self, crew: Crew) -> String {
+        let ensemble = self.ensemble.digest(crew);
+        match self.carried(crew) {
+            Some(carried) => carried.digest(&ensemble),
+            None => ensemble,
+        }
+    }
 }
 
 /// The test set's verdict; after the last step, or at another `end`, also on the members.

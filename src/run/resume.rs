@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::carried::Whole;
 use super::keep::{Keeper, processor};
 use super::members::Ensemble;
 use super::{Crew, State, redraw_before};
@@ -142,8 +143,11 @@ fn read<T: Real>(
 ) -> Checked<Resumed<T>> {
     let members = mark.members as usize;
     let mut ensemble = Ensemble::blank(crew, plan, prior, members, mark.step);
-    let own = if ensemble.arrays() == mark.arrays {
-        read_own(crew, folder, mark, &mut ensemble)
+    let mut carried = Whole::blank(&mark.arrays, members);
+    let known = mark.arrays.strip_prefix(&ensemble.arrays()[..]);
+    let expected = carried.as_ref().map(|carried| carried.arrays(members));
+    let own = if known == Some(expected.as_ref().map_or(&[][..], |arrays| &arrays[..])) {
+        read_own(crew, folder, mark, (&mut ensemble, carried.as_mut()))
     } else {
         Err("holds other arrays than this run's state".to_owned())
     };
@@ -156,9 +160,11 @@ fn read<T: Real>(
         return Err(String::from_utf8_lossy(&flaw).into_owned());
     }
     ensemble.share(crew);
+    let held = ensemble.members(crew);
     let mut state = State {
         step: mark.step,
         momentum_steps: mark.momentum_steps,
+        carried: carried.map(|carried| carried.share(crew, held, plan.data.outputs)),
         ensemble,
     };
     if plan.steps > mark.steps && mark.step == mark.steps {
@@ -175,7 +181,7 @@ fn read_own<T: Real>(
     crew: Crew,
     folder: &Path,
     mark: &Mark,
-    ensemble: &mut Ensemble<T>,
+    (ensemble, mut carried): (&mut Ensemble<T>, Option<&mut Whole<T>>),
 ) -> Checked<()> {
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
     let blocks = Blocks::new(mark.parameters as usize).count();
@@ -191,8 +197,13 @@ fn read_own<T: Real>(
         let mut part = Part::open(folder, mark, &run, writer)?;
         for block in wanted {
             for &array in &mark.arrays {
-                let room = bytemuck::cast_slice_mut(ensemble.section_mut(array, block));
-                part.read(array, block, room)?;
+                let beside = carried.as_deref_mut().and_then(|c| c.section_mut(array));
+                let room = match beside {
+                    Some(numbers) if block == 0 => numbers,
+                    Some(_) => &mut [],
+                    None => ensemble.section_mut(array, block),
+                };
+                part.read(array, block, bytemuck::cast_slice_mut(room))?;
             }
         }
     }

@@ -97,6 +97,7 @@ impl<T: Real> State<T> {
         Ok(Self {
             step: 0,
             momentum_steps: 0,
+            carried: None,
             ensemble,
         })
     }

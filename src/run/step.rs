@@ -1,16 +1,19 @@
 //! One step of the algorithm, in the paper's order, and what it needs that does not change.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2, ArrayViewMut1};
 
+use super::carried::Carried;
 use super::stored::{Redraw, Update};
 use super::{Crew, Problem, Scores, State};
 use crate::config::Rerandomise;
+use crate::data::baseline::Baselines;
 use crate::data::{Batch, BatchTargets};
 use crate::eki::Survivors;
 use crate::ensemble::Draw;
 use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::interaction::Outputs;
+use crate::partition::Partition;
 use crate::plan::Plan;
 use crate::prior::Prior;
 use crate::real::Real;
@@ -30,18 +33,22 @@ pub struct Setting<'a, T> {
     pub evaluator: Evaluator<'a, T>,
     /// The forward map's prior.
     pub prior: Prior,
+    /// What a forecast of the training data must beat, where it is a series.
+    pub baselines: Option<Baselines>,
 }
 
 impl<'a, T: Real> Setting<'a, T> {
     /// With room for the plan's batches.
     pub fn new(crew: Crew<'a>, plan: &'a Plan, problem: &'a Problem<T>) -> Self {
         let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
+        let series = problem.map.carrying().map(|_| &problem.dataset.train);
         Self {
             crew,
             plan,
             problem,
             evaluator,
             prior: problem.map.prior(),
+            baselines: series.and_then(Baselines::of),
         }
     }
 }
@@ -123,6 +130,8 @@ impl<T: Real> State<T> {
         let (crew, plan) = (setting.crew, setting.plan);
         crate::failure::at_step(self.step);
         timing.begin_step(crew.comm);
+        let members = self.ensemble.members(crew);
+        self.begin_pass(setting, members);
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = timing.measure(Phase::Forward, || {
             self.outputs(setting, batch, (&batch.targets, &targets))
@@ -132,7 +141,10 @@ impl<T: Real> State<T> {
         if plan.at_noise_level(misfit) {
             return Ok(None);
         }
-        let members = self.ensemble.members(crew);
+        if let Some(carried) = &mut self.carried {
+            let first = plan.batches.place(self.step).start;
+            carried.predict(crew, members, &survivors, (&selected, first));
+        }
         let outputs = Outputs {
             selected: &selected,
             targets: &targets,
@@ -190,6 +202,16 @@ impl<T: Real> State<T> {
         }))
     }
 
+    /// At the start of a pass over a series, members have nothing to carry yet.
+    fn begin_pass(&mut self, setting: &Setting<T>, members: Partition) {
+        let (plan, own) = (setting.plan, members.range(setting.crew.comm.rank()));
+        let carrying = setting.problem.map.carrying();
+        if let Some(map) = carrying.filter(|_| plan.begins_epoch(self.step)) {
+            let predicted = (plan.data.train, plan.data.outputs);
+            self.carried = Some(Carried::new(predicted, own.len(), map.hidden()));
+        }
+    }
+
     /// This step's epoch, and whether more members join after it.
     fn grows(&self, plan: &Plan, members: usize) -> (u64, bool) {
         let (epoch, next) = (plan.batches.epoch(self.step), self.step + 1);
@@ -214,16 +236,21 @@ impl<T: Real> State<T> {
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
         let loss = &setting.plan.loss;
         let (evaluator, inputs) = (&setting.evaluator, batch.inputs.view());
-        self.ensemble.for_outputs(
-            evaluator,
-            setting.crew,
-            inputs,
-            places,
-            |(mut row, misfit), outputs| {
-                let row = row.as_slice_mut().expect("row-major");
-                *misfit = loss.select(outputs, given, targets, row);
-            },
-        );
+        let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
+            let row = row.as_slice_mut().expect("row-major");
+            *misfit = loss.select(outputs, given, targets, row);
+        };
+        let crew = setting.crew;
+        match &mut self.carried {
+            Some(carried) => {
+                let along = (carried.rows_mut(), places);
+                self.ensemble.advance(evaluator, crew, inputs, along, take);
+            }
+            None => {
+                self.ensemble
+                    .for_outputs(evaluator, crew, inputs, places, take);
+            }
+        }
         (selected, misfits)
     }
 

@@ -120,7 +120,7 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
         epochs: 0.0,
         seconds: 0.0,
         scores: outcome.scores,
-        accuracy_first_epoch: reporter.first_epoch(),
+        first: reporter.first_epoch(),
         digest: outcome.digest.clone(),
         ranks: comm.size(),
         threads: 1,

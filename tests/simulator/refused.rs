@@ -131,7 +131,11 @@ fn configurations() {
     let level = ["run", "digits", "--set", "run.stop_at_misfit=1"];
     let ended = end(alone().args(level));
     assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("least-squares"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("one set of observations"),
+        "{}",
+        ended.stderr
+    );
     let ended = end(alone().args(["run", "digits", "--set", "data.name=observations"]));
     assert_eq!(ended.code, 2);
     assert!(

@@ -55,7 +55,7 @@ fn at_noise_level() {
         "{reason} {steps}"
     );
     assert!(
-        ended.stdout.contains("ended at the noise level"),
+        ended.stdout.contains("at the noise level"),
         "{}",
         ended.stdout
     );
