@@ -5,11 +5,12 @@ use std::path::Path;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, Resolved, Scale};
+use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
+use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
 use crate::forward::process::{Process, marginals};
@@ -29,20 +30,17 @@ pub struct Given {
     published: Option<DataShape>,
 }
 
-/// Names of the synthetic problems.
-const SYNTHETIC: [&str; 2] = ["elliptic", "random"];
-/// The name of what a simulator is to reproduce.
-const OBSERVATIONS: &str = "observations";
+/// The problems that come from no published set, each with the one kind of model that takes it and that kind's word: drawn
+/// from the seed, or from the user's own file.
+const UNPUBLISHED: [(&str, ModelKind, &str); 4] = [
+    ("elliptic", ModelKind::Linear, "linear"),
+    ("random", ModelKind::Linear, "linear"),
+    ("cart-pole", ModelKind::CartPole, "cart-pole"),
+    ("observations", ModelKind::Process, "process"),
+];
 
-/// Where the data comes from.
-enum Source {
-    /// A published set, from its files.
-    Published(&'static catalogue::Source),
-    /// Drawn from the seed, with a linear map.
-    Synthetic,
-    /// A file of observations of what a simulator simulates.
-    Observations,
-}
+/// Starts of cart-pole's episodes to learn from, and others to be judged by.
+const EPISODES: (usize, usize) = (1000, 100);
 
 impl Given {
     /// Loads or draws what `resolved` asks for.
@@ -50,32 +48,37 @@ impl Given {
     /// # Errors
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
-        let config = &resolved.config;
-        let name = config.data.name.as_str();
-        match source(resolved)? {
-            Source::Synthetic => return Ok(Self::synthetic(config)),
-            Source::Observations => return Self::observed(resolved),
-            Source::Published(source) if source.format == Format::Series => {
-                return Self::series(resolved, &catalogue::load_series(name, data_dir)?);
+        let given = match known_source(resolved)? {
+            None => Self::unpublished(resolved)?,
+            Some(source) if source.format == Format::Series => {
+                let values = catalogue::load_series(source.name, data_dir)?;
+                return Self::series(resolved, &values);
             }
-            Source::Published(_) => {}
-        }
-        let loaded = catalogue::load(name, data_dir)?;
-        let mut dataset = loaded.dataset;
-        let n = dataset.train.len();
+            Some(source) => {
+                let loaded = catalogue::load(source.name, data_dir)?;
+                Self {
+                    dataset: loaded.dataset,
+                    largest: loaded.largest,
+                    operator: None,
+                    published: None,
+                }
+            }
+        };
+        given.cut(resolved)
+    }
+
+    /// The samples that `resolved` keeps, and those that it holds out.
+    fn cut(mut self, resolved: &Resolved) -> Result<Self> {
+        let Dataset { train, test } = &mut self.dataset;
+        let n = train.len();
         let (kept, held_out) = split(resolved, n)?;
         if held_out > 0 {
-            dataset.test = dataset.train.select(&(n - held_out..n).collect::<Vec<_>>());
+            *test = train.select(&(n - held_out..n).collect::<Vec<_>>());
         }
         if kept < n {
-            dataset.train = dataset.train.select(&(0..kept).collect::<Vec<_>>());
+            *train = train.select(&(0..kept).collect::<Vec<_>>());
         }
-        Ok(Self {
-            dataset,
-            largest: loaded.largest,
-            operator: None,
-            published: None,
-        })
+        Ok(self)
     }
 
     /// As `load`, but with the shape alone of a published set, from the catalogue: no file is read, and the problem
@@ -84,10 +87,8 @@ impl Given {
     /// # Errors
     /// A data set that is unknown; a key that does not fit it.
     pub fn foresee(resolved: &Resolved) -> Result<Self> {
-        let source = match source(resolved)? {
-            Source::Published(source) => source,
-            Source::Synthetic => return Ok(Self::synthetic(&resolved.config)),
-            Source::Observations => return Self::observed(resolved),
+        let Some(source) = known_source(resolved)? else {
+            return Self::unpublished(resolved)?.cut(resolved);
         };
         let none = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
@@ -147,16 +148,30 @@ impl Given {
 
     fn synthetic(config: &Config) -> Self {
         let problem = match config.data.name.as_str() {
+            "cart-pole" => return Self::episodes(config.seed),
             "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
             _ => elliptic::random(config.seed, config.method.noise[0]),
         };
         Self::one_sample(problem.observations, Some(problem.matrix))
     }
 
+    /// A problem of `UNPUBLISHED`.
+    fn unpublished(resolved: &Resolved) -> Result<Self> {
+        if resolved.config.model.kind == ModelKind::Process {
+            Self::observed(resolved)
+        } else {
+            Ok(Self::synthetic(&resolved.config))
+        }
+    }
+
     /// The observations that a simulator should reproduce, from their file.
     fn observed(resolved: &Resolved) -> Result<Self> {
-        let path = Path::new(&resolved.config.data.observations);
-        let numbers = observations::read(path)?;
+        let path = &resolved.config.data.observations;
+        if path.is_empty() {
+            let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
+            return Err(resolved.error("data.observations", allowed));
+        }
+        let numbers = observations::read(Path::new(path))?;
         Ok(Self::one_sample(numbers.into(), None))
     }
 
@@ -177,6 +192,24 @@ impl Given {
             },
             largest: 1.0,
             operator,
+            published: None,
+        }
+    }
+
+    /// Cart-pole's: start states, and the highest return as the target of each.
+    fn episodes(seed: u64) -> Self {
+        // Blocks 0 to 2 are the linear problems'.
+        let samples = |block, count| Samples {
+            inputs: Inputs::Reals(cart_pole::starts(seed, block, count)),
+            targets: Targets::Values(Array2::ones((count, 1))),
+        };
+        Self {
+            dataset: Dataset {
+                train: samples(3, EPISODES.0),
+                test: samples(4, EPISODES.1),
+            },
+            largest: 1.0,
+            operator: None,
             published: None,
         }
     }
@@ -267,46 +300,37 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
     )))
 }
 
-/// Where the data of `resolved` comes from.
-fn source(resolved: &Resolved) -> Result<Source> {
+/// The published set that `resolved` names; None for a problem of `UNPUBLISHED`.
+fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
     let config = &resolved.config;
-    let (name, kind) = (config.data.name.as_str(), config.model.kind);
-    let synthetic = SYNTHETIC.contains(&name);
-    let allowed = match (kind, synthetic, name == OBSERVATIONS) {
-        (ModelKind::Linear, false, _) => "must be elliptic or random for a linear model",
-        (ModelKind::Process, _, false) => {
-            "must be observations for a simulator: begin the file with preset = \"process\""
+    let name = config.data.name.as_str();
+    let kind = config.model.kind;
+    if let Some((_, needed, word)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
+        if *needed == kind {
+            return Ok(None);
         }
-        (ModelKind::Linear, ..) => return Ok(Source::Synthetic),
-        (ModelKind::Process, ..) => return file_of_observations(resolved),
-        (_, true, _) => "needs model.kind = \"linear\"",
-        (.., true) => "needs model.kind = \"process\"",
-        _ => "",
-    };
-    if !allowed.is_empty() {
+        return Err(resolved.error("data.name", format!("needs model.kind = {word:?}")));
+    }
+    let takes: Vec<&str> = UNPUBLISHED
+        .iter()
+        .filter(|(_, needed, _)| *needed == kind)
+        .map(|(known, ..)| *known)
+        .collect();
+    if let [_, ..] = takes[..] {
+        let allowed = format!("must be {} for this model.kind", takes.join(" or "));
         return Err(resolved.error("data.name", allowed));
     }
     if !config.data.observations.is_empty() {
         return Err(resolved.error("data.observations", "needs model.kind = \"process\""));
     }
-    catalogue::find(name).map(Source::Published).map_err(|_| {
+    catalogue::find(name).map(Some).map_err(|_| {
         let known: Vec<&str> = catalogue::SOURCES
             .iter()
             .map(|s| s.name)
-            .chain(SYNTHETIC)
-            .chain([OBSERVATIONS])
+            .chain(UNPUBLISHED.map(|(name, ..)| name))
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })
-}
-
-fn file_of_observations(resolved: &Resolved) -> Result<Source> {
-    if resolved.config.data.observations.is_empty() {
-        let allowed =
-            "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
-        return Err(resolved.error("data.observations", allowed));
-    }
-    Ok(Source::Observations)
 }
 
 /// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.
@@ -321,6 +345,9 @@ fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
             "data.shuffle",
             "must be false: a series is taken in its order",
         );
+    }
+    if config.method.kind == MethodKind::MomentumSgd {
+        return refuse("method.kind", "must be eki, sgd or ogd for a series");
     }
     if config.data.validation > 0 {
         return refuse(

@@ -60,6 +60,8 @@ presets!(
     "fashion-relu",
     "linear",
     "process",
+    "digits-zero-one",
+    "cart-pole",
     "melbourne",
     "sunspots",
 );

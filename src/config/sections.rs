@@ -45,6 +45,7 @@ pub enum ModelKind {
     Recurrent,
     Linear,
     Process,
+    CartPole,
 }
 
 /// What the last layer gives.
@@ -92,6 +93,7 @@ pub struct Method {
     pub momentum_coefficient: f64,
     pub momentum_restart: bool,
     pub step: StepKind,
+    pub rate: f64,
     pub h: f64,
     pub h_decay: f64,
     pub epsilon: f64,
@@ -105,6 +107,9 @@ pub struct Method {
 #[allow(missing_docs)]
 pub enum MethodKind {
     Eki,
+    Sgd,
+    MomentumSgd,
+    Ogd,
 }
 
 /// Kinds of loss.
@@ -114,6 +119,7 @@ pub enum MethodKind {
 pub enum LossKind {
     CrossEntropy,
     LeastSquares,
+    ZeroOne,
 }
 
 /// How h_n follows from h.

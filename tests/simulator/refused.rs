@@ -126,7 +126,11 @@ fn configurations() {
         &["data.observations="],
         &["data.observations = \"\""],
     );
-    refuse(&case, &["data.name=digits"], &["preset = \"process\""]);
+    refuse(
+        &case,
+        &["data.name=digits"],
+        &["data.name = \"digits\"", "must be observations"],
+    );
     refuse(&case, &["method.loss=cross-entropy"], &["least-squares"]);
     let level = ["run", "digits", "--set", "run.stop_at_misfit=1"];
     let ended = end(alone().args(level));
