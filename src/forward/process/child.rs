@@ -314,6 +314,10 @@ fn never_wait(pipe: &impl AsFd) -> std::io::Result<()> {
 
 /// Linux ends the child when the thread that started it ends, however that ends: a killed rank leaves none behind.
 #[cfg(target_os = "linux")]
+#[allow(
+    unsafe_code,
+    reason = "what runs between fork and exec may only be given unsafely"
+)]
 fn ends_with_its_parent(starting: &mut Command) {
     let parent = std::process::id();
     let before_it_runs = move || {
