@@ -14,7 +14,7 @@ use crate::forward::recurrent::Recurrent;
 use crate::plan::DataShape;
 use crate::real::Real;
 
-/// The network of `resolved` for data of `shape`. Linear maps come with their data, not from here.
+/// The network of `resolved` for data of `shape`. Linear maps and simulators come with their data, not from here.
 ///
 /// # Errors
 /// One line naming the key whose value does not fit the data.
@@ -33,7 +33,9 @@ pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn
         }
         ModelKind::Recurrent => Box::new(recurrent(resolved, shape)?),
         ModelKind::CartPole => Box::new(cart_pole(resolved, shape)?),
-        ModelKind::Dense | ModelKind::Linear => Box::new(dense(resolved, shape)?),
+        ModelKind::Dense | ModelKind::Linear | ModelKind::Process => {
+            Box::new(dense(resolved, shape)?)
+        }
     })
 }
 

@@ -14,6 +14,8 @@ use crate::forward::ForwardMap;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
+use crate::forward::process::{Process, marginals};
+use crate::observations;
 use crate::plan::DataShape;
 use crate::real::Real;
 use crate::run::Problem;
@@ -29,11 +31,13 @@ pub struct Given {
     published: Option<DataShape>,
 }
 
-/// The synthetic problems, each with the one kind of model that takes it and that kind's word.
-const SYNTHETIC: [(&str, ModelKind, &str); 3] = [
+/// The problems that come from no published set, each with the one kind of model that takes it and that kind's word: drawn
+/// from the seed, or from the user's own file.
+const UNPUBLISHED: [(&str, ModelKind, &str); 4] = [
     ("elliptic", ModelKind::Linear, "linear"),
     ("random", ModelKind::Linear, "linear"),
     ("cart-pole", ModelKind::CartPole, "cart-pole"),
+    ("observations", ModelKind::Process, "process"),
 ];
 
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
@@ -46,7 +50,7 @@ impl Given {
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let given = match known_source(resolved)? {
-            None => Self::synthetic(&resolved.config),
+            None => Self::unpublished(resolved)?,
             Some(source) if source.format == Format::Series => {
                 let values = catalogue::load_series(source.name, data_dir)?;
                 return Self::series(resolved, &values);
@@ -85,7 +89,7 @@ impl Given {
     /// A data set that is unknown; a key that does not fit it.
     pub fn foresee(resolved: &Resolved) -> Result<Self> {
         let Some(source) = known_source(resolved)? else {
-            return Self::synthetic(&resolved.config).cut(resolved);
+            return Self::unpublished(resolved)?.cut(resolved);
         };
         let none = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
@@ -149,15 +153,38 @@ impl Given {
             "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
             _ => elliptic::random(config.seed, config.method.noise[0]),
         };
-        let k = problem.observations.len();
+        Self::one_sample(problem.observations, Some(problem.matrix))
+    }
+
+    /// A problem of `UNPUBLISHED`.
+    fn unpublished(resolved: &Resolved) -> Result<Self> {
+        if resolved.config.model.kind == ModelKind::Process {
+            Self::observed(resolved)
+        } else {
+            Ok(Self::synthetic(&resolved.config))
+        }
+    }
+
+    /// The observations that a simulator should reproduce, from their file.
+    fn observed(resolved: &Resolved) -> Result<Self> {
+        let path = &resolved.config.data.observations;
+        if path.is_empty() {
+            let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
+            return Err(resolved.error("data.observations", allowed));
+        }
+        let numbers = observations::read(Path::new(path))?;
+        Ok(Self::one_sample(numbers.into(), None))
+    }
+
+    /// One sample without inputs, whose outputs are the `observations`.
+    fn one_sample(
+        observations: ndarray::Array1<f64>,
+        operator: Option<ndarray::Array2<f64>>,
+    ) -> Self {
+        let row = observations.insert_axis(ndarray::Axis(0));
         let one = Samples {
             inputs: Inputs::Reals(Array2::zeros((1, 0))),
-            targets: Targets::Values(
-                problem
-                    .observations
-                    .into_shape_with_order((1, k))
-                    .expect("one row"),
-            ),
+            targets: Targets::Values(row),
         };
         Self {
             dataset: Dataset {
@@ -165,7 +192,7 @@ impl Given {
                 test: one,
             },
             largest: 1.0,
-            operator: Some(problem.matrix),
+            operator,
             published: None,
         }
     }
@@ -212,7 +239,19 @@ impl Given {
         if let Some(operator) = &self.operator {
             return Ok(Box::new(Linear::new(operator.clone())));
         }
+        if let Some(process) = process(resolved, self.shape().outputs)? {
+            return Ok(Box::new(process));
+        }
         crate::model::network(resolved, self.shape())
+    }
+
+    /// The observations of a problem of one sample, K numbers; of others, none.
+    #[must_use]
+    pub fn observations(&self) -> &[f64] {
+        match &self.dataset.train.targets {
+            Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
+            _ => &[],
+        }
     }
 
     /// The whole problem in precision `T`.
@@ -234,18 +273,47 @@ impl Given {
     }
 }
 
-/// The published set that `resolved` names; None for a synthetic problem.
+/// The simulator of `resolved`, where it has one, for `outputs` observations; nothing is started yet.
+///
+/// # Errors
+/// Keys that do not say what to start or to ask.
+pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
+    let model = &resolved.config.model;
+    if model.kind != ModelKind::Process {
+        return Ok(None);
+    }
+    if model.command.first().is_none_or(String::is_empty) {
+        let allowed =
+            "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
+        return Err(resolved.error("model.command", allowed));
+    }
+    let priors = marginals(&model.prior)
+        .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
+    if priors.is_empty() {
+        let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
+        return Err(resolved.error("model.prior", allowed));
+    }
+    let command = model.command.clone();
+    Ok(Some(Process::new(
+        command,
+        priors,
+        outputs,
+        model.timeout.0,
+    )))
+}
+
+/// The published set that `resolved` names; None for a problem of `UNPUBLISHED`.
 fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
     let config = &resolved.config;
     let name = config.data.name.as_str();
     let kind = config.model.kind;
-    if let Some((_, needed, word)) = SYNTHETIC.iter().find(|(known, ..)| *known == name) {
+    if let Some((_, needed, word)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
         if *needed == kind {
             return Ok(None);
         }
         return Err(resolved.error("data.name", format!("needs model.kind = {word:?}")));
     }
-    let takes: Vec<&str> = SYNTHETIC
+    let takes: Vec<&str> = UNPUBLISHED
         .iter()
         .filter(|(_, needed, _)| *needed == kind)
         .map(|(known, ..)| *known)
@@ -254,11 +322,14 @@ fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source
         let allowed = format!("must be {} for this model.kind", takes.join(" or "));
         return Err(resolved.error("data.name", allowed));
     }
+    if !config.data.observations.is_empty() {
+        return Err(resolved.error("data.observations", "needs model.kind = \"process\""));
+    }
     catalogue::find(name).map(Some).map_err(|_| {
         let known: Vec<&str> = catalogue::SOURCES
             .iter()
             .map(|s| s.name)
-            .chain(SYNTHETIC.map(|(name, ..)| name))
+            .chain(UNPUBLISHED.map(|(name, ..)| name))
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })

@@ -60,6 +60,7 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "process",
     "digits-zero-one",
     "cart-pole",
     "melbourne",
