@@ -27,6 +27,8 @@ pub enum Purpose {
     Synthetic = 5,
     /// Members redrawn in place of failed ones.
     Replace = 6,
+    /// Examples of a task that is drawn.
+    Examples = 12,
 }
 
 /// The full name of one stream. Its 32 bytes are the ChaCha key itself, so distinct keys never collide.

@@ -59,6 +59,8 @@ presets!(
     "fashion-heaviside",
     "fashion-relu",
     "linear",
+    "adding",
+    "copying",
     "melbourne",
     "sunspots",
 );

@@ -61,6 +61,8 @@ pub struct Data {
     pub shuffle: bool,
     pub scale: Scale,
     pub limit: usize,
+    pub length: usize,
+    pub examples: usize,
     pub window: usize,
     pub validation: usize,
 }

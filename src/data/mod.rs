@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod folder;
 pub mod idx;
 pub mod published;
+pub mod recall;
 pub mod series;
 pub mod svhn;
 
