@@ -22,10 +22,14 @@ source launch/start
 read -ra run <<<"${EKI_RUN:-}"
 [[ " ${EKI_RUN:-} " == *" --out "* ]] || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" bsub < cluster/lsf.sh' >&2; exit 2; }
 
+# Should no warning come, the program knows the limit by itself, less a minute for starting up, where bjobs tells it (LSF 10.1).
+limit=$(bjobs -noheader -hms -o runtimelimit "$LSB_JOBID" 2>/dev/null | awk -F : '/^ *[0-9]+:[0-9]+:[0-9]+ *$/ {
+    s = $1 * 3600 + $2 * 60 + $3 - 60; if (s > 0) printf "%02d:%02d:%02d", s / 3600, s % 3600 / 60, s % 60 }')
+
 # --resume starts from the beginning where there is nothing to resume, so the first job and all later ones are alike.
 # Ranks go round the hosts, since LSF's list counts cores.
 start mpirun -n $((LSB_DJOB_NUMPROC / threads)) --map-by node --bind-to none \
-    "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "$threads" --resume
+    "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "$threads" ${limit:+--max-time "$limit"} --resume
 
 # TERM comes from bkill, which means it: then 75 must not be seen.
 if [[ $status == 75 && $asked == TERM ]]; then status=143; fi

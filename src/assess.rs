@@ -13,6 +13,7 @@ use crate::npy::Rows;
 use crate::real::Real;
 use crate::run::Problem;
 use crate::run::judge::{merit, score_point, test_batch};
+use crate::scores::{Measure, Scores};
 use crate::uncertainty::{Tally, Uncertainty};
 
 /// Samples evaluated together.
@@ -29,18 +30,9 @@ pub struct Assessment {
     pub samples: usize,
     /// Parameters P.
     pub parameters: usize,
-    /// Accuracy at the mean, where targets are classes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_mean: Option<f64>,
-    /// Accuracy of the best member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_best: Option<f64>,
-    /// Mean squared error at the mean, where targets are values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mse_mean: Option<f64>,
-    /// Mean squared error of the best member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mse_best: Option<f64>,
+    /// At the mean, and of the best member where the run looked for it.
+    #[serde(flatten)]
+    pub scores: Scores,
     /// What the ensemble says together, where all members were kept and targets are classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncertainty: Option<Uncertainty>,
@@ -69,27 +61,17 @@ pub fn assess<T: Real>(
     let mut assessment = Assessment {
         samples: test.len(),
         parameters,
-        accuracy_mean: None,
-        accuracy_best: None,
-        mse_mean: None,
-        mse_best: None,
+        scores: Scores::new(problem.measure(), mean, best),
         uncertainty: None,
         accuracy_members: None,
     };
-    match &test.targets {
-        Targets::Values(_) => {
-            (assessment.mse_mean, assessment.mse_best) = (Some(mean), best);
-        }
-        Targets::Classes { labels, .. } => {
-            (assessment.accuracy_mean, assessment.accuracy_best) = (Some(mean), best);
-            if let Some(rows) = finished.ensemble(parameters)? {
-                let (tallies, mut own) = tally(pool, &evaluator, problem, rows)?;
-                own.sort_by(f64::total_cmp);
-                assessment.accuracy_members =
-                    Some([own[0], own[own.len() / 2], own[own.len() - 1]]);
-                assessment.uncertainty = Some(Uncertainty::of(&tallies, labels));
-            }
-        }
+    if let Targets::Classes { labels, .. } = &test.targets
+        && let Some(rows) = finished.ensemble(parameters)?
+    {
+        let (tallies, mut own) = tally(pool, &evaluator, problem, rows)?;
+        own.sort_by(f64::total_cmp);
+        assessment.accuracy_members = Some([own[0], own[own.len() / 2], own[own.len() - 1]]);
+        assessment.uncertainty = Some(Uncertainty::of(&tallies, labels));
     }
     Ok(assessment)
 }
@@ -132,7 +114,7 @@ fn tally<T: Real>(
                 },
                 |_, (mut place, right), outputs| {
                     place.slice_mut(s![.., ..width]).assign(&outputs);
-                    *right += merit(outputs, &batch.targets);
+                    *right += merit(Measure::Accuracy, outputs, &batch.targets);
                 },
             );
             let outputs = &outputs;

@@ -1,16 +1,21 @@
-//! How fast this machine is, measured in a moment: the products, the forward map and the update of one thread while
-//! all threads work.
+//! How fast this machine is, measured in a moment: the kernels of a step on one thread while all threads work, and the
+//! network between ranks.
+
+mod kernels;
+mod network;
 
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use rayon::ThreadPool;
 
-use crate::eki::{self, Form, Survivors};
+pub use network::Network;
+
+use crate::eki::Form;
 use crate::forward::ForwardMap;
+use crate::loss::Loss;
 use crate::partition::BLOCK;
 use crate::real::{Real, product};
-use crate::rng::{Key, Purpose};
 
 /// How long each measurement repeats its work, in every thread at once.
 const MOMENT: Duration = Duration::from_millis(120);
@@ -29,105 +34,116 @@ pub fn product_rate<T: Real>(pool: &ThreadPool) -> f64 {
     mean(&rates)
 }
 
-/// Seconds of one thread for one member's forward pass on `samples` samples.
-#[must_use]
-pub fn forward_seconds<T: Real>(pool: &ThreadPool, map: &dyn ForwardMap<T>, samples: usize) -> f64 {
-    let (group, parameters) = (map.group(), map.parameters());
-    let mut deviations = vec![T::zero(); parameters];
-    map.prior().deviations(0, 1.0, &mut deviations);
-    let seconds = pool.broadcast(|_| {
-        // Any numbers of the right size will do: halves of the deviations, of both signs.
-        let sign = |i: usize| T::of(if i.is_multiple_of(3) { 0.5 } else { -0.25 });
-        let members =
-            Array2::from_shape_fn((group, parameters), |(i, p)| deviations[p] * sign(i + p));
-        let inputs = Array2::from_shape_fn((map.features(), samples), |(i, j)| sign(i * j));
-        let mut outputs = Array3::zeros((group, map.outputs(), samples));
-        let mut scratch = vec![T::zero(); map.scratch(samples)];
-        best(|| {
-            map.evaluate(
-                members.view(),
-                inputs.view(),
-                outputs.view_mut(),
-                &mut scratch,
-            );
-        })
-    });
-    mean(&seconds) / group as f64
+/// What a step is made of, in seconds of one thread while all threads do the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// Flops a second of a large product.
+    pub product: f64,
+    /// Bytes a second of a copy.
+    pub copy: f64,
+    /// One group of members through the forward map; of low-rank members, one unit.
+    pub group: f64,
+    /// What all low-rank members share of the forward map.
+    pub shared: f64,
+    /// One unit's share of the mean's move, of low-rank members.
+    pub unit_sum: f64,
+    /// One normal number.
+    pub draw: f64,
+    /// One normal number, times a coefficient, rounded and added to a sum.
+    pub summed_draw: f64,
+    /// The update of one block of columns.
+    pub block: f64,
+    /// One output: its part of the mean over members.
+    pub mean: f64,
+    /// One output: mean, gradient and anomaly.
+    pub gradient: f64,
+    /// One output: its square, in double precision.
+    pub square: f64,
+    /// One tile of the factored ||D||.
+    pub tile: f64,
+    /// One panel of rows of D from one block of samples.
+    pub panel: f64,
 }
 
-/// Seconds of one thread for one normal draw.
-#[must_use]
-pub fn draw_seconds<T: Real>(pool: &ThreadPool) -> f64 {
-    let seconds = pool.broadcast(|thread| {
-        let key = Key {
-            seed: 0,
-            purpose: Purpose::Rerandomise,
-            step: 0,
-            member: thread.index() as u64,
-            block: 0,
+/// What is measured: the sizes that kernels see at a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes<'a> {
+    /// Members J.
+    pub members: usize,
+    /// Outputs K.
+    pub outputs: usize,
+    /// Samples m.
+    pub samples: usize,
+    /// The form of the update.
+    pub form: Form,
+    /// The rank of the draws, where members are of low rank.
+    pub low_rank: Option<usize>,
+    /// The loss whose gradients enter D.
+    pub loss: &'a Loss,
+}
+
+impl Rates {
+    /// Measured on the threads of `pool`, all of them at once.
+    #[must_use]
+    pub fn measure<T: Real>(pool: &ThreadPool, map: &dyn ForwardMap<T>, sizes: &Sizes) -> Self {
+        let mut rates = Self {
+            product: product_rate::<T>(pool),
+            copy: copy_rate(pool),
+            draw: kernels::draw_seconds::<T>(pool, false),
+            summed_draw: kernels::draw_seconds::<T>(pool, true),
+            square: kernels::square_seconds::<T>(pool),
+            ..Self::default()
         };
-        let mut numbers = [T::zero(); 64 * BLOCK];
-        best(|| {
-            numbers
-                .chunks_mut(BLOCK)
-                .for_each(|block| T::fill_normal(&key, block));
-        }) / numbers.len() as f64
-    });
-    mean(&seconds)
+        (rates.mean, rates.gradient) = kernels::output_seconds::<T>(pool, sizes);
+        match (sizes.low_rank, map.low_rank()) {
+            (Some(rank), Some(low)) => {
+                [rates.shared, rates.group, rates.unit_sum] =
+                    kernels::low_rank_seconds(pool, low, sizes.samples, rank);
+            }
+            _ => rates.group = kernels::group_seconds(pool, map, sizes.samples),
+        }
+        match sizes.form {
+            Form::Explicit => rates.panel = kernels::panel_seconds::<T>(pool, sizes),
+            _ => rates.tile = kernels::tile_seconds::<T>(pool, sizes),
+        }
+        if sizes.form != Form::Mean {
+            rates.block = kernels::block_seconds::<T>(pool, sizes, BLOCK.min(map.parameters()));
+        }
+        rates
+    }
 }
 
-/// Flops a second of one thread in the update of one block, at up to 2048 members and outputs.
-#[must_use]
-pub fn update_rate<T: Real>(
-    pool: &ThreadPool,
-    form: Form,
-    members: usize,
-    outputs: usize,
-    width: usize,
-) -> f64 {
-    let (j, k) = (members.min(2048), outputs.min(2048));
-    let survivors = Survivors::new(vec![true; j]);
-    let small = |i: usize| T::of(((i % 7) as f64 - 3.0) * 1e-3);
+/// Bytes a second of one thread's copy of what no cache holds.
+fn copy_rate(pool: &ThreadPool) -> f64 {
     let rates = pool.broadcast(|_| {
-        let mut u = Array2::from_shape_fn((j, width), |(a, b)| small(a + b));
-        let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
-        let seconds = match form {
-            Form::Explicit => {
-                let d = Array2::from_shape_fn((j, j), |(a, b)| small(a * b));
-                best(|| {
-                    eki::update_explicit(&mut u, d.view(), 1e-3, &survivors, &mut scratch);
-                })
-            }
-            _ => {
-                let (v, w) = (
-                    Array2::from_shape_fn((j, k), |(a, b)| small(a * b)),
-                    Array2::from_shape_fn((j, k), |(a, b)| small(a + 2 * b)),
-                );
-                best(|| {
-                    let (v, w) = (v.view(), w.view());
-                    eki::update_factored(&mut u, v, w, 1e-3, &survivors, &mut scratch);
-                })
-            }
-        };
-        let flops = match form {
-            Form::Explicit => 2 * j * j * width,
-            _ => 4 * j * k * width,
-        };
-        flops as f64 / seconds
+        let from = vec![1_u8; 24 << 20];
+        let mut to = vec![0_u8; from.len()];
+        from.len() as f64 / usual(|| to.copy_from_slice(&from))
     });
     mean(&rates)
 }
 
 /// The least seconds one call of `work` takes, called again and again for a moment after a first time.
-fn best(mut work: impl FnMut()) -> f64 {
+fn best(work: impl FnMut()) -> f64 {
+    calls(work).into_iter().fold(f64::INFINITY, f64::min)
+}
+
+/// The mean seconds of one call of `work` in a moment after a first time: what other work on the machine takes from a
+/// run, it takes from this too.
+fn usual(work: impl FnMut()) -> f64 {
+    mean(&calls(work))
+}
+
+/// The seconds of each call.
+fn calls(mut work: impl FnMut()) -> Vec<f64> {
     work();
-    let (begin, mut best) = (Instant::now(), f64::INFINITY);
+    let (begin, mut calls) = (Instant::now(), Vec::new());
     loop {
         let start = Instant::now();
         work();
-        best = best.min(start.elapsed().as_secs_f64());
+        calls.push(start.elapsed().as_secs_f64());
         if begin.elapsed() > MOMENT {
-            return best;
+            return calls;
         }
     }
 }

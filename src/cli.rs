@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use eki_mpi::calibrate::Network;
 use eki_mpi::config::{KEYS, PRESETS, Preset};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
@@ -104,8 +105,9 @@ impl RunArguments {
     }
 }
 
-/// Runs a command that needs no other rank; returns the exit code.
-pub fn answer(cli: Cli) -> Result<i32> {
+/// Runs a command that needs no other rank; returns the exit code. `network` is what was measured between a launcher's
+/// ranks, where the command asks for it.
+pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
     let folder = data_dir(cli.data_dir.as_deref());
     match cli.command {
         Some(Command::Presets { keys: true, .. }) => print(&keys_table()),
@@ -129,7 +131,7 @@ pub fn answer(cli: Cli) -> Result<i32> {
             })?;
             print(&full_preset(preset)?);
         }
-        Some(Command::Plan(arguments)) => print(&plan::answer(&arguments)?),
+        Some(Command::Plan(arguments)) => print(&plan::answer(&arguments, network)?),
         Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
         Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
         Some(Command::Data { command }) => {

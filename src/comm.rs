@@ -103,6 +103,15 @@ impl Comm {
         self.world.barrier();
     }
 
+    /// Waits for all ranks, as `barrier` does, but leaves this rank's core to others meanwhile.
+    pub fn sleep_until_all(&self) {
+        let mut request = self.world.immediate_barrier();
+        while let Err(waiting) = request.test() {
+            request = waiting;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Ends all ranks at once with exit code `code`; called by any one rank.
     pub fn abort(&self, code: i32) -> ! {
         self.world.abort(code)
@@ -251,13 +260,22 @@ impl Comm {
 
     /// Moves slices between ranks: `receives` names, for each slice to be filled, the rank it comes from; `sends`
     /// yields, for each slice to go, the rank it goes to. Between two ranks slices pair up in the order given.
-    ///
-    /// `sends` may wait for slices that are still being computed: those already sent travel meanwhile. What is left to
-    /// wait for once the last has been handed over is returned: the part of the exchange that nothing hides.
     pub fn exchange<'a, T: Real>(
         &self,
         receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
         sends: impl IntoIterator<Item = (usize, &'a [T])>,
+    ) {
+        let _ = self.exchange_along(receives, sends.into_iter().map(Some));
+    }
+
+    /// As `exchange`, while slices are still being computed: `sends` yields None, after a short wait, where the next
+    /// one is not ready, and what has been sent is moved on meanwhile, which MPI does within its own calls alone.
+    ///
+    /// What is left to wait for once the last has been handed over is returned: the part that nothing hides.
+    pub fn exchange_along<'a, T: Real>(
+        &self,
+        receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
+        sends: impl IntoIterator<Item = Option<(usize, &'a [T])>>,
     ) -> Duration {
         mpi::request::multiple_scope(16, |scope, requests| {
             for (from, slice) in receives {
@@ -266,7 +284,14 @@ impl Comm {
                     requests.add(from.immediate_receive_into(scope, chunk));
                 }
             }
-            for (to, slice) in sends {
+            let mut arrived = Vec::new();
+            for send in sends {
+                let Some((to, slice)) = send else {
+                    if requests.incomplete() > 0 {
+                        requests.test_some(&mut arrived);
+                    }
+                    continue;
+                };
                 self.count_sent::<T>(slice.len());
                 let to = self.world.process_at_rank(to as i32);
                 for chunk in slice.chunks(self.largest) {
@@ -275,7 +300,7 @@ impl Comm {
             }
             let _waiting = Waiting::begin();
             let computed = Instant::now();
-            requests.wait_all(&mut Vec::new());
+            requests.wait_all(&mut arrived);
             computed.elapsed()
         })
     }

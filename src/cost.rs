@@ -53,20 +53,22 @@ pub struct Shape {
     /// Bytes s of a number.
     pub number: usize,
     /// Slabs that are kept: u, and with momentum v.
-    slabs: usize,
+    pub(crate) slabs: usize,
     /// Whether the centres of the draws are kept beside the members.
-    centres: bool,
+    pub(crate) centres: bool,
+    /// Members that a forward map takes together.
+    pub(crate) group: usize,
     /// Members that ranks take together.
-    unit: usize,
+    pub(crate) unit: usize,
     /// Standard normal numbers of a low-rank member.
-    drawn: usize,
+    pub(crate) drawn: usize,
     /// Bytes of the data set.
     data: u64,
     /// Flops f of one member on the batch.
     forward: f64,
     /// Numbers one thread's evaluation needs.
     room: usize,
-    /// Numbers of a batch's inputs.
+    /// Numbers of a batch's inputs, and of these as the map arranges them.
     inputs: usize,
     /// Numbers that a member carries from step to step.
     hidden: usize,
@@ -168,6 +170,12 @@ impl Shape {
             ),
             _ => (map.flops(m), whole, 1, 0),
         };
+        // A gradient takes a forward pass and twice as much on the way back.
+        let forward = if plan.descends() {
+            3.0 * forward
+        } else {
+            forward
+        };
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),
@@ -186,9 +194,10 @@ impl Shape {
             data: ((data.train + data.test) * sample) as u64,
             forward,
             room,
+            group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
-            inputs: m * map.features(),
+            inputs: m * map.features() + map.arranged(m),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
     }
@@ -199,6 +208,13 @@ impl Shape {
         Partition::in_units(self.members, self.ranks, self.unit)
             .range(rank)
             .len()
+    }
+
+    /// The blocks of parameters, and their owners.
+    #[must_use]
+    pub fn blocks(&self) -> (Blocks, Partition) {
+        let blocks = Blocks::new(self.parameters);
+        (blocks, Partition::new(blocks.count(), self.ranks))
     }
 
     /// The parameters P_r whose columns `rank` updates.
@@ -380,9 +396,15 @@ impl Shape {
                 s * j * own_k + packed.max(s * j * own_k + sums)
             }
             Form::Factored | Form::Mean => {
-                // V, W, and while W is gathered a second copy; V comes after.
+                // V, W, and while W is gathered a second copy; V comes after. Then one of them is there twice while it
+                // is packed for the update.
                 let tiles = 2 * s * t * TILE * TILE;
-                2 * s * j * k + tiles
+                let packing = if self.form == Form::Mean {
+                    0
+                } else {
+                    s * j * k
+                };
+                2 * s * j * k + tiles.max(packing)
             }
         }
     }

@@ -16,6 +16,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip, s};
 
 use crate::loss::Loss;
+use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::real::{Real, product};
 
 /// Which of the equal forms of the update a run uses; fixed by (J, K) and the method, never by ranks.
@@ -175,7 +176,7 @@ pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// ubar and u - ubar of one block u, J x w, the latter in `centred`; returns the block's sum of squared deviations.
+/// ubar and u - ubar of columns u, J x w, the latter in panels in `centred`; with the sum of squared deviations.
 fn centre<T: Real>(u: ArrayView2<T>, survivors: &Survivors, centred: &mut [T]) -> Centred {
     let means = column_means(u, survivors);
     let rounded: Vec<T> = means.iter().copied().map(T::of).collect();
@@ -193,8 +194,8 @@ fn centre<T: Real>(u: ArrayView2<T>, survivors: &Survivors, centred: &mut [T]) -
     }
 }
 
-/// Writes the survivors' rows of u less the means to `centred`, zero for others, and adds the squares column by column, so that a row's
-/// terms do not wait for each other.
+/// Writes the survivors' rows of u less the means to the panels `centred`, zero for others, and adds the squares column
+/// by column, so that a row's terms do not wait for each other.
 struct Subtract<'a, T> {
     u: ArrayView2<'a, T>,
     means: &'a [T],
@@ -208,27 +209,25 @@ impl<T: Real> pulp::WithSimd for Subtract<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let width = self.means.len();
-        let rows = self
-            .u
-            .rows()
-            .into_iter()
-            .zip(self.centred.chunks_exact_mut(width));
-        for (j, (row, out)) in rows.enumerate() {
-            if !self.survivors.contains(j) {
-                // Whatever it holds, a failed member must not reach the product.
-                out.fill(T::zero());
-                continue;
-            }
+        let members = self.u.nrows();
+        for (j, row) in self.u.rows().into_iter().enumerate() {
             let row = row.to_slice().expect("row-major");
-            let columns = out
-                .iter_mut()
-                .zip(row)
-                .zip(self.means.iter().zip(self.squares.iter_mut()));
-            for ((out, &x), (&mean, square)) in columns {
-                let difference = x - mean;
-                *out = difference;
-                *square += difference * difference;
+            let sums = self.means.chunks(PANEL).zip(self.squares.chunks_mut(PANEL));
+            for (p, (row, (means, squares))) in row.chunks(PANEL).zip(sums).enumerate() {
+                let out = &mut self.centred[(p * members + j) * PANEL..][..PANEL];
+                let (out, beyond) = out.split_at_mut(row.len());
+                beyond.fill(T::zero());
+                if !self.survivors.contains(j) {
+                    // Whatever it holds, a failed member must not reach the product.
+                    out.fill(T::zero());
+                    continue;
+                }
+                let columns = out.iter_mut().zip(row).zip(means.iter().zip(squares));
+                for ((out, &x), (&mean, square)) in columns {
+                    let difference = x - mean;
+                    *out = difference;
+                    *square += difference * difference;
+                }
             }
         }
     }
@@ -243,12 +242,15 @@ pub struct Centred {
     pub squares: f64,
 }
 
+/// Columns that are centred and moved together, while they stay in the caches.
+const GROUP: usize = 8 * PANEL;
+
 /// The scratch numbers an update of a block of `width` columns needs.
 #[must_use]
 pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
     match form {
-        Form::Explicit => members * width,
-        Form::Factored => (members + outputs) * width,
+        Form::Explicit => in_panels(members, width.min(GROUP)),
+        Form::Factored => in_panels(members + outputs, width.min(GROUP)),
         Form::Mean => 0,
     }
 }
@@ -256,43 +258,64 @@ pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) 
 /// Explicit form: u <- u - h D (u - ubar) for one block u, J x w, with D, J x J.
 pub fn update_explicit<T: Real>(
     u: &mut Array2<T>,
-    d: ArrayView2<T>,
+    d: &Packed<T>,
     h: f64,
     survivors: &Survivors,
     scratch: &mut [T],
 ) -> Centred {
-    let (members, width) = u.dim();
-    let scratch = &mut scratch[..members * width];
-    let before = centre(u.view(), survivors, scratch);
-    let centred = ArrayView2::from_shape((members, width), &*scratch).expect("scratch");
-    product(u.view_mut(), T::one(), T::of(-h), d, centred);
-    before
+    by_groups(u, survivors, scratch, |centred, _, u| {
+        multiply(d, centred, true, T::of(-h), u);
+    })
 }
 
-/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V and W, J x K.
+/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J.
 pub fn update_factored<T: Real>(
     u: &mut Array2<T>,
-    gradients: ArrayView2<T>,
-    anomalies: ArrayView2<T>,
+    gradients: &Packed<T>,
+    anomalies: &Packed<T>,
     h: f64,
     survivors: &Survivors,
     scratch: &mut [T],
 ) -> Centred {
-    let ((members, width), outputs) = (u.dim(), anomalies.ncols());
-    let (first, second) = scratch.split_at_mut(members * width);
-    let before = centre(u.view(), survivors, first);
-    let centred = ArrayView2::from_shape((members, width), &*first).expect("scratch");
-    let mut inner = ArrayViewMut2::from_shape((outputs, width), &mut second[..outputs * width])
-        .expect("scratch");
-    product(
-        inner.view_mut(),
-        T::zero(),
-        T::one(),
-        anomalies.t(),
-        centred,
-    ); // K x w
-    let scale = T::of(-h / survivors.count() as f64);
-    product(u.view_mut(), T::one(), scale, gradients, inner.view());
+    let (outputs, scale) = (anomalies.rows(), T::of(-h / survivors.count() as f64));
+    by_groups(u, survivors, scratch, |centred, inner, u| {
+        let columns = u.columns.next_multiple_of(PANEL);
+        let inner = &mut inner[..outputs * columns]; // K x w
+        let mut target = Target {
+            numbers: &mut *inner,
+            panel: outputs * PANEL,
+            row: PANEL,
+            columns,
+        };
+        multiply(anomalies, centred, false, T::one(), &mut target);
+        multiply(gradients, inner, true, scale, u);
+    })
+}
+
+/// Hands each group of columns of u, J x w, to `move_group`: less their means in panels, the rest of the scratch, and
+/// where to add their move.
+fn by_groups<T: Real>(
+    u: &mut Array2<T>,
+    survivors: &Survivors,
+    scratch: &mut [T],
+    move_group: impl Fn(&[T], &mut [T], &mut Target<T>),
+) -> Centred {
+    let (members, width) = u.dim();
+    let mut before = Centred::default();
+    for first in (0..width).step_by(GROUP) {
+        let columns = first..width.min(first + GROUP);
+        let (centred, rest) = scratch.split_at_mut(in_panels(members, columns.len()));
+        let group = centre(u.slice(s![.., columns.clone()]), survivors, centred);
+        before.means.extend(group.means);
+        before.squares += group.squares;
+        let mut target = Target {
+            numbers: &mut u.as_slice_mut().expect("row-major")[first..],
+            panel: PANEL,
+            row: width,
+            columns: columns.len(),
+        };
+        move_group(centred, rest, &mut target);
+    }
     before
 }
 

@@ -7,6 +7,7 @@ use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, s};
 use rayon::ThreadPool;
 
 use crate::forward::ForwardMap;
+use crate::forward::chunk::{LOST, aligned};
 use crate::layout::for_each;
 use crate::real::Real;
 
@@ -16,6 +17,8 @@ pub struct Evaluator<'a, T> {
     pool: &'a ThreadPool,
     samples: usize,
     rooms: Vec<Mutex<Vec<T>>>,
+    /// The present batch's inputs as the map arranges them.
+    arranged: Mutex<Vec<T>>,
 }
 
 impl<'a, T: Real> Evaluator<'a, T> {
@@ -32,6 +35,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
             pool,
             samples,
             rooms,
+            arranged: Mutex::new(vec![T::zero(); map.arranged(samples) + LOST]),
         }
     }
 
@@ -59,6 +63,10 @@ impl<'a, T: Real> Evaluator<'a, T> {
         take: impl Fn(usize, P, ArrayView2<T>) + Sync,
     ) {
         let group = self.map.group();
+        let mut arranged = self.arranged.lock().expect("no thread panicked");
+        let arranged = &mut aligned(&mut arranged)[..self.map.arranged(inputs.ncols())];
+        self.map.arrange(inputs, arranged);
+        let given = (inputs, Some(&*arranged));
         let mut places = places;
         let (mut next, end) = (members.start, members.end);
         let groups = std::iter::from_fn(move || {
@@ -71,7 +79,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
         });
         for_each(self.pool, groups, |thread, (part, places)| {
             let mut room = self.rooms[thread].lock().expect("one thread each");
-            let outputs = self.group_outputs(&mut room, part.clone(), inputs, &fill);
+            let outputs = self.group_outputs(&mut room, part.clone(), given, &fill);
             for (member, place) in part.zip(places) {
                 take(member, place, outputs.slice(s![member % group, .., ..]));
             }
@@ -117,7 +125,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
         let mut room = self.rooms[thread].lock().expect("one thread each");
         let fill = |_, out: &mut [T]| out.copy_from_slice(point);
         take(
-            self.group_outputs(&mut room, 0..1, inputs, &fill)
+            self.group_outputs(&mut room, 0..1, (inputs, None), &fill)
                 .slice(s![0, .., ..]),
         )
     }
@@ -127,7 +135,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
         &self,
         room: &'r mut [T],
         part: Range<usize>,
-        inputs: ArrayView2<T>,
+        (inputs, arranged): (ArrayView2<T>, Option<&[T]>),
         fill: &impl Fn(usize, &mut [T]),
     ) -> ArrayView3<'r, T> {
         let (group, parameters, m, c) = (
@@ -148,7 +156,13 @@ impl<'a, T: Real> Evaluator<'a, T> {
         }
         let members = ArrayView2::from_shape((group, parameters), members).expect("room");
         let outputs_mut = ArrayViewMut3::from_shape((group, c, m), &mut *outputs).expect("room");
-        self.map.evaluate(members, inputs, outputs_mut, scratch);
+        match arranged {
+            Some(arranged) => {
+                self.map
+                    .evaluate_arranged(members, inputs, arranged, outputs_mut, scratch);
+            }
+            None => self.map.evaluate(members, inputs, outputs_mut, scratch),
+        }
         ArrayView3::from_shape((group, c, m), outputs).expect("room")
     }
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub enum Call {
     /// Make a folder.
     CreateFolder,
-    /// Make a file, or empty it.
+    /// Make a file, in place of any there.
     Create,
     /// Open a file to write on at its end.
     Append,
@@ -105,12 +105,15 @@ impl Files {
         self.told(Call::CreateFolder, folder, || fs::create_dir_all(folder))
     }
 
-    /// Makes or empties the file at `path`.
+    /// Makes a new file at `path`, in place of any there: a link is not written through.
     ///
     /// # Errors
     /// The system's refusal.
     pub fn create(&self, path: &Path) -> Result<Sink> {
-        let file = self.told(Call::Create, path, || File::create(path))?;
+        let file = self.told(Call::Create, path, || {
+            gone(fs::remove_file(path))?;
+            File::create_new(path)
+        })?;
         Ok(self.sink(file, path))
     }
 

@@ -37,6 +37,8 @@ pub struct Point {
     pub accuracy_best: Option<f64>,
     pub mse_mean: Option<f64>,
     pub mse_best: Option<f64>,
+    pub return_mean: Option<f64>,
+    pub return_best: Option<f64>,
     pub mse_pass: Option<f64>,
 }
 
@@ -54,6 +56,8 @@ pub struct Ending {
     pub accuracy_first_epoch: Option<f64>,
     pub mse_mean: Option<f64>,
     pub mse_best: Option<f64>,
+    pub return_mean: Option<f64>,
+    pub return_best: Option<f64>,
     pub mse_pass: Option<f64>,
     pub mse_first_pass: Option<f64>,
     pub digest: String,

@@ -55,9 +55,20 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
             false => Ok(()),
         };
     };
+    let entries: Vec<_> = entries.flatten().collect();
+    // Through a link to a file the run would write to whatever it leads to. A folder may lie on another disk.
+    let is_link = |entry: &&fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    let mut links = entries.iter().filter(is_link);
+    if let Some(link) = links.find(|link| !link.path().is_dir()) {
+        let name = link.file_name();
+        return refused(&format!(
+            "holds a link, {}: a run writes through none; put the file itself there, or choose another folder with --out",
+            name.display()
+        ));
+    }
     let ours = [LOCK, ".probe", crate::stop::STOP_FILE];
     let foreign = entries
-        .flatten()
+        .iter()
         .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));
     let run = folder.join("config.toml").is_file() || folder.join("config.toml.part").is_file();
     match (foreign, run, resume) {
@@ -128,26 +139,6 @@ fn compare(folder: &Path, config: &str) -> Result<()> {
     )))
 }
 
-/// The length of the lines of metrics.jsonl (`text`) up to and with `step`; lines after it, and one cut short, belong
-/// to steps that will be taken again.
-#[must_use]
-pub fn lines_until(text: &[u8], step: u64) -> usize {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        step: u64,
-    }
-    let mut length = 0;
-    for line in text.split_inclusive(|&byte| byte == b'\n') {
-        let whole = line.ends_with(b"\n");
-        let parsed = serde_json::from_slice::<Line>(line);
-        if !whole || !parsed.is_ok_and(|line| line.step <= step) {
-            break;
-        }
-        length += line.len();
-    }
-    length
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,11 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_kept_up_to_the_step_and_never_beyond_a_broken_line() {
-        let text = b"{\"step\":1}\n{\"step\":2,\"loss\":null}\n{\"step\":3}\n{\"st";
-        assert_eq!(lines_until(text, 2), 34);
-        assert_eq!(lines_until(text, 9), 45);
-        assert_eq!(lines_until(text, 0), 0);
-        assert_eq!(lines_until(b"\xff\n{\"step\":1}\n", 5), 0);
+    fn a_link_to_a_file_is_refused_and_what_it_leads_to_left_alone() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, thesis) = (folder.path(), other.path().join("thesis.tex"));
+        fs::write(&thesis, "done").unwrap();
+        fs::write(path.join("config.toml"), "seed = 2\n").unwrap();
+        for name in [LOCK, "metrics.jsonl", ".probe"] {
+            std::os::unix::fs::symlink(&thesis, path.join(name)).unwrap();
+            let refused = claim(path, true, "seed = 2").unwrap_err().to_string();
+            assert!(refused.contains(&format!("a link, {name}")), "{refused}");
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(other.path(), path.join("checkpoints")).unwrap();
+        claim(path, true, "seed = 2").unwrap();
+        assert_eq!(fs::read_to_string(thesis).unwrap(), "done");
     }
 }

@@ -19,6 +19,7 @@ use crate::eki::{self, Form, Survivors};
 use crate::exact::Quantum;
 use crate::layout::for_each;
 use crate::loss::Loss;
+use crate::panel::{Packed, ROWS, pack_part};
 use crate::partition::{Blocks, Partition};
 use crate::real::{Real, product};
 
@@ -26,13 +27,13 @@ use crate::real::{Real, product};
 #[derive(Clone, Debug)]
 pub enum Interaction<T> {
     /// The matrix itself, J x J.
-    Explicit(Array2<T>),
-    /// Its factors, J x K each: D = gradients anomalies^T / J.
+    Explicit(Packed<T>),
+    /// Its factors: D = gradients anomalies / J.
     Factored {
-        /// V.
-        gradients: Array2<T>,
-        /// W.
-        anomalies: Array2<T>,
+        /// V, J x K.
+        gradients: Packed<T>,
+        /// W^T, K x J.
+        anomalies: Packed<T>,
     },
     /// The coefficients c of the mean's move, J numbers.
     Mean(Vec<f64>),
@@ -53,7 +54,7 @@ pub struct Outputs<'a, T> {
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
-pub const PANEL: usize = 128;
+pub const PANEL: usize = 10 * ROWS;
 
 impl<T: Real> Outputs<'_, T> {
     /// D in the form asked for, and its Frobenius norm; the same bits on all ranks.
@@ -67,6 +68,9 @@ impl<T: Real> Outputs<'_, T> {
             Form::Factored => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
+                // One after the other, so that only one of them is there twice.
+                let anomalies = pack(pool, anomalies.reversed_axes());
+                let gradients = pack(pool, gradients);
                 (
                     Interaction::Factored {
                         gradients,
@@ -133,7 +137,7 @@ impl<T: Real> Outputs<'_, T> {
     }
 
     /// D, J x J, and ||D||_F: each rank's blocks of samples give a partial product, and an allreduce sums them.
-    fn explicit(&self, comm: &Comm, pool: &ThreadPool) -> (Array2<T>, f64) {
+    fn explicit(&self, comm: &Comm, pool: &ThreadPool) -> (Packed<T>, f64) {
         let (members, k) = (self.members.items(), self.targets.len());
         let blocks = Blocks::new(k);
         let owners = Partition::new(blocks.count(), comm.size());
@@ -179,16 +183,17 @@ impl<T: Real> Outputs<'_, T> {
         members: usize,
         factors: &[(Array2<T>, &Array2<T>)],
         quantum: Quantum,
-    ) -> (Array2<T>, f64) {
+    ) -> (Packed<T>, f64) {
         let threads = pool.current_num_threads();
         let count = self.survivors.count() as f64;
-        let mut d = Array2::zeros((members, members));
+        let mut d = Packed::zeros(members, members);
+        let mut parts = d.parts_mut();
+        let mut squares = vec![0.0; members];
         let wave = 4 * threads * PANEL;
         let mut sums = vec![0.0_f64; wave.min(members.next_multiple_of(PANEL)) * members];
         let scratch: Vec<Mutex<Vec<T>>> = (0..threads)
             .map(|_| Mutex::new(vec![T::zero(); PANEL * members]))
             .collect();
-        let mut square = 0.0;
         for first in (0..members).step_by(wave) {
             let rows = wave.min(members - first);
             let sums = &mut sums[..rows * members];
@@ -213,22 +218,21 @@ impl<T: Real> Outputs<'_, T> {
                 },
             );
             comm.sum_exact(sums);
-            for (mut row, sum) in d
-                .slice_mut(s![first..first + rows, ..])
-                .rows_mut()
-                .into_iter()
-                .zip(sums.chunks(members))
-            {
-                let mut of_row = 0.0;
-                for (d, sum) in row.iter_mut().zip(sum) {
-                    let entry = sum / count;
-                    of_row += entry * entry;
-                    *d = T::of(entry);
+            let places = parts.by_ref().take(rows.div_ceil(ROWS));
+            let rows = sums
+                .chunks(ROWS * members)
+                .zip(squares[first..].chunks_mut(ROWS));
+            for_each(pool, places.zip(rows), |_, (part, (sums, squares))| {
+                for ((row, sums), square) in sums.chunks(members).enumerate().zip(squares) {
+                    for (part, sum) in part.chunks_exact_mut(ROWS).zip(sums) {
+                        let entry = sum / count;
+                        *square += entry * entry;
+                        part[row] = T::of(entry);
+                    }
                 }
-                square += of_row;
-            }
+            });
         }
-        (d, square.sqrt())
+        (d, squares.iter().sum::<f64>().sqrt())
     }
 
     /// V and W, J x K each, on every rank.
@@ -292,4 +296,19 @@ impl<T: Real> Outputs<'_, T> {
         comm.sum_exact(&mut parts);
         parts.iter().sum::<f64>().max(0.0).sqrt() / self.survivors.count() as f64
     }
+}
+
+/// `matrix` as the left operand of the update's products, put together by all threads.
+fn pack<T: Real>(pool: &ThreadPool, matrix: Array2<T>) -> Packed<T> {
+    let rows = matrix.nrows();
+    let mut packed = Packed::zeros(rows, matrix.ncols());
+    for_each(
+        pool,
+        packed.parts_mut().enumerate(),
+        |_, (part, numbers)| {
+            let own = part * ROWS..rows.min((part + 1) * ROWS);
+            pack_part(matrix.slice(s![own, ..]), numbers);
+        },
+    );
+    packed
 }

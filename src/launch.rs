@@ -306,15 +306,29 @@ fn log_to(folder: &Path) -> Result<()> {
 /// One line on what is about to run, one on each thing a user would want to know first.
 fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
     let members = plan.members(0);
-    tracing::info!(
-        "{}: {members} members of {} parameters, {} outputs a step, {:?} form, {} ranks x {} threads",
-        plan.resolved.name,
-        plan.parameters,
-        plan.outputs(),
-        plan.form(members),
-        comm.size(),
-        pool.current_num_threads()
-    );
+    let (name, parameters) = (&plan.resolved.name, plan.parameters);
+    let (ranks, threads) = (comm.size(), pool.current_num_threads());
+    if plan.descends() {
+        let parts = plan.parts().parts();
+        tracing::info!(
+            "{name}: {parameters} parameters down the gradient, at rate {}, momentum {}, {ranks} ranks x {threads} threads",
+            plan.rate(0),
+            plan.heavy_ball()
+        );
+        if parts < ranks {
+            tracing::info!(
+                "more ranks than work: a batch of {} is cut into {parts} parts, and {} of {ranks} ranks have none",
+                plan.batches.batch,
+                ranks - parts
+            );
+        }
+    } else {
+        tracing::info!(
+            "{name}: {members} members of {parameters} parameters, {} outputs a step, {:?} form, {ranks} ranks x {threads} threads",
+            plan.outputs(),
+            plan.form(members)
+        );
+    }
     let left = plan.data.train % plan.batches.batch;
     if left > 0 {
         tracing::info!(
@@ -328,13 +342,13 @@ fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             }
         );
     }
-    let blocks = eki_mpi::partition::Blocks::new(plan.parameters).count();
-    let idle = |holders: usize| comm.size().saturating_sub(holders);
-    if idle(members.min(blocks)) > 0 {
+    let blocks = eki_mpi::partition::Blocks::new(parameters).count();
+    let idle = |holders: usize| ranks.saturating_sub(holders);
+    if !plan.descends() && idle(members.min(blocks)) > 0 {
         tracing::info!(
             "more ranks than work: {} of {} ranks evaluate no member, {} update no block of parameters",
             idle(members),
-            comm.size(),
+            ranks,
             idle(blocks)
         );
     }

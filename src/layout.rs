@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, mpsc};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use ndarray::Array2;
 use rayon::ThreadPool;
@@ -193,39 +195,60 @@ impl Layout {
                 next: own.start,
                 early: BTreeMap::new(),
                 finished,
+                alone: comm.size() == 1,
             }
-            .flat_map(|(b, block)| {
-                let width = self.blocks.range(b).len();
-                let elsewhere = self
-                    .members
-                    .ranges()
-                    .enumerate()
-                    .filter(|(to, _)| *to != self.rank);
-                elsewhere.map(move |(to, rows)| (to, &block[rows.start * width..rows.end * width]))
+            .flat_map(|finished| {
+                let slices = finished.map(|(b, block)| {
+                    let width = self.blocks.range(b).len();
+                    let slice =
+                        move |rows: Range<usize>| &block[rows.start * width..rows.end * width];
+                    let all = self.members.ranges().enumerate();
+                    let elsewhere = all.filter(|(to, _)| *to != self.rank);
+                    elsewhere.map(move |(to, rows)| Some((to, slice(rows))))
+                });
+                let unfinished = slices.is_none().then_some(None);
+                slices.into_iter().flatten().chain(unfinished)
             });
-            comm.count_exposed(comm.exchange(receives, sends));
+            comm.count_exposed(comm.exchange_along(receives, sends));
         });
     }
 }
 
-/// Finished blocks in the order of their numbers, which is the order the receivers expect them in.
+/// How long to wait for a block before the exchange is moved on: so long that it costs the thread that computes on the
+/// same core a per mille, so short that what travels keeps up with what is computed.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Finished blocks in the order of their numbers, which is the order the receivers expect them in; None now and then
+/// while the next is not ready.
 struct InOrder<'a, T> {
     next: usize,
     early: BTreeMap<usize, &'a [T]>,
     finished: mpsc::Receiver<(usize, &'a [T])>,
+    /// Whether any other rank waits for them.
+    alone: bool,
 }
 
 impl<'a, T> Iterator for InOrder<'a, T> {
-    type Item = (usize, &'a [T]);
+    type Item = Option<(usize, &'a [T])>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.early.contains_key(&self.next) {
-            let (b, block) = self.finished.recv().ok()?;
-            self.early.insert(b, block);
+            let received = if self.alone {
+                self.finished
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.finished.recv_timeout(PAUSE)
+            };
+            match received {
+                Ok((b, block)) => self.early.insert(b, block),
+                Err(RecvTimeoutError::Timeout) => return Some(None),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            };
         }
         let block = self.early.remove(&self.next)?;
         self.next += 1;
-        Some((self.next - 1, block))
+        Some(Some((self.next - 1, block)))
     }
 }
 

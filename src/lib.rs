@@ -50,8 +50,11 @@ pub mod elementary;
 pub mod error;
 pub mod failure;
 pub mod files;
+mod lanes;
+pub mod panel;
 pub mod real;
 pub mod rng;
+pub mod tile;
 pub mod window;
 
 pub mod exact;
@@ -72,6 +75,9 @@ pub mod forward;
 
 // 3: the mathematics: functions of arrays, no communicator, no files, no clock
 pub mod loss;
+
+#[cfg(feature = "gradients")]
+pub mod gradient;
 
 pub mod eki;
 
@@ -96,6 +102,8 @@ pub mod watch;
 pub mod cost;
 
 pub mod calibrate;
+
+pub mod predict;
 
 pub mod npy;
 

@@ -4,11 +4,16 @@
 //! |---|---|---|---|
 //! | least squares | 1/2 (z - y)^T Gamma^{-1} (z - y) | Gamma^{-1} (z - y) | c |
 //! | cross-entropy | -ln(z_y + delta) | -1 / (z_y + delta) | 1: the true class |
+//! | 0-1 | (1 - z)^2, z = 1 where the largest output is the true class, else 0 | -2 (1 - z) | 1: z |
+//!
+//! D needs a gradient in the outputs that enter it, and the 0-1 loss has none in a network's. It counts as a part of the
+//! forward map instead: a sample's output is whether it is classified right, 1 is its target, and the square of what
+//! it misses is the 0-1 loss itself. No derivative of the step is taken anywhere.
 //!
 //! A new loss is a variant here and an arm in each of the methods below: nothing else in the program knows losses.
 //! Gradients: Kovachki & Stuart, Inverse Problems 35 (2019) 095005, section 2.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 use crate::data::BatchTargets;
 use crate::real::Real;
@@ -26,6 +31,15 @@ pub enum Loss {
         /// The diagonal of Gamma, in squared units of the outputs: one number for all outputs, or c numbers.
         variance: Vec<f64>,
     },
+    /// One for each sample whose largest output is not the true class, with class targets.
+    ZeroOne,
+}
+
+/// The class that the outputs of one sample, c, name: the first of the largest.
+#[must_use]
+pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
+    let larger = |best: usize, (i, z): (usize, &T)| if *z > outputs[best] { i } else { best };
+    outputs.iter().enumerate().fold(0, larger)
 }
 
 impl Loss {
@@ -33,7 +47,7 @@ impl Loss {
     #[must_use]
     pub fn outputs(&self, m: usize, c: usize) -> usize {
         match self {
-            Self::CrossEntropy { .. } => m,
+            Self::CrossEntropy { .. } | Self::ZeroOne => m,
             Self::LeastSquares { .. } => m * c,
         }
     }
@@ -42,11 +56,11 @@ impl Loss {
     #[must_use]
     pub fn targets<T: Real>(&self, targets: &BatchTargets<T>, c: usize) -> Vec<T> {
         match (self, targets) {
-            (Self::CrossEntropy { .. }, BatchTargets::Classes(labels)) => {
+            (Self::CrossEntropy { .. } | Self::ZeroOne, BatchTargets::Classes(labels)) => {
                 vec![T::one(); labels.len()]
             }
-            (Self::CrossEntropy { .. }, BatchTargets::Values(_)) => {
-                unreachable!("the plan admits cross-entropy with classes only")
+            (Self::CrossEntropy { .. } | Self::ZeroOne, BatchTargets::Values(_)) => {
+                unreachable!("the plan admits this loss with classes only")
             }
             (Self::LeastSquares { .. }, BatchTargets::Classes(labels)) => {
                 let mut one_hot = vec![T::zero(); labels.len() * c];
@@ -76,6 +90,19 @@ impl Loss {
                     *z = outputs[[usize::from(label), i]];
                 }
             }
+            (Self::ZeroOne, BatchTargets::Classes(labels)) => {
+                let columns = outputs.columns().into_iter();
+                for ((z, outputs), &label) in selected.iter_mut().zip(columns).zip(labels) {
+                    // A member that failed has no class.
+                    *z = if outputs.iter().any(|output| output.is_nan()) {
+                        T::nan()
+                    } else if class_of(outputs) == usize::from(label) {
+                        T::one()
+                    } else {
+                        T::zero()
+                    };
+                }
+            }
             _ => {
                 for (z, &output) in selected.iter_mut().zip(outputs.t().iter()) {
                     *z = output;
@@ -88,13 +115,17 @@ impl Loss {
     /// The sum of Psi over K selected numbers `z` with targets `y`.
     fn misfit<T: Real>(&self, z: &[T], y: &[T]) -> f64 {
         match self {
-            Self::CrossEntropy { delta } => z.iter().map(|z| -(z.wide() + delta).ln()).sum(),
+            Self::CrossEntropy { delta } => -z
+                .chunks(TOGETHER)
+                .map(|z| logarithm_of_product(z, *delta))
+                .sum::<f64>(),
             Self::LeastSquares { variance } => z
                 .iter()
                 .zip(y)
                 .zip(variance.iter().cycle())
                 .map(|((z, y), variance)| (z.wide() - y.wide()).powi(2) / (2.0 * variance))
                 .sum(),
+            Self::ZeroOne => z.iter().map(|z| (1.0 - z.wide()).powi(2)).sum(),
         }
     }
 
@@ -113,7 +144,26 @@ impl Loss {
                     *g = (z - y) / T::of(variance[(first + i) % variance.len()]);
                 }
             }
+            Self::ZeroOne => {
+                for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
+                    *g = T::of(2.0) * (z - y);
+                }
+            }
         }
+    }
+}
+
+/// Numbers whose logarithms are taken as one of their product: a logarithm costs as much as thirty products.
+const TOGETHER: usize = 8;
+
+/// The sum of ln(z + delta).
+fn logarithm_of_product<T: Real>(z: &[T], delta: f64) -> f64 {
+    let product: f64 = z.iter().map(|z| z.wide() + delta).product();
+    if product > f64::MIN_POSITIVE {
+        product.ln()
+    } else {
+        // It is too small for a double, or no number.
+        z.iter().map(|z| (z.wide() + delta).ln()).sum()
     }
 }
 
@@ -135,6 +185,7 @@ mod tests {
             Loss::LeastSquares {
                 variance: vec![0.25, 1.0, 4.0],
             },
+            Loss::ZeroOne,
         ] {
             let k = loss.outputs(2, 3);
             let y: Vec<f64> = loss.targets(&classes, 3);
@@ -159,5 +210,24 @@ mod tests {
             loss.gradient(&z[1..], &y[1..], 1, &mut part);
             assert_eq!(part, gradient[1..]);
         }
+    }
+
+    #[test]
+    fn the_zero_one_loss_counts_errors_and_fails_with_its_member() {
+        // Right, wrong, right as the first of two largest, and not a number.
+        let outputs = array![
+            [0.1, 0.6, 0.5, 0.0],
+            [0.2, 0.1, 0.5, f64::NAN],
+            [0.7, 0.3, 0.0, 1.0]
+        ];
+        let classes = BatchTargets::Classes(vec![2, 1, 0, 2]);
+        let mut z = [9.0; 4];
+        let misfit = Loss::ZeroOne.select(outputs.view(), &classes, &[1.0; 4], &mut z);
+        assert_eq!(z[..3], [1.0, 0.0, 1.0]);
+        assert!(z[3].is_nan() && misfit.is_nan());
+        assert_eq!(Loss::ZeroOne.misfit(&z[..3], &[1.0; 3]), 1.0);
+        let mut gradient = [9.0; 3];
+        Loss::ZeroOne.gradient(&z[..3], &[1.0; 3], 0, &mut gradient);
+        assert_eq!(gradient, [0.0, -2.0, 0.0]);
     }
 }

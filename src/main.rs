@@ -1,5 +1,7 @@
 //! The program: arguments to a plan to a run. The one place that prints an error and ends all ranks.
 
+#![cfg_attr(not(feature = "gradients"), forbid(unsafe_code))]
+
 mod cli;
 mod commands;
 mod launch;
@@ -7,6 +9,7 @@ mod launch;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use eki_mpi::calibrate::Network;
 use eki_mpi::comm::Comm;
 use eki_mpi::error::Error;
 use mpi::Threading;
@@ -14,11 +17,13 @@ use mpi::Threading;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "gradients")]
+    one_thread_a_tensor();
     let parsed = Cli::try_parse();
     // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
     let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));
     if !runs && launch::launched_ranks().is_none() {
-        return code(answer(parsed));
+        return code(answer(parsed, None));
     }
     let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
         return code(tell(&Error::Run("MPI could not be initialised".to_owned())));
@@ -26,7 +31,15 @@ fn main() -> ExitCode {
     let comm = Comm::new(universe.world());
     launch::abort_on_panic(&comm);
     if !runs {
-        return code(if comm.is_first() { answer(parsed) } else { 0 });
+        let network = (measures(&parsed) && comm.size() > 1).then(|| Network::measure(&comm));
+        let exit = if comm.is_first() {
+            answer(parsed, network)
+        } else {
+            0
+        };
+        // The first rank may be measuring its cores.
+        comm.sleep_until_all();
+        return code(exit);
     }
     let cli = parsed.unwrap_or_else(|_| unreachable!("a run was parsed"));
     let arguments = match cli.command {
@@ -56,10 +69,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether the command asks how fast ranks reach each other.
+fn measures(parsed: &Result<Cli, clap::Error>) -> bool {
+    matches!(parsed, Ok(cli) if matches!(&cli.command, Some(Command::Plan(plan)) if plan.measures()))
+}
+
+/// Tensors' products ask this at each call, and count the host's processors where it is not set; their threads would
+/// only get in the way of ours.
+#[cfg(feature = "gradients")]
+#[allow(
+    unsafe_code,
+    reason = "the tensors' library is told by the environment alone"
+)]
+fn one_thread_a_tensor() {
+    // SAFETY: the first thing the program does: no other thread has been started that could read the environment.
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", "1");
+    }
+}
+
 /// Everything but a run, on one process.
-fn answer(parsed: Result<Cli, clap::Error>) -> i32 {
+fn answer(parsed: Result<Cli, clap::Error>, network: Option<Network>) -> i32 {
     match parsed {
-        Ok(cli) => cli::answer(cli).unwrap_or_else(|error| tell(&error)),
+        Ok(cli) => cli::answer(cli, network).unwrap_or_else(|error| tell(&error)),
         Err(error) => {
             let _ = error.print();
             error.exit_code()

@@ -6,6 +6,7 @@ use crate::data::recall::Task;
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::activation::Output;
+use crate::forward::cart_pole::CartPole;
 use crate::forward::conv::Convolutional;
 use crate::forward::dense::Dense;
 use crate::forward::layers::{Layer, Shape};
@@ -30,6 +31,7 @@ pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn
                 None => Box::new(recurrent(resolved, shape)?),
             }
         }
+        ModelKind::CartPole => Box::new(cart_pole(resolved, shape)?),
         ModelKind::Dense | ModelKind::Linear => Box::new(dense(resolved, shape)?),
     })
 }
@@ -65,6 +67,14 @@ fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
     }
     let output = output(resolved, shape);
     Ok(Dense::new(layers.clone(), model.activation, output))
+}
+
+fn cart_pole(resolved: &Resolved, shape: DataShape) -> Result<CartPole> {
+    if resolved.config.model.output == OutputKind::Softmax {
+        let allowed = "must be \"identity\" or \"auto\": a policy's one output has no softmax";
+        return Err(resolved.error("model.output", allowed));
+    }
+    dense(resolved, shape).map(CartPole::new)
 }
 
 fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Convolutional> {

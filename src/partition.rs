@@ -36,6 +36,12 @@ impl Partition {
         self.items
     }
 
+    /// Over how many parts.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
     /// The things of part `part`.
     #[must_use]
     pub fn range(&self, part: usize) -> Range<usize> {

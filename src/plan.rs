@@ -1,9 +1,12 @@
 //! A checked configuration with the numbers that follow from it: only a `Plan` runs.
 
+mod descent;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved, StepKind,
+    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved, Scale,
+    StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
@@ -81,6 +84,7 @@ impl Plan {
                 delta: config.method.delta,
             },
             LossKind::LeastSquares => Loss::LeastSquares { variance },
+            LossKind::ZeroOne => Loss::ZeroOne,
         };
         let step_size = StepSize {
             h: config.method.h,
@@ -113,6 +117,9 @@ impl Plan {
     #[must_use]
     pub fn form(&self, members: usize) -> Form {
         let config = self.config();
+        if self.descends() {
+            return Form::Mean; // of a single point, which is its own mean
+        }
         match config.method.form {
             FormKind::Explicit => Form::Explicit,
             FormKind::Factored => Form::Factored,
@@ -127,7 +134,7 @@ impl Plan {
     #[must_use]
     pub fn low_rank(&self) -> Option<usize> {
         let ensemble = &self.config().ensemble;
-        (ensemble.draw == DrawKind::LowRank).then_some(ensemble.rank)
+        (ensemble.draw == DrawKind::LowRank && !self.descends()).then_some(ensemble.rank)
     }
 
     /// The last epoch, from 0.
@@ -136,11 +143,14 @@ impl Plan {
         self.batches.epoch(self.steps.saturating_sub(1))
     }
 
-    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
+    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch. 1 in gradient descent.
     #[must_use]
     pub fn members(&self, epoch: u64) -> usize {
         let ensemble = &self.config().ensemble;
         let last = self.last_epoch();
+        if self.descends() {
+            return 1;
+        }
         if ensemble.grow_to <= ensemble.members || last == 0 {
             return ensemble.members;
         }
@@ -160,10 +170,13 @@ impl Plan {
         self.config().method.h_decay.powf(self.time(step))
     }
 
-    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch.
+    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
     #[must_use]
     pub fn spread(&self, step: u64) -> f64 {
         let ensemble = &self.config().ensemble;
+        if self.descends() {
+            return 0.0;
+        }
         (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
     }
 
@@ -171,6 +184,7 @@ impl Plan {
     #[must_use]
     pub fn rerandomises(&self, step: u64) -> bool {
         match self.config().ensemble.rerandomise {
+            _ if self.descends() => false,
             Rerandomise::Never => false,
             Rerandomise::Epoch => step < self.steps && self.begins_epoch(step),
             Rerandomise::Step => true,
@@ -233,19 +247,24 @@ fn check_size(resolved: &Resolved, parameters: usize) -> Result<()> {
 fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     let config = &resolved.config;
     let (method, ensemble) = (&config.method, &config.ensemble);
-    if method.loss == LossKind::CrossEntropy {
-        if !data.classes {
-            return Err(resolved.error(
-                "method.loss",
-                "must be \"least-squares\": this data has values, not classes",
-            ));
-        }
-        if config.model.output == OutputKind::Identity || config.model.kind == ModelKind::Linear {
-            return Err(resolved.error(
-                "method.loss",
-                "must be \"least-squares\": cross-entropy needs softmax outputs",
-            ));
-        }
+    descent::check(resolved, cfg!(feature = "gradients"))?;
+    if method.loss != LossKind::LeastSquares && !data.classes {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\": this data has values, not classes",
+        ));
+    }
+    if method.loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\" or \"zero-one\": cross-entropy needs softmax outputs",
+        ));
+    }
+    if config.model.kind == ModelKind::CartPole && config.data.scale != Scale::Unit {
+        return Err(resolved.error(
+            "data.scale",
+            "must be \"unit\": episodes start from states in their own units",
+        ));
     }
     if ![1, data.outputs].contains(&method.noise.len()) {
         return Err(resolved.error(

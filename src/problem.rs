@@ -5,12 +5,13 @@ use std::path::Path;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, Resolved, Scale};
+use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
 use crate::data::recall::Task;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
+use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
 use crate::plan::DataShape;
@@ -28,8 +29,15 @@ pub struct Given {
     published: Option<DataShape>,
 }
 
-/// Names of the synthetic problems.
-const SYNTHETIC: [&str; 2] = ["elliptic", "random"];
+/// The synthetic problems, each with the one kind of model that takes it and that kind's word.
+const SYNTHETIC: [(&str, ModelKind, &str); 3] = [
+    ("elliptic", ModelKind::Linear, "linear"),
+    ("random", ModelKind::Linear, "linear"),
+    ("cart-pole", ModelKind::CartPole, "cart-pole"),
+];
+
+/// Starts of cart-pole's episodes to learn from, and others to be judged by.
+const EPISODES: (usize, usize) = (1000, 100);
 
 impl Given {
     /// Loads or draws what `resolved` asks for.
@@ -38,7 +46,6 @@ impl Given {
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
-        let name = config.data.name.as_str();
         if let Some(task) = task(resolved)? {
             return Ok(Self {
                 dataset: task.draw(config.seed, config.data.examples, TEST_EXAMPLES),
@@ -47,29 +54,37 @@ impl Given {
                 published: None,
             });
         }
-        match known_source(resolved)? {
-            None => return Ok(Self::synthetic(config)),
+        let given = match known_source(resolved)? {
+            None => Self::synthetic(config),
             Some(source) if source.format == Format::Series => {
-                return Self::series(resolved, &catalogue::load_series(name, data_dir)?);
+                let values = catalogue::load_series(source.name, data_dir)?;
+                return Self::series(resolved, &values);
             }
-            Some(_) => {}
-        }
-        let loaded = catalogue::load(name, data_dir)?;
-        let mut dataset = loaded.dataset;
-        let n = dataset.train.len();
+            Some(source) => {
+                let loaded = catalogue::load(source.name, data_dir)?;
+                Self {
+                    dataset: loaded.dataset,
+                    largest: loaded.largest,
+                    operator: None,
+                    published: None,
+                }
+            }
+        };
+        given.cut(resolved)
+    }
+
+    /// The samples that `resolved` keeps, and those that it holds out.
+    fn cut(mut self, resolved: &Resolved) -> Result<Self> {
+        let Dataset { train, test } = &mut self.dataset;
+        let n = train.len();
         let (kept, held_out) = split(resolved, n)?;
         if held_out > 0 {
-            dataset.test = dataset.train.select(&(n - held_out..n).collect::<Vec<_>>());
+            *test = train.select(&(n - held_out..n).collect::<Vec<_>>());
         }
         if kept < n {
-            dataset.train = dataset.train.select(&(0..kept).collect::<Vec<_>>());
+            *train = train.select(&(0..kept).collect::<Vec<_>>());
         }
-        Ok(Self {
-            dataset,
-            largest: loaded.largest,
-            operator: None,
-            published: None,
-        })
+        Ok(self)
     }
 
     /// As `load`, but with the shape alone of a published set, from the catalogue: no file is read, and the problem
@@ -102,7 +117,7 @@ impl Given {
             });
         }
         let Some(source) = known_source(resolved)? else {
-            return Ok(Self::synthetic(&resolved.config));
+            return Self::synthetic(&resolved.config).cut(resolved);
         };
         if source.format == Format::Series {
             let kept = predicted(resolved, source.samples.0)?;
@@ -154,6 +169,7 @@ impl Given {
 
     fn synthetic(config: &Config) -> Self {
         let problem = match config.data.name.as_str() {
+            "cart-pole" => return Self::episodes(config.seed),
             "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
             _ => elliptic::random(config.seed, config.method.noise[0]),
         };
@@ -174,6 +190,24 @@ impl Given {
             },
             largest: 1.0,
             operator: Some(problem.matrix),
+            published: None,
+        }
+    }
+
+    /// Cart-pole's: start states, and the highest return as the target of each.
+    fn episodes(seed: u64) -> Self {
+        // Blocks 0 to 2 are the linear problems'.
+        let samples = |block, count| Samples {
+            inputs: Inputs::Reals(cart_pole::starts(seed, block, count)),
+            targets: Targets::Values(Array2::ones((count, 1))),
+        };
+        Self {
+            dataset: Dataset {
+                train: samples(3, EPISODES.0),
+                test: samples(4, EPISODES.1),
+            },
+            largest: 1.0,
+            operator: None,
             published: None,
         }
     }
@@ -264,23 +298,27 @@ fn task(resolved: &Resolved) -> Result<Option<Task>> {
 fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
     let config = &resolved.config;
     let name = config.data.name.as_str();
-    let synthetic = SYNTHETIC.contains(&name);
-    if synthetic != (config.model.kind == ModelKind::Linear) {
-        let allowed = if synthetic {
-            "needs model.kind = \"linear\""
-        } else {
-            "must be elliptic or random for a linear model"
-        };
-        return Err(resolved.error("data.name", allowed));
+    let kind = config.model.kind;
+    if let Some((_, needed, word)) = SYNTHETIC.iter().find(|(known, ..)| *known == name) {
+        if *needed == kind {
+            return Ok(None);
+        }
+        return Err(resolved.error("data.name", format!("needs model.kind = {word:?}")));
     }
-    if synthetic {
-        return Ok(None);
+    let takes: Vec<&str> = SYNTHETIC
+        .iter()
+        .filter(|(_, needed, _)| *needed == kind)
+        .map(|(known, ..)| *known)
+        .collect();
+    if let [_, ..] = takes[..] {
+        let allowed = format!("must be {} for this model.kind", takes.join(" or "));
+        return Err(resolved.error("data.name", allowed));
     }
     catalogue::find(name).map(Some).map_err(|_| {
         let known: Vec<&str> = catalogue::SOURCES
             .iter()
             .map(|s| s.name)
-            .chain(SYNTHETIC)
+            .chain(SYNTHETIC.map(|(name, ..)| name))
             .chain(["adding", "copying"])
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
@@ -299,6 +337,9 @@ fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
             "data.shuffle",
             "must be false: a series is taken in its order",
         );
+    }
+    if config.method.kind == MethodKind::MomentumSgd {
+        return refuse("method.kind", "must be eki, sgd or ogd for a series");
     }
     if config.data.validation > 0 {
         return refuse(

@@ -5,6 +5,7 @@ use std::iter::Sum;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::rng::Key;
+use crate::tile::PanelProduct;
 use crate::window::WindowSums;
 
 /// f32 or f64: what parameters, outputs and the update are computed in.
@@ -42,6 +43,9 @@ pub trait Real:
 
     /// Sums over a window for several units and all samples.
     fn window_sums(sums: WindowSums<Self>);
+
+    /// A product on one panel of columns, on the calling thread alone.
+    fn panel_product(product: PanelProduct<Self>);
 }
 
 impl Real for f32 {
@@ -69,6 +73,10 @@ impl Real for f32 {
 
     fn window_sums(sums: WindowSums<Self>) {
         pulp::Arch::new().dispatch(sums);
+    }
+
+    fn panel_product(product: PanelProduct<Self>) {
+        pulp::Arch::new().dispatch(product);
     }
 }
 
@@ -98,6 +106,10 @@ impl Real for f64 {
     fn window_sums(sums: WindowSums<Self>) {
         pulp::Arch::new().dispatch(sums);
     }
+
+    fn panel_product(product: PanelProduct<Self>) {
+        pulp::Arch::new().dispatch(product);
+    }
 }
 
 /// `c <- keep c + scale a b` on the calling thread alone.
@@ -107,6 +119,10 @@ impl Real for f64 {
 ///
 /// # Panics
 /// If the shapes (m x k, k x n, m x n) do not fit.
+#[allow(
+    unsafe_code,
+    reason = "the product's kernel takes raw pointers; no crate offers it by views"
+)]
 pub fn product<T: Real>(
     mut c: ArrayViewMut2<T>,
     keep: T,
@@ -122,8 +138,8 @@ pub fn product<T: Real>(
         a.strides().to_vec(),
         b.strides().to_vec(),
     );
-    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes; `c` is borrowed mutably,
-    // so it overlaps neither operand.
+    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes, compared above; `c` is borrowed
+    // mutably, so it overlaps neither operand, and of a mutable view no two elements share a place.
     unsafe {
         gemm::gemm(
             m,

@@ -1,17 +1,20 @@
 //! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
 
-use std::io::{BufWriter, IsTerminal as _, Write as _};
+mod metrics;
+
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::files::{Files, Sink};
-use crate::folder::lines_until;
+use crate::config::OnError;
+use crate::error::Result;
+use crate::files::Files;
 use crate::plan::Plan;
 use crate::scores::Scores;
+use metrics::Metrics;
 
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +78,7 @@ pub struct Reporter {
 #[derive(Debug)]
 struct Voice {
     folder: PathBuf,
-    metrics: BufWriter<Sink>,
+    metrics: Metrics,
     files: Files,
     bar: ProgressBar,
     first_epoch: First,
@@ -110,21 +113,23 @@ impl Reporter {
     /// As `new`, for a run that goes on after `step` steps: what was told of later ones is forgotten.
     ///
     /// # Errors
-    /// As `new`.
+    /// As `new`; and a log that is there but cannot be read.
     pub fn open(folder: &Path, plan: &Plan, files: &Files, step: u64) -> Result<Self> {
         files.create_folder(folder)?;
         files.write_whole(&folder.join("config.toml"), plan.resolved.toml().as_bytes())?;
-        let path = folder.join("metrics.jsonl");
-        let mut kept = std::fs::read(&path).unwrap_or_default();
-        kept.truncate(lines_until(&kept, step));
+        let (metrics, kept) = Metrics::open(files, folder, step)?;
+        let last = metrics::last_step(&kept);
+        if last + plan.config().run.report_every <= step {
+            tracing::warn!("metrics.jsonl: the lines after step {last}, up to {step}, are missing");
+        }
         let bar = progress_bar(plan.steps);
         bar.set_position(step);
         let voice = Voice {
             folder: folder.to_path_buf(),
-            metrics: BufWriter::new(files.append(&path, kept.len() as u64)?),
+            metrics,
             files: files.clone(),
             bar,
-            first_epoch: first_epoch(&kept),
+            first_epoch: metrics::first_epoch(&kept),
         };
         Ok(Self { voice: Some(voice) })
     }
@@ -134,13 +139,10 @@ impl Reporter {
     /// # Errors
     /// On rank 0: metrics.jsonl cannot be written.
     pub fn sync(&mut self) -> Result<()> {
-        let Some(voice) = &mut self.voice else {
-            return Ok(());
-        };
-        let path = voice.folder.join("metrics.jsonl");
-        let flushed = voice.metrics.flush();
-        flushed.map_err(|e| Error::io(path, "write", e))?;
-        voice.metrics.get_ref().sync()
+        match &mut self.voice {
+            Some(voice) => voice.metrics.sync(),
+            None => Ok(()),
+        }
     }
 
     /// The run's folder, on rank 0.
@@ -160,20 +162,19 @@ impl Reporter {
     /// Tells of one step.
     ///
     /// # Errors
-    /// On rank 0: metrics.jsonl cannot be written.
+    /// On rank 0: metrics.jsonl cannot be written, and the run is to stop at that.
     pub fn step(&mut self, plan: &Plan, record: &Record) -> Result<()> {
         let Some(voice) = &mut self.voice else {
             return Ok(());
         };
         if record.scores.is_some() || record.step.is_multiple_of(plan.config().run.report_every) {
             let line = serde_json::to_string(record).expect("a record is plain data");
-            let path = || voice.folder.join("metrics.jsonl");
-            writeln!(voice.metrics, "{line}").map_err(|e| Error::io(path(), "write", e))?;
-            if record.scores.is_some() {
-                voice
-                    .metrics
-                    .flush()
-                    .map_err(|e| Error::io(path(), "write", e))?;
+            let many = voice.metrics.add(&line);
+            if many || record.scores.is_some() {
+                match plan.config().checkpoint.on_error {
+                    OnError::Continue => voice.metrics.flush_or_wait(),
+                    OnError::Stop => voice.metrics.flush()?,
+                }
             }
         }
         if record.failed > 0 {
@@ -226,10 +227,7 @@ impl Reporter {
             return Ok(String::new());
         };
         voice.bar.finish_and_clear();
-        voice
-            .metrics
-            .flush()
-            .map_err(|e| Error::io(voice.folder.join("metrics.jsonl"), "write", e))?;
+        voice.metrics.flush()?;
         let json = serde_json::to_string_pretty(summary).expect("a summary is plain data") + "\n";
         let path = voice.folder.join("summary.json");
         voice.files.write_whole(&path, json.as_bytes())?;
@@ -244,6 +242,8 @@ fn verdict(scores: &Scores) -> String {
         ("of the best member", scores.accuracy_best),
         ("squared error at the mean", scores.mse_mean),
         ("of the best member", scores.mse_best),
+        ("return at the mean", scores.return_mean),
+        ("of the best member", scores.return_best),
         ("squared error of the pass", scores.mse_pass),
     ];
     let told: Vec<String> = parts
@@ -299,6 +299,14 @@ fn table(summary: &Summary, folder: &Path) -> String {
         push("  AR(20), fitted to all", error(baselines.mse_ar20));
     }
     push(
+        "return at the mean",
+        scores.return_mean.map(|s| format!("{s:.2} steps")),
+    );
+    push(
+        "return of the best member",
+        scores.return_best.map(|s| format!("{s:.2} steps")),
+    );
+    push(
         "steps",
         Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
     );
@@ -312,26 +320,6 @@ fn table(summary: &Summary, folder: &Path) -> String {
     rows.iter()
         .map(|(name, value)| format!("  {name:<28} {value}\n"))
         .collect()
-}
-
-/// Scores after the first epoch, from the lines of metrics.jsonl.
-fn first_epoch(lines: &[u8]) -> First {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        epoch: u64,
-        accuracy_mean: Option<f64>,
-        mse_pass: Option<f64>,
-    }
-    let mut first = First::default();
-    lines
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
-        .take_while(|line| line.epoch == 1)
-        .for_each(|line| {
-            first.accuracy_first_epoch = first.accuracy_first_epoch.or(line.accuracy_mean);
-            first.mse_first_pass = line.mse_pass.or(first.mse_first_pass);
-        });
-    first
 }
 
 /// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say

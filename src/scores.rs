@@ -4,7 +4,33 @@ use serde::Serialize;
 
 use crate::data::baseline::Baselines;
 
-/// Scores on the test set: accuracy where targets are classes, else the mean squared error per output.
+/// What the test set says of parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure {
+    /// The share of samples classified right: more is better.
+    Accuracy,
+    /// The mean squared error per output: less is better.
+    SquaredError,
+    /// The mean return of the episodes: more is better.
+    Return {
+        /// What an output of 1 stands for.
+        highest: f64,
+    },
+}
+
+impl Measure {
+    /// Whether score `a` is better than `b`.
+    #[must_use]
+    pub fn better(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::Accuracy | Self::Return { .. } => a > b,
+            Self::SquaredError => a < b,
+        }
+    }
+}
+
+/// Scores on the test set: accuracy where targets are classes, the mean return of episodes, else the mean squared error
+/// per output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
     /// Share of test samples classified right by the network at ubar.
@@ -19,6 +45,12 @@ pub struct Scores {
     /// The same of the member with the lowest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_best: Option<f64>,
+    /// Mean return, in steps, of the policy at ubar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_mean: Option<f64>,
+    /// The same of the member with the highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_best: Option<f64>,
     /// Where the data is a series: the mean squared error, over the present pass, of the mean of the members'
     /// predictions of each value before it was assimilated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,4 +61,19 @@ pub struct Scores {
     /// Which member is best (the first of several).
     #[serde(skip)]
     pub best: Option<usize>,
+}
+
+impl Scores {
+    /// The score at ubar, and of the best member where it was looked for.
+    #[must_use]
+    pub fn new(measure: Measure, of_mean: f64, of_best: Option<f64>) -> Self {
+        let mut scores = Self::default();
+        let (mean, best) = match measure {
+            Measure::Accuracy => (&mut scores.accuracy_mean, &mut scores.accuracy_best),
+            Measure::SquaredError => (&mut scores.mse_mean, &mut scores.mse_best),
+            Measure::Return { .. } => (&mut scores.return_mean, &mut scores.return_best),
+        };
+        (*mean, *best) = (Some(of_mean), of_best);
+        scores
+    }
 }

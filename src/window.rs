@@ -6,6 +6,8 @@
 
 use pulp::Simd;
 
+use crate::lanes::Lane;
+
 /// Units whose weights stand next to each other.
 pub const TOGETHER: usize = 8;
 
@@ -80,56 +82,6 @@ pub fn pack<T: num_traits::Zero + Copy>(
                 *out = weight(first + o, k);
             }
         }
-    }
-}
-
-/// A number that fills the lanes of the vectors of `S`.
-trait Lane<S: Simd>: Copy {
-    type Vector: Copy;
-    fn vectors(numbers: &[Self]) -> &[Self::Vector];
-    fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector];
-    fn splat(simd: S, x: Self) -> Self::Vector;
-    /// a b + c, in one rounding where the machine has it.
-    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-}
-
-impl<S: Simd> Lane<S> for f32 {
-    type Vector = S::f32s;
-    #[inline(always)]
-    fn vectors(numbers: &[Self]) -> &[Self::Vector] {
-        S::as_simd_f32s(numbers).0
-    }
-    #[inline(always)]
-    fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector] {
-        S::as_mut_simd_f32s(numbers).0
-    }
-    #[inline(always)]
-    fn splat(simd: S, x: Self) -> Self::Vector {
-        simd.splat_f32s(x)
-    }
-    #[inline(always)]
-    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        simd.mul_add_e_f32s(a, b, c)
-    }
-}
-
-impl<S: Simd> Lane<S> for f64 {
-    type Vector = S::f64s;
-    #[inline(always)]
-    fn vectors(numbers: &[Self]) -> &[Self::Vector] {
-        S::as_simd_f64s(numbers).0
-    }
-    #[inline(always)]
-    fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector] {
-        S::as_mut_simd_f64s(numbers).0
-    }
-    #[inline(always)]
-    fn splat(simd: S, x: Self) -> Self::Vector {
-        simd.splat_f64s(x)
-    }
-    #[inline(always)]
-    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        simd.mul_add_e_f64s(a, b, c)
     }
 }
 

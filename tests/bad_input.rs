@@ -140,11 +140,17 @@ fn models_that_do_not_fit_the_data_say_what_would() {
         &["model.kind=dense"],
         &["data.name", "needs model.kind"],
     );
-    refused_run(
-        "linear",
-        &["method.loss=cross-entropy"],
-        &["method.loss", "values"],
-    );
+    for loss in ["cross-entropy", "zero-one"] {
+        let set = format!("method.loss={loss}");
+        refused_run("linear", &[&set], &["method.loss", "values"]);
+    }
+    let cart = |set: &str, words: &[&str]| refused_run("cart-pole", &[set], words);
+    cart("model.layers=[4, 2]", &["begin with 4 and end with 1"]);
+    cart("model.output=softmax", &["model.output", "auto"]);
+    cart("data.scale=standard", &["data.scale", "unit"]);
+    cart("data.name=digits", &["data.name", "must be cart-pole"]);
+    cart("model.kind=dense", &["needs model.kind = \"cart-pole\""]);
+    cart("data.limit=1001", &["data.limit", "at most 1000"]);
 }
 
 #[test]

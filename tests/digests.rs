@@ -107,6 +107,45 @@ fn least_squares_with_one_and_with_many_variances() {
     all_differ(&digests);
 }
 
+#[test]
+fn the_zero_one_loss() {
+    let errors = digits(&["method.loss=zero-one"]);
+    let explicit = errors.clone().set("method.form=explicit");
+    let digests = [
+        holds(&explicit, &FEW),
+        holds(&errors.clone().set("method.form=factored"), &FEW),
+        holds(&errors.clone().set("ensemble.rerandomise=step"), &FEW),
+        holds(&explicit.set("run.precision=double"), &FEW),
+        holds(&errors.clone().set("ensemble.rerandomise=epoch"), &FEW),
+    ];
+    all_differ(&digests);
+    // The network's outputs enter by their order alone: without softmax the members are the same.
+    let order = errors.clone().set("model.output=identity");
+    assert_eq!(order.digest(), errors.digest());
+}
+
+#[test]
+fn cart_pole() {
+    let episodes = Run::new(
+        "cart-pole",
+        &[
+            "ensemble.members=37",
+            "data.batch=7",
+            "data.limit=30",
+            "run.epochs=2",
+        ],
+    );
+    let explicit = episodes.clone().set("method.form=explicit");
+    let digests = [
+        holds(&explicit, &FEW),
+        holds(&episodes.clone().set("method.form=factored"), &FEW),
+        holds(&episodes.clone().set("ensemble.rerandomise=step"), &FEW),
+        holds(&episodes.set("run.precision=double"), &FEW),
+        holds(&explicit.set("model.activation=heaviside"), &FEW),
+    ];
+    all_differ(&digests);
+}
+
 /// K = 990 outputs are two blocks of samples' outputs, so that D is a sum of partial products; K > J.
 #[test]
 fn d_summed_from_several_blocks_of_samples() {

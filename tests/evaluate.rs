@@ -46,6 +46,33 @@ fn evaluate_finds_the_scores_the_run_reported() {
 }
 
 #[test]
+fn episodes_are_judged_by_their_return() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("episodes");
+    let out = out.to_str().unwrap();
+    let mut arguments = vec!["run", "cart-pole", "--out", out];
+    for set in ["ensemble.members=20", "data.limit=40", "run.epochs=2"] {
+        arguments.extend(["--set", set]);
+    }
+    printed(&on_ranks(2, &arguments));
+    let summary = json_file(Path::new(out), "summary.json");
+    let told = json(&printed(&alone(&["evaluate", "--json", out])));
+    for key in ["return_mean", "return_best"] {
+        let steps = summary[key].as_f64().expect("a number");
+        assert!((8.0..=500.0).contains(&steps), "{key}: {steps}");
+        assert_eq!(told[key], summary[key], "{key}");
+    }
+    assert_eq!(
+        (&told["samples"], &told["mse_mean"]),
+        (&100.into(), &serde_json::Value::Null)
+    );
+    let page = folder.path().join("page.html");
+    printed(&alone(&["report", out, "--out", page.to_str().unwrap()]));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("return at the mean") && page.contains("Return, steps"));
+}
+
+#[test]
 fn the_ensembles_uncertainty_is_whole_and_consistent() {
     let folder = folder().to_str().unwrap();
     let told = json(&printed(&alone(&["evaluate", "--json", folder])));

@@ -101,6 +101,20 @@ fn rank_whose_calls_fail() {
         let digest =
             inside::whole_run(crew, &asked.for_run(&whole, &sound, false)).expect("nothing fails");
         let truth = believed(&whole);
+        if world.size() == 1 && on_error.ends_with("continue") {
+            // The first lines' write: they wait, and the log is whole in the end.
+            let counts = |path: &Path| path.ends_with("metrics.jsonl");
+            let files = Files::watched(Arc::new(Saboteur::new(2, Fault::Full, counts)));
+            let folder = room.join("log");
+            let found = inside::whole_run(crew, &asked.for_run(&folder, &files, false));
+            assert_eq!(found.expect("the run goes on"), digest);
+            assert_eq!(metrics(&folder), metrics(&whole));
+            assert_eq!(
+                checkpoints(&folder),
+                [4, 6, 8],
+                "that of step 2 lacked its log"
+            );
+        }
         let stays = on_error.ends_with("stop");
         for fault in [Fault::Full, Fault::Short, Fault::Death] {
             for at in 0.. {

@@ -7,7 +7,7 @@ mod durable;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use durable::*;
 
@@ -187,12 +187,12 @@ fn hosts_give_one_hosts_digest_and_the_loss_of_one_is_told_and_survived() {
             .filter(|&step| checkpoint(&folder, step).join("mark").exists())
             .max()
     };
-    let saved = wait_for(Duration::from_secs(30), || marked().is_some());
+    let saved = wait_for(patience(30.0), || marked().is_some());
     hosts.link(2, "down");
     let cut = Instant::now();
     let launcher = child.id();
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(patience(60.0));
         signal("KILL", launcher);
     });
     let (code, text) = ended(child.wait_with_output().unwrap());
@@ -201,7 +201,7 @@ fn hosts_give_one_hosts_digest_and_the_loss_of_one_is_told_and_survived() {
         text.contains("no step ended in 3 s: all ranks wait for messages; a link may be down"),
         "{text}"
     );
-    assert!(cut.elapsed() < Duration::from_secs(40), "{text}");
+    assert!(cut.elapsed() < patience(40.0), "{text}");
     eprintln!(
         "a host's loss was told and the job ended in {:.0} s",
         cut.elapsed().as_secs_f64()

@@ -7,7 +7,7 @@ mod durable;
 mod eight;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use durable::*;
@@ -106,25 +106,40 @@ fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
     let seed = if long() { std::process::id() } else { 4 };
     let mut random = ChaCha8Rng::seed_from_u64(u64::from(seed));
     let (mut killed, mut finished, mut resumed) = (0, 0, 0);
+    let (mut launched, mut stuck) = (0, 0);
     let mut folder = room.path().join("run-0");
     while killed < kills {
         let ranks = [1, 2, 3, 5][random.random_range(0..4)];
-        let mut command = program(ranks, &again, &folder);
+        // The last step is saved: kills have met all of this run's, and the next has them before it.
+        if checkpoint(&folder, 120).join("mark").exists() {
+            let text = succeed(&mut program(ranks, &again, &folder));
+            same_end(&folder, &whole, &text);
+            finished += 1;
+            folder = room.path().join(format!("run-{finished}"));
+        }
+        let mut command = match ranks {
+            1 => alone(&again, &folder),
+            _ => program(ranks, &again, &folder),
+        };
         // What a killed launcher leaves in shared memory goes with the test.
         command.env("OMPI_MCA_btl_vader_backing_directory", room.path());
         let mut child = command.spawn().expect("mpirun starts");
-        // Half of them in the midst of the steps, which write without a pause; the rest at any time.
-        if random.random_bool(0.5) {
+        launched += 1;
+        // Most of them in the midst of the steps, which write without a pause; the rest at any time.
+        if random.random_bool(0.7) {
             let log = folder.join("metrics.jsonl");
             let before = std::fs::metadata(&log).and_then(|log| log.modified()).ok();
             let moved = || std::fs::metadata(&log).and_then(|log| log.modified()).ok() != before;
             let mut over = || moved() || child.try_wait().is_ok_and(|status| status.is_some());
-            wait_for(Duration::from_secs(20), &mut over);
+            wait_for(patience(20.0), &mut over);
             std::thread::sleep(Duration::from_millis(random.random_range(0..150)));
         } else {
             std::thread::sleep(Duration::from_millis(random.random_range(0..700)));
         }
-        let processes = rank_processes(child.id());
+        let processes = match ranks {
+            1 => vec![child.id()],
+            _ => rank_processes(child.id()),
+        };
         // One rank, or all and the launcher, as when a host loses its power.
         match processes.get(random.random_range(0..processes.len().max(1))) {
             Some(&rank) if random.random_bool(0.6) => signal("KILL", rank),
@@ -133,10 +148,11 @@ fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
                 signal("KILL", child.id());
             }
         }
+        stuck += usize::from(!launcher_ends(&mut child));
         let (code, text) = ended(child.wait_with_output().unwrap());
         let gone = |pid: &u32| !Path::new(&format!("/proc/{pid}/exe")).exists();
         assert!(
-            wait_for(Duration::from_secs(10), || processes.iter().all(gone)),
+            wait_for(patience(10.0), || processes.iter().all(gone)),
             "{text}"
         );
         assert!(
@@ -145,19 +161,35 @@ fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
         );
         assert!(![1, 2].contains(&code), "{text}");
         killed += usize::from(code != 0);
-        resumed += usize::from(text.contains("going on from step"));
-        if code == 0 {
-            same_end(&folder, &whole, &text);
-            finished += 1;
-            folder = room.path().join(format!("run-{finished}"));
+        if long() && code != 0 && killed.is_multiple_of(50) {
+            eprintln!(
+                "{killed} kills, {resumed} resumed, {finished} ends, {stuck} launchers stuck"
+            );
         }
+        resumed += usize::from(text.contains("going on from step"));
     }
     let text = succeed(&mut program(2, &again, &folder));
     same_end(&folder, &whole, &text);
     eprintln!(
-        "{killed} kills, {resumed} resumed runs, {} ends, all equal",
+        "{killed} kills, {resumed} resumed runs, {} ends, all equal; {stuck} launchers did not notice",
         finished + 1
     );
+    // Should the launcher hang whenever a rank dies, that would be ours to mend.
+    assert!(stuck <= 1 + launched / 20, "{stuck} of {launched}");
+}
+
+/// Whether the launcher ends by itself once a rank has died. Open MPI 4's, met in the midst of starting ranks, may lock
+/// itself up: it is then killed with all its ranks, as somebody at the terminal would.
+fn launcher_ends(child: &mut Child) -> bool {
+    if wait_for(patience(20.0), || {
+        child.try_wait().is_ok_and(|status| status.is_some())
+    }) {
+        return true;
+    }
+    let ranks = rank_processes(child.id());
+    ranks.iter().for_each(|&rank| signal("KILL", rank));
+    signal("KILL", child.id());
+    false
 }
 
 fn same_end(folder: &Path, whole: &Path, text: &str) {

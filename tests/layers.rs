@@ -189,3 +189,27 @@ fn files_are_short() {
         long.join("\n")
     );
 }
+
+/// The compiler denies unsafe code (Cargo.toml) but where it is allowed by name: in the products, and where
+/// tensors are told their threads, each with its reason.
+#[test]
+fn unsafe_code_stands_in_two_places_with_its_reasons() {
+    let mut allowed = Vec::new();
+    for (path, code) in files() {
+        let lines: Vec<&str> = code.lines().map(str::trim).collect();
+        for (i, line) in lines.iter().enumerate() {
+            if line.contains("unsafe_code") && !line.contains("forbid") {
+                allowed.push(path.clone());
+            }
+            if line.starts_with("unsafe ") || line.contains(" unsafe ") && !line.starts_with("//") {
+                let above = lines[..i].iter().rev();
+                let reason: Vec<_> = above.take_while(|line| line.starts_with("//")).collect();
+                assert!(
+                    reason.iter().any(|line| line.starts_with("// SAFETY: ")),
+                    "{path}: {line}"
+                );
+            }
+        }
+    }
+    assert_eq!(allowed, ["main.rs", "real.rs"]);
+}

@@ -153,12 +153,54 @@ fn a_calibrated_plan_tells_seconds() {
     let plan = ["plan", "digits", "--ranks", "2", "--calibrate", "--json"];
     let plan = json(&printed(&alone(&plan)));
     let told = |key: &str| plan["prediction"][key].as_f64().unwrap();
-    let parts = told("forward") + told("interaction") + told("update") + told("exchange");
+    let parts = ["forward", "agreement", "interaction", "update", "exchange"];
+    let parts: f64 = parts.into_iter().map(told).sum();
     assert!(told("step_seconds") > 0.0 && (told("step_seconds") - parts).abs() < 1e-9);
 }
 
 #[test]
+fn ranks_of_a_launcher_measure_the_network_between_them() {
+    let plan = ["plan", "digits", "--ranks", "4", "--calibrate", "--json"];
+    let told = json(&printed(&on_ranks(2, &plan)));
+    let network = |key: &str| told["prediction"]["network"][key].as_f64().unwrap();
+    assert!(network("latency") > 0.0 && network("bandwidth") > 1e6);
+    let source = told["prediction"]["source"].as_str().unwrap();
+    assert!(source.starts_with("as measured"), "{source}");
+}
+
+#[test]
+fn the_curve_of_a_prediction_is_written_for_doubling_ranks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("curve");
+    let plan = ["plan", "digits", "--ranks", "6", "--threads", "1"];
+    let network = ["--calibrate", "--latency", "100", "--bandwidth", "0.5"];
+    let curve = ["--curve", path.to_str().unwrap()];
+    printed(&alone(&[&plan[..], &network, &curve].concat()));
+    let table = std::fs::read_to_string(path.with_extension("csv")).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    let ranks: Vec<&str> = rows[1..].iter().map(|row| row[0]).collect();
+    assert_eq!(ranks, ["1", "2", "4", "6"]);
+    let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    // A message's way, and a reduction over ceil(log2 6) = 3 of them and back, at 100 us each.
+    let exchange = |row: usize| rows[row][column("exchange")].parse::<f64>().unwrap();
+    assert!(exchange(1) == 0.0 && exchange(4) >= 7e-4, "{table}");
+    let svg = std::fs::read_to_string(path.with_extension("svg")).unwrap();
+    assert!(svg.contains("J = 574") && svg.contains(">exchange</text>"));
+}
+
+#[test]
 fn what_cannot_be_planned_is_refused_in_one_line() {
+    for arguments in [
+        ["--calibrate", "--bandwidth", "0"],
+        ["--latency", "1", "--curve=x"],
+    ] {
+        let plan = ["plan", "digits", "--ranks", "2"];
+        let output = alone(&[&plan[..], &arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
     for (arguments, says) in [
         (
             &["plan", "digitz", "--ranks", "2"][..],

@@ -1,6 +1,7 @@
-//! A run in two parts equals the whole run, 0 ulp, for any ranks before and after, every method, form and precision.
+//! A run in two parts equals the whole run, 0 ulp, for any ranks and threads before and after, every method, form, model
+//! and precision.
 //!
-//! EKI_LONG=1 tries every method with all of {1, 2, 3, 5}^2.
+//! EKI_LONG=1 tries every method and model with all of {1, 2, 3, 5}^2.
 
 mod durable;
 
@@ -21,7 +22,7 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 14] = [
+const METHODS: [(&str, &[&str]); 15] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
@@ -94,10 +95,76 @@ const METHODS: [(&str, &[&str]); 14] = [
         ],
     ),
     (
+        "0-1 loss, redrawn",
+        &["method.loss=zero-one", "ensemble.rerandomise=epoch"],
+    ),
+    (
         "mean, double",
         &["ensemble.rerandomise=step", "run.precision=double"],
     ),
 ];
+
+/// Every other model, with settings in which its own state differs.
+const MODELS: [(&str, &[&str]); 7] = [
+    (
+        "convolution",
+        &[
+            "model.kind=conv",
+            CONV,
+            "method.momentum=true",
+            "ensemble.rerandomise=epoch",
+        ],
+    ),
+    (
+        "convolution, factored",
+        &["model.kind=conv", CONV, "method.form=factored"],
+    ),
+    (
+        "convolution, mean, double",
+        &[
+            "model.kind=conv",
+            CONV,
+            "ensemble.rerandomise=step",
+            "run.precision=double",
+        ],
+    ),
+    (
+        "recurrent, grown",
+        &[
+            "model.kind=recurrent",
+            "model.units=[9,6]",
+            "model.activation=tanh",
+            "ensemble.grow_to=40",
+            "ensemble.rerandomise=epoch",
+        ],
+    ),
+    (
+        "recurrent, mean",
+        &[
+            "model.kind=recurrent",
+            "model.units=[9,6]",
+            "model.activation=tanh",
+            "ensemble.rerandomise=step",
+            "method.momentum=true",
+        ],
+    ),
+    (
+        "no gradient, squared errors",
+        &["model.activation=heaviside", "method.loss=least-squares"],
+    ),
+    (
+        "low-rank, momentum, grown",
+        &[
+            "ensemble.rerandomise=step",
+            "ensemble.draw=low-rank",
+            "method.momentum=true",
+            "ensemble.grow_to=40",
+            "ensemble.rank=2",
+        ],
+    ),
+];
+
+const CONV: &str = "model.network=[\"conv 4\",\"pool 2\",\"conv 5\",\"pool 2\",\"dense 10\"]";
 
 /// A folder with a whole run on `ranks` ranks.
 fn whole(folder: &Path, ranks: usize, settings: &[&str]) {
@@ -115,14 +182,15 @@ fn saved(folder: &Path, ranks: usize, settings: &[&str], steps: u64) {
     );
 }
 
-/// The run in `from`, cut at step `cut`, goes on in `to` on `ranks` ranks.
+/// The run in `from`, cut at step `cut`, goes on in `to` on `ranks` ranks, of one thread or two by turns.
 fn goes_on(from: &Path, to: &Path, cut: u64, ranks: usize, settings: &[&str]) {
     copy(from, to);
     for step in checkpoints(to).into_iter().filter(|&step| step > cut) {
         std::fs::remove_dir_all(checkpoint(to, step)).unwrap();
     }
     let settings = [&SMALL[..], settings, &["checkpoint.keep=1", "--resume"]].concat();
-    let text = succeed(&mut program(ranks, &settings, to));
+    let threads = 1 + (ranks + cut as usize / 2) % 2;
+    let text = succeed(&mut threaded((ranks, threads), "digits", &settings, to));
     assert!(
         text.contains(&format!("going on from step {cut} of ")),
         "{text}"
@@ -175,8 +243,8 @@ fn try_pairs(settings: &[&str], name: &str, before: &[usize], after: &[usize], c
 }
 
 #[test]
-fn every_method_goes_on_with_the_same_bits_on_other_ranks() {
-    for (i, (name, settings)) in METHODS.iter().enumerate() {
+fn every_method_and_model_goes_on_with_the_same_bits_on_other_ranks() {
+    for (i, (name, settings)) in METHODS.iter().chain(&MODELS).enumerate() {
         if long() {
             try_pairs(settings, name, &[1, 2, 3, 5], &[1, 2, 3, 5], &CUTS);
         } else {
@@ -193,17 +261,23 @@ fn any_ranks_may_follow_any_others() {
 }
 
 #[test]
-fn a_calibration_goes_on_with_the_same_bits() {
-    let room = tempfile::tempdir().unwrap();
-    let run = |folder: &Path, ranks: usize, more: &[&str]| {
-        let settings = [&["ensemble.members=30", "run.evaluate_every=5"], more].concat();
-        succeed(&mut preset(ranks, "linear", &settings, folder));
-    };
-    let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
-    run(&whole, 2, &["run.steps=20"]);
-    run(&parts, 3, &["run.steps=11"]);
-    run(&parts, 1, &["run.steps=20", "--resume"]);
-    same_lengthened(&whole, &parts, "linear");
+fn calibrations_and_episodes_go_on_with_the_same_bits() {
+    let small: [(&str, &[&str]); 2] = [
+        ("linear", &["run.evaluate_every=5"]),
+        ("cart-pole", &["data.limit=30", "data.batch=7"]),
+    ];
+    for (name, small) in small {
+        let room = tempfile::tempdir().unwrap();
+        let run = |folder: &Path, ranks: usize, more: &[&str]| {
+            let settings = [&["ensemble.members=30"], small, more].concat();
+            succeed(&mut preset(ranks, name, &settings, folder));
+        };
+        let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));
+        run(&whole, 2, &["run.steps=20"]);
+        run(&parts, 3, &["run.steps=11"]);
+        run(&parts, 1, &["run.steps=20", "--resume"]);
+        same_lengthened(&whole, &parts, name);
+    }
 }
 
 #[test]

@@ -5,11 +5,9 @@ mod durable;
 
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use durable::*;
-
-const LONG: Duration = Duration::from_secs(60);
 
 /// Steps without end, of about a millisecond.
 const ENDLESS: [&str; 7] = [
@@ -30,7 +28,7 @@ fn begun(ranks: usize, settings: &[&str], folder: &Path) -> Child {
         .expect("mpirun starts");
     let log = folder.join("metrics.jsonl");
     let on_its_way = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 2_000);
-    if !wait_for(LONG, on_its_way) {
+    if !wait_for(patience(60.0), on_its_way) {
         let _ = child.kill();
         panic!("{:?}", ended(child.wait_with_output().unwrap()));
     }
@@ -39,6 +37,16 @@ fn begun(ranks: usize, settings: &[&str], folder: &Path) -> Child {
 
 fn end(child: Child) -> (i32, String) {
     ended(child.wait_with_output().expect("it ends"))
+}
+
+/// The time each step ended at.
+fn seconds(folder: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("metrics");
+    let time = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a whole line");
+        line["seconds"].as_f64().expect("a number")
+    };
+    text.lines().map(time).collect()
 }
 
 /// The stop was at one step, and the run that goes on for ten more equals one that never stopped.
@@ -95,14 +103,14 @@ fn a_stop_file_stops_the_run_and_is_removed() {
 fn the_time_allowed_is_kept() {
     let room = tempfile::tempdir().unwrap();
     let folder = room.path().join("option");
-    let start = Instant::now();
     let child = begun(2, &["--max-time 00:00:02"], &folder);
     let ended = end(child);
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "mpirun's own time included"
-    );
-    assert!(summary(&folder)["seconds"].as_f64().unwrap() < 2.5);
+    // What the last step took cannot be known before; beyond that not a moment is taken.
+    let seconds: Vec<f64> = seconds(&folder);
+    let steps = seconds.windows(2).map(|pair| pair[1] - pair[0]);
+    let longest = steps.fold(0.0, f64::max);
+    let last = seconds.last().expect("steps");
+    assert!(*last < 2.0 + longest, "{last} s, a step {longest} s");
     stopped_well(&folder, "time limit", ended);
     // Slurm tells the second the job ends.
     let folder = room.path().join("slurm");
@@ -130,7 +138,7 @@ fn a_second_run_in_a_folder_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_killed_rank_ends_the_job_within_ten_seconds() {
+fn a_killed_rank_ends_the_job_within_seconds() {
     let room = tempfile::tempdir().unwrap();
     for victim in 0..3 {
         let folder = room.path().join(victim.to_string());
@@ -140,27 +148,30 @@ fn a_killed_rank_ends_the_job_within_ten_seconds() {
         signal("KILL", processes[victim]);
         let (code, text) = end(child);
         assert!(code != 0 && code != 75, "{text}");
-        assert!(start.elapsed() < Duration::from_secs(10), "{text}");
+        assert!(start.elapsed() < patience(10.0), "{text}");
         assert!(
             text.contains(&format!("rank {victim}")),
             "mpirun names it: {text}"
         );
         let alive = |pid: &u32| Path::new(&format!("/proc/{pid}/exe")).exists();
-        assert!(wait_for(Duration::from_secs(10), || !processes
-            .iter()
-            .any(alive)));
+        assert!(wait_for(patience(10.0), || !processes.iter().any(alive)));
     }
+}
+
+/// Two seconds, or so long that a busy machine's slow steps are not taken for hangs.
+fn hang_timeout() -> String {
+    format!("run.hang_timeout={}s", patience(2.0).as_secs())
 }
 
 #[test]
 fn a_rank_that_hangs_is_named_and_the_run_goes_on_when_it_wakes() {
     let room = tempfile::tempdir().unwrap();
     let folder = room.path().join("run");
-    let child = begun(3, &["run.hang_timeout=2s"], &folder);
+    let child = begun(3, &[&hang_timeout()], &folder);
     let victim = rank_processes(child.id())[1];
     signal("STOP", victim);
     let log = || std::fs::read_to_string(folder.join("run.log")).unwrap();
-    let named = wait_for(Duration::from_secs(8), || {
+    let named = wait_for(4 * patience(2.0), || {
         log().contains("no sign of life from rank 1 on host")
     });
     signal("CONT", victim);
@@ -174,8 +185,9 @@ fn a_rank_that_hangs_is_named_and_the_run_goes_on_when_it_wakes() {
 fn a_hang_of_the_first_rank_is_told_by_the_second_and_may_end_the_run() {
     let room = tempfile::tempdir().unwrap();
     let folder = room.path().join("run");
+    let timeout = hang_timeout();
     let settings = [
-        "run.hang_timeout=2s",
+        timeout.as_str(),
         "run.on_hang=abort",
         "checkpoint.every_steps=10",
     ];
@@ -189,6 +201,6 @@ fn a_hang_of_the_first_rank_is_told_by_the_second_and_may_end_the_run() {
         "{text}"
     );
     assert!(text.contains("the run ends; go on with --resume"), "{text}");
-    assert!(start.elapsed() < Duration::from_secs(12), "{text}");
+    assert!(start.elapsed() < patience(12.0), "{text}");
     assert!(!checkpoints(&folder).is_empty());
 }

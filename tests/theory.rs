@@ -5,13 +5,15 @@
 //! C(0) = I and A^T Gamma^{-1} A = diag(a_i), the residual r = u - u* in parameters is
 //! r_i(t) = r_i(0) (1 + 2 a_i t)^{-1/2}, t the sum of the steps.
 
+#[path = "../benches/linear/inverse.rs"]
+mod inverse;
 mod start;
 
-use eki_mpi::eki::{self, Form, StepSize, Survivors};
+use eki_mpi::eki::{self, Form, StepSize};
 use eki_mpi::ensemble::Draw;
-use eki_mpi::loss::Loss;
 use eki_mpi::prior::{Prior, Segment};
 use eki_mpi::rng::{Key, Purpose};
+use inverse::{Linear, centred, frobenius};
 use ndarray::{Array1, Array2, Axis, s};
 use start::{Run, read_npy, write_npy};
 
@@ -39,67 +41,6 @@ fn hadamard(size: usize) -> Array2<f64> {
         }
     };
     Array2::from_shape_fn((size, size), sign)
-}
-
-fn frobenius(a: &Array2<f64>) -> f64 {
-    a.iter().map(|x| x * x).sum::<f64>().sqrt()
-}
-
-fn centred(u: &Array2<f64>) -> Array2<f64> {
-    u - &u.mean_axis(Axis(0)).expect("members")
-}
-
-/// A linear inverse problem: y = A u, weighted by Gamma.
-#[derive(Clone)]
-struct Linear {
-    a: Array2<f64>, // K x P
-    y: Array1<f64>,
-    variance: Vec<f64>,
-}
-
-impl Linear {
-    /// V and W of the ensemble u, J x K each.
-    fn factors(&self, u: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
-        let mut anomalies = u.dot(&self.a.t());
-        let mut gradients = Array2::zeros(anomalies.dim());
-        let loss = Loss::LeastSquares {
-            variance: self.variance.clone(),
-        };
-        let y = self.y.as_slice().expect("one row");
-        let all = Survivors::new(vec![true; u.nrows()]);
-        eki::anomalies_and_gradients(
-            anomalies.view_mut(),
-            gradients.view_mut(),
-            y,
-            0,
-            &loss,
-            &all,
-        );
-        (gradients, anomalies)
-    }
-
-    fn interaction(&self, u: &Array2<f64>) -> Array2<f64> {
-        let (v, w) = self.factors(u);
-        v.dot(&w.t()) / u.nrows() as f64
-    }
-
-    /// One update of u in `form`; returns h_n.
-    fn step(&self, u: &mut Array2<f64>, rule: StepSize, form: Form) -> f64 {
-        let (v, w) = self.factors(u);
-        let d = v.dot(&w.t()) / u.nrows() as f64;
-        let h = rule.at(frobenius(&d), 1.0);
-        let all = Survivors::new(vec![true; u.nrows()]);
-        let mut scratch = vec![0.0; eki::update_scratch(form, u.nrows(), w.ncols(), u.ncols())];
-        match form {
-            Form::Factored => {
-                eki::update_factored(u, v.view(), w.view(), h, &all, &mut scratch);
-            }
-            _ => {
-                eki::update_explicit(u, d.view(), h, &all, &mut scratch);
-            }
-        }
-        h
-    }
 }
 
 fn fixed(h: f64) -> StepSize {

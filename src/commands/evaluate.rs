@@ -66,14 +66,22 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         a.parameters,
         a.samples
     );
+    let s = &a.scores;
     let scores = [
-        ("accuracy at the mean", a.accuracy_mean),
-        ("accuracy of the best member", a.accuracy_best),
+        ("accuracy at the mean", s.accuracy_mean),
+        ("accuracy of the best member", s.accuracy_best),
     ];
     let errors = [
-        ("squared error at the mean", a.mse_mean),
-        ("squared error of the best", a.mse_best),
+        ("squared error at the mean", s.mse_mean),
+        ("squared error of the best", s.mse_best),
     ];
+    let returns = [
+        ("return at the mean", s.return_mean),
+        ("return of the best member", s.return_best),
+    ];
+    for (name, score) in returns {
+        score.map(|score| writeln!(text, "  {name:<34} {score:.2} steps"));
+    }
     for (name, score) in scores {
         score.map(|score| writeln!(text, "  {name:<34} {score:.4}"));
     }
@@ -82,7 +90,7 @@ fn text(finished: &Finished, a: &Assessment) -> String {
     }
     match &a.uncertainty {
         Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),
-        None if a.accuracy_mean.is_some() => {
+        None if s.accuracy_mean.is_some() => {
             text += "the ensemble was not kept: run with --set output.ensemble=true for its uncertainty\n";
         }
         None => {}

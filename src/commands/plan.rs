@@ -1,21 +1,24 @@
 //! `eki-mpi plan`: what a run would cost each rank, before anything is allocated or any data is read.
 
-use std::fmt::Write as _;
+mod curve;
+mod scene;
+mod text;
+
+use std::path::PathBuf;
 
 use clap::Args;
-use eki_mpi::calibrate;
+use eki_mpi::calibrate::Network;
 use eki_mpi::config::{Precision, Resolved};
 use eki_mpi::cost::{Flops, Memory, Sent, Shape};
-use eki_mpi::eki::Form;
 use eki_mpi::error::Result;
-use eki_mpi::forward::ForwardMap;
-use eki_mpi::partition::{BLOCK, Blocks};
+use eki_mpi::partition::Blocks;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use serde::Serialize;
 
 use super::json;
+use scene::{Foretold, Scene};
 
 /// Which run, on how many ranks.
 #[derive(Clone, Debug, Args)]
@@ -35,12 +38,19 @@ pub struct PlanArguments {
     /// Predict the seconds of a step too, from a short measurement of this machine
     #[arg(long)]
     calibrate: bool,
-    /// For the prediction: what one rank can send, in GB a second
-    #[arg(long, value_name = "GB/S", default_value_t = 5.0)]
-    bandwidth: f64,
-    /// For the prediction: what one message takes, in microseconds
-    #[arg(long, value_name = "US", default_value_t = 5.0)]
-    latency: f64,
+    /// For the prediction: what one rank can send, in GB a second [default: as measured under mpirun, else 5]
+    #[arg(long, value_name = "GB/S", value_parser = positive)]
+    bandwidth: Option<f64>,
+    /// For the prediction: a small message's way, in microseconds [default: as measured under mpirun, else 5]
+    #[arg(long, value_name = "US", value_parser = positive)]
+    latency: Option<f64>,
+    /// For the prediction: what one more message costs its sender, in microseconds [default: as measured under mpirun,
+    /// else 0.5]
+    #[arg(long, value_name = "US", value_parser = positive)]
+    overhead: Option<f64>,
+    /// Write the prediction for 1, 2, 4, ... up to R ranks to PATH.csv and draw it as PATH.svg
+    #[arg(long, value_name = "PATH", requires = "calibrate")]
+    curve: Option<PathBuf>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -70,36 +80,44 @@ struct Forecast {
     flops_per_rank: Flops,
     flops_total: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prediction: Option<Prediction>,
+    prediction: Option<Foretold>,
 }
 
-/// The seconds of one step, by parts.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Prediction {
-    product_gflops: f64,
-    forward: f64,
-    interaction: f64,
-    update: f64,
-    /// What of the exchange the update does not hide.
-    exchange: f64,
-    step_seconds: f64,
+impl PlanArguments {
+    /// Whether ranks of a launcher are of use: to measure the network between them.
+    pub fn measures(&self) -> bool {
+        self.calibrate
+    }
+}
+
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("must be a number above 0".to_owned()),
+    }
 }
 
 /// Answers `eki-mpi plan`.
-pub fn answer(arguments: &PlanArguments) -> Result<String> {
+///
+/// `measured` is the network between the ranks of the launcher, where there is one.
+pub fn answer(arguments: &PlanArguments, measured: Option<Network>) -> Result<String> {
     let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
     let forecast = match resolved.config.run.precision {
-        Precision::Single => forecast::<f32>(arguments, resolved)?,
-        Precision::Double => forecast::<f64>(arguments, resolved)?,
+        Precision::Single => forecast::<f32>(arguments, measured, resolved)?,
+        Precision::Double => forecast::<f64>(arguments, measured, resolved)?,
     };
     Ok(if arguments.json {
         json(&forecast)
     } else {
-        text(&forecast, arguments)
+        text::text(&forecast)
     })
 }
 
-fn forecast<T: Real>(arguments: &PlanArguments, resolved: Resolved) -> Result<Forecast> {
+fn forecast<T: Real>(
+    arguments: &PlanArguments,
+    measured: Option<Network>,
+    resolved: Resolved,
+) -> Result<Forecast> {
     let given = Given::foresee(&resolved)?;
     let map = given.map::<T>(&resolved)?;
     let plan = Plan::new(resolved, given.shape(), map.parameters())?;
@@ -116,6 +134,15 @@ fn forecast<T: Real>(arguments: &PlanArguments, resolved: Resolved) -> Result<Fo
     let largest = most(&|r| shape.memory(r).peak() as f64);
     let busiest = most(&|r| shape.flops(r).total());
     let memory = shape.memory(largest);
+    let prediction = if arguments.calibrate {
+        let scene = Scene::new(arguments, measured, &plan, map.as_ref(), threads)?;
+        if let Some(path) = &arguments.curve {
+            curve::write(path, &scene, ranks)?;
+        }
+        Some(scene.foretold(ranks))
+    } else {
+        None
+    };
     Ok(Forecast {
         name: plan.resolved.name.clone(),
         form: format!("{:?}", shape.form).to_lowercase(),
@@ -136,158 +163,6 @@ fn forecast<T: Real>(arguments: &PlanArguments, resolved: Resolved) -> Result<Fo
         bytes_sent_total: (0..ranks).map(|r| shape.sent(r).total()).sum(),
         flops_per_rank: shape.flops(busiest),
         flops_total: shape.flops_of_all().total(),
-        prediction: if arguments.calibrate {
-            Some(predict(arguments, &shape, map.as_ref())?)
-        } else {
-            None
-        },
+        prediction,
     })
-}
-
-/// The seconds of a step if every rank has cores of its own like this machine's.
-fn predict<T: Real>(
-    arguments: &PlanArguments,
-    shape: &Shape,
-    map: &dyn ForwardMap<T>,
-) -> Result<Prediction> {
-    // No more threads than a rank will have: cores share a cache and a clock.
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(shape.threads)
-        .build()
-        .map_err(|e| eki_mpi::error::Error::Run(format!("threads could not be started: {e}")))?;
-    let rate = calibrate::product_rate::<T>(&pool);
-    let member = calibrate::forward_seconds(&pool, map, shape.samples);
-    let width = BLOCK.min(shape.parameters);
-    let (j, k) = (shape.members, shape.outputs);
-    // In the mean form members are drawn twice, to be evaluated and to be summed, and all else is small beside it.
-    let (drawn, update_rate) = match shape.form {
-        Form::Mean => {
-            let seconds = calibrate::draw_seconds::<T>(&pool);
-            (shape.parameters as f64 * seconds, 2.0 / seconds)
-        }
-        form => (0.0, calibrate::update_rate::<T>(&pool, form, j, k, width)),
-    };
-    let all = 0..shape.ranks;
-    let threads = shape.threads as f64;
-    let largest = |of: &dyn Fn(usize) -> f64| all.clone().map(of).fold(0.0, f64::max);
-    let forward =
-        largest(&|r| shape.members_of(r).div_ceil(shape.threads) as f64) * (member + drawn);
-    let update = largest(&|r| shape.flops(r).update) / (threads * update_rate);
-    // A message travels while others are computed; a reduction crosses the ranks in about log2 R rounds, twice.
-    let wire =
-        |bytes: &dyn Fn(usize) -> u64| largest(&|r| bytes(r) as f64) / (arguments.bandwidth * 1e9);
-    let rounds = (shape.ranks as f64).log2().ceil();
-    let messages = 2.0 * rounds * arguments.latency * 1e-6;
-    let reduced = 2.0 * wire(&|r| shape.sent(r).interaction + shape.sent(r).agreement);
-    let interaction =
-        largest(&|r| shape.flops(r).interaction) / (threads * rate) + reduced + 3.0 * messages;
-    let exchange = (wire(&|r| shape.sent(r).exchange) - update).max(0.0) + messages;
-    Ok(Prediction {
-        product_gflops: rate * threads / 1e9,
-        forward,
-        interaction,
-        update,
-        exchange,
-        step_seconds: forward + interaction + update + exchange,
-    })
-}
-
-fn text(f: &Forecast, arguments: &PlanArguments) -> String {
-    let mut text = format!(
-        "{}: {} members of {} parameters, {} outputs a step, {} form, {} ranks x {} threads, {} steps\n",
-        f.name, f.members, f.parameters, f.outputs, f.form, f.ranks, f.threads, f.steps
-    );
-    if f.idle_ranks[0].max(f.idle_ranks[1]) > 0 {
-        let [members, blocks] = f.idle_ranks;
-        let _ = writeln!(
-            text,
-            "more ranks than work: {members} evaluate no member, {blocks} update no block of {BLOCK} parameters"
-        );
-    }
-    text += "memory of the fullest rank\n";
-    let starting = size(f.memory_per_rank.starting as f64);
-    let _ = writeln!(
-        text,
-        "  {:<28} {starting:>12}  at first, while the data is sent",
-        "program, and the data twice"
-    );
-    for (name, bytes) in &f.memory_per_rank.lasting {
-        let _ = writeln!(text, "  {name:<28} {:>12}", size(*bytes as f64));
-    }
-    for (name, bytes) in &f.memory_per_rank.passing {
-        let _ = writeln!(
-            text,
-            "  {name:<28} {:>12}  for a while",
-            size(*bytes as f64)
-        );
-    }
-    let _ = writeln!(text, "  {:<28} {:>12}", "peak", size(f.memory_peak as f64));
-    let sent = f.bytes_sent_per_step;
-    text += "sent at a step by the rank that sends most\n";
-    for (name, bytes) in [
-        ("agreement", sent.agreement),
-        ("interaction", sent.interaction),
-        ("exchange of parameters", sent.exchange),
-    ] {
-        let _ = writeln!(text, "  {name:<28} {:>12}", size(bytes as f64));
-    }
-    let total = size(f.bytes_sent_total as f64);
-    let _ = writeln!(text, "  {:<28} {total:>12}", "all ranks together");
-    let (own, all) = (f.flops_per_rank, f.flops_total);
-    text += "arithmetic of a step on the busiest rank\n";
-    for (name, flops) in [
-        ("forward", own.forward),
-        ("interaction", own.interaction),
-        ("update", own.update),
-    ] {
-        let _ = writeln!(text, "  {name:<28} {:>9.3} GF", flops / 1e9);
-    }
-    let _ = writeln!(text, "  {:<28} {:>9.3} GF", "all ranks together", all / 1e9);
-    if let Some(p) = &f.prediction {
-        text += &predicted(p, f, arguments);
-    }
-    text
-}
-
-fn predicted(p: &Prediction, f: &Forecast, arguments: &PlanArguments) -> String {
-    let mut text = format!(
-        "seconds of a step, at {:.0} GFLOP/s a rank as measured now{}\n",
-        p.product_gflops,
-        if f.ranks > 1 {
-            format!(
-                ", {} GB/s a rank and {} us a message as assumed (--bandwidth, --latency)",
-                arguments.bandwidth, arguments.latency
-            )
-        } else {
-            String::new()
-        }
-    );
-    for (name, seconds) in [
-        ("forward", p.forward),
-        ("interaction", p.interaction),
-        ("update", p.update),
-        ("exchange, exposed", p.exchange),
-        ("step", p.step_seconds),
-    ] {
-        let _ = writeln!(text, "  {name:<28} {seconds:>10.4} s");
-    }
-    let hours = p.step_seconds * f.steps as f64 / 3600.0;
-    let _ = writeln!(
-        text,
-        "  {:<28} {hours:>10.2} h",
-        "all steps, evaluations aside"
-    );
-    text
-}
-
-/// Bytes for people.
-fn size(bytes: f64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let power = (bytes.max(1.0).log2() / 10.0).floor().min(5.0);
-    let digits = usize::from(power > 0.0);
-    format!(
-        "{:.digits$} {}",
-        bytes / 1024_f64.powf(power),
-        units[power as usize]
-    )
 }

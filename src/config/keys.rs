@@ -49,15 +49,15 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.kind",
-        Kind::Choice(&["dense", "conv", "recurrent", "linear"]),
+        Kind::Choice(&["dense", "conv", "recurrent", "linear", "cart-pole"]),
         "\"dense\"",
-        "the forward map",
+        "the forward map; cart-pole: episodes under a policy that is a dense network",
     ),
     key(
         "model.layers",
         Kind::Sizes(2),
         "[64, 32, 10]",
-        "widths of a dense network, inputs first, outputs last",
+        "widths of a dense network or policy, inputs first, outputs last",
     ),
     key(
         "model.network",
@@ -93,7 +93,7 @@ pub const KEYS: &[Key] = &[
         "data.name",
         Kind::Text,
         "\"digits\"",
-        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random; or a task of long memory: adding, copying",
+        "the data set or series (see `eki-mpi data list`), a synthetic problem: elliptic, random, cart-pole; or a task of long memory: adding, copying",
     ),
     key(
         "data.batch",
@@ -145,15 +145,16 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "method.kind",
-        Kind::Choice(&["eki"]),
+        Kind::Choice(&["eki", "sgd", "momentum-sgd", "ogd"]),
         "\"eki\"",
-        "ensemble Kalman inversion",
+        "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a program \
+         built with --features gradients; of ensemble.* it takes initial alone)",
     ),
     key(
         "method.loss",
-        Kind::Choice(&["cross-entropy", "least-squares"]),
+        Kind::Choice(&["cross-entropy", "least-squares", "zero-one"]),
         "\"cross-entropy\"",
-        "Psi",
+        "Psi; zero-one: 1 for each sample classified wrong, which has no gradient in the network's outputs",
     ),
     key(
         "method.noise",
@@ -177,7 +178,7 @@ pub const KEYS: &[Key] = &[
         "method.momentum_coefficient",
         Kind::Within(0.0, 1.0),
         "0.0",
-        "a constant coefficient; 0: Nesterov's n/(n+3)",
+        "a constant coefficient; 0: Nesterov's n/(n+3), in momentum-sgd 0.9",
     ),
     key(
         "method.momentum_restart",
@@ -191,12 +192,18 @@ pub const KEYS: &[Key] = &[
         "\"adaptive\"",
         "h_n = h / (||D||_F + epsilon), or h_n = h",
     ),
+    key(
+        "method.rate",
+        Kind::Above(0.0),
+        "0.1",
+        "the learning rate of gradient descent, by which the batch's mean gradient is multiplied",
+    ),
     key("method.h", Kind::Above(0.0), "2.0", "the step length h"),
     key(
         "method.h_decay",
         Kind::Above(0.0),
         "1.0",
-        "h is multiplied by this over each epoch",
+        "h, or the learning rate, is multiplied by this over each epoch",
     ),
     key(
         "method.epsilon",
@@ -335,7 +342,7 @@ pub const KEYS: &[Key] = &[
         "checkpoint.on_error",
         Kind::Choice(&["continue", "stop"]),
         "\"continue\"",
-        "whether the run goes on without, or stops, when a checkpoint cannot be written",
+        "whether the run goes on without, or stops, when a checkpoint or metrics.jsonl cannot be written",
     ),
     key(
         "output.ensemble",

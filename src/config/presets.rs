@@ -61,6 +61,8 @@ presets!(
     "linear",
     "adding",
     "copying",
+    "digits-zero-one",
+    "cart-pole",
     "melbourne",
     "sunspots",
 );

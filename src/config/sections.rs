@@ -40,6 +40,7 @@ pub enum ModelKind {
     Conv,
     Recurrent,
     Linear,
+    CartPole,
 }
 
 /// What the last layer gives.
@@ -88,6 +89,7 @@ pub struct Method {
     pub momentum_coefficient: f64,
     pub momentum_restart: bool,
     pub step: StepKind,
+    pub rate: f64,
     pub h: f64,
     pub h_decay: f64,
     pub epsilon: f64,
@@ -101,6 +103,9 @@ pub struct Method {
 #[allow(missing_docs)]
 pub enum MethodKind {
     Eki,
+    Sgd,
+    MomentumSgd,
+    Ogd,
 }
 
 /// Kinds of loss.
@@ -110,6 +115,7 @@ pub enum MethodKind {
 pub enum LossKind {
     CrossEntropy,
     LeastSquares,
+    ZeroOne,
 }
 
 /// How h_n follows from h.

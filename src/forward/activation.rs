@@ -2,9 +2,9 @@
 //!
 //! All run over samples, which lie next to each other: one row is one unit on all samples of a batch.
 
-use ndarray::{ArrayViewMut2, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::panel::PANEL;
 use crate::real::Real;
 
 /// The activation of hidden units.
@@ -32,81 +32,203 @@ pub enum Output {
 impl Activation {
     /// Adds `bias` to one unit's sums on all samples and applies the activation, in one pass.
     pub fn apply<T: Real>(self, sums: &mut [T], bias: T) {
-        let zero = T::zero();
         match self {
-            // A NaN must pass, so that the member counts as failed: `max` would swallow it.
-            Self::Relu => sums.iter_mut().for_each(|x| {
-                let z = *x + bias;
-                *x = if z < zero { zero } else { z };
-            }),
+            Self::Relu => each(sums, bias, Relu),
             Self::Tanh => {
-                sums.iter_mut().for_each(|x| *x += bias);
+                each(sums, bias, Same);
                 T::tanh_in_place(sums);
             }
-            Self::Heaviside => sums.iter_mut().for_each(|x| {
-                let z = *x + bias;
-                *x = if z > zero {
-                    T::one()
-                } else if z <= zero {
-                    zero
-                } else {
-                    z
-                };
-            }),
+            Self::Heaviside => each(sums, bias, Heaviside),
+        }
+    }
+
+    /// The same for all units on one panel: `sums`, units x `PANEL`, with each unit's `bias`.
+    pub fn apply_panel<T: Real>(self, sums: &mut [T], bias: &[T]) {
+        match self {
+            Self::Relu => each_row(sums, bias, Relu),
+            Self::Tanh => {
+                each_row(sums, bias, Same);
+                T::tanh_in_place(sums);
+            }
+            Self::Heaviside => each_row(sums, bias, Heaviside),
         }
     }
 }
 
-/// Samples whose softmax is taken together: a few vectors of each class stay in registers and the first cache.
-const TOGETHER: usize = 64;
+/// What becomes of a sum. Not a closure: that would not be compiled for the processor's vectors.
+trait Step: Copy {
+    fn of<T: Real>(self, z: T) -> T;
+}
 
-impl Output {
-    /// Adds `bias`, c numbers, to the last layer's sums, c x m, and turns them into outputs, in place.
-    pub fn apply<T: Real>(self, mut sums: ArrayViewMut2<T>, bias: &[T]) {
-        for (mut row, &bias) in sums.rows_mut().into_iter().zip(bias) {
-            row.iter_mut().for_each(|z| *z += bias);
+#[derive(Clone, Copy)]
+struct Relu;
+#[derive(Clone, Copy)]
+struct Heaviside;
+#[derive(Clone, Copy)]
+struct Same;
+
+impl Step for Relu {
+    /// A NaN must pass, so that the member counts as failed: `max` would swallow it.
+    #[inline(always)]
+    fn of<T: Real>(self, z: T) -> T {
+        if z < T::zero() { T::zero() } else { z }
+    }
+}
+
+impl Step for Heaviside {
+    #[inline(always)]
+    fn of<T: Real>(self, z: T) -> T {
+        if z > T::zero() {
+            T::one()
+        } else if z <= T::zero() {
+            T::zero()
+        } else {
+            z
         }
-        if self == Self::Softmax {
-            for chunk in sums.axis_chunks_iter_mut(Axis(1), TOGETHER) {
-                softmax(chunk);
+    }
+}
+
+impl Step for Same {
+    #[inline(always)]
+    fn of<T: Real>(self, z: T) -> T {
+        z
+    }
+}
+
+struct Each<'a, T, M> {
+    sums: &'a mut [T],
+    bias: T,
+    step: M,
+}
+
+impl<T: Real, M: Step> pulp::WithSimd for Each<'_, T, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for x in self.sums {
+            *x = self.step.of(*x + self.bias);
+        }
+    }
+}
+
+fn each<T: Real>(sums: &mut [T], bias: T, step: impl Step) {
+    pulp::Arch::new().dispatch(Each { sums, bias, step });
+}
+
+struct EachRow<'a, T, M> {
+    sums: &'a mut [T],
+    bias: &'a [T],
+    step: M,
+}
+
+impl<T: Real, M: Step> pulp::WithSimd for EachRow<'_, T, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (row, &bias) in panel_rows(self.sums).zip(self.bias) {
+            for x in row {
+                *x = self.step.of(*x + bias);
             }
         }
     }
 }
 
-/// Softmax down each column of `z`, c x at most `TOGETHER`.
-fn softmax<T: Real>(mut z: ArrayViewMut2<T>) {
-    let (mut largest, mut total) = ([T::neg_infinity(); TOGETHER], [T::zero(); TOGETHER]);
-    for row in z.rows() {
-        for (largest, &z) in largest
-            .iter_mut()
-            .zip(row.to_slice().expect("samples are consecutive"))
-        {
-            // NaN wins, and then makes the whole column NaN.
-            *largest = if *largest > z { *largest } else { z };
+fn each_row<T: Real>(sums: &mut [T], bias: &[T], step: impl Step) {
+    pulp::Arch::new().dispatch(EachRow { sums, bias, step });
+}
+
+/// The rows of one panel, their length known to the compiler.
+#[inline(always)]
+fn panel_rows<T>(panel: &mut [T]) -> impl Iterator<Item = &mut [T; PANEL]> {
+    let rows = panel.chunks_exact_mut(PANEL);
+    rows.map(|row| row.try_into().expect("a panel's row"))
+}
+
+impl Output {
+    /// Adds `bias`, c numbers, to the last layer's sums on one panel, c x `PANEL`, and turns them into outputs.
+    pub fn apply<T: Real>(self, sums: &mut [T], bias: &[T]) {
+        match self {
+            Self::Identity => each_row(sums, bias, Same),
+            Self::Softmax => {
+                let arch = pulp::Arch::new();
+                arch.dispatch(LessLargest {
+                    sums: &mut *sums,
+                    bias,
+                });
+                T::exp_in_place(sums);
+                arch.dispatch(OverTotal { sums });
+            }
         }
     }
-    for mut row in z.rows_mut() {
-        let row = row.as_slice_mut().expect("samples are consecutive");
-        for (z, &largest) in row.iter_mut().zip(&largest) {
-            *z -= largest;
-        }
-        T::exp_in_place(row);
-        for (total, &e) in total.iter_mut().zip(&*row) {
-            *total += e;
+
+    /// The same for the last layer's sums on one sample, c numbers.
+    pub fn apply_sample<T: Real>(self, sums: &mut [T], bias: &[T]) {
+        sums.iter_mut().zip(bias).for_each(|(z, &b)| *z += b);
+        if self == Self::Softmax {
+            // NaN wins, and then makes the whole sample NaN.
+            let larger = |a: T, &b: &T| if a > b { a } else { b };
+            let largest = sums.iter().fold(T::neg_infinity(), larger);
+            sums.iter_mut().for_each(|z| *z -= largest);
+            T::exp_in_place(sums);
+            let total = sums.iter().fold(T::zero(), |sum, &z| sum + z);
+            let scale = T::one() / total;
+            sums.iter_mut().for_each(|z| *z *= scale);
         }
     }
-    total
-        .iter_mut()
-        .for_each(|total| *total = T::one() / *total);
-    for mut row in z.rows_mut() {
-        for (z, &scale) in row
-            .as_slice_mut()
-            .expect("samples are consecutive")
-            .iter_mut()
-            .zip(&total)
-        {
-            *z *= scale;
+}
+
+/// z + bias less its largest over the classes, sample by sample.
+struct LessLargest<'a, T> {
+    sums: &'a mut [T],
+    bias: &'a [T],
+}
+
+impl<T: Real> pulp::WithSimd for LessLargest<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let mut largest = [T::neg_infinity(); PANEL];
+        for (row, &bias) in panel_rows(self.sums).zip(self.bias) {
+            for (z, largest) in row.iter_mut().zip(&mut largest) {
+                *z += bias;
+                // NaN wins, and then makes the whole sample NaN.
+                *largest = if *largest > *z { *largest } else { *z };
+            }
+        }
+        for row in panel_rows(self.sums) {
+            for (z, &largest) in row.iter_mut().zip(&largest) {
+                *z -= largest;
+            }
+        }
+    }
+}
+
+/// Numbers over their total, sample by sample.
+struct OverTotal<'a, T> {
+    sums: &'a mut [T],
+}
+
+impl<T: Real> pulp::WithSimd for OverTotal<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let mut total = [T::zero(); PANEL];
+        for row in panel_rows(self.sums) {
+            for (total, &e) in total.iter_mut().zip(&*row) {
+                *total += e;
+            }
+        }
+        for total in &mut total {
+            *total = T::one() / *total;
+        }
+        for row in panel_rows(self.sums) {
+            for (z, &scale) in row.iter_mut().zip(&total) {
+                *z *= scale;
+            }
         }
     }
 }
@@ -114,12 +236,19 @@ fn softmax<T: Real>(mut z: ArrayViewMut2<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use ndarray::{Array2, array};
+
+    /// Softmax of each column of `z`, which begins a panel of zeros.
+    fn softmax<T: Real>(z: &Array2<T>) -> Array2<T> {
+        let mut panel = vec![T::zero(); z.nrows() * PANEL];
+        crate::panel::to_panels(z.view(), &mut panel);
+        Output::Softmax.apply(&mut panel, &vec![T::zero(); z.nrows()]);
+        Array2::from_shape_fn(z.dim(), |(i, j)| panel[i * PANEL + j])
+    }
 
     #[test]
     fn softmax_gives_probabilities_also_of_large_sums() {
-        let mut z = array![[1e3_f32, 0.0], [1e3, 2.0_f32.ln()], [-1e3, 0.0]];
-        Output::Softmax.apply(z.view_mut(), &[0.0, 0.0, 0.0]);
+        let z = softmax(&array![[1e3_f32, 0.0], [1e3, 2.0_f32.ln()], [-1e3, 0.0]]);
         let want = array![[0.5, 0.25], [0.5, 0.5], [0.0, 0.25]];
         assert!((&z - &want).iter().all(|d: &f32| d.abs() < 1e-6), "{z}");
     }
@@ -129,13 +258,17 @@ mod tests {
         for activation in [Activation::Relu, Activation::Tanh, Activation::Heaviside] {
             let mut x = [f64::NAN, -1.0, 1.0];
             activation.apply(&mut x, 0.0);
-            assert!(
-                x[0].is_nan() && x[1] <= 0.0 && x[2] > 0.7,
-                "{activation:?} {x:?}"
-            );
+            let mut panel = [0.0; PANEL];
+            panel[..3].copy_from_slice(&[f64::NAN, -3.0, -1.0]);
+            activation.apply_panel(&mut panel, &[2.0]);
+            for x in [&x[..], &panel[..3]] {
+                assert!(
+                    x[0].is_nan() && x[1] <= 0.0 && x[2] > 0.7,
+                    "{activation:?} {x:?}"
+                );
+            }
         }
-        let mut z = array![[f64::NAN, 1.0], [0.0, 1.0]];
-        Output::Softmax.apply(z.view_mut(), &[0.0, 0.0]);
+        let z = softmax(&array![[f64::NAN, 1.0], [0.0, 1.0]]);
         assert!(z[[0, 0]].is_nan() && z[[1, 0]].is_nan() && z[[0, 1]] == 0.5);
     }
 }

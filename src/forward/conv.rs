@@ -12,6 +12,7 @@ use super::activation::{Activation, Output};
 use super::chunk::{LOST, aligned, chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
+use super::network::{Body, Network};
 use super::stage::{Stage, clip, pool};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
@@ -208,6 +209,13 @@ impl<T: Real> ForwardMap<T> for Convolutional {
             Stage::Pool { .. } => None,
         });
         Prior::new(body.chain(self.head.segments()).collect())
+    }
+
+    fn network(&self) -> Option<Network> {
+        Some(self.head.network_on(Body::Images {
+            from: self.input,
+            layers: self.stages.iter().map(|stage| stage.layer()).collect(),
+        }))
     }
 
     fn flops(&self, m: usize) -> f64 {

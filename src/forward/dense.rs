@@ -1,14 +1,19 @@
 //! Dense networks: h_0 = x, h_l = a(W_l^T h_{l-1} + b_l), the last layer with its own output map.
 //!
-//! Units are rows and samples columns throughout, so a narrow layer still fills the vectors. Where the first layer is
-//! narrow, the weights of several members stand side by side in one product, since all share its input.
+//! Units are rows and samples columns throughout, so a narrow layer still fills the vectors. A panel of samples goes
+//! through all layers before the next, so that what passes between layers, and bias, activation and softmax, never
+//! leave the first caches; the inputs are put in panels once for all members. Where the first layer is narrow, several
+//! members take turns on a panel, since all share it.
 
-use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
+use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
 use super::ForwardMap;
 use super::activation::{Activation, Output};
+use super::chunk::{LOST, aligned};
+use super::network::{Body, Network};
+use crate::panel::{PANEL, PanelProduct, in_panels, to_panels};
 use crate::prior::{Prior, Segment};
-use crate::real::{Real, product};
+use crate::real::Real;
 
 /// A dense network; parameters layer by layer, the weight fan_in x fan_out row-major, then the bias.
 #[derive(Clone, Debug)]
@@ -40,6 +45,16 @@ impl Dense {
         self.layers.windows(2).map(|pair| (pair[0], pair[1]))
     }
 
+    /// The network of these layers on the features of `body`.
+    pub(super) fn network_on(&self, body: Body) -> Network {
+        Network {
+            body,
+            dense: self.layers.clone(),
+            activation: self.activation,
+            output: self.output,
+        }
+    }
+
     /// Glorot normal, N(0, 2/(fan_in + fan_out)), for weights and biases alike: a bias without spread never moves.
     pub(super) fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
         self.pairs().map(|(a, b)| Segment {
@@ -48,15 +63,7 @@ impl Dense {
         })
     }
 
-    pub(super) fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    pub(super) fn output(&self) -> Output {
-        self.output
-    }
-
-    /// Members whose first layers are one product.
+    /// Members that share a panel of inputs while it is in the cache.
     fn grouped(&self) -> usize {
         let width = self.layers[1];
         if width < NARROW {
@@ -66,84 +73,57 @@ impl Dense {
         }
     }
 
-    /// The widest hidden layer after the first, 0 if there is none: what passes between two layers.
-    fn widest_hidden(&self) -> usize {
-        self.layers[1..self.layers.len() - 1]
-            .iter()
-            .copied()
-            .max()
-            .unwrap_or(0)
+    /// The widest layer after the inputs.
+    fn widest(&self) -> usize {
+        self.layers[1..].iter().copied().max().expect("outputs")
     }
 
-    /// First-layer sums of all members, group x width x m, in `sums`.
-    fn first_layer<T: Real>(
-        &self,
-        members: ArrayView2<T>,
-        inputs: ArrayView2<T>,
-        sums: &mut [T],
-        packed: &mut [T],
-    ) {
-        let (group, d, width, m) = (
-            members.nrows(),
-            self.layers[0],
-            self.layers[1],
-            inputs.ncols(),
-        );
-        let sums = ArrayViewMut2::from_shape((group * width, m), sums).expect("room");
-        if group == 1 {
-            let weight = weight(members.row(0).to_slice().expect("row-major"), d, width);
-            product(sums, T::zero(), T::one(), weight.t(), inputs);
-            return;
-        }
-        let mut packed = ArrayViewMut2::from_shape((d, group * width), packed).expect("room");
-        for (i, member) in members.rows().into_iter().enumerate() {
-            let weight = weight(member.to_slice().expect("row-major"), d, width);
-            packed
-                .slice_mut(s![.., i * width..(i + 1) * width])
-                .assign(&weight);
-        }
-        product(sums, T::zero(), T::one(), packed.t(), inputs);
-    }
-
-    /// The layers after the first for one member: `first` holds its first-layer sums, width x m; c x m in `out`.
-    fn later_layers<T: Real>(
+    /// One member on one panel of samples, `x`, d x `PANEL`: its outputs, c x `PANEL`, in one of the rooms.
+    fn on_panel<'r, T: Real>(
         &self,
         member: &[T],
-        first: &mut [T],
-        rooms: [&mut [T]; 2],
-        out: ArrayViewMut2<T>,
-    ) {
-        let m = out.ncols();
+        x: &[T],
+        [mut here, mut there]: [&'r mut [T]; 2],
+    ) -> &'r [T] {
         let (mut at, last) = (0, self.layers.len() - 2);
-        let [mut hidden, mut next] = rooms;
-        let mut out = Some(out);
         for (l, (fan_in, fan_out)) in self.pairs().enumerate() {
-            let weight = weight(&member[at..], fan_in, fan_out);
-            let bias = &member[at + fan_in * fan_out..at + (fan_in + 1) * fan_out];
-            at += (fan_in + 1) * fan_out;
-            if l == last {
-                let mut out = out.take().expect("one last layer");
-                let input = if l == 1 { &*first } else { &*hidden };
-                let input =
-                    ArrayView2::from_shape((fan_in, m), &input[..fan_in * m]).expect("room");
-                product(out.view_mut(), T::zero(), T::one(), weight.t(), input);
-                self.output.apply(out, bias);
-                return;
-            }
-            if l > 0 {
-                let input = if l == 1 { &*first } else { &*hidden };
-                let input =
-                    ArrayView2::from_shape((fan_in, m), &input[..fan_in * m]).expect("room");
-                let sums = ArrayViewMut2::from_shape((fan_out, m), &mut next[..fan_out * m])
-                    .expect("room");
-                product(sums, T::zero(), T::one(), weight.t(), input);
-                std::mem::swap(&mut hidden, &mut next);
-            }
-            let sums = if l == 0 { &mut *first } else { &mut *hidden };
-            for (row, &bias) in sums.chunks_mut(m).zip(bias) {
-                self.activation.apply(row, bias);
-            }
+            let end = at + (fan_in + 1) * fan_out;
+            let (weight, bias) = member[at..end].split_at(fan_in * fan_out);
+            let sums = &mut there[..fan_out * PANEL];
+            T::panel_product(PanelProduct {
+                a: weight,
+                stride: fan_out,
+                rows: fan_out,
+                b: if l == 0 { x } else { &here[..fan_in * PANEL] },
+                out: &mut *sums,
+                out_stride: PANEL,
+                columns: PANEL,
+                keep: false,
+                scale: T::one(),
+            });
+            self.finish(l == last, sums, bias);
+            std::mem::swap(&mut here, &mut there);
+            at = end;
         }
+        here
+    }
+
+    /// Bias and activation of one layer's sums on a panel, or after the last layer the output map.
+    pub(super) fn finish<T: Real>(&self, last: bool, sums: &mut [T], bias: &[T]) {
+        if last {
+            self.output.apply(sums, bias);
+        } else {
+            self.activation.apply_panel(sums, bias);
+        }
+    }
+}
+
+/// Copies one panel of outputs, c x `PANEL`, to its columns of `out`, c x m.
+pub(super) fn put_panel<T: Real>(panel: &[T], p: usize, mut out: ArrayViewMut2<T>) {
+    let columns = p * PANEL..out.ncols().min((p + 1) * PANEL);
+    for (row, mut out) in panel.chunks_exact(PANEL).zip(out.rows_mut()) {
+        let out = out.as_slice_mut().expect("samples are consecutive");
+        out[columns.clone()].copy_from_slice(&row[..columns.len()]);
     }
 }
 
@@ -177,6 +157,10 @@ impl<T: Real> ForwardMap<T> for Dense {
         Some(self)
     }
 
+    fn network(&self) -> Option<Network> {
+        Some(self.network_on(Body::Inputs))
+    }
+
     fn flops(&self, m: usize) -> f64 {
         self.pairs()
             .map(|(a, b)| 2.0 * m as f64 * a as f64 * b as f64)
@@ -184,54 +168,46 @@ impl<T: Real> ForwardMap<T> for Dense {
     }
 
     fn scratch(&self, m: usize) -> usize {
-        let group = self.grouped();
-        let packed = if group > 1 {
-            self.layers[0] * group * self.layers[1]
-        } else {
-            0
-        };
-        packed + group * self.layers[1] * m + 2 * self.widest_hidden() * m
+        in_panels(self.layers[0], m) + 2 * LOST + 2 * self.widest() * PANEL
+    }
+
+    fn arranged(&self, m: usize) -> usize {
+        in_panels(self.layers[0], m)
+    }
+
+    fn arrange(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
+        to_panels(inputs, arranged);
     }
 
     fn evaluate(
         &self,
         members: ArrayView2<T>,
         inputs: ArrayView2<T>,
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        let size = in_panels(self.layers[0], inputs.ncols());
+        let (arranged, rest) = aligned(scratch).split_at_mut(size);
+        to_panels(inputs, arranged);
+        self.evaluate_arranged(members, inputs, arranged, outputs, rest);
+    }
+
+    fn evaluate_arranged(
+        &self,
+        members: ArrayView2<T>,
+        _inputs: ArrayView2<T>,
+        arranged: &[T],
         mut outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
-        let (group, width, m) = (members.nrows(), self.layers[1], inputs.ncols());
-        let packed = if group > 1 {
-            self.layers[0] * group * width
-        } else {
-            0
-        };
-        let (packed, rest) = scratch.split_at_mut(packed);
-        if self.layers.len() == 2 {
-            let sums = outputs.as_slice_mut().expect("row-major");
-            self.first_layer(members, inputs, sums, packed);
-            let bias_at = self.layers[0] * width;
-            for (member, out) in members
-                .rows()
-                .into_iter()
-                .zip(outputs.axis_iter_mut(Axis(0)))
-            {
-                self.output
-                    .apply(out, &member.to_slice().expect("row-major")[bias_at..]);
+        let (here, rest) = aligned(scratch).split_at_mut(self.widest() * PANEL);
+        let there = &mut rest[..self.widest() * PANEL];
+        for (p, x) in arranged.chunks_exact(self.layers[0] * PANEL).enumerate() {
+            let each = members.rows().into_iter();
+            for (member, out) in each.zip(outputs.axis_iter_mut(Axis(0))) {
+                let member = member.to_slice().expect("row-major");
+                put_panel(self.on_panel(member, x, [&mut *here, &mut *there]), p, out);
             }
-            return;
-        }
-        let (sums, rest) = rest.split_at_mut(group * width * m);
-        let (hidden, next) = rest.split_at_mut(self.widest_hidden() * m);
-        self.first_layer(members, inputs, sums, packed);
-        let each = members
-            .rows()
-            .into_iter()
-            .zip(sums.chunks_mut(width * m))
-            .zip(outputs.axis_iter_mut(Axis(0)));
-        for ((member, first), out) in each {
-            let member = member.to_slice().expect("row-major");
-            self.later_layers(member, first, [&mut *hidden, &mut next[..]], out);
         }
     }
 }

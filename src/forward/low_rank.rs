@@ -17,7 +17,9 @@ use super::ForwardMap;
 use super::dense::Dense;
 use places::{Layer, layers, part_table};
 
+use super::chunk::{LOST, aligned};
 use crate::exact::Quantum;
+use crate::panel::{PANEL, PanelProduct, in_panels, to_panels};
 use crate::real::{Real, product};
 
 /// A forward map that evaluates and sums members whose weight matrices differ from the mean's by low rank.
@@ -82,13 +84,31 @@ pub struct About<'a, T> {
 /// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
 pub const UNIT: usize = 64;
 
-/// Adds s b_i p to row i of `sums`, for each row and each rank: one member's own part of a layer's sums.
-fn add_own<T: Real>(sums: &mut [T], right: &[T], projected: &[T], m: usize, scale: T) {
-    let fan_out = sums.len() / m;
-    for (r, p) in projected.chunks(m).enumerate() {
-        for (row, &b) in sums.chunks_mut(m).zip(&right[r * fan_out..]) {
-            let b = scale * b;
-            row.iter_mut().zip(p).for_each(|(z, &p)| *z += b * p);
+/// Row i of `out` <- row i of `base`, or of `out` itself, plus b_i p, on one panel: a member's own part of its sums.
+struct AddOwn<'a, T> {
+    base: Option<&'a [T]>,
+    out: &'a mut [T],
+    /// b, s included.
+    right: &'a [T],
+    /// p: what its inputs times A come to.
+    projected: &'a [T],
+}
+
+impl<T: Real> pulp::WithSimd for AddOwn<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let p: &[T; PANEL] = self.projected.try_into().expect("a panel's row");
+        let rows = self.out.chunks_exact_mut(PANEL).enumerate();
+        for ((i, out), &b) in rows.zip(self.right) {
+            let out: &mut [T; PANEL] = out.try_into().expect("a panel's row");
+            if let Some(base) = self.base {
+                out.copy_from_slice(&base[i * PANEL..(i + 1) * PANEL]);
+            }
+            for (z, &p) in out.iter_mut().zip(p) {
+                *z += b * p;
+            }
         }
     }
 }
@@ -101,30 +121,26 @@ impl<T: Real> LowRank<T> for Dense {
     }
 
     fn shared(&self, m: usize) -> usize {
-        layers(self, 1)[0].fan_out * m
+        let units = layers(self, 1)[0].fan_out;
+        in_panels(units, m) + units * m
     }
 
     fn share(&self, centre: &[T], inputs: ArrayView2<T>, shared: &mut [T]) {
-        let first = layers(self, 1)[0];
+        let (first, m) = (layers(self, 1)[0], inputs.ncols());
         let weight = super::dense::weight(centre, first.fan_in, first.fan_out);
-        let sums =
-            ArrayViewMut2::from_shape((first.fan_out, inputs.ncols()), shared).expect("room");
-        product(sums, T::zero(), T::one(), weight.t(), inputs);
+        let (panels, sums) = shared.split_at_mut(in_panels(first.fan_out, m));
+        let mut sums = ArrayViewMut2::from_shape((first.fan_out, m), sums).expect("room");
+        product(sums.view_mut(), T::zero(), T::one(), weight.t(), inputs);
+        to_panels(sums.view(), panels);
     }
 
     fn low_rank_scratch(&self, members: usize, m: usize, rank: usize) -> usize {
-        let widest = self
-            .pairs()
-            .map(|(a, b)| a.max(b) + rank)
-            .max()
-            .unwrap_or(0);
-        let weights = self
-            .pairs()
-            .skip(1)
-            .map(|(a, b)| a * (b + rank))
-            .max()
-            .unwrap_or(0);
-        rank * members * m + 2 * widest * m + weights
+        let widest = self.pairs().map(|(_, b)| b + rank).max().unwrap_or(0);
+        let later = self.pairs().skip(1);
+        let weights: usize = later.map(|(a, b)| a * (b + rank)).sum();
+        let own: usize = self.pairs().map(|(_, b)| (rank + 1) * b).sum();
+        let outputs = ForwardMap::<T>::outputs(self) * m;
+        LOST + rank * in_panels(members, m) + 2 * widest * PANEL + weights + own + outputs
     }
 
     fn low_rank_flops(&self, m: usize, rank: usize) -> f64 {
@@ -143,38 +159,34 @@ impl<T: Real> LowRank<T> for Dense {
     ) {
         let (rank, m, n) = (about.rank, inputs.ncols(), draws.nrows());
         let layers = layers(self, rank);
-        let first = layers[0];
-        let (projected, rest) = scratch.split_at_mut(rank * n * m);
-        for (r, projected) in projected.chunks_mut(n * m).enumerate() {
+        let (first, full) = (layers[0], m.next_multiple_of(PANEL));
+        let (projected, rest) = aligned(scratch).split_at_mut(rank * n * full);
+        for (r, projected) in projected.chunks_mut(n * full).enumerate() {
             let from = first.left(rank).start + r * first.fan_in;
             let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
-            let out = ArrayViewMut2::from_shape((n, m), projected).expect("room");
+            let mut out = ArrayViewMut2::from_shape((n, full), projected).expect("room");
+            out.slice_mut(s![.., m..]).fill(T::zero());
+            let out = out.slice_move(s![.., ..m]);
             product(out, T::zero(), T::one(), left, inputs);
         }
-        let widest = self
-            .pairs()
-            .map(|(a, b)| a.max(b) + rank)
-            .max()
-            .unwrap_or(0);
-        let (hidden, rest) = rest.split_at_mut(widest * m);
-        let (next, weights) = rest.split_at_mut(widest * m);
+        let widest = layers.iter().map(|layer| layer.fan_out + rank).max();
+        let room = widest.unwrap_or(0) * PANEL;
+        let (here, rest) = rest.split_at_mut(room);
+        let (there, rest) = rest.split_at_mut(room);
+        let c = layers[layers.len() - 1].fan_out;
+        let (outputs, weights) = rest.split_at_mut(c * m);
         for (j, draw) in draws.rows().into_iter().enumerate() {
             let draw = draw.to_slice().expect("row-major");
-            let own: Vec<&[T]> = projected
-                .chunks(n * m)
-                .map(|p| &p[j * m..(j + 1) * m])
-                .collect();
-            self.first_low_rank(about, first, draw, &own, &mut hidden[..first.fan_out * m]);
-            let (mut hidden, mut next) = (&mut *hidden, &mut *next);
-            for layer in &layers[1..] {
-                self.later_low_rank(about, *layer, draw, (hidden, next), weights, m);
-                std::mem::swap(&mut hidden, &mut next);
+            self.own_weights(about, &layers, draw, weights);
+            let shared = about.shared[..in_panels(first.fan_out, m)].chunks(first.fan_out * PANEL);
+            for (p, shared) in shared.enumerate() {
+                let own = |r: usize| &projected[(r * n + j) * full + p * PANEL..][..PANEL];
+                let rooms = [&mut *here, &mut *there];
+                let panel = self.low_rank_panel(&layers, rank, (shared, &own), weights, rooms);
+                let out = ArrayViewMut2::from_shape((c, m), &mut *outputs).expect("room");
+                super::dense::put_panel(panel, p, out);
             }
-            let c = layers[layers.len() - 1].fan_out;
-            take(
-                j,
-                ArrayView2::from_shape((c, m), &hidden[..c * m]).expect("room"),
-            );
+            take(j, ArrayView2::from_shape((c, m), &*outputs).expect("room"));
         }
     }
 
@@ -274,90 +286,90 @@ impl<T: Real> LowRank<T> for Dense {
 }
 
 impl Dense {
-    /// One member's first layer: shared sums plus its own part, bias and activation, in one pass over each unit.
-    fn first_low_rank<T: Real>(
+    /// What a member has of its own, layer by layer: (Wbar | A), fan_in x (fan_out + rank), but for the first layer;
+    /// s B / sqrt(rank), rank x fan_out; the bias.
+    fn own_weights<T: Real>(
         &self,
         about: &About<T>,
-        layer: Layer,
+        layers: &[Layer],
         draw: &[T],
-        projected: &[&[T]],
-        out: &mut [T],
+        mut out: &mut [T],
     ) {
-        let m = out.len() / layer.fan_out;
-        let scale = T::of(about.spread * layer.deviation() / (about.rank as f64).sqrt());
-        let right = &draw[layer.right(about.rank)];
-        let rows = out.chunks_mut(m).zip(about.shared.chunks(m)).enumerate();
-        for (i, (row, shared)) in rows {
-            let b = scale * right[i];
-            for ((z, &shared), &p) in row.iter_mut().zip(shared).zip(projected[0]) {
-                *z = shared + b * p;
+        let rank = about.rank;
+        for (l, layer) in layers.iter().enumerate() {
+            let width = layer.fan_out + rank;
+            let weights = if l == 0 { 0 } else { layer.fan_in * width };
+            let (weights, rest) = out.split_at_mut(weights);
+            let (right, rest) = rest.split_at_mut(rank * layer.fan_out);
+            let (bias, rest) = rest.split_at_mut(layer.fan_out);
+            let left = &draw[layer.left(rank)];
+            for (i, row) in weights.chunks_mut(width).enumerate() {
+                let from = layer.at + i * layer.fan_out;
+                let (mean, own) = row.split_at_mut(layer.fan_out);
+                mean.copy_from_slice(&about.centre[from..from + layer.fan_out]);
+                for (r, own) in own.iter_mut().enumerate() {
+                    *own = left[r * layer.fan_in + i];
+                }
             }
-            for (r, projected) in projected.iter().enumerate().skip(1) {
-                let b = scale * right[r * layer.fan_out + i];
-                row.iter_mut()
-                    .zip(*projected)
-                    .for_each(|(z, &p)| *z += b * p);
+            let scale = T::of(about.spread * layer.deviation() / (rank as f64).sqrt());
+            for (own, &b) in right.iter_mut().zip(&draw[layer.right(rank)]) {
+                *own = scale * b;
             }
+            let deviation = T::of(about.spread * layer.deviation());
+            let mean = &about.centre[layer.at + layer.fan_in * layer.fan_out..];
+            let draws = mean.iter().zip(&draw[layer.bias(rank)]);
+            for (bias, (&mean, &xi)) in bias.iter_mut().zip(draws) {
+                *bias = mean + deviation * xi;
+            }
+            out = rest;
         }
-        self.finish_low_rank(about, layer, draw, out, m);
     }
 
-    /// One member's layer after the first: (Wbar | A) in one product, then its own part, bias and activation.
-    fn later_low_rank<T: Real>(
+    /// One member on one panel: `shared` holds the first layer's shared sums there, `own` gives the r-th product of
+    /// its inputs with A, `weights` are as `own_weights` puts them. Returns the outputs, c x `PANEL`.
+    fn low_rank_panel<'r, 'p, T: Real>(
         &self,
-        about: &About<T>,
-        layer: Layer,
-        draw: &[T],
-        (input, out): (&[T], &mut [T]),
-        weights: &mut [T],
-        m: usize,
-    ) {
-        let (rank, width) = (about.rank, layer.fan_out + about.rank);
-        let left = &draw[layer.left(rank)];
-        let weights = &mut weights[..layer.fan_in * width];
-        for (i, row) in weights.chunks_mut(width).enumerate() {
-            let from = layer.at + i * layer.fan_out;
-            row[..layer.fan_out].copy_from_slice(&about.centre[from..from + layer.fan_out]);
-            row[layer.fan_out..]
-                .iter_mut()
-                .enumerate()
-                .for_each(|(r, w)| *w = left[r * layer.fan_in + i]);
-        }
-        let weights = ArrayView2::from_shape((layer.fan_in, width), &*weights).expect("room");
-        let input =
-            ArrayView2::from_shape((layer.fan_in, m), &input[..layer.fan_in * m]).expect("room");
-        let sums = ArrayViewMut2::from_shape((width, m), &mut out[..width * m]).expect("room");
-        product(sums, T::zero(), T::one(), weights.t(), input);
-        let (sums, projected) = out[..width * m].split_at_mut(layer.fan_out * m);
-        let scale = T::of(about.spread * layer.deviation() / (rank as f64).sqrt());
-        add_own(sums, &draw[layer.right(rank)], projected, m, scale);
-        self.finish_low_rank(about, layer, draw, sums, m);
-    }
-
-    /// Bias and activation, or the output map after the last layer.
-    fn finish_low_rank<T: Real>(
-        &self,
-        about: &About<T>,
-        layer: Layer,
-        draw: &[T],
-        sums: &mut [T],
-        m: usize,
-    ) {
-        let deviation = T::of(about.spread * layer.deviation());
-        let mean = &about.centre[layer.at + layer.fan_in * layer.fan_out..][..layer.fan_out];
-        let bias = mean
-            .iter()
-            .zip(&draw[layer.bias(about.rank)])
-            .map(|(&mean, &xi)| mean + deviation * xi);
-        if layer.at + (layer.fan_in + 1) * layer.fan_out == ForwardMap::<T>::parameters(self) {
-            let bias: Vec<T> = bias.collect();
-            let sums = ArrayViewMut2::from_shape((layer.fan_out, m), sums).expect("room");
-            self.output().apply(sums, &bias);
-        } else {
-            for (row, bias) in sums.chunks_mut(m).zip(bias) {
-                self.activation().apply(row, bias);
+        layers: &[Layer],
+        rank: usize,
+        (shared, own): (&[T], &dyn Fn(usize) -> &'p [T]),
+        mut weights: &[T],
+        [mut here, mut there]: [&'r mut [T]; 2],
+    ) -> &'r [T] {
+        let arch = pulp::Arch::new();
+        for (l, layer) in layers.iter().enumerate() {
+            let (units, width) = (layer.fan_out, layer.fan_out + rank);
+            if l > 0 {
+                let (both, rest) = weights.split_at(layer.fan_in * width);
+                weights = rest;
+                T::panel_product(PanelProduct {
+                    a: both,
+                    stride: width,
+                    rows: width,
+                    b: &here[..layer.fan_in * PANEL],
+                    out: &mut there[..width * PANEL],
+                    out_stride: PANEL,
+                    columns: PANEL,
+                    keep: false,
+                    scale: T::one(),
+                });
             }
+            let (right, rest) = weights.split_at(rank * units);
+            let (bias, rest) = rest.split_at(units);
+            weights = rest;
+            let (sums, projected) = there.split_at_mut(units * PANEL);
+            for (r, right) in right.chunks(units).enumerate() {
+                let later = |r: usize| &projected[r * PANEL..(r + 1) * PANEL];
+                arch.dispatch(AddOwn {
+                    base: (l == 0 && r == 0).then_some(shared),
+                    out: &mut *sums,
+                    right,
+                    projected: if l == 0 { own(r) } else { later(r) },
+                });
+            }
+            self.finish(l + 1 == layers.len(), sums, bias);
+            std::mem::swap(&mut here, &mut there);
         }
+        &here[..layers[layers.len() - 1].fan_out * PANEL]
     }
 }
 

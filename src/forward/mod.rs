@@ -1,13 +1,15 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
-mod chunk;
+pub mod cart_pole;
+pub(crate) mod chunk;
 pub mod conv;
 pub mod dense;
 pub mod elliptic;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
+pub mod network;
 pub mod online;
 pub mod recurrent;
 mod stage;
@@ -49,6 +51,17 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         None
     }
 
+    /// What it is made of, where it is a network.
+    fn network(&self) -> Option<network::Network> {
+        None
+    }
+
+    /// Where an output is an episode's return over the highest there is: that highest return. Runs are then judged by
+    /// the mean return.
+    fn highest_return(&self) -> Option<f64> {
+        None
+    }
+
     /// The same map, where its members carry a hidden state from one batch to the next.
     fn carrying(&self) -> Option<&dyn online::Carrying<T>> {
         None
@@ -59,6 +72,26 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// Scratch numbers `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
     fn scratch(&self, m: usize) -> usize;
+
+    /// Numbers that `arrange` writes for `m` samples; 0 where inputs are read as they stand.
+    fn arranged(&self, _m: usize) -> usize {
+        0
+    }
+
+    /// Puts the inputs of a batch, d x m, in the order `evaluate_arranged` reads them: once for all members.
+    fn arrange(&self, _inputs: ArrayView2<T>, _arranged: &mut [T]) {}
+
+    /// As `evaluate`, after `arrange` has been given `inputs`; the bits must be the same.
+    fn evaluate_arranged(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        _arranged: &[T],
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        self.evaluate(members, inputs, outputs, scratch);
+    }
 
     /// Writes the outputs, group x c x m, of `members`, group x P, on `inputs`, d x m.
     ///

@@ -7,6 +7,7 @@
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3};
 
 use super::ForwardMap;
+use super::network::{Body, Network};
 use super::recurrent::Recurrent;
 use crate::prior::Prior;
 use crate::real::Real;
@@ -72,8 +73,7 @@ impl Online {
         let sums = &mut sums[..outputs];
         sums.fill(T::zero());
         add_products(sums, weights, &x[..weights.len() / outputs]);
-        let column = ArrayViewMut2::from_shape((outputs, 1), &mut *sums).expect("a column");
-        self.net.output.apply(column, bias);
+        self.net.output.apply_sample(sums, bias);
         x[..outputs].copy_from_slice(sums);
     }
 }
@@ -136,6 +136,17 @@ impl<T: Real> ForwardMap<T> for Online {
 
     fn scratch(&self, _m: usize) -> usize {
         2 * self.widest() + self.units()
+    }
+
+    fn network(&self) -> Option<Network> {
+        let network = ForwardMap::<T>::network(&self.net)?;
+        let Body::Sequence { inputs, units, .. } = network.body else {
+            unreachable!("a recurrent network's body")
+        };
+        Some(Network {
+            body: Body::Series { inputs, units },
+            ..network
+        })
     }
 
     fn carrying(&self) -> Option<&dyn Carrying<T>> {

@@ -10,6 +10,7 @@ use super::ForwardMap;
 use super::activation::{Activation, Output};
 use super::chunk::{LOST, aligned, chunks, copy_out};
 use super::dense::Dense;
+use super::network::{Body, Network};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
 use crate::window::{CHUNK, Window, WindowSums, pack, packed};
@@ -161,6 +162,14 @@ impl<T: Real> ForwardMap<T> for Recurrent {
             .flat_map(|(a, b)| [glorot(a, b, a * b), glorot(b, b, b * b), glorot(a, b, b)]);
         let head = glorot(last, self.outputs, (last + 1) * self.outputs);
         Prior::new(layers.chain([head]).collect())
+    }
+
+    fn network(&self) -> Option<Network> {
+        Some(self.head.network_on(Body::Sequence {
+            steps: self.steps,
+            inputs: self.inputs,
+            units: self.units.clone(),
+        }))
     }
 
     fn flops(&self, m: usize) -> f64 {

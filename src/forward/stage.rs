@@ -1,7 +1,7 @@
 //! One layer of a convolutional network before the dense ones: what shape it makes of what, its sizes, and pooling,
 //! z_yx = max_ij h_(sy+i)(sx+j).
 
-use super::layers::Shape;
+use super::layers::{Layer, Shape};
 use crate::real::Real;
 use crate::window::packed;
 
@@ -23,6 +23,16 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// It in the configuration's words.
+    pub fn layer(self) -> Layer {
+        match self {
+            Self::Convolution {
+                outputs, kernel, ..
+            } => Layer::Convolution { outputs, kernel },
+            Self::Pool { window, stride, .. } => Layer::Pool { window, stride },
+        }
+    }
+
     /// The shape it gives.
     pub fn to(self) -> Shape {
         match self {

@@ -6,9 +6,11 @@ use super::scale::{Scale, escaped, number, range};
 
 /// Size of a chart, and the margins around its frame, in SVG units.
 const WIDTH: f64 = 400.0;
+const NAMED_WIDTH: f64 = 500.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 50.0;
 const RIGHT: f64 = 54.0;
+const NAMED_RIGHT: f64 = 130.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 38.0;
 
@@ -30,17 +32,30 @@ pub struct Line {
     pub marked: bool,
 }
 
+/// How x runs.
+#[derive(Clone, Debug)]
+pub enum Along {
+    /// From 0 or less, evenly.
+    Even,
+    /// In logarithms of x > 0, with ticks at these values.
+    Logarithmic(Vec<f64>),
+}
+
 /// A chart.
 #[derive(Clone, Debug)]
 pub struct Chart {
     /// Its title.
-    pub title: &'static str,
+    pub title: String,
     /// What is drawn, in a line below the title.
     pub note: String,
     /// Its curves.
     pub lines: Vec<Line>,
     /// Whether y may be drawn in logarithms, where it spans enough.
     pub logarithmic: bool,
+    /// How x runs.
+    pub along: Along,
+    /// Whether curves end in their labels instead of their last values.
+    pub named: bool,
 }
 
 /// A curve cut into pieces: (x, mean, least, most) of each.
@@ -66,13 +81,24 @@ impl Chart {
         }
         format!(
             "<figure class=\"card\"><h3>{}</h3><p class=\"soft\">{}</p>{}</figure>\n",
-            self.title,
+            escaped(&self.title),
             self.note,
             self.svg(x_name)
         )
     }
 
-    fn svg(&self, x_name: &str) -> String {
+    /// Width and height in SVG units.
+    pub(super) fn size(&self) -> (f64, f64) {
+        (if self.named { NAMED_WIDTH } else { WIDTH }, HEIGHT)
+    }
+
+    /// Where the frame ends on the right.
+    fn right(&self) -> f64 {
+        self.size().0 - if self.named { NAMED_RIGHT } else { RIGHT }
+    }
+
+    /// The drawing alone.
+    pub(super) fn svg(&self, x_name: &str) -> String {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let (x_from, x_to) = range(points().map(|p| p.0));
         let (low, high) = range(points().map(|p| p.1));
@@ -82,17 +108,28 @@ impl Chart {
         } else {
             0.04 * (high - low)
         };
-        let x = Scale::new((x_from.min(0.0), x_to), (LEFT, WIDTH - RIGHT), false);
+        let ((width, height), right) = (self.size(), self.right());
+        let (x, x_ticks) = match &self.along {
+            Along::Even => {
+                let x = Scale::new((x_from.min(0.0), x_to), (LEFT, right), false);
+                let ticks = x.ticks(5);
+                (x, ticks)
+            }
+            Along::Logarithmic(ticks) => {
+                let x = Scale::new((x_from, x_to), (LEFT, right), true);
+                (x, ticks.clone())
+            }
+        };
         let y = Scale::new(
             (low - room, high + room),
             (HEIGHT - BOTTOM, TOP),
             logarithmic,
         );
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
-            escaped(self.title)
+            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\n",
+            escaped(&self.title)
         );
-        svg += &axes(&x, &y, x_name);
+        svg += &axes((&x, &x_ticks), &y, right, x_name);
         for line in &self.lines {
             svg += &line.draw(&x, &y);
         }
@@ -102,12 +139,12 @@ impl Chart {
 
     /// The last value of each curve, at its end, pushed apart where they would overlap.
     fn last_values(&self, y: &Scale) -> String {
-        let mut ends: Vec<(f64, f64, usize)> = self
+        let mut ends: Vec<(f64, f64, &Line)> = self
             .lines
             .iter()
             .filter(|line| !line.second)
-            .filter_map(|line| Some((thinned(&line.points).last()?.1, line.run)))
-            .map(|(value, run)| (y.at(value) + 4.0, value, run))
+            .filter_map(|line| Some((thinned(&line.points).last()?.1, line)))
+            .map(|(value, line)| (y.at(value) + 4.0, value, line))
             .collect();
         if ends.len() > 8 {
             return String::new();
@@ -123,15 +160,19 @@ impl Chart {
             bound = end.0 - 13.0;
         }
         ends.iter()
-            .fold(String::new(), |mut svg, (place, value, run)| {
+            .fold(String::new(), |mut svg, (place, value, line)| {
                 // Accuracies have four digits everywhere; others must fit beside the frame.
                 let digits = if (0.1..1.0).contains(value) { 4 } else { 3 };
+                let text = if self.named {
+                    escaped(&line.label)
+                } else {
+                    number(*value, digits)
+                };
                 let _ = writeln!(
                     svg,
-                    "<text class=\"value c{}\" x=\"{}\" y=\"{place:.1}\">{}</text>",
-                    run % 8,
-                    WIDTH - RIGHT + 7.0,
-                    number(*value, digits)
+                    "<text class=\"value c{}\" x=\"{}\" y=\"{place:.1}\">{text}</text>",
+                    line.run % 8,
+                    self.right() + 7.0
                 );
                 svg
             })
@@ -178,8 +219,8 @@ impl Line {
 }
 
 /// Rules, ticks and the frame's two sides.
-fn axes(x: &Scale, y: &Scale, x_name: &str) -> String {
-    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+fn axes((x, x_ticks): (&Scale, &[f64]), y: &Scale, right: f64, x_name: &str) -> String {
+    let bottom = HEIGHT - BOTTOM;
     let mut svg = String::new();
     for tick in y.ticks(5) {
         let at = y.at(tick);
@@ -191,7 +232,7 @@ fn axes(x: &Scale, y: &Scale, x_name: &str) -> String {
             number(tick, 4)
         );
     }
-    for tick in x.ticks(5) {
+    for &tick in x_ticks {
         let at = x.at(tick);
         let _ = writeln!(
             svg,
@@ -232,7 +273,7 @@ mod tests {
     fn a_constant_or_a_single_point_can_be_drawn() {
         for points in [vec![(1.0, 2.0)], vec![(0.0, 2.0), (1.0, 2.0)]] {
             let chart = Chart {
-                title: "t",
+                title: "t".to_owned(),
                 note: String::new(),
                 lines: vec![Line {
                     run: 0,
@@ -242,6 +283,8 @@ mod tests {
                     marked: false,
                 }],
                 logarithmic: true,
+                along: Along::Even,
+                named: false,
             };
             let svg = chart.card("epochs");
             assert!(

@@ -1,8 +1,9 @@
 //! `eki-mpi report`: one HTML page that holds everything it shows; several runs are drawn together.
 
 mod chart;
+mod figure;
 mod reliability;
-mod scale;
+pub mod scale;
 mod tables;
 
 use std::collections::HashSet;
@@ -12,7 +13,8 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::finished::{Ending, Finished, Point};
 use crate::uncertainty::Uncertainty;
-use chart::{Chart, Line};
+pub use chart::{Along, Chart, Line};
+pub use figure::figure;
 use scale::escaped;
 
 /// A run, as the page shows it.
@@ -164,20 +166,24 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         };
         (all, note.to_owned())
     };
-    let chart = |title, note: String, lines, logarithmic| Chart {
-        title,
+    let chart = |title: &str, note: String, lines, logarithmic| Chart {
+        title: title.to_owned(),
         note,
         lines,
         logarithmic,
+        along: Along::Even,
+        named: false,
     };
-    let plain = |title, note: &str, of: fn(&Point) -> Option<f64>| {
+    let plain = |title: &'static str, note: &str, of: fn(&Point) -> Option<f64>| {
         chart(title, note.to_owned(), lines(false, false, title, of), true)
     };
     let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);
     let (error, of_error) = judged(|p| p.mse_mean, |p| p.mse_best);
+    let (returned, of_return) = judged(|p| p.return_mean, |p| p.return_best);
     let mut charts = vec![
         chart("Accuracy", of_accuracy, accuracy, false),
         chart("Squared error", of_error, error, true),
+        chart("Return, steps", of_return, returned, false),
         plain(
             "Squared error of each pass",
             "one step ahead, of the mean of the members' predictions, before each value is assimilated",

@@ -43,7 +43,7 @@ impl Scale {
     /// Round values within the scale, about `count` of them.
     #[must_use]
     pub fn ticks(&self, count: usize) -> Vec<f64> {
-        let (from, to) = (self.from, self.to);
+        let (mut from, mut to) = (self.from, self.to);
         if self.logarithmic {
             let within = |x: &f64| x.log10() >= from - 1e-9 && x.log10() <= to + 1e-9;
             let powers = |steps: &[f64]| -> Vec<f64> {
@@ -58,9 +58,12 @@ impl Scale {
                 powers(&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]),
             ];
             let fits = |ticks: &Vec<f64>| ticks.len() >= 3;
-            let some = [one, three].into_iter().find(fits).unwrap_or(nine);
-            let every = some.len().div_ceil(count + 2);
-            return some.into_iter().step_by(every).collect();
+            if let Some(some) = [one, three, nine].into_iter().find(fits) {
+                let every = some.len().div_ceil(count + 2);
+                return some.into_iter().step_by(every).collect();
+            }
+            // Too narrow for the logarithm's round values.
+            (from, to) = (10_f64.powf(from), 10_f64.powf(to));
         }
         let rough = (to - from) / count as f64;
         let power = 10_f64.powf(rough.log10().floor());
@@ -131,6 +134,9 @@ mod tests {
         assert_eq!(ticks, ["0.0001", "0.001", "0.01", "0.1", "1"]);
         let narrow = Scale::new((1.2, 11.0), (0.0, 1.0), true);
         assert_eq!(narrow.ticks(5), [2.0, 5.0, 10.0]);
+        let narrower = Scale::new((0.91, 0.99), (0.0, 1.0), true);
+        let ticks: Vec<String> = narrower.ticks(5).iter().map(|t| number(*t, 4)).collect();
+        assert_eq!(ticks, ["0.92", "0.94", "0.96", "0.98"]);
     }
 
     #[test]

@@ -8,30 +8,36 @@ use toml::Table;
 
 use super::Shown;
 use super::scale::{escaped, number};
-use crate::config::{LossKind, Rerandomise};
+use crate::config::{LossKind, MethodKind, Rerandomise};
 use crate::uncertainty::Uncertainty;
 
 /// What a run is, in one line.
 fn described(run: &Shown) -> String {
     let config = &run.finished.resolved.config;
-    let name = if config.method.momentum {
-        "MEKI"
-    } else {
-        "EKI"
+    let loss = match config.method.loss {
+        LossKind::CrossEntropy => "cross-entropy",
+        LossKind::LeastSquares => "least squares",
+        LossKind::ZeroOne => "0-1 loss",
+    };
+    let data = format!(
+        "{loss}, {} in batches of {}, seed {}",
+        config.data.name, config.data.batch, config.seed
+    );
+    let name = match (config.method.kind, config.method.momentum) {
+        (MethodKind::Eki, false) => "EKI",
+        (MethodKind::Eki, true) => "MEKI",
+        (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
+        (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
+        (MethodKind::MomentumSgd, _) => {
+            return format!("momentum SGD at rate {}, {data}", config.method.rate);
+        }
     };
     let again = match config.ensemble.rerandomise {
         Rerandomise::Never => "",
         Rerandomise::Epoch => "(R)",
         Rerandomise::Step => "(R), redrawn at each step",
     };
-    let loss = match config.method.loss {
-        LossKind::CrossEntropy => "cross-entropy",
-        LossKind::LeastSquares => "least squares",
-    };
-    format!(
-        "{name}{again}, {} members, {loss}, {} in batches of {}, seed {}",
-        config.ensemble.members, config.data.name, config.data.batch, config.seed
-    )
+    format!("{name}{again}, {} members, {data}", config.ensemble.members)
 }
 
 pub fn subtitle(runs: &[Shown]) -> String {
@@ -56,6 +62,8 @@ pub fn tiles(run: &Shown) -> String {
     tile("of the best member", three(end.mse_best));
     tile("squared error, first pass", three(end.mse_first_pass));
     tile("squared error, last pass", three(end.mse_pass));
+    tile("return at the mean", end.return_mean.map(|x| number(x, 4)));
+    tile("of the best member", end.return_best.map(|x| number(x, 4)));
     tile("epochs", Some(number(end.epochs, 4)));
     tile("seconds", Some(number(end.seconds, 4)));
     tile(
@@ -99,12 +107,16 @@ pub fn summaries(runs: &[Shown]) -> String {
     let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
     let classes = ends().any(|end| end.accuracy_mean.is_some());
     let values = ends().any(|end| end.mse_mean.is_some());
+    let returns = ends().any(|end| end.return_mean.is_some());
     let mut head = vec!["run"];
     if classes {
         head.extend(["accuracy, mean", "best member", "first epoch"]);
     }
     if values {
         head.extend(["squared error, mean", "best member"]);
+    }
+    if returns {
+        head.extend(["return, mean", "best member"]);
     }
     head.extend([
         "epochs",
@@ -131,6 +143,9 @@ pub fn summaries(runs: &[Shown]) -> String {
         }
         if values {
             cells.extend([end.mse_mean, end.mse_best].map(short));
+        }
+        if returns {
+            cells.extend([end.return_mean, end.return_best].map(short));
         }
         if run.ending.is_none() {
             cells.extend(["-", "-", "-", "-", "not yet", "-"].map(str::to_owned));

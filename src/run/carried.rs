@@ -40,6 +40,13 @@ impl<T: Real> Carried<T> {
         rows.map(|row| row.into_slice().expect("row-major"))
     }
 
+    /// The state of this rank's first member; nothing where it has none.
+    #[cfg(feature = "gradients")]
+    pub fn first_state(&self) -> &[T] {
+        let rows = self.hidden.as_slice().expect("row-major");
+        &rows[..self.hidden.ncols().min(rows.len())]
+    }
+
     /// Notes what the survivors predicted together before their update: `selected` holds this rank's members' outputs,
     /// J/R x K, of the samples from `first` on. Failed members begin anew. Called by all ranks.
     pub fn predict(

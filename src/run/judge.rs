@@ -9,9 +9,10 @@ use crate::config::Best;
 use crate::data::{Batch, BatchTargets};
 use crate::evaluation::Evaluator;
 use crate::layout::for_each;
+use crate::loss::class_of;
 use crate::partition::Partition;
 use crate::real::Real;
-use crate::scores::Scores;
+use crate::scores::{Measure, Scores};
 
 /// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
 pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {
@@ -26,19 +27,19 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
         };
     }
     let all_members = match plan.config().run.best {
+        _ if plan.descends() => false,
         Best::Evaluation => true,
         Best::End => end,
         Best::Never => false,
     };
     let mean = state.ensemble.mean(crew);
-    let of_mean = Some(score_mean(crew, problem, &setting.evaluator, &mean));
+    let of_mean = score_mean(crew, problem, &setting.evaluator, &mean);
     let best = all_members.then(|| {
         state.ensemble.swap(crew);
         let scores = score_members(crew, problem, &setting.evaluator, state);
         state.ensemble.swap(crew);
-        let better = |a: f64, b: f64| if plan.data.classes { a > b } else { a < b };
         let first_best = |best, j| {
-            if better(scores[j], scores[best]) {
+            if problem.measure().better(scores[j], scores[best]) {
                 j
             } else {
                 best
@@ -48,22 +49,9 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
         (best, scores[best])
     });
     let (best, of_best) = best.unzip();
-    let none = Scores {
+    Scores {
         best,
-        ..Scores::default()
-    };
-    if plan.data.classes {
-        Scores {
-            accuracy_mean: of_mean,
-            accuracy_best: of_best,
-            ..none
-        }
-    } else {
-        Scores {
-            mse_mean: of_mean,
-            mse_best: of_best,
-            ..none
-        }
+        ..Scores::new(problem.measure(), of_mean, of_best)
     }
 }
 
@@ -85,7 +73,7 @@ pub fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>)
     )
 }
 
-/// What divides the summed merits: samples for accuracy, samples times outputs for the squared error.
+/// What divides the summed merits: samples for accuracy, samples times outputs for the rest.
 pub fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
     let test = &problem.dataset.test;
     match &test.targets {
@@ -94,22 +82,18 @@ pub fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
     }
 }
 
-/// Right answers, or the sum of squared errors, of outputs c x m.
-pub fn merit<T: Real>(outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
+/// Right answers, the sum of squared errors, or the sum of returns, of outputs c x m.
+pub fn merit<T: Real>(measure: Measure, outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
+    if let Measure::Return { highest } = measure {
+        // Whole steps, whatever the outputs' precision.
+        return outputs.iter().map(|z| (z.wide() * highest).round()).sum();
+    }
     match targets {
         BatchTargets::Classes(labels) => outputs
             .columns()
             .into_iter()
             .zip(labels)
-            .filter(|(row, label)| {
-                let mut best = 0;
-                for (i, z) in row.iter().enumerate() {
-                    if *z > row[best] {
-                        best = i;
-                    }
-                }
-                best == usize::from(**label)
-            })
+            .filter(|(outputs, label)| class_of(*outputs) == usize::from(**label))
             .count() as f64,
         BatchTargets::Values(values) => outputs
             .iter()
@@ -151,7 +135,7 @@ pub fn score_point<T: Real>(
         |thread, (place, chunk)| {
             let batch = test_batch(problem, chunk);
             *place = evaluator.one(thread, point, batch.inputs.view(), |outputs| {
-                merit(outputs, &batch.targets)
+                merit(problem.measure(), outputs, &batch.targets)
             });
         },
     );
@@ -178,7 +162,7 @@ fn score_members<T: Real>(
             batch.inputs.view(),
             places,
             |place, outputs| {
-                *place += merit(outputs, &batch.targets);
+                *place += merit(problem.measure(), outputs, &batch.targets);
             },
         );
     }

@@ -135,13 +135,12 @@ impl<T: Real> MeanOnly<T> {
             let columns = self.blocks.range(b);
             let out = &mut out[columns.clone()];
             T::fill_normal(&self.draw.key(member, b), out);
-            for ((x, &c), &d) in out
-                .iter_mut()
-                .zip(&self.centre[columns.clone()])
-                .zip(&self.deviations[columns])
-            {
-                *x = c + spread * d * *x;
-            }
+            pulp::Arch::new().dispatch(Place {
+                out,
+                centre: &self.centre[columns.clone()],
+                deviations: &self.deviations[columns],
+                spread,
+            });
         }
     }
 
@@ -177,6 +176,16 @@ impl<T: Real> MeanOnly<T> {
         (self.draw, self.spread) = (next.draw, next.spread);
     }
 
+    /// Moves m against a `gradient`, P numbers, by `rate`, and lets it roll on: v keeps m + momentum (m - m_before).
+    #[cfg(feature = "gradients")]
+    pub fn descend(&mut self, gradient: &[f64], rate: f64, momentum: f64) {
+        for ((m, v), g) in self.mean.iter_mut().zip(&mut self.centre).zip(gradient) {
+            let moved = T::of(v.wide() - rate * g);
+            *v = T::of(moved.wide() + momentum * (moved.wide() - m.wide()));
+            *m = moved;
+        }
+    }
+
     /// sum_k c_k xi_k over this rank's members, each term rounded so that sums over ranks are exact.
     fn sum_full(&self, crew: Crew, own: Range<usize>, coefficients: &[f64], sums: &mut [f64]) {
         let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
@@ -193,10 +202,12 @@ impl<T: Real> MeanOnly<T> {
                 xi.resize(sums.len(), T::zero());
                 for member in own.clone() {
                     T::fill_normal(&draw.key(member, b), &mut xi);
-                    let c = coefficients[member];
-                    for (sum, xi) in sums.iter_mut().zip(xi.iter()) {
-                        *sum += quantum.round(c * xi.wide());
-                    }
+                    pulp::Arch::new().dispatch(AddRounded {
+                        sums: &mut *sums,
+                        xi: &xi,
+                        coefficient: coefficients[member],
+                        quantum,
+                    });
                 }
             },
         );
@@ -211,5 +222,44 @@ impl<T: Real> MeanOnly<T> {
     /// m as a matrix, 1 x P.
     pub fn as_row(&self) -> Array2<T> {
         Array2::from_shape_vec((1, self.mean.len()), self.mean.clone()).expect("one row")
+    }
+}
+
+/// x <- centre + spread deviation x, in whatever vectors the processor has.
+struct Place<'a, T> {
+    out: &'a mut [T],
+    centre: &'a [T],
+    deviations: &'a [T],
+    spread: T,
+}
+
+impl<T: Real> pulp::WithSimd for Place<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let about = self.centre.iter().zip(self.deviations);
+        for (x, (&centre, &deviation)) in self.out.iter_mut().zip(about) {
+            *x = centre + self.spread * deviation * *x;
+        }
+    }
+}
+
+/// Adds c xi, rounded, to the sums, in whatever vectors the processor has.
+struct AddRounded<'a, T> {
+    sums: &'a mut [f64],
+    xi: &'a [T],
+    coefficient: f64,
+    quantum: Quantum,
+}
+
+impl<T: Real> pulp::WithSimd for AddRounded<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (sum, xi) in self.sums.iter_mut().zip(self.xi) {
+            *sum += self.quantum.round(self.coefficient * xi.wide());
+        }
     }
 }

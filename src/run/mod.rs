@@ -2,6 +2,8 @@
 
 mod arrays;
 mod carried;
+#[cfg(feature = "gradients")]
+mod descent;
 mod drawn;
 pub(crate) mod judge;
 mod keep;
@@ -26,13 +28,13 @@ pub use stored::{Redraw, Update};
 
 use crate::checkpoint::Array;
 use crate::comm::Comm;
-use crate::data::{Dataset, Scaling};
+use crate::data::{Dataset, Scaling, Targets};
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::report::Reporter;
-use crate::scores::Scores;
+use crate::scores::{Measure, Scores};
 use crate::stop::StopReason;
 use crate::timing::{Phase, Timing};
 
@@ -53,6 +55,18 @@ pub struct Problem<T> {
     pub dataset: Dataset,
     /// The inputs' scaling.
     pub scaling: Scaling,
+}
+
+impl<T: Real> Problem<T> {
+    /// What the test set says of parameters.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        match (&self.dataset.test.targets, self.map.highest_return()) {
+            (_, Some(highest)) => Measure::Return { highest },
+            (Targets::Classes { .. }, None) => Measure::Accuracy,
+            (Targets::Values(_), None) => Measure::SquaredError,
+        }
+    }
 }
 
 /// What changes from step to step.

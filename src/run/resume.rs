@@ -8,7 +8,7 @@ use super::carried::Whole;
 use super::keep::{Keeper, processor};
 use super::members::Ensemble;
 use super::{Crew, State, redraw_before};
-use crate::checkpoint::{self, Checked, Mark, Part};
+use crate::checkpoint::{self, Array, Checked, Mark, Part};
 use crate::config::{MAY_CHANGE, Rerandomise, changes};
 use crate::error::{Error, Result};
 use crate::partition::{Blocks, Partition};
@@ -98,7 +98,8 @@ fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
     let members = plan.members(plan.batches.epoch(mark.step));
     let found = (mark.members, mark.parameters, mark.number);
     let (steps, was) = (plan.steps, mark.steps);
-    let grows = plan.config().ensemble.grow_to > plan.config().ensemble.members;
+    let ensemble = &plan.config().ensemble;
+    let grows = ensemble.grow_to > ensemble.members && !plan.descends();
     if steps != was && grows {
         return refused(format!(
             "the ensemble grows towards step {was}, the run's last: run.epochs and run.steps may not change"
@@ -143,7 +144,14 @@ fn read<T: Real>(
 ) -> Checked<Resumed<T>> {
     let members = mark.members as usize;
     let mut ensemble = Ensemble::blank(crew, plan, prior, members, mark.step);
-    let mut carried = Whole::blank(&mark.arrays, members);
+    // A mark's lengths are no reason to allocate: only those that this run's state may have.
+    let fits = |array: &Array| match *array {
+        Array::Hidden { width } => width <= plan.parameters as u64,
+        Array::Predictions { count } => count == (plan.data.train * plan.data.outputs) as u64,
+        _ => true,
+    };
+    let sane = mark.arrays.iter().all(fits);
+    let mut carried = sane.then(|| Whole::blank(&mark.arrays, members)).flatten();
     let known = mark.arrays.strip_prefix(&ensemble.arrays()[..]);
     let expected = carried.as_ref().map(|carried| carried.arrays(members));
     let own = if known == Some(expected.as_ref().map_or(&[][..], |arrays| &arrays[..])) {

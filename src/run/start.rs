@@ -103,11 +103,11 @@ impl<T: Real> State<T> {
     }
 }
 
-/// What the initial ensemble is drawn about, P numbers.
+/// What the initial ensemble is drawn about, P numbers; where descent begins.
 fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
     let parameters = prior.parameters();
     let mut centre = vec![T::zero(); parameters];
-    if plan.config().ensemble.centre == Centre::Prior {
+    if plan.descends() || plan.config().ensemble.centre == Centre::Prior {
         let mut deviations = vec![T::zero(); parameters];
         prior.deviations(0, 1.0, &mut deviations);
         let blocks = Blocks::new(parameters);

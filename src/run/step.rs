@@ -91,6 +91,19 @@ pub struct Told {
 }
 
 impl Told {
+    /// Of gradient descent: one point, the gradient's norm for D's, the rate for the step size.
+    #[cfg(feature = "gradients")]
+    pub(super) fn of_descent(misfit: f64, norm: f64, rate: f64) -> Self {
+        Self {
+            members: 1,
+            survivors: 1,
+            misfit,
+            d_norm: norm,
+            step_size: rate,
+            variance: 0.0,
+        }
+    }
+
     /// The step's line of metrics, `state` being the one it led to.
     pub fn record<T>(
         &self,
@@ -131,6 +144,10 @@ impl<T: Real> State<T> {
         timing.begin_step(crew.comm);
         let members = self.ensemble.members(crew);
         self.begin_pass(setting, members);
+        #[cfg(feature = "gradients")]
+        if plan.descends() {
+            return self.descend(setting, batch, timing);
+        }
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = timing.measure(Phase::Forward, || {
             self.outputs(setting, batch, (&batch.targets, &targets))
@@ -217,7 +234,7 @@ impl<T: Real> State<T> {
     }
 
     /// This rank's members' outputs that enter D, J/R x K, and their misfits.
-    fn outputs(
+    pub(super) fn outputs(
         &mut self,
         setting: &Setting<T>,
         batch: &Batch<T>,

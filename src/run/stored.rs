@@ -261,24 +261,17 @@ impl<T: Real> Update<'_, T> {
                     eki::update_scratch(Form::Explicit, members, 0, width),
                     T::zero(),
                 );
-                eki::update_explicit(u, d.view(), self.h, self.survivors, scratch)
+                eki::update_explicit(u, d, self.h, self.survivors, scratch)
             }
             Interaction::Factored {
                 gradients,
                 anomalies,
             } => {
                 scratch.resize(
-                    eki::update_scratch(Form::Factored, members, anomalies.ncols(), width),
+                    eki::update_scratch(Form::Factored, members, anomalies.rows(), width),
                     T::zero(),
                 );
-                eki::update_factored(
-                    u,
-                    gradients.view(),
-                    anomalies.view(),
-                    self.h,
-                    self.survivors,
-                    scratch,
-                )
+                eki::update_factored(u, gradients, anomalies, self.h, self.survivors, scratch)
             }
             Interaction::Mean(_) => unreachable!("the mean form keeps no members"),
         }

@@ -28,8 +28,29 @@ pub fn program(ranks: usize, settings: &[&str], folder: &Path) -> Command {
 
 /// As `program`, of another preset.
 pub fn preset(ranks: usize, name: &str, settings: &[&str], folder: &Path) -> Command {
+    threaded((ranks, 1), name, settings, folder)
+}
+
+/// As `preset`, on so many ranks of so many threads.
+pub fn threaded(
+    (ranks, threads): (usize, usize),
+    name: &str,
+    settings: &[&str],
+    folder: &Path,
+) -> Command {
     let mut command = on_ranks(ranks, &start::program());
-    command.args(["run", name, "--threads", "1"]);
+    command.args(["run", name, "--threads", &threads.to_string()]);
+    add(&mut command, settings);
+    command.arg("--out").arg(folder);
+    command
+}
+
+/// As `program`, on one rank without a launcher.
+pub fn alone(settings: &[&str], folder: &Path) -> Command {
+    let mut command = start::alone();
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["run", "digits", "--threads", "1"]);
     add(&mut command, settings);
     command.arg("--out").arg(folder);
     command
@@ -132,6 +153,19 @@ pub fn copy(from: &Path, to: &Path) {
             std::fs::copy(&path, &target).expect("a copy");
         }
     }
+}
+
+/// So many seconds on a machine that is idle, and more in proportion to the work that waits for each of its cores: a
+/// bound that tells what hangs from what is slow, and that a busy machine does not fail.
+pub fn patience(seconds: f64) -> Duration {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    // The mean of the last minute. Ranks that wait take a core each, so tests alone make some.
+    let load: f64 = load
+        .split(' ')
+        .next()
+        .map_or(0.0, |l| l.parse().unwrap_or(0.0));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Duration::from_secs_f64(seconds * (load / cores as f64).max(1.0))
 }
 
 /// Waits until `ready`, at most `limit`; whether it came.

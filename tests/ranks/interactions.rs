@@ -98,6 +98,7 @@ impl<T: Real> Case<T> {
             Loss::LeastSquares { variance } => {
                 (z[[j, i]] - self.targets[i].wide()) / variance[i % variance.len()]
             }
+            Loss::ZeroOne => z[[j, i]] - self.targets[i].wide(),
         };
         let (mut v, mut w) = (Array2::zeros(z.dim()), Array2::zeros(z.dim()));
         for i in 0..outputs {
@@ -135,7 +136,7 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         let Interaction::Explicit(d) = interaction else {
             return Err("not explicit".to_owned());
         };
-        each("explicit", d.mapv(Real::wide))?;
+        each("explicit", d.to_array().mapv(Real::wide))?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Factored);
         near("factored norm", found, norm, allowed)?;
         let Interaction::Factored {
@@ -145,6 +146,14 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         else {
             return Err("not factored".to_owned());
         };
+        let (gradients, anomalies) = (
+            gradients.to_array(),
+            anomalies
+                .to_array()
+                .reversed_axes()
+                .as_standard_layout()
+                .into_owned(),
+        );
         let count = case.survivors.count() as f64;
         each(
             "factored",
@@ -196,13 +205,13 @@ fn same_bits(crowd: &Crowd) {
                 let (interaction, norm) = case.interaction(crowd, &comm, form);
                 let mut bits = norm.to_bits().to_le_bytes().to_vec();
                 match interaction {
-                    Interaction::Explicit(d) => bits.extend(block_digest(d.view())),
+                    Interaction::Explicit(d) => bits.extend(block_digest(d.to_array().view())),
                     Interaction::Factored {
                         gradients,
                         anomalies,
                     } => {
-                        bits.extend(block_digest(gradients.view()));
-                        bits.extend(block_digest(anomalies.view()));
+                        bits.extend(block_digest(gradients.to_array().view()));
+                        bits.extend(block_digest(anomalies.to_array().view()));
                     }
                     Interaction::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
                 }

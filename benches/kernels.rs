@@ -1,0 +1,191 @@
+//! Micro-benchmarks by criterion: products, packing, the interaction and whole steps, sizes in their names.
+//!
+//!     cargo bench --bench kernels [-- PART OF A NAME]
+//!
+//! Products and updates of a block run on one thread, the rest on all cores and one rank. The network's side of the
+//! exchange is measured by `eki-mpi plan --calibrate` under mpirun, and whole runs on ranks by the bench `scaling`.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput};
+use eki_mpi::comm::Comm;
+use eki_mpi::config::Resolved;
+use eki_mpi::data::folder::data_dir;
+use eki_mpi::eki::{self, Form, Survivors};
+use eki_mpi::interaction::Outputs;
+use eki_mpi::layout::{Layout, Members, Slab};
+use eki_mpi::loss::Loss;
+use eki_mpi::panel::Packed;
+use eki_mpi::partition::Partition;
+use eki_mpi::plan::Plan;
+use eki_mpi::problem::Given;
+use eki_mpi::real::product;
+use eki_mpi::report::Reporter;
+use eki_mpi::run::{self, Crew};
+use eki_mpi::timing::Timing;
+use ndarray::Array2;
+
+fn numbers(rows: usize, columns: usize) -> Array2<f32> {
+    Array2::from_shape_fn((rows, columns), |(i, j)| {
+        ((i * 7919 + j * 104_729) % 997) as f32 / 5000.0 - 0.1
+    })
+}
+
+/// Products of the sizes a step has, as flops a second.
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("product");
+    for (m, k, n, what) in [
+        (512, 1024, 512, "calibration"),
+        (2000, 2000, 512, "explicit update"),
+        (2000, 600, 512, "factored update"),
+        (100, 784, 600, "784-100 on 600"),
+        (10, 100, 600, "100-10 on 600"),
+    ] {
+        let (a, b, mut out) = (numbers(m, k), numbers(k, n), Array2::zeros((m, n)));
+        group.throughput(Throughput::Elements((2 * m * k * n) as u64));
+        group.bench_function(format!("{m}x{k} by {k}x{n}, {what}"), |bench| {
+            bench.iter(|| product(out.view_mut(), 0.0, 1.0, a.view(), b.view()));
+        });
+    }
+}
+
+/// The update of one block of 512 columns, of J = 2000 members and K = 600 outputs.
+fn updates(c: &mut Criterion) {
+    let (j, k, width) = (2000, 600, 512);
+    let survivors = Survivors::new(vec![true; j]);
+    let mut group = c.benchmark_group("update of a block");
+    let mut u = numbers(j, width);
+    let d = Packed::of(numbers(j, j).view());
+    let mut scratch = vec![0.0; eki::update_scratch(Form::Explicit, j, k, width)];
+    group.throughput(Throughput::Elements((2 * j * j * width) as u64));
+    group.bench_function(format!("explicit, J {j}"), |bench| {
+        bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
+    });
+    let (v, w) = (
+        Packed::of(numbers(j, k).view()),
+        Packed::of(numbers(k, j).view()),
+    );
+    let mut scratch = vec![0.0; eki::update_scratch(Form::Factored, j, k, width)];
+    group.throughput(Throughput::Elements((4 * j * k * width) as u64));
+    group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
+        bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
+    });
+}
+
+/// Members gathered from their column blocks, as each is just before the forward map.
+fn layouts(c: &mut Criterion, crew: Crew) {
+    let mut group = c.benchmark_group("gather");
+    for (j, p) in [(2000, 7850), (2000, 79_510)] {
+        let layout = Layout::new(crew.comm, j, p);
+        let slab = Slab::<f32>::fill(crew.pool, &layout, |_, _, block| block.fill(0.5));
+        let members = Members::new(&layout);
+        let mut out = vec![0.0_f32; p];
+        let mut next = 0;
+        group.throughput(Throughput::Bytes((4 * p) as u64));
+        group.bench_function(format!("a member of {p} parameters from J {j}"), |bench| {
+            bench.iter(|| {
+                // Far from the last: members come from memory.
+                next = (next + 37) % j;
+                members.gather(&slab, &layout, next, &mut out);
+                black_box(&mut out);
+            });
+        });
+    }
+}
+
+/// D or its factors from the outputs of all members, slabs packed and norm included.
+fn interactions(c: &mut Criterion, crew: Crew) {
+    let mut group = c.benchmark_group("interaction");
+    group.sample_size(10);
+    for (form, name, j, k) in [
+        (Form::Factored, "factored", 2000, 600),
+        (Form::Factored, "factored", 6000, 600),
+        (Form::Explicit, "explicit", 2000, 600),
+        (Form::Explicit, "explicit", 2000, 6000),
+        (Form::Mean, "mean", 2000, 600),
+    ] {
+        let selected = numbers(j, k).mapv(|x| x.abs() + 0.05);
+        let outputs = Outputs {
+            selected: &selected,
+            targets: &vec![1.0; k],
+            loss: &Loss::CrossEntropy { delta: 0.005 },
+            survivors: &Survivors::new(vec![true; j]),
+            members: Partition::new(j, 1),
+        };
+        group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
+            bench.iter(|| outputs.interaction(crew.comm, crew.pool, form));
+        });
+    }
+}
+
+/// Whole steps on the embedded digits: medians of runs as long as criterion asks for.
+fn steps(c: &mut Criterion, crew: Crew) {
+    let mut group = c.benchmark_group("step on digits");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(8));
+    for (name, sets) in [
+        ("64-32-10, explicit, J 574, m 287", &[][..]),
+        (
+            "64-100-10, factored, J 2000, m 287",
+            &["model.layers=[64,100,10]", "ensemble.members=2000"],
+        ),
+        (
+            "64-100-10, mean, J 2000, m 287",
+            &[
+                "model.layers=[64,100,10]",
+                "ensemble.members=2000",
+                "ensemble.rerandomise=step",
+            ],
+        ),
+        (
+            "64-100-10, mean, low-rank draws, J 2000, m 287",
+            &[
+                "model.layers=[64,100,10]",
+                "ensemble.members=2000",
+                "ensemble.rerandomise=step",
+                "ensemble.draw=low-rank",
+            ],
+        ),
+    ] {
+        group.bench_function(name, |bench| {
+            bench.iter_custom(|steps| {
+                let seconds = median_step(crew, sets, steps.max(3));
+                Duration::from_secs_f64(seconds * steps as f64)
+            });
+        });
+    }
+}
+
+/// Seconds of the median step of a run of `steps` steps.
+fn median_step(crew: Crew, sets: &[&str], steps: u64) -> f64 {
+    let plain = ["run.best=never", "run.evaluate_every=0"].map(str::to_owned);
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    let all = [&plain[..], &sets[..], &[format!("run.steps={steps}")]].concat();
+    let resolved = Resolved::new("digits", &all).expect("settings");
+    let given = Given::load(&resolved, &data_dir(None)).expect("digits are embedded");
+    let shape = given.shape();
+    let problem = given.problem::<f32>(&resolved).expect("a network");
+    let plan = Plan::new(resolved, shape, problem.map.parameters()).expect("a plan");
+    let mut timing = Timing::default();
+    run::run(crew, &plan, &problem, &mut Reporter::silent(), &mut timing).expect("a run");
+    timing.steps().expect("steps").median
+}
+
+fn main() {
+    let universe = mpi::initialize().expect("MPI");
+    let comm = Comm::new(universe.world());
+    let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
+    let crew = Crew {
+        comm: &comm,
+        pool: &pool,
+    };
+    let mut criterion = Criterion::default().configure_from_args();
+    products(&mut criterion);
+    updates(&mut criterion);
+    layouts(&mut criterion, crew);
+    interactions(&mut criterion, crew);
+    steps(&mut criterion, crew);
+    criterion.final_summary();
+}

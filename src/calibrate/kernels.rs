@@ -1,0 +1,239 @@
+//! The seconds of one thread in each kernel of a step, at the step's sizes, on all threads at once.
+
+use ndarray::{Array2, Array3, Axis};
+use rayon::ThreadPool;
+
+use super::{Sizes, mean, usual};
+use crate::eki::{self, Form, Survivors, TILE};
+use crate::exact::Quantum;
+use crate::forward::ForwardMap;
+use crate::forward::low_rank::{About, LowRank, UNIT};
+use crate::interaction::PANEL;
+use crate::panel::Packed;
+use crate::partition::BLOCK;
+use crate::real::{Real, product};
+use crate::rng::{Key, Purpose};
+
+/// Kernels are measured at up to so many members and outputs, and scaled from there.
+const LARGEST: usize = 2048;
+
+/// Any numbers of both signs will do.
+fn small<T: Real>(i: usize) -> T {
+    T::of(((i % 7) as f64 - 3.0) * 1e-3)
+}
+
+/// `rows x columns` of them.
+fn numbers<T: Real>(rows: usize, columns: usize) -> Array2<T> {
+    Array2::from_shape_fn((rows, columns), |(i, j)| small(i + 2 * j))
+}
+
+/// Seconds of one group of members' forward pass on `samples` samples, their parameters read from memory.
+pub(super) fn group_seconds<T: Real>(
+    pool: &ThreadPool,
+    map: &dyn ForwardMap<T>,
+    samples: usize,
+) -> f64 {
+    let (group, parameters) = (map.group(), map.parameters());
+    let mut deviations = vec![T::zero(); parameters];
+    map.prior().deviations(0, 1.0, &mut deviations);
+    let seconds = pool.broadcast(|_| {
+        // Halves of the deviations, of both signs.
+        let sign = |i: usize| T::of(if i.is_multiple_of(3) { 0.5 } else { -0.25 });
+        let count = (64 << 20) / (group * parameters * size_of::<T>()) + 1;
+        let stored = Array2::from_shape_fn((count.min(64) * group, parameters), |(i, p)| {
+            deviations[p] * sign(i + p)
+        });
+        let inputs = Array2::from_shape_fn((map.features(), samples), |(i, j)| sign(i * j));
+        let mut members = Array2::zeros((group, parameters));
+        let mut outputs = Array3::zeros((group, map.outputs(), samples));
+        let mut scratch = vec![T::zero(); map.scratch(samples)];
+        let mut arranged = vec![T::zero(); map.arranged(samples)];
+        map.arrange(inputs.view(), &mut arranged);
+        let mut next = stored.axis_chunks_iter(Axis(0), group).cycle();
+        usual(|| {
+            members.assign(&next.next().expect("a group"));
+            map.evaluate_arranged(
+                members.view(),
+                inputs.view(),
+                &arranged,
+                outputs.view_mut(),
+                &mut scratch,
+            );
+        })
+    });
+    mean(&seconds)
+}
+
+/// Seconds of low-rank members: what all share, one unit's forward pass, and its part of the mean's move.
+pub(super) fn low_rank_seconds<T: Real>(
+    pool: &ThreadPool,
+    map: &dyn LowRank<T>,
+    samples: usize,
+    rank: usize,
+) -> [f64; 3] {
+    let measured = pool.broadcast(|_| {
+        let draws = numbers::<T>(UNIT, map.draws(rank));
+        let inputs = numbers::<T>(map.features(), samples);
+        let centre = numbers::<T>(1, map.parameters());
+        let centre = centre.as_slice().expect("one row");
+        let mut shared = vec![T::zero(); map.shared(samples)];
+        let sharing = usual(|| map.share(centre, inputs.view(), &mut shared));
+        let about = About {
+            centre,
+            shared: &shared,
+            spread: 1.0,
+            rank,
+        };
+        let mut scratch = vec![T::zero(); map.low_rank_scratch(UNIT, samples, rank)];
+        let (draws, inputs) = (draws.view(), inputs.view());
+        let unit = usual(|| {
+            map.evaluate_low_rank(&about, draws, inputs, &mut scratch, &mut |_, _| ());
+        });
+        let (coefficients, quantum) = ([T::one(); UNIT], Quantum::new(1e3, UNIT));
+        let mut sums = vec![0.0; map.parameters()];
+        let sum = usual(|| {
+            for (part, (at, length)) in map.parts().into_iter().enumerate() {
+                let (draws, sums) = ((draws, rank), &mut sums[at..at + length]);
+                map.accumulate(part, draws, &coefficients, quantum, sums, &mut scratch);
+            }
+        });
+        [sharing, unit, sum]
+    });
+    [0, 1, 2].map(|i| measured.iter().map(|m| m[i]).sum::<f64>() / measured.len() as f64)
+}
+
+/// Seconds of one normal draw; where `summed`, with its part of a sum that is exact in any order.
+pub(super) fn draw_seconds<T: Real>(pool: &ThreadPool, summed: bool) -> f64 {
+    let quantum = Quantum::new(1e3, BLOCK);
+    let seconds = pool.broadcast(|thread| {
+        let key = |block| Key {
+            seed: 0,
+            purpose: Purpose::Rerandomise,
+            step: 0,
+            member: thread.index() as u64,
+            block,
+        };
+        let (mut numbers, mut sums) = ([T::zero(); BLOCK], [0.0; BLOCK]);
+        let mut block = 0;
+        usual(|| {
+            block += 1;
+            T::fill_normal(&key(block), &mut numbers);
+            if summed {
+                for (sum, xi) in sums.iter_mut().zip(&numbers) {
+                    *sum += quantum.round(0.3 * xi.wide());
+                }
+            }
+            std::hint::black_box((&mut numbers, &mut sums));
+        }) / BLOCK as f64
+    });
+    mean(&seconds)
+}
+
+/// Seconds an output costs on its way into D: in the mean over members, and with gradient and anomaly.
+pub(super) fn output_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> (f64, f64) {
+    let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(BLOCK));
+    let survivors = Survivors::new(vec![true; j]);
+    let measured = pool.broadcast(|_| {
+        let mut outputs = Array2::from_elem((j, k), T::of(0.1));
+        let mut gradients = Array2::zeros((j, k));
+        let y = vec![T::one(); k];
+        let means = usual(|| {
+            std::hint::black_box(eki::column_means(outputs.view(), &survivors));
+        });
+        let all = usual(|| {
+            let (w, v) = (outputs.view_mut(), gradients.view_mut());
+            eki::anomalies_and_gradients(w, v, &y, 0, sizes.loss, &survivors);
+        });
+        (means, all)
+    });
+    let count = (j * k * measured.len()) as f64;
+    let sum = |of: fn(&(f64, f64)) -> f64| measured.iter().map(of).sum::<f64>() / count;
+    (sum(|m| m.0), sum(|m| m.1))
+}
+
+/// Seconds of one output's square in the sum that tells whether its member failed.
+pub(super) fn square_seconds<T: Real>(pool: &ThreadPool) -> f64 {
+    let seconds = pool.broadcast(|_| {
+        let outputs = numbers::<T>(1, 1 << 16);
+        usual(|| {
+            let sum: f64 = outputs.iter().map(|z| z.wide() * z.wide()).sum();
+            std::hint::black_box(sum);
+        }) / outputs.len() as f64
+    });
+    mean(&seconds)
+}
+
+/// Seconds of one whole tile of the factored ||D||.
+pub(super) fn tile_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
+    let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
+    let seconds = pool.broadcast(|_| {
+        let (v, w) = (numbers::<T>(j, k), numbers::<T>(j, k));
+        let mut scratch = Vec::new();
+        // Off the diagonal where there is such a tile, as most are.
+        let last = eki::norm_tiles(j, k).into_iter().find(|(a, b)| a != b);
+        let tile = last.unwrap_or((0, 0));
+        usual(|| {
+            std::hint::black_box(eki::norm_tile(v.view(), w.view(), tile, &mut scratch));
+        })
+    });
+    let (short, long) = (j.min(k), j.max(k));
+    let whole = TILE as f64 / TILE.min(short) as f64;
+    let longer = sizes.members.max(sizes.outputs) as f64 / long as f64;
+    mean(&seconds) * whole * whole * longer
+}
+
+/// Seconds of one panel of rows of D from one whole block of samples: its product, rounded and summed.
+pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
+    let j = sizes.members.min(LARGEST);
+    let quantum = Quantum::new(1.0, BLOCK);
+    let seconds = pool.broadcast(|_| {
+        let (v, w) = (numbers::<T>(PANEL, BLOCK), numbers::<T>(j, BLOCK));
+        let mut partial = Array2::zeros((PANEL, j));
+        let mut sums = vec![0.0_f64; PANEL * j];
+        usual(|| {
+            product(partial.view_mut(), T::zero(), T::one(), v.view(), w.t());
+            for (sum, &term) in sums.iter_mut().zip(&partial) {
+                *sum += quantum.round(term.wide());
+            }
+        })
+    });
+    mean(&seconds) * sizes.members as f64 / j as f64
+}
+
+/// Seconds of the update of one block of `width` columns.
+pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: usize) -> f64 {
+    let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
+    let survivors = Survivors::new(vec![true; j]);
+    let form = sizes.form;
+    let seconds = pool.broadcast(|_| {
+        // Blocks in turn, so that each comes from memory.
+        let count = (48 << 20) / (j * width * size_of::<T>()) + 1;
+        let mut blocks: Vec<_> = (0..count.min(64)).map(|_| numbers::<T>(j, width)).collect();
+        let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
+        let packed = |rows, columns| Packed::of(numbers::<T>(rows, columns).view());
+        let (v, w) = match form {
+            Form::Explicit => (packed(j, j), packed(0, 0)),
+            _ => (packed(j, k), packed(k, j)),
+        };
+        let mut next = 0;
+        usual(|| {
+            let block = &mut blocks[next];
+            next = (next + 1) % count.min(64);
+            match form {
+                Form::Explicit => {
+                    eki::update_explicit(block, &v, 1e-3, &survivors, &mut scratch);
+                }
+                _ => {
+                    eki::update_factored(block, &v, &w, 1e-3, &survivors, &mut scratch);
+                }
+            }
+        })
+    });
+    let scale = |whole: usize, part: usize| whole as f64 / part as f64;
+    let by_members = scale(sizes.members, j);
+    let other = match form {
+        Form::Explicit => by_members,
+        _ => scale(sizes.outputs, k),
+    };
+    mean(&seconds) * by_members * other
+}

@@ -1,0 +1,114 @@
+//! A forecast in words and columns.
+
+use std::fmt::Write as _;
+
+use eki_mpi::partition::BLOCK;
+
+use super::Forecast;
+use super::scene::Foretold;
+
+/// All of the forecast.
+pub fn text(f: &Forecast) -> String {
+    let mut text = format!(
+        "{}: {} members of {} parameters, {} outputs a step, {} form, {} ranks x {} threads, {} steps\n",
+        f.name, f.members, f.parameters, f.outputs, f.form, f.ranks, f.threads, f.steps
+    );
+    if f.idle_ranks[0].max(f.idle_ranks[1]) > 0 {
+        let [members, blocks] = f.idle_ranks;
+        let _ = writeln!(
+            text,
+            "more ranks than work: {members} evaluate no member, {blocks} update no block of {BLOCK} parameters"
+        );
+    }
+    text += "memory of the fullest rank\n";
+    let starting = size(f.memory_per_rank.starting as f64);
+    let _ = writeln!(
+        text,
+        "  {:<28} {starting:>12}  at first, while the data is sent",
+        "program, and the data twice"
+    );
+    for (name, bytes) in &f.memory_per_rank.lasting {
+        let _ = writeln!(text, "  {name:<28} {:>12}", size(*bytes as f64));
+    }
+    for (name, bytes) in &f.memory_per_rank.passing {
+        let _ = writeln!(
+            text,
+            "  {name:<28} {:>12}  for a while",
+            size(*bytes as f64)
+        );
+    }
+    let _ = writeln!(text, "  {:<28} {:>12}", "peak", size(f.memory_peak as f64));
+    let sent = f.bytes_sent_per_step;
+    text += "sent at a step by the rank that sends most\n";
+    for (name, bytes) in [
+        ("agreement", sent.agreement),
+        ("interaction", sent.interaction),
+        ("exchange of parameters", sent.exchange),
+    ] {
+        let _ = writeln!(text, "  {name:<28} {:>12}", size(bytes as f64));
+    }
+    let total = size(f.bytes_sent_total as f64);
+    let _ = writeln!(text, "  {:<28} {total:>12}", "all ranks together");
+    let (own, all) = (f.flops_per_rank, f.flops_total);
+    text += "arithmetic of a step on the busiest rank\n";
+    for (name, flops) in [
+        ("forward", own.forward),
+        ("interaction", own.interaction),
+        ("update", own.update),
+    ] {
+        let _ = writeln!(text, "  {name:<28} {:>9.3} GF", flops / 1e9);
+    }
+    let _ = writeln!(text, "  {:<28} {:>9.3} GF", "all ranks together", all / 1e9);
+    if let Some(p) = &f.prediction {
+        text += &predicted(p, f);
+    }
+    text
+}
+
+fn predicted(told: &Foretold, f: &Forecast) -> String {
+    let (p, network) = (&told.prediction, &told.network);
+    let mut text = format!(
+        "seconds of a step, at {:.0} GFLOP/s a rank as measured now{}\n",
+        told.product_gflops,
+        if f.ranks > 1 {
+            format!(
+                ", {:.1} GB/s a rank and {:.1} + {:.2} us a message {}",
+                network.bandwidth / 1e9,
+                network.latency * 1e6,
+                network.overhead * 1e6,
+                told.source
+            )
+        } else {
+            String::new()
+        }
+    );
+    for (name, seconds) in [
+        ("forward", p.forward),
+        ("agreement", p.agreement),
+        ("interaction", p.interaction),
+        ("update", p.update),
+        ("exchange, exposed", p.exchange),
+        ("step", p.step_seconds),
+    ] {
+        let _ = writeln!(text, "  {name:<28} {seconds:>10.4} s");
+    }
+    let hours = p.step_seconds * f.steps as f64 / 3600.0;
+    let _ = writeln!(
+        text,
+        "  {:<28} {hours:>10.2} h",
+        "all steps, evaluations aside"
+    );
+    text
+}
+
+/// Bytes for people.
+fn size(bytes: f64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let power = (bytes.max(1.0).log2() / 10.0).floor().min(5.0);
+    let digits = usize::from(power > 0.0);
+    format!(
+        "{:.digits$} {}",
+        bytes / 1024_f64.powf(power),
+        units[power as usize]
+    )
+}

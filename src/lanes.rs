@@ -1,0 +1,87 @@
+//! The vectors of a processor for f32 and f64 alike: what a kernel needs to be written once for both.
+
+use pulp::Simd;
+
+/// A number that fills the lanes of the vectors of `S`.
+pub(crate) trait Lane<S: Simd>: Copy {
+    /// As many numbers as the processor works on at once.
+    type Vector: Copy;
+    /// The whole vectors that `numbers` begins with.
+    fn vectors(numbers: &[Self]) -> &[Self::Vector];
+    /// The same, to be changed.
+    fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector];
+    /// `x` in every lane.
+    fn splat(simd: S, x: Self) -> Self::Vector;
+    /// a b + c, in one rounding where the machine has it.
+    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// a b.
+    fn multiply(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// At most one vector's numbers, zeros beyond them.
+    fn load(simd: S, from: &[Self]) -> Self::Vector;
+    /// The first numbers of `vector`, as many as `to` holds.
+    fn store(simd: S, to: &mut [Self], vector: Self::Vector);
+}
+
+impl<S: Simd> Lane<S> for f32 {
+    type Vector = S::f32s;
+    #[inline(always)]
+    fn vectors(numbers: &[Self]) -> &[Self::Vector] {
+        S::as_simd_f32s(numbers).0
+    }
+    #[inline(always)]
+    fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector] {
+        S::as_mut_simd_f32s(numbers).0
+    }
+    #[inline(always)]
+    fn splat(simd: S, x: Self) -> Self::Vector {
+        simd.splat_f32s(x)
+    }
+    #[inline(always)]
+    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        simd.mul_add_e_f32s(a, b, c)
+    }
+    #[inline(always)]
+    fn multiply(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        simd.mul_f32s(a, b)
+    }
+    #[inline(always)]
+    fn load(simd: S, from: &[Self]) -> Self::Vector {
+        simd.partial_load_f32s(from)
+    }
+    #[inline(always)]
+    fn store(simd: S, to: &mut [Self], vector: Self::Vector) {
+        simd.partial_store_f32s(to, vector);
+    }
+}
+
+impl<S: Simd> Lane<S> for f64 {
+    type Vector = S::f64s;
+    #[inline(always)]
+    fn vectors(numbers: &[Self]) -> &[Self::Vector] {
+        S::as_simd_f64s(numbers).0
+    }
+    #[inline(always)]
+    fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector] {
+        S::as_mut_simd_f64s(numbers).0
+    }
+    #[inline(always)]
+    fn splat(simd: S, x: Self) -> Self::Vector {
+        simd.splat_f64s(x)
+    }
+    #[inline(always)]
+    fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        simd.mul_add_e_f64s(a, b, c)
+    }
+    #[inline(always)]
+    fn multiply(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        simd.mul_f64s(a, b)
+    }
+    #[inline(always)]
+    fn load(simd: S, from: &[Self]) -> Self::Vector {
+        simd.partial_load_f64s(from)
+    }
+    #[inline(always)]
+    fn store(simd: S, to: &mut [Self], vector: Self::Vector) {
+        simd.partial_store_f64s(to, vector);
+    }
+}

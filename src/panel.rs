@@ -1,0 +1,260 @@
+//! Matrices in panels of columns, and products of matrices that are read where they stand: c <- keep c + scale a b.
+//!
+//! A general product rearranges both operands at every call; here what is used again and again is put in order once: the
+//! left operand twelve rows at a time (`Packed`), the right one in panels. Sums run over k in order, in parts of at most
+//! `DEPTH`.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::real::Real;
+pub use crate::tile::{PANEL, PanelProduct, ROWS};
+
+/// Terms summed in registers before the sum is put down; part of the format.
+pub const DEPTH: usize = 1024;
+
+/// Numbers of panels that stay in the second cache while all rows of `a` pass by; no result depends on it.
+const STAY: usize = 160 << 10;
+
+/// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
+/// zeros for the rows missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed<T> {
+    rows: usize,
+    inner: usize,
+    numbers: Vec<T>,
+}
+
+impl<T: Real> Packed<T> {
+    /// Zeros, `rows` x `inner`.
+    #[must_use]
+    pub fn zeros(rows: usize, inner: usize) -> Self {
+        Self {
+            rows,
+            inner,
+            numbers: vec![T::zero(); rows.div_ceil(ROWS) * ROWS * inner],
+        }
+    }
+
+    /// The matrix `a`.
+    #[must_use]
+    pub fn of(a: ArrayView2<T>) -> Self {
+        let mut packed = Self::zeros(a.nrows(), a.ncols());
+        for (part, numbers) in packed.parts_mut().enumerate() {
+            let rows = a.slice(ndarray::s![
+                part * ROWS..a.nrows().min((part + 1) * ROWS),
+                ..
+            ]);
+            pack_part(rows, numbers);
+        }
+        packed
+    }
+
+    /// M.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// K.
+    #[must_use]
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    /// Every twelve rows' numbers, K x `ROWS`: what `pack_part` fills.
+    pub fn parts_mut(&mut self) -> std::slice::ChunksMut<'_, T> {
+        self.numbers.chunks_mut((ROWS * self.inner).max(1))
+    }
+
+    /// The matrix, row-major.
+    #[must_use]
+    pub fn to_array(&self) -> Array2<T> {
+        Array2::from_shape_fn((self.rows, self.inner), |(i, k)| {
+            self.numbers[(i / ROWS * self.inner + k) * ROWS + i % ROWS]
+        })
+    }
+}
+
+/// Writes at most twelve `rows` of a matrix to their part of a `Packed`.
+pub fn pack_part<T: Real>(rows: ArrayView2<T>, part: &mut [T]) {
+    for (column, numbers) in rows.columns().into_iter().zip(part.chunks_exact_mut(ROWS)) {
+        for (number, &a) in numbers.iter_mut().zip(column) {
+            *number = a;
+        }
+    }
+}
+
+/// Where the columns of a product go: column q of row i stands at q / 32 `panel` + i `row` + q mod 32.
+#[derive(Debug)]
+pub struct Target<'a, T> {
+    /// All of its numbers.
+    pub numbers: &'a mut [T],
+    /// From one panel to the next.
+    pub panel: usize,
+    /// From one row to the next.
+    pub row: usize,
+    /// How many columns there are.
+    pub columns: usize,
+}
+
+/// c <- keep c + scale a b for the panels `b`, each K x `PANEL`, in the order they stand in.
+pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut Target<T>) {
+    let inner = a.inner;
+    let depth = inner.div_ceil(inner.div_ceil(DEPTH).max(1)).max(1);
+    let panels = out.columns.div_ceil(PANEL);
+    let together = (STAY / (depth * PANEL)).max(1);
+    for group in (0..panels).step_by(together) {
+        for start in (0..inner).step_by(depth) {
+            let end = inner.min(start + depth);
+            for part in 0..a.rows.div_ceil(ROWS) {
+                let of_a = part * inner * ROWS;
+                for p in group..panels.min(group + together) {
+                    T::panel_product(PanelProduct {
+                        a: &a.numbers[of_a + start * ROWS..of_a + end * ROWS],
+                        stride: ROWS,
+                        rows: ROWS.min(a.rows - part * ROWS),
+                        b: &b[(p * inner + start) * PANEL..(p * inner + end) * PANEL],
+                        out: &mut out.numbers[p * out.panel + part * ROWS * out.row..],
+                        out_stride: out.row,
+                        columns: PANEL.min(out.columns - p * PANEL),
+                        keep: keep || start > 0,
+                        scale,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The numbers of `columns` columns and `rows` rows in panels.
+#[must_use]
+pub fn in_panels(rows: usize, columns: usize) -> usize {
+    columns.next_multiple_of(PANEL) * rows
+}
+
+/// Writes `from`, K x n, in panels, zeros for the columns missing.
+pub fn to_panels<T: Real>(from: ArrayView2<T>, to: &mut [T]) {
+    let size = (from.nrows() * PANEL).max(1);
+    for (p, panel) in to.chunks_exact_mut(size).enumerate() {
+        let columns = p * PANEL..from.ncols().min((p + 1) * PANEL);
+        for (row, out) in from.rows().into_iter().zip(panel.chunks_exact_mut(PANEL)) {
+            let (there, beyond) = out.split_at_mut(columns.len());
+            let row = row.slice(ndarray::s![columns.clone()]);
+            match row.to_slice() {
+                Some(row) => there.copy_from_slice(row),
+                None => there.iter_mut().zip(row).for_each(|(to, &x)| *to = x),
+            }
+            beyond.fill(T::zero());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::Simd;
+
+    fn numbers<T: Real>(m: usize, n: usize) -> Array2<T> {
+        Array2::from_shape_fn((m, n), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 - 5.0))
+    }
+
+    /// Small whole numbers: every order of summation is exact, so the products must be equal.
+    fn check<T: Real>(m: usize, k: usize, n: usize) {
+        let (a, b) = (numbers::<T>(m, k), numbers::<T>(k, n));
+        let packed = Packed::of(a.view());
+        assert_eq!(packed.to_array(), a);
+        let mut panels = vec![T::nan(); in_panels(k, n)];
+        to_panels(b.view(), &mut panels);
+        let plain = a.dot(&b);
+        let mut rows = Array2::from_elem((m, n), T::one());
+        let two = T::of(2.0);
+        let mut target = Target {
+            numbers: rows.as_slice_mut().unwrap(),
+            panel: PANEL,
+            row: n,
+            columns: n,
+        };
+        multiply(&packed, &panels, true, two, &mut target);
+        assert_eq!(rows, plain.mapv(|x| two * x + T::one()), "{m} {k} {n}");
+        let mut out = vec![T::nan(); in_panels(m, n)];
+        let mut target = Target {
+            numbers: &mut out,
+            panel: m * PANEL,
+            row: PANEL,
+            columns: n.next_multiple_of(PANEL),
+        };
+        multiply(&packed, &panels, false, T::one(), &mut target);
+        let mut want = vec![T::nan(); in_panels(m, n)];
+        to_panels(plain.view(), &mut want);
+        assert_eq!(out, want, "{m} {k} {n}");
+    }
+
+    #[test]
+    fn products_are_the_definitions_at_every_edge() {
+        for rows in 1..=25 {
+            check::<f32>(rows, 7, 33);
+            check::<f64>(rows, 7, 33);
+        }
+        for (m, k, n) in [
+            (1, 1, 1),
+            (13, 513, 40),
+            (12, 1100, 64),
+            (5, 3, 300),
+            (24, 600, 31),
+        ] {
+            check::<f32>(m, k, n);
+            check::<f64>(m, k, n);
+        }
+    }
+
+    /// A weight is read where it stands, a column's numbers apart by the width of the layer.
+    #[test]
+    fn rows_are_found_by_their_stride() {
+        let (weight, x) = (numbers::<f32>(9, 14), numbers::<f32>(9, PANEL));
+        let mut out = Array2::from_elem((14, PANEL), f32::NAN);
+        f32::panel_product(PanelProduct {
+            a: weight.as_slice().unwrap(),
+            stride: 14,
+            rows: 14,
+            b: x.as_slice().unwrap(),
+            out: out.as_slice_mut().unwrap(),
+            out_stride: PANEL,
+            columns: PANEL,
+            keep: false,
+            scale: 1.0,
+        });
+        assert_eq!(out, weight.t().dot(&x));
+    }
+
+    /// A processor with AVX2 alone runs other instructions, chosen when the program runs, and finds the same bits.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn narrower_vectors_give_the_same_bits() {
+        let Some(narrow) = pulp::x86::V3::try_new() else {
+            return;
+        };
+        let number = |i: usize| ((i * 7919 + 31) % 1999) as f32 / 1000.0 - 1.0;
+        let (rows, depth) = (25, 301);
+        let a: Vec<f32> = (0..depth * rows).map(number).collect();
+        let b: Vec<f32> = (0..depth * PANEL).map(|i| number(i + 5)).collect();
+        let run = |by: &dyn Fn(PanelProduct<f32>)| {
+            let mut out = vec![0.25; rows * PANEL];
+            by(PanelProduct {
+                a: &a,
+                stride: rows,
+                rows,
+                b: &b,
+                out: &mut out,
+                out_stride: PANEL,
+                columns: PANEL - 3,
+                keep: true,
+                scale: 0.7,
+            });
+            out
+        };
+        assert_eq!(
+            run(&|product| Simd::vectorize(narrow, product)),
+            run(&f32::panel_product)
+        );
+    }
+}

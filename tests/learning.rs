@@ -1,0 +1,34 @@
+//! What no gradient can train: a network by its 0-1 loss, and a policy by its episodes' return.
+
+mod start;
+
+use start::Run;
+
+/// Guessing gives a tenth.
+#[test]
+fn the_zero_one_loss_alone_teaches_the_digits() {
+    let run = Run::new(
+        "digits-zero-one",
+        &["ensemble.members=300", "run.epochs=40"],
+    );
+    let summary = run.on(1, 2).finish().summary();
+    let accuracy = summary["accuracy_mean"].as_f64().expect("an accuracy");
+    assert!(accuracy > 0.7, "{accuracy}");
+}
+
+/// Solved as Gym has it: 475 of 500 steps, the mean over 100 episodes whose starts were not learned from.
+#[test]
+fn cart_pole_is_solved() {
+    let run = Run::new("cart-pole", &["run.best=never"]);
+    let steps = |run: &Run| {
+        let folder = run.on(1, 2).finish();
+        let told = folder.summary()["return_mean"].as_f64();
+        let last = folder.metrics().last().expect("steps")["return_mean"].as_f64();
+        assert_eq!(told, last, "the last line of metrics and the summary agree");
+        told.expect("a return")
+    };
+    let untrained = run.clone().set("run.steps=1").set("method.h=1e-9");
+    assert!(steps(&untrained) < 400.0);
+    let solved = steps(&run);
+    assert!(solved >= 475.0, "{solved}");
+}
