@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
 use crate::data::augment::Shifts;
 use crate::data::catalogue::Format;
+use crate::data::recall::Task;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -49,6 +50,15 @@ impl Given {
     /// # Errors
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
+        let config = &resolved.config;
+        if let Some(task) = task(resolved)? {
+            return Ok(Self {
+                dataset: task.draw(config.seed, config.data.examples, TEST_EXAMPLES),
+                largest: 1.0,
+                operator: None,
+                published: None,
+            });
+        }
         let given = match known_source(resolved)? {
             None => Self::unpublished(resolved)?,
             Some(source) if source.format == Format::Series => {
@@ -88,16 +98,31 @@ impl Given {
     /// # Errors
     /// A data set that is unknown; a key that does not fit it.
     pub fn foresee(resolved: &Resolved) -> Result<Self> {
-        let Some(source) = known_source(resolved)? else {
-            return Self::unpublished(resolved)?.cut(resolved);
-        };
-        let none = Samples {
+        let nothing = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
             targets: Targets::Values(Array2::zeros((0, 0))),
         };
         let dataset = Dataset {
-            train: none.clone(),
-            test: none,
+            train: nothing.clone(),
+            test: nothing,
+        };
+        if let Some(task) = task(resolved)? {
+            let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
+            return Ok(Self {
+                dataset,
+                largest: 1.0,
+                operator: None,
+                published: Some(DataShape {
+                    train: resolved.config.data.examples,
+                    test: TEST_EXAMPLES,
+                    features: steps * inputs,
+                    outputs: answers * numbers,
+                    classes: false,
+                }),
+            });
+        }
+        let Some(source) = known_source(resolved)? else {
+            return Self::unpublished(resolved)?.cut(resolved);
         };
         if source.format == Format::Series {
             let kept = predicted(resolved, source.samples.0)?;
@@ -302,6 +327,43 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
     )))
 }
 
+/// Examples of a task that it is judged on.
+const TEST_EXAMPLES: usize = 1000;
+
+/// The task of long memory that `resolved` names, if it names one.
+fn task(resolved: &Resolved) -> Result<Option<Task>> {
+    let (model, data) = (&resolved.config.model, &resolved.config.data);
+    let Some(task) = Task::find(&data.name, data.length) else {
+        return Ok(None);
+    };
+    let (steps, _) = task.steps();
+    let refuse = |key: &str, allowed: String| Err(resolved.error(key, allowed));
+    if model.kind != ModelKind::Recurrent {
+        return refuse(
+            "model.kind",
+            "must be \"recurrent\" for a task of long memory".to_owned(),
+        );
+    }
+    if ![0, steps].contains(&model.steps) {
+        return refuse(
+            "model.steps",
+            format!("must be 0 or the task's {steps} steps"),
+        );
+    }
+    for (key, value) in [
+        ("data.limit", data.limit),
+        ("data.validation", data.validation),
+    ] {
+        if value > 0 {
+            return refuse(
+                key,
+                "must be 0: data.examples says how many examples are drawn".to_owned(),
+            );
+        }
+    }
+    Ok(Some(task))
+}
+
 /// The published set that `resolved` names; None for a problem of `UNPUBLISHED`.
 fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
     let config = &resolved.config;
@@ -330,6 +392,7 @@ fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source
             .iter()
             .map(|s| s.name)
             .chain(UNPUBLISHED.map(|(name, ..)| name))
+            .chain(["adding", "copying"])
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })

@@ -132,7 +132,7 @@ pub const KEYS: &[Key] = &[
         "data.name",
         Kind::Text,
         "\"digits\"",
-        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole; or observations",
+        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole; a task of long memory: adding, copying; or observations",
     ),
     key(
         "data.observations",
@@ -163,6 +163,18 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0),
         "0",
         "take only the first so many training samples; 0: all",
+    ),
+    key(
+        "data.length",
+        Kind::Integer(2),
+        "100",
+        "steps T that a task of long memory (adding, copying) spans",
+    ),
+    key(
+        "data.examples",
+        Kind::Integer(1),
+        "10000",
+        "training examples drawn of such a task",
     ),
     key(
         "data.window",

@@ -61,6 +61,8 @@ presets!(
     "fashion-relu",
     "linear",
     "process",
+    "adding",
+    "copying",
     "digits-zero-one",
     "cart-pole",
     "melbourne",

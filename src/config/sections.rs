@@ -69,6 +69,8 @@ pub struct Data {
     pub shuffle: bool,
     pub scale: Scale,
     pub limit: usize,
+    pub length: usize,
+    pub examples: usize,
     pub window: usize,
     pub validation: usize,
     pub augment: usize,

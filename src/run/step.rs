@@ -150,7 +150,7 @@ impl<T: Real> State<T> {
         self.begin_pass(setting, members);
         #[cfg(feature = "gradients")]
         if plan.descends() {
-            return self.descend(setting, batch, timing);
+            return self.descend(setting, batch, timing).map(Some);
         }
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = timing.measure(Phase::Forward, || {
