@@ -311,6 +311,9 @@ impl<T: Real> LowRank<T> for Dense {
     }
 }
 
+/// Is shown a layer's number, its inputs on a panel, and their products with A.
+type Watch<'a, T> = &'a mut dyn FnMut(usize, &[T], &[T]);
+
 impl Dense {
     /// What a member has of its own, layer by layer: (Wbar | A), fan_in x (fan_out + rank), but for the first layer;
     /// s B / sqrt(rank), rank x fan_out; the bias.
@@ -352,8 +355,8 @@ impl Dense {
     }
 
     /// One member on one panel: `shared` holds the first layer's shared sums there, `own` gives the r-th product of
-    /// its inputs with A, `weights` are as `own_weights` puts them; `watch` is shown every later layer l, its inputs, fan_in x `PANEL`, and their
-    /// products with A, rank x `PANEL`. Returns the outputs, c x `PANEL`.
+    /// its inputs with A, `weights` are as `own_weights` puts them; `watch` is shown every later layer l, its inputs,
+    /// fan_in x `PANEL`, and their products with A, rank x `PANEL`. Returns the outputs, c x `PANEL`.
     fn low_rank_panel<'r, 'p, T: Real>(
         &self,
         layers: &[Layer],
@@ -361,7 +364,7 @@ impl Dense {
         (shared, own): (&[T], &dyn Fn(usize) -> &'p [T]),
         mut weights: &[T],
         [mut here, mut there]: [&'r mut [T]; 2],
-        watch: &mut dyn FnMut(usize, &[T], &[T]),
+        watch: Watch<'_, T>,
     ) -> &'r [T] {
         let arch = pulp::Arch::new();
         for (l, layer) in layers.iter().enumerate() {
