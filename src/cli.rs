@@ -9,11 +9,12 @@ use eki_mpi::config::{KEYS, PRESETS, Preset};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 
+use crate::commands::check_model::CheckArguments;
 use crate::commands::data::DataCommand;
 use crate::commands::evaluate::EvaluateArguments;
 use crate::commands::plan::PlanArguments;
 use crate::commands::report::ReportArguments;
-use crate::commands::{data, evaluate, plan, report};
+use crate::commands::{check_model, data, evaluate, plan, report};
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -48,6 +49,8 @@ pub enum Command {
     Evaluate(EvaluateArguments),
     /// A page with plots of a run; of several, drawn together
     Report(ReportArguments),
+    /// Try a simulator of your own on a few members before a run relies on it
+    CheckModel(CheckArguments),
     /// Data sets: show them, or fetch one
     Data {
         /// What to do
@@ -134,6 +137,7 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
         Some(Command::Plan(arguments)) => print(&plan::answer(&arguments, network)?),
         Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
         Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
+        Some(Command::CheckModel(arguments)) => print(&check_model::answer(&arguments, &folder)?),
         Some(Command::Data { command }) => {
             print(&data::answer(
                 &command.unwrap_or(DataCommand::List),

@@ -222,13 +222,6 @@ impl Shape {
             .len()
     }
 
-    /// The blocks of parameters, and their owners.
-    #[must_use]
-    pub fn blocks(&self) -> (Blocks, Partition) {
-        let blocks = Blocks::new(self.parameters);
-        (blocks, Partition::new(blocks.count(), self.ranks))
-    }
-
     /// The parameters P_r whose columns `rank` updates.
     #[must_use]
     pub fn parameters_of(&self, rank: usize) -> usize {

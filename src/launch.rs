@@ -113,11 +113,15 @@ fn run_in<T: Real>(
         plan.last_epoch(),
     );
     comm.from_first(|| refuse_too_large(&shape, here))?;
+    let simulation = crate::simulator::tried(comm, &plan)?;
     // Held until this function returns.
     let (folder, _claim) = claim(comm, arguments, &plan)?;
     comm.from_first(|| log_to(&folder))?;
     if comm.is_first() {
         announce(comm, &pool, &plan);
+        if let Some(taken) = simulation {
+            crate::simulator::announce(taken, &plan, comm.size(), pool.current_num_threads());
+        }
     }
     let files = Files::default();
     let mut timing = Timing::default();
@@ -164,7 +168,11 @@ fn run_in<T: Real>(
         )?;
     }
     let summary = Summary {
-        reason: outcome.stopped.map_or("done", stop::StopReason::name),
+        reason: match outcome.stopped {
+            Some(stopped) => stopped.name(),
+            None if outcome.at_noise_level => stop::AT_NOISE_LEVEL,
+            None => "done",
+        },
         steps: state.step,
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
         seconds: timing.elapsed(),
@@ -175,6 +183,9 @@ fn run_in<T: Real>(
         threads: pool.current_num_threads(),
     };
     let mut table = reporter.finish(&summary)?;
+    if let (None, Some(folder)) = (outcome.stopped, reporter.folder()) {
+        table += &crate::simulator::calibrated::<T>(&plan, folder, &files)?;
+    }
     let shape = shape_in_the_middle(&plan, &problem, comm.size(), pool.current_num_threads());
     let account = account::account::<T>(crew, &shape, &timing, &environment);
     if let (Some(account), Some(folder)) = (account, reporter.folder()) {

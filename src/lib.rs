@@ -109,6 +109,8 @@ pub mod predict;
 
 pub mod npy;
 
+pub mod observations;
+
 pub mod timing;
 
 pub mod scores;
@@ -121,12 +123,16 @@ pub mod model;
 
 pub mod problem;
 
+pub mod contract;
+
 pub mod environment;
 
 pub mod account;
 
 // 7: what a run left
 pub mod finished;
+
+pub mod calibrated;
 
 pub mod assess;
 

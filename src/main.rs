@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod launch;
+mod simulator;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 use crate::config::{ModelKind, OutputKind, Resolved};
 use crate::data::catalogue::{self, Format};
+use crate::data::recall::Task;
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::activation::Output;
@@ -14,7 +15,7 @@ use crate::forward::recurrent::Recurrent;
 use crate::plan::DataShape;
 use crate::real::Real;
 
-/// The network of `resolved` for data of `shape`. Linear maps come with their data, not from here.
+/// The network of `resolved` for data of `shape`. Linear maps and simulators come with their data, not from here.
 ///
 /// # Errors
 /// One line naming the key whose value does not fit the data.
@@ -31,9 +32,16 @@ pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn
         ModelKind::Recurrent if is_series(resolved) => {
             Box::new(Online::new(one_step(resolved, shape)))
         }
-        ModelKind::Recurrent => Box::new(recurrent(resolved, shape)?),
+        ModelKind::Recurrent => {
+            match Task::find(&resolved.config.data.name, resolved.config.data.length) {
+                Some(task) => Box::new(recalling(resolved, shape, task)),
+                None => Box::new(recurrent(resolved, shape)?),
+            }
+        }
         ModelKind::CartPole => Box::new(cart_pole(resolved, shape)?),
-        ModelKind::Dense | ModelKind::Linear => Box::new(dense(resolved, shape)?),
+        ModelKind::Dense | ModelKind::Linear | ModelKind::Process => {
+            Box::new(dense(resolved, shape)?)
+        }
     })
 }
 
@@ -134,6 +142,14 @@ fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
 /// Whether the data is a series, whose samples are consecutive in time.
 fn is_series(resolved: &Resolved) -> bool {
     catalogue::find(&resolved.config.data.name).is_ok_and(|source| source.format == Format::Series)
+}
+
+/// A network that answers at the last steps of a task.
+fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Recurrent {
+    let model = &resolved.config.model;
+    let maps = (model.activation, output(resolved, shape));
+    let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
+    Recurrent::new(steps, inputs, model.units.clone(), numbers, maps).answering(answers)
 }
 
 /// A network that sees one step a sample.

@@ -23,13 +23,7 @@ impl<T: Real> Rows<T> {
     /// # Errors
     /// A file that is missing, no .npy file, of another shape, order or type, or too short for its header.
     pub fn open(path: &Path, rows: Option<usize>, columns: usize) -> Result<Self> {
-        let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
-        let mut file = File::open(path).map_err(unread)?;
-        let stored = file.metadata().map_err(unread)?.len();
-        header_fits(&mut file, stored)
-            .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
-        let npy = npyz::NpyFile::new(BufReader::new(file))
-            .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+        let (npy, stored) = opened(path)?;
         let rows = matching_rows(npy.shape(), rows, columns).map_err(|e| Error::data(path, e))?;
         if npy.order() != npyz::Order::C {
             return Err(Error::data(
@@ -104,6 +98,63 @@ impl<T: Real> Rows<T> {
         }
         self.next += count;
         Ok(numbers)
+    }
+}
+
+/// The .npy file `path`, its header read, and its length in bytes.
+fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
+    let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
+    let mut file = File::open(path).map_err(unread)?;
+    let stored = file.metadata().map_err(unread)?.len();
+    header_fits(&mut file, stored)
+        .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+    let npy = npyz::NpyFile::new(BufReader::new(file))
+        .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+    Ok((npy, stored))
+}
+
+/// The numbers of an .npy file that holds a vector, float32 or float64, in one dimension or with another of length 1.
+///
+/// # Errors
+/// A file that is missing, no .npy file, no vector, of another type, or too short for its header.
+pub fn vector(path: &Path) -> Result<Vec<f64>> {
+    let (npy, stored) = opened(path)?;
+    let shape = npy.shape().to_vec();
+    let count = match shape[..] {
+        [count] | [1, count] | [count, 1] => count,
+        _ => {
+            return Err(Error::data(
+                path,
+                format!("has shape {shape:?}, but must be a vector"),
+            ));
+        }
+    };
+    let dtype = npy.dtype().descr();
+    let single = dtype.contains("f4");
+    let wrong = || {
+        Error::data(
+            path,
+            format!("has dtype {dtype}, but float64 or float32 is needed"),
+        )
+    };
+    let size = if single { 4 } else { 8 };
+    if u128::from(stored) < u128::from(count) * size {
+        let why = format!("is cut short: {stored} bytes cannot hold {count} numbers");
+        return Err(Error::data(path, why));
+    }
+    let unread = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => Error::data(path, "is cut short"),
+        _ => Error::data(path, format!("cannot be read: {e}")),
+    };
+    if single {
+        let numbers = npy.data::<f32>().map_err(|_| wrong())?;
+        numbers
+            .map(|x| x.map(f64::from))
+            .collect::<std::io::Result<_>>()
+            .map_err(unread)
+    } else {
+        let numbers = npy.data::<f64>().map_err(|_| wrong())?;
+        numbers.collect::<std::io::Result<_>>().map_err(unread)
     }
 }
 

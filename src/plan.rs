@@ -251,6 +251,15 @@ impl Plan {
         }
     }
 
+    /// Whether a mean `misfit` of the members (the sum of Psi over a batch) is at the noise level, where the run is to end:
+    /// the discrepancy principle (Morozov; for EKI Iglesias, Inverse Problems 32 (2016) 025002),
+    /// (1/J) sum_j ||y - G(u_j)||^2_Gamma <= tau^2 K.
+    #[must_use]
+    pub fn at_noise_level(&self, misfit: f64) -> bool {
+        let tau = self.config().run.stop_at_misfit;
+        2.0 * misfit <= tau * tau * self.outputs() as f64 && tau > 0.0
+    }
+
     /// Whether the test set is judged after `step` steps.
     #[must_use]
     pub fn evaluates(&self, steps: u64) -> bool {
@@ -301,6 +310,13 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         return Err(resolved.error(
             "data.scale",
             "must be \"unit\": episodes start from states in their own units",
+        ));
+    }
+    let one_set = matches!(config.model.kind, ModelKind::Process | ModelKind::Linear);
+    if config.run.stop_at_misfit > 0.0 && !one_set {
+        return Err(resolved.error(
+            "run.stop_at_misfit",
+            "needs one set of observations: model.kind = \"process\" or \"linear\"",
         ));
     }
     if ![1, data.outputs].contains(&method.noise.len()) {

@@ -74,6 +74,12 @@ impl Model<'_> {
         items.div_ceil(self.shape.threads) as f64
     }
 
+    /// The blocks of parameters, and their owners.
+    fn blocks(&self) -> (Blocks, Partition) {
+        let blocks = Blocks::new(self.shape.parameters);
+        (blocks, Partition::new(blocks.count(), self.shape.ranks))
+    }
+
     fn several(&self) -> bool {
         self.shape.ranks > 1
     }
@@ -199,7 +205,7 @@ impl Model<'_> {
         let passes = 4 * s.number * s.members * width * (s.slabs - 1);
         let redrawn = if s.centres { s.members * width } else { 0 };
         let block = r.block + passes as f64 / r.copy + redrawn as f64 * r.draw;
-        let (blocks, owners) = s.blocks();
+        let (blocks, owners) = self.blocks();
         let own = owners.range(rank);
         let widths = own.map(|b| blocks.range(b).len() as f64 / width as f64);
         finish(s.threads, widths) * block
@@ -210,7 +216,7 @@ impl Model<'_> {
         if !self.several() || s.form == Form::Mean {
             return 0.0;
         }
-        let (blocks, owners) = s.blocks();
+        let (blocks, owners) = self.blocks();
         let (own, all) = (owners.range(rank).len(), blocks.count());
         let receives = if s.members_of(rank) > 0 { all - own } else { 0 };
         let messages = own * (s.ranks - 1).min(s.members) + receives;

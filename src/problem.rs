@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
 use crate::data::augment::Shifts;
 use crate::data::catalogue::Format;
+use crate::data::recall::Task;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
+use crate::forward::process::{Process, marginals};
+use crate::observations;
 use crate::plan::DataShape;
 use crate::real::Real;
 use crate::run::Problem;
@@ -29,11 +32,13 @@ pub struct Given {
     published: Option<DataShape>,
 }
 
-/// The synthetic problems, each with the one kind of model that takes it and that kind's word.
-const SYNTHETIC: [(&str, ModelKind, &str); 3] = [
+/// The problems that come from no published set, each with the one kind of model that takes it and that kind's word: drawn
+/// from the seed, or from the user's own file.
+const UNPUBLISHED: [(&str, ModelKind, &str); 4] = [
     ("elliptic", ModelKind::Linear, "linear"),
     ("random", ModelKind::Linear, "linear"),
     ("cart-pole", ModelKind::CartPole, "cart-pole"),
+    ("observations", ModelKind::Process, "process"),
 ];
 
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
@@ -45,8 +50,17 @@ impl Given {
     /// # Errors
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
+        let config = &resolved.config;
+        if let Some(task) = task(resolved)? {
+            return Ok(Self {
+                dataset: task.draw(config.seed, config.data.examples, TEST_EXAMPLES),
+                largest: 1.0,
+                operator: None,
+                published: None,
+            });
+        }
         let given = match known_source(resolved)? {
-            None => Self::synthetic(&resolved.config),
+            None => Self::unpublished(resolved)?,
             Some(source) if source.format == Format::Series => {
                 let values = catalogue::load_series(source.name, data_dir)?;
                 return Self::series(resolved, &values);
@@ -84,16 +98,31 @@ impl Given {
     /// # Errors
     /// A data set that is unknown; a key that does not fit it.
     pub fn foresee(resolved: &Resolved) -> Result<Self> {
-        let Some(source) = known_source(resolved)? else {
-            return Self::synthetic(&resolved.config).cut(resolved);
-        };
-        let none = Samples {
+        let nothing = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
             targets: Targets::Values(Array2::zeros((0, 0))),
         };
         let dataset = Dataset {
-            train: none.clone(),
-            test: none,
+            train: nothing.clone(),
+            test: nothing,
+        };
+        if let Some(task) = task(resolved)? {
+            let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
+            return Ok(Self {
+                dataset,
+                largest: 1.0,
+                operator: None,
+                published: Some(DataShape {
+                    train: resolved.config.data.examples,
+                    test: TEST_EXAMPLES,
+                    features: steps * inputs,
+                    outputs: answers * numbers,
+                    classes: false,
+                }),
+            });
+        }
+        let Some(source) = known_source(resolved)? else {
+            return Self::unpublished(resolved)?.cut(resolved);
         };
         if source.format == Format::Series {
             let kept = predicted(resolved, source.samples.0)?;
@@ -149,15 +178,38 @@ impl Given {
             "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
             _ => elliptic::random(config.seed, config.method.noise[0]),
         };
-        let k = problem.observations.len();
+        Self::one_sample(problem.observations, Some(problem.matrix))
+    }
+
+    /// A problem of `UNPUBLISHED`.
+    fn unpublished(resolved: &Resolved) -> Result<Self> {
+        if resolved.config.model.kind == ModelKind::Process {
+            Self::observed(resolved)
+        } else {
+            Ok(Self::synthetic(&resolved.config))
+        }
+    }
+
+    /// The observations that a simulator should reproduce, from their file.
+    fn observed(resolved: &Resolved) -> Result<Self> {
+        let path = &resolved.config.data.observations;
+        if path.is_empty() {
+            let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
+            return Err(resolved.error("data.observations", allowed));
+        }
+        let numbers = observations::read(Path::new(path))?;
+        Ok(Self::one_sample(numbers.into(), None))
+    }
+
+    /// One sample without inputs, whose outputs are the `observations`.
+    fn one_sample(
+        observations: ndarray::Array1<f64>,
+        operator: Option<ndarray::Array2<f64>>,
+    ) -> Self {
+        let row = observations.insert_axis(ndarray::Axis(0));
         let one = Samples {
             inputs: Inputs::Reals(Array2::zeros((1, 0))),
-            targets: Targets::Values(
-                problem
-                    .observations
-                    .into_shape_with_order((1, k))
-                    .expect("one row"),
-            ),
+            targets: Targets::Values(row),
         };
         Self {
             dataset: Dataset {
@@ -165,7 +217,7 @@ impl Given {
                 test: one,
             },
             largest: 1.0,
-            operator: Some(problem.matrix),
+            operator,
             published: None,
         }
     }
@@ -212,7 +264,19 @@ impl Given {
         if let Some(operator) = &self.operator {
             return Ok(Box::new(Linear::new(operator.clone())));
         }
+        if let Some(process) = process(resolved, self.shape().outputs)? {
+            return Ok(Box::new(process));
+        }
         crate::model::network(resolved, self.shape())
+    }
+
+    /// The observations of a problem of one sample, K numbers; of others, none.
+    #[must_use]
+    pub fn observations(&self) -> &[f64] {
+        match &self.dataset.train.targets {
+            Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
+            _ => &[],
+        }
     }
 
     /// The whole problem in precision `T`.
@@ -234,18 +298,84 @@ impl Given {
     }
 }
 
-/// The published set that `resolved` names; None for a synthetic problem.
+/// The simulator of `resolved`, where it has one, for `outputs` observations; nothing is started yet.
+///
+/// # Errors
+/// Keys that do not say what to start or to ask.
+pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
+    let model = &resolved.config.model;
+    if model.kind != ModelKind::Process {
+        return Ok(None);
+    }
+    if model.command.first().is_none_or(String::is_empty) {
+        let allowed =
+            "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
+        return Err(resolved.error("model.command", allowed));
+    }
+    let priors = marginals(&model.prior)
+        .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
+    if priors.is_empty() {
+        let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
+        return Err(resolved.error("model.prior", allowed));
+    }
+    let command = model.command.clone();
+    Ok(Some(Process::new(
+        command,
+        priors,
+        outputs,
+        model.timeout.0,
+    )))
+}
+
+/// Examples of a task that it is judged on.
+const TEST_EXAMPLES: usize = 1000;
+
+/// The task of long memory that `resolved` names, if it names one.
+fn task(resolved: &Resolved) -> Result<Option<Task>> {
+    let (model, data) = (&resolved.config.model, &resolved.config.data);
+    let Some(task) = Task::find(&data.name, data.length) else {
+        return Ok(None);
+    };
+    let (steps, _) = task.steps();
+    let refuse = |key: &str, allowed: String| Err(resolved.error(key, allowed));
+    if model.kind != ModelKind::Recurrent {
+        return refuse(
+            "model.kind",
+            "must be \"recurrent\" for a task of long memory".to_owned(),
+        );
+    }
+    if ![0, steps].contains(&model.steps) {
+        return refuse(
+            "model.steps",
+            format!("must be 0 or the task's {steps} steps"),
+        );
+    }
+    for (key, value) in [
+        ("data.limit", data.limit),
+        ("data.validation", data.validation),
+    ] {
+        if value > 0 {
+            return refuse(
+                key,
+                "must be 0: data.examples says how many examples are drawn".to_owned(),
+            );
+        }
+    }
+    Ok(Some(task))
+}
+
+/// The published set that `resolved` names; None for a problem of `UNPUBLISHED`.
 fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
     let config = &resolved.config;
     let name = config.data.name.as_str();
     let kind = config.model.kind;
-    if let Some((_, needed, word)) = SYNTHETIC.iter().find(|(known, ..)| *known == name) {
+    if let Some((_, needed, word)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
         if *needed == kind {
             return Ok(None);
         }
         return Err(resolved.error("data.name", format!("needs model.kind = {word:?}")));
     }
-    let takes: Vec<&str> = SYNTHETIC
+    let takes: Vec<&str> = UNPUBLISHED
         .iter()
         .filter(|(_, needed, _)| *needed == kind)
         .map(|(known, ..)| *known)
@@ -254,11 +384,15 @@ fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source
         let allowed = format!("must be {} for this model.kind", takes.join(" or "));
         return Err(resolved.error("data.name", allowed));
     }
+    if !config.data.observations.is_empty() {
+        return Err(resolved.error("data.observations", "needs model.kind = \"process\""));
+    }
     catalogue::find(name).map(Some).map_err(|_| {
         let known: Vec<&str> = catalogue::SOURCES
             .iter()
             .map(|s| s.name)
-            .chain(SYNTHETIC.map(|(name, ..)| name))
+            .chain(UNPUBLISHED.map(|(name, ..)| name))
+            .chain(["adding", "copying"])
             .collect();
         resolved.error("data.name", format!("must be one of {}", known.join(", ")))
     })

@@ -269,7 +269,7 @@ fn table(summary: &Summary, folder: &Path) -> String {
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
     push(
         "stopped early",
-        (summary.reason != "done").then(|| format!("{}; go on with --resume", summary.reason)),
+        (summary.reason != "done").then(|| crate::stop::told(summary.reason)),
     );
     push(
         "accuracy at the mean",

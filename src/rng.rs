@@ -29,6 +29,8 @@ pub enum Purpose {
     Replace = 6,
     /// The shifts of training images.
     Augment = 7,
+    /// Examples of a task that is drawn.
+    Examples = 12,
 }
 
 /// The full name of one stream. Its 32 bytes are the ChaCha key itself, so distinct keys never collide.

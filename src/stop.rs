@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// The exit code of a run stopped early with a good checkpoint: run again with --resume. (EX_TEMPFAIL of sysexits.h.)
 pub const EXIT_STOPPED: i32 = 75;
 
+/// The reason, in summary.json, of a run that is over before its last step: its misfit is the noise's.
+pub const AT_NOISE_LEVEL: &str = "noise level";
+
 /// The file in the run's folder that stops it.
 pub const STOP_FILE: &str = "STOP";
 
@@ -149,6 +152,15 @@ impl Stop {
         if let Some(file) = &self.file {
             let _ = std::fs::remove_file(file);
         }
+    }
+}
+
+/// An early `reason` with what can be done about it, for the table at a run's end.
+#[must_use]
+pub fn told(reason: &str) -> String {
+    match reason {
+        AT_NOISE_LEVEL => format!("at the {reason} (run.stop_at_misfit)"),
+        _ => format!("{reason}; go on with --resume"),
     }
 }
 

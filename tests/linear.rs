@@ -48,8 +48,8 @@ fn each_method_follows_its_closed_form_on_both_problems() {
         let problem = problem(which);
         let u = ensemble(60, problem.truth.len());
         for (method, bound) in [
-            (Method::Eki, 0.1),
-            (Method::Kalman, 0.1),
+            (Method::Eki, 0.15),
+            (Method::Kalman, 0.15),
             (Method::NaturalGradient, 0.05),
         ] {
             let off = off(&trace(method, &problem, &u, 400));
@@ -64,11 +64,11 @@ fn perturbed_observations_follow_kalmans_and_bucys_flow_with_many_members() {
     let points = trace(
         Method::KalmanPerturbed,
         &problem,
-        &ensemble(2000, problem.truth.len()),
-        100,
+        &ensemble(1000, problem.truth.len()),
+        60,
     );
     let off = off(&points);
-    assert!(off < 0.15, "{off}");
+    assert!(off < 0.25, "{off}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn what_cannot_be_planned_is_refused_in_one_line() {
                 "--set",
                 "data.name=melbourne",
             ],
-            "data.name",
+            "model.kind",
         ),
     ] {
         let line = refused(&alone(arguments));

@@ -82,7 +82,7 @@ pub fn eigen(mut a: Array2<f64>) -> (Array1<f64>, Array2<f64>) {
             .flat_map(|i| (0..i).map(move |j| (i, j)))
             .map(|ij| a[ij].powi(2))
             .sum();
-        if off <= 1e-34 * a.diag().iter().map(|x| x * x).sum::<f64>() {
+        if off <= 1e-30 * a.diag().iter().map(|x| x * x).sum::<f64>() {
             break;
         }
         for p in 0..n {

@@ -29,7 +29,7 @@ use methods::Method;
 use study::{NOISE, Point, Which, ensemble, limit, traces};
 
 /// Steps of each method.
-const STEPS: u64 = 2000;
+const STEPS: u64 = 1500;
 /// Members that span the observations, and members that do not.
 const MEMBERS: [usize; 2] = [300, 10];
 

@@ -31,20 +31,20 @@ def true_class(members, x, labels, layers):
     return hidden[:, np.arange(len(x)), labels] / hidden.sum(-1)
 
 
-def step(u, x, labels, layers, form, pool):
+def step(u, x, labels, given, pool):
     members, parameters = u.shape
     outputs = np.empty((members, len(x)), np.float32)
 
     def evaluate(first):
         block = slice(first, first + MEMBERS)
-        outputs[block] = true_class(u[block], x, labels, layers)
+        outputs[block] = true_class(u[block], x, labels, given.layers)
 
     list(pool.map(evaluate, range(0, members, MEMBERS)))
     v = -1 / (outputs + DELTA)
     w = outputs - outputs.mean(0)
-    if form == "explicit":
+    if given.form == "explicit":
         d = np.empty((members, members), np.float32)
-        rows = -(-members // pool._max_workers)
+        rows = -(-members // given.threads)
 
         def interact(first):
             np.matmul(v[first : first + rows], w.T, out=d[first : first + rows])
@@ -58,7 +58,7 @@ def step(u, x, labels, layers, form, pool):
 
     def update(first):
         block = u[:, first : first + COLUMNS]
-        if form == "explicit":
+        if given.form == "explicit":
             block += d @ block
         else:
             block += v @ (w.T @ (block - block.mean(0)))
@@ -75,6 +75,6 @@ if __name__ == "__main__":
 
         def one(n):
             batch = slice(n * given.batch, (n + 1) * given.batch)
-            return step(u, x[batch], labels[batch], given.layers, given.form, pool)
+            return step(u, x[batch], labels[batch], given, pool)
 
         timed(one, given.steps, peer="numpy", version=np.__version__)

@@ -68,6 +68,12 @@ pub fn advice(
             percent("evaluate")
         ),
         Some("report") => format!("{} in reporting: raise run.report_every", percent("report")),
+        // A simulator's operations are not known, but its time is.
+        _ if shape.flops_of_all().forward == 0.0 && share("forward") > 0.5 => format!(
+            "{} in simulations: more ranks or threads, up to one for each of the {} members, shorten it",
+            percent("forward"),
+            shape.members
+        ),
         _ => format!(
             "nothing stands out; the arithmetic runs at {:.0} % of the product rate",
             100.0 * account.floor_share

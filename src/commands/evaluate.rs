@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use eki_mpi::assess::{Assessment, assess};
 use eki_mpi::config::Precision;
+use eki_mpi::data::catalogue::{self, Format};
 use eki_mpi::error::Result;
 use eki_mpi::finished::Finished;
 use eki_mpi::problem::Given;
@@ -51,11 +52,13 @@ fn judged_in<T: Real>(finished: &Finished, data_dir: &Path) -> Result<Assessment
 }
 
 fn text(finished: &Finished, a: &Assessment) -> String {
-    let held_out = finished.resolved.config.data.validation > 0;
-    let kind = if held_out {
-        "held-out training"
-    } else {
-        "test"
+    let data = &finished.resolved.config.data;
+    let series = catalogue::find(&data.name).is_ok_and(|set| set.format == Format::Series);
+    let kind = match (series, data.validation) {
+        // The net at the mean is taken through the whole series without assimilating anything.
+        (true, _) => "assimilated",
+        (false, 0) => "test",
+        (false, _) => "held-out training",
     };
     let mut text = format!(
         "{}: {} parameters, judged on {} {kind} samples\n",

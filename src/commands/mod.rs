@@ -1,5 +1,6 @@
 //! The commands that need no other rank: each answers with text for standard output.
 
+pub mod check_model;
 pub mod data;
 pub mod evaluate;
 pub mod plan;

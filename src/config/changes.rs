@@ -8,6 +8,7 @@ use toml::{Table, Value};
 pub const MAY_CHANGE: &[&str] = &[
     "run.epochs",
     "run.steps",
+    "run.stop_at_misfit",
     "run.evaluate_every",
     "run.best",
     "run.report_every",

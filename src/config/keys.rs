@@ -49,7 +49,14 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "model.kind",
-        Kind::Choice(&["dense", "conv", "recurrent", "linear", "cart-pole"]),
+        Kind::Choice(&[
+            "dense",
+            "conv",
+            "recurrent",
+            "linear",
+            "cart-pole",
+            "process",
+        ]),
         "\"dense\"",
         "the forward map; cart-pole: episodes under a policy that is a dense network",
     ),
@@ -96,10 +103,42 @@ pub const KEYS: &[Key] = &[
         "of the last layer; auto: softmax for classes, identity for values",
     ),
     key(
+        "model.command",
+        Kind::Words,
+        "[]",
+        "the words that start a simulator of one's own, from the folder the run is started in",
+    ),
+    key(
+        "model.prior",
+        Kind::Entries(
+            "[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]",
+        ),
+        "[]",
+        "a simulator's parameters: NAME normal MEAN DEVIATION, NAME lognormal MEAN DEVIATION, NAME uniform LOWER UPPER",
+    ),
+    key(
+        "model.timeout",
+        Kind::Duration,
+        "\"never\"",
+        "a member fails whose simulation takes longer",
+    ),
+    key(
+        "model.probe",
+        Kind::Bool,
+        "true",
+        "ask a simulator once before anything is written; false where one answer takes too long for that",
+    ),
+    key(
         "data.name",
         Kind::Text,
         "\"digits\"",
-        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole",
+        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole; a task of long memory: adding, copying; or observations",
+    ),
+    key(
+        "data.observations",
+        Kind::Text,
+        "\"\"",
+        "the file of the numbers a simulator should give: .npy, or text with blanks, commas or line ends between",
     ),
     key(
         "data.batch",
@@ -124,6 +163,18 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0),
         "0",
         "take only the first so many training samples; 0: all",
+    ),
+    key(
+        "data.length",
+        Kind::Integer(2),
+        "100",
+        "steps T that a task of long memory (adding, copying) spans",
+    ),
+    key(
+        "data.examples",
+        Kind::Integer(1),
+        "10000",
+        "training examples drawn of such a task",
     ),
     key(
         "data.window",
@@ -307,6 +358,12 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0),
         "0",
         "steps instead of epochs; 0: by epochs",
+    ),
+    key(
+        "run.stop_at_misfit",
+        Kind::AtLeast(0.0),
+        "0.0",
+        "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps alone",
     ),
     key(
         "run.precision",

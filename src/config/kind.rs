@@ -26,6 +26,10 @@ pub enum Kind {
     Sizes(usize),
     /// At least one text.
     Texts,
+    /// Words, none or more; one text is cut at its blanks.
+    Words,
+    /// Texts, none or more, as in the example.
+    Entries(&'static str),
     /// A number greater than 0, or a list of them.
     Variances,
     /// A duration, such as "15min", or "never".
@@ -64,6 +68,10 @@ impl Kind {
                 "a list of at least 1 text in quotes, as in [\"conv 8\", \"pool 2\", \"dense 10\"]"
                     .to_owned()
             }
+            Self::Words => {
+                "a list of words in quotes, as in [\"python3\", \"model.py\"]".to_owned()
+            }
+            Self::Entries(example) => format!("a list of texts in quotes, as in {example}"),
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
             Self::Duration => {
                 "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
@@ -111,6 +119,16 @@ impl Kind {
                 .as_array()
                 .filter(|list| !list.is_empty() && list.iter().all(Value::is_str))
                 .map(|list| Value::Array(list.clone())),
+            Self::Words | Self::Entries(_) => match (&value, self) {
+                (Value::String(line), Self::Words) => {
+                    let words = line.split_whitespace().map(|w| Value::String(w.to_owned()));
+                    Some(Value::Array(words.collect()))
+                }
+                (Value::Array(list), _) if list.iter().all(Value::is_str) => {
+                    Some(Value::Array(list.clone()))
+                }
+                _ => None,
+            },
             Self::Variances => {
                 let positive = |v: &Value| {
                     number(v)

@@ -30,6 +30,10 @@ pub struct Model {
     pub activation: crate::forward::activation::Activation,
     pub prior_scale: Vec<f64>,
     pub output: OutputKind,
+    pub command: Vec<String>,
+    pub prior: Vec<String>,
+    pub timeout: Interval,
+    pub probe: bool,
 }
 
 /// Kinds of forward map.
@@ -41,6 +45,7 @@ pub enum ModelKind {
     Conv,
     Recurrent,
     Linear,
+    Process,
     CartPole,
 }
 
@@ -59,10 +64,13 @@ pub enum OutputKind {
 #[allow(missing_docs)]
 pub struct Data {
     pub name: String,
+    pub observations: String,
     pub batch: usize,
     pub shuffle: bool,
     pub scale: Scale,
     pub limit: usize,
+    pub length: usize,
+    pub examples: usize,
     pub window: usize,
     pub validation: usize,
     pub augment: usize,
@@ -209,6 +217,7 @@ pub enum DrawKind {
 pub struct Run {
     pub epochs: u64,
     pub steps: u64,
+    pub stop_at_misfit: f64,
     pub precision: Precision,
     pub evaluate_every: u64,
     pub best: Best,

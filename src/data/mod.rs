@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod folder;
 pub mod idx;
 pub mod published;
+pub mod recall;
 pub mod series;
 pub mod svhn;
 

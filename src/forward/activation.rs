@@ -127,7 +127,9 @@ impl<T: Real, M: Step> pulp::WithSimd for EachRow<'_, T, M> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        for (row, &bias) in panel_rows(self.sums).zip(self.bias) {
+        // Where the compiler knows a row's length it unrolls rows and gathers down them, three times slower.
+        let rows = self.sums.chunks_exact_mut(std::hint::black_box(PANEL));
+        for (row, &bias) in rows.zip(self.bias) {
             for x in row {
                 *x = self.step.of(*x + bias);
             }

@@ -11,6 +11,7 @@ pub mod linear;
 pub mod low_rank;
 pub mod network;
 pub mod online;
+pub mod process;
 pub mod recurrent;
 mod stage;
 #[cfg(test)]

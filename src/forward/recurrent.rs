@@ -1,5 +1,5 @@
 //! Recurrent networks (Elman, Cognitive Science 14 (1990) 179): h_t = a(W^T x_t + U^T h_{t-1} + b), h_0 = 0, layer upon
-//! layer; after the last step W^T h + b of the last layer, with its own output map.
+//! layer; after the last step, or each of the last n, W^T h + b of the last layer, with its own output map.
 //!
 //! A chunk of samples goes through all steps before the next, so that its states stay in the first cache. A layer's
 //! inputs and its own state stand one under the other, [x_t; h_1; h_2; ...], so that one sum runs over both.
@@ -26,6 +26,7 @@ pub struct Recurrent {
     pub(super) output: Output,
     head: Dense,
     pub(super) outputs: usize,
+    answers: usize,
 }
 
 impl Recurrent {
@@ -52,7 +53,18 @@ impl Recurrent {
             head: Dense::new(vec![last, outputs], activation, output),
             outputs,
             units,
+            answers: 1,
         }
+    }
+
+    /// The same, giving its outputs after each of the last `answers` steps, those of the earliest first.
+    #[must_use]
+    pub fn answering(self, answers: usize) -> Self {
+        assert!(
+            (1..=self.steps).contains(&answers),
+            "answers at steps there are"
+        );
+        Self { answers, ..self }
     }
 
     /// (inputs, units) of each layer.
@@ -134,7 +146,7 @@ impl<T: Real> ForwardMap<T> for Recurrent {
     }
 
     fn outputs(&self) -> usize {
-        self.outputs
+        self.answers * self.outputs
     }
 
     /// Glorot normal for each matrix, N(0, 2/(fan_in + fan_out)), biases as the input weight: a bias without spread
@@ -162,13 +174,17 @@ impl<T: Real> ForwardMap<T> for Recurrent {
 
     fn flops(&self, m: usize) -> f64 {
         let step: usize = self.layers().map(|(a, b)| (a + b) * b).sum();
-        2.0 * m as f64 * (self.steps * step) as f64 + ForwardMap::<T>::flops(&self.head, m)
+        2.0 * m as f64 * (self.steps * step) as f64
+            + self.answers as f64 * ForwardMap::<T>::flops(&self.head, m)
     }
 
     fn scratch(&self, m: usize) -> usize {
         let last = *self.units.last().expect("a layer");
         let chunk = (self.rows() + self.widest()) * CHUNK;
-        LOST + chunk + self.packed() + last * m + ForwardMap::<T>::scratch(&self.head, m)
+        LOST + chunk
+            + self.packed()
+            + self.answers * last * m
+            + ForwardMap::<T>::scratch(&self.head, m)
     }
 
     fn evaluate(
@@ -182,9 +198,10 @@ impl<T: Real> ForwardMap<T> for Recurrent {
         let (state, rest) = aligned(scratch).split_at_mut(self.rows() * CHUNK);
         let (sums, rest) = rest.split_at_mut(self.widest() * CHUNK);
         let (weights, rest) = rest.split_at_mut(self.packed());
-        let (features, rest) = rest.split_at_mut(last * m);
-        let mut features = ArrayViewMut2::from_shape((last, m), features).expect("room");
-        for (member, out) in members
+        let (features, rest) = rest.split_at_mut(self.answers * last * m);
+        let mut features =
+            ArrayViewMut2::from_shape((self.answers * last, m), features).expect("room");
+        for (member, mut out) in members
             .rows()
             .into_iter()
             .zip(outputs.axis_chunks_iter_mut(Axis(0), 1))
@@ -198,14 +215,21 @@ impl<T: Real> ForwardMap<T> for Recurrent {
                     let x = s![t * self.inputs..(t + 1) * self.inputs, ..];
                     super::chunk::copy_in(inputs.slice(x), chunk, state);
                     self.step(weights, state, sums, samples);
+                    if let Some(answer) = (t + self.answers).checked_sub(self.steps) {
+                        let hidden = &state[(self.rows() - last) * samples..];
+                        let rows = s![answer * last..(answer + 1) * last, ..];
+                        copy_out(hidden, chunk, features.slice_mut(rows));
+                    }
                 }
-                let hidden = &state[(self.rows() - last) * samples..];
-                copy_out(hidden, chunk, features.view_mut());
             }
             let head = member
                 .slice(s![self.recurrent_parameters()..])
                 .insert_axis(Axis(0));
-            self.head.evaluate(head, features.view(), out, rest);
+            let features = features.axis_chunks_iter(Axis(0), last);
+            let answers = out.axis_chunks_iter_mut(Axis(1), self.outputs);
+            for (features, answer) in features.zip(answers) {
+                self.head.evaluate(head, features, answer, rest);
+            }
         }
     }
 }
@@ -267,6 +291,22 @@ mod tests {
             2.0 * 600.0 * (28.0 * step + 320.0),
             1e-15
         ));
+    }
+
+    /// Each answer is that of the network whose last step it is.
+    #[test]
+    fn answers_at_the_last_steps_are_those_of_shorter_sequences() {
+        let long = net(6, 3, &[5, 4], 2).answering(3);
+        let p = ForwardMap::<f64>::parameters(&long);
+        let (u, x) = (numbers(2, p, 1), numbers(18, 21, 2));
+        let all = super::super::testing::evaluate::<f64>(&long, &u, &x);
+        assert_eq!(all.dim(), (2, 6, 21));
+        for (answer, steps) in [4, 5, 6].into_iter().enumerate() {
+            let short = net(steps, 3, &[5, 4], 2);
+            let x = x.slice(s![..3 * steps, ..]).to_owned();
+            let one = super::super::testing::evaluate::<f64>(&short, &u, &x);
+            assert_eq!(one, all.slice(s![.., 2 * answer..2 * answer + 2, ..]));
+        }
     }
 
     #[test]

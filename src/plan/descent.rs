@@ -71,7 +71,7 @@ pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
              (cargo build --release --features gradients)",
         );
     }
-    if config.model.kind == ModelKind::Linear {
+    if matches!(config.model.kind, ModelKind::Linear | ModelKind::Process) {
         return refuse(
             "method.kind",
             "needs a network: model.kind dense, conv or recurrent",

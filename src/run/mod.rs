@@ -93,6 +93,8 @@ pub struct Outcome {
     pub digest: String,
     /// Why the run stopped before its last step, if it did.
     pub stopped: Option<StopReason>,
+    /// Whether it was over before, at the noise level (`run.stop_at_misfit`).
+    pub at_noise_level: bool,
 }
 
 /// Runs `plan` on `problem` from its beginning to its end. Called by all ranks.
@@ -124,16 +126,19 @@ pub fn run_from<T: Real>(
 ) -> Result<(State<T>, Outcome)> {
     let setting = Setting::new(crew, plan, problem);
     let mut feed = Feed::default();
-    let (mut scores, mut stopped) = (None, None);
+    let (mut scores, mut stopped, mut at_noise_level) = (None, None, false);
     keeper.begin(crew.comm);
     while state.step < plan.steps && stopped.is_none() {
         let batch = feed.batch(&setting, state.step);
-        let told = state.advance(&setting, &batch, timing)?;
+        let Some(told) = state.advance(&setting, &batch, timing)? else {
+            at_noise_level = true;
+            break;
+        };
 
         // Below here nothing changes the result: what happened is judged, told, and kept.
         scores = plan
             .evaluates(state.step)
-            .then(|| judge(&setting, &mut state, timing));
+            .then(|| judge(&setting, &mut state, timing, false));
         let record = told.record(plan, &state, timing.elapsed(), scores);
         timing.measure(Phase::Report, || reporter.step(plan, &record))?;
         let due = keeper.due(crew.comm, plan, &state);
@@ -145,11 +150,22 @@ pub fn run_from<T: Real>(
         }
         stopped = due.stop;
     }
-    if stopped.is_some() {
+    if at_noise_level {
+        if crew.comm.is_first() {
+            let tau = plan.config().run.stop_at_misfit;
+            tracing::info!(
+                "step {}: the members' misfit is at most {tau} deviations of the noise: the run ends",
+                state.step
+            );
+        }
+        let seconds = timing.elapsed();
+        keeper.save(crew, plan, &state, reporter, (seconds, false))?;
+        scores = Some(judge(&setting, &mut state, timing, true));
+    } else if stopped.is_some() {
         keeper.stopped();
     } else {
         // A finished run that is resumed takes no step, but has a verdict all the same.
-        scores = scores.or_else(|| Some(judge(&setting, &mut state, timing)));
+        scores = scores.or_else(|| Some(judge(&setting, &mut state, timing, true)));
     }
     let digest = state.digest(crew);
     Ok((
@@ -158,6 +174,7 @@ pub fn run_from<T: Real>(
             scores: scores.unwrap_or_default(),
             digest,
             stopped,
+            at_noise_level,
         },
     ))
 }
@@ -188,9 +205,14 @@ impl<T: Real> State<T> {
     }
 }
 
-/// The test set's verdict; after the last step also on the members.
-fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, timing: &mut Timing) -> Scores {
-    let end = state.step == setting.plan.steps;
+/// The test set's verdict; after the last step, or at another `end`, also on the members.
+fn judge<T: Real>(
+    setting: &Setting<T>,
+    state: &mut State<T>,
+    timing: &mut Timing,
+    end: bool,
+) -> Scores {
+    let end = end || state.step == setting.plan.steps;
     timing.measure(Phase::Evaluate, || judge::judge(setting, state, end))
 }
 

@@ -132,7 +132,8 @@ impl Told {
 }
 
 impl<T: Real> State<T> {
-    /// One step with `batch`. Called by all ranks.
+    /// One step with `batch`; none, and nothing changed, where the members' outputs lie at the noise level already and the
+    /// run is to end there. Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: too few members gave finite outputs.
@@ -141,7 +142,7 @@ impl<T: Real> State<T> {
         setting: &Setting<T>,
         batch: &Batch<T>,
         timing: &mut Timing,
-    ) -> Result<Told> {
+    ) -> Result<Option<Told>> {
         let (crew, plan) = (setting.crew, setting.plan);
         crate::failure::at_step(self.step);
         timing.begin_step(crew.comm);
@@ -149,7 +150,7 @@ impl<T: Real> State<T> {
         self.begin_pass(setting, members);
         #[cfg(feature = "gradients")]
         if plan.descends() {
-            return self.descend(setting, batch, timing);
+            return self.descend(setting, batch, timing).map(Some);
         }
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = timing.measure(Phase::Forward, || {
@@ -157,6 +158,9 @@ impl<T: Real> State<T> {
         });
         let (survivors, misfit) =
             timing.measure(Phase::Wait, || self.agree(setting, &selected, &misfits))?;
+        if plan.at_noise_level(misfit) {
+            return Ok(None);
+        }
         if let Some(carried) = &mut self.carried {
             let first = plan.batches.place(self.step).start;
             carried.predict(crew, members, &survivors, (&selected, first));
@@ -215,14 +219,14 @@ impl<T: Real> State<T> {
         }
         timing.end_step(crew.comm);
         let (members, survivors) = (members.items(), survivors.count());
-        Ok(Told {
+        Ok(Some(Told {
             members,
             survivors,
             misfit,
             d_norm,
             step_size: h,
             variance,
-        })
+        }))
     }
 
     /// At the start of a pass over a series, members have nothing to carry yet.

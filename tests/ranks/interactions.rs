@@ -110,7 +110,7 @@ impl<T: Real> Case<T> {
             Loss::LeastSquares { variance } => {
                 (z[[j, i]] - self.targets[i].wide()) / variance[i % variance.len()]
             }
-            Loss::ZeroOne => z[[j, i]] - self.targets[i].wide(),
+            Loss::ZeroOne => 2.0 * (z[[j, i]] - self.targets[i].wide()),
         };
         let (mut v, mut w) = (Array2::zeros(z.dim()), Array2::zeros(z.dim()));
         for i in 0..outputs {

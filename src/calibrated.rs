@@ -1,0 +1,113 @@
+//! A calibrated simulator's parameters in their own units: final/parameters.csv and final/ensemble.csv.
+//!
+//! `low` and `high` are the range of most members at the run's end. It is no posterior: the members of an inversion that
+//! goes on draw together, whatever the noise (Schillings & Stuart, SIAM J. Numer. Anal. 55 (2017) 1264).
+
+use std::fmt::Write as _;
+
+use crate::error::Result;
+use crate::files::Files;
+use crate::finished::Finished;
+use crate::forward::process::Marginal;
+use crate::real::Real;
+
+/// The share of members below `low` and above `high`.
+const TAIL: f64 = 0.16;
+/// The most numbers of an ensemble that are written as text; beyond it final/ensemble.npy must do.
+const MOST: usize = 1 << 24;
+/// The most parameters the table at a run's end shows.
+const SHOWN: usize = 16;
+
+/// The parameters of a finished run, P of each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibrated {
+    /// Their names.
+    pub names: Vec<String>,
+    /// At the ensemble's mean (of the coordinates).
+    pub mean: Vec<f64>,
+    /// Of the best member, where it was looked for.
+    pub best: Option<Vec<f64>>,
+    /// Members, J x P, where they were kept and are not too many.
+    pub members: Option<Vec<Vec<f64>>>,
+}
+
+impl Calibrated {
+    /// The parameters of `finished`, whose priors are `marginals`; the run's numbers are of type T.
+    ///
+    /// # Errors
+    /// A run that has not ended, or damaged arrays.
+    pub fn of<T: Real>(finished: &Finished, marginals: &[Marginal]) -> Result<Self> {
+        let parameters = marginals.len();
+        let own = |xi: &[T]| -> Vec<f64> {
+            let pairs = marginals.iter().zip(xi);
+            pairs.map(|(marginal, xi)| marginal.at(xi.wide())).collect()
+        };
+        let members = match finished.ensemble::<T>(parameters)? {
+            Some(mut rows) if rows.rows() * parameters <= MOST => {
+                let all = rows.read(rows.rows())?;
+                Some(all.chunks_exact(parameters).map(own).collect())
+            }
+            _ => None,
+        };
+        Ok(Self {
+            names: marginals.iter().map(|m| m.name.clone()).collect(),
+            mean: own(&finished.mean::<T>(parameters)?),
+            best: finished.best::<T>(parameters)?.as_deref().map(own),
+            members,
+        })
+    }
+
+    /// The values that a share `TAIL` of members lies below, and above, of parameter `p`.
+    fn range(&self, p: usize) -> Option<(f64, f64)> {
+        let members = self.members.as_ref()?;
+        let mut values: Vec<f64> = members.iter().map(|u| u[p]).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
+        (!values.is_empty()).then(|| (at(TAIL), at(1.0 - TAIL)))
+    }
+
+    /// Writes final/parameters.csv, and final/ensemble.csv where members were kept, in the run's folder.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, files: &Files, finished: &Finished) -> Result<()> {
+        let folder = finished.folder.join("final");
+        let number = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:?}"));
+        let mut text = "name,mean,low,high,best\n".to_owned();
+        for (p, name) in self.names.iter().enumerate() {
+            let (low, high) = self.range(p).unzip();
+            let best = self.best.as_ref().map(|best| best[p]);
+            let rest = [Some(self.mean[p]), low, high, best].map(number);
+            let _ = writeln!(text, "{name},{}", rest.join(","));
+        }
+        files.write_whole(&folder.join("parameters.csv"), text.as_bytes())?;
+        let Some(members) = &self.members else {
+            return Ok(());
+        };
+        let mut text = self.names.join(",") + "\n";
+        for member in members {
+            let words: Vec<String> = member.iter().map(|x| format!("{x:?}")).collect();
+            text += &words.join(",");
+            text.push('\n');
+        }
+        files.write_whole(&folder.join("ensemble.csv"), text.as_bytes())
+    }
+
+    /// Lines for the table at a run's end: a parameter each, with the range of most members.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        for (p, name) in self.names.iter().enumerate().take(SHOWN) {
+            let range = self.range(p);
+            let range = range.map_or(String::new(), |(a, b)| {
+                format!("  members {a:.4} .. {b:.4}")
+            });
+            let _ = writeln!(text, "  {name:<28} {:.6}{range}", self.mean[p]);
+        }
+        let rest = self.names.len().saturating_sub(SHOWN);
+        if rest > 0 {
+            let _ = writeln!(text, "  and {rest} more in final/parameters.csv");
+        }
+        text
+    }
+}

@@ -1,0 +1,338 @@
+//! One running simulator: started, asked a line, heard a line, and ended with all that it started.
+//!
+//! Nothing here blocks for ever on a simulator that doesn't listen: its pipes are polled, for writing and reading alike.
+
+use std::io::{ErrorKind, Read, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{
+    Child as Process, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio,
+};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::Failure;
+
+/// How long a simulator whose standard output has ended may take to end itself.
+const LAST: Duration = Duration::from_secs(2);
+/// What is kept of standard error: its end.
+const TAIL: usize = 2048;
+
+/// Variables by which an MPI launcher speaks to its ranks: a simulator that uses MPI itself would take them for its own.
+const LAUNCHERS: [&str; 8] = [
+    "OMPI_",
+    "PMIX_",
+    "PMI_",
+    "PMI2_",
+    "PRTE_",
+    "HYDI_",
+    "HYDRA_",
+    "MPI_LOCAL",
+];
+/// Of these, what a simulator that calls mpirun itself may need.
+const KEPT: &str = "OMPI_ALLOW_RUN_AS_ROOT";
+
+/// Signals that end simulators.
+const SIGNALS: [(i32, &str); 7] = [
+    (4, "SIGILL"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (11, "SIGSEGV"),
+    (15, "SIGTERM"),
+];
+
+/// A simulator that runs.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+    questions: Option<ChildStdin>,
+    answers: ChildStdout,
+    errors: Option<ChildStderr>,
+    /// What was heard beyond the last whole line.
+    heard: Vec<u8>,
+    /// The end of standard error.
+    tail: Vec<u8>,
+    /// The longest line an answer may be.
+    longest: usize,
+}
+
+impl Child {
+    /// Starts `command`, its words; an answer holds at most `longest` bytes.
+    ///
+    /// It is the first of a process group of its own, so that Ctrl-C at a terminal, which asks a run to stop at its next
+    /// step, does not reach it; and Linux ends it should the thread that starts it end in any way.
+    ///
+    /// # Errors
+    /// The operating system's: no such program, no permission, no more processes.
+    pub fn start(command: &[String], longest: usize) -> std::io::Result<Self> {
+        let (program, arguments) = command.split_first().ok_or(ErrorKind::InvalidInput)?;
+        let mut starting = Command::new(program);
+        starting
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            let launcher = LAUNCHERS.iter().any(|prefix| text.starts_with(prefix));
+            if launcher && !text.starts_with(KEPT) {
+                starting.env_remove(&name);
+            }
+        }
+        ends_with_its_parent(&mut starting);
+        let mut process = starting.spawn()?;
+        let pipes = (
+            process.stdin.take(),
+            process.stdout.take(),
+            process.stderr.take(),
+        );
+        let (Some(questions), Some(answers), Some(errors)) = pipes else {
+            unreachable!("all three were asked for")
+        };
+        let child = Self {
+            process,
+            questions: Some(questions),
+            answers,
+            errors: Some(errors),
+            heard: Vec::new(),
+            tail: Vec::new(),
+            longest,
+        };
+        child.questions.iter().try_for_each(never_wait)?;
+        never_wait(&child.answers)?;
+        child.errors.iter().try_for_each(never_wait)?;
+        Ok(child)
+    }
+
+    /// Asks `question`, whole lines, and waits for a line in answer, at most until `deadline`.
+    ///
+    /// # Errors
+    /// No line came, or more than was asked for.
+    pub fn ask(&mut self, question: &str, deadline: Option<Instant>) -> Result<String, Failure> {
+        let open = self.hear();
+        if let Some(line) = self.line()? {
+            return Err(Failure::Unasked(shown(&line)));
+        }
+        if !open {
+            return Err(self.ended());
+        }
+        let mut unsent = question.as_bytes();
+        loop {
+            self.wait(deadline, !unsent.is_empty())?;
+            self.say(&mut unsent);
+            let open = self.hear();
+            if let Some(line) = self.line()? {
+                return Ok(line);
+            }
+            if !open {
+                return Err(self.ended());
+            }
+        }
+    }
+
+    /// A line that was not asked for, if one comes within `patience`.
+    pub fn unasked(&mut self, patience: Duration) -> Option<String> {
+        let deadline = Instant::now() + patience;
+        while self.wait(Some(deadline), false).is_ok() {
+            let open = self.hear();
+            match self.line() {
+                Ok(None) if open => {}
+                Ok(None) => return None,
+                Ok(Some(line)) => return Some(shown(&line)),
+                Err(_) => return Some("a line without end".to_owned()),
+            }
+        }
+        None
+    }
+
+    /// The last line on standard error, if any.
+    pub fn last_words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.tail);
+        let last = text.lines().rev().map(str::trim).find(|l| !l.is_empty());
+        shown(last.unwrap_or_default())
+    }
+
+    /// Nothing more will be asked: a simulator that reads to the end of its input ends now.
+    pub fn dismiss(&mut self) {
+        self.questions = None;
+    }
+
+    /// Waits for it to end of itself, at most until `deadline`; whether it did.
+    pub fn await_end(&mut self, deadline: Instant) -> bool {
+        while let Ok(None) = self.process.try_wait() {
+            self.hear();
+            // What it says now is not asked for, and must not fill its pipe or this memory.
+            self.heard.clear();
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
+    /// Waits until a pipe is ready: for reading, or for writing where there is something `to_say`.
+    fn wait(&self, deadline: Option<Instant>, to_say: bool) -> Result<(), Failure> {
+        let mut pipes = vec![PollFd::new(&self.answers, PollFlags::IN)];
+        pipes.extend(self.errors.iter().map(|e| PollFd::new(e, PollFlags::IN)));
+        if let (Some(questions), true) = (&self.questions, to_say) {
+            pipes.push(PollFd::new(questions, PollFlags::OUT));
+        }
+        loop {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            let most = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut pipes, most.as_ref()) {
+                Ok(0) if left.is_some() => return Err(Failure::TimedOut),
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(Failure::Lost(e.into())),
+            }
+        }
+    }
+
+    /// Sends what its pipe takes. That it takes nothing any more is told by its answers' end.
+    fn say(&mut self, unsent: &mut &[u8]) {
+        while let (Some(questions), false) = (&mut self.questions, unsent.is_empty()) {
+            match questions.write(unsent) {
+                Ok(sent) => *unsent = &unsent[sent..],
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                // Poll would say "writable" for ever.
+                Err(_) => *unsent = &[],
+            }
+        }
+    }
+
+    /// Takes what it has said; whether it may say more.
+    fn hear(&mut self) -> bool {
+        // A pipe at its end is always ready: it must not be waited for again.
+        if let Some(errors) = &mut self.errors
+            && !drain(errors, &mut self.tail)
+        {
+            self.errors = None;
+        }
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+        drain(&mut self.answers, &mut self.heard)
+    }
+
+    /// The next line it has said that is not blank.
+    fn line(&mut self) -> Result<Option<String>, Failure> {
+        while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.heard.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line).trim().to_owned();
+            if !line.is_empty() {
+                return Ok(Some(line));
+            }
+        }
+        if self.heard.len() > self.longest {
+            let begin =
+                String::from_utf8_lossy(&self.heard[..60.min(self.heard.len())]).into_owned();
+            let longest = self.longest;
+            return Err(Failure::Garbled(format!(
+                "began with {:?} and went on for over {longest} bytes without a line's end",
+                shown(&begin)
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Why there will be no more answers.
+    fn ended(&mut self) -> Failure {
+        self.await_end(Instant::now() + LAST);
+        self.hear();
+        let status = self.process.try_wait().ok().flatten();
+        Failure::Ended {
+            how: status.map_or("closed its standard output".to_owned(), told),
+            killed: status.is_some_and(|s| matches!(s.signal(), Some(9 | 15))),
+            words: self.last_words(),
+        }
+    }
+}
+
+impl Drop for Child {
+    /// It goes, and what it started with it.
+    fn drop(&mut self) {
+        // Until it is waited for, its number is its own.
+        if let Ok(None) = self.process.try_wait() {
+            let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// How a process ended, in words.
+fn told(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
+            Some((_, name)) => format!("was ended by {name}"),
+            None => format!("was ended by signal {signal}"),
+        },
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// `text` as it may stand in a message: one line, not too long.
+fn shown(text: &str) -> String {
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    match clean.char_indices().nth(160) {
+        Some((end, _)) => format!("{}...", &clean[..end]),
+        None => clean,
+    }
+}
+
+/// Appends what `pipe` holds to `room`, or a part of it where it is filled as fast as it is read; whether more may come.
+fn drain(pipe: &mut impl Read, room: &mut Vec<u8>) -> bool {
+    let mut part = [0; 1 << 14];
+    for _ in 0..16 {
+        match pipe.read(&mut part) {
+            Ok(0) => return false,
+            Ok(count) => room.extend_from_slice(&part[..count]),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return e.kind() == ErrorKind::WouldBlock,
+        }
+    }
+    true
+}
+
+/// From now on reading or writing `pipe` never waits.
+fn never_wait(pipe: &impl AsFd) -> std::io::Result<()> {
+    let flags = fcntl_getfl(pipe)?;
+    Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)
+}
+
+/// Linux ends the child when the thread that started it ends, however that ends: a killed rank leaves none behind.
+#[cfg(target_os = "linux")]
+#[allow(
+    unsafe_code,
+    reason = "what runs between fork and exec may only be given unsafely"
+)]
+fn ends_with_its_parent(starting: &mut Command) {
+    let parent = std::process::id();
+    let before_it_runs = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended just before that.
+        let there = rustix::process::getppid().is_some_and(|p| p.as_raw_pid() as u32 == parent);
+        if there {
+            Ok(())
+        } else {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+    };
+    // SAFETY: between fork and exec only two system calls are made, and nothing is allocated.
+    unsafe { starting.pre_exec(before_it_runs) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ends_with_its_parent(_: &mut Command) {}

@@ -1,0 +1,101 @@
+//! A run with a simulator of the user's: before it every rank starts it and rank 0 asks it once; after it its parameters
+//! are told in their own units.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use eki_mpi::calibrated::Calibrated;
+use eki_mpi::comm::Comm;
+use eki_mpi::contract::{self, Contract};
+use eki_mpi::error::{Error, Result};
+use eki_mpi::files::Files;
+use eki_mpi::finished::Finished;
+use eki_mpi::forward::process::{Failure, Process};
+use eki_mpi::plan::Plan;
+use eki_mpi::problem;
+use eki_mpi::real::Real;
+
+/// When a simulator that has not answered yet is spoken of.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Tries the simulator of `plan`, if it has one; the seconds of an answer, where one was asked for. Called by all ranks,
+/// whose hosts may differ, and before anything is written.
+///
+/// # Errors
+/// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
+pub fn tried(comm: &Comm, plan: &Plan) -> Result<Option<f64>> {
+    let resolved = &plan.resolved;
+    let Some(process) = problem::process(resolved, plan.data.outputs)? else {
+        return Ok(None);
+    };
+    let own = if comm.is_first() && resolved.config.model.probe {
+        asked(plan, &process).map(Some)
+    } else {
+        process.start().map(|_| None).map_err(Failure::Lost)
+    };
+    let refused = |failure: &Failure| contract::refused(resolved, failure).to_string();
+    let flaw = match &own {
+        Ok(_) => String::new(),
+        Err(failure) if comm.is_first() => refused(failure),
+        Err(failure) => {
+            let (rank, host) = (comm.rank(), eki_mpi::failure::host());
+            format!("{} (rank {rank} on host {host})", refused(failure))
+        }
+    };
+    let flaws = comm.gather(flaw.as_bytes());
+    let taken = own.ok().flatten();
+    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
+        Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
+        None => Ok(taken),
+    })
+}
+
+/// The seconds of an answer.
+fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
+    let (answered, waits) = mpsc::channel::<()>();
+    let notice = std::thread::spawn(move || {
+        if waits.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!(
+                "eki-mpi: the simulator has not answered for {} s, and is waited for; if it should have, see that it \
+                 reads its input line by line and flushes its output after each answer",
+                SILENCE.as_secs()
+            );
+        }
+    });
+    let contract = Contract {
+        process,
+        observations: &[],
+        variance: &plan.config().method.noise,
+        seed: plan.config().seed,
+    };
+    let taken = contract.probe();
+    drop(answered);
+    let _ = notice.join();
+    taken
+}
+
+/// What a simulation takes, and so a step.
+pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
+    let rounds = plan.members(0).div_ceil(ranks).div_ceil(threads);
+    let step = seconds * rounds as f64;
+    tracing::info!(
+        "a simulation took {seconds:.4} s: {rounds} one after another are a step of about {step:.3} s, {} steps about {:.2} h",
+        plan.steps,
+        step * plan.steps as f64 / 3600.0
+    );
+}
+
+/// Writes a simulator's parameters in their own units in the run's `folder`; lines for the table at the run's end.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<String> {
+    let Some(process) = problem::process(&plan.resolved, plan.data.outputs)? else {
+        return Ok(String::new());
+    };
+    let finished = Finished::open(folder)?;
+    let calibrated = Calibrated::of::<T>(&finished, process.marginals())?;
+    calibrated.write(files, &finished)?;
+    Ok(calibrated.table())
+}

@@ -1,0 +1,123 @@
+//! The simulators: logistic growth, sound or at fault in one way or another.
+
+use std::io::{BufRead as _, Write as _};
+use std::time::Duration;
+
+use super::{NOISE, TRUTH};
+
+/// Sizes of a population at the end of each of 12 months.
+pub fn logistic(growth: f64, capacity: f64) -> Vec<f64> {
+    let mut x = 0.1;
+    let month = |_| {
+        for _ in 0..100 {
+            x += 0.01 * growth * x * (1.0 - x / capacity);
+        }
+        x
+    };
+    (0..12).map(month).collect()
+}
+
+/// What is observed at the truth: errors of one deviation, now above, now below.
+pub fn observed() -> Vec<f64> {
+    let signs = [
+        1.0, -1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0,
+    ];
+    let sizes = logistic(TRUTH[0], TRUTH[1]);
+    sizes
+        .iter()
+        .zip(signs)
+        .map(|(x, s)| x + s * NOISE)
+        .collect()
+}
+
+/// A simulator of kind `arguments[0]`, which may leave lines in the file `arguments[1]`.
+pub fn simulate(arguments: &[String]) {
+    let (kind, file) = (arguments[0].as_str(), arguments.get(1));
+    let mark = |line: &str| {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file?);
+        writeln!(file.ok()?, "{line}").ok()
+    };
+    mark(&std::process::id().to_string());
+    let mut count = 0;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("text");
+        let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
+        let &[growth, capacity] = &numbers[..] else {
+            println!("failed: two numbers, please");
+            continue;
+        };
+        count += 1;
+        answer(kind, &line, count, &logistic(growth, capacity));
+        std::io::stdout().flush().expect("a reader");
+    }
+    if kind == "stubborn" {
+        std::thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+/// The `count`-th answer to `line`, whose outputs are `sizes`.
+fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
+    let words: Vec<String> = sizes.iter().map(|x| format!("{x:?}")).collect();
+    let sound = words.join(" ");
+    match (kind, hash(line) % 12) {
+        ("failing", 0) | ("unlucky", 0..4) => println!("failed: an unlucky member"),
+        ("failing", 1) => println!("{}", sound.replace(&words[3], "nan")),
+        ("failing", 2) => die("out of cheese", 3),
+        ("failing", 3) => println!("{} {}", words[0], words[1]),
+        ("failing", 4) => std::process::abort(),
+        ("hanging", 0) => std::thread::sleep(Duration::from_secs(1000)),
+        ("centre-dies", _) if line.starts_with("0.8944") => die("no such centre", 1),
+        ("dies", _) => die("no licence", 1),
+        ("silent", _) => {}
+        ("one-late", _) if count == 1 => println!("{sound}\n{sound}"),
+        ("greeting", _) if count == 1 => println!("Logistic growth 1.0\n{sound}"),
+        ("noisy", _) => {
+            let shifted = sizes.iter().map(|x| x + 0.001 * count as f64);
+            println!(
+                "{}",
+                shifted.map(|x| x.to_string()).collect::<Vec<_>>().join(",")
+            );
+        }
+        ("killed", _) if count == 5 => kill_oneself_once(),
+        ("launcher", _) if std::env::vars().any(|(name, _)| of_launcher(&name)) => {
+            println!("failed: it sees its launcher's variables");
+        }
+        ("slow", _) => {
+            std::thread::sleep(Duration::from_millis(20));
+            println!("{sound}");
+        }
+        ("fortran", _) => println!("{}", sound.replace(' ', ", ").replace('e', "D")),
+        ("flood", _) => {
+            eprintln!("{}", "warning: nothing to worry about\n".repeat(10_000));
+            println!("{sound}");
+        }
+        _ => println!("{sound}"),
+    }
+}
+
+fn hash(line: &str) -> u64 {
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    line.bytes().fold(0xcbf2_9ce4_8422_2325, mix) >> 17
+}
+
+fn die(words: &str, code: i32) -> ! {
+    eprintln!("simulator: {words}");
+    std::process::exit(code)
+}
+
+/// SIGKILL, as the system sends it where memory runs out: the first children of every rank get it at their fifth answer.
+fn kill_oneself_once() {
+    let this = std::process::id().to_string();
+    let _ = std::process::Command::new("kill")
+        .args(["-KILL", &this])
+        .status();
+    std::thread::sleep(Duration::from_secs(10));
+}
+
+fn of_launcher(name: &str) -> bool {
+    let ours = ["OMPI_", "PMIX_", "PMI_", "MPI_LOCAL"];
+    ours.iter().any(|prefix| name.starts_with(prefix)) && !name.contains("ALLOW_RUN_AS_ROOT")
+}

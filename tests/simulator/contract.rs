@@ -1,0 +1,147 @@
+//! `eki-mpi check-model`: what it says of simulators, sound and not; and the example in the documentation.
+
+use std::path::Path;
+
+use super::start::{Ended, alone, end};
+use super::{Case, Test};
+
+pub const TESTS: &[Test] = &[
+    ("sound_simulators_pass_and_are_described", sound),
+    ("faults_that_a_run_could_bear_are_advised_on", advised),
+    ("faults_that_no_run_could_bear_are_refused", unbearable),
+    (
+        "the_documented_example_in_python_keeps_the_contract",
+        documented,
+    ),
+];
+
+fn check(case: &Case, sets: &[&str]) -> Ended {
+    let mut command = alone();
+    command.arg("check-model").arg(case.file("mine.toml"));
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    end(&mut command)
+}
+
+/// What is printed of a simulator that a run can bear, which holds all of `words`.
+fn told(kind: &str, sets: &[&str], words: &[&str]) {
+    let ended = check(&Case::new(kind), sets);
+    assert_eq!(ended.code, 0, "{kind}: {}", ended.stderr);
+    for word in words {
+        assert!(
+            ended.stdout.contains(word),
+            "{kind}: no {word:?} in {}",
+            ended.stdout
+        );
+    }
+}
+
+fn sound() {
+    told(
+        "plain",
+        &[],
+        &[
+            "2 parameters, 12 observations",
+            "8 of 8 with outputs",
+            "the same answer: deterministic",
+            "outputs that never move      none",
+            "answered \"failed: two numbers, please\"",
+            "at the end of its input      it ends",
+            "growth in 0.5577 .. 1.4345",
+            "all is well: `mpirun -n R eki-mpi run ",
+        ],
+    );
+}
+
+fn advised() {
+    told("noisy", &[], &["not deterministic", "differs by 0.04"]);
+    told(
+        "noisy",
+        &["method.noise=1e-8"],
+        &["own noise is larger than method.noise"],
+    );
+    told("stubborn", &[], &["it goes on, and is ended"]);
+    told(
+        "unlucky",
+        &[],
+        &[" of 8 with outputs; the first that fails answered \"failed: an unlucky"],
+    );
+    let dull = "model.command=[\"sh\", \"-c\", \"while read line; do echo 1 2 3 4 5 6 7 8 9 10 11 12; done\"]";
+    told(
+        "plain",
+        &[dull],
+        &[
+            "no output moves with growth, capacity",
+            "answered with numbers",
+        ],
+    );
+    let far = ["model.prior=[\"growth normal 0.8 1e-3\", \"capacity normal 9 1e-3\"]"];
+    told("plain", &far, &["widen model.prior"]);
+}
+
+fn unbearable() {
+    for (kind, words) in [
+        ("dies", "simulator: no licence"),
+        ("greeting", "which is no number"),
+        ("one-late", " unasked: only answers"),
+        ("silent", "flush"),
+    ] {
+        let case = Case::new(kind);
+        let ended = check(&case, &["model.timeout=700ms"]);
+        assert_eq!(
+            (ended.code, ended.complaints().len()),
+            (2, 1),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+    }
+    let ended = end(alone().args(["check-model", "digits"]));
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.stderr.contains("must be \"process\""),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// The example stands in the documentation as it is, and where there is Python it keeps the contract.
+fn documented() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(project.join(name)).expect(name);
+    let page = read("src/forward/process/mod.rs");
+    let block = page
+        .split("```python\n")
+        .nth(1)
+        .and_then(|rest| rest.split("//! ```").next());
+    let lines = block.expect("an example").lines();
+    let bare = |line: &str| {
+        line.strip_prefix("//!")
+            .unwrap_or(line)
+            .trim_end()
+            .to_owned()
+    };
+    let shown: Vec<String> = lines.map(bare).collect();
+    let there: Vec<String> = read("tests/simulator/logistic.py")
+        .lines()
+        .map(|line| format!(" {line}").trim_end().to_owned())
+        .collect();
+    assert_eq!(shown, there);
+    if std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("the documented example is not run: there is no python3");
+        return;
+    }
+    let mut command = alone();
+    command
+        .current_dir(project)
+        .args(["check-model", "tests/simulator/logistic.toml"]);
+    let ended = end(&mut command);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains("all is well"), "{}", ended.stdout);
+}

@@ -1,0 +1,315 @@
+//! Whole runs with a simulator: what they find, and that nothing but the simulator's own numbers enters.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Case, TRUTH, Test, digest, failures};
+
+pub const TESTS: &[Test] = &[
+    (
+        "known_parameters_are_recovered_alike_on_any_ranks",
+        recovered,
+    ),
+    ("members_that_fail_are_left_out_alike_on_any_ranks", failing),
+    (
+        "members_that_take_too_long_fail_and_their_child_goes",
+        hanging,
+    ),
+    ("a_killed_child_leaves_no_trace_in_the_result", killed),
+    (
+        "a_run_is_over_at_the_noise_level_alike_on_any_ranks_and_resumed",
+        at_noise_level,
+    ),
+    ("a_run_in_two_parts_is_the_whole_run", resumed),
+    ("children_do_not_see_their_launcher", launcher),
+    (
+        "answers_in_other_dress_and_floods_of_warnings_are_taken",
+        dressed,
+    ),
+    (
+        "children_end_with_a_run_that_ends_and_with_one_that_is_killed",
+        ends,
+    ),
+    (
+        "the_mean_form_and_single_precision_take_simulators_too",
+        other_forms,
+    ),
+];
+
+/// summary.json's reason and number of steps.
+fn ending(folder: &Path) -> (String, u64) {
+    let text = std::fs::read(folder.join("summary.json")).expect("summary.json");
+    let summary: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let reason = summary["reason"].as_str().expect("text").to_owned();
+    (reason, summary["steps"].as_u64().expect("a number"))
+}
+
+fn at_noise_level() {
+    let case = Case::new("plain");
+    let level = ["run.stop_at_misfit=1", "run.steps=60"];
+    let run = case.run(&level);
+    let (one, ended) = case.finish(&run, "1");
+    let (reason, steps) = ending(&one);
+    assert!(
+        reason == "noise level" && (4..60).contains(&steps),
+        "{reason} {steps}"
+    );
+    assert!(
+        ended.stdout.contains("at the noise level"),
+        "{}",
+        ended.stdout
+    );
+    // The truth lies where the observations leave it: twice least squares' deviations, and among the members.
+    let mean = found(&one);
+    assert!(
+        (mean[0] - TRUTH[0]).abs() < 0.06 && (mean[1] - TRUTH[1]).abs() < 0.1,
+        "{mean:?}"
+    );
+    let (three, _) = case.finish(&run.on(3, 1), "3");
+    assert_eq!(
+        (digest(&one), ending(&one)),
+        (digest(&three), ending(&three))
+    );
+    // Cut before, and resumed; and resumed once more, when it is over.
+    let (cut, _) = case.finish(&case.run(&["run.steps=3"]), "cut");
+    for ranks in [2, 1] {
+        let mut command = run.on(ranks, 1).command(&cut);
+        let ended = super::start::end(command.arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!((digest(&one), ending(&one)), (digest(&cut), ending(&cut)));
+    }
+    // Without the rule it goes on, as if it had never known it.
+    let on = case.run(&[]).set(format!("run.steps={}", steps + 3));
+    let ended = super::start::end(on.command(&cut).arg("--resume"));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let (whole, _) = case.finish(&on, "whole");
+    assert_eq!(
+        (digest(&whole), ("done".to_owned(), steps + 3)),
+        (digest(&cut), ending(&cut))
+    );
+}
+
+/// Means of final/parameters.csv.
+fn found(folder: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(folder.join("final/parameters.csv")).expect("a table");
+    assert!(
+        text.starts_with("name,mean,low,high,best\ngrowth,"),
+        "{text}"
+    );
+    let mean = |line: &str| {
+        line.split(',')
+            .nth(1)
+            .expect("a column")
+            .parse()
+            .expect("a number")
+    };
+    text.lines().skip(1).map(mean).collect()
+}
+
+fn recovered() {
+    let case = Case::new("plain");
+    let run = case.run(&["run.steps=25", "ensemble.members=32"]);
+    let (one, ended) = case.finish(&run, "1");
+    let mean = found(&one);
+    // Least squares' own deviations at the truth are 0.013 and 0.025.
+    assert!((mean[0] - TRUTH[0]).abs() < 0.04, "{mean:?}");
+    assert!((mean[1] - TRUTH[1]).abs() < 0.08, "{mean:?}");
+    assert!(ended.stdout.contains("  growth "), "{}", ended.stdout);
+    for (ranks, threads) in [(1, 2), (2, 1), (3, 1)] {
+        let (other, _) = case.finish(&run.on(ranks, threads), &format!("{ranks} {threads}"));
+        assert_eq!(digest(&one), digest(&other), "{ranks} x {threads}");
+        assert_eq!(mean, found(&other));
+    }
+    // The members' table, in the parameters' own units and within their bounds.
+    let text = std::fs::read_to_string(one.join("final/ensemble.csv")).expect("a table");
+    assert!(
+        text.starts_with("growth,capacity\n") && text.lines().count() == 33,
+        "{text}"
+    );
+    let judged = super::start::end(super::start::alone().arg("evaluate").arg(&one));
+    assert!(
+        judged.stdout.contains("squared error at the mean"),
+        "{}",
+        judged.stderr
+    );
+}
+
+fn failing() {
+    let case = Case::new("failing");
+    let run = case.run(&["ensemble.members=40", "run.steps=6"]);
+    let (one, ended) = case.finish(&run, "1");
+    let counts = failures(&one);
+    assert!(counts.iter().sum::<u64>() > 20, "{counts:?}");
+    for words in [
+        "failed: an unlucky member",
+        "an output 4 that is not finite",
+        "holds 2 numbers",
+        "was ended by SIGABRT",
+    ] {
+        assert!(
+            ended.stderr.contains(words),
+            "no {words:?} in {}",
+            ended.stderr
+        );
+    }
+    let log = std::fs::read_to_string(one.join("run.log")).expect("a log");
+    let words = "ended with exit code 3; its last words: simulator: out of cheese";
+    assert!(log.contains(words), "{log}");
+    let (three, ended) = case.finish(&run.on(3, 1), "3");
+    assert_eq!((digest(&one), counts), (digest(&three), failures(&three)));
+    assert!(
+        ended.stderr.contains("eki-mpi: rank 1 on host "),
+        "{}",
+        ended.stderr
+    );
+}
+
+fn hanging() {
+    let case = Case::new("hanging");
+    let run = case.run(&["model.timeout=400ms", "run.steps=1", "run.best=never"]);
+    let (out, ended) = case.finish(&run, "1");
+    assert!(failures(&out)[0] > 0);
+    assert!(
+        ended.stderr.contains("no answer in the time allowed"),
+        "{}",
+        ended.stderr
+    );
+    all_gone(&case.marks());
+}
+
+fn killed() {
+    let (plain, killed) = (Case::new("plain"), Case::new("killed"));
+    let (a, _) = plain.finish(&plain.run(&[]), "1");
+    let (b, _) = killed.finish(&killed.run(&[]), "1");
+    let (c, _) = killed.finish(&killed.run(&[]).on(2, 1), "2");
+    assert!(killed.marks().len() > 20, "{:?}", killed.marks());
+    assert_eq!((digest(&a), digest(&a)), (digest(&b), digest(&c)));
+    assert_eq!(failures(&b), [0; 12]);
+}
+
+fn resumed() {
+    let case = Case::new("failing");
+    let (whole, _) = case.finish(&case.run(&[]), "whole");
+    for (first, second) in [(1, 3), (2, 1)] {
+        let name = format!("{first} then {second}");
+        let (out, _) = case.finish(&case.run(&["run.steps=5"]).on(first, 1), &name);
+        let mut command = case.run(&[]).on(second, 1).command(&out);
+        let ended = super::start::end(command.arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("going on from step 5"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(digest(&whole), digest(&out), "{name}");
+    }
+}
+
+fn launcher() {
+    let case = Case::new("launcher");
+    let (out, _) = case.finish(&case.run(&["run.steps=2"]).on(2, 1), "2");
+    assert_eq!(failures(&out), [0, 0]);
+}
+
+fn dressed() {
+    let plain = Case::new("plain");
+    let (a, _) = plain.finish(&plain.run(&["run.steps=3"]), "1");
+    for kind in ["fortran", "flood"] {
+        let case = Case::new(kind);
+        let (b, _) = case.finish(&case.run(&["run.steps=3"]), "1");
+        assert_eq!(digest(&a), digest(&b), "{kind}");
+    }
+}
+
+/// Whether process `id` runs.
+fn runs(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // After the name in brackets comes the state; Z waits to be forgotten.
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().next());
+    state.is_some_and(|state| state != "Z")
+}
+
+/// Waits until all of `processes` are gone.
+fn all_gone(processes: &[String]) {
+    assert!(!processes.is_empty());
+    let start = Instant::now();
+    while let Some(id) = processes.iter().find(|id| runs(id)) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{id} still runs");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn ends() {
+    // One that does not end at the end of its input.
+    let case = Case::new("stubborn");
+    case.finish(&case.run(&["run.steps=1"]), "1");
+    all_gone(&case.marks());
+    // Ranks that are killed in the midst of it, by a signal they cannot hear.
+    let case = Case::new("slow");
+    let run = case
+        .run(&["run.steps=100000", "run.evaluate_every=0"])
+        .on(2, 2);
+    let mut command = run.command(&case.file("out"));
+    let mut launcher = command
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("mpirun");
+    let start = Instant::now();
+    let steps =
+        || std::fs::metadata(case.file("out/metrics.jsonl")).is_ok_and(|file| file.len() > 0);
+    // Metrics are buffered: the children's marks tell, too. Two threads of two ranks, after one probe and one start.
+    while !steps() && case.marks().len() < 5 {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{:?}",
+            case.marks()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ranks = rank_processes(launcher.id());
+    assert_eq!(ranks.len(), 2, "{ranks:?}");
+    for rank in &ranks {
+        let _ = std::process::Command::new("kill")
+            .args(["-KILL", rank])
+            .status();
+    }
+    let _ = launcher.wait();
+    all_gone(&case.marks());
+}
+
+/// The processes that mpirun, process `launcher`, started.
+fn rank_processes(launcher: u32) -> Vec<String> {
+    let children = std::fs::read_dir("/proc")
+        .expect("Linux")
+        .flatten()
+        .filter_map(|entry| {
+            let id = entry.file_name().to_str()?.to_owned();
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat
+                .rsplit(')')
+                .next()?
+                .split_whitespace()
+                .nth(1)?
+                .to_owned();
+            (parent == launcher.to_string()).then_some(id)
+        });
+    children.collect()
+}
+
+fn other_forms() {
+    let case = Case::new("plain");
+    let sets = [
+        &["ensemble.rerandomise=step", "ensemble.gamma=0.05"][..],
+        &["run.precision=single", "method.momentum=true"],
+    ];
+    for (i, sets) in sets.iter().enumerate() {
+        let run = case.run(sets);
+        let (one, _) = case.finish(&run, &format!("{i} on 1"));
+        let (two, _) = case.finish(&run.on(2, 1), &format!("{i} on 2"));
+        assert_eq!(digest(&one), digest(&two), "{sets:?}");
+        assert_eq!(found(&one), found(&two));
+    }
+}
