@@ -15,6 +15,7 @@ use eki_mpi::environment::{self, Environment};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::folder::{self, Claim};
+use eki_mpi::forward::low_rank::UNIT;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
@@ -355,10 +356,12 @@ fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
     }
     let blocks = eki_mpi::partition::Blocks::new(parameters).count();
     let idle = |holders: usize| ranks.saturating_sub(holders);
-    if !plan.descends() && idle(members.min(blocks)) > 0 {
+    // Members of low rank come in whole units.
+    let units = plan.low_rank().map_or(members, |_| members.div_ceil(UNIT));
+    if !plan.descends() && idle(units.min(blocks)) > 0 {
         tracing::info!(
             "more ranks than work: {} of {} ranks evaluate no member, {} update no block of parameters",
-            idle(members),
+            idle(units),
             ranks,
             idle(blocks)
         );

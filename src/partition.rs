@@ -49,7 +49,8 @@ impl Partition {
         let (size, larger) = (units / self.parts, units % self.parts);
         let start = part * size + part.min(larger);
         let end = start + size + usize::from(part < larger);
-        start * self.unit..(end * self.unit).min(self.items).max(start * self.unit)
+        // The last unit may be cut short, and parts beyond it begin and end where all things do.
+        (start * self.unit).min(self.items)..(end * self.unit).min(self.items)
     }
 
     /// All parts, in order.
@@ -127,6 +128,7 @@ mod tests {
             let all: Vec<usize> = partition.ranges().flatten().collect();
             prop_assert_eq!(all, (0..items).collect::<Vec<_>>());
             for part in 0..parts {
+                prop_assert!(partition.range(part).end <= items);
                 for item in partition.range(part) {
                     prop_assert_eq!(partition.owner(item), part);
                 }

@@ -32,8 +32,9 @@ pub fn advice(
             host.cores, host.name
         );
     }
-    if shape.ranks > shape.members {
-        let idle = shape.ranks - shape.members;
+    let takers = shape.members.div_ceil(shape.unit);
+    if shape.ranks > takers {
+        let idle = shape.ranks - takers;
         return format!(
             "{idle} of {} ranks had no member to evaluate: use fewer",
             shape.ranks
