@@ -59,7 +59,7 @@ pub struct Shape {
     /// Members that a forward map takes together.
     pub(crate) group: usize,
     /// Members that ranks take together.
-    pub(crate) unit: usize,
+    pub unit: usize,
     /// Standard normal numbers of a low-rank member.
     pub(crate) drawn: usize,
     /// Where the mean moves by way of the layers' sums: flops of one member, and numbers that a unit gives.

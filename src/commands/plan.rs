@@ -154,7 +154,7 @@ fn forecast<T: Real>(
         ranks,
         threads,
         idle_ranks: [
-            ranks.saturating_sub(shape.members),
+            ranks.saturating_sub(shape.members.div_ceil(shape.unit)),
             ranks.saturating_sub(Blocks::new(shape.parameters).count()),
         ],
         memory_peak: memory.peak(),
