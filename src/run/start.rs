@@ -37,7 +37,8 @@ impl<T: Real> State<T> {
         let members = plan.members(0);
         let each_step = config.ensemble.rerandomise == Rerandomise::Step;
         let centre = centre(plan, prior, draw);
-        let spread = if each_step || config.ensemble.centre == Centre::Prior {
+        // A descent has a single point and no spread: what it carries must come from the point alone.
+        let spread = if plan.descends() || each_step || config.ensemble.centre == Centre::Prior {
             plan.spread(0)
         } else {
             1.0
