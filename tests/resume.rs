@@ -182,7 +182,9 @@ const MODELS: [(&str, &[&str]); 7] = [
     ),
 ];
 
-const CONV: &str = "model.network=[\"conv 4\",\"pool 2\",\"conv 5\",\"pool 2\",\"dense 10\"]";
+/// Blanks as TOML's escapes: some launchers split arguments at them.
+const CONV: &str =
+    r#"model.network=["conv\u00204","pool\u00202","conv\u00205","pool\u00202","dense\u002010"]"#;
 
 /// A folder with a whole run on `ranks` ranks.
 fn whole(folder: &Path, ranks: usize, settings: &[&str]) {
