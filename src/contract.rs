@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::ensemble::Draw;
 use crate::error::Error;
+use crate::forward::ForwardMap;
 use crate::forward::process::{Child, Failure, Process};
 use crate::rng::Purpose;
 
@@ -87,15 +88,7 @@ impl Contract<'_> {
             purpose: Purpose::Initial,
             step: 0,
         };
-        let count = self.process.marginals().len();
-        let blocks = crate::partition::Blocks::new(count);
-        let mut xi = vec![0.0; count];
-        for b in 0..blocks.count() {
-            let columns = blocks.range(b);
-            let (zeros, ones) = (vec![0.0; columns.len()], vec![1.0; columns.len()]);
-            draw.fill(j, b, &zeros, &ones, &mut xi[columns]);
-        }
-        xi
+        draw.point(j, &ForwardMap::<f64>::prior(self.process))
     }
 
     fn centre(&self) -> Vec<f64> {

@@ -13,23 +13,22 @@
 //! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
 //!
 //! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
-//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. A reduction of n numbers counts as n sent (`Comm::bytes_sent`).
-//! What re-randomisation draws is not counted as flops.
+//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. A reduction
+//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops.
+
+mod memory;
 
 use serde::Serialize;
 
+pub use memory::Memory;
+
 use crate::config::{Precision, Rerandomise};
-use crate::eki::{Form, TILE, norm_tiles, update_scratch};
+use crate::eki::{Form, TILE, norm_tiles};
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::UNIT;
-use crate::interaction::PANEL;
-use crate::partition::{BLOCK, Blocks, Partition};
+use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
 use crate::real::Real;
-
-/// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
-const PROGRAM: u64 = 16 << 20;
-const THREAD: u64 = 4 << 20;
 
 /// All that the formulas need.
 #[derive(Clone, Debug)]
@@ -59,7 +58,7 @@ pub struct Shape {
     /// Members that a forward map takes together.
     pub(crate) group: usize,
     /// Members that ranks take together.
-    pub unit: usize,
+    pub(crate) unit: usize,
     /// Standard normal numbers of a low-rank member.
     pub(crate) drawn: usize,
     /// Where the mean moves by way of the layers' sums: flops of one member, and numbers that a unit gives.
@@ -100,17 +99,6 @@ pub struct Sent {
     pub exchange: u64,
 }
 
-/// Bytes one rank holds, by name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Memory {
-    /// While the data is sent to all ranks, before anything else is there.
-    pub starting: u64,
-    /// What is there throughout.
-    pub lasting: Vec<(&'static str, u64)>,
-    /// What comes and goes; only the largest counts.
-    pub passing: Vec<(&'static str, u64)>,
-}
-
 impl Flops {
     /// All of it.
     #[must_use]
@@ -124,16 +112,6 @@ impl Sent {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.agreement + self.interaction + self.exchange
-    }
-}
-
-impl Memory {
-    /// The most that is held at any time.
-    #[must_use]
-    pub fn peak(&self) -> u64 {
-        let lasting: u64 = self.lasting.iter().map(|(_, bytes)| bytes).sum();
-        let passing = self.passing.iter().map(|(_, bytes)| *bytes).max();
-        self.starting.max(lasting + passing.unwrap_or(0))
     }
 }
 
@@ -207,8 +185,8 @@ impl Shape {
             drawn,
             by_sums: by_sums.map(|(flops, given, _)| (flops, given)),
             rows: 3
-                + usize::from(config.method.second_moment > 0.0)
-                + usize::from(config.ensemble.average > 0.0),
+                + usize::from(plan.memory().second > 0.0)
+                + usize::from(plan.memory().average > 0.0),
             inputs: m * map.features() + map.arranged(m),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
@@ -217,9 +195,18 @@ impl Shape {
     /// The members J_r that `rank` evaluates.
     #[must_use]
     pub fn members_of(&self, rank: usize) -> usize {
+        self.takers().range(rank).len()
+    }
+
+    /// Ranks that evaluate no member.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.takers().idle()
+    }
+
+    /// Members over ranks, in the units that ranks take together.
+    fn takers(&self) -> Partition {
         Partition::in_units(self.members, self.ranks, self.unit)
-            .range(rank)
-            .len()
     }
 
     /// The parameters P_r whose columns `rank` updates.
@@ -323,98 +310,6 @@ impl Shape {
             agreement: 16 * j as u64 + predictions,
             interaction: interaction as u64,
             exchange: exchange as u64,
-        }
-    }
-
-    /// Bytes that `rank` holds.
-    #[must_use]
-    pub fn memory(&self, rank: usize) -> Memory {
-        let (j, p, s, t) = (self.members, self.parameters, self.number, self.threads);
-        let (own_j, own_p) = (self.members_of(rank), self.parameters_of(rank));
-        let width = BLOCK.min(p);
-        let stored = self.form != Form::Mean;
-        let slab = if stored { s * j * own_p } else { 0 };
-        let program = PROGRAM + t as u64 * THREAD;
-        let lasting = [
-            ("program, MPI, kernels", program as usize),
-            ("data set", self.data as usize),
-            ("slab of the members", slab),
-            ("momentum's slab", slab * (self.slabs - 1)),
-            (
-                "members' copy",
-                if stored { s * own_j * (p - own_p) } else { 0 },
-            ),
-            (
-                "means and draws",
-                if stored {
-                    0
-                } else {
-                    let given = self.by_sums.map_or(0, |(_, given)| given);
-                    s * (self.rows * p + own_j * self.drawn + own_j.div_ceil(UNIT) * given)
-                },
-            ),
-            ("centres", if self.centres { 2 * s * own_p } else { 0 }),
-            ("hidden states", s * own_j * self.hidden),
-            ("outputs", s * own_j * self.outputs),
-            ("evaluation", s * (t * self.room + self.inputs)),
-            (
-                "update's scratch",
-                s * t * update_scratch(self.form, j, self.outputs, width),
-            ),
-        ];
-        let grows = self.members > self.members_before && stored;
-        let passing = [
-            ("interaction", self.interaction_memory(rank)),
-            ("evaluating the mean", (8 + s) * p),
-            (
-                "growth",
-                if grows {
-                    self.slabs * s * self.members_before * own_p
-                } else {
-                    0
-                },
-            ),
-        ];
-        let kept = |list: &[(&'static str, usize)]| {
-            let there = list.iter().filter(|(_, bytes)| *bytes > 0);
-            there.map(|&(name, bytes)| (name, bytes as u64)).collect()
-        };
-        Memory {
-            starting: program + 2 * self.data,
-            lasting: kept(&lasting),
-            passing: kept(&passing),
-        }
-    }
-
-    /// Bytes of D and of what it is made from on `rank`.
-    fn interaction_memory(&self, rank: usize) -> usize {
-        let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
-        let several = self.ranks > 1;
-        match self.form {
-            Form::Explicit => {
-                let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
-                let packed = if several { s * own_j * (k - own_k) } else { 0 };
-                let wave = (4 * t * PANEL).min(j.next_multiple_of(PANEL)) * j;
-                // A reduction's own copy of its chunk, and as much again inside MPI, which has to receive the others'.
-                let reduced = if several {
-                    2 * 8 * wave.min(1 << 20)
-                } else {
-                    0
-                };
-                let sums = s * j * j + 8 * wave + s * t * PANEL * j + reduced;
-                s * j * own_k + packed.max(s * j * own_k + sums)
-            }
-            Form::Factored | Form::Mean => {
-                // V, W, and while W is gathered a second copy; V comes after. Then one of them is there twice while it
-                // is packed for the update.
-                let tiles = 2 * s * t * TILE * TILE;
-                let packing = if self.form == Form::Mean {
-                    0
-                } else {
-                    s * j * k
-                };
-                2 * s * j * k + tiles.max(packing)
-            }
         }
     }
 }

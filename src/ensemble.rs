@@ -12,6 +12,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use sha2::{Digest as _, Sha256};
 
 use crate::eki::Survivors;
+use crate::partition::Blocks;
 use crate::prior::Prior;
 use crate::real::{Real, product};
 use crate::rng::{Key, Purpose};
@@ -54,6 +55,20 @@ impl Draw {
         for ((x, &centre), &deviation) in out.iter_mut().zip(centre).zip(deviations) {
             *x = centre + deviation * *x;
         }
+    }
+
+    /// `member` in full, about 0: P numbers.
+    #[must_use]
+    pub fn point<T: Real>(&self, member: usize, prior: &Prior) -> Vec<T> {
+        let blocks = Blocks::new(prior.parameters());
+        let mut point = vec![T::zero(); prior.parameters()];
+        for b in 0..blocks.count() {
+            let out = &mut point[blocks.range(b)];
+            let (zeros, mut deviations) = (vec![T::zero(); out.len()], vec![T::zero(); out.len()]);
+            prior.deviations(blocks.range(b).start, 1.0, &mut deviations);
+            self.fill(member, b, &zeros, &deviations, out);
+        }
+        point
     }
 
     /// Writes the parameters of `members` in `block`, whose columns are `columns`, about `centre` with `spread` times

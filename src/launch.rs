@@ -16,6 +16,7 @@ use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::folder::{self, Claim};
 use eki_mpi::forward::low_rank::UNIT;
+use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
@@ -354,16 +355,18 @@ fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             }
         );
     }
-    let blocks = eki_mpi::partition::Blocks::new(parameters).count();
-    let idle = |holders: usize| ranks.saturating_sub(holders);
+    let blocks = Blocks::new(parameters).count();
     // Members of low rank come in whole units.
-    let units = plan.low_rank().map_or(members, |_| members.div_ceil(UNIT));
-    if !plan.descends() && idle(units.min(blocks)) > 0 {
+    let unit = plan.low_rank().map_or(1, |_| UNIT);
+    let idle = [
+        Partition::in_units(members, ranks, unit).idle(),
+        Partition::new(blocks, ranks).idle(),
+    ];
+    if !plan.descends() && idle != [0, 0] {
         tracing::info!(
-            "more ranks than work: {} of {} ranks evaluate no member, {} update no block of parameters",
-            idle(units),
-            ranks,
-            idle(blocks)
+            "more ranks than work: {} of {ranks} ranks evaluate no member, {} update no block of parameters",
+            idle[0],
+            idle[1]
         );
     }
 }

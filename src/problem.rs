@@ -1,14 +1,15 @@
 //! From a configuration to what is inverted: the data, loaded by rank 0 and sent to all, and the forward map.
 
+mod sources;
+
 use std::path::Path;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, MethodKind, ModelKind, Resolved, Scale};
+use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::augment::Shifts;
 use crate::data::catalogue::Format;
-use crate::data::recall::Task;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -20,6 +21,7 @@ use crate::observations;
 use crate::plan::DataShape;
 use crate::real::Real;
 use crate::run::Problem;
+use sources::{TEST_EXAMPLES, known_source, predicted, split, task};
 
 /// The data of a run, and the operator of a synthetic problem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,19 +34,20 @@ pub struct Given {
     published: Option<DataShape>,
 }
 
-/// The problems that come from no published set, each with the one kind of model that takes it and that kind's word: drawn
-/// from the seed, or from the user's own file.
-const UNPUBLISHED: [(&str, ModelKind, &str); 4] = [
-    ("elliptic", ModelKind::Linear, "linear"),
-    ("random", ModelKind::Linear, "linear"),
-    ("cart-pole", ModelKind::CartPole, "cart-pole"),
-    ("observations", ModelKind::Process, "process"),
-];
-
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
 const EPISODES: (usize, usize) = (1000, 100);
 
 impl Given {
+    /// `dataset` as it is, in numbers up to 1.
+    fn of(dataset: Dataset) -> Self {
+        Self {
+            dataset,
+            largest: 1.0,
+            operator: None,
+            published: None,
+        }
+    }
+
     /// Loads or draws what `resolved` asks for.
     ///
     /// # Errors
@@ -52,12 +55,8 @@ impl Given {
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
         if let Some(task) = task(resolved)? {
-            return Ok(Self {
-                dataset: task.draw(config.seed, config.data.examples, TEST_EXAMPLES),
-                largest: 1.0,
-                operator: None,
-                published: None,
-            });
+            let dataset = task.draw(config.seed, config.data.examples, TEST_EXAMPLES);
+            return Ok(Self::of(dataset));
         }
         let given = match known_source(resolved)? {
             None => Self::unpublished(resolved)?,
@@ -68,10 +67,8 @@ impl Given {
             Some(source) => {
                 let loaded = catalogue::load(source.name, data_dir)?;
                 Self {
-                    dataset: loaded.dataset,
                     largest: loaded.largest,
-                    operator: None,
-                    published: None,
+                    ..Self::of(loaded.dataset)
                 }
             }
         };
@@ -109,9 +106,6 @@ impl Given {
         if let Some(task) = task(resolved)? {
             let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
             return Ok(Self {
-                dataset,
-                largest: 1.0,
-                operator: None,
                 published: Some(DataShape {
                     train: resolved.config.data.examples,
                     test: TEST_EXAMPLES,
@@ -119,6 +113,7 @@ impl Given {
                     outputs: answers * numbers,
                     classes: false,
                 }),
+                ..Self::of(dataset)
             });
         }
         let Some(source) = known_source(resolved)? else {
@@ -127,9 +122,6 @@ impl Given {
         if source.format == Format::Series {
             let kept = predicted(resolved, source.samples.0)?;
             return Ok(Self {
-                dataset,
-                largest: 1.0,
-                operator: None,
                 published: Some(DataShape {
                     train: kept,
                     test: kept,
@@ -137,15 +129,14 @@ impl Given {
                     outputs: 1,
                     classes: false,
                 }),
+                ..Self::of(dataset)
             });
         }
         let (channels, height, width) = source.shape;
         let (train, test) = source.samples;
         let (kept, held_out) = split(resolved, train)?;
         Ok(Self {
-            dataset,
             largest: source.largest,
-            operator: None,
             published: Some(DataShape {
                 train: kept,
                 test: if held_out > 0 { held_out } else { test },
@@ -153,6 +144,7 @@ impl Given {
                 outputs: source.classes,
                 classes: true,
             }),
+            ..Self::of(dataset)
         })
     }
 
@@ -161,15 +153,10 @@ impl Given {
         let kept = predicted(resolved, values.len())?;
         let (unit, _) = series::to_unit(values);
         let train = series::lagged(&unit[..=kept], resolved.config.data.window);
-        Ok(Self {
-            dataset: Dataset {
-                test: train.clone(),
-                train,
-            },
-            largest: 1.0,
-            operator: None,
-            published: None,
-        })
+        Ok(Self::of(Dataset {
+            test: train.clone(),
+            train,
+        }))
     }
 
     fn synthetic(config: &Config) -> Self {
@@ -212,13 +199,11 @@ impl Given {
             targets: Targets::Values(row),
         };
         Self {
-            dataset: Dataset {
+            operator,
+            ..Self::of(Dataset {
                 train: one.clone(),
                 test: one,
-            },
-            largest: 1.0,
-            operator,
-            published: None,
+            })
         }
     }
 
@@ -229,15 +214,10 @@ impl Given {
             inputs: Inputs::Reals(cart_pole::starts(seed, block, count)),
             targets: Targets::Values(Array2::ones((count, 1))),
         };
-        Self {
-            dataset: Dataset {
-                train: samples(3, EPISODES.0),
-                test: samples(4, EPISODES.1),
-            },
-            largest: 1.0,
-            operator: None,
-            published: None,
-        }
+        Self::of(Dataset {
+            train: samples(3, EPISODES.0),
+            test: samples(4, EPISODES.1),
+        })
     }
 
     /// What the plan must know of the data.
@@ -327,77 +307,6 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
     )))
 }
 
-/// Examples of a task that it is judged on.
-const TEST_EXAMPLES: usize = 1000;
-
-/// The task of long memory that `resolved` names, if it names one.
-fn task(resolved: &Resolved) -> Result<Option<Task>> {
-    let (model, data) = (&resolved.config.model, &resolved.config.data);
-    let Some(task) = Task::find(&data.name, data.length) else {
-        return Ok(None);
-    };
-    let (steps, _) = task.steps();
-    let refuse = |key: &str, allowed: String| Err(resolved.error(key, allowed));
-    if model.kind != ModelKind::Recurrent {
-        return refuse(
-            "model.kind",
-            "must be \"recurrent\" for a task of long memory".to_owned(),
-        );
-    }
-    if ![0, steps].contains(&model.steps) {
-        return refuse(
-            "model.steps",
-            format!("must be 0 or the task's {steps} steps"),
-        );
-    }
-    for (key, value) in [
-        ("data.limit", data.limit),
-        ("data.validation", data.validation),
-    ] {
-        if value > 0 {
-            return refuse(
-                key,
-                "must be 0: data.examples says how many examples are drawn".to_owned(),
-            );
-        }
-    }
-    Ok(Some(task))
-}
-
-/// The published set that `resolved` names; None for a problem of `UNPUBLISHED`.
-fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
-    let config = &resolved.config;
-    let name = config.data.name.as_str();
-    let kind = config.model.kind;
-    if let Some((_, needed, word)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
-        if *needed == kind {
-            return Ok(None);
-        }
-        return Err(resolved.error("data.name", format!("needs model.kind = {word:?}")));
-    }
-    let takes: Vec<&str> = UNPUBLISHED
-        .iter()
-        .filter(|(_, needed, _)| *needed == kind)
-        .map(|(known, ..)| *known)
-        .collect();
-    if let [_, ..] = takes[..] {
-        let allowed = format!("must be {} for this model.kind", takes.join(" or "));
-        return Err(resolved.error("data.name", allowed));
-    }
-    if !config.data.observations.is_empty() {
-        return Err(resolved.error("data.observations", "needs model.kind = \"process\""));
-    }
-    catalogue::find(name).map(Some).map_err(|_| {
-        let known: Vec<&str> = catalogue::SOURCES
-            .iter()
-            .map(|s| s.name)
-            .chain(UNPUBLISHED.map(|(name, ..)| name))
-            .chain(["adding", "copying"])
-            .collect();
-        resolved.error("data.name", format!("must be one of {}", known.join(", ")))
-    })
-}
-
 /// How training images of data of `shape` are shifted, if they are to be.
 fn shifts(resolved: &Resolved, shape: DataShape) -> Result<Option<Shifts>> {
     let config = &resolved.config;
@@ -425,56 +334,4 @@ fn shifts(resolved: &Resolved, shape: DataShape) -> Result<Option<Shifts>> {
         most,
         image,
     }))
-}
-
-/// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.
-fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
-    let config = &resolved.config;
-    let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
-    if config.model.kind != ModelKind::Recurrent {
-        return refuse("model.kind", "must be \"recurrent\" for a series");
-    }
-    if config.data.shuffle {
-        return refuse(
-            "data.shuffle",
-            "must be false: a series is taken in its order",
-        );
-    }
-    if config.method.kind == MethodKind::MomentumSgd {
-        return refuse("method.kind", "must be eki, sgd or ogd for a series");
-    }
-    if config.data.validation > 0 {
-        return refuse(
-            "data.validation",
-            "must be 0: each value of a series is predicted before it is assimilated",
-        );
-    }
-    if n < 2 || config.data.limit >= n {
-        let most = n.saturating_sub(1);
-        return refuse(
-            "data.limit",
-            &format!("must be at most {most}, for a series of {n} values"),
-        );
-    }
-    Ok(match config.data.limit {
-        0 => n - 1,
-        limit => limit,
-    })
-}
-
-/// How many of `n` training samples are fitted, and how many of the last are held out to judge on.
-fn split(resolved: &Resolved, n: usize) -> Result<(usize, usize)> {
-    let data = &resolved.config.data;
-    if data.validation >= n {
-        return Err(resolved.error(
-            "data.validation",
-            format!("must be less than the {n} training samples"),
-        ));
-    }
-    let kept = n - data.validation;
-    if data.limit > kept {
-        return Err(resolved.error("data.limit", format!("must be at most {kept}")));
-    }
-    let kept = if data.limit > 0 { data.limit } else { kept };
-    Ok((kept, data.validation))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The most lines a file may have, its tests left out.
-const MOST_LINES: usize = 525;
+const MOST_LINES: usize = 415;
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

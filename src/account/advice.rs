@@ -32,9 +32,8 @@ pub fn advice(
             host.cores, host.name
         );
     }
-    let takers = shape.members.div_ceil(shape.unit);
-    if shape.ranks > takers {
-        let idle = shape.ranks - takers;
+    let idle = shape.idle();
+    if idle > 0 {
         return format!(
             "{idle} of {} ranks had no member to evaluate: use fewer",
             shape.ranks

@@ -11,7 +11,7 @@ use eki_mpi::calibrate::Network;
 use eki_mpi::config::{Precision, Resolved};
 use eki_mpi::cost::{Flops, Memory, Sent, Shape};
 use eki_mpi::error::Result;
-use eki_mpi::partition::Blocks;
+use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
@@ -154,8 +154,8 @@ fn forecast<T: Real>(
         ranks,
         threads,
         idle_ranks: [
-            ranks.saturating_sub(shape.members.div_ceil(shape.unit)),
-            ranks.saturating_sub(Blocks::new(shape.parameters).count()),
+            shape.idle(),
+            Partition::new(Blocks::new(shape.parameters).count(), ranks).idle(),
         ],
         memory_peak: memory.peak(),
         memory_per_rank: memory,

@@ -35,7 +35,7 @@ fn may_change(path: &str) -> bool {
 pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
     let leaves = |text: &str| -> Result<std::collections::BTreeMap<String, Value>, String> {
         let mut leaves = Vec::new();
-        super::flatten("", Value::Table(super::keys::defaults()), &mut leaves);
+        super::flatten("", Value::Table(super::key::defaults()), &mut leaves);
         let table: Table = text
             .parse()
             .map_err(|e: toml::de::Error| e.message().replace('\n', " "))?;

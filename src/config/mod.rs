@@ -2,6 +2,7 @@
 
 mod changes;
 mod interval;
+mod key;
 mod keys;
 mod kind;
 mod presets;
@@ -15,7 +16,8 @@ use toml::{Table, Value};
 
 pub use changes::{MAY_CHANGE, changes};
 pub use interval::Interval;
-pub use keys::{KEYS, Key};
+pub use key::Key;
+pub use keys::KEYS;
 pub use kind::Kind;
 pub use presets::{PRESETS, Preset};
 pub use sections::*;
@@ -39,7 +41,7 @@ impl Resolved {
     /// # Errors
     /// One line naming file, key, value and what is allowed; or the file that cannot be read.
     pub fn new(source: &str, sets: &[String]) -> Result<Self> {
-        let mut table = keys::defaults();
+        let mut table = key::defaults();
         let mut origins = BTreeMap::new();
         let name = match Preset::find(source) {
             Some(preset) => {

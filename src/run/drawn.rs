@@ -136,8 +136,9 @@ impl<T: Real> LowRankDraws<T> {
         });
     }
 
-    /// The mean's move by way of the layers' sums: the weights w, own x m, of the members `own`, on the step's `inputs`; each unit's
-    /// sum rounded so that sums over ranks are exact, and all of it the same on all ranks. Called by all ranks.
+    /// The mean's move by way of the layers' sums: the weights w, own x m, of the members `own`, on the step's `inputs`;
+    /// each unit's sum rounded so that sums over ranks are exact, and all of it the same on all ranks. Called by all
+    /// ranks.
     pub fn sum_by_layers(
         &mut self,
         crew: Crew,

@@ -13,7 +13,6 @@ use crate::eki::Form;
 use crate::ensemble::Draw;
 use crate::error::Result;
 use crate::npy;
-use crate::partition::Blocks;
 use crate::plan::Plan;
 use crate::prior::Prior;
 use crate::real::Real;
@@ -37,8 +36,7 @@ impl<T: Real> State<T> {
         let members = plan.members(0);
         let each_step = config.ensemble.rerandomise == Rerandomise::Step;
         let centre = centre(plan, prior, draw);
-        // A descent has a single point and no spread: what it carries must come from the point alone.
-        let spread = if plan.descends() || each_step || config.ensemble.centre == Centre::Prior {
+        let spread = if each_step || config.ensemble.centre == Centre::Prior {
             plan.spread(0)
         } else {
             1.0
@@ -57,7 +55,10 @@ impl<T: Real> State<T> {
                 members,
                 centre,
                 prior,
-                Next { draw, spread },
+                Next {
+                    draw,
+                    spread: plan.spread(0),
+                },
                 manner(plan),
             ))
         } else {
@@ -106,19 +107,11 @@ impl<T: Real> State<T> {
 
 /// What the initial ensemble is drawn about, P numbers; where descent begins.
 fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
-    let parameters = prior.parameters();
-    let mut centre = vec![T::zero(); parameters];
     if plan.descends() || plan.config().ensemble.centre == Centre::Prior {
-        let mut deviations = vec![T::zero(); parameters];
-        prior.deviations(0, 1.0, &mut deviations);
-        let blocks = Blocks::new(parameters);
-        for b in 0..blocks.count() {
-            let columns = blocks.range(b);
-            let (zeros, out) = (vec![T::zero(); columns.len()], &mut centre[columns.clone()]);
-            draw.fill(CENTRE, b, &zeros, &deviations[columns], out);
-        }
+        draw.point(CENTRE, prior)
+    } else {
+        vec![T::zero(); prior.parameters()]
     }
-    centre
 }
 
 /// The .npy file the initial ensemble is read from, if any.

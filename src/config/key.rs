@@ -1,0 +1,45 @@
+//! A configuration key, and the table of all keys' defaults.
+
+use toml::Table;
+
+use super::{KEYS, Kind};
+
+/// A configuration key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its path, as in `ensemble.members`.
+    pub path: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Its default, as TOML.
+    pub default: &'static str,
+    /// What it means, with its unit.
+    pub about: &'static str,
+}
+
+/// The table of all keys with their defaults.
+pub(super) fn defaults() -> Table {
+    let mut table = Table::new();
+    for key in KEYS {
+        let value = format!("v = {}", key.default)
+            .parse::<Table>()
+            .expect("defaults are TOML")
+            .remove("v");
+        super::place(&mut table, key.path, value.expect("just parsed"));
+    }
+    table
+}
+
+pub(super) const fn key(
+    path: &'static str,
+    kind: Kind,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        path,
+        kind,
+        default,
+        about,
+    }
+}
