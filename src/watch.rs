@@ -81,6 +81,10 @@ impl Watched {
         self.folder.join(FOLDER).join(format!("rank-{rank:05}"))
     }
 
+    fn new_file(&self) -> PathBuf {
+        self.file(self.rank).with_extension("new")
+    }
+
     fn watch(&self, ended: &(Mutex<bool>, Condvar), hung: impl Fn(&str)) {
         let beat_every = self.timeout / 8;
         let (mut beat, mut progress, mut since) = (0, failure::progress(), Instant::now());
@@ -117,7 +121,9 @@ impl Watched {
                 Some(_) => {}
             }
         }
-        let _ = fs::remove_file(self.file(self.rank));
+        for file in [self.file(self.rank), self.new_file()] {
+            let _ = fs::remove_file(file);
+        }
         let _ = fs::remove_dir(self.folder.join(FOLDER));
     }
 
@@ -130,7 +136,9 @@ impl Watched {
         };
         let _ = fs::create_dir_all(self.folder.join(FOLDER));
         let text = serde_json::to_vec(&pulse).expect("plain data");
-        let _ = fs::write(self.file(self.rank), text);
+        // Under its name only when whole: all watches start together, so that reader and writer meet again and again.
+        let (file, new) = (self.file(self.rank), self.new_file());
+        let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
     }
 
     fn read(&self) -> Vec<Option<Pulse>> {

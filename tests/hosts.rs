@@ -6,7 +6,7 @@
 mod durable;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use durable::*;
@@ -21,7 +21,7 @@ const SMALL: [&str; 6] = [
     "run.evaluate_every=0",
 ];
 
-/// Hosts 1 to n, with addresses of their own on one bridge; taken down when dropped.
+/// Hosts 1 to n and, to start jobs from, host 0, with addresses of their own on one bridge; taken down when dropped.
 struct Hosts {
     tag: String,
     net: String,
@@ -55,12 +55,16 @@ impl Hosts {
             agent: room.join("agent"),
         };
         let (tag, net) = (&hosts.tag, &hosts.net);
+        // What was sent to a host that is cut off is given up after some seconds: the kernel's own setting is a quarter
+        // of an hour, and keep-alive probes are not sent as long as something waits to be delivered.
+        let patience = room.join("retries");
+        std::fs::write(&patience, "5\n").expect("a file");
+        let patience = patience.display();
         let mut lines = vec![
             format!("link add {tag} type bridge"),
-            format!("addr add {net}.254/24 dev {tag}"),
             format!("link set {tag} up"),
         ];
-        for host in 1..=count {
+        for host in 0..=count {
             let name = format!("{tag}h{host}");
             lines.extend([
                 format!("netns add {name}"),
@@ -69,6 +73,7 @@ impl Hosts {
                 format!("-n {name} addr add {net}.{host}/24 dev eth0"),
                 format!("-n {name} link set eth0 up"),
                 format!("-n {name} link set lo up"),
+                format!("netns exec {name} cp {patience} /proc/sys/net/ipv4/tcp_retries2"),
             ]);
         }
         for line in lines {
@@ -89,9 +94,20 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// The program on one rank of each of the hosts numbered `which`, over TCP.
+    /// The program on one rank of each of the hosts numbered `which`, over TCP, started from host 0.
     fn run(&self, which: &[usize], settings: &[&str], folder: &Path) -> Command {
-        let mut command = program(which.len(), settings, folder);
+        let launch = program(which.len(), settings, folder);
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &format!("{}h0", self.tag)]);
+        command.arg(launch.get_program()).args(launch.get_args());
+        for (name, value) in launch.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let list: Vec<String> = which
             .iter()
             .map(|host| format!("{}.{host}:1", self.net))
@@ -116,6 +132,16 @@ impl Hosts {
         command
     }
 
+    /// Ends all that runs on any host.
+    fn quiet(&self) {
+        for host in 0..=self.count {
+            let inside = ip(&format!("netns pids {}h{host}", self.tag));
+            for pid in String::from_utf8_lossy(&inside.stdout).lines() {
+                signal("KILL", pid.parse().expect("a process"));
+            }
+        }
+    }
+
     /// Cuts `host` off, or joins it again.
     fn link(&self, host: usize, state: &str) {
         assert!(
@@ -128,12 +154,9 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        for host in 1..=self.count {
+        self.quiet();
+        for host in 0..=self.count {
             let name = format!("{}h{host}", self.tag);
-            let inside = ip(&format!("netns pids {name}"));
-            for pid in String::from_utf8_lossy(&inside.stdout).lines() {
-                signal("KILL", pid.parse().expect("a process"));
-            }
             ip(&format!("link del {name}"));
             ip(&format!("netns del {name}"));
         }
@@ -177,7 +200,7 @@ fn hosts_give_one_hosts_digest_and_the_loss_of_one_is_told_and_survived() {
         "run.hang_timeout=3s",
         "checkpoint.every_steps=20",
     ];
-    let child = hosts
+    let mut child = hosts
         .run(&[1, 2, 3], &[&SMALL[..], &rules].concat(), &folder)
         .spawn()
         .unwrap();
@@ -190,22 +213,19 @@ fn hosts_give_one_hosts_digest_and_the_loss_of_one_is_told_and_survived() {
     let saved = wait_for(patience(30.0), || marked().is_some());
     hosts.link(2, "down");
     let cut = Instant::now();
-    let launcher = child.id();
-    std::thread::spawn(move || {
-        std::thread::sleep(patience(60.0));
-        signal("KILL", launcher);
+    let ends = wait_for(patience(60.0), || {
+        child.try_wait().expect("a child").is_some()
     });
+    let after = cut.elapsed().as_secs_f64();
+    // The lost host's own processes hold the output open for as long as they live.
+    hosts.quiet();
     let (code, text) = ended(child.wait_with_output().unwrap());
-    assert!(saved && code != 0 && code != 75, "{text}");
+    assert!(saved && ends && code != 0 && code != 75, "{text}");
     assert!(
         text.contains("no step ended in 3 s: all ranks wait for messages; a link may be down"),
         "{text}"
     );
-    assert!(cut.elapsed() < patience(40.0), "{text}");
-    eprintln!(
-        "a host's loss was told and the job ended in {:.0} s",
-        cut.elapsed().as_secs_f64()
-    );
+    eprintln!("a host's loss was told and the job ended in {after:.0} s");
 
     let newest = marked().unwrap();
     let steps = format!("run.steps={}", newest + 30);
