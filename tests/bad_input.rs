@@ -25,32 +25,38 @@ fn refused(command: &mut Command, words: &[&str]) -> String {
     line.to_owned()
 }
 
-/// The line with which `eki-mpi run source --set ...` is refused, alone and on three ranks; nothing else is on
-/// standard error of the former, and no folder is made by either.
-fn refused_run(source: &str, sets: &[&str], words: &[&str]) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let lines = [1, 3].map(|ranks| {
-        let out = folder.path().join("a/run");
-        let mut command = eki_mpi(ranks);
-        command.args(["run", source]).arg("--out").arg(&out);
-        for set in sets {
-            command.args(["--set", set]);
-        }
-        let line = refused(&mut command, words);
-        assert!(!folder.path().join("a").exists(), "{sets:?} left a folder");
-        line
-    });
-    assert_eq!(lines[0], lines[1], "the same line on any number of ranks");
-    lines[0].clone()
+/// That `eki-mpi run source --set ...` is refused, alone, with a line that holds `words`; no folder is made.
+fn refused_run(source: &str, sets: &[&str], words: &[&str]) {
+    refused_by(1, source, sets, words);
 }
 
-fn refused_sets(sets: &[&str], words: &[&str]) -> String {
+/// As `refused_run`, and on three ranks with the same line: at each place in a start where input can be refused, once.
+fn refused_on_ranks(source: &str, sets: &[&str], words: &[&str]) {
+    let [alone, by_three] = [1, 3].map(|ranks| refused_by(ranks, source, sets, words));
+    assert_eq!(alone, by_three, "the same line on any number of ranks");
+}
+
+fn refused_by(ranks: usize, source: &str, sets: &[&str], words: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a/run");
+    let mut command = eki_mpi(ranks);
+    command.args(["run", source]).arg("--out").arg(&out);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    let line = refused(&mut command, words);
+    assert!(!folder.path().join("a").exists(), "{sets:?} left a folder");
+    line
+}
+
+fn refused_sets(sets: &[&str], words: &[&str]) {
     refused_run("digits", sets, words)
 }
 
 #[test]
 fn unknown_keys_name_the_nearest_known_one() {
-    refused_sets(
+    refused_on_ranks(
+        "digits",
         &["ensemble.member=10"],
         &["ensemble.member = 10", "ensemble.members"],
     );
@@ -60,7 +66,8 @@ fn unknown_keys_name_the_nearest_known_one() {
 
 #[test]
 fn values_of_the_wrong_type_say_what_is_allowed() {
-    refused_sets(
+    refused_on_ranks(
+        "digits",
         &["ensemble.members=many"],
         &["ensemble.members = \"many\"", "an integer"],
     );
@@ -81,12 +88,14 @@ fn values_of_the_wrong_type_say_what_is_allowed() {
 
 #[test]
 fn impossible_values_say_what_is_possible() {
-    refused_sets(
+    refused_on_ranks(
+        "digits",
         &["ensemble.members=1"],
         &["ensemble.members = 1", "at least 2"],
     );
     refused_sets(&["data.batch=0"], &["at least 1"]);
-    refused_sets(
+    refused_on_ranks(
+        "digits",
         &["data.batch=1438"],
         &["data.batch = 1438", "at most the 1437 training samples"],
     );
@@ -114,7 +123,11 @@ fn impossible_values_say_what_is_possible() {
         &["ensemble.grow_to=100"],
         &["ensemble.grow_to = 100", "at least ensemble.members"],
     );
-    refused_sets(&["method.form=mean"], &["ensemble.rerandomise = \"step\""]);
+    refused_on_ranks(
+        "digits",
+        &["method.form=mean"],
+        &["ensemble.rerandomise = \"step\""],
+    );
     refused_sets(
         &["method.second_moment=1"],
         &["method.second_moment = 1", "less than 1"],
@@ -153,7 +166,8 @@ fn impossible_values_say_what_is_possible() {
 
 #[test]
 fn models_that_do_not_fit_the_data_say_what_would() {
-    refused_sets(
+    refused_on_ranks(
+        "digits",
         &["model.layers=[784, 10]"],
         &["model.layers = [784, 10]", "begin with 64 and end with 10"],
     );
@@ -165,7 +179,7 @@ fn models_that_do_not_fit_the_data_say_what_would() {
         &["method.loss", "least-squares"],
     );
     refused_sets(&["model.kind=linear"], &["data.name", "elliptic or random"]);
-    refused_run(
+    refused_on_ranks(
         "linear",
         &["model.kind=dense"],
         &["data.name", "needs model.kind"],
@@ -185,7 +199,7 @@ fn models_that_do_not_fit_the_data_say_what_would() {
 
 #[test]
 fn files_and_presets_that_are_not_there_or_are_not_toml() {
-    refused_run("digitz", &[], &["digitz", "did you mean digits?"]);
+    refused_on_ranks("digitz", &[], &["digitz", "did you mean digits?"]);
     refused_run(
         "nowhere/mine.toml",
         &[],
@@ -215,7 +229,7 @@ fn files_and_presets_that_are_not_there_or_are_not_toml() {
         ),
     ] {
         std::fs::write(&file, text).unwrap();
-        refused_run(&name, &[], &words);
+        refused_on_ranks(&name, &[], &words);
     }
     std::fs::write(&file, [0xff, 0xfe, 0x00]).unwrap();
     refused_run(&name, &[], &["mine.toml", "cannot be read"]);
@@ -239,7 +253,7 @@ fn initial_ensembles_that_do_not_fit_or_are_damaged() {
     let initial = format!("ensemble.initial={}", path.display());
     let check = |words: &[&str]| {
         let sets = ["model.layers=[64, 10]", "ensemble.members=5", &initial];
-        refused_sets(&sets, &[&["initial.npy"], words].concat());
+        refused_on_ranks("digits", &sets, &[&["initial.npy"], words].concat());
     };
     check(&["cannot be read"]);
     let numbers = vec![0.5_f32; 5 * 650];
@@ -302,7 +316,11 @@ fn a_sound_initial_ensemble_is_taken() {
 
 #[test]
 fn data_that_is_unknown_missing_or_damaged() {
-    refused_sets(&["data.name=mnits"], &["data.name", "mnist", "elliptic"]);
+    refused_on_ranks(
+        "digits",
+        &["data.name=mnits"],
+        &["data.name", "mnist", "elliptic"],
+    );
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
     let check = |words: &[&str]| {
