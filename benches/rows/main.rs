@@ -1,9 +1,11 @@
 //! The table of published rows and ours: stores a finished run as a small JSON file, and draws the table from these.
 //!
 //! ```text
-//! cargo bench --bench rows -- store NAME FOLDER    a run's folder becomes benches/rows/NAME-SEED.json
-//! cargo bench --bench rows -- table                the files become the table in README.md, between its marks
+//! cargo bench --bench rows -- store NAME FOLDER [COMMIT]    a run's folder becomes benches/rows/NAME-SEED.json
+//! cargo bench --bench rows -- table                         the files become the table in README.md, between its marks
 //! ```
+//!
+//! COMMIT is the one the program was built from, where that is not the present one.
 
 #![allow(clippy::print_stdout, reason = "what was tried is part of the report")]
 
@@ -42,6 +44,8 @@ enum Score {
     Accuracy,
     /// The squared error of a pass over a series, one step ahead, before assimilation.
     Mse,
+    /// The mean return of the test episodes.
+    Return,
 }
 
 impl Score {
@@ -49,6 +53,7 @@ impl Score {
         match self {
             Self::Accuracy => format!("{score:.4}"),
             Self::Mse => format!("{score:.3e}"),
+            Self::Return => format!("{score:.1}"),
         }
     }
 }
@@ -74,6 +79,8 @@ struct Finished {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     accuracy_mean: Option<f64>,
     accuracy_best: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    return_mean: Option<f64>,
     /// Of a series: of the last pass, and of the forecasts it must beat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mse_pass: Option<f64>,
@@ -82,7 +89,7 @@ struct Finished {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mse_ar20: Option<f64>,
     digest: String,
-    /// (epoch, accuracy at the mean or squared error of the pass) at each evaluation.
+    /// (epoch, score) at each evaluation.
     curve: Vec<(u64, f64)>,
 }
 
@@ -91,6 +98,7 @@ impl Finished {
         match score {
             Score::Accuracy => self.accuracy_mean,
             Score::Mse => self.mse_pass,
+            Score::Return => self.return_mean,
         }
     }
 }
@@ -104,7 +112,8 @@ fn main() -> Outcome<()> {
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["store", name, folder] => store(name, Path::new(folder)),
+        ["store", name, folder] => store(name, Path::new(folder), None),
+        ["store", name, folder, commit] => store(name, Path::new(folder), Some(commit)),
         ["table"] => table(),
         // `cargo bench` without a name runs every bench: there is nothing to time here.
         _ => Ok(()),
@@ -119,7 +128,7 @@ fn rows() -> Outcome<Vec<Row>> {
     Ok(toml::from_str::<Rows>(&fs::read_to_string(here().join("rows.toml"))?)?.row)
 }
 
-fn store(name: &str, folder: &Path) -> Outcome<()> {
+fn store(name: &str, folder: &Path, commit: Option<&str>) -> Outcome<()> {
     let rows = rows()?;
     let row = rows.iter().find(|row| row.name == name);
     let row = row.ok_or(format!("{name}: not in rows.toml"))?;
@@ -134,8 +143,11 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
     }
     let config: toml::Table = fs::read_to_string(folder.join("config.toml"))?.parse()?;
     let commit = std::process::Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
+        .args(["rev-parse", "--short", "--verify", commit.unwrap_or("HEAD")])
         .output()?;
+    if !commit.status.success() {
+        return Err(String::from_utf8_lossy(&commit.stderr).trim().into());
+    }
     let number = |key: &str| {
         summary[key]
             .as_f64()
@@ -149,6 +161,7 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
         let score = match row.score {
             Score::Accuracy => &record["accuracy_mean"],
             Score::Mse => &record["mse_pass"],
+            Score::Return => &record["return_mean"],
         };
         if let (Some(epoch), Some(score)) = (record["epoch"].as_u64(), score.as_f64()) {
             curve.insert(epoch, score);
@@ -168,6 +181,7 @@ fn store(name: &str, folder: &Path) -> Outcome<()> {
         accuracy_mean: summary["accuracy_mean"].as_f64(),
         accuracy_best: summary["accuracy_best"].as_f64(),
         mse_pass: summary["mse_pass"].as_f64(),
+        return_mean: summary["return_mean"].as_f64(),
         mse_persistence: summary["mse_persistence"].as_f64(),
         mse_ar20: summary["mse_ar20"].as_f64(),
         digest: summary["digest"].as_str().unwrap_or_default().to_owned(),
