@@ -127,7 +127,8 @@ fn run_in<T: Real>(
     }
     let files = Files::default();
     let mut timing = Timing::default();
-    let mut keeper = Keeper::new(&folder, files.clone(), stop);
+    let data = comm.is_first().then(|| problem.dataset.digest());
+    let mut keeper = Keeper::new(&folder, files.clone(), stop).on_data(data);
     let prior = problem.map.prior();
     let resumed = match arguments.resume {
         true => keeper.resume(crew, &plan, &prior)?,

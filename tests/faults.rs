@@ -348,41 +348,42 @@ fn no_mutation_of_a_checkpoint_panics_or_is_taken_for_another_state() {
     eprintln!("{line} ({:.0} s)", start.elapsed().as_secs_f64());
 }
 
-/// The oldest format's file, kept for ever: written by version 1 on two ranks.
+/// The older formats' files, kept for ever: each written by its version on two ranks.
 #[test]
 fn a_checkpoint_of_every_version_is_still_read() {
     let room = tempfile::tempdir().unwrap();
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/durable/version-1");
-    let folder = room.path().join("run");
-    copy(&kept, &folder);
-    let mark = checkpoint::read_mark(&checkpoint(&folder, 3)).unwrap();
-    let settings = [
+    let both = [
         "data.limit=30",
         "data.batch=10",
         "model.layers=[64,8,10]",
         "ensemble.members=3",
         "run.epochs=1",
+        "run.best=never",
+        "method.momentum=true",
+        "--resume",
     ];
-    let settings = [
-        &settings[..],
-        &[
-            "method.momentum=true",
-            "ensemble.rerandomise=never",
-            "run.best=never",
-        ],
-    ]
-    .concat();
-    assert_eq!(
-        (mark.step, mark.members, mark.parameters, mark.parts.len()),
-        (3, 3, 610, 2)
-    );
-    let text = succeed(&mut program(
-        1,
-        &[&settings[..], &["--resume"]].concat(),
-        &folder,
-    ));
-    assert!(text.contains("going on from step 3 of 3"), "{text}");
-    let digest = digest(&folder);
-    let known = std::fs::read_to_string(kept.join("digest")).unwrap();
-    assert_eq!(digest, known.trim());
+    let first = ["ensemble.rerandomise=never"];
+    let second = [
+        "ensemble.rerandomise=step",
+        "ensemble.draw=low-rank",
+        "method.covariance=sums",
+        "method.second_moment=0.99",
+        "ensemble.average=0.9",
+    ];
+    for (version, own) in [(1, &first[..]), (2, &second)] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let kept = kept.join(format!("tests/durable/version-{version}"));
+        let folder = room.path().join(version.to_string());
+        copy(&kept, &folder);
+        let mark = checkpoint::read_mark(&checkpoint(&folder, 3)).unwrap();
+        assert_eq!(
+            (mark.step, mark.members, mark.parameters, mark.parts.len()),
+            (3, 3, 610, 2)
+        );
+        assert_eq!(mark.data, None, "before version 3 a mark knew no data");
+        let text = succeed(&mut program(1, &[&both[..], own].concat(), &folder));
+        assert!(text.contains("going on from step 3 of 3"), "{text}");
+        let known = std::fs::read_to_string(kept.join("digest")).unwrap();
+        assert_eq!(digest(&folder), known.trim());
+    }
 }

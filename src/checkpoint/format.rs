@@ -7,8 +7,11 @@ use super::{Checked, Flaw};
 use crate::partition::{Blocks, Partition};
 
 /// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
-/// average; nothing else differs.
-pub const VERSION: u32 = 2;
+/// average; since 3 the mark's header is followed by the data's digest. Nothing else differs.
+pub const VERSION: u32 = 3;
+
+/// The first version whose mark knows the data.
+const KNOWS_DATA: u32 = 3;
 
 /// Headers are read up to this size: 2^26 bytes list the parts of four million ranks.
 const LARGEST_HEADER: usize = 1 << 26;
@@ -128,9 +131,26 @@ pub struct Mark {
     pub processor: String,
     /// The parts, by rank.
     pub parts: Vec<Stamp>,
+    /// SHA-256 of the data (`Dataset::digest`); stands beside the rest, for older marks have none.
+    #[serde(skip)]
+    pub data: Option<[u8; 32]>,
 }
 
 impl Mark {
+    /// In a frame.
+    pub(super) fn frame(&self, magic: &[u8; 8]) -> Result<Vec<u8>, Flaw> {
+        frame(magic, &(self, self.data))
+    }
+
+    /// From a whole frame whose prelude was checked.
+    pub(super) fn unframe(bytes: &[u8]) -> Checked<Self> {
+        if version(bytes) < KNOWS_DATA {
+            return unframe(bytes);
+        }
+        let (mark, data) = unframe(bytes)?;
+        Ok(Self { data, ..mark })
+    }
+
     /// Whether the numbers in it can belong to any state at all; nothing is computed from them before.
     pub(super) fn check(&self) -> Checked<()> {
         let sane = (1..=self.steps).contains(&self.step)
@@ -193,19 +213,27 @@ pub(super) fn frame(magic: &[u8; 8], header: &impl Serialize) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
+/// The number at `at` of a prelude.
+fn number(prelude: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(prelude[at..at + 4].try_into().expect("four"))
+}
+
+fn version(prelude: &[u8]) -> u32 {
+    number(prelude, 8)
+}
+
 /// The length of a whole frame, from its first `PRELUDE` bytes.
 pub(super) fn frame_length(magic: &[u8; 8], prelude: &[u8; PRELUDE]) -> Checked<usize> {
     if &prelude[..8] != magic {
         return Err("is no file of a checkpoint".to_owned());
     }
-    let number = |at: usize| u32::from_le_bytes(prelude[at..at + 4].try_into().expect("four"));
-    let version = number(8);
+    let version = version(prelude);
     if !(1..=VERSION).contains(&version) {
         return Err(format!(
             "has format version {version}; this program reads versions 1 to {VERSION}"
         ));
     }
-    let length = number(12) as usize;
+    let length = number(prelude, 12) as usize;
     if length > LARGEST_HEADER {
         return Err("promises an impossible header".to_owned());
     }
@@ -223,7 +251,6 @@ pub(super) fn unframe<H: DeserializeOwned>(frame: &[u8]) -> Checked<H> {
     if crc32fast::hash(body) != frame_sum(frame) {
         return Err("its header's checksum differs".to_owned());
     }
-    // A later version with other headers reads the old ones here, by the version in the prelude.
     let (header, used) = bincode::serde::decode_from_slice(&body[PRELUDE..], coding())
         .map_err(|e| format!("its header cannot be read: {e}"))?;
     if PRELUDE + used != body.len() {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::format::{Mark, PRELUDE, frame, frame_length, unframe};
+use super::format::{Mark, PRELUDE, frame_length};
 use super::{Checked, Flaw};
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -89,7 +89,7 @@ pub fn read_mark(folder: &Path) -> Checked<Mark> {
     let mut bytes = vec![0; whole];
     bytes[..PRELUDE].copy_from_slice(&prelude);
     file.read_exact(&mut bytes[PRELUDE..]).map_err(unreadable)?;
-    let mark: Mark = unframe(&bytes).map_err(flawed)?;
+    let mark = Mark::unframe(&bytes).map_err(flawed)?;
     mark.check().map_err(flawed)?;
     if !folder.ends_with(format!("step-{:08}", mark.step)) {
         return Err(flawed(format!("is that of step {}", mark.step)));
@@ -102,7 +102,9 @@ pub fn read_mark(folder: &Path) -> Checked<Mark> {
 /// # Errors
 /// The first file call that failed.
 pub fn write_mark(files: &Files, folder: &Path, mark: &Mark) -> Result<()> {
-    let bytes = frame(MAGIC, mark).map_err(|flaw| Error::Run(format!("mark: {flaw}")))?;
+    let bytes = mark
+        .frame(MAGIC)
+        .map_err(|flaw| Error::Run(format!("mark: {flaw}")))?;
     files.write_whole(&folder.join(MARK), &bytes)
 }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! part-RRRRR-of-RRRRR    frame "EKI-PART" of `PartHeader`, then the sections' numbers, one after the other
-//! mark                   frame "EKI-MARK" of `Mark`, the step, the configuration, each part's length and checksum
+//! mark                   frame "EKI-MARK" of `Mark`, the step, the configuration, each part's length and checksum, and
+//!                        of the data's digest
 //!
 //! frame      8 bytes  magic
 //!            4        version of the format

@@ -18,6 +18,7 @@ pub mod svhn;
 
 use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::real::Real;
 
@@ -28,6 +29,18 @@ pub struct Dataset {
     pub train: Samples,
     /// The samples that accuracy or error is measured on; never fitted.
     pub test: Samples,
+}
+
+impl Dataset {
+    /// SHA-256 of all that is fitted and judged on, sizes and kinds too.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for samples in [&self.train, &self.test] {
+            samples.add_to(&mut hash);
+        }
+        hash.finalize().into()
+    }
 }
 
 /// n samples: inputs n x d, and a target for each.
@@ -93,6 +106,35 @@ impl Samples {
         match &self.targets {
             Targets::Classes { classes, .. } => *classes,
             Targets::Values(values) => values.ncols(),
+        }
+    }
+
+    fn add_to(&self, hash: &mut Sha256) {
+        let reals = |hash: &mut Sha256, numbers: &Array2<f64>| {
+            numbers.iter().for_each(|x| hash.update(x.to_le_bytes()));
+        };
+        for size in [self.len(), self.features(), self.outputs()] {
+            hash.update((size as u64).to_le_bytes());
+        }
+        match &self.inputs {
+            Inputs::Bytes(bytes) => {
+                hash.update(b"bytes");
+                hash.update(bytes.as_standard_layout().as_slice().expect("row-major"));
+            }
+            Inputs::Reals(numbers) => {
+                hash.update(b"reals");
+                reals(hash, numbers);
+            }
+        }
+        match &self.targets {
+            Targets::Classes { labels, .. } => {
+                hash.update(b"classes");
+                hash.update(labels);
+            }
+            Targets::Values(numbers) => {
+                hash.update(b"values");
+                reals(hash, numbers);
+            }
         }
     }
 

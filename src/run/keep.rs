@@ -28,6 +28,8 @@ pub struct Keeper {
     pub(super) folder: Option<PathBuf>,
     pub(super) files: Files,
     stop: Stop,
+    /// The data's digest, where it is known.
+    pub(super) data: Option<[u8; 32]>,
     /// The step of the newest good generation.
     pub(super) saved: Option<u64>,
     /// Generations passed over on resuming.
@@ -65,12 +67,22 @@ impl Keeper {
             folder,
             files,
             stop,
+            data: None,
             saved: None,
             damaged: Vec::new(),
             last_save: Instant::now(),
             turn: Instant::now(),
             longest_turn: Duration::ZERO,
             longest_save: None,
+        }
+    }
+
+    /// Of a run on data with this digest (`Dataset::digest`; rank 0's counts): a state of other data is not resumed.
+    #[must_use]
+    pub fn on_data(self, digest: Option<[u8; 32]>) -> Self {
+        Self {
+            data: digest,
+            ..self
         }
     }
 
@@ -216,6 +228,7 @@ impl Keeper {
                 config,
                 processor: processor(),
                 parts,
+                data: self.data,
             };
             checkpoint::write_mark(files, &folder, &mark)
         });

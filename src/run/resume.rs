@@ -48,6 +48,7 @@ impl Keeper {
                 let mark = checkpoint::read_mark(&folder);
                 if let Ok(mark) = &mark {
                     check::<T>(mark, plan, &folder)?;
+                    check_data(mark, self.data, &folder)?;
                 }
                 Ok(mark)
             })?;
@@ -130,6 +131,20 @@ fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether the data has stayed what it was when `mark` was written, as far as both are known. On rank 0.
+///
+/// # Errors
+/// It has not.
+fn check_data(mark: &Mark, now: Option<[u8; 32]>, folder: &Path) -> Result<()> {
+    match (mark.data, now) {
+        (Some(was), Some(now)) if was != now => Err(Error::Usage(format!(
+            "{}: belongs to a run on other data: the data's files have changed since",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Reads the generation in `folder`. Called by all ranks; the flaw, if any, is the same on all.

@@ -203,6 +203,18 @@ fn resumed() {
         );
         assert_eq!(digest(&whole), digest(&out), "{name}");
     }
+    // Other observations under the same name are another run: refused, and taken up again once the old ones are back.
+    let (out, _) = case.finish(&case.run(&["run.steps=5"]), "other data");
+    let observed = std::fs::read_to_string(case.file("observed.txt")).unwrap();
+    let go_on = || super::start::end(case.run(&[]).command(&out).arg("--resume"));
+    std::fs::write(case.file("observed.txt"), observed.replacen('0', "1", 1)).unwrap();
+    let ended = go_on();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.complaints()[0].contains("on other data"), "{ended:?}");
+    std::fs::write(case.file("observed.txt"), observed).unwrap();
+    let ended = go_on();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(digest(&whole), digest(&out));
 }
 
 fn launcher() {

@@ -101,13 +101,12 @@ fn drawn<T: Real>(scene: &Scene<T>, told: &[(usize, Prediction)]) -> String {
     let ticks = told.iter().step_by(every).map(|(ranks, _)| *ranks as f64);
     let chart = Chart {
         title: format!(
-            "{}, J = {}, {} form: predicted seconds of a step",
-            scene.plan.resolved.name,
-            shape.members,
-            format!("{:?}", shape.form).to_lowercase()
+            "{}, J = {}: predicted seconds of a step",
+            scene.plan.resolved.name, shape.members,
         ),
         note: format!(
-            "threads a rank: {}; {:.1} GB/s and {:.1} us between ranks; dotted: the first point over the ranks",
+            "{} form, threads a rank: {}; {:.1} GB/s and {:.1} us between ranks; dotted: ideal",
+            format!("{:?}", shape.form).to_lowercase(),
             scene.threads,
             scene.network.bandwidth / 1e9,
             scene.network.latency * 1e6
