@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use eki_mpi::page::scale::{Scale, escaped, number, range};
 
 /// Size of a panel, and the margins around its frame, in SVG units.
-const WIDTH: f64 = 380.0;
+const WIDTH: f64 = 388.0;
 const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 66.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 44.0;
