@@ -193,11 +193,16 @@ pub fn rank_processes(launcher: u32) -> Vec<u32> {
         };
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // After the name in brackets: state, then the parent.
-        let parent = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(1));
-        if parent == Some(&launcher.to_string()) {
+        let Some((name, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        if rest.split_whitespace().nth(1) != Some(&launcher.to_string()) {
+            continue;
+        }
+        // MPICH's launcher has one process between itself and the ranks of a host.
+        if name.ends_with("(hydra_pmi_proxy") {
+            found.extend(rank_processes(pid));
+        } else {
             found.push(pid);
         }
     }
