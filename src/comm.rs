@@ -112,14 +112,11 @@ impl Comm {
         }
     }
 
-    /// Ends all ranks at once with exit code `code`; called by any one rank.
-    pub fn abort(&self, code: i32) -> ! {
-        self.world.abort(code)
-    }
-
-    /// Ends all ranks of the world at once with exit code `code`, from any thread: for a panic's hook, which cannot
-    /// reach the communicator.
-    pub fn abort_world(code: i32) -> ! {
+    /// Ends all ranks of the world with exit code `code`; called by any one rank, from any thread, for a panic's hook
+    /// cannot reach the communicator.
+    pub fn abort(code: i32) -> ! {
+        // A launcher told to abort may end before it has passed on the lines that say why.
+        std::thread::sleep(Duration::from_millis(300));
         SimpleCommunicator::world().abort(code)
     }
 

@@ -72,7 +72,7 @@ pub fn refuse_singletons(comm: &Comm) -> Result<()> {
 /// From now on a panic on this rank names it and ends all ranks.
 pub fn abort_on_panic(comm: &Comm) {
     let host = eki_mpi::failure::host();
-    eki_mpi::failure::abort_all_on_panic(comm.rank(), host, || Comm::abort_world(1));
+    eki_mpi::failure::abort_all_on_panic(comm.rank(), host, || Comm::abort(1));
 }
 
 /// Runs what `arguments` ask for on all ranks; returns the exit code.
@@ -80,7 +80,7 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
     let stop = Stop::new(arguments.max_time.or_else(stop::batch_limit));
     stop.listen(|| {
         eprintln!("eki-mpi: {}: told twice to stop", eki_mpi::failure::place());
-        Comm::abort_world(1)
+        Comm::abort(1)
     })?;
     // Rank 0 reads, checks and claims; the others are told. Nothing is written before all of it has passed.
     let (resolved, given) = comm.from_first(|| {
@@ -246,7 +246,7 @@ fn watch(comm: &Comm, plan: &Plan, folder: &Path) -> Result<Option<Watch>> {
         }
         if on_hang == OnHang::Abort {
             eprintln!("eki-mpi: run.on_hang = \"abort\": the run ends; go on with --resume");
-            Comm::abort_world(1);
+            Comm::abort(1);
         }
     };
     Watch::start(watched, hung)

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         // Rank 0 alone touches files once the run goes: the others would wait for ever.
         Err(error @ Error::Io { .. }) => {
             tell(&error);
-            comm.abort(1)
+            Comm::abort(1)
         }
         Err(error) => {
             // Singletons are all first, each in a world of its own.

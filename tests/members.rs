@@ -133,7 +133,7 @@ fn rank() {
     let stop = Stop::new(None);
     stop.listen(|| {
         eprintln!("eki-mpi: {}: told twice to stop", eki_mpi::failure::place());
-        Comm::abort_world(1)
+        Comm::abort(1)
     })
     .unwrap();
     let result = inside::whole_run_heeding(

@@ -39,7 +39,7 @@ pub fn start() -> Universe {
     let (universe, _) =
         mpi::initialize_with_threading(mpi::Threading::Funneled).expect("MPI starts");
     let rank = Comm::new(universe.world()).rank();
-    eki_mpi::failure::abort_all_on_panic(rank, eki_mpi::failure::host(), || Comm::abort_world(1));
+    eki_mpi::failure::abort_all_on_panic(rank, eki_mpi::failure::host(), || Comm::abort(1));
     universe
 }
 

@@ -144,7 +144,7 @@ fn on_this_rank(names: &str) {
         pool: pool.expect("two threads"),
     };
     let rank = crowd.comm().rank();
-    eki_mpi::failure::abort_all_on_panic(rank, "this host".to_owned(), || Comm::abort_world(1));
+    eki_mpi::failure::abort_all_on_panic(rank, "this host".to_owned(), || Comm::abort(1));
     std::thread::spawn(|| {
         std::thread::sleep(PATIENCE);
         panic!("still at work after {} s", PATIENCE.as_secs());
