@@ -138,7 +138,7 @@ fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
         }
         let processes = match ranks {
             1 => vec![child.id()],
-            _ => rank_processes(child.id()),
+            _ => start::rank_processes(child.id()),
         };
         // One rank, or all and the launcher, as when a host loses its power.
         match processes.get(random.random_range(0..processes.len().max(1))) {
@@ -192,7 +192,7 @@ fn launcher_ends(child: &mut Child) -> bool {
     }) {
         return true;
     }
-    let ranks = rank_processes(child.id());
+    let ranks = start::rank_processes(child.id());
     ranks.iter().for_each(|&rank| signal("KILL", rank));
     signal("KILL", child.id());
     false

@@ -273,7 +273,7 @@ fn a_second_request_to_stop_ends_the_job_at_once() {
     assert!(wait_for(patience(30.0), || folder
         .join("metrics.jsonl")
         .exists()));
-    let ranks = rank_processes(child.id());
+    let ranks = start::rank_processes(child.id());
     let start = Instant::now();
     // A step takes twelve seconds: within them the first request can only be noted.
     signal("TERM", ranks[1]);

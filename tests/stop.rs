@@ -83,7 +83,7 @@ fn a_signal_to_any_rank_or_to_the_launcher_stops_all_at_one_step() {
         // mpirun hands USR1 on to every rank; the others are sent to one rank alone.
         match name {
             "USR1" => signal(name, child.id()),
-            _ => signal(name, rank_processes(child.id())[i % 3]),
+            _ => signal(name, start::rank_processes(child.id())[i % 3]),
         }
         stopped_well(&folder, &format!("signal SIG{name}"), end(child));
     }
@@ -143,7 +143,7 @@ fn a_killed_rank_ends_the_job_within_seconds() {
     for victim in 0..3 {
         let folder = room.path().join(victim.to_string());
         let child = begun(3, &[], &folder);
-        let processes = rank_processes(child.id());
+        let processes = start::rank_processes(child.id());
         let start = Instant::now();
         signal("KILL", processes[victim]);
         let (code, text) = end(child);
@@ -168,7 +168,7 @@ fn a_rank_that_hangs_is_named_and_the_run_goes_on_when_it_wakes() {
     let room = tempfile::tempdir().unwrap();
     let folder = room.path().join("run");
     let child = begun(3, &[&hang_timeout()], &folder);
-    let victim = rank_processes(child.id())[1];
+    let victim = start::rank_processes(child.id())[1];
     signal("STOP", victim);
     let log = || std::fs::read_to_string(folder.join("run.log")).unwrap();
     let named = wait_for(4 * patience(2.0), || {
@@ -193,7 +193,7 @@ fn a_hang_of_the_first_rank_is_told_by_the_second_and_may_end_the_run() {
     ];
     let child = begun(3, &settings, &folder);
     let start = Instant::now();
-    signal("STOP", rank_processes(child.id())[0]);
+    signal("STOP", start::rank_processes(child.id())[0]);
     let (code, text) = end(child);
     assert_eq!(code, 1, "{text}");
     assert!(

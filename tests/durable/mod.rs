@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 #[path = "../start/mod.rs"]
-mod start;
+pub mod start;
 
 /// `program` on `ranks` ranks under mpirun, ready for its arguments, and not under a batch system.
 fn on_ranks(ranks: usize, program: &Path) -> Command {
@@ -178,36 +178,6 @@ pub fn wait_for(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(5));
     }
     true
-}
-
-/// The processes that mpirun, process `launcher`, started on this host: the ranks in order.
-pub fn rank_processes(launcher: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("Linux").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|n| n.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // After the name in brackets: state, then the parent.
-        let Some((name, rest)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        if rest.split_whitespace().nth(1) != Some(&launcher.to_string()) {
-            continue;
-        }
-        // MPICH's launcher has one process between itself and the ranks of a host.
-        if name.ends_with("(hydra_pmi_proxy") {
-            found.extend(rank_processes(pid));
-        } else {
-            found.push(pid);
-        }
-    }
-    found.sort_unstable();
-    found
 }
 
 /// Sends `signal`, as "TERM", to process `pid`.

@@ -281,34 +281,15 @@ fn ends() {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
-    let ranks = rank_processes(launcher.id());
+    let ranks = super::start::rank_processes(launcher.id());
     assert_eq!(ranks.len(), 2, "{ranks:?}");
     for rank in &ranks {
         let _ = std::process::Command::new("kill")
-            .args(["-KILL", rank])
+            .args(["-KILL", &rank.to_string()])
             .status();
     }
     let _ = launcher.wait();
     all_gone(&case.marks());
-}
-
-/// The processes that mpirun, process `launcher`, started.
-fn rank_processes(launcher: u32) -> Vec<String> {
-    let children = std::fs::read_dir("/proc")
-        .expect("Linux")
-        .flatten()
-        .filter_map(|entry| {
-            let id = entry.file_name().to_str()?.to_owned();
-            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            let parent = stat
-                .rsplit(')')
-                .next()?
-                .split_whitespace()
-                .nth(1)?
-                .to_owned();
-            (parent == launcher.to_string()).then_some(id)
-        });
-    children.collect()
 }
 
 fn other_forms() {

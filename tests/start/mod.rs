@@ -81,6 +81,36 @@ pub fn end(command: &mut Command) -> Ended {
     }
 }
 
+/// The processes that mpirun, process `launcher`, started on this host: the ranks in order.
+pub fn rank_processes(launcher: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("Linux").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // After the name in brackets: state, then the parent.
+        let Some((name, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        if rest.split_whitespace().nth(1) != Some(&launcher.to_string()) {
+            continue;
+        }
+        // MPICH's launcher has one process between itself and the ranks of a host.
+        if name.ends_with("(hydra_pmi_proxy") {
+            found.extend(rank_processes(pid));
+        } else {
+            found.push(pid);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
 /// A whole run of the program: what is run, changed how, by how many.
 #[derive(Clone, Debug)]
 pub struct Run {
