@@ -219,7 +219,7 @@ fn hosts_give_one_hosts_digest_and_the_loss_of_one_is_told_and_survived() {
     let after = cut.elapsed().as_secs_f64();
     // The lost host's own processes hold the output open for as long as they live.
     hosts.quiet();
-    let (code, text) = ended(child.wait_with_output().unwrap());
+    let (code, text) = ended(start::wait(child));
     assert!(saved && ends && code != 0 && code != 75, "{text}");
     assert!(
         text.contains("no step ended in 3 s: all ranks wait for messages; a link may be down"),

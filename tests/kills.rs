@@ -149,7 +149,7 @@ fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
             }
         }
         stuck += usize::from(!launcher_ends(&mut child));
-        let (code, text) = ended(child.wait_with_output().unwrap());
+        let (code, text) = ended(start::wait(child));
         // MPICH's ranks may start when their launcher was just killed, and wait for each other for ever: a batch system
         // clears them away.
         if !wait_for(patience(5.0), || ranks_in(&folder).is_empty()) {

@@ -279,7 +279,7 @@ fn a_second_request_to_stop_ends_the_job_at_once() {
     signal("TERM", ranks[1]);
     std::thread::sleep(Duration::from_secs(1));
     signal("TERM", ranks[1]);
-    let (code, text) = ended(child.wait_with_output().unwrap());
+    let (code, text) = ended(start::wait(child));
     assert!(
         code == 1 && text.contains("told twice to stop"),
         "{code} {text}"

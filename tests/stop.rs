@@ -30,13 +30,13 @@ fn begun(ranks: usize, settings: &[&str], folder: &Path) -> Child {
     let on_its_way = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 2_000);
     if !wait_for(patience(60.0), on_its_way) {
         let _ = child.kill();
-        panic!("{:?}", ended(child.wait_with_output().unwrap()));
+        panic!("{:?}", ended(start::wait(child)));
     }
     child
 }
 
 fn end(child: Child) -> (i32, String) {
-    ended(child.wait_with_output().expect("it ends"))
+    ended(start::wait(child))
 }
 
 /// The time each step ended at.

@@ -82,7 +82,7 @@ pub fn ranks_of(name: &str, ranks: usize) -> Command {
 
 /// Runs `command` to its end; its exit code and all it printed.
 pub fn finish(command: &mut Command) -> (i32, String) {
-    ended(command.output().expect("mpirun starts"))
+    ended(start::output(command))
 }
 
 /// The exit code and all that was printed; a signal's number is negative.

@@ -1,32 +1,20 @@
 //! The program under test, started as a user starts it: alone, or on ranks by mpirun (EKI_MPIRUN names another).
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
+
+#[path = "../start/mod.rs"]
+pub mod start;
 
 /// `eki-mpi` with `arguments`, alone.
 pub fn alone(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eki-mpi"));
-    command
-        .args(arguments)
-        .output()
-        .expect("the program starts")
+    start::output(start::alone().args(arguments))
 }
 
 /// `eki-mpi` with `arguments` on `ranks` ranks of one thread, oversubscribed where need be.
 #[allow(dead_code)] // Each test file is a crate of its own, and not all start ranks.
 pub fn on_ranks(ranks: usize, arguments: &[&str]) -> Output {
-    let mpirun = std::env::var("EKI_MPIRUN").unwrap_or_else(|_| "mpirun".to_owned());
-    let mut words = mpirun.split_whitespace();
-    let mut command = Command::new(words.next().expect("EKI_MPIRUN names a program"));
-    command
-        .args(words)
-        .args(["-n", &ranks.to_string(), env!("CARGO_BIN_EXE_eki-mpi")])
-        .args(arguments)
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
-        .output()
-        .expect("mpirun starts")
+    start::output(start::on_ranks(ranks, &start::program()).args(arguments))
 }
 
 /// What a command that must succeed printed.

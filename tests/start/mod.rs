@@ -5,7 +5,9 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// What a program left when it ended.
 #[derive(Debug)]
@@ -75,11 +77,48 @@ pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_eki-mpi"))
 }
 
+/// No test's run takes as long as this, a slow and busy machine allowed for.
+const STUCK: Duration = Duration::from_secs(1200);
+
+/// Waits for `child`, whose output is piped. One that never ends fails its test, with what it printed, instead of
+/// holding up all the others.
+pub fn wait(child: Child) -> Output {
+    let pid = child.id();
+    let (over, end) = mpsc::channel();
+    let watch = std::thread::spawn(move || {
+        let stuck = end.recv_timeout(STUCK).is_err();
+        if stuck {
+            // A launcher that dies has its ranks die as well; its own end it might put off.
+            for process in rank_processes(pid).into_iter().chain([pid]) {
+                let _ = Command::new("kill")
+                    .args(["-KILL", &process.to_string()])
+                    .status();
+            }
+        }
+        stuck
+    });
+    let output = child
+        .wait_with_output()
+        .expect("a process that was started");
+    // Nobody listens where the watch has ended it.
+    let _ = over.send(());
+    assert!(
+        !watch.join().expect("no panic"),
+        "it did not end: {output:?}"
+    );
+    output
+}
+
+/// Runs `command` to its end.
+pub fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = command.stderr(Stdio::piped()).spawn();
+    wait(child.unwrap_or_else(|e| panic!("{command:?} could not be started: {e}")))
+}
+
 /// Runs `command` to its end.
 pub fn end(command: &mut Command) -> Ended {
-    let output: Output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?} could not be started: {e}"));
+    let output = output(command);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ended {
         code: output.status.code().unwrap_or(-1),
