@@ -62,6 +62,10 @@ fn updates(c: &mut Criterion) {
     group.bench_function(format!("explicit, J {j}"), |bench| {
         bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
+    let d = d.paired();
+    group.bench_function(format!("explicit in mixed precision, J {j}"), |bench| {
+        bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
+    });
     let (v, w) = (
         Packed::of(numbers(j, k).view()),
         Packed::of(numbers(k, j).view()),
@@ -71,6 +75,13 @@ fn updates(c: &mut Criterion) {
     group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
         bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
     });
+    let (v, w) = (v.paired(), w.paired());
+    group.bench_function(
+        format!("factored in mixed precision, J {j}, K {k}"),
+        |bench| {
+            bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
+        },
+    );
 }
 
 /// Members gathered from their column blocks, as each is just before the forward map.
@@ -113,6 +124,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             survivors: &Survivors::new(vec![true; j]),
             members: Partition::new(j, 1),
             samples: None,
+            mixed: false,
         };
         group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
             bench.iter(|| outputs.interaction(crew.comm, crew.pool, form));

@@ -92,7 +92,8 @@ pub fn account<T: Real>(
     };
     // While rank 0 measures, the others wait for the gathering.
     let first = crew.comm.is_first();
-    let rate = first.then(|| calibrate::product_rate::<T>(crew.pool) * shape.threads as f64);
+    let rate =
+        first.then(|| calibrate::product_rate::<T>(crew.pool, shape.mixed) * shape.threads as f64);
     let config = bincode::config::standard();
     let bytes = bincode::serde::encode_to_vec(&slip, config).expect("plain data encodes");
     let slips = crew.comm.gather(&bytes).into_iter().map(|bytes| {

@@ -14,21 +14,35 @@ pub use network::Network;
 use crate::eki::Form;
 use crate::forward::ForwardMap;
 use crate::loss::Loss;
+use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::partition::BLOCK;
 use crate::real::{Real, product};
 
 /// How long each measurement repeats its work, in every thread at once.
 const MOMENT: Duration = Duration::from_millis(120);
 
-/// Flops a second of one thread in a product of 512 x 1024 by 1024 x 512.
+/// Flops a second of one thread in a product of 512 x 1024 by 1024 x 512; of bfloat16 where it is `mixed`.
 #[must_use]
-pub fn product_rate<T: Real>(pool: &ThreadPool) -> f64 {
+pub fn product_rate<T: Real>(pool: &ThreadPool, mixed: bool) -> f64 {
     let (m, k, n) = (512, 1024, 512);
     let rates = pool.broadcast(|_| {
         let a = Array2::from_elem((m, k), T::of(0.5));
         let b = Array2::from_elem((k, n), T::of(0.25));
         let mut c = Array2::zeros((m, n));
-        let seconds = best(|| product(c.view_mut(), T::zero(), T::one(), a.view(), b.view()));
+        let seconds = if mixed {
+            let a = Packed::of(a.view()).paired();
+            let mut panels = vec![T::of(0.25); in_panels(k, n)];
+            T::pair_rows::<PANEL>(&mut panels, k);
+            let mut target = Target {
+                numbers: c.as_slice_mut().expect("row-major"),
+                panel: PANEL,
+                row: n,
+                columns: n,
+            };
+            best(|| multiply(&a, &panels, false, T::one(), &mut target))
+        } else {
+            best(|| product(c.view_mut(), T::zero(), T::one(), a.view(), b.view()))
+        };
         (2 * m * k * n) as f64 / seconds
     });
     mean(&rates)
@@ -78,6 +92,8 @@ pub struct Sizes<'a> {
     pub form: Form,
     /// The rank of the draws, where members are of low rank.
     pub low_rank: Option<usize>,
+    /// Whether products are of bfloat16.
+    pub mixed: bool,
     /// The loss whose gradients enter D.
     pub loss: &'a Loss,
 }
@@ -87,7 +103,7 @@ impl Rates {
     #[must_use]
     pub fn measure<T: Real>(pool: &ThreadPool, map: &dyn ForwardMap<T>, sizes: &Sizes) -> Self {
         let mut rates = Self {
-            product: product_rate::<T>(pool),
+            product: product_rate::<T>(pool, sizes.mixed),
             copy: copy_rate(pool),
             draw: kernels::draw_seconds::<T>(pool, false),
             summed_draw: kernels::draw_seconds::<T>(pool, true),

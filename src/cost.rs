@@ -51,6 +51,8 @@ pub struct Shape {
     pub threads: usize,
     /// Bytes s of a number.
     pub number: usize,
+    /// Whether products are of bfloat16.
+    pub mixed: bool,
     /// Slabs that are kept: u, and with momentum v.
     pub(crate) slabs: usize,
     /// Whether the centres of the draws are kept beside the members.
@@ -172,9 +174,10 @@ impl Shape {
             ranks,
             threads,
             number: match config.run.precision {
-                Precision::Single => 4,
+                Precision::Single | Precision::Mixed => 4,
                 Precision::Double => 8,
             },
+            mixed: plan.mixed(),
             slabs: 1 + usize::from(config.method.momentum && !each_step),
             centres: each_step && form != Form::Mean,
             data: ((data.train + data.test) * sample) as u64,

@@ -267,7 +267,7 @@ pub fn update_explicit<T: Real>(
     survivors: &Survivors,
     scratch: &mut [T],
 ) -> Centred {
-    by_groups(u, survivors, scratch, |centred, _, u| {
+    by_groups(u, survivors, scratch, d.is_paired(), |centred, _, u| {
         multiply(d, centred, true, T::of(-h), u);
     })
 }
@@ -282,7 +282,8 @@ pub fn update_factored<T: Real>(
     scratch: &mut [T],
 ) -> Centred {
     let (outputs, scale) = (anomalies.rows(), T::of(-h / survivors.count() as f64));
-    by_groups(u, survivors, scratch, |centred, inner, u| {
+    let paired = anomalies.is_paired();
+    by_groups(u, survivors, scratch, paired, |centred, inner, u| {
         let columns = u.columns.next_multiple_of(PANEL);
         let inner = &mut inner[..outputs * columns]; // K x w
         let mut target = Target {
@@ -292,16 +293,20 @@ pub fn update_factored<T: Real>(
             columns,
         };
         multiply(anomalies, centred, false, T::one(), &mut target);
+        if paired {
+            T::pair_rows::<PANEL>(inner, outputs);
+        }
         multiply(gradients, inner, true, scale, u);
     })
 }
 
-/// Hands each group of columns of u, J x w, to `move_group`: less their means in panels, the rest of the scratch, and
-/// where to add their move.
+/// Hands each group of columns of u, J x w, to `move_group`: less their means in panels, their rows `paired` or not, the
+/// rest of the scratch, and where to add their move.
 fn by_groups<T: Real>(
     u: &mut Array2<T>,
     survivors: &Survivors,
     scratch: &mut [T],
+    paired: bool,
     move_group: impl Fn(&[T], &mut [T], &mut Target<T>),
 ) -> Centred {
     let (members, width) = u.dim();
@@ -312,6 +317,9 @@ fn by_groups<T: Real>(
         let group = centre(u.slice(s![.., columns.clone()]), survivors, centred);
         before.means.extend(group.means);
         before.squares += group.squares;
+        if paired {
+            T::pair_rows::<PANEL>(centred, members);
+        }
         let mut target = Target {
             numbers: &mut u.as_slice_mut().expect("row-major")[first..],
             panel: PANEL,

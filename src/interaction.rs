@@ -55,6 +55,8 @@ pub struct Outputs<'a, T> {
     pub members: Partition,
     /// In the mean form, the samples m, where the coefficients are wanted sample by sample.
     pub samples: Option<usize>,
+    /// Whether the update is to be by products of bfloat16.
+    pub mixed: bool,
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
@@ -67,14 +69,19 @@ impl<T: Real> Outputs<'_, T> {
         match form {
             Form::Explicit => {
                 let (d, norm) = self.explicit(comm, pool);
+                let d = if self.mixed { d.paired() } else { d };
                 (Interaction::Explicit(d), norm)
             }
             Form::Factored => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
                 // One after the other, so that only one of them is there twice.
-                let anomalies = pack(pool, anomalies.reversed_axes());
-                let gradients = pack(pool, gradients);
+                let pack = |matrix: Array2<T>| {
+                    let packed = pack(pool, matrix);
+                    if self.mixed { packed.paired() } else { packed }
+                };
+                let anomalies = pack(anomalies.reversed_axes());
+                let gradients = pack(gradients);
                 (
                     Interaction::Factored {
                         gradients,

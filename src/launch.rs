@@ -89,7 +89,9 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
         Ok((resolved, given))
     })?;
     match resolved.config.run.precision {
-        Precision::Single => run_in::<f32>(comm, arguments, stop, resolved, given),
+        Precision::Single | Precision::Mixed => {
+            run_in::<f32>(comm, arguments, stop, resolved, given)
+        }
         Precision::Double => run_in::<f64>(comm, arguments, stop, resolved, given),
     }
 }

@@ -6,6 +6,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
+use crate::bfloat::places;
 use crate::real::Real;
 pub use crate::tile::{PANEL, PanelProduct, ROWS};
 
@@ -16,11 +17,12 @@ pub const DEPTH: usize = 1024;
 const STAY: usize = 160 << 10;
 
 /// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
-/// zeros for the rows missing.
+/// zeros for the rows missing. Its columns may be paired (`bfloat`): the right operand's rows must be then, too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed<T> {
     rows: usize,
     inner: usize,
+    paired: bool,
     numbers: Vec<T>,
 }
 
@@ -31,6 +33,7 @@ impl<T: Real> Packed<T> {
         Self {
             rows,
             inner,
+            paired: false,
             numbers: vec![T::zero(); rows.div_ceil(ROWS) * ROWS * inner],
         }
     }
@@ -47,6 +50,23 @@ impl<T: Real> Packed<T> {
             pack_part(rows, numbers);
         }
         packed
+    }
+
+    /// The same rounded to bfloat16, its columns in pairs.
+    #[must_use]
+    pub fn paired(mut self) -> Self {
+        T::pair_rows::<ROWS>(&mut self.numbers, self.inner);
+        self.numbers
+            .truncate(self.numbers.len() / self.inner.max(1) * places(self.inner));
+        self.numbers.shrink_to_fit();
+        self.paired = true;
+        self
+    }
+
+    /// Whether its columns are paired.
+    #[must_use]
+    pub fn is_paired(&self) -> bool {
+        self.paired
     }
 
     /// M.
@@ -66,7 +86,7 @@ impl<T: Real> Packed<T> {
         self.numbers.chunks_mut((ROWS * self.inner).max(1))
     }
 
-    /// The matrix, row-major.
+    /// The matrix, row-major, where it is not paired.
     #[must_use]
     pub fn to_array(&self) -> Array2<T> {
         Array2::from_shape_fn((self.rows, self.inner), |(i, k)| {
@@ -97,9 +117,13 @@ pub struct Target<'a, T> {
     pub columns: usize,
 }
 
-/// c <- keep c + scale a b for the panels `b`, each K x `PANEL`, in the order they stand in.
+/// c <- keep c + scale a b for the panels `b`, each K x `PANEL`, in the order they stand in; in pairs where `a` is.
 pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut Target<T>) {
-    let inner = a.inner;
+    let (inner, on_panel): (_, fn(PanelProduct<T>)) = if a.paired {
+        (places(a.inner), T::paired_product)
+    } else {
+        (a.inner, T::panel_product)
+    };
     let depth = inner.div_ceil(inner.div_ceil(DEPTH).max(1)).max(1);
     let panels = out.columns.div_ceil(PANEL);
     let together = (STAY / (depth * PANEL)).max(1);
@@ -109,7 +133,7 @@ pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut
             for part in 0..a.rows.div_ceil(ROWS) {
                 let of_a = part * inner * ROWS;
                 for p in group..panels.min(group + together) {
-                    T::panel_product(PanelProduct {
+                    on_panel(PanelProduct {
                         a: &a.numbers[of_a + start * ROWS..of_a + end * ROWS],
                         stride: ROWS,
                         rows: ROWS.min(a.rows - part * ROWS),
@@ -158,14 +182,27 @@ mod tests {
         Array2::from_shape_fn((m, n), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 - 5.0))
     }
 
-    /// Small whole numbers: every order of summation is exact, so the products must be equal.
     fn check<T: Real>(m: usize, k: usize, n: usize) {
         let (a, b) = (numbers::<T>(m, k), numbers::<T>(k, n));
         let packed = Packed::of(a.view());
         assert_eq!(packed.to_array(), a);
         let mut panels = vec![T::nan(); in_panels(k, n)];
         to_panels(b.view(), &mut panels);
-        let plain = a.dot(&b);
+        check_product(&packed, &panels, &a, &b);
+    }
+
+    fn check_mixed(m: usize, k: usize, n: usize) {
+        let (a, b) = (numbers::<f32>(m, k), numbers::<f32>(k, n));
+        let mut panels = vec![f32::NAN; in_panels(k, n)];
+        to_panels(b.view(), &mut panels);
+        f32::pair_rows::<PANEL>(&mut panels, k);
+        check_product(&Packed::of(a.view()).paired(), &panels, &a, &b);
+    }
+
+    /// Small whole numbers: every order of summation is exact, and so is bfloat16, so the products must be equal.
+    fn check_product<T: Real>(packed: &Packed<T>, panels: &[T], a: &Array2<T>, b: &Array2<T>) {
+        let ((m, k), n) = (a.dim(), b.ncols());
+        let plain = a.dot(b);
         let mut rows = Array2::from_elem((m, n), T::one());
         let two = T::of(2.0);
         let mut target = Target {
@@ -174,7 +211,7 @@ mod tests {
             row: n,
             columns: n,
         };
-        multiply(&packed, &panels, true, two, &mut target);
+        multiply(packed, panels, true, two, &mut target);
         assert_eq!(rows, plain.mapv(|x| two * x + T::one()), "{m} {k} {n}");
         let mut out = vec![T::nan(); in_panels(m, n)];
         let mut target = Target {
@@ -183,7 +220,7 @@ mod tests {
             row: PANEL,
             columns: n.next_multiple_of(PANEL),
         };
-        multiply(&packed, &panels, false, T::one(), &mut target);
+        multiply(packed, panels, false, T::one(), &mut target);
         let mut want = vec![T::nan(); in_panels(m, n)];
         to_panels(plain.view(), &mut want);
         assert_eq!(out, want, "{m} {k} {n}");
@@ -194,6 +231,7 @@ mod tests {
         for rows in 1..=25 {
             check::<f32>(rows, 7, 33);
             check::<f64>(rows, 7, 33);
+            check_mixed(rows, 7, 33);
         }
         for (m, k, n) in [
             (1, 1, 1),
@@ -204,6 +242,7 @@ mod tests {
         ] {
             check::<f32>(m, k, n);
             check::<f64>(m, k, n);
+            check_mixed(m, k, n);
         }
     }
 

@@ -5,8 +5,8 @@ mod descent;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
-    Scale, Shape, StepKind,
+    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Precision,
+    Rerandomise, Resolved, Scale, Shape, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
@@ -129,6 +129,12 @@ impl Plan {
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }
+    }
+
+    /// Whether products are of bfloat16.
+    #[must_use]
+    pub fn mixed(&self) -> bool {
+        self.config().run.precision == Precision::Mixed
     }
 
     /// The rank of low-rank draws, where members are drawn so.
@@ -368,6 +374,22 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
     }
     if ensemble.average > 0.0 && !mean {
         return Err(resolved.error("ensemble.average", needs));
+    }
+    if resolved.config.run.precision == Precision::Mixed {
+        // Else nothing of the run would be in it.
+        let dense = matches!(
+            resolved.config.model.kind,
+            ModelKind::Dense | ModelKind::CartPole
+        );
+        if descent::descends(&resolved.config)
+            || ensemble.draw == DrawKind::LowRank
+            || mean && !dense
+        {
+            return Err(resolved.error(
+                "run.precision",
+                "\"mixed\" needs the explicit or factored form of \"eki\", or a dense network of full draws",
+            ));
+        }
     }
     if method.covariance == Covariance::Sums && !(mean && ensemble.draw == DrawKind::LowRank) {
         return Err(resolved.error(

@@ -46,6 +46,15 @@ pub trait Real:
 
     /// A product on one panel of columns, on the calling thread alone.
     fn panel_product(product: PanelProduct<Self>);
+
+    /// The same where the operands hold pairs of bfloat16 (`bfloat`), which single precision alone has.
+    fn paired_product(product: PanelProduct<Self>);
+
+    /// Makes such pairs of every two rows of W numbers, in place (`bfloat::pair_rows`); single precision alone has them.
+    fn pair_rows<const W: usize>(numbers: &mut [Self], rows: usize);
+
+    /// Writes the pairs of every two rows of `width` numbers to `pairs` (`bfloat::pairs_of`).
+    fn pairs_of(numbers: &[Self], width: usize, pairs: &mut [Self]);
 }
 
 impl Real for f32 {
@@ -78,6 +87,18 @@ impl Real for f32 {
     fn panel_product(product: PanelProduct<Self>) {
         pulp::Arch::new().dispatch(product);
     }
+
+    fn paired_product(product: PanelProduct<Self>) {
+        crate::bfloat::panel_product(product);
+    }
+
+    fn pair_rows<const W: usize>(numbers: &mut [Self], rows: usize) {
+        crate::bfloat::pair_rows::<W>(numbers, rows);
+    }
+
+    fn pairs_of(numbers: &[Self], width: usize, pairs: &mut [Self]) {
+        crate::bfloat::pairs_of(numbers, width, pairs);
+    }
 }
 
 impl Real for f64 {
@@ -109,6 +130,18 @@ impl Real for f64 {
 
     fn panel_product(product: PanelProduct<Self>) {
         pulp::Arch::new().dispatch(product);
+    }
+
+    fn paired_product(_: PanelProduct<Self>) {
+        unreachable!("pairs are made of single precision");
+    }
+
+    fn pair_rows<const W: usize>(_: &mut [Self], _: usize) {
+        unreachable!("pairs are made of single precision");
+    }
+
+    fn pairs_of(_: &[Self], _: usize, _: &mut [Self]) {
+        unreachable!("pairs are made of single precision");
     }
 }
 

@@ -147,6 +147,14 @@ fn impossible_values_say_what_is_possible() {
         &["method.covariance=sums"],
         &["method.covariance", "ensemble.draw = \"low-rank\""],
     );
+    refused_sets(
+        &[
+            "run.precision=mixed",
+            "ensemble.rerandomise=step",
+            "ensemble.draw=low-rank",
+        ],
+        &["run.precision = \"mixed\"", "full draws"],
+    );
     refused_sets(&["method.h_shape=round"], &["\"cosine\""]);
     refused_sets(&["data.augment=-1"], &["at least 0"]);
     refused_sets(

@@ -193,6 +193,20 @@ fn d_summed_from_several_blocks_of_samples() {
     holds(&run.set("run.precision=double"), &FEW);
 }
 
+/// The update's products and the network's are of bfloat16.
+#[test]
+fn mixed_precision() {
+    let mixed = digits(&["run.precision=mixed"]);
+    let each_step = mixed.clone().set("ensemble.rerandomise=step");
+    let digests = [
+        holds(&mixed.clone().set("method.form=explicit"), &SPLITS),
+        holds(&mixed.clone().set("method.form=factored"), &SPLITS),
+        holds(&each_step, &FEW),
+        holds(&each_step.set("run.precision=single"), &FEW),
+    ];
+    all_differ(&digests);
+}
+
 #[test]
 fn double_precision() {
     let double = digits(&["run.precision=double"]);

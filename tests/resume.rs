@@ -22,10 +22,14 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 17] = [
+const METHODS: [(&str, &[&str]); 18] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
+    (
+        "mixed",
+        &["run.precision=mixed", "ensemble.rerandomise=epoch"],
+    ),
     (
         "redrawn",
         &[

@@ -40,7 +40,7 @@ pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> 
 /// The run judged in its own precision, on all cores.
 pub fn judged(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
     match finished.resolved.config.run.precision {
-        Precision::Single => judged_in::<f32>(finished, data_dir),
+        Precision::Single | Precision::Mixed => judged_in::<f32>(finished, data_dir),
         Precision::Double => judged_in::<f64>(finished, data_dir),
     }
 }

@@ -103,7 +103,7 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 pub fn answer(arguments: &PlanArguments, measured: Option<Network>) -> Result<String> {
     let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
     let forecast = match resolved.config.run.precision {
-        Precision::Single => forecast::<f32>(arguments, measured, resolved)?,
+        Precision::Single | Precision::Mixed => forecast::<f32>(arguments, measured, resolved)?,
         Precision::Double => forecast::<f64>(arguments, measured, resolved)?,
     };
     Ok(if arguments.json {

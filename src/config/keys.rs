@@ -331,9 +331,9 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "run.precision",
-        Kind::Choice(&["single", "double"]),
+        Kind::Choice(&["single", "mixed", "double"]),
         "\"single\"",
-        "of parameters, outputs and update",
+        "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in dense layers",
     ),
     key(
         "run.evaluate_every",

@@ -260,6 +260,8 @@ pub enum OnError {
 #[allow(missing_docs)]
 pub enum Precision {
     Single,
+    /// Single, but for products of bfloat16.
+    Mixed,
     Double,
 }
 

@@ -4,6 +4,10 @@
 //! through all layers before the next, so that what passes between layers, and bias, activation and softmax, never
 //! leave the first caches; the inputs are put in panels once for all members. Where the first layer is narrow, several
 //! members take turns on a panel, since all share it.
+//!
+//! In mixed precision weights and what they multiply are rounded to bfloat16 (`bfloat`): a member's weights once a
+//! batch, the inputs once for all members, what passes between layers panel by panel. Sums, biases and activations stay
+//! in single precision.
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
@@ -11,6 +15,7 @@ use super::ForwardMap;
 use super::activation::{Activation, Output};
 use super::chunk::{LOST, aligned};
 use super::network::{Body, Network};
+use crate::bfloat::places;
 use crate::panel::{PANEL, PanelProduct, in_panels, to_panels};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
@@ -23,6 +28,8 @@ pub struct Dense {
     output: Output,
     /// The prior's deviation in each layer, in units of Glorot's.
     scales: Vec<f64>,
+    /// Whether products are of bfloat16.
+    mixed: bool,
 }
 
 /// Below this many units in the first layer, members are grouped until their units come to twice as many.
@@ -41,6 +48,16 @@ impl Dense {
             layers,
             activation,
             output,
+            mixed: false,
+        }
+    }
+
+    /// The same with products of bfloat16, in single precision alone.
+    #[must_use]
+    pub fn in_mixed_precision(self) -> Self {
+        Self {
+            mixed: true,
+            ..self
         }
     }
 
@@ -91,7 +108,8 @@ impl Dense {
         self.layers[1..].iter().copied().max().expect("outputs")
     }
 
-    /// One member on one panel of samples, `x`, d x `PANEL`: its outputs, c x `PANEL`, in one of the rooms.
+    /// One member on one panel of samples, `x`, d x `PANEL`: its outputs, c x `PANEL`, in one of the rooms. Its weights
+    /// are in pairs in mixed precision, as `x` is.
     fn on_panel<'r, T: Real>(
         &self,
         member: &[T],
@@ -99,15 +117,21 @@ impl Dense {
         [mut here, mut there]: [&'r mut [T]; 2],
     ) -> &'r [T] {
         let (mut at, last) = (0, self.layers.len() - 2);
+        let product = if self.mixed {
+            T::paired_product
+        } else {
+            T::panel_product
+        };
         for (l, (fan_in, fan_out)) in self.pairs().enumerate() {
-            let end = at + (fan_in + 1) * fan_out;
-            let (weight, bias) = member[at..end].split_at(fan_in * fan_out);
+            let terms = self.terms(fan_in);
+            let end = at + (terms + 1) * fan_out;
+            let (weight, bias) = member[at..end].split_at(terms * fan_out);
             let sums = &mut there[..fan_out * PANEL];
-            T::panel_product(PanelProduct {
+            product(PanelProduct {
                 a: weight,
                 stride: fan_out,
                 rows: fan_out,
-                b: if l == 0 { x } else { &here[..fan_in * PANEL] },
+                b: if l == 0 { x } else { &here[..terms * PANEL] },
                 out: &mut *sums,
                 out_stride: PANEL,
                 columns: PANEL,
@@ -115,10 +139,37 @@ impl Dense {
                 scale: T::one(),
             });
             self.finish(l == last, sums, bias);
+            if self.mixed && l < last {
+                T::pair_rows::<PANEL>(sums, fan_out);
+            }
             std::mem::swap(&mut here, &mut there);
             at = end;
         }
         here
+    }
+
+    /// Numbers that the sum over `fan_in` inputs reads of each unit.
+    fn terms(&self, fan_in: usize) -> usize {
+        if self.mixed { places(fan_in) } else { fan_in }
+    }
+
+    /// Numbers of a member as `on_panel` reads it.
+    fn read(&self) -> usize {
+        let layers = self.pairs();
+        layers.map(|(a, b)| (self.terms(a) + 1) * b).sum()
+    }
+
+    /// Copies `member`'s numbers to `to`, weights in pairs.
+    fn pair_weights<T: Real>(&self, mut member: &[T], mut to: &mut [T]) {
+        for (fan_in, fan_out) in self.pairs() {
+            let (weight, rest) = member.split_at(fan_in * fan_out);
+            let (bias, rest) = rest.split_at(fan_out);
+            let (pairs, after) = to.split_at_mut(places(fan_in) * fan_out);
+            T::pairs_of(weight, fan_out, pairs);
+            let (to_bias, after) = after.split_at_mut(fan_out);
+            to_bias.copy_from_slice(bias);
+            (member, to) = (rest, after);
+        }
     }
 
     /// Bias and activation of one layer's sums on a panel, or after the last layer the output map.
@@ -181,7 +232,12 @@ impl<T: Real> ForwardMap<T> for Dense {
     }
 
     fn scratch(&self, m: usize) -> usize {
-        in_panels(self.layers[0], m) + 2 * LOST + 2 * self.widest() * PANEL
+        let weights = if self.mixed {
+            self.grouped() * self.read()
+        } else {
+            0
+        };
+        in_panels(self.layers[0], m) + 3 * LOST + 2 * self.widest() * PANEL + weights
     }
 
     fn arranged(&self, m: usize) -> usize {
@@ -190,6 +246,9 @@ impl<T: Real> ForwardMap<T> for Dense {
 
     fn arrange(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
         to_panels(inputs, arranged);
+        if self.mixed {
+            T::pair_rows::<PANEL>(arranged, self.layers[0]);
+        }
     }
 
     fn evaluate(
@@ -201,22 +260,32 @@ impl<T: Real> ForwardMap<T> for Dense {
     ) {
         let size = in_panels(self.layers[0], inputs.ncols());
         let (arranged, rest) = aligned(scratch).split_at_mut(size);
-        to_panels(inputs, arranged);
+        self.arrange(inputs, arranged);
         self.evaluate_arranged(members, inputs, arranged, outputs, rest);
     }
 
     fn evaluate_arranged(
         &self,
         members: ArrayView2<T>,
-        _inputs: ArrayView2<T>,
+        inputs: ArrayView2<T>,
         arranged: &[T],
         mut outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
         let (here, rest) = aligned(scratch).split_at_mut(self.widest() * PANEL);
-        let there = &mut rest[..self.widest() * PANEL];
-        for (p, x) in arranged.chunks_exact(self.layers[0] * PANEL).enumerate() {
-            let each = members.rows().into_iter();
+        let (there, rest) = rest.split_at_mut(self.widest() * PANEL);
+        let mut read = members;
+        if self.mixed {
+            let weights = &mut aligned(rest)[..members.nrows() * self.read()];
+            let rows = members.rows().into_iter();
+            for (member, to) in rows.zip(weights.chunks_exact_mut(self.read())) {
+                self.pair_weights(member.to_slice().expect("row-major"), to);
+            }
+            read = ArrayView2::from_shape((members.nrows(), self.read()), weights).expect("room");
+        }
+        let panels = arranged.chunks_exact(self.terms(self.layers[0]) * PANEL);
+        for (p, x) in panels.take(inputs.ncols().div_ceil(PANEL)).enumerate() {
+            let each = read.rows().into_iter();
             for (member, out) in each.zip(outputs.axis_iter_mut(Axis(0))) {
                 let member = member.to_slice().expect("row-major");
                 put_panel(self.on_panel(member, x, [&mut *here, &mut *there]), p, out);
@@ -325,6 +394,32 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// Of numbers that bfloat16 holds, and whose sums it holds, outputs in mixed precision are the definition's.
+    #[test]
+    fn mixed_precision_rounds_operands_alone() {
+        let quarters =
+            |rows, columns, seed| numbers(rows, columns, seed).mapv(|x| (4.0 * x).round() / 4.0);
+        for layers in [vec![5, 3], vec![5, 70, 3], vec![4, 9, 3]] {
+            let net = Dense::new(layers.clone(), Activation::Relu, Output::Identity);
+            let group = ForwardMap::<f32>::group(&net);
+            let p = ForwardMap::<f32>::parameters(&net);
+            let (members, inputs) = (quarters(group, p, 1), quarters(layers[0], 70, 2));
+            let mixed = evaluate::<f32>(&net.clone().in_mixed_precision(), &members, &inputs);
+            assert_eq!(
+                mixed,
+                evaluate::<f64>(&net, &members, &inputs),
+                "{layers:?}"
+            );
+            // Others are rounded.
+            let members = numbers(group, p, 1);
+            let mixed = evaluate::<f32>(&net.clone().in_mixed_precision(), &members, &inputs);
+            let double = evaluate::<f64>(&net, &members, &inputs);
+            assert_ne!(mixed, evaluate::<f32>(&net, &members, &inputs));
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() < 0.02 * (1.0 + b.abs());
+            assert!(mixed.iter().zip(&double).all(near), "{layers:?}");
         }
     }
 

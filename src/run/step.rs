@@ -172,6 +172,7 @@ impl<T: Real> State<T> {
             survivors: &survivors,
             members,
             samples: plan.by_layer_sums().then(|| batch.len()),
+            mixed: plan.mixed(),
         };
         let form = plan.form(members.items());
         let (interaction, d_norm) = timing.measure(Phase::Interaction, || {

@@ -92,6 +92,7 @@ impl<T: Real> Case<T> {
             survivors: &self.survivors,
             members,
             samples,
+            mixed: false,
         }
         .interaction(comm, &crowd.pool, form)
     }

@@ -63,6 +63,7 @@ impl<'a, T: Real> Scene<'a, T> {
             .map_err(|e| Error::Run(format!("threads could not be started: {e}")))?;
         let shape = Shape::of(plan, map, 1, threads);
         let sizes = Sizes {
+            mixed: plan.mixed(),
             members: shape.members,
             outputs: shape.outputs,
             samples: shape.samples,
