@@ -53,6 +53,18 @@ impl Activation {
             Self::Heaviside => each_row(sums, bias, Heaviside),
         }
     }
+
+    /// The same for sums that are put together in that pass, written to `out`, units x `PANEL`.
+    pub fn apply_own<T: Real>(self, sums: OwnSums<T>, out: &mut [T]) {
+        match self {
+            Self::Relu => each_own(sums, out, Relu),
+            Self::Tanh => {
+                each_own(sums, out, Same);
+                T::tanh_in_place(out);
+            }
+            Self::Heaviside => each_own(sums, out, Heaviside),
+        }
+    }
 }
 
 /// What becomes of a sum. Not a closure: that would not be compiled for the processor's vectors.
@@ -146,6 +158,53 @@ fn each_row<T: Real>(sums: &mut [T], bias: &[T], step: impl Step) {
 fn panel_rows<T>(panel: &mut [T]) -> impl Iterator<Item = &mut [T; PANEL]> {
     let rows = panel.chunks_exact_mut(PANEL);
     rows.map(|row| row.try_into().expect("a panel's row"))
+}
+
+/// Sums base_i + right_i p + bias_i of all units i on one panel: `base` is units x `PANEL`, `projected` the row p.
+#[derive(Clone, Copy)]
+pub struct OwnSums<'a, T> {
+    /// What units share with other members.
+    pub base: &'a [T],
+    /// The factor of p in each unit.
+    pub right: &'a [T],
+    /// p.
+    pub projected: &'a [T],
+    /// Each unit's bias.
+    pub bias: &'a [T],
+}
+
+struct EachOwn<'a, T, M> {
+    sums: OwnSums<'a, T>,
+    out: &'a mut [T],
+    step: M,
+}
+
+impl<T: Real, M: Step> pulp::WithSimd for EachOwn<'_, T, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let OwnSums {
+            base,
+            right,
+            projected,
+            bias,
+        } = self.sums;
+        let p: &[T; PANEL] = projected.try_into().expect("a panel's row");
+        // As in `EachRow`.
+        let length = std::hint::black_box(PANEL);
+        let rows = self.out.chunks_exact_mut(length);
+        let of_row = base.chunks_exact(length).zip(right.iter().zip(bias));
+        for (out, (base, (&b, &bias))) in rows.zip(of_row) {
+            for ((out, &base), &p) in out.iter_mut().zip(base).zip(p) {
+                *out = self.step.of(base + b * p + bias);
+            }
+        }
+    }
+}
+
+fn each_own<T: Real>(sums: OwnSums<T>, out: &mut [T], step: impl Step) {
+    pulp::Arch::new().dispatch(EachOwn { sums, out, step });
 }
 
 impl Output {

@@ -12,7 +12,7 @@
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
 use super::ForwardMap;
-use super::activation::{Activation, Output};
+use super::activation::{Activation, Output, OwnSums};
 use super::chunk::{LOST, aligned};
 use super::network::{Body, Network};
 use crate::bfloat::places;
@@ -170,6 +170,11 @@ impl Dense {
             to_bias.copy_from_slice(bias);
             (member, to) = (rest, after);
         }
+    }
+
+    /// A hidden layer's activation of the sums `own` on a panel.
+    pub(super) fn activate<T: Real>(&self, own: OwnSums<T>, out: &mut [T]) {
+        self.activation.apply_own(own, out);
     }
 
     /// Bias and activation of one layer's sums on a panel, or after the last layer the output map.

@@ -15,6 +15,7 @@ mod sums;
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::ForwardMap;
+use super::activation::OwnSums;
 use super::dense::Dense;
 use places::{Layer, layers, part_table};
 pub use sums::LayerSums;
@@ -393,6 +394,18 @@ impl Dense {
             let (bias, rest) = rest.split_at(units);
             weights = rest;
             let (sums, projected) = there.split_at_mut(units * PANEL);
+            if l == 0 && rank == 1 && layers.len() > 1 {
+                // As below, in one pass.
+                let own = OwnSums {
+                    base: shared,
+                    right,
+                    projected: own(0),
+                    bias,
+                };
+                self.activate(own, sums);
+                std::mem::swap(&mut here, &mut there);
+                continue;
+            }
             for (r, right) in right.chunks(units).enumerate() {
                 let later = |r: usize| &projected[r * PANEL..(r + 1) * PANEL];
                 arch.dispatch(AddOwn {
