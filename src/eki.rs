@@ -21,7 +21,7 @@ pub use norm::{TILE, norm_tile, norm_tiles};
 
 use crate::loss::Loss;
 use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
-use crate::real::Real;
+use crate::real::{Real, inner};
 
 /// Which of the equal forms of the update a run uses; fixed by (J, K) and the method, never by ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,11 +344,8 @@ pub fn mean_coefficients<T: Real>(
         .rows()
         .into_iter()
         .map(|row| {
-            row.iter()
-                .zip(&mean_gradient)
-                .map(|(w, v)| w.wide() * v)
-                .sum::<f64>()
-                / count
+            let row = row.to_slice().expect("row-major");
+            inner(row, &mean_gradient) / count
         })
         .collect()
 }

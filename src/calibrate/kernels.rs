@@ -11,7 +11,7 @@ use crate::forward::low_rank::{About, LowRank, UNIT};
 use crate::interaction::PANEL;
 use crate::panel::Packed;
 use crate::partition::BLOCK;
-use crate::real::{Real, product};
+use crate::real::{Real, inner, product};
 use crate::rng::{Key, Purpose};
 
 /// Kernels are measured at up to so many members and outputs, and scaled from there.
@@ -156,7 +156,8 @@ pub(super) fn square_seconds<T: Real>(pool: &ThreadPool) -> f64 {
     let seconds = pool.broadcast(|_| {
         let outputs = numbers::<T>(1, 1 << 16);
         usual(|| {
-            let sum: f64 = outputs.iter().map(|z| z.wide() * z.wide()).sum();
+            let outputs = outputs.as_slice().expect("row-major");
+            let sum = inner(outputs, outputs);
             std::hint::black_box(sum);
         }) / outputs.len() as f64
     });

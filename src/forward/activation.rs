@@ -139,9 +139,7 @@ impl<T: Real, M: Step> pulp::WithSimd for EachRow<'_, T, M> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        // Where the compiler knows a row's length it unrolls rows and gathers down them, three times slower.
-        let rows = self.sums.chunks_exact_mut(std::hint::black_box(PANEL));
-        for (row, &bias) in rows.zip(self.bias) {
+        for (row, &bias) in panel_rows(self.sums).zip(self.bias) {
             for x in row {
                 *x = self.step.of(*x + bias);
             }
@@ -153,11 +151,11 @@ fn each_row<T: Real>(sums: &mut [T], bias: &[T], step: impl Step) {
     pulp::Arch::new().dispatch(EachRow { sums, bias, step });
 }
 
-/// The rows of one panel, their length known to the compiler.
+/// The rows of one panel. Where the compiler knows their length it unrolls rows and gathers down them, three times
+/// slower.
 #[inline(always)]
-fn panel_rows<T>(panel: &mut [T]) -> impl Iterator<Item = &mut [T; PANEL]> {
-    let rows = panel.chunks_exact_mut(PANEL);
-    rows.map(|row| row.try_into().expect("a panel's row"))
+fn panel_rows<T>(panel: &mut [T]) -> impl Iterator<Item = &mut [T]> {
+    panel.chunks_exact_mut(std::hint::black_box(PANEL))
 }
 
 /// Sums base_i + right_i p + bias_i of all units i on one panel: `base` is units x `PANEL`, `projected` the row p.
@@ -191,11 +189,8 @@ impl<T: Real, M: Step> pulp::WithSimd for EachOwn<'_, T, M> {
             bias,
         } = self.sums;
         let p: &[T; PANEL] = projected.try_into().expect("a panel's row");
-        // As in `EachRow`.
-        let length = std::hint::black_box(PANEL);
-        let rows = self.out.chunks_exact_mut(length);
-        let of_row = base.chunks_exact(length).zip(right.iter().zip(bias));
-        for (out, (base, (&b, &bias))) in rows.zip(of_row) {
+        let of_row = base.chunks_exact(PANEL).zip(right.iter().zip(bias));
+        for (out, (base, (&b, &bias))) in panel_rows(self.out).zip(of_row) {
             for ((out, &base), &p) in out.iter_mut().zip(base).zip(p) {
                 *out = self.step.of(base + b * p + bias);
             }

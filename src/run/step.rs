@@ -17,7 +17,7 @@ use crate::interaction::Outputs;
 use crate::partition::Partition;
 use crate::plan::Plan;
 use crate::prior::Prior;
-use crate::real::Real;
+use crate::real::{Real, inner};
 use crate::report::Record;
 use crate::rng::Purpose;
 use crate::timing::{Phase, Timing};
@@ -297,7 +297,9 @@ impl<T: Real> State<T> {
         let mut facts = vec![0.0; 2 * j];
         for (i, member) in own.enumerate() {
             facts[member] = misfits[i];
-            facts[j + member] = selected.row(i).iter().map(|z| z.wide() * z.wide()).sum();
+            let row = selected.row(i);
+            let row = row.to_slice().expect("row-major");
+            facts[j + member] = inner(row, row);
         }
         crew.comm.sum_exact(&mut facts);
         let (misfits, squares) = facts.split_at(j);
