@@ -34,7 +34,12 @@ struct Case {
     peers: &'static [Peer],
     /// First ||D|| of two draws of the ensemble may differ by this factor.
     tolerance: f64,
+    /// Whether ours runs in mixed precision, too.
+    mixed: bool,
 }
+
+/// Ours, and ours in mixed precision.
+const OURS: [(&str, &str); 2] = [("eki-mpi", "single"), ("eki-mpi-mixed", "mixed")];
 
 struct Peer {
     name: &'static str,
@@ -61,6 +66,7 @@ const CASES: [Case; 4] = [
         members: 2000,
         peers: ARRAYS,
         tolerance: 1.1,
+        mixed: true,
     },
     Case {
         name: "dnn2",
@@ -69,6 +75,7 @@ const CASES: [Case; 4] = [
         members: 2000,
         peers: ARRAYS,
         tolerance: 1.1,
+        mixed: true,
     },
     Case {
         name: "dnn2-6000",
@@ -77,6 +84,7 @@ const CASES: [Case; 4] = [
         members: 6000,
         peers: ARRAYS,
         tolerance: 1.1,
+        mixed: true,
     },
     Case {
         // Its first mean is one draw, not the middle of thousands.
@@ -86,6 +94,7 @@ const CASES: [Case; 4] = [
         members: 2000,
         peers: &[peer("numpy-low-rank", "low_rank_numpy.py", "low-rank")],
         tolerance: 3.0,
+        mixed: false,
     },
 ];
 
@@ -179,8 +188,11 @@ impl Site {
             let now = std::time::SystemTime::now();
             let round = now.duration_since(std::time::UNIX_EPOCH)?.as_millis();
             for case in CASES.iter().filter(|case| self.chosen(case.name, is_case)) {
-                let ours = self.ours(case, round)?;
+                let ours = self.ours(case, round, OURS[0])?;
                 self.keep(&ours)?;
+                if case.mixed {
+                    self.keep(&self.ours(case, round, OURS[1])?)?;
+                }
                 for peer in case.peers.iter().filter(|p| self.chosen(p.name, is_peer)) {
                     let theirs = self.theirs(&python, case, peer, round)?;
                     let factor = (theirs.d_norm / ours.d_norm).ln().abs().exp();
@@ -214,17 +226,23 @@ impl Site {
         Ok(python)
     }
 
-    fn ours(&self, case: &Case, round: u128) -> Outcome<Entry> {
+    fn ours(
+        &self,
+        case: &Case,
+        round: u128,
+        (contestant, precision): (&str, &str),
+    ) -> Outcome<Entry> {
         let sets = [
             format!("ensemble.members={}", case.members),
             "data.scale=unit".to_owned(),
+            format!("run.precision={precision}"),
         ];
         let size = (self.arguments.steps, self.threads);
         let run = Measured::run(&[], case.preset, &sets, size)?;
         Ok(Entry {
             round,
             case: case.name.to_owned(),
-            contestant: "eki-mpi".to_owned(),
+            contestant: contestant.to_owned(),
             step_seconds: run.step()?,
             d_norm: run.first["d_norm"].as_f64().ok_or("metrics: no d_norm")?,
         })
@@ -269,40 +287,43 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers")
 }
 
-/// Prints, by case and contestant, the seconds of a step and their ratio to ours of the same round: least, median,
-/// largest.
+/// Prints, by case and contestant, the seconds of a step and their ratios to ours of the same round, in single and in
+/// mixed precision: median, least, largest.
 fn table(folder: &Path) -> Outcome<()> {
     let mut entries: Vec<Entry> = Vec::new();
     for line in fs::read_to_string(folder.join("rounds.jsonl"))?.lines() {
         entries.push(serde_json::from_str(line)?);
     }
-    println!("| case | contestant | rounds | seconds a step | to ours |");
-    println!("|---|---|---|---|---|");
+    println!("| case | contestant | rounds | seconds a step | to ours | to ours, mixed |");
+    println!("|---|---|---|---|---|---|");
     for case in &CASES {
         let of_case = || entries.iter().filter(|entry| entry.case == case.name);
-        let ours: BTreeMap<u128, f64> = of_case()
-            .filter(|entry| entry.contestant == "eki-mpi")
-            .map(|entry| (entry.round, entry.step_seconds))
-            .collect();
-        for name in ["eki-mpi"]
-            .into_iter()
-            .chain(case.peers.iter().map(|p| p.name))
-        {
+        let ours = OURS.map(|(name, _)| -> BTreeMap<u128, f64> {
+            let own = of_case().filter(|entry| entry.contestant == name);
+            own.map(|entry| (entry.round, entry.step_seconds)).collect()
+        });
+        let names = OURS.iter().map(|&(name, _)| name);
+        for name in names.chain(case.peers.iter().map(|p| p.name)) {
             let own: Vec<&Entry> = of_case().filter(|e| e.contestant == name).collect();
             if own.is_empty() {
                 continue;
             }
             let seconds: Vec<f64> = own.iter().map(|entry| entry.step_seconds).collect();
-            let ratios: Vec<f64> = own
-                .iter()
-                .filter_map(|e| Some(e.step_seconds / ours.get(&e.round)?))
-                .collect();
+            let ratios = ours.each_ref().map(|ours| {
+                let ratio = |e: &&Entry| Some(e.step_seconds / ours.get(&e.round)?);
+                let ratios: Vec<f64> = own.iter().filter_map(ratio).collect();
+                if ratios.is_empty() {
+                    return "-".to_owned();
+                }
+                let [low, median, high] = spread(&ratios);
+                format!("{median:.2} ({low:.2} .. {high:.2})")
+            });
             let [least, middle, largest] = spread(&seconds);
-            let [low, median, high] = spread(&ratios);
             println!(
-                "| {} | {name} | {} | {middle:.3} ({least:.3} .. {largest:.3}) | {median:.2} ({low:.2} .. {high:.2}) |",
+                "| {} | {name} | {} | {middle:.3} ({least:.3} .. {largest:.3}) | {} |",
                 case.name,
-                own.len()
+                own.len(),
+                ratios.join(" | ")
             );
         }
     }
