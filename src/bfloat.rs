@@ -157,30 +157,15 @@ impl<'a> Pairs<'a> {
     /// Writes the sums of row `row`.
     #[inline(always)]
     fn put(&mut self, row: usize, sums: &[f32; PANEL]) {
-        let PanelProduct {
-            out,
-            out_stride,
-            columns,
-            keep,
-            scale,
-            ..
-        } = &mut self.rest;
-        let out = &mut out[row * *out_stride..][..*columns];
-        match (out.first_chunk_mut::<PANEL>(), *keep) {
-            (Some(out), true) => {
-                out.iter_mut()
-                    .zip(sums)
-                    .for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
-            }
-            (_, true) => {
-                out.iter_mut()
-                    .zip(sums)
-                    .for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
-            }
-            (_, false) => out
-                .iter_mut()
-                .zip(sums)
-                .for_each(|(out, &sum)| *out = *scale * sum),
+        let rest = &mut self.rest;
+        let start = row * rest.out_stride;
+        let (scale, out) = (rest.scale, &mut rest.out[start..start + rest.columns]);
+        if rest.keep {
+            let both = out.iter_mut().zip(sums);
+            both.for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
+        } else {
+            let both = out.iter_mut().zip(sums);
+            both.for_each(|(out, &sum)| *out = scale * sum);
         }
     }
 }

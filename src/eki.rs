@@ -10,6 +10,8 @@
 //! ubar <- ubar - h_n c^T u          mean alone, c = W vbar / J: 2 J P flops
 //! ```
 //!
+//! In mixed precision (`Packed::paired`) what is multiplied is rounded to bfloat16; u, ubar and all sums are not.
+//!
 //! Kovachki & Stuart, Inverse Problems 35 (2019) 095005. A failed member's rows of V and W are zero: it neither moves
 //! nor moves others, and J counts the survivors.
 
