@@ -9,6 +9,7 @@ use super::Crew;
 use super::mean::LARGEST_DRAW;
 use crate::ensemble::Draw;
 use crate::exact::Quantum;
+use crate::forward::chunk::{LOST, aligned};
 use crate::forward::low_rank::{About, LayerSums, LowRank, UNIT};
 use crate::layout::for_each;
 use crate::real::Real;
@@ -231,7 +232,9 @@ fn share<'a, T: Real>(
     inputs: ArrayView2<T>,
     (rank, shared): (usize, &'a mut Vec<T>),
 ) -> About<'a, T> {
-    shared.resize(map.shared(inputs.ncols()), T::zero());
+    let count = map.shared(inputs.ncols());
+    shared.resize(count + LOST, T::zero());
+    let shared = &mut aligned(shared)[..count];
     map.share(centre, inputs, shared);
     About {
         centre,
