@@ -23,6 +23,7 @@ use eki_mpi::problem::Given;
 use eki_mpi::real::product;
 use eki_mpi::report::Reporter;
 use eki_mpi::run::{self, Crew};
+use eki_mpi::spare::Spare;
 use eki_mpi::timing::Timing;
 use ndarray::Array2;
 
@@ -125,6 +126,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             members: Partition::new(j, 1),
             samples: None,
             mixed: false,
+            spare: &Spare::default(),
         };
         group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
             bench.iter(|| outputs.interaction(crew.comm, crew.pool, form));

@@ -11,7 +11,7 @@
 
 use std::sync::Mutex;
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 use rayon::ThreadPool;
 
 use crate::comm::Comm;
@@ -22,6 +22,7 @@ use crate::loss::Loss;
 use crate::panel::{Packed, ROWS, pack_part};
 use crate::partition::{Blocks, Partition};
 use crate::real::{Real, product};
+use crate::spare::Spare;
 
 /// D of one step, in the run's form, the same on every rank.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct Outputs<'a, T> {
     pub samples: Option<usize>,
     /// Whether the update is to be by products of bfloat16.
     pub mixed: bool,
+    /// Room of earlier steps.
+    pub spare: &'a Spare<T>,
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
@@ -93,21 +96,28 @@ impl<T: Real> Outputs<'_, T> {
             Form::Mean => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
-                if let Some(samples) = self.samples {
-                    let mean_gradient = eki::column_means(gradients.view(), self.survivors);
-                    let own = anomalies.slice(s![self.members.range(comm.rank()), ..]);
-                    let weights = eki::sample_coefficients(
-                        own,
-                        &mean_gradient,
-                        self.survivors.count(),
-                        samples,
-                    );
-                    return (Interaction::Samples(weights), norm);
-                }
-                let c = eki::mean_coefficients(gradients.view(), anomalies.view(), self.survivors);
-                (Interaction::Mean(c), norm)
+                let interaction = self.of_mean(comm, gradients.view(), anomalies.view());
+                self.spare.keep_array(gradients);
+                self.spare.keep_array(anomalies);
+                (interaction, norm)
             }
         }
+    }
+
+    /// The coefficients of the mean's move, from V and W.
+    fn of_mean(&self, comm: &Comm, v: ArrayView2<T>, w: ArrayView2<T>) -> Interaction<T> {
+        let Some(samples) = self.samples else {
+            return Interaction::Mean(eki::mean_coefficients(v, w, self.survivors));
+        };
+        let mean_gradient = eki::column_means(v, self.survivors);
+        let own = w.slice(s![self.members.range(comm.rank()), ..]);
+        let count = self.survivors.count();
+        Interaction::Samples(eki::sample_coefficients(
+            own,
+            &mean_gradient,
+            count,
+            samples,
+        ))
     }
 
     /// All members' outputs for this rank's blocks of samples, J x w each, with the blocks' numbers.
@@ -261,14 +271,14 @@ impl<T: Real> Outputs<'_, T> {
     fn factors(&self, comm: &Comm, pool: &ThreadPool) -> (Array2<T>, Array2<T>) {
         let (members, k) = (self.members.items(), self.targets.len());
         let own = self.members.range(comm.rank());
-        let mut anomalies = Array2::zeros((members, k));
+        let mut anomalies = self.spare.array(members, k);
         anomalies.slice_mut(s![own, ..]).assign(self.selected);
         comm.all_gather_rows(
             self.members,
             k,
             anomalies.as_slice_mut().expect("row-major"),
         );
-        let mut gradients = Array2::zeros((members, k));
+        let mut gradients = self.spare.array(members, k);
         // Means run down all members, so the work is cut by rows only after they are known.
         let means: Vec<T> = eki::column_means(anomalies.view(), self.survivors)
             .into_iter()
@@ -282,6 +292,7 @@ impl<T: Real> Outputs<'_, T> {
         for_each(pool, rows, |_, (j, (mut w, mut v))| {
             if !self.survivors.contains(j) {
                 w.fill(T::zero());
+                v.fill(T::zero());
                 return;
             }
             let (w, v) = (
@@ -300,7 +311,7 @@ impl<T: Real> Outputs<'_, T> {
         let own = Partition::new(tiles.len(), comm.size()).range(comm.rank());
         let mut parts = vec![0.0; tiles.len()];
         let scratch: Vec<Mutex<Vec<T>>> = (0..pool.current_num_threads())
-            .map(|_| Mutex::default())
+            .map(|_| Mutex::new(self.spare.take(0)))
             .collect();
         for_each(
             pool,
@@ -314,6 +325,10 @@ impl<T: Real> Outputs<'_, T> {
                 );
             },
         );
+        for room in scratch {
+            self.spare
+                .keep(room.into_inner().expect("no thread panicked"));
+        }
         // Every part is zero but on the rank that computed it: the sum is exact.
         comm.sum_exact(&mut parts);
         parts.iter().sum::<f64>().max(0.0).sqrt() / self.survivors.count() as f64

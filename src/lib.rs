@@ -55,6 +55,7 @@ mod lanes;
 pub mod panel;
 pub mod real;
 pub mod rng;
+pub mod spare;
 pub mod tile;
 pub mod window;
 

@@ -64,6 +64,8 @@ impl Shape {
             ("centres", if self.centres { 2 * s * own_p } else { 0 }),
             ("hidden states", s * own_j * self.hidden),
             ("outputs", s * own_j * self.outputs),
+            // Kept from step to step.
+            ("factors", if stored { 0 } else { 2 * s * j * self.outputs }),
             ("evaluation", s * (t * self.room + self.inputs)),
             (
                 "update's scratch",
@@ -116,12 +118,11 @@ impl Shape {
                 // V, W, and while W is gathered a second copy; V comes after. Then one of them is there twice while it
                 // is packed for the update.
                 let tiles = 2 * s * t * TILE * TILE;
-                let packing = if self.form == Form::Mean {
-                    0
+                if self.form == Form::Mean {
+                    tiles
                 } else {
-                    s * j * k
-                };
-                2 * s * j * k + tiles.max(packing)
+                    2 * s * j * k + tiles.max(s * j * k)
+                }
             }
         }
     }

@@ -9,6 +9,7 @@
 //! A member then costs O(m (fan_in + fan_out)) a layer beside the shared product. This extends the publication; related:
 //! low-rank evolution strategies, arXiv:2511.16652.
 
+mod own;
 mod places;
 mod sums;
 
@@ -17,6 +18,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 use super::ForwardMap;
 use super::activation::OwnSums;
 use super::dense::Dense;
+use own::{AddOwn, project_first};
 use places::{Layer, layers, part_table};
 pub use sums::LayerSums;
 
@@ -91,55 +93,6 @@ pub struct About<'a, T> {
 
 /// Members whose products are formed together; ranks own whole units, so the products' shapes know nothing of ranks.
 pub const UNIT: usize = 64;
-
-/// A^T x of the first layer for all members of a unit, rank x n x m in whole panels.
-fn project_first<T: Real>(
-    first: Layer,
-    rank: usize,
-    draws: ArrayView2<T>,
-    inputs: ArrayView2<T>,
-    projected: &mut [T],
-) {
-    let (n, m) = (draws.nrows(), inputs.ncols());
-    let full = m.next_multiple_of(PANEL);
-    for (r, projected) in projected.chunks_mut(n * full).enumerate() {
-        let from = first.left(rank).start + r * first.fan_in;
-        let left = draws.slice(s![.., from..from + first.fan_in]); // n x fan_in
-        let mut out = ArrayViewMut2::from_shape((n, full), projected).expect("room");
-        out.slice_mut(s![.., m..]).fill(T::zero());
-        let out = out.slice_move(s![.., ..m]);
-        product(out, T::zero(), T::one(), left, inputs);
-    }
-}
-
-/// Row i of `out` <- row i of `base`, or of `out` itself, plus b_i p, on one panel: a member's own part of its sums.
-struct AddOwn<'a, T> {
-    base: Option<&'a [T]>,
-    out: &'a mut [T],
-    /// b, s included.
-    right: &'a [T],
-    /// p: what its inputs times A come to.
-    projected: &'a [T],
-}
-
-impl<T: Real> pulp::WithSimd for AddOwn<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        let p: &[T; PANEL] = self.projected.try_into().expect("a panel's row");
-        let rows = self.out.chunks_exact_mut(PANEL).enumerate();
-        for ((i, out), &b) in rows.zip(self.right) {
-            let out: &mut [T; PANEL] = out.try_into().expect("a panel's row");
-            if let Some(base) = self.base {
-                out.copy_from_slice(&base[i * PANEL..(i + 1) * PANEL]);
-            }
-            for (z, &p) in out.iter_mut().zip(p) {
-                *z += b * p;
-            }
-        }
-    }
-}
 
 impl<T: Real> LowRank<T> for Dense {
     fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {

@@ -20,6 +20,7 @@ use crate::prior::Prior;
 use crate::real::{Real, inner};
 use crate::report::Record;
 use crate::rng::Purpose;
+use crate::spare::Spare;
 use crate::timing::{Phase, Timing};
 
 /// What all steps share.
@@ -36,6 +37,8 @@ pub struct Setting<'a, T> {
     pub prior: Prior,
     /// What a forecast of the training data must beat, where it is a series.
     pub baselines: Option<Baselines>,
+    /// What a step leaves for the next.
+    pub spare: Spare<T>,
 }
 
 impl<'a, T: Real> Setting<'a, T> {
@@ -50,6 +53,7 @@ impl<'a, T: Real> Setting<'a, T> {
             evaluator,
             prior: problem.map.prior(),
             baselines: series.and_then(Baselines::of),
+            spare: Spare::default(),
         }
     }
 }
@@ -173,11 +177,13 @@ impl<T: Real> State<T> {
             members,
             samples: plan.by_layer_sums().then(|| batch.len()),
             mixed: plan.mixed(),
+            spare: &setting.spare,
         };
         let form = plan.form(members.items());
         let (interaction, d_norm) = timing.measure(Phase::Interaction, || {
             outputs.interaction(crew.comm, crew.pool, form)
         });
+        setting.spare.keep_array(selected);
         let factor = plan.h_factor(self.step);
         let h = plan.step_size.at(d_norm, factor);
         let (epoch, grows) = self.grows(plan, members.items());
@@ -259,7 +265,7 @@ impl<T: Real> State<T> {
             .ensemble
             .members(setting.crew)
             .range(setting.crew.comm.rank());
-        let mut selected = Array2::zeros((own.len(), targets.len()));
+        let mut selected = setting.spare.array(own.len(), targets.len());
         let mut misfits = vec![0.0; own.len()];
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
         let loss = &setting.plan.loss;

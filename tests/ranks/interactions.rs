@@ -7,6 +7,7 @@ use eki_mpi::loss::Loss;
 use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::real::Real;
 use eki_mpi::rng::{Key, Purpose};
+use eki_mpi::spare::Spare;
 use ndarray::{Array2, s};
 
 use crate::{Check, Crowd};
@@ -93,6 +94,7 @@ impl<T: Real> Case<T> {
             members,
             samples,
             mixed: false,
+            spare: &Spare::default(),
         }
         .interaction(comm, &crowd.pool, form)
     }

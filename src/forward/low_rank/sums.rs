@@ -16,8 +16,9 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 
+use super::own::project_first;
 use super::places::{Layer, layers};
-use super::{About, LowRank, UNIT, project_first};
+use super::{About, LowRank, UNIT};
 use crate::forward::chunk::aligned;
 use crate::forward::dense::Dense;
 use crate::panel::PANEL;
