@@ -387,3 +387,57 @@ pub fn extrapolate<T: Real>(u: &mut Array2<T>, previous: &mut Array2<T>, coeffic
         *previous = next;
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(rows: usize, columns: usize, seed: usize) -> Array2<f32> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| {
+            ((i * 7919 + j * 104_729 + seed * 31) % 997) as f32 / 500.0 - 1.0
+        })
+    }
+
+    /// What mixed precision moves members by is what single precision does but for bfloat16's rounding, 2^-8 of each
+    /// operand; a failed member's numbers, whatever they are, reach nobody.
+    #[test]
+    fn mixed_precision_moves_members_alike() {
+        let (members, outputs, width) = (43, 21, 300);
+        let mut start = numbers(members, width, 1);
+        start.row_mut(5).fill(f32::NAN);
+        let survivors = Survivors::new((0..members).map(|j| j != 5).collect());
+        let failing = |mut factor: Array2<f32>| {
+            factor.row_mut(5).fill(0.0);
+            factor
+        };
+        let v = failing(numbers(members, outputs, 2));
+        let w = failing(numbers(members, outputs, 3));
+        let mut d = v.dot(&w.t());
+        d /= survivors.count() as f32;
+        let moved = |form: Form, mixed: bool| {
+            let pack = |matrix: ArrayView2<f32>| {
+                let packed = Packed::of(matrix);
+                if mixed { packed.paired() } else { packed }
+            };
+            let mut u = start.clone();
+            let mut scratch = vec![f32::NAN; update_scratch(form, members, outputs, width)];
+            if form == Form::Explicit {
+                let d = pack(d.view());
+                update_explicit(&mut u, &d, 0.5, &survivors, &mut scratch);
+            } else {
+                let (v, w) = (pack(v.view()), pack(w.t()));
+                update_factored(&mut u, &v, &w, 0.5, &survivors, &mut scratch);
+            }
+            u.remove_index(ndarray::Axis(0), 5);
+            u
+        };
+        let single = moved(Form::Explicit, false);
+        let largest = single.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        for form in [Form::Explicit, Form::Factored] {
+            let mixed = moved(form, true);
+            assert_ne!(mixed, moved(form, false), "{form:?}");
+            let apart = (&mixed - &single).mapv(f32::abs);
+            assert!(apart.iter().all(|x| *x < 0.01 * largest), "{form:?}");
+        }
+    }
+}
