@@ -42,6 +42,23 @@ pub enum Interaction<T> {
     Samples(Array2<T>),
 }
 
+impl<T: Real> Interaction<T> {
+    /// Leaves its room to `spare`, where it is from there.
+    pub fn give_back(self, spare: &Spare<T>) {
+        match self {
+            Self::Explicit(d) => d.give_back(spare),
+            Self::Factored {
+                gradients,
+                anomalies,
+            } => {
+                gradients.give_back(spare);
+                anomalies.give_back(spare);
+            }
+            Self::Mean(_) | Self::Samples(_) => (),
+        }
+    }
+}
+
 /// What all ranks bring to one interaction.
 pub struct Outputs<'a, T> {
     /// Selected outputs of this rank's members, J/R x K.
@@ -78,13 +95,14 @@ impl<T: Real> Outputs<'_, T> {
             Form::Factored => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
-                // One after the other, so that only one of them is there twice.
-                let pack = |matrix: Array2<T>| {
-                    let packed = pack(pool, matrix);
+                let pack = |matrix: ArrayView2<T>| {
+                    let packed = pack(pool, matrix, self.spare);
                     if self.mixed { packed.paired() } else { packed }
                 };
-                let anomalies = pack(anomalies.reversed_axes());
-                let gradients = pack(gradients);
+                let factors = (pack(gradients.view()), pack(anomalies.t()));
+                self.spare.keep_array(gradients);
+                self.spare.keep_array(anomalies);
+                let (gradients, anomalies) = factors;
                 (
                     Interaction::Factored {
                         gradients,
@@ -218,7 +236,7 @@ impl<T: Real> Outputs<'_, T> {
     ) -> (Packed<T>, f64) {
         let threads = pool.current_num_threads();
         let count = self.survivors.count() as f64;
-        let mut d = Packed::zeros(members, members);
+        let mut d = Packed::unfilled(members, members, self.spare);
         let mut parts = d.parts_mut();
         let mut squares = vec![0.0; members];
         let wave = 4 * threads * PANEL;
@@ -336,9 +354,9 @@ impl<T: Real> Outputs<'_, T> {
 }
 
 /// `matrix` as the left operand of the update's products, put together by all threads.
-fn pack<T: Real>(pool: &ThreadPool, matrix: Array2<T>) -> Packed<T> {
+fn pack<T: Real>(pool: &ThreadPool, matrix: ArrayView2<T>, spare: &Spare<T>) -> Packed<T> {
     let rows = matrix.nrows();
-    let mut packed = Packed::zeros(rows, matrix.ncols());
+    let mut packed = Packed::unfilled(rows, matrix.ncols(), spare);
     for_each(
         pool,
         packed.parts_mut().enumerate(),

@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::bfloat::places;
 use crate::real::Real;
+use crate::spare::Spare;
 pub use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// Terms summed in registers before the sum is put down; part of the format.
@@ -17,7 +18,7 @@ pub const DEPTH: usize = 1024;
 const STAY: usize = 160 << 10;
 
 /// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
-/// zeros for the rows missing. Its columns may be paired (`bfloat`): the right operand's rows must be then, too.
+/// anything for the rows missing. Its columns may be paired (`bfloat`): the right operand's rows must be then, too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed<T> {
     rows: usize,
@@ -27,21 +28,26 @@ pub struct Packed<T> {
 }
 
 impl<T: Real> Packed<T> {
-    /// Zeros, `rows` x `inner`.
+    /// A matrix `rows` x `inner` of any numbers, to be filled by parts, in what `spare` has room for.
     #[must_use]
-    pub fn zeros(rows: usize, inner: usize) -> Self {
+    pub fn unfilled(rows: usize, inner: usize, spare: &Spare<T>) -> Self {
         Self {
             rows,
             inner,
             paired: false,
-            numbers: vec![T::zero(); rows.div_ceil(ROWS) * ROWS * inner],
+            numbers: spare.take(rows.div_ceil(ROWS) * ROWS * inner),
         }
+    }
+
+    /// Leaves its room to `spare`.
+    pub fn give_back(self, spare: &Spare<T>) {
+        spare.keep(self.numbers);
     }
 
     /// The matrix `a`.
     #[must_use]
     pub fn of(a: ArrayView2<T>) -> Self {
-        let mut packed = Self::zeros(a.nrows(), a.ncols());
+        let mut packed = Self::unfilled(a.nrows(), a.ncols(), &Spare::default());
         for (part, numbers) in packed.parts_mut().enumerate() {
             let rows = a.slice(ndarray::s![
                 part * ROWS..a.nrows().min((part + 1) * ROWS),
@@ -58,7 +64,6 @@ impl<T: Real> Packed<T> {
         T::pair_rows::<ROWS>(&mut self.numbers, self.inner);
         self.numbers
             .truncate(self.numbers.len() / self.inner.max(1) * places(self.inner));
-        self.numbers.shrink_to_fit();
         self.paired = true;
         self
     }

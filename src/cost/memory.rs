@@ -65,7 +65,7 @@ impl Shape {
             ("hidden states", s * own_j * self.hidden),
             ("outputs", s * own_j * self.outputs),
             // Kept from step to step.
-            ("factors", if stored { 0 } else { 2 * s * j * self.outputs }),
+            ("D or its factors", s * self.kept_of_the_interaction()),
             ("evaluation", s * (t * self.room + self.inputs)),
             (
                 "update's scratch",
@@ -96,7 +96,17 @@ impl Shape {
         }
     }
 
-    /// Bytes of D and of what it is made from on `rank`.
+    /// Numbers of D as the update reads it; or of V and W, and of these as the update reads them.
+    fn kept_of_the_interaction(&self) -> usize {
+        let (j, k) = (self.members, self.outputs);
+        match self.form {
+            Form::Explicit => j * j,
+            Form::Factored => 4 * j * k,
+            Form::Mean => 2 * j * k,
+        }
+    }
+
+    /// Bytes of what comes and goes while D is put together on `rank`.
     fn interaction_memory(&self, rank: usize) -> usize {
         let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
         let several = self.ranks > 1;
@@ -111,19 +121,10 @@ impl Shape {
                 } else {
                     0
                 };
-                let sums = s * j * j + 8 * wave + s * t * PANEL * j + reduced;
+                let sums = 8 * wave + s * t * PANEL * j + reduced;
                 s * j * own_k + packed.max(s * j * own_k + sums)
             }
-            Form::Factored | Form::Mean => {
-                // V, W, and while W is gathered a second copy; V comes after. Then one of them is there twice while it
-                // is packed for the update.
-                let tiles = 2 * s * t * TILE * TILE;
-                if self.form == Form::Mean {
-                    tiles
-                } else {
-                    2 * s * j * k + tiles.max(s * j * k)
-                }
-            }
+            Form::Factored | Form::Mean => 2 * s * t * TILE * TILE,
         }
     }
 }

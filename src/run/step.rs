@@ -214,6 +214,7 @@ impl<T: Real> State<T> {
             self.ensemble
                 .update(crew, setting.problem.map.as_ref(), &setting.prior, &update)
         });
+        interaction.give_back(&setting.spare);
         self.step += 1;
         self.momentum_steps += 1;
         if grows {
