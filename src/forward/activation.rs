@@ -55,14 +55,14 @@ impl Activation {
     }
 
     /// The same for sums that are put together in that pass, written to `out`, units x `PANEL`.
-    pub fn apply_own<T: Real>(self, sums: OwnSums<T>, out: &mut [T]) {
+    pub fn apply_own<T: Real>(self, sums: OwnSums<T>, bias: &[T], out: &mut [T]) {
         match self {
-            Self::Relu => each_own(sums, out, Relu),
+            Self::Relu => each_own(sums, bias, out, Relu),
             Self::Tanh => {
-                each_own(sums, out, Same);
+                each_own(sums, bias, out, Same);
                 T::tanh_in_place(out);
             }
-            Self::Heaviside => each_own(sums, out, Heaviside),
+            Self::Heaviside => each_own(sums, bias, out, Heaviside),
         }
     }
 }
@@ -158,21 +158,20 @@ fn panel_rows<T>(panel: &mut [T]) -> impl Iterator<Item = &mut [T]> {
     panel.chunks_exact_mut(std::hint::black_box(PANEL))
 }
 
-/// Sums base_i + right_i p + bias_i of all units i on one panel: `base` is units x `PANEL`, `projected` the row p.
+/// Sums base_i + right_i p of all units i on one panel, `projected` being the row p.
 #[derive(Clone, Copy)]
 pub struct OwnSums<'a, T> {
-    /// What units share with other members.
-    pub base: &'a [T],
+    /// What units share with other members, units x `PANEL`; None: what stands where the sums are written.
+    pub base: Option<&'a [T]>,
     /// The factor of p in each unit.
     pub right: &'a [T],
     /// p.
     pub projected: &'a [T],
-    /// Each unit's bias.
-    pub bias: &'a [T],
 }
 
 struct EachOwn<'a, T, M> {
     sums: OwnSums<'a, T>,
+    bias: &'a [T],
     out: &'a mut [T],
     step: M,
 }
@@ -182,24 +181,32 @@ impl<T: Real, M: Step> pulp::WithSimd for EachOwn<'_, T, M> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let OwnSums {
-            base,
-            right,
-            projected,
-            bias,
-        } = self.sums;
-        let p: &[T; PANEL] = projected.try_into().expect("a panel's row");
-        let of_row = base.chunks_exact(PANEL).zip(right.iter().zip(bias));
-        for (out, (base, (&b, &bias))) in panel_rows(self.out).zip(of_row) {
-            for ((out, &base), &p) in out.iter_mut().zip(base).zip(p) {
-                *out = self.step.of(base + b * p + bias);
+        let p: &[T; PANEL] = self.sums.projected.try_into().expect("a panel's row");
+        let units = self.sums.right.iter().zip(self.bias);
+        let rows = panel_rows(self.out).zip(units);
+        if let Some(base) = self.sums.base {
+            for ((out, (&b, &bias)), base) in rows.zip(base.chunks_exact(PANEL)) {
+                for ((out, &base), &p) in out.iter_mut().zip(base).zip(p) {
+                    *out = self.step.of(base + b * p + bias);
+                }
+            }
+        } else {
+            for (out, (&b, &bias)) in rows {
+                for (out, &p) in out.iter_mut().zip(p) {
+                    *out = self.step.of(*out + b * p + bias);
+                }
             }
         }
     }
 }
 
-fn each_own<T: Real>(sums: OwnSums<T>, out: &mut [T], step: impl Step) {
-    pulp::Arch::new().dispatch(EachOwn { sums, out, step });
+fn each_own<T: Real>(sums: OwnSums<T>, bias: &[T], out: &mut [T], step: impl Step) {
+    pulp::Arch::new().dispatch(EachOwn {
+        sums,
+        bias,
+        out,
+        step,
+    });
 }
 
 impl Output {

@@ -172,9 +172,9 @@ impl Dense {
         }
     }
 
-    /// A hidden layer's activation of the sums `own` on a panel.
-    pub(super) fn activate<T: Real>(&self, own: OwnSums<T>, out: &mut [T]) {
-        self.activation.apply_own(own, out);
+    /// Bias and activation of a hidden layer's sums `own` on a panel.
+    pub(super) fn activate<T: Real>(&self, own: OwnSums<T>, bias: &[T], out: &mut [T]) {
+        self.activation.apply_own(own, bias, out);
     }
 
     /// Bias and activation of one layer's sums on a panel, or after the last layer the output map.

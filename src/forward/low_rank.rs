@@ -347,28 +347,24 @@ impl Dense {
             let (bias, rest) = rest.split_at(units);
             weights = rest;
             let (sums, projected) = there.split_at_mut(units * PANEL);
-            if l == 0 && rank == 1 && layers.len() > 1 {
-                // As below, in one pass.
-                let own = OwnSums {
-                    base: shared,
-                    right,
-                    projected: own(0),
-                    bias,
-                };
-                self.activate(own, sums);
-                std::mem::swap(&mut here, &mut there);
-                continue;
-            }
+            let last = l + 1 == layers.len();
             for (r, right) in right.chunks(units).enumerate() {
                 let later = |r: usize| &projected[r * PANEL..(r + 1) * PANEL];
-                arch.dispatch(AddOwn {
+                let own = OwnSums {
                     base: (l == 0 && r == 0).then_some(shared),
-                    out: &mut *sums,
                     right,
                     projected: if l == 0 { own(r) } else { later(r) },
-                });
+                };
+                if r + 1 == rank && !last {
+                    self.activate(own, bias, sums);
+                } else {
+                    let out = &mut *sums;
+                    arch.dispatch(AddOwn { own, out });
+                }
             }
-            self.finish(l + 1 == layers.len(), sums, bias);
+            if last {
+                self.finish(last, sums, bias);
+            }
             std::mem::swap(&mut here, &mut there);
         }
         &here[..layers[layers.len() - 1].fan_out * PANEL]

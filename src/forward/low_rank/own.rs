@@ -3,6 +3,7 @@
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::places::Layer;
+use crate::forward::activation::OwnSums;
 use crate::panel::PANEL;
 use crate::real::{Real, product};
 
@@ -28,12 +29,9 @@ pub(super) fn project_first<T: Real>(
 
 /// Row i of `out` <- row i of `base`, or of `out` itself, plus b_i p, on one panel: a member's own part of its sums.
 pub(super) struct AddOwn<'a, T> {
-    pub(super) base: Option<&'a [T]>,
+    /// Base, b (s included), and p: what its inputs times A come to.
+    pub(super) own: OwnSums<'a, T>,
     pub(super) out: &'a mut [T],
-    /// b, s included.
-    pub(super) right: &'a [T],
-    /// p: what its inputs times A come to.
-    pub(super) projected: &'a [T],
 }
 
 impl<T: Real> pulp::WithSimd for AddOwn<'_, T> {
@@ -41,11 +39,16 @@ impl<T: Real> pulp::WithSimd for AddOwn<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let p: &[T; PANEL] = self.projected.try_into().expect("a panel's row");
+        let OwnSums {
+            base,
+            right,
+            projected,
+        } = self.own;
+        let p: &[T; PANEL] = projected.try_into().expect("a panel's row");
         let rows = self.out.chunks_exact_mut(PANEL).enumerate();
-        for ((i, out), &b) in rows.zip(self.right) {
+        for ((i, out), &b) in rows.zip(right) {
             let out: &mut [T; PANEL] = out.try_into().expect("a panel's row");
-            if let Some(base) = self.base {
+            if let Some(base) = base {
                 out.copy_from_slice(&base[i * PANEL..(i + 1) * PANEL]);
             }
             for (z, &p) in out.iter_mut().zip(p) {
