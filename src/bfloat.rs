@@ -22,6 +22,15 @@ pub fn places(terms: usize) -> usize {
     terms.div_ceil(2)
 }
 
+/// Writes the pairs of two rows' numbers to `pairs`; of a row without a second with zeros.
+#[inline(always)]
+fn pair(even: &[u32], odd: &[u32], pairs: &mut [u32]) {
+    let both = pairs.iter_mut().zip(even);
+    both.for_each(|(pair, &x)| *pair = rounded(x));
+    let both = pairs.iter_mut().zip(odd);
+    both.for_each(|(pair, &x)| *pair |= rounded(x) << 16);
+}
+
 /// Rounds matrices that stand one after the other in `numbers`, `rows` x `W` each, and puts every two rows into one, in
 /// place: afterwards they are `places(rows)` x `W`, closed up; an odd last row is paired with zeros.
 pub fn pair_rows<const W: usize>(numbers: &mut [f32], rows: usize) {
@@ -47,18 +56,8 @@ impl<const W: usize> pulp::WithSimd for PairRows<'_, W> {
             for row in (0..rows).step_by(2) {
                 let from = first + row * W;
                 let mut pairs = [0; W];
-                let even: &[u32; W] = numbers[from..].first_chunk().expect("whole rows");
-                pairs
-                    .iter_mut()
-                    .zip(even)
-                    .for_each(|(pair, &x)| *pair = rounded(x));
-                if row + 1 < rows {
-                    let odd: &[u32; W] = numbers[from + W..].first_chunk().expect("whole rows");
-                    pairs
-                        .iter_mut()
-                        .zip(odd)
-                        .for_each(|(pair, &x)| *pair |= rounded(x) << 16);
-                }
+                let odd = from + W..from + W * (rows - row).min(2);
+                pair(&numbers[from..from + W], &numbers[odd], &mut pairs);
                 // Never beyond what has been read.
                 numbers[to..to + W].copy_from_slice(&pairs);
                 to += W;
@@ -94,14 +93,7 @@ impl pulp::WithSimd for PairsOf<'_> {
         } = self;
         for (rows, pairs) in numbers.chunks(2 * width).zip(pairs.chunks_exact_mut(width)) {
             let (even, odd) = rows.split_at(width);
-            pairs
-                .iter_mut()
-                .zip(even)
-                .for_each(|(pair, &x)| *pair = rounded(x));
-            pairs
-                .iter_mut()
-                .zip(odd)
-                .for_each(|(pair, &x)| *pair |= rounded(x) << 16);
+            pair(even, odd, pairs);
         }
     }
 }
@@ -110,91 +102,53 @@ impl pulp::WithSimd for PairsOf<'_> {
 pub fn panel_product(product: PanelProduct<f32>) {
     #[cfg(target_arch = "x86_64")]
     if dot::is_there() {
-        return dot::all(&mut Pairs::of(product));
+        return dot::all(product);
     }
     plain_product(product);
 }
 
 /// The same by single-precision instructions.
 fn plain_product(product: PanelProduct<f32>) {
-    Pairs::of(product).all(|product, first, rows| {
-        pulp::Arch::new().dispatch(Plain {
-            product,
-            first,
-            rows,
-        });
-    });
+    pulp::Arch::new().dispatch(Plain(product));
 }
 
-/// A product whose operands hold pairs; of `rest` all but these.
-struct Pairs<'a> {
-    a: &'a [u32],
-    b: &'a [u32],
-    rest: PanelProduct<'a, f32>,
-}
-
-impl<'a> Pairs<'a> {
-    fn of(product: PanelProduct<'a, f32>) -> Self {
-        Self {
-            a: bytemuck::cast_slice(product.a),
-            b: bytemuck::cast_slice(product.b),
-            rest: PanelProduct {
-                a: &[],
-                b: &[],
-                ..product
-            },
-        }
-    }
-
-    /// Twelve rows or fewer at a time.
-    #[inline(always)]
-    fn all(&mut self, tile: impl Fn(&mut Self, usize, usize)) {
-        for first in (0..self.rest.rows).step_by(ROWS) {
-            tile(self, first, ROWS.min(self.rest.rows - first));
-        }
-    }
-
-    /// Writes the sums of row `row`.
-    #[inline(always)]
-    fn put(&mut self, row: usize, sums: &[f32; PANEL]) {
-        let rest = &mut self.rest;
-        let start = row * rest.out_stride;
-        let (scale, out) = (rest.scale, &mut rest.out[start..start + rest.columns]);
-        if rest.keep {
-            let both = out.iter_mut().zip(sums);
-            both.for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
-        } else {
-            let both = out.iter_mut().zip(sums);
-            both.for_each(|(out, &sum)| *out = scale * sum);
-        }
+/// Writes the sums of row `row` of a product.
+#[inline(always)]
+fn put(product: &mut PanelProduct<f32>, row: usize, sums: &[f32; PANEL]) {
+    let (scale, start) = (product.scale, row * product.out_stride);
+    let out = &mut product.out[start..start + product.columns];
+    if product.keep {
+        let both = out.iter_mut().zip(sums);
+        both.for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
+    } else {
+        let both = out.iter_mut().zip(sums);
+        both.for_each(|(out, &sum)| *out = scale * sum);
     }
 }
 
-/// Rows `first..first + rows` of a product, by single-precision instructions.
-struct Plain<'a, 'b> {
-    product: &'a mut Pairs<'b>,
-    first: usize,
-    rows: usize,
-}
+struct Plain<'a>(PanelProduct<'a, f32>);
 
-impl pulp::WithSimd for Plain<'_, '_> {
+impl pulp::WithSimd for Plain<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self(mut product) = self;
         let upper = |pair: u32| f32::from_bits(pair & 0xffff_0000);
         let lower = |pair: u32| f32::from_bits(pair << 16);
-        for row in self.first..self.first + self.rows {
+        let (a, b): (&[u32], &[u32]) = (
+            bytemuck::cast_slice(product.a),
+            bytemuck::cast_slice(product.b),
+        );
+        for row in 0..product.rows {
             let mut sums = [0.0_f32; PANEL];
-            let of_row = self.product.a[row..]
-                .iter()
-                .step_by(self.product.rest.stride);
-            for (&a, b) in of_row.zip(self.product.b.chunks_exact(PANEL)) {
+            let of_row = a[row..].iter().step_by(product.stride);
+            for (&a, b) in of_row.zip(b.chunks_exact(PANEL)) {
                 for (sum, &b) in sums.iter_mut().zip(b) {
                     *sum = lower(a).mul_add(lower(b), upper(a).mul_add(upper(b), *sum));
                 }
             }
-            self.product.put(row, &sums);
+            put(&mut product, row, &sums);
         }
     }
 }
@@ -209,7 +163,7 @@ mod dot {
     use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_setzero_ps};
     use std::mem::transmute;
 
-    use super::{PANEL, Pairs};
+    use super::{PANEL, PanelProduct, ROWS, put};
 
     /// Numbers, or pairs, of one vector.
     const LANES: usize = 16;
@@ -220,36 +174,44 @@ mod dot {
     }
 
     /// The whole product, where `is_there`.
-    pub fn all(product: &mut Pairs) {
+    pub fn all(product: PanelProduct<f32>) {
         assert!(is_there());
         // SAFETY: the processor has what the function was compiled for, asserted just now.
         unsafe { tiles(product) }
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn tiles(product: &mut Pairs) {
-        product.all(|product, first, rows| match rows {
-            12 => tile::<12>(product, first),
-            11 => tile::<11>(product, first),
-            10 => tile::<10>(product, first),
-            9 => tile::<9>(product, first),
-            8 => tile::<8>(product, first),
-            7 => tile::<7>(product, first),
-            6 => tile::<6>(product, first),
-            5 => tile::<5>(product, first),
-            4 => tile::<4>(product, first),
-            3 => tile::<3>(product, first),
-            2 => tile::<2>(product, first),
-            _ => tile::<1>(product, first),
-        });
+    fn tiles(mut product: PanelProduct<f32>) {
+        for first in (0..product.rows).step_by(ROWS) {
+            let product = &mut product;
+            match product.rows - first {
+                ROWS.. => tile::<ROWS>(product, first),
+                11 => tile::<11>(product, first),
+                10 => tile::<10>(product, first),
+                9 => tile::<9>(product, first),
+                8 => tile::<8>(product, first),
+                7 => tile::<7>(product, first),
+                6 => tile::<6>(product, first),
+                5 => tile::<5>(product, first),
+                4 => tile::<4>(product, first),
+                3 => tile::<3>(product, first),
+                2 => tile::<2>(product, first),
+                _ => tile::<1>(product, first),
+            }
+        }
     }
 
+    /// `O` rows from number `first` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn tile<const O: usize>(product: &mut Pairs, first: usize) {
+    fn tile<const O: usize>(product: &mut PanelProduct<f32>, first: usize) {
+        let (a, b): (&[u32], &[u32]) = (
+            bytemuck::cast_slice(product.a),
+            bytemuck::cast_slice(product.b),
+        );
         let mut sums = [[_mm512_setzero_ps(); PANEL / LANES]; O];
-        let of_rows = product.a[first..].chunks(product.rest.stride);
-        for (a, b) in of_rows.zip(product.b.chunks_exact(PANEL)) {
+        let of_rows = a[first..].chunks(product.stride);
+        for (a, b) in of_rows.zip(b.chunks_exact(PANEL)) {
             let a: &[u32; O] = a.first_chunk().expect("a row's numbers");
             let b: &[u32; PANEL] = b.first_chunk().expect("whole panels");
             // SAFETY: both are 128 bytes, and any bits are vectors.
@@ -265,7 +227,7 @@ mod dot {
         for (row, sums) in sums.iter().enumerate() {
             // SAFETY: both are 128 bytes, and any bits are numbers.
             let sums: [f32; PANEL] = unsafe { transmute::<[__m512; PANEL / LANES], _>(*sums) };
-            product.put(first + row, &sums);
+            put(product, first + row, &sums);
         }
     }
 }
