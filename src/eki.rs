@@ -415,10 +415,7 @@ mod tests {
         let mut d = v.dot(&w.t());
         d /= survivors.count() as f32;
         let moved = |form: Form, mixed: bool| {
-            let pack = |matrix: ArrayView2<f32>| {
-                let packed = Packed::of(matrix);
-                if mixed { packed.paired() } else { packed }
-            };
+            let pack = |matrix: ArrayView2<f32>| Packed::of(matrix).paired_if(mixed);
             let mut u = start.clone();
             let mut scratch = vec![f32::NAN; update_scratch(form, members, outputs, width)];
             if form == Form::Explicit {

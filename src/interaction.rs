@@ -89,16 +89,13 @@ impl<T: Real> Outputs<'_, T> {
         match form {
             Form::Explicit => {
                 let (d, norm) = self.explicit(comm, pool);
-                let d = if self.mixed { d.paired() } else { d };
-                (Interaction::Explicit(d), norm)
+                (Interaction::Explicit(d.paired_if(self.mixed)), norm)
             }
             Form::Factored => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
-                let pack = |matrix: ArrayView2<T>| {
-                    let packed = pack(pool, matrix, self.spare);
-                    if self.mixed { packed.paired() } else { packed }
-                };
+                let pack =
+                    |matrix: ArrayView2<T>| pack(pool, matrix, self.spare).paired_if(self.mixed);
                 let factors = (pack(gradients.view()), pack(anomalies.t()));
                 self.spare.keep_array(gradients);
                 self.spare.keep_array(anomalies);

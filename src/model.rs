@@ -1,6 +1,6 @@
 //! From a configuration and the data's shape to the forward map: the one place that knows every kind of model.
 
-use crate::config::{ModelKind, OutputKind, Precision, Resolved};
+use crate::config::{ModelKind, OutputKind, Resolved};
 use crate::data::catalogue::{self, Format};
 use crate::data::recall::Task;
 use crate::error::Result;
@@ -84,8 +84,7 @@ fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
         }
     };
     let network = Dense::new(layers.clone(), model.activation, output).with_scales(scales);
-    let mixed = resolved.config.run.precision == Precision::Mixed;
-    Ok(if mixed {
+    Ok(if resolved.config.run.mixed() {
         network.in_mixed_precision()
     } else {
         network

@@ -68,6 +68,12 @@ impl<T: Real> Packed<T> {
         self
     }
 
+    /// As `paired` where products are to be of bfloat16, else as it is.
+    #[must_use]
+    pub fn paired_if(self, mixed: bool) -> Self {
+        if mixed { self.paired() } else { self }
+    }
+
     /// Whether its columns are paired.
     #[must_use]
     pub fn is_paired(&self) -> bool {

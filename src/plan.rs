@@ -5,8 +5,8 @@ mod descent;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Precision,
-    Rerandomise, Resolved, Scale, Shape, StepKind,
+    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
+    Scale, Shape, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
@@ -134,7 +134,7 @@ impl Plan {
     /// Whether products are of bfloat16.
     #[must_use]
     pub fn mixed(&self) -> bool {
-        self.config().run.precision == Precision::Mixed
+        self.config().run.mixed()
     }
 
     /// The rank of low-rank draws, where members are drawn so.
@@ -356,8 +356,32 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         }
     }
     check_extensions(resolved)?;
+    check_precision(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    Ok(())
+}
+
+/// Whether EKI moves the mean alone.
+fn in_mean_form(config: &Config) -> bool {
+    !descent::descends(config)
+        && config.ensemble.rerandomise == Rerandomise::Step
+        && matches!(config.method.form, FormKind::Auto | FormKind::Mean)
+}
+
+/// Mixed precision, where something of the run would be in it.
+fn check_precision(resolved: &Resolved) -> Result<()> {
+    let config = &resolved.config;
+    let dense = matches!(config.model.kind, ModelKind::Dense | ModelKind::CartPole);
+    let nothing = descent::descends(config)
+        || config.ensemble.draw == DrawKind::LowRank
+        || in_mean_form(config) && !dense;
+    if config.run.mixed() && nothing {
+        return Err(resolved.error(
+            "run.precision",
+            "\"mixed\" needs the explicit or factored form of \"eki\", or a dense network of full draws",
+        ));
     }
     Ok(())
 }
@@ -365,31 +389,13 @@ fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
 /// What only the mean form, or only low-rank draws, can do.
 fn check_extensions(resolved: &Resolved) -> Result<()> {
     let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
-    let mean = !descent::descends(&resolved.config)
-        && ensemble.rerandomise == Rerandomise::Step
-        && matches!(method.form, FormKind::Auto | FormKind::Mean);
+    let mean = in_mean_form(&resolved.config);
     let needs = "needs the mean form of \"eki\": ensemble.rerandomise = \"step\"";
     if method.second_moment > 0.0 && !mean {
         return Err(resolved.error("method.second_moment", needs));
     }
     if ensemble.average > 0.0 && !mean {
         return Err(resolved.error("ensemble.average", needs));
-    }
-    if resolved.config.run.precision == Precision::Mixed {
-        // Else nothing of the run would be in it.
-        let dense = matches!(
-            resolved.config.model.kind,
-            ModelKind::Dense | ModelKind::CartPole
-        );
-        if descent::descends(&resolved.config)
-            || ensemble.draw == DrawKind::LowRank
-            || mean && !dense
-        {
-            return Err(resolved.error(
-                "run.precision",
-                "\"mixed\" needs the explicit or factored form of \"eki\", or a dense network of full draws",
-            ));
-        }
     }
     if method.covariance == Covariance::Sums && !(mean && ensemble.draw == DrawKind::LowRank) {
         return Err(resolved.error(

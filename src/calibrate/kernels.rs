@@ -211,10 +211,8 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
         let count = (48 << 20) / (j * width * size_of::<T>()) + 1;
         let mut blocks: Vec<_> = (0..count.min(64)).map(|_| numbers::<T>(j, width)).collect();
         let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
-        let packed = |rows, columns| {
-            let packed = Packed::of(numbers::<T>(rows, columns).view());
-            if sizes.mixed { packed.paired() } else { packed }
-        };
+        let packed =
+            |rows, columns| Packed::of(numbers::<T>(rows, columns).view()).paired_if(sizes.mixed);
         let (v, w) = match form {
             Form::Explicit => (packed(j, j), packed(0, 0)),
             _ => (packed(j, k), packed(k, j)),

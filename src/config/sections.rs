@@ -226,6 +226,14 @@ pub struct Run {
     pub on_hang: OnHang,
 }
 
+impl Run {
+    /// Whether products are of bfloat16.
+    #[must_use]
+    pub fn mixed(&self) -> bool {
+        self.precision == Precision::Mixed
+    }
+}
+
 /// What is done about a rank that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
