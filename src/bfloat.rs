@@ -4,8 +4,12 @@
 //! a sum stand in one 32-bit place, the even one in its lower half. Where the processor has AVX-512 BF16, one instruction
 //! multiplies and adds both; elsewhere the same sums are formed in single precision, with the same bits as long as no
 //! number is denormal: a product of two bfloat16 is exact in single precision, and both round twice a place, the odd
-//! term first (Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS).
+//! term first (Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS). Where it has a unit for whole
+//! matrices (`amx`), that is taken, seven times as fast as single precision, and sums are in its order.
+//!
+//! The left operand is put in order once (`left_of`), as the processor at hand reads it; the right one's rows are paired.
 
+use crate::amx;
 use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// `x` rounded to the nearest bfloat16, ties to even, in the lower half.
@@ -66,40 +70,76 @@ impl<const W: usize> pulp::WithSimd for PairRows<'_, W> {
     }
 }
 
-/// Writes the pairs of every two of the rows of `width` numbers in `numbers` to `pairs`, an odd last row with zeros.
-pub fn pairs_of(numbers: &[f32], width: usize, pairs: &mut [f32]) {
-    pulp::Arch::new().dispatch(PairsOf {
+/// Rows of a left operand that are put in order together.
+#[must_use]
+pub fn left_height() -> usize {
+    if amx::is_there() { amx::HEIGHT } else { ROWS }
+}
+
+/// Numbers that `left_of` writes for `terms` rows of `width` numbers.
+#[must_use]
+pub fn left_numbers(terms: usize, width: usize) -> usize {
+    if amx::is_there() {
+        amx::numbers(width, terms)
+    } else {
+        places(terms) * width
+    }
+}
+
+/// Puts a left operand in the order in which this processor reads it: a_ki stands at k `width` + i of `numbers`.
+pub fn left_of(numbers: &[f32], width: usize, out: &mut [f32]) {
+    put_left(numbers, width, out, amx::is_there());
+}
+
+/// The same, in tiles or not.
+fn put_left(numbers: &[f32], width: usize, out: &mut [f32], in_tiles: bool) {
+    pulp::Arch::new().dispatch(LeftOf {
         numbers: bytemuck::cast_slice(numbers),
         width,
-        pairs: bytemuck::cast_slice_mut(pairs),
+        out: bytemuck::cast_slice_mut(out),
+        in_tiles,
     });
 }
 
-struct PairsOf<'a> {
+struct LeftOf<'a> {
     numbers: &'a [u32],
     width: usize,
-    pairs: &'a mut [u32],
+    out: &'a mut [u32],
+    in_tiles: bool,
 }
 
-impl pulp::WithSimd for PairsOf<'_> {
+impl pulp::WithSimd for LeftOf<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Self {
-            numbers,
-            width,
-            pairs,
-        } = self;
-        for (rows, pairs) in numbers.chunks(2 * width).zip(pairs.chunks_exact_mut(width)) {
+        let (numbers, width) = (self.numbers, self.width);
+        if self.in_tiles {
+            let terms = numbers.len() / width.max(1);
+            return amx::to_tiles((width, terms), self.out, |place, first| {
+                let mut pairs = [0; 16];
+                let rows = first..width.min(first + 16);
+                let even = &numbers[2 * place * width..][..width];
+                let odd = numbers[(2 * place + 1) * width..].get(..width);
+                let odd = odd.map_or(&[][..], |odd| &odd[rows.clone()]);
+                pair(&even[rows], odd, &mut pairs);
+                pairs
+            });
+        }
+        let pairs = self.out.chunks_exact_mut(width);
+        for (rows, pairs) in numbers.chunks(2 * width).zip(pairs) {
             let (even, odd) = rows.split_at(width);
             pair(even, odd, pairs);
         }
     }
 }
 
-/// A product on one panel whose `a` and `b` hold pairs, on the calling thread alone.
+/// A product on one panel, `a` as `left_of` puts it and `b`'s rows in pairs, on the calling thread alone.
 pub fn panel_product(product: PanelProduct<f32>) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if amx::is_there() {
+        return amx::panel_product(product);
+    }
     #[cfg(target_arch = "x86_64")]
     if dot::is_there() {
         return dot::all(product);
@@ -110,20 +150,6 @@ pub fn panel_product(product: PanelProduct<f32>) {
 /// The same by single-precision instructions.
 fn plain_product(product: PanelProduct<f32>) {
     pulp::Arch::new().dispatch(Plain(product));
-}
-
-/// Writes the sums of row `row` of a product.
-#[inline(always)]
-fn put(product: &mut PanelProduct<f32>, row: usize, sums: &[f32; PANEL]) {
-    let (scale, start) = (product.scale, row * product.out_stride);
-    let out = &mut product.out[start..start + product.columns];
-    if product.keep {
-        let both = out.iter_mut().zip(sums);
-        both.for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
-    } else {
-        let both = out.iter_mut().zip(sums);
-        both.for_each(|(out, &sum)| *out = scale * sum);
-    }
 }
 
 struct Plain<'a>(PanelProduct<'a, f32>);
@@ -148,7 +174,7 @@ impl pulp::WithSimd for Plain<'_> {
                     *sum = lower(a).mul_add(lower(b), upper(a).mul_add(upper(b), *sum));
                 }
             }
-            put(&mut product, row, &sums);
+            product.put(row, &sums);
         }
     }
 }
@@ -163,7 +189,7 @@ mod dot {
     use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_setzero_ps};
     use std::mem::transmute;
 
-    use super::{PANEL, PanelProduct, ROWS, put};
+    use super::{PANEL, PanelProduct, ROWS};
 
     /// Numbers, or pairs, of one vector.
     const LANES: usize = 16;
@@ -227,7 +253,7 @@ mod dot {
         for (row, sums) in sums.iter().enumerate() {
             // SAFETY: both are 128 bytes, and any bits are numbers.
             let sums: [f32; PANEL] = unsafe { transmute::<[__m512; PANEL / LANES], _>(*sums) };
-            put(product, first + row, &sums);
+            product.put(first + row, &sums);
         }
     }
 }
@@ -252,19 +278,29 @@ mod tests {
         assert!(round(f32::NAN).is_nan() && round(f32::from_bits(0x7f80_0001)).is_nan());
     }
 
-    /// 0.7 a b, added to 1/4 or not, for a, terms x rows, and b, terms x `PANEL`, as `by` finds it, row-major.
+    /// A way to a product on a panel, and whether its left operand stands in tiles.
+    type Way = (fn(PanelProduct<f32>), bool);
+
+    const PLAIN: Way = (plain_product, false);
+
+    /// 0.7 a b, added to 1/4 or not, for a, terms x rows, and b, terms x `PANEL`, as `way` finds it, row-major.
     fn product(
-        by: fn(PanelProduct<f32>),
+        (by, in_tiles): Way,
         (rows, terms, columns): (usize, usize, usize),
         keep: bool,
     ) -> Vec<f32> {
         let (a, mut b) = (numbers(terms * rows, 1), numbers(terms * PANEL, 2));
-        let mut pairs = vec![f32::NAN; places(terms) * rows];
-        pairs_of(&a, rows, &mut pairs);
+        let size = if in_tiles {
+            amx::numbers(rows, terms)
+        } else {
+            places(terms) * rows
+        };
+        let mut left = vec![f32::NAN; size];
+        put_left(&a, rows, &mut left, in_tiles);
         pair_rows::<PANEL>(&mut b, terms);
         let mut out = vec![0.25; rows * PANEL];
         by(PanelProduct {
-            a: &pairs,
+            a: &left,
             stride: rows,
             rows,
             b: &b[..places(terms) * PANEL],
@@ -277,22 +313,29 @@ mod tests {
         out
     }
 
-    const SIZES: [(usize, usize, usize); 6] = [
+    const SIZES: [(usize, usize, usize); 9] = [
         (12, 40, 32),
         (5, 7, 32),
         (1, 1, 3),
         (11, 301, 31),
         (25, 64, 32),
         (12, 2000, 32),
+        (33, 33, 32),
+        (16, 32, 17),
+        (100, 784, 32),
     ];
 
     #[test]
     fn products_are_those_of_the_rounded_numbers() {
         let round = |x: f32| f64::from(f32::from_bits(rounded(x.to_bits()) << 16));
-        for (rows, terms, columns) in SIZES {
+        let here = (panel_product as fn(PanelProduct<f32>), amx::is_there());
+        for (way, (rows, terms, columns)) in [here, PLAIN]
+            .into_iter()
+            .flat_map(|way| SIZES.map(|size| (way, size)))
+        {
             let (a, b) = (numbers(terms * rows, 1), numbers(terms * PANEL, 2));
             let [added, written] =
-                [true, false].map(|keep| product(panel_product, (rows, terms, columns), keep));
+                [true, false].map(|keep| product(way, (rows, terms, columns), keep));
             for i in 0..rows {
                 for n in 0..PANEL {
                     let term = |k: usize| round(a[k * rows + i]) * round(b[k * PANEL + n]);
@@ -313,7 +356,7 @@ mod tests {
         pair_rows::<2>(&mut pairs, 5);
         let mut one_by_one = vec![0.0; 3 * 3 * 2];
         for (matrix, pairs) in whole.chunks(10).zip(one_by_one.chunks_mut(6)) {
-            pairs_of(matrix, 2, pairs);
+            put_left(matrix, 2, pairs, false);
         }
         assert_eq!(pairs[..18], one_by_one);
     }
@@ -328,8 +371,40 @@ mod tests {
         }
         for size in SIZES {
             for keep in [true, false] {
-                let by = |by| product(by, size, keep);
-                assert_eq!(by(panel_product), by(plain_product));
+                assert_eq!(
+                    product((dot::all, false), size, keep),
+                    product(PLAIN, size, keep)
+                );
+            }
+        }
+    }
+
+    /// The unit's sums are those its manual describes: for every thirty-two terms the even ones in their order, the odd
+    /// ones, both together, and that to the sum before. So they depend on the terms alone, never on the tile or the place.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[test]
+    fn the_matrix_units_bits_are_those_of_its_definition() {
+        if !amx::is_there() {
+            eprintln!("skipped: this processor has no AMX, or the system does not give it");
+            return;
+        }
+        let round = |x: f32| f32::from_bits(rounded(x.to_bits()) << 16);
+        for (rows, terms, columns) in SIZES {
+            let (a, b) = (numbers(terms * rows, 1), numbers(terms * PANEL, 2));
+            let found = product((amx::panel_product, true), (rows, terms, columns), false);
+            for i in 0..rows {
+                for n in 0..columns {
+                    let mut sum = 0.0_f32;
+                    for run in (0..terms).step_by(32) {
+                        let mut of_run = [0.0_f32; 2];
+                        for k in run..terms.min(run + 32) {
+                            let (a, b) = (round(a[k * rows + i]), round(b[k * PANEL + n]));
+                            of_run[k % 2] = a.mul_add(b, of_run[k % 2]);
+                        }
+                        sum += of_run[0] + of_run[1];
+                    }
+                    assert_eq!(found[i * PANEL + n], 0.7 * sum, "{rows} {terms} {i} {n}");
+                }
             }
         }
     }

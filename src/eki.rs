@@ -24,6 +24,7 @@ pub use norm::{TILE, norm_tile, norm_tiles};
 use crate::loss::Loss;
 use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::real::{Real, inner};
+use crate::spare::{LOST, aligned};
 
 /// Which of the equal forms of the update a run uses; fixed by (J, K) and the method, never by ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,8 +256,8 @@ const GROUP: usize = 8 * PANEL;
 #[must_use]
 pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
     match form {
-        Form::Explicit => in_panels(members, width.min(GROUP)),
-        Form::Factored => in_panels(members + outputs, width.min(GROUP)),
+        Form::Explicit => LOST + in_panels(members, width.min(GROUP)),
+        Form::Factored => LOST + in_panels(members + outputs, width.min(GROUP)),
         Form::Mean => 0,
     }
 }
@@ -315,7 +316,7 @@ fn by_groups<T: Real>(
     let mut before = Centred::default();
     for first in (0..width).step_by(GROUP) {
         let columns = first..width.min(first + GROUP);
-        let (centred, rest) = scratch.split_at_mut(in_panels(members, columns.len()));
+        let (centred, rest) = aligned(scratch).split_at_mut(in_panels(members, columns.len()));
         let group = centre(u.slice(s![.., columns.clone()]), survivors, centred);
         before.means.extend(group.means);
         before.squares += group.squares;

@@ -7,9 +7,9 @@ use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, s};
 use rayon::ThreadPool;
 
 use crate::forward::ForwardMap;
-use crate::forward::chunk::{LOST, aligned};
 use crate::layout::for_each;
 use crate::real::Real;
+use crate::spare::{LOST, aligned};
 
 /// A forward map, the threads that evaluate it, and room for each of them, allocated once a run.
 pub struct Evaluator<'a, T> {

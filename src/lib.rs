@@ -46,6 +46,7 @@
 //! Modules stand in layers; a file imports only from layers above its own.
 
 // 0: ground
+pub mod amx;
 pub mod bfloat;
 pub mod elementary;
 pub mod error;

@@ -6,7 +6,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::bfloat::places;
+use crate::bfloat::{left_height, left_numbers, places};
 use crate::real::Real;
 use crate::spare::Spare;
 pub use crate::tile::{PANEL, PanelProduct, ROWS};
@@ -18,7 +18,8 @@ pub const DEPTH: usize = 1024;
 const STAY: usize = 160 << 10;
 
 /// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
-/// anything for the rows missing. Its columns may be paired (`bfloat`): the right operand's rows must be then, too.
+/// anything for the rows missing. Its columns may be paired (`bfloat`), in the order that suits the processor: the right
+/// operand's rows must be paired then, too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed<T> {
     rows: usize,
@@ -60,12 +61,42 @@ impl<T: Real> Packed<T> {
 
     /// The same rounded to bfloat16, its columns in pairs.
     #[must_use]
-    pub fn paired(mut self) -> Self {
-        T::pair_rows::<ROWS>(&mut self.numbers, self.inner);
-        self.numbers
-            .truncate(self.numbers.len() / self.inner.max(1) * places(self.inner));
-        self.paired = true;
-        self
+    pub fn paired(self) -> Self {
+        let (inner, height) = (self.inner, left_height());
+        let size = left_numbers(inner, height);
+        let mut numbers = vec![T::zero(); self.rows.div_ceil(height) * size];
+        let mut part = vec![T::zero(); inner * height]; // K x height
+        for (first, out) in (0..self.rows)
+            .step_by(height)
+            .zip(numbers.chunks_mut(size.max(1)))
+        {
+            for row in 0..height {
+                let column = part[row..].iter_mut().step_by(height);
+                if first + row < self.rows {
+                    column
+                        .zip(self.row(first + row))
+                        .for_each(|(to, x)| *to = x);
+                } else {
+                    column.for_each(|to| *to = T::zero());
+                }
+            }
+            T::left_of(&part, height, out);
+        }
+        Self {
+            paired: true,
+            numbers,
+            ..self
+        }
+    }
+
+    /// The numbers of row `i`, where it is not paired.
+    fn row(&self, i: usize) -> impl Iterator<Item = T> {
+        let first = i / ROWS * ROWS * self.inner + i % ROWS;
+        self.numbers[first..]
+            .iter()
+            .step_by(ROWS)
+            .take(self.inner)
+            .copied()
     }
 
     /// As `paired` where products are to be of bfloat16, else as it is.
@@ -100,9 +131,8 @@ impl<T: Real> Packed<T> {
     /// The matrix, row-major, where it is not paired.
     #[must_use]
     pub fn to_array(&self) -> Array2<T> {
-        Array2::from_shape_fn((self.rows, self.inner), |(i, k)| {
-            self.numbers[(i / ROWS * self.inner + k) * ROWS + i % ROWS]
-        })
+        let numbers = (0..self.rows).flat_map(|i| self.row(i)).collect();
+        Array2::from_shape_vec((self.rows, self.inner), numbers).expect("as many numbers")
     }
 }
 
@@ -130,26 +160,36 @@ pub struct Target<'a, T> {
 
 /// c <- keep c + scale a b for the panels `b`, each K x `PANEL`, in the order they stand in; in pairs where `a` is.
 pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut Target<T>) {
-    let (inner, on_panel): (_, fn(PanelProduct<T>)) = if a.paired {
-        (places(a.inner), T::paired_product)
+    // Rows of `b`, rows of `a` in a part, and the numbers of a part.
+    let (inner, height, size, on_panel): (_, _, _, fn(PanelProduct<T>)) = if a.paired {
+        let (height, inner) = (left_height(), places(a.inner));
+        let size = left_numbers(a.inner, height);
+        (inner, height, size, T::paired_product)
     } else {
-        (a.inner, T::panel_product)
+        (a.inner, ROWS, ROWS * a.inner, T::panel_product)
     };
-    let depth = inner.div_ceil(inner.div_ceil(DEPTH).max(1)).max(1);
+    // A part that stands in tiles is read as a whole.
+    let in_tiles = height > ROWS;
+    let parts = if in_tiles { 1 } else { inner.div_ceil(DEPTH) };
+    let depth = inner.div_ceil(parts.max(1)).max(1);
     let panels = out.columns.div_ceil(PANEL);
     let together = (STAY / (depth * PANEL)).max(1);
     for group in (0..panels).step_by(together) {
         for start in (0..inner).step_by(depth) {
             let end = inner.min(start + depth);
-            for part in 0..a.rows.div_ceil(ROWS) {
-                let of_a = part * inner * ROWS;
+            for part in 0..a.rows.div_ceil(height) {
+                let of_a = &a.numbers[part * size..][..size];
                 for p in group..panels.min(group + together) {
                     on_panel(PanelProduct {
-                        a: &a.numbers[of_a + start * ROWS..of_a + end * ROWS],
-                        stride: ROWS,
-                        rows: ROWS.min(a.rows - part * ROWS),
+                        a: if in_tiles {
+                            of_a
+                        } else {
+                            &of_a[start * ROWS..end * ROWS]
+                        },
+                        stride: height,
+                        rows: height.min(a.rows - part * height),
                         b: &b[(p * inner + start) * PANEL..(p * inner + end) * PANEL],
-                        out: &mut out.numbers[p * out.panel + part * ROWS * out.row..],
+                        out: &mut out.numbers[p * out.panel + part * height * out.row..],
                         out_stride: out.row,
                         columns: PANEL.min(out.columns - p * PANEL),
                         keep: keep || start > 0,

@@ -53,8 +53,8 @@ pub trait Real:
     /// Makes such pairs of every two rows of W numbers, in place (`bfloat::pair_rows`); single precision alone has them.
     fn pair_rows<const W: usize>(numbers: &mut [Self], rows: usize);
 
-    /// Writes the pairs of every two rows of `width` numbers to `pairs` (`bfloat::pairs_of`).
-    fn pairs_of(numbers: &[Self], width: usize, pairs: &mut [Self]);
+    /// Puts a left operand in the order such products read it in (`bfloat::left_of`).
+    fn left_of(numbers: &[Self], width: usize, out: &mut [Self]);
 }
 
 impl Real for f32 {
@@ -96,8 +96,8 @@ impl Real for f32 {
         crate::bfloat::pair_rows::<W>(numbers, rows);
     }
 
-    fn pairs_of(numbers: &[Self], width: usize, pairs: &mut [Self]) {
-        crate::bfloat::pairs_of(numbers, width, pairs);
+    fn left_of(numbers: &[Self], width: usize, out: &mut [Self]) {
+        crate::bfloat::left_of(numbers, width, out);
     }
 }
 
@@ -140,7 +140,7 @@ impl Real for f64 {
         unreachable!("pairs are made of single precision");
     }
 
-    fn pairs_of(_: &[Self], _: usize, _: &mut [Self]) {
+    fn left_of(_: &[Self], _: usize, _: &mut [Self]) {
         unreachable!("pairs are made of single precision");
     }
 }

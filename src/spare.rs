@@ -1,11 +1,20 @@
-//! Arrays that a step is done with, kept for the next: in short steps, memory fresh from the system costs more than the
-//! work on it.
+//! Room for numbers: from a cache line on, and arrays that a step is done with, kept for the next: in short steps, memory
+//! fresh from the system costs more than the work on it.
 
 use std::sync::Mutex;
 
 use ndarray::Array2;
 
 use crate::real::Real;
+
+/// Numbers a slice may lose to alignment.
+pub const LOST: usize = 16;
+
+/// `scratch` from its first cache line on: vectors that straddle two lines take twice as long.
+pub fn aligned<T>(scratch: &mut [T]) -> &mut [T] {
+    let skip = scratch.as_ptr().align_offset(64).min(LOST);
+    &mut scratch[skip..]
+}
 
 /// What is there to be used again.
 #[derive(Debug)]

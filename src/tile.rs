@@ -53,6 +53,21 @@ impl pulp::WithSimd for PanelProduct<'_, f64> {
     }
 }
 
+impl PanelProduct<'_, f32> {
+    /// Writes the sums of row `row`.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, row: usize, sums: &[f32; PANEL]) {
+        let (scale, start) = (self.scale, row * self.out_stride);
+        let out = &mut self.out[start..start + self.columns];
+        let both = out.iter_mut().zip(sums);
+        if self.keep {
+            both.for_each(|(out, &sum)| *out = scale.mul_add(sum, *out));
+        } else {
+            both.for_each(|(out, &sum)| *out = scale * sum);
+        }
+    }
+}
+
 impl<T> PanelProduct<'_, T> {
     /// All rows on all vectors of the panel.
     #[inline(always)]
@@ -101,9 +116,11 @@ impl<T> PanelProduct<'_, T> {
     {
         let lanes = size_of::<T::Vector>() / size_of::<T>();
         let mut sums = [[T::splat(simd, zero); 2]; O];
+        // Rows of one length each: what is checked of them is then checked before the loop alone.
+        let rows = self.a.chunks_exact(self.stride);
         let panel = T::vectors(self.b).chunks_exact(PANEL / lanes);
-        for (a, b) in self.a[first..].chunks(self.stride).zip(panel) {
-            let a: &[T; O] = a.first_chunk().expect("a row's numbers");
+        for (a, b) in rows.zip(panel) {
+            let a: &[T; O] = a[first..].first_chunk().expect("a row's numbers");
             let b: &[T::Vector; 2] = b[at..].first_chunk().expect("whole panels");
             for (sums, &a) in sums.iter_mut().zip(a) {
                 let a = T::splat(simd, a);

@@ -1,19 +1,9 @@
-//! What the networks that run over chunks of samples share: room whose rows begin with a cache line, and the copies in
-//! and out, d x m to d x samples and back.
+//! What the networks that run over chunks of samples share: the copies in and out, d x m to d x samples and back.
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use crate::real::Real;
 use crate::window::{CHUNK, FULL};
-
-/// Numbers a slice may lose to alignment.
-pub const LOST: usize = 16;
-
-/// `scratch` from its first cache line on: vectors that straddle two lines take twice as long.
-pub fn aligned<T>(scratch: &mut [T]) -> &mut [T] {
-    let skip = scratch.as_ptr().align_offset(64).min(LOST);
-    &mut scratch[skip..]
-}
 
 /// The chunks of `m` samples: first sample, how many, and how many with those that fill the last vector.
 pub fn chunks(m: usize) -> impl Iterator<Item = (usize, usize, usize)> {

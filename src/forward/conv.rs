@@ -9,13 +9,14 @@ use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
 use super::ForwardMap;
 use super::activation::{Activation, Output};
-use super::chunk::{LOST, aligned, chunks, copy_in, copy_out};
+use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
 use super::network::{Body, Network};
 use super::stage::{Stage, clip, pool};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
+use crate::spare::{LOST, aligned};
 use crate::window::{CHUNK, Window, WindowSums, pack};
 
 /// A convolutional network. Parameters layer by layer: kernels, out x in x height x width, then biases; the dense

@@ -5,20 +5,25 @@
 //! leave the first caches; the inputs are put in panels once for all members. Where the first layer is narrow, several
 //! members take turns on a panel, since all share it.
 //!
-//! In mixed precision weights and what they multiply are rounded to bfloat16 (`bfloat`): a member's weights once a
-//! batch, the inputs once for all members, what passes between layers panel by panel. Sums, biases and activations stay
-//! in single precision.
+//! A member's weights are put in the order in which they are read, once a batch, where it has samples enough to repay it.
+//! In mixed precision weights and what they multiply are rounded to bfloat16 (`bfloat`): the weights as they are put in
+//! order, the inputs once for all members, what passes between layers panel by panel. Sums, biases and activations stay in
+//! single precision.
+
+mod order;
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
+use order::Order;
+
 use super::ForwardMap;
 use super::activation::{Activation, Output, OwnSums};
-use super::chunk::{LOST, aligned};
 use super::network::{Body, Network};
 use crate::bfloat::places;
-use crate::panel::{PANEL, PanelProduct, in_panels, to_panels};
+use crate::panel::{PANEL, ROWS, in_panels, to_panels};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
+use crate::spare::{LOST, aligned};
 
 /// A dense network; parameters layer by layer, the weight fan_in x fan_out row-major, then the bias.
 #[derive(Clone, Debug)]
@@ -31,6 +36,9 @@ pub struct Dense {
     /// Whether products are of bfloat16.
     mixed: bool,
 }
+
+/// Panels of samples that repay putting weights in order.
+const REPAID: usize = 4;
 
 /// Below this many units in the first layer, members are grouped until their units come to twice as many.
 const NARROW: usize = 64;
@@ -109,35 +117,21 @@ impl Dense {
     }
 
     /// One member on one panel of samples, `x`, d x `PANEL`: its outputs, c x `PANEL`, in one of the rooms. Its weights
-    /// are in pairs in mixed precision, as `x` is.
+    /// stand in `order`; in pairs, `x` does, too.
     fn on_panel<'r, T: Real>(
         &self,
-        member: &[T],
+        (member, order): (&[T], Order),
         x: &[T],
         [mut here, mut there]: [&'r mut [T]; 2],
     ) -> &'r [T] {
         let (mut at, last) = (0, self.layers.len() - 2);
-        let product = if self.mixed {
-            T::paired_product
-        } else {
-            T::panel_product
-        };
         for (l, (fan_in, fan_out)) in self.pairs().enumerate() {
-            let terms = self.terms(fan_in);
-            let end = at + (terms + 1) * fan_out;
-            let (weight, bias) = member[at..end].split_at(terms * fan_out);
+            let (terms, size) = (self.terms(fan_in), order.numbers(fan_in, fan_out));
+            let end = at + size + fan_out;
+            let (weight, bias) = member[at..end].split_at(size);
             let sums = &mut there[..fan_out * PANEL];
-            product(PanelProduct {
-                a: weight,
-                stride: fan_out,
-                rows: fan_out,
-                b: if l == 0 { x } else { &here[..terms * PANEL] },
-                out: &mut *sums,
-                out_stride: PANEL,
-                columns: PANEL,
-                keep: false,
-                scale: T::one(),
-            });
+            let below = if l == 0 { x } else { &here[..terms * PANEL] };
+            order.sums((weight, fan_out), below, sums);
             self.finish(l == last, sums, bias);
             if self.mixed && l < last {
                 T::pair_rows::<PANEL>(sums, fan_out);
@@ -148,24 +142,35 @@ impl Dense {
         here
     }
 
-    /// Numbers that the sum over `fan_in` inputs reads of each unit.
+    /// Rows of what a layer of `fan_in` inputs reads.
     fn terms(&self, fan_in: usize) -> usize {
         if self.mixed { places(fan_in) } else { fan_in }
     }
 
-    /// Numbers of a member as `on_panel` reads it.
-    fn read(&self) -> usize {
-        let layers = self.pairs();
-        layers.map(|(a, b)| (self.terms(a) + 1) * b).sum()
+    /// How weights are read on `m` samples.
+    fn order(&self, m: usize) -> Order {
+        if self.mixed {
+            Order::InPairs
+        } else if m.div_ceil(PANEL) >= REPAID && self.widest() > ROWS {
+            Order::ByUnits
+        } else {
+            Order::AsTheyAre
+        }
     }
 
-    /// Copies `member`'s numbers to `to`, weights in pairs.
-    fn pair_weights<T: Real>(&self, mut member: &[T], mut to: &mut [T]) {
+    /// Numbers of a member whose weights stand in `order`.
+    fn read(&self, order: Order) -> usize {
+        let layers = self.pairs();
+        layers.map(|(a, b)| order.numbers(a, b) + b).sum()
+    }
+
+    /// Copies `member`'s numbers to `to`, weights in `order`.
+    fn put_in<T: Real>(&self, order: Order, mut member: &[T], mut to: &mut [T]) {
         for (fan_in, fan_out) in self.pairs() {
             let (weight, rest) = member.split_at(fan_in * fan_out);
             let (bias, rest) = rest.split_at(fan_out);
-            let (pairs, after) = to.split_at_mut(places(fan_in) * fan_out);
-            T::pairs_of(weight, fan_out, pairs);
+            let (ordered, after) = to.split_at_mut(order.numbers(fan_in, fan_out));
+            order.put(weight, fan_out, ordered);
             let (to_bias, after) = after.split_at_mut(fan_out);
             to_bias.copy_from_slice(bias);
             (member, to) = (rest, after);
@@ -237,10 +242,9 @@ impl<T: Real> ForwardMap<T> for Dense {
     }
 
     fn scratch(&self, m: usize) -> usize {
-        let weights = if self.mixed {
-            self.grouped() * self.read()
-        } else {
-            0
+        let weights = match self.order(m) {
+            Order::AsTheyAre => 0,
+            order => self.grouped() * self.read(order),
         };
         in_panels(self.layers[0], m) + 3 * LOST + 2 * self.widest() * PANEL + weights
     }
@@ -279,21 +283,23 @@ impl<T: Real> ForwardMap<T> for Dense {
     ) {
         let (here, rest) = aligned(scratch).split_at_mut(self.widest() * PANEL);
         let (there, rest) = rest.split_at_mut(self.widest() * PANEL);
-        let mut read = members;
-        if self.mixed {
-            let weights = &mut aligned(rest)[..members.nrows() * self.read()];
+        let (mut read, order) = (members, self.order(inputs.ncols()));
+        if order != Order::AsTheyAre {
+            let size = self.read(order);
+            let ordered = &mut aligned(rest)[..members.nrows() * size];
             let rows = members.rows().into_iter();
-            for (member, to) in rows.zip(weights.chunks_exact_mut(self.read())) {
-                self.pair_weights(member.to_slice().expect("row-major"), to);
+            for (member, to) in rows.zip(ordered.chunks_exact_mut(size)) {
+                self.put_in(order, member.to_slice().expect("row-major"), to);
             }
-            read = ArrayView2::from_shape((members.nrows(), self.read()), weights).expect("room");
+            read = ArrayView2::from_shape((members.nrows(), size), ordered).expect("room");
         }
         let panels = arranged.chunks_exact(self.terms(self.layers[0]) * PANEL);
         for (p, x) in panels.take(inputs.ncols().div_ceil(PANEL)).enumerate() {
             let each = read.rows().into_iter();
             for (member, out) in each.zip(outputs.axis_iter_mut(Axis(0))) {
                 let member = member.to_slice().expect("row-major");
-                put_panel(self.on_panel(member, x, [&mut *here, &mut *there]), p, out);
+                let rooms = [&mut *here, &mut *there];
+                put_panel(self.on_panel((member, order), x, rooms), p, out);
             }
         }
     }

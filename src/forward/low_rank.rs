@@ -22,10 +22,10 @@ use own::{AddOwn, project_first};
 use places::{Layer, layers, part_table};
 pub use sums::LayerSums;
 
-use super::chunk::{LOST, aligned};
 use crate::exact::Quantum;
 use crate::panel::{PANEL, PanelProduct, in_panels, to_panels};
 use crate::real::{Real, product};
+use crate::spare::{LOST, aligned};
 
 /// A forward map that evaluates and sums members whose weight matrices differ from the mean's by low rank.
 pub trait LowRank<T: Real>: ForwardMap<T> {

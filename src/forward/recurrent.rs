@@ -8,11 +8,12 @@ use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
 use super::ForwardMap;
 use super::activation::{Activation, Output};
-use super::chunk::{LOST, aligned, chunks, copy_out};
+use super::chunk::{chunks, copy_out};
 use super::dense::Dense;
 use super::network::{Body, Network};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
+use crate::spare::{LOST, aligned};
 use crate::window::{CHUNK, Window, WindowSums, pack, packed};
 
 /// A recurrent network. Parameters for each layer: input weight, inputs x units, hidden weight, units x units, bias;

@@ -9,10 +9,10 @@ use super::Crew;
 use super::mean::LARGEST_DRAW;
 use crate::ensemble::Draw;
 use crate::exact::Quantum;
-use crate::forward::chunk::{LOST, aligned};
 use crate::forward::low_rank::{About, LayerSums, LowRank, UNIT};
 use crate::layout::for_each;
 use crate::real::Real;
+use crate::spare::{LOST, aligned};
 
 /// This rank's members' standard normal numbers.
 pub struct LowRankDraws<T> {

@@ -19,10 +19,10 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use super::own::project_first;
 use super::places::{Layer, layers};
 use super::{About, LowRank, UNIT};
-use crate::forward::chunk::aligned;
 use crate::forward::dense::Dense;
 use crate::panel::PANEL;
 use crate::real::{Real, product};
+use crate::spare::aligned;
 
 /// Low-rank members whose every layer's sums are linear in its parameters, as this module needs them.
 pub trait LayerSums<T: Real>: LowRank<T> {

@@ -1,0 +1,248 @@
+//! The matrix unit of Intel's processors (AMX): products of bfloat16, a tile of sixteen rows by sixteen columns at once.
+//!
+//! One instruction adds to a tile the products of thirty-two terms, a *run*: the even ones are summed one after the
+//! other, the odd ones too, then both sums are added to each other and to the tile (Intel 64 and IA-32 Architectures
+//! Software Developer's Manual, TDPBF16PS). So the bits differ from those of other processors, which sum pair by pair.
+//!
+//! The right operand is read where it stands, sixteen pairs of rows of a panel a tile. The left one is put in tiles once:
+//! for every sixteen rows, for every run, each row's sixteen pairs side by side.
+
+/// Rows of a tile, and the pairs of a run.
+const SIDE: usize = 16;
+
+/// Numbers of a tile.
+const TILE: usize = SIDE * SIDE;
+
+/// Rows of a product that are summed together, in two tiles.
+pub const HEIGHT: usize = 2 * SIDE;
+
+/// Runs that `terms` terms take.
+fn runs(terms: usize) -> usize {
+    terms.div_ceil(2 * SIDE)
+}
+
+/// Numbers of a left operand of `rows` rows and `terms` terms in tiles.
+#[must_use]
+pub fn numbers(rows: usize, terms: usize) -> usize {
+    rows.div_ceil(SIDE) * runs(terms) * TILE
+}
+
+/// Whether this processor has it and the system lets this process use it.
+#[must_use]
+pub fn is_there() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return unit::is_there();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
+/// Puts a left operand in tiles, zeros where none of its numbers stands: `pair` tells the pair of terms 2q and 2q + 1 of
+/// the sixteen rows from number `first` on, zero beyond the last.
+pub fn to_tiles(
+    (rows, terms): (usize, usize),
+    tiles: &mut [u32],
+    pair: impl Fn(usize, usize) -> [u32; SIDE],
+) {
+    let tiles = tiles.chunks_exact_mut(TILE);
+    let places = (0..rows)
+        .step_by(SIDE)
+        .flat_map(|first| (0..runs(terms)).map(move |run| (first, run * SIDE)));
+    for ((first, start), tile) in places.zip(tiles) {
+        let mut pairs = [[0; SIDE]; SIDE];
+        let count = SIDE.min(terms.div_ceil(2) - start);
+        for (q, pairs) in pairs[..count].iter_mut().enumerate() {
+            *pairs = pair(start + q, first);
+        }
+        for (row, tile) in tile.chunks_exact_mut(SIDE).enumerate() {
+            for (out, pairs) in tile.iter_mut().zip(&pairs) {
+                *out = pairs[row];
+            }
+        }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use unit::panel_product;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[allow(
+    unsafe_code,
+    reason = "neither a crate nor the stable standard library offers the unit's instructions"
+)]
+mod unit {
+    use std::arch::asm;
+    use std::sync::OnceLock;
+
+    use super::{HEIGHT, SIDE, TILE, runs};
+    use crate::tile::{PANEL, PanelProduct};
+
+    /// The system keeps the tiles of a process that asks for them (Linux's arch_prctl, `ARCH_REQ_XCOMP_PERM` for
+    /// `XFEATURE_XTILEDATA`), those of all its threads.
+    fn granted() -> bool {
+        const ASK: libc::c_int = 0x1023;
+        const TILES: libc::c_long = 18;
+        // SAFETY: two plain numbers, and an answer; nothing of this process is read or written.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, TILES) == 0 }
+    }
+
+    pub fn is_there() -> bool {
+        static THERE: OnceLock<bool> = OnceLock::new();
+        *THERE.get_or_init(|| {
+            let wide = is_x86_feature_detected!("avx512f");
+            let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+            wide && told.split_whitespace().any(|flag| flag == "amx_bf16") && granted()
+        })
+    }
+
+    /// Palette 1: eight tiles of sixteen rows of 64 bytes.
+    #[repr(C, align(64))]
+    struct Shapes([u8; 64]);
+
+    static SHAPES: Shapes = {
+        let mut bytes = [0; 64];
+        bytes[0] = 1;
+        let mut tile = 0;
+        while tile < 8 {
+            bytes[16 + 2 * tile] = 64;
+            bytes[48 + tile] = 16;
+            tile += 1;
+        }
+        Shapes(bytes)
+    };
+
+    /// Sums of 32 rows on a panel.
+    #[repr(C, align(64))]
+    struct Sums([[f32; PANEL]; HEIGHT]);
+
+    /// Less than a run's rows of a panel, zeros after them.
+    #[repr(C, align(64))]
+    struct Rest([[u32; PANEL]; SIDE]);
+
+    /// c_i <- keep c_i + scale sum_k a_ki b_k on one panel, a in tiles and b's rows in pairs; on the calling thread alone.
+    ///
+    /// # Panics
+    /// Where the unit is not there.
+    pub fn panel_product(product: PanelProduct<f32>) {
+        assert!(is_there());
+        // SAFETY: the processor has what the function was compiled for, and the unit, asserted just now.
+        unsafe { tiles(product) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn tiles(mut product: PanelProduct<f32>) {
+        let (a, b): (&[u32], &[u32]) = (
+            bytemuck::cast_slice(product.a),
+            bytemuck::cast_slice(product.b),
+        );
+        let whole = b.len() / (SIDE * PANEL);
+        let of_tile = runs(2 * b.len().div_ceil(PANEL)) * TILE;
+        let mut rest = Rest([[0; PANEL]; SIDE]);
+        let left = &b[whole * SIDE * PANEL..];
+        rest.0.as_flattened_mut()[..left.len()].copy_from_slice(left);
+        let rest = if left.is_empty() {
+            std::ptr::null()
+        } else {
+            rest.0.as_ptr().cast()
+        };
+        let mut sums = Sums([[0.0; PANEL]; HEIGHT]);
+        for first in (0..product.rows).step_by(HEIGHT) {
+            let rows = HEIGHT.min(product.rows - first);
+            let a = &a[first / SIDE * of_tile..][..rows.div_ceil(SIDE) * of_tile];
+            let second = (rows > SIDE).then(|| a[of_tile..].as_ptr());
+            // SAFETY: each of a's tiles has as many runs as b has, the last of which is `rest`; the unit is there.
+            unsafe { add_up(a.as_ptr(), second, (b.as_ptr(), whole, rest), &mut sums) };
+            for (row, sums) in sums.0[..rows].iter().enumerate() {
+                product.put(first + row, sums);
+            }
+        }
+    }
+
+    /// The sums of sixteen rows `a`, or thirty-two with `second`, on `whole` runs from `b` on and then, unless it is null,
+    /// the run `rest`.
+    ///
+    /// # Safety
+    /// All hold as many numbers as these runs read, and the unit is there.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn add_up(
+        a: *const u32,
+        second: Option<*const u32>,
+        (b, whole, rest): (*const u32, usize, *const u32),
+        sums: &mut Sums,
+    ) {
+        // The compiler uses no tiles of its own, so none needs to be kept from it. Tiles are released after their use: a
+        // thread that holds some is slower to switch.
+        if let Some(second) = second {
+            // SAFETY: reads and writes what the caller vouches for.
+            unsafe {
+                asm!(
+                    "ldtilecfg [{shapes}]",
+                    "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                    "test {runs}, {runs}", "jz 3f",
+                    "2:",
+                    "tileloadd tmm6, [{b} + {of_b}*1]",
+                    "tileloadd tmm4, [{a} + {of_a}*1]",
+                    "tileloadd tmm7, [{b} + {of_b}*1 + 64]",
+                    "tileloadd tmm5, [{second} + {of_a}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, 1024", "add {second}, 1024", "add {b}, 2048",
+                    "dec {runs}", "jnz 2b",
+                    "3:",
+                    "test {rest}, {rest}", "jz 4f",
+                    "mov {b}, {rest}", "xor {rest}, {rest}", "mov {runs}, 1", "jmp 2b",
+                    "4:",
+                    "tilestored [{sums} + {of_b}*1], tmm0",
+                    "tilestored [{sums} + {of_b}*1 + 64], tmm1",
+                    "tilestored [{sums} + {of_b}*1 + 2048], tmm2",
+                    "tilestored [{sums} + {of_b}*1 + 2112], tmm3",
+                    "tilerelease",
+                    shapes = in(reg) &raw const SHAPES,
+                    a = inout(reg) a => _,
+                    second = inout(reg) second => _,
+                    b = inout(reg) b => _,
+                    rest = inout(reg) rest => _,
+                    runs = inout(reg) whole => _,
+                    sums = in(reg) &raw mut *sums,
+                    of_a = in(reg) 64_usize,
+                    of_b = in(reg) 128_usize,
+                    options(nostack),
+                );
+            }
+        } else {
+            // SAFETY: as above.
+            unsafe {
+                asm!(
+                    "ldtilecfg [{shapes}]",
+                    "tilezero tmm0", "tilezero tmm1",
+                    "test {runs}, {runs}", "jz 3f",
+                    "2:",
+                    "tileloadd tmm6, [{b} + {of_b}*1]",
+                    "tileloadd tmm4, [{a} + {of_a}*1]",
+                    "tileloadd tmm7, [{b} + {of_b}*1 + 64]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {a}, 1024", "add {b}, 2048",
+                    "dec {runs}", "jnz 2b",
+                    "3:",
+                    "test {rest}, {rest}", "jz 4f",
+                    "mov {b}, {rest}", "xor {rest}, {rest}", "mov {runs}, 1", "jmp 2b",
+                    "4:",
+                    "tilestored [{sums} + {of_b}*1], tmm0",
+                    "tilestored [{sums} + {of_b}*1 + 64], tmm1",
+                    "tilerelease",
+                    shapes = in(reg) &raw const SHAPES,
+                    a = inout(reg) a => _,
+                    b = inout(reg) b => _,
+                    rest = inout(reg) rest => _,
+                    runs = inout(reg) whole => _,
+                    sums = in(reg) &raw mut *sums,
+                    of_a = in(reg) 64_usize,
+                    of_b = in(reg) 128_usize,
+                    options(nostack),
+                );
+            }
+        }
+    }
+}
