@@ -63,7 +63,7 @@ fn updates(c: &mut Criterion) {
     group.bench_function(format!("explicit, J {j}"), |bench| {
         bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
-    let d = d.paired();
+    let d = d.paired(&Spare::default());
     group.bench_function(format!("explicit in mixed precision, J {j}"), |bench| {
         bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
@@ -76,7 +76,8 @@ fn updates(c: &mut Criterion) {
     group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
         bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
     });
-    let (v, w) = (v.paired(), w.paired());
+    let spare = Spare::default();
+    let (v, w) = (v.paired(&spare), w.paired(&spare));
     group.bench_function(
         format!("factored in mixed precision, J {j}, K {k}"),
         |bench| {

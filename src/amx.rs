@@ -136,113 +136,78 @@ mod unit {
         );
         let whole = b.len() / (SIDE * PANEL);
         let of_tile = runs(2 * b.len().div_ceil(PANEL)) * TILE;
+        let (b, left) = b.split_at(whole * SIDE * PANEL);
         let mut rest = Rest([[0; PANEL]; SIDE]);
-        let left = &b[whole * SIDE * PANEL..];
         rest.0.as_flattened_mut()[..left.len()].copy_from_slice(left);
-        let rest = if left.is_empty() {
-            std::ptr::null()
-        } else {
-            rest.0.as_ptr().cast()
-        };
+        let rest = (!left.is_empty()).then_some(&rest);
         let mut sums = Sums([[0.0; PANEL]; HEIGHT]);
         for first in (0..product.rows).step_by(HEIGHT) {
             let rows = HEIGHT.min(product.rows - first);
             let a = &a[first / SIDE * of_tile..][..rows.div_ceil(SIDE) * of_tile];
-            let second = (rows > SIDE).then(|| a[of_tile..].as_ptr());
-            // SAFETY: each of a's tiles has as many runs as b has, the last of which is `rest`; the unit is there.
-            unsafe { add_up(a.as_ptr(), second, (b.as_ptr(), whole, rest), &mut sums) };
+            // Where there is no second tile, the first is read twice.
+            add_up([a, &a[a.len() - of_tile..]], b, rest, &mut sums);
             for (row, sums) in sums.0[..rows].iter().enumerate() {
                 product.put(first + row, sums);
             }
         }
     }
 
-    /// The sums of sixteen rows `a`, or thirty-two with `second`, on `whole` runs from `b` on and then, unless it is null,
-    /// the run `rest`.
-    ///
-    /// # Safety
-    /// All hold as many numbers as these runs read, and the unit is there.
-    #[target_feature(enable = "avx512f")]
-    unsafe fn add_up(
-        a: *const u32,
-        second: Option<*const u32>,
-        (b, whole, rest): (*const u32, usize, *const u32),
-        sums: &mut Sums,
-    ) {
-        // The compiler uses no tiles of its own, so none needs to be kept from it. Tiles are released after their use: a
-        // thread that holds some is slower to switch.
-        if let Some(second) = second {
-            // SAFETY: reads and writes what the caller vouches for.
-            unsafe {
-                asm!(
-                    "ldtilecfg [{shapes}]",
-                    "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                    "test {runs}, {runs}", "jz 3f",
-                    "2:",
-                    "tileloadd tmm6, [{b} + {of_b}*1]",
-                    "tileloadd tmm4, [{a} + {of_a}*1]",
-                    "tileloadd tmm7, [{b} + {of_b}*1 + 64]",
-                    "tileloadd tmm5, [{second} + {of_a}*1]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tdpbf16ps tmm3, tmm5, tmm7",
-                    "add {a}, 1024", "add {second}, 1024", "add {b}, 2048",
-                    "dec {runs}", "jnz 2b",
-                    "3:",
-                    "test {rest}, {rest}", "jz 4f",
-                    "mov {b}, {rest}", "xor {rest}, {rest}", "mov {runs}, 1", "jmp 2b",
-                    "4:",
-                    "tilestored [{sums} + {of_b}*1], tmm0",
-                    "tilestored [{sums} + {of_b}*1 + 64], tmm1",
-                    "tilestored [{sums} + {of_b}*1 + 2048], tmm2",
-                    "tilestored [{sums} + {of_b}*1 + 2112], tmm3",
-                    "tilerelease",
-                    shapes = in(reg) &raw const SHAPES,
-                    a = inout(reg) a => _,
-                    second = inout(reg) second => _,
-                    b = inout(reg) b => _,
-                    rest = inout(reg) rest => _,
-                    runs = inout(reg) whole => _,
-                    sums = in(reg) &raw mut *sums,
-                    of_a = in(reg) 64_usize,
-                    of_b = in(reg) 128_usize,
-                    options(nostack),
-                );
-            }
-        } else {
-            // SAFETY: as above.
-            unsafe {
-                asm!(
-                    "ldtilecfg [{shapes}]",
-                    "tilezero tmm0", "tilezero tmm1",
-                    "test {runs}, {runs}", "jz 3f",
-                    "2:",
-                    "tileloadd tmm6, [{b} + {of_b}*1]",
-                    "tileloadd tmm4, [{a} + {of_a}*1]",
-                    "tileloadd tmm7, [{b} + {of_b}*1 + 64]",
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "add {a}, 1024", "add {b}, 2048",
-                    "dec {runs}", "jnz 2b",
-                    "3:",
-                    "test {rest}, {rest}", "jz 4f",
-                    "mov {b}, {rest}", "xor {rest}, {rest}", "mov {runs}, 1", "jmp 2b",
-                    "4:",
-                    "tilestored [{sums} + {of_b}*1], tmm0",
-                    "tilestored [{sums} + {of_b}*1 + 64], tmm1",
-                    "tilerelease",
-                    shapes = in(reg) &raw const SHAPES,
-                    a = inout(reg) a => _,
-                    b = inout(reg) b => _,
-                    rest = inout(reg) rest => _,
-                    runs = inout(reg) whole => _,
-                    sums = in(reg) &raw mut *sums,
-                    of_a = in(reg) 64_usize,
-                    of_b = in(reg) 128_usize,
-                    options(nostack),
-                );
-            }
+    /// The sums of twice sixteen rows on the runs `b`, and then on `rest`; the unit is there.
+    fn add_up([first, second]: [&[u32]; 2], b: &[u32], rest: Option<&Rest>, sums: &mut Sums) {
+        let whole = b.len() / (SIDE * PANEL);
+        let read = (whole + usize::from(rest.is_some())) * TILE;
+        assert!(first.len() >= read && second.len() >= read, "a tile a run");
+        let rest = rest.map_or(std::ptr::null(), |rest| rest.0.as_ptr());
+        // SAFETY: it reads as many numbers of all as was asserted, and writes all of `sums`. The compiler uses no tiles of its
+        // own, so none needs to be kept from it; they are released after their use, since a thread that holds some is slower
+        // to switch.
+        unsafe {
+            asm!(
+                "ldtilecfg [{shapes}]",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "test {runs}, {runs}",
+                "jz 3f",
+                "2:",
+                "tileloadd tmm6, [{b} + {of_b}*1]",
+                "tileloadd tmm4, [{first} + {of_a}*1]",
+                "tileloadd tmm7, [{b} + {of_b}*1 + 64]",
+                "tileloadd tmm5, [{second} + {of_a}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {first}, 1024",
+                "add {second}, 1024",
+                "add {b}, 2048",
+                "dec {runs}",
+                "jnz 2b",
+                "3:", // once more for the rest
+                "test {rest}, {rest}",
+                "jz 4f",
+                "mov {b}, {rest}",
+                "xor {rest}, {rest}",
+                "mov {runs}, 1",
+                "jmp 2b",
+                "4:",
+                "tilestored [{sums} + {of_b}*1], tmm0",
+                "tilestored [{sums} + {of_b}*1 + 64], tmm1",
+                "tilestored [{sums} + {of_b}*1 + 2048], tmm2",
+                "tilestored [{sums} + {of_b}*1 + 2112], tmm3",
+                "tilerelease",
+                shapes = in(reg) &raw const SHAPES,
+                first = inout(reg) first.as_ptr() => _,
+                second = inout(reg) second.as_ptr() => _,
+                b = inout(reg) b.as_ptr() => _,
+                rest = inout(reg) rest => _,
+                runs = inout(reg) whole => _,
+                sums = in(reg) &raw mut *sums,
+                of_a = in(reg) 64_usize,
+                of_b = in(reg) 128_usize,
+                options(nostack),
+            );
         }
     }
 }

@@ -392,6 +392,7 @@ pub fn extrapolate<T: Real>(u: &mut Array2<T>, previous: &mut Array2<T>, coeffic
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spare::Spare;
 
     fn numbers(rows: usize, columns: usize, seed: usize) -> Array2<f32> {
         Array2::from_shape_fn((rows, columns), |(i, j)| {
@@ -416,7 +417,8 @@ mod tests {
         let mut d = v.dot(&w.t());
         d /= survivors.count() as f32;
         let moved = |form: Form, mixed: bool| {
-            let pack = |matrix: ArrayView2<f32>| Packed::of(matrix).paired_if(mixed);
+            let pack =
+                |matrix: ArrayView2<f32>| Packed::of(matrix).paired_if(mixed, &Spare::default());
             let mut u = start.clone();
             let mut scratch = vec![f32::NAN; update_scratch(form, members, outputs, width)];
             if form == Form::Explicit {

@@ -89,13 +89,17 @@ impl<T: Real> Outputs<'_, T> {
         match form {
             Form::Explicit => {
                 let (d, norm) = self.explicit(comm, pool);
-                (Interaction::Explicit(d.paired_if(self.mixed)), norm)
+                (
+                    Interaction::Explicit(d.paired_if(self.mixed, self.spare)),
+                    norm,
+                )
             }
             Form::Factored => {
                 let (gradients, anomalies) = self.factors(comm, pool);
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
-                let pack =
-                    |matrix: ArrayView2<T>| pack(pool, matrix, self.spare).paired_if(self.mixed);
+                let pack = |matrix: ArrayView2<T>| {
+                    pack(pool, matrix, self.spare).paired_if(self.mixed, self.spare)
+                };
                 let factors = (pack(gradients.view()), pack(anomalies.t()));
                 self.spare.keep_array(gradients);
                 self.spare.keep_array(anomalies);

@@ -59,12 +59,12 @@ impl<T: Real> Packed<T> {
         packed
     }
 
-    /// The same rounded to bfloat16, its columns in pairs.
+    /// The same rounded to bfloat16, its columns in pairs, in what `spare` has room for; its own room is left there.
     #[must_use]
-    pub fn paired(self) -> Self {
+    pub fn paired(self, spare: &Spare<T>) -> Self {
         let (inner, height) = (self.inner, left_height());
         let size = left_numbers(inner, height);
-        let mut numbers = vec![T::zero(); self.rows.div_ceil(height) * size];
+        let mut numbers = spare.take(self.rows.div_ceil(height) * size);
         let mut part = vec![T::zero(); inner * height]; // K x height
         for (first, out) in (0..self.rows)
             .step_by(height)
@@ -82,10 +82,13 @@ impl<T: Real> Packed<T> {
             }
             T::left_of(&part, height, out);
         }
+        let rows = self.rows;
+        self.give_back(spare);
         Self {
+            rows,
+            inner,
             paired: true,
             numbers,
-            ..self
         }
     }
 
@@ -101,8 +104,8 @@ impl<T: Real> Packed<T> {
 
     /// As `paired` where products are to be of bfloat16, else as it is.
     #[must_use]
-    pub fn paired_if(self, mixed: bool) -> Self {
-        if mixed { self.paired() } else { self }
+    pub fn paired_if(self, mixed: bool, spare: &Spare<T>) -> Self {
+        if mixed { self.paired(spare) } else { self }
     }
 
     /// Whether its columns are paired.
@@ -247,7 +250,8 @@ mod tests {
         let mut panels = vec![f32::NAN; in_panels(k, n)];
         to_panels(b.view(), &mut panels);
         f32::pair_rows::<PANEL>(&mut panels, k);
-        check_product(&Packed::of(a.view()).paired(), &panels, &a, &b);
+        let packed = Packed::of(a.view()).paired(&Spare::default());
+        check_product(&packed, &panels, &a, &b);
     }
 
     /// Small whole numbers: every order of summation is exact, and so is bfloat16, so the products must be equal.
@@ -295,6 +299,23 @@ mod tests {
             check::<f64>(m, k, n);
             check_mixed(m, k, n);
         }
+    }
+
+    /// Step after step the same room is used: what is left over would fill the memory of a long run.
+    #[test]
+    fn pairs_leave_no_room_behind() {
+        let (spare, a) = (Spare::default(), numbers::<f32>(40, 70));
+        let step = || {
+            let mut packed = Packed::unfilled(40, 70, &spare);
+            for (part, to) in packed.parts_mut().enumerate() {
+                let rows = part * ROWS..40.min((part + 1) * ROWS);
+                pack_part(a.slice(ndarray::s![rows, ..]), to);
+            }
+            packed.paired(&spare).give_back(&spare);
+            spare.held()
+        };
+        let first = step();
+        assert_eq!([step(), step()], [first, first]);
     }
 
     /// A weight is read where it stands, a column's numbers apart by the width of the layer.

@@ -27,6 +27,12 @@ impl<T> Default for Spare<T> {
 }
 
 impl<T: Real> Spare<T> {
+    /// How many arrays there are.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.0.lock().expect("no thread panicked").len()
+    }
+
     /// `count` numbers of any value, in the smallest room there is for them.
     #[must_use]
     pub fn take(&self, count: usize) -> Vec<T> {

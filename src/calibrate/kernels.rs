@@ -13,6 +13,7 @@ use crate::panel::Packed;
 use crate::partition::BLOCK;
 use crate::real::{Real, inner, product};
 use crate::rng::{Key, Purpose};
+use crate::spare::Spare;
 
 /// Kernels are measured at up to so many members and outputs, and scaled from there.
 const LARGEST: usize = 2048;
@@ -211,8 +212,9 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
         let count = (48 << 20) / (j * width * size_of::<T>()) + 1;
         let mut blocks: Vec<_> = (0..count.min(64)).map(|_| numbers::<T>(j, width)).collect();
         let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
-        let packed =
-            |rows, columns| Packed::of(numbers::<T>(rows, columns).view()).paired_if(sizes.mixed);
+        let packed = |rows, columns| {
+            Packed::of(numbers::<T>(rows, columns).view()).paired_if(sizes.mixed, &Spare::default())
+        };
         let (v, w) = match form {
             Form::Explicit => (packed(j, j), packed(0, 0)),
             _ => (packed(j, k), packed(k, j)),
