@@ -8,7 +8,7 @@
 //! for every sixteen rows, for every run, each row's sixteen pairs side by side.
 
 /// Rows of a tile, and the pairs of a run.
-const SIDE: usize = 16;
+pub const SIDE: usize = 16;
 
 /// Numbers of a tile.
 const TILE: usize = SIDE * SIDE;
