@@ -62,7 +62,7 @@ pub fn to_tiles(
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub use unit::panel_product;
+pub use unit::{Tiles, panel_product};
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[allow(
@@ -71,6 +71,7 @@ pub use unit::panel_product;
 )]
 mod unit {
     use std::arch::asm;
+    use std::marker::PhantomData;
     use std::sync::OnceLock;
 
     use super::{HEIGHT, SIDE, TILE, runs};
@@ -208,6 +209,96 @@ mod unit {
                 of_b = in(reg) 128_usize,
                 options(nostack),
             );
+        }
+    }
+
+    /// This thread's hold on the unit, from `hold` to its end. No other function of this module may be called meanwhile.
+    #[derive(Debug)]
+    pub struct Tiles(PhantomData<*const ()>); // it is the thread's own
+
+    impl Tiles {
+        /// The unit made ready, where it is there.
+        pub fn hold() -> Option<Self> {
+            is_there().then(|| {
+                // SAFETY: the unit is there; it reads the shapes alone.
+                unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack)) };
+                Self(PhantomData)
+            })
+        }
+
+        /// For four places the sums of sixteen units on sixteen samples, biases + sum_k a_ki b_k. `counts` are runs of
+        /// rows of b, and tiles of a run; from run to run it goes `down` rows; the places' first ones are `starts`. The
+        /// weights stand tile by tile.
+        pub fn windows(
+            &mut self,
+            (counts, down): ([usize; 2], usize),
+            (weights, biases): (&[u32], &[f32]),
+            (b, starts): (&[[u32; SIDE]], [usize; 4]),
+            sums: &mut [[[f32; SIDE]; SIDE]; 4],
+        ) {
+            let [runs, tiles] = counts;
+            let last = starts.into_iter().max().unwrap_or(0) + (runs - 1) * down + tiles * SIDE;
+            assert!(runs > 0 && tiles > 0 && last <= b.len(), "rows to read");
+            assert!(weights.len() >= runs * tiles * TILE && biases.len() >= TILE);
+            let [first, second, third, fourth] = starts.map(|start| b[start..].as_ptr());
+            let skip = (64 * down).wrapping_sub(1024 * tiles);
+            // SAFETY: it reads as many numbers of all as was asserted, and writes all of `sums`; the unit is held.
+            unsafe {
+                asm!(
+                    "tileloadd tmm0, [{count} + {of_row}*1]",
+                    "tileloadd tmm1, [{count} + {of_row}*1]",
+                    "tileloadd tmm2, [{count} + {of_row}*1]",
+                    "tileloadd tmm3, [{count} + {of_row}*1]",
+                    "2:",
+                    "mov {count}, {tiles}",
+                    "3:",
+                    "tileloadd tmm4, [{a} + {of_row}*1]",
+                    "tileloadd tmm5, [{first} + {of_row}*1]",
+                    "tileloadd tmm6, [{second} + {of_row}*1]",
+                    "tdpbf16ps tmm0, tmm4, tmm5",
+                    "tileloadd tmm7, [{third} + {of_row}*1]",
+                    "tdpbf16ps tmm1, tmm4, tmm6",
+                    "tileloadd tmm5, [{fourth} + {of_row}*1]",
+                    "tdpbf16ps tmm2, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm4, tmm5",
+                    "add {a}, 1024",
+                    "add {first}, 1024",
+                    "add {second}, 1024",
+                    "add {third}, 1024",
+                    "add {fourth}, 1024",
+                    "dec {count}",
+                    "jnz 3b",
+                    "add {first}, {skip}",
+                    "add {second}, {skip}",
+                    "add {third}, {skip}",
+                    "add {fourth}, {skip}",
+                    "dec {runs}",
+                    "jnz 2b",
+                    "tilestored [{sums} + {of_row}*1], tmm0",
+                    "tilestored [{sums} + {of_row}*1 + 1024], tmm1",
+                    "tilestored [{sums} + {of_row}*1 + 2048], tmm2",
+                    "tilestored [{sums} + {of_row}*1 + 3072], tmm3",
+                    count = inout(reg) biases.as_ptr() => _,
+                    tiles = in(reg) tiles,
+                    runs = inout(reg) runs => _,
+                    a = inout(reg) weights.as_ptr() => _,
+                    first = inout(reg) first => _,
+                    second = inout(reg) second => _,
+                    third = inout(reg) third => _,
+                    fourth = inout(reg) fourth => _,
+                    skip = in(reg) skip,
+                    sums = in(reg) &raw mut *sums,
+                    of_row = in(reg) 64_usize,
+                    options(nostack),
+                );
+            }
+        }
+    }
+
+    impl Drop for Tiles {
+        fn drop(&mut self) {
+            // SAFETY: the unit is there; a thread that holds its tiles is slower to switch.
+            unsafe { asm!("tilerelease", options(nomem, nostack)) };
         }
     }
 }

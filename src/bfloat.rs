@@ -9,6 +9,14 @@
 //!
 //! The left operand is put in order once (`left_of`), as the processor at hand reads it; the right one's rows are paired.
 
+#[cfg(target_arch = "x86_64")]
+#[allow(
+    unsafe_code,
+    reason = "no crate offers VDPBF16PS, and vectors have no safe way in and out of memory"
+)]
+mod dot;
+pub mod windows;
+
 use crate::amx;
 use crate::tile::{PANEL, PanelProduct, ROWS};
 
@@ -18,6 +26,12 @@ fn rounded(x: u32) -> u32 {
         return 0x7fc0;
     }
     (x + 0x7fff + (x >> 16 & 1)) >> 16
+}
+
+/// Two numbers rounded, as a pair.
+#[must_use]
+pub fn pair_of(even: f32, odd: f32) -> u32 {
+    rounded(even.to_bits()) | rounded(odd.to_bits()) << 16
 }
 
 /// Places that `terms` terms take.
@@ -175,85 +189,6 @@ impl pulp::WithSimd for Plain<'_> {
                 }
             }
             product.put(row, &sums);
-        }
-    }
-}
-
-/// By the instruction made for it.
-#[cfg(target_arch = "x86_64")]
-#[allow(
-    unsafe_code,
-    reason = "no crate offers VDPBF16PS, and vectors have no safe way in and out of memory"
-)]
-mod dot {
-    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_setzero_ps};
-    use std::mem::transmute;
-
-    use super::{PANEL, PanelProduct, ROWS};
-
-    /// Numbers, or pairs, of one vector.
-    const LANES: usize = 16;
-
-    /// Whether this processor has it.
-    pub fn is_there() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
-    }
-
-    /// The whole product, where `is_there`.
-    pub fn all(product: PanelProduct<f32>) {
-        assert!(is_there());
-        // SAFETY: the processor has what the function was compiled for, asserted just now.
-        unsafe { tiles(product) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    fn tiles(mut product: PanelProduct<f32>) {
-        for first in (0..product.rows).step_by(ROWS) {
-            let product = &mut product;
-            match product.rows - first {
-                ROWS.. => tile::<ROWS>(product, first),
-                11 => tile::<11>(product, first),
-                10 => tile::<10>(product, first),
-                9 => tile::<9>(product, first),
-                8 => tile::<8>(product, first),
-                7 => tile::<7>(product, first),
-                6 => tile::<6>(product, first),
-                5 => tile::<5>(product, first),
-                4 => tile::<4>(product, first),
-                3 => tile::<3>(product, first),
-                2 => tile::<2>(product, first),
-                _ => tile::<1>(product, first),
-            }
-        }
-    }
-
-    /// `O` rows from number `first` on.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    fn tile<const O: usize>(product: &mut PanelProduct<f32>, first: usize) {
-        let (a, b): (&[u32], &[u32]) = (
-            bytemuck::cast_slice(product.a),
-            bytemuck::cast_slice(product.b),
-        );
-        let mut sums = [[_mm512_setzero_ps(); PANEL / LANES]; O];
-        let of_rows = a[first..].chunks(product.stride);
-        for (a, b) in of_rows.zip(b.chunks_exact(PANEL)) {
-            let a: &[u32; O] = a.first_chunk().expect("a row's numbers");
-            let b: &[u32; PANEL] = b.first_chunk().expect("whole panels");
-            // SAFETY: both are 128 bytes, and any bits are vectors.
-            let b: [__m512bh; PANEL / LANES] = unsafe { transmute(*b) };
-            for (sums, &a) in sums.iter_mut().zip(a) {
-                // SAFETY: both are 64 bytes, and any bits are a vector.
-                let a: __m512bh = unsafe { transmute([a; LANES]) };
-                for (sum, &b) in sums.iter_mut().zip(&b) {
-                    *sum = _mm512_dpbf16_ps(*sum, a, b);
-                }
-            }
-        }
-        for (row, sums) in sums.iter().enumerate() {
-            // SAFETY: both are 128 bytes, and any bits are numbers.
-            let sums: [f32; PANEL] = unsafe { transmute::<[__m512; PANEL / LANES], _>(*sums) };
-            product.put(first + row, &sums);
         }
     }
 }

@@ -117,7 +117,11 @@ fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Convolutional>
             "\"conv\" needs images: the samples of this data have no height and width",
         )
     })?;
-    Convolutional::new(image, &layers, model.activation, output(resolved, shape)).map_err(refuse)
+    let network = Convolutional::new(image, &layers, model.activation, output(resolved, shape));
+    Ok(match network.map_err(refuse)? {
+        network if resolved.config.run.mixed() => network.in_mixed_precision(),
+        network => network,
+    })
 }
 
 fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {

@@ -373,14 +373,17 @@ fn in_mean_form(config: &Config) -> bool {
 /// Mixed precision, where something of the run would be in it.
 fn check_precision(resolved: &Resolved) -> Result<()> {
     let config = &resolved.config;
-    let dense = matches!(config.model.kind, ModelKind::Dense | ModelKind::CartPole);
+    let knows = matches!(
+        config.model.kind,
+        ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv
+    );
     let nothing = descent::descends(config)
         || config.ensemble.draw == DrawKind::LowRank
-        || in_mean_form(config) && !dense;
+        || in_mean_form(config) && !knows;
     if config.run.mixed() && nothing {
         return Err(resolved.error(
             "run.precision",
-            "\"mixed\" needs the explicit or factored form of \"eki\", or a dense network of full draws",
+            "\"mixed\" needs the explicit or factored form of \"eki\", or a dense or convolutional network of full draws",
         ));
     }
     Ok(())

@@ -32,6 +32,12 @@ pub trait Real:
     /// The value in double precision, exactly.
     fn wide(self) -> f64;
 
+    /// These numbers, where they are of single precision.
+    fn single(numbers: &[Self]) -> Option<&[f32]>;
+
+    /// The same to be written.
+    fn single_mut(numbers: &mut [Self]) -> Option<&mut [f32]>;
+
     /// Fills `out` with the N(0, 1) draws of `key`.
     fn fill_normal(key: &Key, out: &mut [Self]);
 
@@ -66,6 +72,14 @@ impl Real for f32 {
 
     fn wide(self) -> f64 {
         f64::from(self)
+    }
+
+    fn single(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+
+    fn single_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
+        Some(numbers)
     }
 
     fn fill_normal(key: &Key, out: &mut [Self]) {
@@ -110,6 +124,14 @@ impl Real for f64 {
 
     fn wide(self) -> f64 {
         self
+    }
+
+    fn single(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn single_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
     }
 
     fn fill_normal(key: &Key, out: &mut [Self]) {

@@ -4,6 +4,11 @@
 //! windows that lie inside. A chunk of samples goes through all layers before the next. Each place's sums are taken
 //! directly from the rows of samples around it, without copying windows: at these sizes a general product would
 //! spend as long on rearranging its operands as on multiplying.
+//!
+//! In mixed precision (`paired`) products are of bfloat16.
+
+mod grid;
+mod paired;
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
@@ -13,6 +18,8 @@ use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
 use super::network::{Body, Network};
+use paired::Paired;
+
 use super::stage::{Stage, clip, pool};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
@@ -29,7 +36,12 @@ pub struct Convolutional {
     head: Dense,
     /// Inputs of the first dense layer, and outputs of the last.
     ends: (usize, usize),
+    /// The stages where products are of bfloat16; single precision alone has them.
+    paired: Option<Paired>,
 }
+
+/// Why a map in mixed precision meets single precision alone.
+const SINGLE: &str = "mixed precision is single's";
 
 impl Convolutional {
     /// The network of `layers` on inputs of shape `input`, the last layer dense.
@@ -82,7 +94,18 @@ impl Convolutional {
             activation,
             head: Dense::new(widths, activation, output),
             ends: (from.size(), last),
+            paired: None,
         })
+    }
+
+    /// The same with products of bfloat16, in single precision alone.
+    #[must_use]
+    pub fn in_mixed_precision(self) -> Self {
+        Self {
+            paired: (!self.stages.is_empty()).then(|| Paired::new(&self.stages)),
+            head: self.head.in_mixed_precision(),
+            ..self
+        }
     }
 
     /// Parameters before the dense layers'.
@@ -183,6 +206,29 @@ impl Convolutional {
     }
 }
 
+impl Convolutional {
+    /// All layers before the dense ones on all samples: what they give, features x m, goes to `reached`.
+    fn all_chunks<T: Real>(
+        &self,
+        member: &[T],
+        inputs: ArrayView2<T>,
+        reached: &mut [T],
+        rooms: &mut [T],
+    ) {
+        let (m, features) = (inputs.ncols(), self.ends.0);
+        let mut reached = ArrayViewMut2::from_shape((features, m), reached).expect("room");
+        let (here, rest) = rooms.split_at_mut(self.largest() * CHUNK);
+        let (there, rest) = rest.split_at_mut(self.largest() * CHUNK);
+        let (line, weights) = rest.split_at_mut(self.input.width * CHUNK);
+        self.pack(member, weights);
+        for chunk in chunks(m) {
+            copy_in(inputs, chunk, here);
+            let result = self.body(weights, [here, there], line, chunk.2);
+            copy_out(&result[..features * chunk.2], chunk, reached.view_mut());
+        }
+    }
+}
+
 impl<T: Real> ForwardMap<T> for Convolutional {
     fn parameters(&self) -> usize {
         self.body_parameters() + ForwardMap::<T>::parameters(&self.head)
@@ -225,40 +271,70 @@ impl<T: Real> ForwardMap<T> for Convolutional {
     }
 
     fn scratch(&self, m: usize) -> usize {
-        let lines = 2 * self.largest() + self.input.width;
         let head = self.ends.0 * m + ForwardMap::<T>::scratch(&self.head, m);
-        LOST + lines * CHUNK + self.packed() + head
+        let body = match &self.paired {
+            Some(paired) => LOST + paired.arranged(m) + paired.scratch(),
+            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
+        };
+        LOST + body + head
+    }
+
+    fn arranged(&self, m: usize) -> usize {
+        self.paired.as_ref().map_or(0, |paired| paired.arranged(m))
+    }
+
+    fn arrange(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
+        if let Some(paired) = &self.paired {
+            paired.arrange(inputs, T::single_mut(arranged).expect(SINGLE));
+        }
     }
 
     fn evaluate(
         &self,
         members: ArrayView2<T>,
         inputs: ArrayView2<T>,
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        let size = ForwardMap::<T>::arranged(self, inputs.ncols());
+        let (arranged, rest) = aligned(scratch).split_at_mut(size);
+        self.arrange(inputs, arranged);
+        self.evaluate_arranged(members, inputs, arranged, outputs, rest);
+    }
+
+    fn evaluate_arranged(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        arranged: &[T],
         mut outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
         let (m, features) = (inputs.ncols(), self.ends.0);
-        let (here, rest) = aligned(scratch).split_at_mut(self.largest() * CHUNK);
-        let (there, rest) = rest.split_at_mut(self.largest() * CHUNK);
-        let (line, rest) = rest.split_at_mut(self.input.width * CHUNK);
-        let (weights, rest) = rest.split_at_mut(self.packed());
+        let (rooms, rest) = aligned(scratch).split_at_mut(match &self.paired {
+            Some(paired) => paired.scratch(),
+            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
+        });
         let (reached, rest) = rest.split_at_mut(features * m);
-        let mut reached = ArrayViewMut2::from_shape((features, m), reached).expect("room");
         let each = members.rows().into_iter();
         for (member, out) in each.zip(outputs.axis_chunks_iter_mut(Axis(0), 1)) {
-            self.pack(member.to_slice().expect("row-major"), weights);
-            for chunk in chunks(m) {
-                copy_in(inputs, chunk, here);
-                let result = self.body(weights, [here, there], line, chunk.2);
-                copy_out(&result[..features * chunk.2], chunk, reached.view_mut());
+            let of_member = member.to_slice().expect("row-major");
+            match &self.paired {
+                Some(paired) => paired.evaluate(
+                    (T::single(of_member).expect(SINGLE), self.activation),
+                    T::single(arranged).expect(SINGLE),
+                    T::single_mut(reached).expect(SINGLE),
+                    T::single_mut(rooms).expect(SINGLE),
+                ),
+                None => self.all_chunks(of_member, inputs, reached, rooms),
             }
+            let reached = ArrayView2::from_shape((features, m), &*reached).expect("room");
             let head = member.slice(s![self.body_parameters()..]);
             self.head
-                .evaluate(head.insert_axis(Axis(0)), reached.view(), out, rest);
+                .evaluate(head.insert_axis(Axis(0)), reached, out, rest);
         }
     }
 }
 
 #[cfg(test)]
-#[path = "conv_tests.rs"]
 mod tests;

@@ -361,6 +361,16 @@ mod tests {
         out.mapv(Real::wide)
     }
 
+    impl Dense {
+        /// The same without softmax.
+        pub(in crate::forward) fn with_identity(self) -> Self {
+            Self {
+                output: Output::Identity,
+                ..self
+            }
+        }
+    }
+
     #[test]
     fn outputs_are_the_definitions_in_both_precisions() {
         for layers in [

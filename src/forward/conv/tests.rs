@@ -193,9 +193,11 @@ fn a_nan_among_the_parameters_reaches_the_outputs_through_any_activation() {
         for at in 0..p {
             let mut u = numbers(1, p, 1);
             u[[0, at]] = f64::NAN;
-            let out = evaluate::<f32>(&net, &u, &numbers(25, 9, 2));
-            let failed = (0..9).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan()));
-            assert!(failed, "{activation:?} {at}");
+            for net in [net.clone(), net.clone().in_mixed_precision()] {
+                let out = evaluate::<f32>(&net, &u, &numbers(25, 9, 2));
+                let failed = (0..9).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan()));
+                assert!(failed, "{activation:?} {at} {:?}", net.paired.is_some());
+            }
         }
     }
 }
@@ -214,4 +216,54 @@ fn what_does_not_fit_is_refused_in_words() {
     assert!(refuse(&["conv 3"]).contains("end with"));
     assert!(refuse(&["dense 3", "conv 3", "dense 1"]).contains("after a dense"));
     assert!(refuse(&["pool 5", "dense 1"]).contains("4 x 6"));
+}
+
+/// Of numbers that bfloat16 holds, and whose sums it holds, outputs in mixed precision are the definition's: of any count of
+/// channels, kernels of any side, pools before, between and after each other, a last chunk that is not full.
+#[test]
+fn mixed_precision_rounds_operands_alone() {
+    for (shape, layers) in [
+        ((1, 5, 7), "conv 3, pool 2, dense 4"),
+        ((2, 6, 5), "conv 9 2, conv 5, pool 3 2, dense 3"),
+        ((3, 4, 4), "pool 2 1, conv 4 5, dense 2"),
+        ((1, 1, 1), "conv 17 1, dense 1"),
+        ((2, 3, 3), "dense 5, dense 2"),
+        (
+            (1, 9, 9),
+            "conv 16, conv 33, pool 4 2, pool 2 1, conv 12, dense 2",
+        ),
+        ((5, 3, 6), "conv 40 4, dense 2"),
+    ] {
+        for activation in [Activation::Relu, Activation::Tanh, Activation::Heaviside] {
+            let net = Convolutional {
+                head: net(shape, layers, activation).head.with_identity(),
+                ..net(shape, layers, activation)
+            };
+            let mixed = net.clone().in_mixed_precision();
+            let p = ForwardMap::<f32>::parameters(&net);
+            let d = ForwardMap::<f32>::features(&net);
+            // Few weights are not zero, so that sums stay short.
+            let few = numbers(1, p, 1).mapv(|x| if x.abs() < 0.08 { x.signum() } else { 0.0 });
+            let whole = numbers(d, 37, 2).mapv(|x| (2.0 * x).round());
+            let (got, want) = (
+                evaluate::<f32>(&mixed, &few, &whole),
+                evaluate::<f64>(&net, &few, &whole),
+            );
+            if activation != Activation::Tanh {
+                assert_eq!(got, want, "{layers} {activation:?}");
+            }
+            // Others are rounded.
+            let (members, inputs) = (numbers(1, p, 1).mapv(|x| x / 4.0), numbers(d, 37, 2));
+            let (got, want) = (
+                evaluate::<f32>(&mixed, &members, &inputs),
+                evaluate::<f32>(&net, &members, &inputs),
+            );
+            assert_ne!(got, want);
+            let scale = want.iter().fold(0.1, |most: f64, x| most.max(x.abs()));
+            if activation != Activation::Heaviside {
+                let near = |(a, b): (&f64, &f64)| (a - b).abs() < 0.03 * scale;
+                assert!(got.iter().zip(&want).all(near), "{layers} {activation:?}");
+            }
+        }
+    }
 }

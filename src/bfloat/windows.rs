@@ -1,0 +1,414 @@
+//! Sums over a window of pairs of bfloat16, for sixteen units and sixteen samples, at up to four places beside each other:
+//! what a convolution does in mixed precision.
+//!
+//! A *row* is sixteen samples' pairs of two channels at one place. The window reads as many runs of rows that follow each
+//! other as it is high: the channels of a place stand together, and a place's next one after it. So a run is what the matrix
+//! unit reads (`amx`), sixteen rows at a time, whose weights beyond the window's last are zero. Each sum begins with the bias.
+
+use crate::amx;
+use crate::bfloat::places;
+
+/// Samples of a row.
+pub const LANES: usize = 16;
+
+/// Units whose sums are formed together.
+pub const UNITS: usize = 16;
+
+/// Places whose sums are formed together.
+pub const PLACES: usize = 4;
+
+/// Rows that may be read beyond a window's last; they must hold numbers.
+pub const BEYOND: usize = amx::SIDE;
+
+/// Numbers of a tile of weights: sixteen units', for sixteen rows.
+const TILE: usize = UNITS * amx::SIDE;
+
+/// The rows a window reads.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowShape {
+    /// Runs of rows.
+    pub height: usize,
+    /// Rows of a run.
+    pub length: usize,
+    /// Rows from one run's first to the next one's.
+    pub down: usize,
+    /// Rows from one place to the next.
+    pub along: usize,
+}
+
+impl WindowShape {
+    /// Tiles of weights that a run takes.
+    fn tiles(&self) -> usize {
+        self.length.div_ceil(amx::SIDE)
+    }
+
+    /// Numbers that `put_weights` writes for `units` units.
+    #[must_use]
+    pub fn weights(&self, units: usize) -> usize {
+        units.div_ceil(UNITS) * self.height * self.tiles() * TILE
+    }
+
+    /// Puts the weights in the order in which they are read: `pair` tells that of unit o for row k of run i, rounded.
+    pub fn put_weights(
+        &self,
+        units: usize,
+        out: &mut [u32],
+        pair: impl Fn(usize, usize, usize) -> u32,
+    ) {
+        let mut tiles = out.chunks_exact_mut(TILE);
+        for first in (0..units).step_by(UNITS) {
+            for run in 0..self.height {
+                for start in (0..self.length).step_by(amx::SIDE) {
+                    let tile = tiles.next().expect("a tile for each");
+                    tile.fill(0);
+                    let count = amx::SIDE.min(self.length - start);
+                    let of_units = tile.chunks_exact_mut(amx::SIDE).zip(first..units);
+                    for (tile, unit) in of_units {
+                        let numbers = tile[..count].iter_mut().enumerate();
+                        numbers.for_each(|(k, out)| *out = pair(unit, run, start + k));
+                    }
+                }
+            }
+        }
+    }
+
+    /// All runs' rows in the order of summation: run, row.
+    pub(super) fn terms(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let length = self.length;
+        (0..self.height).flat_map(move |run| (0..length).map(move |k| (run, k)))
+    }
+}
+
+/// Sixteen units' sums at up to four places.
+#[derive(Debug)]
+pub struct WindowSums<'a> {
+    /// The rows read at a place.
+    pub shape: WindowShape,
+    /// These units' weights as `put_weights` puts them.
+    pub weights: &'a [u32],
+    /// Their biases, each `LANES` times.
+    pub biases: &'a [f32],
+    /// How many units there are, at most `UNITS`; beyond them sums are of no meaning, but for that of a pair.
+    pub units: usize,
+    /// Rows.
+    pub inputs: &'a [u32],
+    /// The first row read at the first place.
+    pub first: usize,
+    /// How many places there are, at most `PLACES`; beyond them sums are of no meaning.
+    pub places: usize,
+}
+
+impl WindowSums<'_> {
+    /// The first row read at a place, or at the last.
+    fn start(&self, place: usize) -> usize {
+        self.first + place.min(self.places - 1) * self.shape.along
+    }
+
+    /// The row of a place's input.
+    #[inline(always)]
+    pub(super) fn inputs_of(&self, run: usize, k: usize, place: usize) -> &[u32; LANES] {
+        let row = self.start(place) + run * self.shape.down + k;
+        self.inputs[row * LANES..].first_chunk().expect("a row")
+    }
+
+    /// The weights of run `run`'s row k: unit o's at o `LANES`.
+    #[inline(always)]
+    pub(super) fn weights_of(&self, run: usize, k: usize) -> &[u32] {
+        let tile = run * self.shape.tiles() + k / amx::SIDE;
+        &self.weights[tile * TILE..][..TILE][k % amx::SIDE..]
+    }
+}
+
+/// Each place's sums of each unit, on sixteen samples.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Sums(pub [[[f32; LANES]; UNITS]; PLACES]);
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self([[[0.0; LANES]; UNITS]; PLACES])
+    }
+}
+
+/// Forms sums; as long as it lives this thread holds the matrix unit, where there is one, and `panel_product` must not be
+/// called.
+#[derive(Debug)]
+pub struct Summer {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    tiles: Option<amx::Tiles>,
+}
+
+impl Summer {
+    /// Ready to form sums on this thread.
+    #[must_use]
+    pub fn ready() -> Self {
+        Self {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            tiles: amx::Tiles::hold(),
+        }
+    }
+
+    /// The window's sums.
+    pub fn sum(&mut self, window: &WindowSums, sums: &mut Sums) {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if let Some(tiles) = &mut self.tiles {
+            let shape = window.shape;
+            let counts = [shape.height, shape.tiles()];
+            let starts = std::array::from_fn(|place| window.start(place));
+            let (inputs, _) = window.inputs.as_chunks();
+            let (weights, biases) = (window.weights, window.biases);
+            return tiles.windows(
+                (counts, shape.down),
+                (weights, biases),
+                (inputs, starts),
+                &mut sums.0,
+            );
+        }
+        #[cfg(target_arch = "x86_64")]
+        if super::dot::is_there() {
+            return super::dot::window(window, sums);
+        }
+        plain(window, sums);
+    }
+}
+
+/// The same by single-precision instructions.
+fn plain(window: &WindowSums, sums: &mut Sums) {
+    pulp::Arch::new().dispatch(Plain(window, sums));
+}
+
+struct Plain<'a, 'b>(&'a WindowSums<'a>, &'b mut Sums);
+
+impl pulp::WithSimd for Plain<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Self(window, sums) = self;
+        let upper = |pair: u32| f32::from_bits(pair & 0xffff_0000);
+        let lower = |pair: u32| f32::from_bits(pair << 16);
+        for (place, sums) in sums.0[..window.places].iter_mut().enumerate() {
+            for (o, sums) in sums[..2 * places(window.units)].iter_mut().enumerate() {
+                let mut of_unit = [window.biases[o * LANES]; LANES];
+                for (run, k) in window.shape.terms() {
+                    let a = window.weights_of(run, k)[o * amx::SIDE];
+                    for (sum, &b) in of_unit.iter_mut().zip(window.inputs_of(run, k, place)) {
+                        *sum = lower(a).mul_add(lower(b), upper(a).mul_add(upper(b), *sum));
+                    }
+                }
+                *sums = of_unit;
+            }
+        }
+    }
+}
+
+/// Pairs of numbers rounded to bfloat16 whose halves, as whole numbers with a sign, are in the order of the numbers they
+/// stand for; of its own result it makes the pairs again. NaN, as `super::rounded` writes it, is the largest.
+#[inline(always)]
+#[must_use]
+pub fn ordered(pair: u32) -> u32 {
+    let signs = pair & 0x8000_8000;
+    pair ^ (signs - (signs >> 15))
+}
+
+/// Rounds the units' sums at each place and writes them as rows, two units each, `ordered` or not, `along` rows from
+/// place to place.
+pub fn put_rows(
+    sums: &Sums,
+    (units, places_): (usize, usize),
+    in_order: bool,
+    out: &mut [u32],
+    along: usize,
+) {
+    let (sums, rows) = (&sums.0[..places_], places(units));
+    #[cfg(target_arch = "x86_64")]
+    if super::dot::is_there() && super::dot::put_rows(sums, rows, in_order, out, along) {
+        return;
+    }
+    plain_rows(sums, rows, in_order, out, along);
+}
+
+/// The same without the instruction for it.
+fn plain_rows(
+    sums: &[[[f32; LANES]; UNITS]],
+    rows: usize,
+    in_order: bool,
+    out: &mut [u32],
+    along: usize,
+) {
+    pulp::Arch::new().dispatch(PutRows {
+        sums,
+        rows,
+        in_order,
+        out,
+        along,
+    });
+}
+
+struct PutRows<'a> {
+    sums: &'a [[[f32; LANES]; UNITS]],
+    rows: usize,
+    in_order: bool,
+    out: &'a mut [u32],
+    along: usize,
+}
+
+impl pulp::WithSimd for PutRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let outs = self.out.chunks_mut(self.along * LANES);
+        for (sums, out) in self.sums.iter().zip(outs) {
+            let (units, _) = sums.as_chunks::<2>();
+            let (rows, _) = out.as_chunks_mut::<LANES>();
+            for ([even, odd], row) in units.iter().zip(&mut rows[..self.rows]) {
+                for ((pair, &even), &odd) in row.iter_mut().zip(even).zip(odd) {
+                    let both = super::pair_of(even, odd);
+                    *pair = if self.in_order { ordered(both) } else { both };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bfloat::pair_of;
+
+    /// Pairs of numbers between -1 and 1, sixteen bits of precision too many.
+    fn number(i: usize) -> f32 {
+        ((i * 7919 + 31) % 1999) as f32 / 1000.0 - 1.0
+    }
+
+    const SHAPE: WindowShape = WindowShape {
+        height: 2,
+        length: 21,
+        down: 40,
+        along: 7,
+    };
+
+    type Way = fn(&WindowSums, &mut Sums);
+
+    /// The sums of `units` units at `places` places.
+    fn sums(by: Way, units: usize, places: usize) -> Sums {
+        let pairs = |i: usize| pair_of(number(2 * i), number(2 * i + 1));
+        let inputs: Vec<u32> = (0..(100 + BEYOND) * LANES).map(pairs).collect();
+        let mut weights = vec![u32::MAX; SHAPE.weights(units)];
+        SHAPE.put_weights(units, &mut weights, |unit, run, k| {
+            pairs(5000 + (unit * 2 + run) * 21 + k)
+        });
+        let bias = |i: usize| {
+            if i / LANES < units {
+                number(i / LANES)
+            } else {
+                0.0
+            }
+        };
+        let biases: Vec<f32> = (0..UNITS * LANES).map(bias).collect();
+        let mut found = Sums([[[f32::NAN; LANES]; UNITS]; PLACES]);
+        by(
+            &WindowSums {
+                shape: SHAPE,
+                weights: &weights,
+                biases: &biases,
+                units,
+                inputs: &inputs,
+                first: 3,
+                places,
+            },
+            &mut found,
+        );
+        found
+    }
+
+    fn here(window: &WindowSums, sums: &mut Sums) {
+        Summer::ready().sum(window, sums);
+    }
+
+    #[test]
+    fn sums_are_those_of_the_rounded_numbers() {
+        let half = |i: usize| f64::from(f32::from_bits(pair_of(number(i), 0.0) << 16));
+        for by in [here as Way, plain as Way] {
+            for (units, places) in [(16, 4), (12, 3), (5, 1), (1, 2)] {
+                let found = sums(by, units, places);
+                for (place, found) in found.0[..places].iter().enumerate() {
+                    for (o, found) in found[..units].iter().enumerate() {
+                        for (i, &found) in found.iter().enumerate() {
+                            let mut want = f64::from(number(o));
+                            for (run, k) in SHAPE.terms() {
+                                let row = 3 + place * 7 + run * 40 + k;
+                                let (a, b) = (5000 + (o * 2 + run) * 21 + k, row * LANES + i);
+                                want +=
+                                    half(2 * a) * half(2 * b) + half(2 * a + 1) * half(2 * b + 1);
+                            }
+                            assert!((f64::from(found) - want).abs() < 1e-4, "{units} {o} {i}");
+                        }
+                    }
+                }
+                // What is put beside an odd last unit.
+                if units % 2 == 1 {
+                    assert_eq!(found.0[0][units], [0.0; LANES]);
+                }
+            }
+        }
+    }
+
+    /// Where the processor has the instruction.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_instruction_and_its_replacement_give_the_same_bits() {
+        use crate::bfloat::dot;
+        if !dot::is_there() {
+            eprintln!("skipped: this processor has no AVX-512 BF16");
+            return;
+        }
+        let (fast, slow) = (sums(dot::window, 16, 4), sums(plain, 16, 4));
+        assert_eq!(fast.0, slow.0);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn rows_are_rounded_alike_with_the_instruction_and_without() {
+        if !crate::bfloat::dot::is_there() {
+            eprintln!("skipped: this processor has no AVX-512 BF16");
+            return;
+        }
+        let mut given = sums(plain, 16, 4);
+        for last in [0.5, f32::NAN, -f32::NAN, f32::NEG_INFINITY] {
+            given.0[2][7][5] = last;
+            for in_order in [false, true] {
+                let [mut fast, mut slow] = [[1_u32; 4 * 9 * LANES]; 2];
+                put_rows(&given, (16, 4), in_order, &mut fast, 9);
+                plain_rows(&given.0, 8, in_order, &mut slow, 9);
+                assert_eq!(fast, slow);
+            }
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_numbers_and_undoes_itself() {
+        let rising = [
+            f32::NEG_INFINITY,
+            -3.0,
+            -1.0,
+            -1e-30,
+            -0.0,
+            0.0,
+            1e-30,
+            0.5,
+            7.0,
+            f32::INFINITY,
+            f32::NAN,
+        ];
+        for two in rising.windows(2) {
+            let [less, more] = [two[0], two[1]].map(|x| ordered(pair_of(x, -x)));
+            assert!((less as i16) < more as i16, "{two:?}");
+            assert_eq!(ordered(less), pair_of(two[0], -two[0]));
+            if !two[1].is_nan() {
+                assert!((less >> 16) as i16 > (more >> 16) as i16, "{two:?}");
+            }
+        }
+    }
+}
