@@ -184,19 +184,33 @@ impl pulp::WithSimd for Plain<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
+        const TOGETHER: usize = 4;
         let Self(window, sums) = self;
-        let upper = |pair: u32| f32::from_bits(pair & 0xffff_0000);
-        let lower = |pair: u32| f32::from_bits(pair << 16);
+        let (upper, lower) = (|pair: u32| pair & 0xffff_0000, |pair: u32| pair << 16);
         for (place, sums) in sums.0[..window.places].iter_mut().enumerate() {
-            for (o, sums) in sums[..2 * places(window.units)].iter_mut().enumerate() {
-                let mut of_unit = [window.biases[o * LANES]; LANES];
-                for (run, k) in window.shape.terms() {
-                    let a = window.weights_of(run, k)[o * amx::SIDE];
-                    for (sum, &b) in of_unit.iter_mut().zip(window.inputs_of(run, k, place)) {
-                        *sum = lower(a).mul_add(lower(b), upper(a).mul_add(upper(b), *sum));
+            for first in (0..window.units).step_by(TOGETHER) {
+                let mut totals = [[0.0_f32; LANES]; TOGETHER];
+                for (o, totals) in totals.iter_mut().enumerate() {
+                    *totals = [window.biases[(first + o) * LANES]; LANES];
+                }
+                for run in 0..window.shape.height {
+                    for k in 0..window.shape.length {
+                        let pairs = window.inputs_of(run, k, place);
+                        let [odd, even] = [
+                            pairs.map(|pair| f32::from_bits(upper(pair))),
+                            pairs.map(|pair| f32::from_bits(lower(pair))),
+                        ];
+                        let weights = &window.weights_of(run, k)[first * amx::SIDE..];
+                        for (o, totals) in totals.iter_mut().enumerate() {
+                            let weight = weights[o * amx::SIDE];
+                            let halves = [upper(weight), lower(weight)].map(f32::from_bits);
+                            for ((total, odd), even) in totals.iter_mut().zip(odd).zip(even) {
+                                *total = halves[1].mul_add(even, halves[0].mul_add(odd, *total));
+                            }
+                        }
                     }
                 }
-                *sums = of_unit;
+                sums[first..first + TOGETHER].copy_from_slice(&totals);
             }
         }
     }
