@@ -154,7 +154,8 @@ fn timing_accounts_for_the_whole_run() {
     let steps = &timing["step_seconds"];
     let step = |key: &str| steps[key].as_f64().unwrap();
     assert!(0.0 < step("min") && step("min") <= step("median") && step("median") <= step("max"));
-    assert!(of("product_gflops") > 0.0 && of("floor_share") > 0.0 && of("floor_share") < 1.5);
+    // Above 1 where other work took the processor while the product rate was measured.
+    assert!(of("product_gflops") > 0.0 && of("floor_share") > 0.0);
     assert!(of("bytes_sent_per_step") > 0.0);
     assert!(!timing["advice"].as_str().unwrap().is_empty());
 }
