@@ -34,6 +34,13 @@ pub fn pair_of(even: f32, odd: f32) -> u32 {
     rounded(even.to_bits()) | rounded(odd.to_bits()) << 16
 }
 
+/// The even and the odd number of a pair.
+#[inline(always)]
+#[must_use]
+pub fn halves(pair: u32) -> [f32; 2] {
+    [pair << 16, pair & 0xffff_0000].map(f32::from_bits)
+}
+
 /// Places that `terms` terms take.
 #[must_use]
 pub fn places(terms: usize) -> usize {
@@ -174,8 +181,6 @@ impl pulp::WithSimd for Plain<'_> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
         let Self(mut product) = self;
-        let upper = |pair: u32| f32::from_bits(pair & 0xffff_0000);
-        let lower = |pair: u32| f32::from_bits(pair << 16);
         let (a, b): (&[u32], &[u32]) = (
             bytemuck::cast_slice(product.a),
             bytemuck::cast_slice(product.b),
@@ -184,8 +189,10 @@ impl pulp::WithSimd for Plain<'_> {
             let mut sums = [0.0_f32; PANEL];
             let of_row = a[row..].iter().step_by(product.stride);
             for (&a, b) in of_row.zip(b.chunks_exact(PANEL)) {
+                let [even, odd] = halves(a);
                 for (sum, &b) in sums.iter_mut().zip(b) {
-                    *sum = lower(a).mul_add(lower(b), upper(a).mul_add(upper(b), *sum));
+                    let b = halves(b);
+                    *sum = even.mul_add(b[0], odd.mul_add(b[1], *sum));
                 }
             }
             product.put(row, &sums);

@@ -7,7 +7,7 @@ use std::arch::x86_64::{
 };
 use std::mem::transmute;
 
-use super::windows::{LANES as SAMPLES, PLACES, Sums, UNITS, WindowSums};
+use super::windows::{LANES as SAMPLES, PLACES, PutRows, Sums, WindowSums};
 use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// Numbers, or pairs, of one vector.
@@ -88,28 +88,16 @@ pub fn window(window: &WindowSums, sums: &mut Sums) {
     }
 }
 
-/// As `windows::put_rows` of whole rows, where `is_there`; false, and rows of any value, where a number is NaN.
+/// As `PutRows::put` where `is_there`; false, and rows of any value, where a number is NaN.
 #[must_use]
-pub fn put_rows(
-    sums: &[[[f32; SAMPLES]; UNITS]],
-    rows: usize,
-    in_order: bool,
-    out: &mut [u32],
-    along: usize,
-) -> bool {
+pub fn put_rows(rows: &mut PutRows) -> bool {
     assert!(is_there());
     // SAFETY: the processor has what the function was compiled for, asserted just now.
-    unsafe { all_rows(sums, rows, in_order, out, along) }
+    unsafe { all_rows(rows) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn all_rows(
-    sums: &[[[f32; SAMPLES]; UNITS]],
-    rows: usize,
-    in_order: bool,
-    out: &mut [u32],
-    along: usize,
-) -> bool {
+fn all_rows(rows: &mut PutRows) -> bool {
     // Number i of the first vector, then number i of the second.
     let mut by_turns = [0_u16; 2 * LANES];
     for (i, places) in by_turns.as_chunks_mut::<2>().0.iter_mut().enumerate() {
@@ -119,10 +107,9 @@ fn all_rows(
     let by_turns: __m512i = unsafe { transmute(by_turns) };
     let signs = _mm512_set1_epi32(0x8000_8000_u32 as i32);
     let mut strange = 0;
-    for (sums, out) in sums.iter().zip(out.chunks_mut(along * LANES)) {
-        let (units, _) = sums.as_chunks::<2>();
-        let (out, _) = out.as_chunks_mut::<LANES>();
-        for (units, row) in units.iter().zip(&mut out[..rows]) {
+    let in_order = rows.in_order;
+    for (sums, rows) in rows.places() {
+        for (units, row) in sums.iter().zip(rows) {
             // SAFETY: both are 128 bytes, and any bits are vectors.
             let [even, odd]: [__m512; 2] = unsafe { transmute(*units) };
             strange |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(even, odd);

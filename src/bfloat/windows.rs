@@ -6,7 +6,7 @@
 //! unit reads (`amx`), sixteen rows at a time, whose weights beyond the window's last are zero. Each sum begins with the bias.
 
 use crate::amx;
-use crate::bfloat::places;
+use crate::bfloat::{halves, places};
 
 /// Samples of a row.
 pub const LANES: usize = 16;
@@ -186,7 +186,6 @@ impl pulp::WithSimd for Plain<'_, '_> {
     fn with_simd<S: pulp::Simd>(self, _: S) {
         const TOGETHER: usize = 4;
         let Self(window, sums) = self;
-        let (upper, lower) = (|pair: u32| pair & 0xffff_0000, |pair: u32| pair << 16);
         for (place, sums) in sums.0[..window.places].iter_mut().enumerate() {
             for first in (0..window.units).step_by(TOGETHER) {
                 let mut totals = [[0.0_f32; LANES]; TOGETHER];
@@ -196,16 +195,12 @@ impl pulp::WithSimd for Plain<'_, '_> {
                 for run in 0..window.shape.height {
                     for k in 0..window.shape.length {
                         let pairs = window.inputs_of(run, k, place);
-                        let [odd, even] = [
-                            pairs.map(|pair| f32::from_bits(upper(pair))),
-                            pairs.map(|pair| f32::from_bits(lower(pair))),
-                        ];
+                        let [even, odd] = [0, 1].map(|half| pairs.map(|pair| halves(pair)[half]));
                         let weights = &window.weights_of(run, k)[first * amx::SIDE..];
                         for (o, totals) in totals.iter_mut().enumerate() {
-                            let weight = weights[o * amx::SIDE];
-                            let halves = [upper(weight), lower(weight)].map(f32::from_bits);
-                            for ((total, odd), even) in totals.iter_mut().zip(odd).zip(even) {
-                                *total = halves[1].mul_add(even, halves[0].mul_add(odd, *total));
+                            let weight = halves(weights[o * amx::SIDE]);
+                            for ((total, even), odd) in totals.iter_mut().zip(even).zip(odd) {
+                                *total = weight[0].mul_add(even, weight[1].mul_add(odd, *total));
                             }
                         }
                     }
@@ -225,61 +220,61 @@ pub fn ordered(pair: u32) -> u32 {
     pair ^ (signs - (signs >> 15))
 }
 
-/// Rounds the units' sums at each place and writes them as rows, two units each, `ordered` or not, `along` rows from
-/// place to place.
-pub fn put_rows(
-    sums: &Sums,
-    (units, places_): (usize, usize),
-    in_order: bool,
-    out: &mut [u32],
-    along: usize,
-) {
-    let (sums, rows) = (&sums.0[..places_], places(units));
-    #[cfg(target_arch = "x86_64")]
-    if super::dot::is_there() && super::dot::put_rows(sums, rows, in_order, out, along) {
-        return;
+/// Units' sums that are to be rounded and written as rows, two units each.
+#[derive(Debug)]
+pub struct PutRows<'a> {
+    /// Each place's sums.
+    pub sums: &'a [[[f32; LANES]; UNITS]],
+    /// How many units there are, at most `UNITS`.
+    pub units: usize,
+    /// Whether rows are `ordered`.
+    pub in_order: bool,
+    /// From the first row that is written on.
+    pub out: &'a mut [u32],
+    /// Rows from place to place.
+    pub along: usize,
+}
+
+impl PutRows<'_> {
+    /// Rounds and writes.
+    pub fn put(mut self) {
+        #[cfg(target_arch = "x86_64")]
+        if super::dot::is_there() && super::dot::put_rows(&mut self) {
+            return;
+        }
+        self.put_plainly();
     }
-    plain_rows(sums, rows, in_order, out, along);
-}
 
-/// The same without the instruction for it.
-fn plain_rows(
-    sums: &[[[f32; LANES]; UNITS]],
-    rows: usize,
-    in_order: bool,
-    out: &mut [u32],
-    along: usize,
-) {
-    pulp::Arch::new().dispatch(PutRows {
-        sums,
-        rows,
-        in_order,
-        out,
-        along,
-    });
-}
+    /// The same without the instruction for it.
+    fn put_plainly(self) {
+        pulp::Arch::new().dispatch(self);
+    }
 
-struct PutRows<'a> {
-    sums: &'a [[[f32; LANES]; UNITS]],
-    rows: usize,
-    in_order: bool,
-    out: &'a mut [u32],
-    along: usize,
+    /// Each place's sums, two units each, and its rows.
+    #[inline(always)]
+    pub(super) fn places(
+        &mut self,
+    ) -> impl Iterator<Item = (&[[[f32; LANES]; 2]], &mut [[u32; LANES]])> {
+        let rows = places(self.units);
+        let outs = self.out.chunks_mut(self.along * LANES);
+        self.sums.iter().zip(outs).map(move |(sums, out)| {
+            let (sums, out) = (sums.as_chunks().0, out.as_chunks_mut().0);
+            (&sums[..rows], &mut out[..rows])
+        })
+    }
 }
 
 impl pulp::WithSimd for PutRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        let outs = self.out.chunks_mut(self.along * LANES);
-        for (sums, out) in self.sums.iter().zip(outs) {
-            let (units, _) = sums.as_chunks::<2>();
-            let (rows, _) = out.as_chunks_mut::<LANES>();
-            for ([even, odd], row) in units.iter().zip(&mut rows[..self.rows]) {
+    fn with_simd<S: pulp::Simd>(mut self, _: S) {
+        let in_order = self.in_order;
+        for (sums, rows) in self.places() {
+            for ([even, odd], row) in sums.iter().zip(rows) {
                 for ((pair, &even), &odd) in row.iter_mut().zip(even).zip(odd) {
                     let both = super::pair_of(even, odd);
-                    *pair = if self.in_order { ordered(both) } else { both };
+                    *pair = if in_order { ordered(both) } else { both };
                 }
             }
         }
@@ -394,8 +389,15 @@ mod tests {
             given.0[2][7][5] = last;
             for in_order in [false, true] {
                 let [mut fast, mut slow] = [[1_u32; 4 * 9 * LANES]; 2];
-                put_rows(&given, (16, 4), in_order, &mut fast, 9);
-                plain_rows(&given.0, 8, in_order, &mut slow, 9);
+                let rows = |out| PutRows {
+                    sums: &given.0,
+                    units: 16,
+                    in_order,
+                    out,
+                    along: 9,
+                };
+                rows(&mut fast).put();
+                rows(&mut slow).put_plainly();
                 assert_eq!(fast, slow);
             }
         }

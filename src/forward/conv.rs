@@ -207,6 +207,14 @@ impl Convolutional {
 }
 
 impl Convolutional {
+    /// Numbers that the layers before the dense ones need.
+    fn rooms(&self) -> usize {
+        match &self.paired {
+            Some(paired) => paired.scratch(),
+            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
+        }
+    }
+
     /// All layers before the dense ones on all samples: what they give, features x m, goes to `reached`.
     fn all_chunks<T: Real>(
         &self,
@@ -272,11 +280,7 @@ impl<T: Real> ForwardMap<T> for Convolutional {
 
     fn scratch(&self, m: usize) -> usize {
         let head = self.ends.0 * m + ForwardMap::<T>::scratch(&self.head, m);
-        let body = match &self.paired {
-            Some(paired) => LOST + paired.arranged(m) + paired.scratch(),
-            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
-        };
-        LOST + body + head
+        2 * LOST + ForwardMap::<T>::arranged(self, m) + self.rooms() + head
     }
 
     fn arranged(&self, m: usize) -> usize {
@@ -296,10 +300,7 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
-        let size = ForwardMap::<T>::arranged(self, inputs.ncols());
-        let (arranged, rest) = aligned(scratch).split_at_mut(size);
-        self.arrange(inputs, arranged);
-        self.evaluate_arranged(members, inputs, arranged, outputs, rest);
+        super::arrange_and_evaluate(self, members, inputs, outputs, scratch);
     }
 
     fn evaluate_arranged(
@@ -311,10 +312,7 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         scratch: &mut [T],
     ) {
         let (m, features) = (inputs.ncols(), self.ends.0);
-        let (rooms, rest) = aligned(scratch).split_at_mut(match &self.paired {
-            Some(paired) => paired.scratch(),
-            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
-        });
+        let (rooms, rest) = aligned(scratch).split_at_mut(self.rooms());
         let (reached, rest) = rest.split_at_mut(features * m);
         let each = members.rows().into_iter();
         for (member, out) in each.zip(outputs.axis_chunks_iter_mut(Axis(0), 1)) {

@@ -267,10 +267,7 @@ impl<T: Real> ForwardMap<T> for Dense {
         outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
-        let size = in_panels(self.layers[0], inputs.ncols());
-        let (arranged, rest) = aligned(scratch).split_at_mut(size);
-        self.arrange(inputs, arranged);
-        self.evaluate_arranged(members, inputs, arranged, outputs, rest);
+        super::arrange_and_evaluate(self, members, inputs, outputs, scratch);
     }
 
     fn evaluate_arranged(

@@ -21,6 +21,7 @@ use ndarray::{ArrayView2, ArrayViewMut3};
 
 use crate::prior::Prior;
 use crate::real::Real;
+use crate::spare::aligned;
 
 /// A forward map G(u, x): parameters u in R^P and inputs x, d numbers for each of m samples, to c outputs for each.
 ///
@@ -105,4 +106,18 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     );
+}
+
+/// `evaluate` of a map that arranges its inputs: they are arranged in the first of `scratch`.
+fn arrange_and_evaluate<T: Real>(
+    map: &impl ForwardMap<T>,
+    members: ArrayView2<T>,
+    inputs: ArrayView2<T>,
+    outputs: ArrayViewMut3<T>,
+    scratch: &mut [T],
+) {
+    let size = map.arranged(inputs.ncols());
+    let (arranged, rest) = aligned(scratch).split_at_mut(size);
+    map.arrange(inputs, arranged);
+    map.evaluate_arranged(members, inputs, arranged, outputs, rest);
 }

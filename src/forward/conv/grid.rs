@@ -1,7 +1,7 @@
 //! A grid: sixteen samples' pairs of channels at each place of an image, with the border that windows reach into.
 
-use crate::bfloat::places;
 use crate::bfloat::windows::{BEYOND, LANES};
+use crate::bfloat::{halves, places};
 use crate::forward::layers::Shape;
 use crate::forward::stage::Stage;
 
@@ -87,12 +87,8 @@ pub fn put_features(from: Grid, grid: &[u32], (first, m): (usize, usize), to: &m
         for place in 0..height * width {
             let row = from.row(place / width, place % width) + channel / 2;
             let to = &mut to[(channel * height * width + place) * m + first..][..count];
-            for (to, pair) in to.iter_mut().zip(&grid[row * LANES..]) {
-                let bits = match channel % 2 {
-                    0 => pair << 16,
-                    _ => pair & 0xffff_0000,
-                };
-                *to = f32::from_bits(bits);
+            for (to, &pair) in to.iter_mut().zip(&grid[row * LANES..]) {
+                *to = halves(pair)[channel % 2];
             }
         }
     }

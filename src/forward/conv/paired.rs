@@ -11,7 +11,7 @@ use ndarray::ArrayView2;
 use super::grid::{Grid, put_features};
 use crate::bfloat::pair_of;
 use crate::bfloat::windows::{
-    LANES, PLACES, Summer, Sums, UNITS, WindowShape, WindowSums, ordered, put_rows,
+    LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, ordered,
 };
 use crate::forward::activation::Activation;
 use crate::forward::stage::Stage;
@@ -274,7 +274,14 @@ impl Convolution<'_> {
                     self.activation.apply(flat, 0.0);
                     let row = to.row(y, x) + first / 2;
                     let out = &mut outputs[row * LANES..];
-                    put_rows(sums, (units, places), to.ordered, out, to.pairs());
+                    let rows = PutRows {
+                        sums: &sums.0[..places],
+                        units,
+                        in_order: to.ordered,
+                        out,
+                        along: to.pairs(),
+                    };
+                    rows.put();
                 }
             }
         }
