@@ -91,8 +91,8 @@ fn layouts(c: &mut Criterion, crew: Crew) {
     let mut group = c.benchmark_group("gather");
     for (j, p) in [(2000, 7850), (2000, 79_510)] {
         let layout = Layout::new(crew.comm, j, p);
-        let slab = Slab::<f32>::fill(crew.pool, &layout, |_, _, block| block.fill(0.5));
-        let members = Members::new(&layout);
+        let slab = Slab::<f32>::fill(crew.comm, crew.pool, &layout, |_, _, block| block.fill(0.5));
+        let members = Members::new(&slab);
         let mut out = vec![0.0_f32; p];
         let mut next = 0;
         group.throughput(Throughput::Bytes((4 * p) as u64));
@@ -100,7 +100,7 @@ fn layouts(c: &mut Criterion, crew: Crew) {
             bench.iter(|| {
                 // Far from the last: members come from memory.
                 next = (next + 37) % j;
-                members.gather(&slab, &layout, next, &mut out);
+                members.gather(&slab, next, &mut out);
                 black_box(&mut out);
             });
         });

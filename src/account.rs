@@ -166,13 +166,22 @@ fn load() -> Option<f64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// The most memory this process has held, in bytes; Linux alone tells.
+/// The most memory this process has held, in bytes, what ranks of a host share counted once among them; Linux alone tells.
 #[must_use]
 pub fn peak_rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let peak = bytes_of(&status, "VmHWM:")?;
+    // Each process's own count has all of the shared pages it has touched. They are held throughout.
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let shared = bytes_of(&status, "RssShmem:").zip(bytes_of(&rollup, "Pss_Shmem:"));
+    Some(shared.map_or(peak, |(touched, part)| {
+        peak.saturating_sub(touched.saturating_sub(part))
+    }))
+}
+
+/// The number beside `name` in one of Linux's lists of KiB, in bytes.
+fn bytes_of(list: &str, name: &str) -> Option<u64> {
+    let line = list.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -3,7 +3,9 @@
 //! All methods are called by all ranks in the same order unless their text says otherwise. Floats are summed over
 //! ranks only where the caller has made the sum exact (see `exact`), so no result depends on the order of reduction.
 
-use std::cell::Cell;
+mod near;
+
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 use mpi::collective::SystemOperation;
@@ -13,6 +15,8 @@ use mpi::traits::{
     Communicator as _, CommunicatorCollectives as _, Destination as _, Root as _, Source as _,
 };
 use serde::{Serialize, de::DeserializeOwned};
+
+pub use near::{SHARED_MEMORY, Shared};
 
 use crate::error::{Error, Result};
 use crate::failure::Waiting;
@@ -28,6 +32,8 @@ pub struct Comm {
     largest: usize,
     sent: Cell<u64>,
     exposed: Cell<Duration>,
+    on_hosts_of: Option<usize>,
+    host: OnceCell<near::Host>,
 }
 
 impl Comm {
@@ -39,7 +45,16 @@ impl Comm {
             largest: LARGEST_COUNT,
             sent: Cell::new(0),
             exposed: Cell::default(),
+            on_hosts_of: None,
+            host: OnceCell::new(),
         }
+    }
+
+    /// The same ranks as if every `ranks` of them, in order, were on a host of their own: for tests.
+    #[must_use]
+    pub fn on_hosts_of(mut self, ranks: usize) -> Self {
+        self.on_hosts_of = Some(ranks.max(1));
+        self
     }
 
     /// The same ranks with chunks of at most `elements >= 1` elements: tests make them tiny.
@@ -65,12 +80,6 @@ impl Comm {
     #[must_use]
     pub fn is_first(&self) -> bool {
         self.rank() == 0
-    }
-
-    /// The number of ranks on this rank's host.
-    #[must_use]
-    pub fn ranks_on_host(&self) -> usize {
-        self.world.split_shared(self.world.rank()).size() as usize
     }
 
     /// Bytes this rank has handed to MPI for other ranks so far; a reduction of n numbers counts as n sent.

@@ -10,10 +10,11 @@
 //! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P, or 2 J_r f and less by way of the layers' sums |
 //! | bytes: agreement | 16 J, and where members carry a state 8 J K | the same | the same |
 //! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
-//! | update | s P_r (J - J_r), 8 per block | the same | 8 P |
+//! | update | s P_r J_f, 8 per block | the same | 8 P |
 //!
 //! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
-//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. A reduction
+//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. J_f are the
+//! members of other hosts: ranks of one host read each other's parameters where they lie. A reduction
 //! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops.
 
 mod memory;
@@ -49,6 +50,8 @@ pub struct Shape {
     pub ranks: usize,
     /// Threads t of each.
     pub threads: usize,
+    /// Consecutive ranks that read each other's parameters where they lie, those of one host; 1: none does.
+    near: usize,
     /// Bytes s of a number.
     pub number: usize,
     /// Whether products are of bfloat16.
@@ -173,6 +176,7 @@ impl Shape {
             form,
             ranks,
             threads,
+            near: 1,
             number: match config.run.precision {
                 Precision::Single | Precision::Mixed => 4,
                 Precision::Double => 8,
@@ -193,6 +197,31 @@ impl Shape {
             inputs: m * map.features() + map.arranged(m),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
+    }
+
+    /// The same where every `near` consecutive ranks are on one host and read each other's parameters.
+    #[must_use]
+    pub fn with_near(mut self, near: usize) -> Self {
+        self.near = near.max(1);
+        self
+    }
+
+    /// The ranks near `rank`, itself among them.
+    pub(crate) fn near(&self, rank: usize) -> std::ops::Range<usize> {
+        let first = rank / self.near * self.near;
+        first..self.ranks.min(first + self.near)
+    }
+
+    /// The members that no rank near `rank` evaluates.
+    pub(crate) fn members_far(&self, rank: usize) -> usize {
+        let near: usize = self.near(rank).map(|r| self.members_of(r)).sum();
+        self.members - near
+    }
+
+    /// The parameters that no rank near `rank` updates.
+    pub(crate) fn parameters_far(&self, rank: usize) -> usize {
+        let near: usize = self.near(rank).map(|r| self.parameters_of(r)).sum();
+        self.parameters - near
     }
 
     /// The members J_r that `rank` evaluates.
@@ -306,7 +335,7 @@ impl Shape {
             Form::Mean => 8 * self.parameters,
             _ => {
                 let blocks = Blocks::new(self.parameters).count();
-                s * self.parameters_of(rank) * (j - own_j) + 8 * blocks
+                s * self.parameters_of(rank) * self.members_far(rank) + 8 * blocks
             }
         };
         Sent {

@@ -17,7 +17,7 @@
 
 mod norm;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip, s};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Zip, s};
 
 pub use norm::{TILE, norm_tile, norm_tiles};
 
@@ -264,7 +264,7 @@ pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) 
 
 /// Explicit form: u <- u - h D (u - ubar) for one block u, J x w, with D, J x J.
 pub fn update_explicit<T: Real>(
-    u: &mut Array2<T>,
+    u: &mut ArrayRef2<T>,
     d: &Packed<T>,
     h: f64,
     survivors: &Survivors,
@@ -277,7 +277,7 @@ pub fn update_explicit<T: Real>(
 
 /// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J.
 pub fn update_factored<T: Real>(
-    u: &mut Array2<T>,
+    u: &mut ArrayRef2<T>,
     gradients: &Packed<T>,
     anomalies: &Packed<T>,
     h: f64,
@@ -306,7 +306,7 @@ pub fn update_factored<T: Real>(
 /// Hands each group of columns of u, J x w, to `move_group`: less their means in panels, their rows `paired` or not, the
 /// rest of the scratch, and where to add their move.
 fn by_groups<T: Real>(
-    u: &mut Array2<T>,
+    u: &mut ArrayRef2<T>,
     survivors: &Survivors,
     scratch: &mut [T],
     paired: bool,
@@ -380,7 +380,7 @@ pub fn sample_coefficients<T: Real>(
 
 /// Nesterov's momentum on one block, in place: on entry `u` holds u_{n+1} and `previous` u_n; on return `u` holds
 /// v_{n+1} = u_{n+1} + coefficient (u_{n+1} - u_n) and `previous` u_{n+1}.
-pub fn extrapolate<T: Real>(u: &mut Array2<T>, previous: &mut Array2<T>, coefficient: f64) {
+pub fn extrapolate<T: Real>(u: &mut ArrayRef2<T>, previous: &mut ArrayRef2<T>, coefficient: f64) {
     let coefficient = T::of(coefficient);
     Zip::from(u).and(previous).for_each(|u, previous| {
         let next = *u;

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
 use sha2::{Digest as _, Sha256};
 
 use crate::eki::Survivors;
@@ -79,7 +79,7 @@ impl Draw {
         (block, columns): (usize, Range<usize>),
         centre: &[T],
         (prior, spread): (&Prior, f64),
-        out: &mut Array2<T>,
+        out: &mut ArrayRef2<T>,
     ) {
         let mut deviations = vec![T::zero(); columns.len()];
         prior.deviations(columns.start, spread, &mut deviations);
@@ -98,7 +98,7 @@ impl Draw {
 
 /// Replaces failed members of one block u, J x w, by draws from the normal law of the survivors:
 /// u_f = ubar + (S - 1)^{-1/2} sum_k z_k (u_k - ubar), z_k ~ N(0, 1), S survivors.
-pub fn replace_failed<T: Real>(u: &mut Array2<T>, draw: Draw, survivors: &Survivors) {
+pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Survivors) {
     if survivors.all() {
         return;
     }
@@ -119,7 +119,7 @@ pub fn replace_failed<T: Real>(u: &mut Array2<T>, draw: Draw, survivors: &Surviv
             };
         }
     }
-    let mut centred = u.clone();
+    let mut centred = u.to_owned();
     for (j, mut row) in centred.rows_mut().into_iter().enumerate() {
         if survivors.contains(j) {
             row.iter_mut().zip(&means).for_each(|(x, &mean)| *x -= mean);

@@ -115,7 +115,8 @@ fn run_in<T: Real>(
         problem.map.as_ref(),
         (comm.size(), pool.current_num_threads()),
         plan.last_epoch(),
-    );
+    )
+    .with_near(comm.near().len());
     comm.from_first(|| refuse_too_large(&shape, here))?;
     let simulation = crate::simulator::tried(comm, &plan)?;
     // Held until this function returns.

@@ -2,20 +2,22 @@
 //! (`Members`), and the one exchange that leads from the first to the second.
 //!
 //! A slab block is J x w, row-major, so the rows that go to one rank are one consecutive slice: nothing is packed,
-//! and they arrive where they stay. Blocks a rank owns itself are read in the slab; one rank needs no second copy.
+//! and they arrive where they stay. Blocks of its own, and of ranks of the same host, a rank reads in the slab: these need
+//! no second copy and no message, only turns: all write, all read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 use rayon::ThreadPool;
 
 use crate::comm::Comm;
-use crate::partition::{Blocks, Partition};
+use crate::partition::{BLOCK, Blocks, Partition};
 use crate::real::Real;
+use crate::shared::{Own, Theirs};
 
 /// Who holds what, as one rank sees it.
 #[derive(Clone, Copy, Debug)]
@@ -54,73 +56,147 @@ impl Layout {
     pub fn own_blocks(&self) -> Range<usize> {
         self.owners.range(self.rank)
     }
+
+    /// The columns that `rank` updates.
+    fn columns_of(&self, rank: usize) -> Range<usize> {
+        let (blocks, all) = (self.owners.range(rank), self.blocks.columns());
+        let start = |block: usize| (block * BLOCK).min(all);
+        start(blocks.start)..start(blocks.end)
+    }
 }
 
-/// The columns of this rank's blocks, all members of them: the authority on the ensemble.
-#[derive(Clone, Debug)]
+/// The columns of this rank's blocks, all members of them: the authority on the ensemble. Ranks near each other (see
+/// `Comm::near`) read each other's where they lie.
+#[derive(Debug)]
 pub struct Slab<T> {
-    first: usize,
-    blocks: Vec<Array2<T>>, // each J x w
+    layout: Layout,
+    /// This rank's blocks one after the other, each J x w.
+    own: Numbers<T>,
+    /// Others' blocks, by rank: None where this rank can't read them.
+    theirs: Vec<Option<Theirs>>,
+}
+
+/// Numbers that only this rank sees, or that others read, too.
+#[derive(Debug)]
+enum Numbers<T> {
+    Private(Vec<T>),
+    Shared(Own),
+}
+
+impl<T: Real> Numbers<T> {
+    fn all(&self) -> &[T] {
+        match self {
+            Self::Private(numbers) => numbers,
+            Self::Shared(own) => bytemuck::cast_slice(own.bytes()),
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Private(numbers) => numbers,
+            Self::Shared(own) => bytemuck::cast_slice_mut(own.bytes_mut()),
+        }
+    }
 }
 
 impl<T: Real> Slab<T> {
-    /// This rank's blocks, made one by one, in parallel, from (block, its columns, J x w zeros).
+    /// This rank's blocks, made one by one, in parallel, from (block, its columns, J x w zeros). Called by all ranks.
+    ///
+    /// # Panics
+    /// There is no room.
     pub fn fill(
+        comm: &Comm,
         pool: &ThreadPool,
         layout: &Layout,
-        fill: impl Fn(usize, Range<usize>, &mut Array2<T>) + Sync,
+        fill: impl Fn(usize, Range<usize>, &mut ArrayRef2<T>) + Sync,
     ) -> Self {
-        let members = layout.members.items();
-        let mut blocks: Vec<_> = layout
-            .own_blocks()
-            .map(|b| Array2::zeros((members, layout.blocks.range(b).len())))
-            .collect();
-        let first = layout.own_blocks().start;
-        for_each(pool, blocks.iter_mut().enumerate(), |_, (i, block)| {
-            fill(first + i, layout.blocks.range(first + i), block);
+        let numbers = layout.members.items() * layout.columns_of(layout.rank).len();
+        let shared = comm
+            .share(numbers * size_of::<T>())
+            .unwrap_or_else(|e| panic!("{e}"));
+        let mut theirs: Vec<_> = (0..comm.size()).map(|_| None).collect();
+        let own = match shared {
+            Some(shared) => {
+                for (rank, map) in shared.theirs {
+                    theirs[rank] = Some(map);
+                }
+                Numbers::Shared(shared.own)
+            }
+            None => Numbers::Private(vec![T::zero(); numbers]),
+        };
+        let mut slab = Self {
+            layout: *layout,
+            own,
+            theirs,
+        };
+        for_each(pool, slab.iter_mut(), |_, (b, mut block)| {
+            fill(b, layout.blocks.range(b), &mut block);
         });
-        Self { first, blocks }
+        slab
     }
 
-    /// The block numbered `block` among all, which this rank owns.
+    /// A copy of its own. Called by all ranks.
+    pub fn copy(&self, comm: &Comm, pool: &ThreadPool) -> Self {
+        Self::fill(comm, pool, &self.layout, |b, _, block| {
+            block.assign(&self.block(b));
+        })
+    }
+
+    /// The block numbered `block` among all, J x w, which this rank owns.
     #[must_use]
-    pub fn block(&self, block: usize) -> &Array2<T> {
-        &self.blocks[block - self.first]
+    pub fn block(&self, block: usize) -> ArrayView2<'_, T> {
+        self.seen(block).expect("a block of this rank's")
+    }
+
+    /// The same of any block that this rank can read.
+    fn seen(&self, block: usize) -> Option<ArrayView2<'_, T>> {
+        let layout = &self.layout;
+        let owner = layout.owners.owner(block);
+        let all = if owner == layout.rank {
+            self.own.all()
+        } else {
+            bytemuck::cast_slice(self.theirs[owner].as_deref()?)
+        };
+        let (members, columns) = (layout.members.items(), layout.blocks.range(block));
+        let start = members * (columns.start - layout.columns_of(owner).start);
+        let numbers = &all[start..start + members * columns.len()];
+        Some(ArrayView2::from_shape((members, columns.len()), numbers).expect("a block"))
     }
 
     /// This rank's blocks with their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Array2<T>)> {
-        self.blocks
-            .iter()
-            .enumerate()
-            .map(|(i, block)| (self.first + i, block))
+    pub fn iter(&self) -> impl Iterator<Item = (usize, ArrayView2<'_, T>)> {
+        self.layout.own_blocks().map(|b| (b, self.block(b)))
     }
 
     /// This rank's blocks with their numbers, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Array2<T>)> {
-        let first = self.first;
-        self.blocks
-            .iter_mut()
-            .enumerate()
-            .map(move |(i, block)| (first + i, block))
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, ArrayViewMut2<'_, T>)> {
+        let layout = self.layout;
+        let members = layout.members.items();
+        // All blocks but the last of all are of one width.
+        let blocks = self.own.all_mut().chunks_mut((members * BLOCK).max(1));
+        layout.own_blocks().zip(blocks).map(move |(b, block)| {
+            let shape = (members, layout.blocks.range(b).len());
+            (b, ArrayViewMut2::from_shape(shape, block).expect("a block"))
+        })
     }
 }
 
-/// This rank's members' columns in the blocks that other ranks own.
+/// This rank's members' columns in the blocks that it can't read where they lie.
 #[derive(Debug)]
 pub struct Members<T> {
     rows: Range<usize>,
-    remote: Vec<Option<Array2<T>>>, // by block, J/R x w where another rank owns it
+    remote: Vec<Option<Array2<T>>>, // by block, J/R x w
 }
 
 impl<T: Real> Members<T> {
     /// Room for this rank's members; `Layout::carry` fills it.
     #[must_use]
-    pub fn new(layout: &Layout) -> Self {
-        let (rows, own) = (layout.own_members(), layout.own_blocks());
+    pub fn new(slab: &Slab<T>) -> Self {
+        let (layout, rows) = (&slab.layout, slab.layout.own_members());
         let remote = (0..layout.blocks.count())
             .map(|b| {
-                (!own.contains(&b))
+                slab.seen(b)
+                    .is_none()
                     .then(|| Array2::zeros((rows.len(), layout.blocks.range(b).len())))
             })
             .collect();
@@ -128,21 +204,22 @@ impl<T: Real> Members<T> {
     }
 
     /// Copies the parameters of `member`, one of this rank's, to `out`, P numbers.
-    pub fn gather(&self, slab: &Slab<T>, layout: &Layout, member: usize, out: &mut [T]) {
+    pub fn gather(&self, slab: &Slab<T>, member: usize, out: &mut [T]) {
         for (b, remote) in self.remote.iter().enumerate() {
+            let out = &mut out[slab.layout.blocks.range(b)];
+            let near = || slab.seen(b).expect("else there is room for it here");
             let row = match remote {
                 Some(block) => block.row(member - self.rows.start),
-                None => slab.block(b).row(member),
+                None => near().index_axis_move(Axis(0), member),
             };
-            out[layout.blocks.range(b)]
-                .copy_from_slice(row.to_slice().expect("rows are consecutive"));
+            out.copy_from_slice(row.to_slice().expect("rows are consecutive"));
         }
     }
 }
 
 impl Layout {
     /// Applies `update` to each of this rank's blocks, in parallel, and carries the new columns to their members'
-    /// owners while later blocks are still being computed.
+    /// owners while later blocks are still being computed. Called by all ranks, when none reads members any longer.
     ///
     /// `update` is given the number of its thread, for scratch space, the block's number, and whatever `along`
     /// yields beside the block.
@@ -153,13 +230,40 @@ impl Layout {
         slab: &'a mut Slab<T>,
         members: &'a mut Members<T>,
         along: impl Iterator<Item = A> + Send,
-        update: impl Fn(usize, usize, &mut Array2<T>, A) + Sync,
+        update: impl Fn(usize, usize, &mut ArrayRef2<T>, A) + Sync,
     ) {
-        if comm.size() == 1 && pool.current_num_threads() == 1 {
-            // Nobody to send to; and where steps are short, waking another thread takes longer than the work.
-            let blocks = slab.iter_mut().zip(along);
-            return blocks.for_each(|((b, block), along)| update(0, b, block, along));
+        let far: Vec<(usize, Range<usize>)> = {
+            let all = self.members.ranges().enumerate();
+            all.filter(|(rank, _)| *rank != self.rank && slab.theirs[*rank].is_none())
+                .collect()
+        };
+        comm.turn();
+        if far.is_empty() {
+            for_each(
+                pool,
+                slab.iter_mut().zip(along),
+                |thread, ((b, mut block), along)| {
+                    update(thread, b, &mut block, along);
+                },
+            );
+        } else {
+            self.carry_far(comm, pool, (slab, &far), members, along, update);
         }
+        let computed = Instant::now();
+        comm.turn();
+        comm.count_exposed(computed.elapsed());
+    }
+
+    /// As `carry`, of which it is the part that deals with the ranks `far`, those that can't read this rank's slab.
+    fn carry_far<'a, T: Real, A: Send>(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        (slab, far): (&'a mut Slab<T>, &[(usize, Range<usize>)]),
+        members: &'a mut Members<T>,
+        along: impl Iterator<Item = A> + Send,
+        update: impl Fn(usize, usize, &mut ArrayRef2<T>, A) + Sync,
+    ) {
         let own = self.own_blocks();
         let receives = members
             .remote
@@ -180,13 +284,13 @@ impl Layout {
                 scope.spawn(move |_| {
                     loop {
                         let next = queue.lock().expect("no thread panicked").next();
-                        let Some(((b, block), along)) = next else {
+                        let Some(((b, mut block), along)) = next else {
                             break;
                         };
-                        update(thread, b, block, along);
-                        let block: &'a Array2<T> = block;
+                        update(thread, b, &mut block, along);
+                        let block: &'a [T] = block.into_slice().expect("row-major");
                         // The receiver outlives this scope; it is gone only when its thread panicked.
-                        let _ = done.send((b, block.as_slice().expect("row-major")));
+                        let _ = done.send((b, block));
                     }
                 });
             }
@@ -195,16 +299,14 @@ impl Layout {
                 next: own.start,
                 early: BTreeMap::new(),
                 finished,
-                alone: comm.size() == 1,
             }
             .flat_map(|finished| {
                 let slices = finished.map(|(b, block)| {
                     let width = self.blocks.range(b).len();
                     let slice =
                         move |rows: Range<usize>| &block[rows.start * width..rows.end * width];
-                    let all = self.members.ranges().enumerate();
-                    let elsewhere = all.filter(|(to, _)| *to != self.rank);
-                    elsewhere.map(move |(to, rows)| Some((to, slice(rows))))
+                    far.iter()
+                        .map(move |(to, rows)| Some((*to, slice(rows.clone()))))
                 });
                 let unfinished = slices.is_none().then_some(None);
                 slices.into_iter().flatten().chain(unfinished)
@@ -224,8 +326,6 @@ struct InOrder<'a, T> {
     next: usize,
     early: BTreeMap<usize, &'a [T]>,
     finished: mpsc::Receiver<(usize, &'a [T])>,
-    /// Whether any other rank waits for them.
-    alone: bool,
 }
 
 impl<'a, T> Iterator for InOrder<'a, T> {
@@ -233,14 +333,7 @@ impl<'a, T> Iterator for InOrder<'a, T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.early.contains_key(&self.next) {
-            let received = if self.alone {
-                self.finished
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                self.finished.recv_timeout(PAUSE)
-            };
-            match received {
+            match self.finished.recv_timeout(PAUSE) {
                 Ok((b, block)) => self.early.insert(b, block),
                 Err(RecvTimeoutError::Timeout) => return Some(None),
                 Err(RecvTimeoutError::Disconnected) => return None,

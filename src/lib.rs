@@ -56,6 +56,7 @@ mod lanes;
 pub mod panel;
 pub mod real;
 pub mod rng;
+pub mod shared;
 pub mod spare;
 pub mod tile;
 pub mod window;

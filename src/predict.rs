@@ -7,7 +7,7 @@
 //! ```text
 //! reduction of n bytes      2 ceil(log2 R) a + 2 n / b
 //! gathering of n bytes      ceil(log2 R) a + n / b              and two copies of what arrives
-//! exchange of parameters    max(0, messages o + n / b - update) + a + the last block's bytes / b
+//! exchange of parameters    max(0, messages o + n / b - update) + a + the last block's bytes / b; within a host none
 //! ```
 //!
 //! Evaluations, checkpoints, the re-draw at an epoch's end and growth are left out: this is the median step.
@@ -218,10 +218,19 @@ impl Model<'_> {
         }
         let (blocks, owners) = self.blocks();
         let (own, all) = (owners.range(rank).len(), blocks.count());
-        let receives = if s.members_of(rank) > 0 { all - own } else { 0 };
-        let messages = own * (s.ranks - 1).min(s.members) + receives;
-        let bytes = s.number * s.parameters_of(rank) * (s.members - s.members_of(rank));
-        let arriving = s.number * s.members_of(rank) * (s.parameters - s.parameters_of(rank));
+        let far = s.ranks - s.near(rank).len();
+        if far == 0 {
+            // All wait for all, twice.
+            return 2.0 * self.hops() + self.reduction(8 * all);
+        }
+        let receives = if s.members_of(rank) > 0 {
+            s.parameters_far(rank).div_ceil(BLOCK)
+        } else {
+            0
+        };
+        let messages = own * far.min(s.members) + receives;
+        let bytes = s.number * s.parameters_of(rank) * s.members_far(rank);
+        let arriving = s.number * s.members_of(rank) * s.parameters_far(rank);
         let travel = messages as f64 * self.network.overhead + self.wire(bytes.max(arriving));
         let last = s.number * s.members * BLOCK.min(s.parameters);
         (travel - update).max(0.0)

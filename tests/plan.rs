@@ -2,10 +2,17 @@
 
 mod program;
 
-use program::{alone, json, json_file, on_ranks, printed, refused};
+use program::{alone, json, json_file, on_ranks, on_ranks_sharing, printed, refused};
 
-/// A run of a few steps on `ranks` ranks of one thread, and what `plan` said of it before.
-fn planned_and_run(ranks: usize, sets: &[&str]) -> (serde_json::Value, serde_json::Value) {
+/// Whether ranks of one host read each other's memory here: Linux has what it takes.
+const SHARES: bool = cfg!(target_os = "linux");
+
+/// A run of a few steps on `ranks` ranks of one thread, which share their host's memory or do not, and what `plan` said of
+/// it before.
+fn planned_and_run(
+    (ranks, shared): (usize, bool),
+    sets: &[&str],
+) -> (serde_json::Value, serde_json::Value) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let mut settings = vec!["--threads", "1"];
@@ -13,19 +20,32 @@ fn planned_and_run(ranks: usize, sets: &[&str]) -> (serde_json::Value, serde_jso
         settings.extend(["--set", set]);
     }
     let count = ranks.to_string();
+    let per_host = if shared { &count } else { "1" };
     let plan = [
-        &["plan", "digits", "--json", "--ranks", &count],
+        &[
+            "plan",
+            "digits",
+            "--json",
+            "--ranks",
+            &count,
+            "--per-host",
+            per_host,
+        ],
         &settings[..],
     ]
     .concat();
     let plan = json(&printed(&alone(&plan)));
     let run = ["run", "digits", "--out", out.to_str().unwrap()];
-    printed(&on_ranks(ranks, &[&run[..], &settings].concat()));
+    printed(&on_ranks_sharing(
+        shared,
+        ranks,
+        &[&run[..], &settings].concat(),
+    ));
     (plan, json_file(&out, "timing.json"))
 }
 
 /// The largest rank's bytes a step, planned and sent.
-fn bytes(ranks: usize, sets: &[&str]) -> (f64, f64) {
+fn bytes(ranks: (usize, bool), sets: &[&str]) -> (f64, f64) {
     let steps = ["run.steps=4", "run.best=never", "run.evaluate_every=0"];
     let (plan, timing) = planned_and_run(ranks, &[&steps[..], sets].concat());
     let parts = plan["bytes_sent_per_step"].as_object().unwrap();
@@ -43,14 +63,16 @@ fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
         "method.momentum=true",
     ];
     let mean = ["ensemble.members=150", "ensemble.rerandomise=step"];
-    for (ranks, sets) in [
-        (3, &explicit[..]),
-        (3, &factored[..]),
-        (2, &double[..]),
-        (2, &mean[..]),
-        (1, &explicit[..]),
+    for (ranks, shared, sets) in [
+        (3, false, &explicit[..]),
+        (3, SHARES, &explicit[..]),
+        (3, false, &factored[..]),
+        (2, false, &double[..]),
+        (2, SHARES, &double[..]),
+        (2, SHARES, &mean[..]),
+        (1, SHARES, &explicit[..]),
     ] {
-        let (planned, sent) = bytes(ranks, sets);
+        let (planned, sent) = bytes((ranks, shared), sets);
         // What is agreed on once a step beside the failures (to stop, to write) may come to a few bytes.
         assert!(
             (sent - planned).abs() <= 0.002 * planned + 256.0,
@@ -61,7 +83,7 @@ fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
 }
 
 /// Peak resident memory of two runs that differ in J and P, and what the formula says of each.
-fn growth(ranks: usize, small: &[&str], large: &[&str]) -> (f64, f64) {
+fn growth(ranks: (usize, bool), small: &[&str], large: &[&str]) -> (f64, f64) {
     let of = |sets: &[&str]| {
         let steps = ["run.steps=2", "run.best=never", "run.evaluate_every=0"];
         let (plan, timing) = planned_and_run(ranks, &[&steps[..], sets].concat());
@@ -94,16 +116,20 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         "model.layers=[64,200,10]",
         "data.batch=600",
     ];
-    for (ranks, large) in [
-        (1, factored.to_vec()),
-        (2, momentum(&factored)),
-        (2, explicit.to_vec()),
+    // Allocators round up, and keep some of what they are given back; MPI has buffers of its own while D is summed, of
+    // 8 MiB a chunk, two of them where one rank is ahead of the other: MiB beyond the formula's 6 percent.
+    let (rounding, reducing) = (1, 16);
+    for (ranks, shared, large, beyond) in [
+        (1, SHARES, factored.to_vec(), rounding),
+        (2, false, momentum(&factored), rounding),
+        (2, SHARES, momentum(&factored), rounding),
+        (2, false, explicit.to_vec(), reducing),
+        (3, SHARES, explicit.to_vec(), reducing),
     ] {
-        let (planned, held) = growth(ranks, &small, &large);
-        // Allocators round up, and keep some of what they are given back.
+        let (planned, held) = growth((ranks, shared), &small, &large);
         assert!(
             held > 0.94 * planned - f64::from(1 << 20)
-                && held < 1.06 * planned + f64::from(1 << 20),
+                && held < 1.06 * planned + f64::from(beyond << 20),
             "{ranks} ranks, {large:?}: {planned:.3e} planned, {held:.3e} held"
         );
     }
@@ -172,7 +198,7 @@ fn ranks_of_a_launcher_measure_the_network_between_them() {
 fn the_curve_of_a_prediction_is_written_for_doubling_ranks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("curve");
-    let plan = ["plan", "digits", "--ranks", "6", "--threads", "1"];
+    let plan = ["plan", "digits", "--ranks=6", "--threads=1", "--per-host=1"];
     let network = ["--calibrate", "--latency", "100", "--bandwidth", "0.5"];
     let curve = ["--curve", path.to_str().unwrap()];
     printed(&alone(&[&plan[..], &network, &curve].concat()));

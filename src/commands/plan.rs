@@ -32,6 +32,10 @@ pub struct PlanArguments {
     /// Threads of each rank [default: this machine's cores over the ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Ranks of one host, which read each other's parameters where they lie [default: as many as this machine has
+    /// cores for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    per_host: Option<u32>,
     /// Change a key, as in --set ensemble.members=500
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
@@ -68,6 +72,7 @@ struct Forecast {
     steps: u64,
     ranks: usize,
     threads: usize,
+    ranks_per_host: usize,
     /// Ranks that evaluate no member, and that update no parameters.
     idle_ranks: [usize; 2],
     /// The rank that holds most.
@@ -125,7 +130,10 @@ fn forecast<T: Real>(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / ranks).max(1);
     let threads = arguments.threads.map_or(share, usize::from);
-    let shape = Shape::of(&plan, map.as_ref(), ranks, threads);
+    let per_host = arguments
+        .per_host
+        .map_or(cores / threads, |ranks| ranks as usize);
+    let shape = Shape::of(&plan, map.as_ref(), ranks, threads).with_near(per_host);
     let most = |of: &dyn Fn(usize) -> f64| {
         (0..ranks)
             .max_by(|&a, &b| of(a).total_cmp(&of(b)))
@@ -135,7 +143,13 @@ fn forecast<T: Real>(
     let busiest = most(&|r| shape.flops(r).total());
     let memory = shape.memory(largest);
     let prediction = if arguments.calibrate {
-        let scene = Scene::new(arguments, measured, &plan, map.as_ref(), threads)?;
+        let scene = Scene::new(
+            arguments,
+            measured,
+            &plan,
+            map.as_ref(),
+            (threads, per_host),
+        )?;
         if let Some(path) = &arguments.curve {
             curve::write(path, &scene, ranks)?;
         }
@@ -153,6 +167,7 @@ fn forecast<T: Real>(
         steps: plan.steps,
         ranks,
         threads,
+        ranks_per_host: per_host.clamp(1, ranks),
         idle_ranks: [
             shape.idle(),
             Partition::new(Blocks::new(shape.parameters).count(), ranks).idle(),

@@ -49,8 +49,12 @@ impl Shape {
             ("slab of the members", slab),
             ("momentum's slab", slab * (self.slabs - 1)),
             (
-                "members' copy",
-                if stored { s * own_j * (p - own_p) } else { 0 },
+                "members' copy from afar",
+                if stored {
+                    s * own_j * self.parameters_far(rank)
+                } else {
+                    0
+                },
             ),
             (
                 "means and draws",

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::{ArrayRef2, ArrayView2};
 
 use super::Crew;
 use super::mean::{MeanOnly, Next};
@@ -170,7 +170,7 @@ impl<T: Real> Stored<T> {
             Array::Hidden { .. } | Array::Predictions { .. } => unreachable!("carried apart"),
         };
         let (_, block) = slab.iter_mut().nth(place).expect("an own block");
-        block.as_slice_mut().expect("row-major")
+        block.into_slice().expect("row-major")
     }
 
     /// Draws all members anew about their mean, after the update: what an epoch's end brings unless it is the run's.
@@ -178,21 +178,23 @@ impl<T: Real> Stored<T> {
     pub fn redraw(&mut self, crew: Crew, prior: &Prior, redraw: Redraw) {
         let all = Survivors::new(vec![true; self.layout.members.items()]);
         let blocks = self.layout.blocks;
+        // Those near may still read them.
+        crew.comm.turn();
         let Self {
             points, previous, ..
         } = self;
         let mut previous = previous.as_mut().map(|slab| slab.iter_mut());
-        for (b, block) in points.iter_mut() {
+        for (b, mut block) in points.iter_mut() {
             let mut previous = previous
                 .as_mut()
                 .and_then(Iterator::next)
                 .map(|(_, block)| block);
-            let current = previous.as_deref().unwrap_or(block);
+            let current = previous.as_ref().unwrap_or(&block);
             let mean: Vec<T> = column_means(current.view(), &all)
                 .into_iter()
                 .map(T::of)
                 .collect();
-            let draw = |block: &mut Array2<T>| {
+            let draw = |block: &mut ArrayRef2<T>| {
                 let place = (b, blocks.range(b));
                 redraw.draw.fill_block(
                     0..block.nrows(),
@@ -202,7 +204,7 @@ impl<T: Real> Stored<T> {
                     block,
                 );
             };
-            draw(block);
+            draw(&mut block);
             if let Some(previous) = &mut previous {
                 draw(previous);
             }
@@ -212,6 +214,6 @@ impl<T: Real> Stored<T> {
     }
 }
 
-fn rows<T>(block: &Array2<T>) -> &[T] {
-    block.as_slice().expect("row-major")
+fn rows<T>(block: ArrayView2<'_, T>) -> &[T] {
+    block.to_slice().expect("row-major")
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayRef2, s};
 
 use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
@@ -71,7 +71,7 @@ impl<T: Real> State<T> {
                         members,
                         prior,
                         momentum,
-                        |_, columns, block: &mut Array2<T>| {
+                        |_, columns, block: &mut ArrayRef2<T>| {
                             block.assign(&rows.slice(s![.., columns]));
                         },
                     )

@@ -1,6 +1,6 @@
 //! The ensemble kept whole, J x P over ranks: the explicit and the factored form, with momentum and re-randomisation.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2};
 use rayon::ThreadPool;
 use std::sync::Mutex;
 
@@ -67,11 +67,11 @@ impl<T: Real> Stored<T> {
         members: usize,
         prior: &Prior,
         momentum: bool,
-        fill: impl Fn(usize, std::ops::Range<usize>, &mut Array2<T>) + Sync,
+        fill: impl Fn(usize, std::ops::Range<usize>, &mut ArrayRef2<T>) + Sync,
     ) -> Self {
         let layout = Layout::new(crew.comm, members, prior.parameters());
-        let mut points = Slab::fill(crew.pool, &layout, fill);
-        let mut held = Members::new(&layout);
+        let mut points = Slab::fill(crew.comm, crew.pool, &layout, fill);
+        let mut held = Members::new(&points);
         layout.carry(
             crew.comm,
             crew.pool,
@@ -80,7 +80,7 @@ impl<T: Real> Stored<T> {
             std::iter::repeat(()),
             |_, _, _, ()| (),
         );
-        let previous = momentum.then(|| points.clone());
+        let previous = momentum.then(|| points.copy(crew.comm, crew.pool));
         let scratch = (0..crew.pool.current_num_threads())
             .map(|_| Mutex::default())
             .collect();
@@ -115,7 +115,7 @@ impl<T: Real> Stored<T> {
     /// blocks before the update.
     pub fn update(&mut self, crew: Crew, prior: &Prior, update: &Update<T>) -> Vec<f64> {
         let mut before = vec![Centred::default(); self.layout.own_blocks().len()];
-        let previous: Box<dyn Iterator<Item = Option<&mut Array2<T>>> + Send> =
+        let previous: Box<dyn Iterator<Item = Option<ArrayViewMut2<T>>> + Send> =
             match &mut self.previous {
                 Some(slab) => Box::new(slab.iter_mut().map(|(_, block)| Some(block))),
                 None => Box::new(std::iter::repeat_with(|| None)),
@@ -159,17 +159,17 @@ impl<T: Real> Stored<T> {
             Layout::new(crew.comm, count, prior.parameters()),
         );
         let grow = |slab: &Slab<T>| {
-            Slab::fill(crew.pool, &self.layout, |b, columns, block| {
+            Slab::fill(crew.comm, crew.pool, &self.layout, |b, columns, block| {
                 let centre: Vec<T> = match &self.centres {
                     Some(centres) => centres[b - old.own_blocks().start].drawn.clone(),
-                    None => column_means(self.current().block(b).view(), &survivors)
+                    None => column_means(self.current().block(b), &survivors)
                         .into_iter()
                         .map(T::of)
                         .collect(),
                 };
                 block
                     .slice_mut(ndarray::s![..before, ..])
-                    .assign(slab.block(b));
+                    .assign(&slab.block(b));
                 let new = if all { 0..count } else { before..count };
                 redraw
                     .draw
@@ -180,7 +180,7 @@ impl<T: Real> Stored<T> {
         let points = grow(&self.points);
         self.previous = self.previous.as_ref().map(grow);
         self.points = points;
-        self.members = Members::new(&self.layout);
+        self.members = Members::new(&self.points);
         self.exchange(crew);
     }
 
@@ -212,7 +212,7 @@ impl<T: Real> Stored<T> {
         for (i, (b, block)) in self.current().iter().enumerate() {
             let of_block = match &self.centres {
                 Some(centres) => centres[i].mean.iter().map(|x| x.wide()).collect(),
-                None => column_means(block.view(), &all),
+                None => column_means(block, &all),
             };
             mean[self.layout.blocks.range(b)].copy_from_slice(&of_block);
         }
@@ -223,7 +223,7 @@ impl<T: Real> Stored<T> {
 
     /// Copies `member`'s point, one of this rank's, to `out`.
     pub fn gather(&self, member: usize, out: &mut [T]) {
-        self.members.gather(&self.points, &self.layout, member, out);
+        self.members.gather(&self.points, member, out);
     }
 
     /// Rows `rows` of u on rank 0, row-major; nothing elsewhere.
@@ -254,7 +254,7 @@ impl<T: Real> Stored<T> {
 
 impl<T: Real> Update<'_, T> {
     /// u <- u - h_n D u on one block.
-    fn move_block(&self, u: &mut Array2<T>, scratch: &mut Vec<T>) -> Centred {
+    fn move_block(&self, u: &mut ArrayRef2<T>, scratch: &mut Vec<T>) -> Centred {
         let (members, width) = u.dim();
         match self.interaction {
             Interaction::Explicit(d) => {
@@ -291,15 +291,15 @@ impl<T: Real> Update<'_, T> {
     fn finish_block(
         &self,
         (b, columns): (usize, std::ops::Range<usize>),
-        u: &mut Array2<T>,
-        previous: Option<&mut Array2<T>>,
+        u: &mut ArrayRef2<T>,
+        previous: Option<ArrayViewMut2<T>>,
         centre: Option<&mut Centre<T>>,
         before: &[f64],
         prior: &Prior,
     ) {
         let Some(redraw) = self.redraw else {
-            if let Some(previous) = previous {
-                eki::extrapolate(u, previous, self.length.momentum);
+            if let Some(mut previous) = previous {
+                eki::extrapolate(u, &mut previous, self.length.momentum);
             }
             return;
         };
@@ -345,7 +345,7 @@ impl<T: Real> Update<'_, T> {
             .zip(&velocity)
             .map(|(&m, &v)| m + momentum * v)
             .collect();
-        let draw = |about: &[T], block: &mut Array2<T>| {
+        let draw = |about: &[T], block: &mut ArrayRef2<T>| {
             redraw.draw.fill_block(
                 0..block.nrows(),
                 (b, columns.clone()),
@@ -355,8 +355,8 @@ impl<T: Real> Update<'_, T> {
             );
         };
         draw(&points, u);
-        if let Some(previous) = previous {
-            draw(&mean, previous);
+        if let Some(mut previous) = previous {
+            draw(&mean, &mut previous);
         }
         if let Some(centre) = centre {
             *centre = Centre {
@@ -369,10 +369,10 @@ impl<T: Real> Update<'_, T> {
 
 /// The digest of u: SHA-256 over the blocks' own digests in order, as hexadecimal; the same on all ranks.
 pub fn digest<T: Real>(crew: Crew, slab: &Slab<T>, pool: &ThreadPool) -> String {
-    let mut blocks: Vec<(&Array2<T>, [u8; 32])> =
+    let mut blocks: Vec<(ArrayView2<T>, [u8; 32])> =
         slab.iter().map(|(_, block)| (block, [0; 32])).collect();
     crate::layout::for_each(pool, blocks.iter_mut(), |_, (block, digest)| {
-        *digest = crate::ensemble::block_digest(block.view());
+        *digest = crate::ensemble::block_digest(*block);
     });
     let own: Vec<u8> = blocks.iter().flat_map(|(_, digest)| *digest).collect();
     super::digest_of(crew, &own)

@@ -17,6 +17,16 @@ pub fn on_ranks(ranks: usize, arguments: &[&str]) -> Output {
     start::output(start::on_ranks(ranks, &start::program()).args(arguments))
 }
 
+/// As `on_ranks`, of ranks that read each other's memory where it lies, or that send all they have to say.
+#[allow(dead_code)]
+pub fn on_ranks_sharing(shared: bool, ranks: usize, arguments: &[&str]) -> Output {
+    let mut command = start::on_ranks(ranks, &start::program());
+    if !shared {
+        command.env("EKI_SHARED_MEMORY", "never");
+    }
+    start::output(command.args(arguments))
+}
+
 /// What a command that must succeed printed.
 pub fn printed(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,7 +1,7 @@
 //! `Layout`, `Slab`, `Members`: whoever asks for a member gets the numbers the slabs hold, whatever J, P and R are.
 
+use eki_mpi::comm::Comm;
 use eki_mpi::layout::{Layout, Members, Slab};
-use ndarray::Array2;
 
 use crate::{Check, Crowd};
 
@@ -9,6 +9,8 @@ pub const CHECKS: &[Check] = &[
     ("every_number_has_one_owner_in_each_layout", owners),
     ("members_hold_what_the_slabs_hold_after_each_carry", carried),
     ("an_exchange_sends_each_number_once", bytes_of_an_exchange),
+    #[cfg(target_os = "linux")]
+    ("ranks_of_one_host_send_nothing", nothing_sent),
 ];
 
 /// J from 1, fewer than ranks, to 40; P from 1 to more than six blocks of 512.
@@ -36,15 +38,23 @@ fn owners(crowd: &Crowd) {
     });
 }
 
-/// Three rounds: the slabs as filled, and two updates of each block, by two threads in any order.
+/// Three rounds: the slabs as filled, and two updates of each block, by two threads in any order; of ranks that read each
+/// other's slabs, of ranks that do not, and of hosts of two.
 fn carried(crowd: &Crowd) {
-    let comm = crowd.in_chunks(97);
+    carried_by(crowd, crowd.in_chunks(97));
+    carried_by(crowd, crowd.in_chunks(97).on_hosts_of(1));
+    carried_by(crowd, crowd.in_chunks(97).on_hosts_of(2));
+}
+
+fn carried_by(crowd: &Crowd, comm: Comm) {
     crowd.property(25, &sizes(), |(members, parameters)| {
         let layout = Layout::new(&comm, members, parameters);
-        let mut slab = Slab::<f64>::fill(&crowd.pool, &layout, |_, columns, block| {
-            *block = Array2::from_shape_fn(block.dim(), |(j, p)| number(j, columns.start + p, 0));
+        let mut slab = Slab::<f64>::fill(&comm, &crowd.pool, &layout, |_, columns, block| {
+            block
+                .indexed_iter_mut()
+                .for_each(|((j, p), x)| *x = number(j, columns.start + p, 0));
         });
-        let mut held = Members::new(&layout);
+        let mut held = Members::new(&slab);
         let mut out = vec![0.0; parameters];
         for round in 0..3 {
             let seen: Vec<_> = layout.own_blocks().collect();
@@ -61,7 +71,7 @@ fn carried(crowd: &Crowd) {
                 },
             );
             for j in layout.own_members() {
-                held.gather(&slab, &layout, j, &mut out);
+                held.gather(&slab, j, &mut out);
                 let wrong = (0..parameters).find(|&p| out[p] != number(j, p, round));
                 if let Some(p) = wrong {
                     return Err(format!(
@@ -78,11 +88,11 @@ fn carried(crowd: &Crowd) {
 /// The volume of one exchange: each rank sends its slab's columns of the members that others evaluate, once:
 /// (J - J/R) P/R numbers, and all ranks together J P less what stays.
 fn bytes_of_an_exchange(crowd: &Crowd) {
-    let comm = crowd.comm();
+    let comm = crowd.comm().on_hosts_of(1);
     crowd.property(25, &sizes(), |(members, parameters)| {
         let layout = Layout::new(&comm, members, parameters);
-        let mut slab = Slab::<f32>::fill(&crowd.pool, &layout, |_, _, _| ());
-        let mut held = Members::new(&layout);
+        let mut slab = Slab::<f32>::fill(&comm, &crowd.pool, &layout, |_, _, _| ());
+        let mut held = Members::new(&slab);
         let before = comm.bytes_sent();
         layout.carry(
             &comm,
@@ -102,4 +112,26 @@ fn bytes_of_an_exchange(crowd: &Crowd) {
             .then_some(())
             .ok_or_else(|| format!("{sent} bytes sent, {formula} by the formula"))
     });
+}
+
+/// All ranks of these checks are on one host: whoever is on it is near, and no parameters are sent.
+#[cfg(target_os = "linux")]
+fn nothing_sent(crowd: &Crowd) {
+    let comm = crowd.comm();
+    let all: Vec<usize> = (0..comm.size()).collect();
+    assert_eq!(comm.near(), all);
+    assert_eq!(crowd.comm().on_hosts_of(1).near(), [comm.rank()]);
+    let layout = Layout::new(&comm, 17, 2000);
+    let mut slab = Slab::<f32>::fill(&comm, &crowd.pool, &layout, |_, _, _| ());
+    let mut held = Members::new(&slab);
+    let before = comm.bytes_sent();
+    layout.carry(
+        &comm,
+        &crowd.pool,
+        &mut slab,
+        &mut held,
+        std::iter::repeat(()),
+        |_, _, _, ()| (),
+    );
+    assert_eq!(comm.bytes_sent(), before);
 }

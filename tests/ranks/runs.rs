@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
 use eki_mpi::forward::ForwardMap;
 use eki_mpi::partition::{Blocks, Partition};
@@ -84,9 +85,9 @@ const SETS: [&str; 9] = [
     "seed=3",
 ];
 
-/// The digest of a run changed by `sets`, and the bytes this rank sent; `wrong` names a parameter that this rank
-/// draws wrongly.
-fn whole_run(crowd: &Crowd, sets: &[&str], wrong: Option<usize>) -> (String, u64) {
+/// The digest of a run of `comm`'s ranks changed by `sets`, and the bytes this rank sent; `wrong` names a parameter that
+/// this rank draws wrongly.
+fn whole_run(crowd: &Crowd, comm: Comm, sets: &[&str], wrong: Option<usize>) -> (String, u64) {
     let sets: Vec<String> = SETS.iter().chain(sets).map(|s| (*s).to_owned()).collect();
     let resolved = Resolved::new("digits", &sets).expect("a sound configuration");
     let given = Given::load(&resolved, Path::new("nowhere")).expect("embedded data");
@@ -97,7 +98,6 @@ fn whole_run(crowd: &Crowd, sets: &[&str], wrong: Option<usize>) -> (String, u64
         wrong,
     });
     let plan = Plan::new(resolved, shape, problem.map.parameters()).expect("a sound plan");
-    let comm = crowd.comm();
     let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
     let (_, outcome) = run::run(
         crowd.crew(&comm),
@@ -119,27 +119,37 @@ fn one_bit_off(crowd: &Crowd) {
         &["ensemble.rerandomise=epoch", "run.epochs=2"],
         &["ensemble.rerandomise=step", "method.form=explicit"],
     ] {
-        let (sound, _) = whole_run(crowd, sets, None);
+        let (sound, _) = whole_run(crowd, crowd.comm(), sets, None);
         crowd.same_bits(&sets.join(","), sound.as_bytes());
+        // Some of the others near, some far.
+        let (in_twos, _) = whole_run(crowd, crowd.comm().on_hosts_of(2), sets, None);
+        assert_eq!(in_twos, sound, "{sets:?} on hosts of two ranks");
         // The last rank that updates a block draws its first parameter wrongly.
         let blocks = Blocks::new(1735).count();
         let owners = Partition::new(blocks, comm.size());
         let last = owners.owner(blocks - 1);
         let wrong = (comm.rank() == last).then(|| owners.range(last).start * 512);
-        let (faulty, _) = whole_run(crowd, sets, wrong);
+        let (faulty, _) = whole_run(crowd, crowd.comm(), sets, wrong);
         assert_ne!(faulty, sound, "{sets:?}");
     }
 }
 
 /// A step's volume in the explicit form: this rank's slab but for its own members, its members' outputs but for its
 /// own samples, D, and for each member two numbers and for each block one, on which all ranks agree. Two more
-/// exchanges: the members at the start, and at the end the scores' sums and the digests.
+/// exchanges: the members at the start, and at the end the scores' sums and the digests. Ranks that read each other's
+/// slabs send nothing of them.
 fn bytes_of_a_run(crowd: &Crowd) {
-    let comm = crowd.comm();
-    let (one, three) = (
-        whole_run(crowd, &["method.form=explicit", "run.steps=1"], None).1,
-        whole_run(crowd, &["method.form=explicit", "run.steps=3"], None).1,
-    );
+    bytes_of_a_run_of(crowd, &|| crowd.comm());
+    bytes_of_a_run_of(crowd, &|| crowd.comm().on_hosts_of(1));
+}
+
+fn bytes_of_a_run_of(crowd: &Crowd, comm: &dyn Fn() -> Comm) {
+    let sent = |steps| {
+        let sets = ["method.form=explicit", steps];
+        whole_run(crowd, comm(), &sets, None).1
+    };
+    let (one, three) = (sent("run.steps=1"), sent("run.steps=3"));
+    let comm = comm();
     let (members, parameters, outputs) = (43, 1735, 33);
     let blocks = Blocks::new(parameters);
     let own_blocks = Partition::new(blocks.count(), comm.size()).range(comm.rank());
@@ -149,7 +159,12 @@ fn bytes_of_a_run(crowd: &Crowd) {
         .len();
     // K = 33 outputs are one block, which rank 0 owns.
     let sent_outputs = if comm.is_first() { 0 } else { own * outputs };
-    let step = 4 * ((members - own) * columns + sent_outputs)
+    let far = if comm.near().len() == 1 {
+        members - own
+    } else {
+        0
+    };
+    let step = 4 * (far * columns + sent_outputs)
         + 8 * (members * members + 1 + 2 * members + blocks.count());
     let formula = if comm.size() == 1 { 0 } else { 2 * step as u64 };
     assert_eq!(three - one, formula, "bytes of two steps");

@@ -168,6 +168,8 @@ pub struct Run {
     pub ranks: usize,
     /// Threads of each rank.
     pub threads: usize,
+    /// Whether ranks send each other messages only, as ranks of several hosts do.
+    pub apart: bool,
 }
 
 impl Run {
@@ -178,6 +180,7 @@ impl Run {
             sets: sets.iter().map(|s| (*s).to_owned()).collect(),
             ranks: 1,
             threads: 1,
+            apart: false,
         }
     }
 
@@ -196,6 +199,15 @@ impl Run {
         }
     }
 
+    /// The same run by ranks that share no memory.
+    #[allow(dead_code)]
+    pub fn apart(&self) -> Self {
+        Self {
+            apart: true,
+            ..self.clone()
+        }
+    }
+
     /// The command that runs it into the folder `out`.
     pub fn command(&self, out: &Path) -> Command {
         let mut command = eki_mpi(self.ranks);
@@ -204,6 +216,9 @@ impl Run {
             command.args(["--set", set]);
         }
         command.args(["--threads", &self.threads.to_string()]);
+        if self.apart {
+            command.env("EKI_SHARED_MEMORY", "never");
+        }
         command.arg("--out").arg(out);
         command
     }

@@ -40,6 +40,7 @@ pub struct Scene<'a, T> {
     map: &'a dyn ForwardMap<T>,
     /// Threads of each rank.
     pub threads: usize,
+    per_host: usize,
     rates: Rates,
     /// The network between ranks.
     pub network: Network,
@@ -53,7 +54,7 @@ impl<'a, T: Real> Scene<'a, T> {
         measured: Option<Network>,
         plan: &'a Plan,
         map: &'a dyn ForwardMap<T>,
-        threads: usize,
+        (threads, per_host): (usize, usize),
     ) -> Result<Self> {
         // All of a host's cores work in a run: they share a memory and a clock. No more than the ranks will have.
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -77,6 +78,7 @@ impl<'a, T: Real> Scene<'a, T> {
             plan,
             map,
             threads,
+            per_host,
             rates: Rates::measure(&pool, map, &sizes),
             network: Network {
                 latency: micro(arguments.latency, assumed.latency),
@@ -93,7 +95,7 @@ impl<'a, T: Real> Scene<'a, T> {
 
     /// What it costs on `ranks` ranks.
     pub fn shape(&self, ranks: usize) -> Shape {
-        Shape::of(self.plan, self.map, ranks, self.threads)
+        Shape::of(self.plan, self.map, ranks, self.threads).with_near(self.per_host)
     }
 
     /// What a step takes on `ranks` ranks.

@@ -10,8 +10,16 @@ use super::scene::Foretold;
 /// All of the forecast.
 pub fn text(f: &Forecast) -> String {
     let mut text = format!(
-        "{}: {} members of {} parameters, {} outputs a step, {} form, {} ranks x {} threads, {} steps\n",
-        f.name, f.members, f.parameters, f.outputs, f.form, f.ranks, f.threads, f.steps
+        "{}: {} members of {} parameters, {} outputs a step, {} form, {} ranks x {} threads, {} a host, {} steps\n",
+        f.name,
+        f.members,
+        f.parameters,
+        f.outputs,
+        f.form,
+        f.ranks,
+        f.threads,
+        f.ranks_per_host,
+        f.steps
     );
     if f.idle_ranks[0].max(f.idle_ranks[1]) > 0 {
         let [members, blocks] = f.idle_ranks;

@@ -1,0 +1,155 @@
+//! Memory of one process that other processes of its host read where it lies.
+//!
+//! One process makes it ([`Own`]) and tells others its [`Address`]; they map it by way of /proc ([`Theirs`]). It has no
+//! name that could be left behind, no limit but the host's memory (/dev/shm is often small in containers), and goes with
+//! the last process that holds it. Linux alone has it.
+#![allow(
+    unsafe_code,
+    reason = "a map of memory that another process writes is sound by agreement alone"
+)]
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::ops::Deref;
+
+use memmap2::{Mmap, MmapMut, MmapOptions};
+
+/// Where a process finds what another has made: process number, file descriptor, bytes.
+pub type Address = [u64; 3];
+
+/// Memory this process has made; it alone writes it.
+#[derive(Debug)]
+pub struct Own {
+    map: MmapMut,
+    file: Option<File>,
+    bytes: usize,
+}
+
+/// What another process of this host has made, to be read. Its maker must not write it while it is read: those who share
+/// it agree on turns.
+#[derive(Debug)]
+pub struct Theirs {
+    map: Mmap,
+    bytes: usize,
+}
+
+impl Own {
+    /// `bytes` zeros.
+    ///
+    /// # Errors
+    /// The system has no such memory, or no room.
+    pub fn new(bytes: usize) -> Result<Self> {
+        let file = anonymous()?;
+        // No map is empty.
+        file.set_len(bytes.max(1) as u64)?;
+        // SAFETY: the file was made just now, no other process knows of it, and those who learn of it map it to read.
+        let map = unsafe { MmapOptions::new().len(bytes.max(1)).map_mut(&file)? };
+        Ok(Self {
+            map,
+            file: Some(file),
+            bytes,
+        })
+    }
+
+    /// Where others find it; until `close`.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        let descriptor = self.file.as_ref().map_or(u64::MAX, descriptor);
+        [u64::from(std::process::id()), descriptor, self.bytes as u64]
+    }
+
+    /// Everyone who was to has opened it.
+    pub fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Its bytes, from the start of a page.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.map[..self.bytes]
+    }
+
+    /// As `bytes`, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.map[..self.bytes]
+    }
+}
+
+impl Theirs {
+    /// What `address` tells of.
+    ///
+    /// # Errors
+    /// It can't be opened from here (another host or container, or the system forbids it), or is of another size.
+    pub fn open([process, descriptor, bytes]: Address) -> Result<Self> {
+        let file = File::open(format!("/proc/{process}/fd/{descriptor}"))?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() != bytes.max(1) {
+            return Err(Error::new(ErrorKind::InvalidData, "not what was announced"));
+        }
+        let bytes = bytes as usize;
+        // SAFETY: the file is as long as the map and its maker never shortens it; its maker writes it while nobody
+        // reads, which is what `Theirs` asks of those who share.
+        let map = unsafe { MmapOptions::new().len(bytes.max(1)).map(&file)? };
+        Ok(Self { map, bytes })
+    }
+}
+
+impl Deref for Theirs {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map[..self.bytes]
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn anonymous() -> Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(File::from(memfd_create("eki-mpi", MemfdFlags::CLOEXEC)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn anonymous() -> Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(unix)]
+fn descriptor(file: &File) -> u64 {
+    use std::os::fd::AsRawFd as _;
+    file.as_raw_fd() as u64
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &File) -> u64 {
+    u64::MAX
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_map_writes_the_other_reads() {
+        for bytes in [0, 1, 5000] {
+            let mut own = Own::new(bytes).unwrap();
+            let theirs = Theirs::open(own.address()).unwrap();
+            assert!(theirs.iter().all(|&byte| byte == 0));
+            own.close();
+            own.bytes_mut().fill(7);
+            assert_eq!(theirs[..], vec![7; bytes][..]);
+            drop(own);
+            assert_eq!(theirs.len(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_or_of_another_size_is_refused() {
+        let mut own = Own::new(100).unwrap();
+        let [process, descriptor, _] = own.address();
+        assert!(Theirs::open([process, descriptor, 101]).is_err());
+        assert!(Theirs::open([process, 1 << 20, 100]).is_err());
+        assert!(Theirs::open([u64::MAX, descriptor, 100]).is_err());
+        own.close();
+        assert!(Theirs::open(own.address()).is_err());
+    }
+}
