@@ -94,7 +94,8 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// The program on one rank of each of the hosts numbered `which`, over TCP, started from host 0.
+    /// The program on one rank of each of the hosts numbered `which`, or several of one named several times, over TCP,
+    /// started from host 0.
     fn run(&self, which: &[usize], settings: &[&str], folder: &Path) -> Command {
         let launch = program(which.len(), settings, folder);
         let mut command = Command::new("ip");
@@ -179,8 +180,9 @@ fn hosts_give_one_hosts_digest_and_the_loss_of_one_is_told_and_survived() {
         }
         folder
     };
-    for which in [&[1, 2][..], &[3, 1, 2]] {
-        let folder = room.path().join(format!("of-{}", which.len()));
+    // Of two ranks of one host each reads the other's members where they lie, and sends its own to the third.
+    for which in [&[1, 2][..], &[3, 1, 2], &[1, 1, 2]] {
+        let folder = room.path().join(format!("on-{which:?}"));
         succeed(&mut hosts.run(which, &[&SMALL[..], &["run.steps=40"]].concat(), &folder));
         assert_eq!(digest(&folder), digest(&whole(40)), "{which:?}");
         let environment = std::fs::read_to_string(folder.join("environment.json")).unwrap();

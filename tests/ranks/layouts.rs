@@ -85,24 +85,29 @@ fn carried_by(crowd: &Crowd, comm: Comm) {
     });
 }
 
+/// What one exchange of `layout`'s members sends from this rank, in bytes.
+fn sent(crowd: &Crowd, comm: &Comm, layout: &Layout) -> u64 {
+    let mut slab = Slab::<f32>::fill(comm, &crowd.pool, layout, |_, _, _| ());
+    let mut held = Members::new(&slab);
+    let before = comm.bytes_sent();
+    layout.carry(
+        comm,
+        &crowd.pool,
+        &mut slab,
+        &mut held,
+        std::iter::repeat(()),
+        |_, _, _, ()| (),
+    );
+    comm.bytes_sent() - before
+}
+
 /// The volume of one exchange: each rank sends its slab's columns of the members that others evaluate, once:
 /// (J - J/R) P/R numbers, and all ranks together J P less what stays.
 fn bytes_of_an_exchange(crowd: &Crowd) {
     let comm = crowd.comm().on_hosts_of(1);
     crowd.property(25, &sizes(), |(members, parameters)| {
         let layout = Layout::new(&comm, members, parameters);
-        let mut slab = Slab::<f32>::fill(&comm, &crowd.pool, &layout, |_, _, _| ());
-        let mut held = Members::new(&slab);
-        let before = comm.bytes_sent();
-        layout.carry(
-            &comm,
-            &crowd.pool,
-            &mut slab,
-            &mut held,
-            std::iter::repeat(()),
-            |_, _, _, ()| (),
-        );
-        let sent = comm.bytes_sent() - before;
+        let sent = sent(crowd, &comm, &layout);
         let columns: usize = layout
             .own_blocks()
             .map(|b| layout.blocks.range(b).len())
@@ -121,17 +126,5 @@ fn nothing_sent(crowd: &Crowd) {
     let all: Vec<usize> = (0..comm.size()).collect();
     assert_eq!(comm.near(), all);
     assert_eq!(crowd.comm().on_hosts_of(1).near(), [comm.rank()]);
-    let layout = Layout::new(&comm, 17, 2000);
-    let mut slab = Slab::<f32>::fill(&comm, &crowd.pool, &layout, |_, _, _| ());
-    let mut held = Members::new(&slab);
-    let before = comm.bytes_sent();
-    layout.carry(
-        &comm,
-        &crowd.pool,
-        &mut slab,
-        &mut held,
-        std::iter::repeat(()),
-        |_, _, _, ()| (),
-    );
-    assert_eq!(comm.bytes_sent(), before);
+    assert_eq!(sent(crowd, &comm, &Layout::new(&comm, 17, 2000)), 0);
 }
