@@ -105,6 +105,14 @@ impl Deref for Theirs {
 #[cfg(target_os = "linux")]
 fn anonymous() -> Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::process::{Resource, getrlimit};
+    // Such memory is a file to the system: one that outgrows the limit ends the process.
+    if getrlimit(Resource::Fsize).current.is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "the size of files is limited",
+        ));
+    }
     Ok(File::from(memfd_create("eki-mpi", MemfdFlags::CLOEXEC)?))
 }
 

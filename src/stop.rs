@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
 use crate::error::{Error, Result};
 
@@ -100,6 +100,9 @@ impl Stop {
     pub fn listen(&self, abort: impl Fn() + Send + 'static) -> Result<()> {
         let asked = self.signal.clone();
         let failed = |e| Error::Run(format!("signals cannot be caught: {e}"));
+        // Where the size of files is limited (ulimit -f), one that outgrows the limit is to fail, as on a full disk, and
+        // not to end the process: nobody reads this.
+        signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
         let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2])
             .map_err(failed)?;
         // A thread of its own: what a signal handler may do is too little.

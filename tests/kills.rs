@@ -1,4 +1,4 @@
-//! A full disk, and kills at any moment of any rank or all: a run goes on on other ranks to the same end.
+//! A full disk, files that may not grow, and kills at any moment of any rank or all: a run goes on on other ranks to the same end.
 //!
 //! EKI_LONG=1 kills 1,000 times instead of 50 (about 25 minutes on two cores).
 
@@ -85,6 +85,40 @@ fn a_full_disk_costs_new_checkpoints_and_no_old_one() {
     assert!(text.contains("going on from step 4 of 8"), "{text}");
     assert_eq!(digest(&folder), digest(&whole));
     assert_eq!(metrics(&folder), metrics(&whole));
+}
+
+/// What ranks share is a file to the system, and so is a checkpoint: 64 MiB are too few for either.
+#[test]
+fn a_limit_on_the_size_of_files_costs_checkpoints_alone() {
+    let room = tempfile::tempdir().unwrap();
+    let (folder, whole) = (room.path().join("limited"), room.path().join("whole"));
+    let settings = [
+        "ensemble.members=6000",
+        "model.layers=[64,80,10]",
+        "data.limit=60",
+        "data.batch=15",
+        "run.steps=2",
+        "run.best=never",
+        "run.evaluate_every=0",
+    ];
+    succeed(&mut program(2, &settings, &whole));
+    let launch = program(2, &settings, &folder);
+    let mut limited = Command::new("sh");
+    // In units of 512 bytes.
+    limited.args(["-c", "ulimit -f 131072; exec \"$@\"", "sh"]);
+    limited.arg(launch.get_program()).args(launch.get_args());
+    for (name, value) in launch.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let text = succeed(&mut limited);
+    assert!(
+        text.contains("step 2: no checkpoint could be written"),
+        "{text}"
+    );
+    assert_eq!(digest(&folder), digest(&whole));
 }
 
 #[test]
