@@ -361,5 +361,5 @@ fn by_sums<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Option<(f64, usize,
 fn columns(columns: usize, ranks: usize, rank: usize) -> usize {
     let blocks = Blocks::new(columns);
     let own = Partition::new(blocks.count(), ranks).range(rank);
-    own.map(|b| blocks.range(b).len()).sum()
+    blocks.span(own).len()
 }

@@ -59,9 +59,7 @@ impl Layout {
 
     /// The columns that `rank` updates.
     fn columns_of(&self, rank: usize) -> Range<usize> {
-        let (blocks, all) = (self.owners.range(rank), self.blocks.columns());
-        let start = |block: usize| (block * BLOCK).min(all);
-        start(blocks.start)..start(blocks.end)
+        self.blocks.span(self.owners.range(rank))
     }
 }
 

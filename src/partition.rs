@@ -108,6 +108,13 @@ impl Blocks {
         self.columns.div_ceil(self.width)
     }
 
+    /// The columns of the consecutive blocks `blocks`.
+    #[must_use]
+    pub fn span(&self, blocks: Range<usize>) -> Range<usize> {
+        let start = |block: usize| (block * self.width).min(self.columns);
+        start(blocks.start)..start(blocks.end)
+    }
+
     /// The columns of block `block`.
     #[must_use]
     pub fn range(&self, block: usize) -> Range<usize> {

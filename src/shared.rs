@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::ops::Deref;
+use std::os::fd::AsRawFd as _;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
@@ -54,7 +55,10 @@ impl Own {
     /// Where others find it; until `close`.
     #[must_use]
     pub fn address(&self) -> Address {
-        let descriptor = self.file.as_ref().map_or(u64::MAX, descriptor);
+        let descriptor = self
+            .file
+            .as_ref()
+            .map_or(u64::MAX, |file| file.as_raw_fd() as u64);
         [u64::from(std::process::id()), descriptor, self.bytes as u64]
     }
 
@@ -119,17 +123,6 @@ fn anonymous() -> Result<File> {
 #[cfg(not(target_os = "linux"))]
 fn anonymous() -> Result<File> {
     Err(ErrorKind::Unsupported.into())
-}
-
-#[cfg(unix)]
-fn descriptor(file: &File) -> u64 {
-    use std::os::fd::AsRawFd as _;
-    file.as_raw_fd() as u64
-}
-
-#[cfg(not(unix))]
-fn descriptor(_: &File) -> u64 {
-    u64::MAX
 }
 
 #[cfg(all(test, target_os = "linux"))]

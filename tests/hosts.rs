@@ -97,16 +97,9 @@ impl Hosts {
     /// The program on one rank of each of the hosts numbered `which`, or several of one named several times, over TCP,
     /// started from host 0.
     fn run(&self, which: &[usize], settings: &[&str], folder: &Path) -> Command {
-        let launch = program(which.len(), settings, folder);
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &format!("{}h0", self.tag)]);
-        command.arg(launch.get_program()).args(launch.get_args());
-        for (name, value) in launch.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let mut first = Command::new("ip");
+        first.args(["netns", "exec", &format!("{}h0", self.tag)]);
+        let mut command = within(first, &program(which.len(), settings, folder));
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let list: Vec<String> = which

@@ -1,4 +1,5 @@
-//! A full disk, files that may not grow, and kills at any moment of any rank or all: a run goes on on other ranks to the same end.
+//! A full disk, a limit on the size of files, and kills at any moment of any rank or all: a run goes on on other ranks to
+//! the same end.
 //!
 //! EKI_LONG=1 kills 1,000 times instead of 50 (about 25 minutes on two cores).
 
@@ -102,18 +103,10 @@ fn a_limit_on_the_size_of_files_costs_checkpoints_alone() {
         "run.evaluate_every=0",
     ];
     succeed(&mut program(2, &settings, &whole));
-    let launch = program(2, &settings, &folder);
     let mut limited = Command::new("sh");
     // In units of 512 bytes.
     limited.args(["-c", "ulimit -f 131072; exec \"$@\"", "sh"]);
-    limited.arg(launch.get_program()).args(launch.get_args());
-    for (name, value) in launch.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
-    let text = succeed(&mut limited);
+    let text = succeed(&mut within(limited, &program(2, &settings, &folder)));
     assert!(
         text.contains("step 2: no checkpoint could be written"),
         "{text}"

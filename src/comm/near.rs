@@ -1,5 +1,7 @@
 //! Ranks of one host that read each other's memory where it lies: nothing is copied, nothing is sent.
 
+use std::io::ErrorKind;
+
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::{Communicator as _, CommunicatorCollectives as _};
 
@@ -14,8 +16,10 @@ pub const SHARED_MEMORY: &str = "EKI_SHARED_MEMORY";
 /// The ranks of one host.
 pub(super) struct Host {
     ranks: SimpleCommunicator,
-    /// Their numbers among all; this rank's alone where they can't read each other's memory.
-    near: Vec<usize>,
+    /// Their numbers among all.
+    numbers: Vec<usize>,
+    /// Whether they can read each other's memory.
+    shares: bool,
 }
 
 /// What a rank has made for those near it, and what these have made.
@@ -38,33 +42,28 @@ impl Host {
             }
             None => world.split_shared(rank),
         };
+        let mut numbers = vec![0_u64; ranks.size() as usize];
+        ranks.all_gather_into(&(rank as u64), &mut numbers[..]);
         let mut host = Self {
             ranks,
-            near: vec![comm.rank()],
+            numbers: numbers.into_iter().map(|rank| rank as usize).collect(),
+            shares: false,
         };
-        let wanted = std::env::var(SHARED_MEMORY).as_deref() != Ok("never");
         // First a few bytes, to see whether everyone here can read everyone's. Two containers have processes and
         // descriptors of the same numbers: what is read must be what its owner wrote.
-        let made = if wanted {
-            Own::new(8)
-        } else {
-            Err(std::io::ErrorKind::Unsupported.into())
+        let made = match std::env::var(SHARED_MEMORY).as_deref() {
+            Ok("never") => Err(ErrorKind::Unsupported.into()),
+            _ => Own::new(size_of::<usize>()),
         };
         let reads = host.share(made.map(|mut own| {
-            let rank = comm.rank() as u64;
-            own.bytes_mut().copy_from_slice(&rank.to_le_bytes());
+            own.bytes_mut().copy_from_slice(&comm.rank().to_le_bytes());
             own
         }));
-        let mut numbers = vec![0_u64; host.ranks.size() as usize];
-        host.ranks
-            .all_gather_into(&(comm.rank() as u64), &mut numbers[..]);
         let agrees = reads.is_ok_and(|shared| {
             let mut read = shared.theirs.iter();
-            read.all(|(place, theirs)| theirs[..] == numbers[*place].to_le_bytes())
+            read.all(|(rank, theirs)| theirs[..] == rank.to_le_bytes())
         });
-        if host.all(agrees) {
-            host.near = numbers.into_iter().map(|rank| rank as usize).collect();
-        }
+        host.shares = host.all(agrees);
         host
     }
 
@@ -76,18 +75,16 @@ impl Host {
         count == self.ranks.size() as u64
     }
 
-    /// What each has made, with its place among the host's ranks. Fails on all alike where any has failed.
+    /// What this rank has `made`, and what each other has. Fails on all alike where any has failed.
     fn share(&self, made: std::io::Result<Own>) -> std::io::Result<Shared> {
         let nowhere: Address = [u64::MAX; 3];
         let address = made.as_ref().map_or(nowhere, Own::address);
         let mut addresses = vec![0_u64; 3 * self.ranks.size() as usize];
         self.ranks.all_gather_into(&address[..], &mut addresses[..]);
-        let others = addresses.chunks_exact(3).enumerate();
-        let others = others.filter(|(place, _)| *place != self.ranks.rank() as usize);
+        let all = self.numbers.iter().zip(addresses.as_chunks().0).enumerate();
+        let others = all.filter(|(place, _)| *place != self.ranks.rank() as usize);
         let opened: std::io::Result<Vec<_>> = others
-            .map(|(place, address)| {
-                Ok((place, Theirs::open([address[0], address[1], address[2]])?))
-            })
+            .map(|(_, (&rank, &address))| Ok((rank, Theirs::open(address)?)))
             .collect();
         // Everyone has opened everything, or has failed to.
         let both = made.and_then(|own| Ok((own, opened?)));
@@ -117,7 +114,12 @@ impl Comm {
     /// alone where the system does not allow it or `EKI_SHARED_MEMORY` is "never".
     #[must_use]
     pub fn near(&self) -> &[usize] {
-        &self.host().near
+        let host = self.host();
+        if host.shares {
+            return &host.numbers;
+        }
+        let place = host.ranks.rank() as usize;
+        &host.numbers[place..=place]
     }
 
     /// `bytes` zeros on each of the ranks near, which can all read them; none where no other is near. Called by all ranks.
@@ -125,21 +127,16 @@ impl Comm {
     /// # Errors
     /// On all ranks near alike: there is no room.
     pub fn share(&self, bytes: usize) -> Result<Option<Shared>> {
-        let host = self.host();
-        if host.near.len() == 1 {
+        if self.near().len() == 1 {
             return Ok(None);
         }
-        let shared = host.share(Own::new(bytes));
-        let mut shared = shared.map_err(|e| {
+        let shared = self.host().share(Own::new(bytes));
+        shared.map(Some).map_err(|e| {
             Error::Run(format!(
                 "the ranks of this host can't share {bytes} bytes of memory: {e} (set {SHARED_MEMORY}=never, and they send \
                  messages)"
             ))
-        })?;
-        for (place, _) in &mut shared.theirs {
-            *place = host.near[*place];
-        }
-        Ok(Some(shared))
+        })
     }
 
     /// Waits for the ranks near: before it they read, or write, what is shared; after it they take the other turn.

@@ -26,6 +26,19 @@ pub fn program(ranks: usize, settings: &[&str], folder: &Path) -> Command {
     preset(ranks, "digits", settings, folder)
 }
 
+/// `launch` as the last words of `around`, with its environment.
+#[allow(dead_code)]
+pub fn within(mut around: Command, launch: &Command) -> Command {
+    around.arg(launch.get_program()).args(launch.get_args());
+    for (name, value) in launch.get_envs() {
+        match value {
+            Some(value) => around.env(name, value),
+            None => around.env_remove(name),
+        };
+    }
+    around
+}
+
 /// As `program`, of another preset.
 pub fn preset(ranks: usize, name: &str, settings: &[&str], folder: &Path) -> Command {
     threaded((ranks, 1), name, settings, folder)

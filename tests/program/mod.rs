@@ -22,7 +22,7 @@ pub fn on_ranks(ranks: usize, arguments: &[&str]) -> Output {
 pub fn on_ranks_sharing(shared: bool, ranks: usize, arguments: &[&str]) -> Output {
     let mut command = start::on_ranks(ranks, &start::program());
     if !shared {
-        command.env("EKI_SHARED_MEMORY", "never");
+        start::apart(&mut command);
     }
     start::output(command.args(arguments))
 }

@@ -72,6 +72,11 @@ pub fn eki_mpi(ranks: usize) -> Command {
     }
 }
 
+/// Makes the ranks that `command` starts send each other messages only, as ranks of several hosts do.
+pub fn apart(command: &mut Command) {
+    command.env(eki_mpi::comm::SHARED_MEMORY, "never");
+}
+
 /// The built program.
 pub fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_eki-mpi"))
@@ -217,7 +222,7 @@ impl Run {
         }
         command.args(["--threads", &self.threads.to_string()]);
         if self.apart {
-            command.env("EKI_SHARED_MEMORY", "never");
+            apart(&mut command);
         }
         command.arg("--out").arg(out);
         command
