@@ -145,7 +145,17 @@ fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     };
     let maps = (model.activation, output(resolved, shape));
     let (units, outputs) = (model.units.clone(), shape.outputs);
-    Ok(Recurrent::new(steps, d / steps, units, outputs, maps))
+    let network = Recurrent::new(steps, d / steps, units, outputs, maps);
+    Ok(in_precision(network, resolved))
+}
+
+/// The network, in mixed precision where the run is.
+fn in_precision(network: Recurrent, resolved: &Resolved) -> Recurrent {
+    if resolved.config.run.mixed() {
+        network.in_mixed_precision()
+    } else {
+        network
+    }
 }
 
 /// Whether the data is a series, whose samples are consecutive in time.
@@ -158,7 +168,8 @@ fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Recurrent {
     let model = &resolved.config.model;
     let maps = (model.activation, output(resolved, shape));
     let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
-    Recurrent::new(steps, inputs, model.units.clone(), numbers, maps).answering(answers)
+    let network = Recurrent::new(steps, inputs, model.units.clone(), numbers, maps);
+    in_precision(network.answering(answers), resolved)
 }
 
 /// A network that sees one step a sample.

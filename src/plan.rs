@@ -9,6 +9,7 @@ use crate::config::{
     Scale, Shape, StepKind,
 };
 use crate::data::batch::Batches;
+use crate::data::catalogue::{self, Format};
 use crate::eki::{Form, StepSize};
 use crate::error::Result;
 use crate::loss::Loss;
@@ -373,17 +374,20 @@ fn in_mean_form(config: &Config) -> bool {
 /// Mixed precision, where something of the run would be in it.
 fn check_precision(resolved: &Resolved) -> Result<()> {
     let config = &resolved.config;
-    let knows = matches!(
-        config.model.kind,
-        ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv
-    );
+    let knows = match config.model.kind {
+        ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv => true,
+        // A series is learned one value at a time: there is no product.
+        ModelKind::Recurrent => catalogue::find(&config.data.name)
+            .map_or(true, |source| source.format != Format::Series),
+        ModelKind::Linear | ModelKind::Process => false,
+    };
     let nothing = descent::descends(config)
         || config.ensemble.draw == DrawKind::LowRank
         || in_mean_form(config) && !knows;
     if config.run.mixed() && nothing {
         return Err(resolved.error(
             "run.precision",
-            "\"mixed\" needs the explicit or factored form of \"eki\", or a dense or convolutional network of full draws",
+            "\"mixed\" needs the explicit or factored form of \"eki\", or a network of full draws that learns no series",
         ));
     }
     Ok(())

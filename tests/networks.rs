@@ -17,12 +17,20 @@ const RECURRENT: &[&str] = &[
     "model.activation=tanh",
 ];
 
+const RECURRENT_PAIRED: &[&str] = &[
+    RECURRENT[0],
+    RECURRENT[1],
+    RECURRENT[2],
+    "run.precision=mixed",
+];
+
 #[test]
 fn digests_are_equal_for_any_ranks_and_threads() {
     for (name, model) in [
         ("conv", CONV),
         ("conv in mixed precision", PAIRED),
         ("recurrent", RECURRENT),
+        ("recurrent in mixed precision", RECURRENT_PAIRED),
     ] {
         for redraw in ["epoch", "step"] {
             let redraw_key = format!("ensemble.rerandomise={redraw}");
@@ -56,6 +64,7 @@ fn networks_learn_the_digits() {
         ("conv", CONV, 0.7),
         ("conv in mixed precision", PAIRED, 0.7),
         ("recurrent", RECURRENT, 0.45),
+        ("recurrent in mixed precision", RECURRENT_PAIRED, 0.45),
     ] {
         let mut sets = vec!["ensemble.members=200", "run.epochs=20"];
         sets.extend(model);

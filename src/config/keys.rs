@@ -333,7 +333,7 @@ pub const KEYS: &[Key] = &[
         "run.precision",
         Kind::Choice(&["single", "mixed", "double"]),
         "\"single\"",
-        "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in dense and convolutional layers",
+        "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in networks' layers (of a series: the update alone)",
     ),
     key(
         "run.evaluate_every",

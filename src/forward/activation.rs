@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::elementary::tanh_in_place_for_bfloat;
 use crate::panel::PANEL;
 use crate::real::Real;
 
@@ -42,7 +43,15 @@ impl Activation {
         }
     }
 
-    /// The same for all units on one panel: `sums`, units x `PANEL`, with each unit's `bias`.
+    /// Applies the activation to sums that hold their biases, and are to be rounded to bfloat16.
+    pub fn apply_for_bfloat(self, sums: &mut [f32]) {
+        match self {
+            Self::Tanh => tanh_in_place_for_bfloat(sums),
+            _ => self.apply(sums, 0.0),
+        }
+    }
+
+    /// As `apply` for all units on one panel: `sums`, units x `PANEL`, with each unit's `bias`.
     pub fn apply_panel<T: Real>(self, sums: &mut [T], bias: &[T]) {
         match self {
             Self::Relu => each_row(sums, bias, Relu),

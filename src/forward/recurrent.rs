@@ -3,14 +3,20 @@
 //!
 //! A chunk of samples goes through all steps before the next, so that its states stay in the first cache. A layer's
 //! inputs and its own state stand one under the other, [x_t; h_1; h_2; ...], so that one sum runs over both.
+//!
+//! In mixed precision (`paired`) products are of bfloat16.
+
+mod paired;
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
 use super::ForwardMap;
 use super::activation::{Activation, Output};
-use super::chunk::{chunks, copy_out};
+use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::network::{Body, Network};
+use paired::Paired;
+
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
 use crate::spare::{LOST, aligned};
@@ -28,7 +34,12 @@ pub struct Recurrent {
     head: Dense,
     pub(super) outputs: usize,
     answers: usize,
+    /// Whether products are of bfloat16; single precision alone has them.
+    in_pairs: bool,
 }
+
+/// Why a map in mixed precision meets single precision alone.
+const SINGLE: &str = "mixed precision is single's";
 
 impl Recurrent {
     /// `steps` steps of `inputs` numbers each (input t * inputs + i is number i at step t), layers of `units`, `outputs`
@@ -55,6 +66,7 @@ impl Recurrent {
             outputs,
             units,
             answers: 1,
+            in_pairs: false,
         }
     }
 
@@ -66,6 +78,20 @@ impl Recurrent {
             "answers at steps there are"
         );
         Self { answers, ..self }
+    }
+
+    /// The same with products of bfloat16, in single precision alone.
+    #[must_use]
+    pub fn in_mixed_precision(self) -> Self {
+        Self {
+            in_pairs: true,
+            head: self.head.in_mixed_precision(),
+            ..self
+        }
+    }
+
+    fn paired(&self) -> Option<Paired<'_>> {
+        self.in_pairs.then_some(Paired(self))
     }
 
     /// (inputs, units) of each layer.
@@ -137,6 +163,48 @@ impl Recurrent {
     }
 }
 
+impl Recurrent {
+    /// Numbers that the recurrent layers need.
+    fn rooms(&self) -> usize {
+        match self.paired() {
+            Some(paired) => paired.scratch(),
+            None => (self.rows() + self.widest()) * CHUNK + self.packed(),
+        }
+    }
+
+    /// All steps on all samples: the last layer's states after each step that is answered, answers units x m, go to
+    /// `reached`.
+    fn all_chunks<T: Real>(
+        &self,
+        member: &[T],
+        inputs: ArrayView2<T>,
+        reached: &mut [T],
+        rooms: &mut [T],
+    ) {
+        let (m, last) = (inputs.ncols(), *self.units.last().expect("a layer"));
+        let (state, rest) = rooms.split_at_mut(self.rows() * CHUNK);
+        let (sums, weights) = rest.split_at_mut(self.widest() * CHUNK);
+        let shape = (self.answers * last, m);
+        let mut reached = ArrayViewMut2::from_shape(shape, reached).expect("room");
+        self.pack(member, weights);
+        for chunk in chunks(m) {
+            let samples = chunk.2;
+            let state = &mut state[..self.rows() * samples];
+            state.fill(T::zero());
+            for t in 0..self.steps {
+                let x = s![t * self.inputs..(t + 1) * self.inputs, ..];
+                copy_in(inputs.slice(x), chunk, state);
+                self.step(weights, state, sums, samples);
+                if let Some(answer) = (t + self.answers).checked_sub(self.steps) {
+                    let hidden = &state[(self.rows() - last) * samples..];
+                    let rows = s![answer * last..(answer + 1) * last, ..];
+                    copy_out(hidden, chunk, reached.slice_mut(rows));
+                }
+            }
+        }
+    }
+}
+
 impl<T: Real> ForwardMap<T> for Recurrent {
     fn parameters(&self) -> usize {
         self.recurrent_parameters() + ForwardMap::<T>::parameters(&self.head)
@@ -181,54 +249,62 @@ impl<T: Real> ForwardMap<T> for Recurrent {
 
     fn scratch(&self, m: usize) -> usize {
         let last = *self.units.last().expect("a layer");
-        let chunk = (self.rows() + self.widest()) * CHUNK;
-        LOST + chunk
-            + self.packed()
-            + self.answers * last * m
-            + ForwardMap::<T>::scratch(&self.head, m)
+        let head = self.answers * last * m + ForwardMap::<T>::scratch(&self.head, m);
+        2 * LOST + ForwardMap::<T>::arranged(self, m) + self.rooms() + head
+    }
+
+    fn arranged(&self, m: usize) -> usize {
+        self.paired().map_or(0, |paired| paired.arranged(m))
+    }
+
+    fn arrange(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
+        if let Some(paired) = self.paired() {
+            paired.arrange(inputs, T::single_mut(arranged).expect(SINGLE));
+        }
     }
 
     fn evaluate(
         &self,
         members: ArrayView2<T>,
         inputs: ArrayView2<T>,
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        super::arrange_and_evaluate(self, members, inputs, outputs, scratch);
+    }
+
+    fn evaluate_arranged(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        arranged: &[T],
         mut outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
         let (m, last) = (inputs.ncols(), *self.units.last().expect("a layer"));
-        let (state, rest) = aligned(scratch).split_at_mut(self.rows() * CHUNK);
-        let (sums, rest) = rest.split_at_mut(self.widest() * CHUNK);
-        let (weights, rest) = rest.split_at_mut(self.packed());
+        let (rooms, rest) = aligned(scratch).split_at_mut(self.rooms());
         let (features, rest) = rest.split_at_mut(self.answers * last * m);
-        let mut features =
-            ArrayViewMut2::from_shape((self.answers * last, m), features).expect("room");
         for (member, mut out) in members
             .rows()
             .into_iter()
             .zip(outputs.axis_chunks_iter_mut(Axis(0), 1))
         {
-            self.pack(member.to_slice().expect("row-major"), weights);
-            for chunk in chunks(m) {
-                let samples = chunk.2;
-                let state = &mut state[..self.rows() * samples];
-                state.fill(T::zero());
-                for t in 0..self.steps {
-                    let x = s![t * self.inputs..(t + 1) * self.inputs, ..];
-                    super::chunk::copy_in(inputs.slice(x), chunk, state);
-                    self.step(weights, state, sums, samples);
-                    if let Some(answer) = (t + self.answers).checked_sub(self.steps) {
-                        let hidden = &state[(self.rows() - last) * samples..];
-                        let rows = s![answer * last..(answer + 1) * last, ..];
-                        copy_out(hidden, chunk, features.slice_mut(rows));
-                    }
-                }
+            let of_member = member.to_slice().expect("row-major");
+            match self.paired() {
+                Some(paired) => paired.evaluate(
+                    T::single(of_member).expect(SINGLE),
+                    T::single(arranged).expect(SINGLE),
+                    T::single_mut(features).expect(SINGLE),
+                    T::single_mut(rooms).expect(SINGLE),
+                ),
+                None => self.all_chunks(of_member, inputs, features, rooms),
             }
             let head = member
                 .slice(s![self.recurrent_parameters()..])
                 .insert_axis(Axis(0));
-            let features = features.axis_chunks_iter(Axis(0), last);
             let answers = out.axis_chunks_iter_mut(Axis(1), self.outputs);
-            for (features, answer) in features.zip(answers) {
+            for (features, answer) in features.chunks_exact(last * m).zip(answers) {
+                let features = ArrayView2::from_shape((last, m), features).expect("room");
                 self.head.evaluate(head, features, answer, rest);
             }
         }
@@ -237,7 +313,7 @@ impl<T: Real> ForwardMap<T> for Recurrent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{apply, check, close, numbers};
+    use super::super::testing::{apply, check, close, evaluate, numbers};
     use super::*;
 
     fn net(steps: usize, inputs: usize, units: &[usize], outputs: usize) -> Recurrent {
@@ -300,12 +376,12 @@ mod tests {
         let long = net(6, 3, &[5, 4], 2).answering(3);
         let p = ForwardMap::<f64>::parameters(&long);
         let (u, x) = (numbers(2, p, 1), numbers(18, 21, 2));
-        let all = super::super::testing::evaluate::<f64>(&long, &u, &x);
+        let all = evaluate::<f64>(&long, &u, &x);
         assert_eq!(all.dim(), (2, 6, 21));
         for (answer, steps) in [4, 5, 6].into_iter().enumerate() {
             let short = net(steps, 3, &[5, 4], 2);
             let x = x.slice(s![..3 * steps, ..]).to_owned();
-            let one = super::super::testing::evaluate::<f64>(&short, &u, &x);
+            let one = evaluate::<f64>(&short, &u, &x);
             assert_eq!(one, all.slice(s![.., 2 * answer..2 * answer + 2, ..]));
         }
     }
@@ -313,12 +389,53 @@ mod tests {
     #[test]
     fn a_nan_among_the_parameters_reaches_the_outputs() {
         let net = net(3, 2, &[4, 5], 3);
-        let p = ForwardMap::<f64>::parameters(&net);
-        for at in 0..p {
-            let mut u = numbers(1, p, 1);
-            u[[0, at]] = f64::NAN;
-            let out = super::super::testing::evaluate::<f64>(&net, &u, &numbers(6, 7, 2));
-            assert!((0..7).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan())));
+        let p = ForwardMap::<f32>::parameters(&net);
+        for net in [net.clone(), net.in_mixed_precision()] {
+            for at in 0..p {
+                let mut u = numbers(1, p, 1);
+                u[[0, at]] = f64::NAN;
+                let out = evaluate::<f32>(&net, &u, &numbers(6, 7, 2));
+                assert!((0..7).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan())));
+            }
+        }
+    }
+
+    /// Of numbers that bfloat16 holds, and whose sums it holds, outputs in mixed precision are the definition's: of any
+    /// count of inputs and units, steps answered, places that are not four and a last one that is not full.
+    #[test]
+    fn mixed_precision_rounds_operands_alone() {
+        for (inputs, units, answers) in [
+            (1, vec![1], 1),
+            (3, vec![5], 4),
+            (28, vec![32, 32], 1),
+            (31, vec![7, 33, 16], 2),
+            (2, vec![17, 50], 3),
+        ] {
+            for activation in [Activation::Relu, Activation::Tanh, Activation::Heaviside] {
+                let maps = (activation, Output::Identity);
+                let net = Recurrent::new(4, inputs, units.clone(), 3, maps).answering(answers);
+                let mixed = net.clone().in_mixed_precision();
+                let (p, d) = (ForwardMap::<f32>::parameters(&net), 4 * inputs);
+                // Few weights are not zero, so that sums stay short.
+                let few = numbers(2, p, 1).mapv(|x| if x.abs() < 0.05 { x.signum() } else { 0.0 });
+                for m in [1, 37, 64, 149] {
+                    let whole = numbers(d, m, 2).mapv(|x| (2.0 * x).round());
+                    let got = evaluate::<f32>(&mixed, &few, &whole);
+                    if activation != Activation::Tanh {
+                        assert_eq!(got, evaluate::<f64>(&net, &few, &whole), "{units:?} {m}");
+                    }
+                    // Others are rounded.
+                    let (members, inputs) = (numbers(2, p, 1) / 8.0, numbers(d, m, 2));
+                    let got = evaluate::<f32>(&mixed, &members, &inputs);
+                    let want = evaluate::<f32>(&net, &members, &inputs);
+                    let scale = want.iter().fold(0.1, |most: f64, x| most.max(x.abs()));
+                    if activation != Activation::Heaviside {
+                        assert!(got != want || units == [1], "{units:?} {m}"); // one unit may rest
+                        let near = |(a, b): (&f64, &f64)| (a - b).abs() < 0.03 * scale;
+                        assert!(got.iter().zip(&want).all(near), "{units:?} {m}");
+                    }
+                }
+            }
         }
     }
 }

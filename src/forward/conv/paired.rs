@@ -271,7 +271,7 @@ impl Convolution<'_> {
                     };
                     summer.sum(&sum, sums);
                     let flat = sums.0[..places].as_flattened_mut().as_flattened_mut();
-                    self.activation.apply(flat, 0.0);
+                    self.activation.apply_for_bfloat(flat);
                     let row = to.row(y, x) + first / 2;
                     let out = &mut outputs[row * LANES..];
                     let rows = PutRows {
