@@ -79,6 +79,14 @@ impl WindowShape {
     }
 }
 
+/// Puts units' biases as sums are begun from them: each `LANES` times, zeros for the units missing.
+pub fn put_biases(biases: &[f32], out: &mut [f32]) {
+    let biases = biases.iter().chain(std::iter::repeat(&0.0));
+    for (out, &bias) in out.chunks_exact_mut(LANES).zip(biases) {
+        out.fill(bias);
+    }
+}
+
 /// Sixteen units' sums at up to four places.
 #[derive(Debug)]
 pub struct WindowSums<'a> {

@@ -12,12 +12,12 @@ mod paired;
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
-use super::ForwardMap;
 use super::activation::{Activation, Output};
 use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
 use super::network::{Body, Network};
+use super::{ForwardMap, SINGLE};
 use paired::Paired;
 
 use super::stage::{Stage, clip, pool};
@@ -39,9 +39,6 @@ pub struct Convolutional {
     /// The stages where products are of bfloat16; single precision alone has them.
     paired: Option<Paired>,
 }
-
-/// Why a map in mixed precision meets single precision alone.
-const SINGLE: &str = "mixed precision is single's";
 
 impl Convolutional {
     /// The network of `layers` on inputs of shape `input`, the last layer dense.

@@ -108,6 +108,9 @@ pub trait ForwardMap<T: Real>: Send + Sync {
     );
 }
 
+/// Why a map in mixed precision meets single precision alone.
+const SINGLE: &str = "mixed precision is single's";
+
 /// `evaluate` of a map that arranges its inputs: they are arranged in the first of `scratch`.
 fn arrange_and_evaluate<T: Real>(
     map: &impl ForwardMap<T>,

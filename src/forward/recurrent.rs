@@ -10,11 +10,11 @@ mod paired;
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
-use super::ForwardMap;
 use super::activation::{Activation, Output};
 use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::network::{Body, Network};
+use super::{ForwardMap, SINGLE};
 use paired::Paired;
 
 use crate::prior::{Prior, Segment};
@@ -37,9 +37,6 @@ pub struct Recurrent {
     /// Whether products are of bfloat16; single precision alone has them.
     in_pairs: bool,
 }
-
-/// Why a map in mixed precision meets single precision alone.
-const SINGLE: &str = "mixed precision is single's";
 
 impl Recurrent {
     /// `steps` steps of `inputs` numbers each (input t * inputs + i is number i at step t), layers of `units`, `outputs`

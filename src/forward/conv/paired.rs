@@ -11,7 +11,7 @@ use ndarray::ArrayView2;
 use super::grid::{Grid, put_features};
 use crate::bfloat::pair_of;
 use crate::bfloat::windows::{
-    LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, ordered,
+    LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, ordered, put_biases,
 };
 use crate::forward::activation::Activation;
 use crate::forward::stage::Stage;
@@ -174,10 +174,7 @@ impl Paired {
                     pair_of(of(channel), of(channel + 1))
                 },
             );
-            let of_units = of_units.iter().chain(std::iter::repeat(&0.0));
-            for (out, &bias) in own_biases.chunks_exact_mut(LANES).zip(of_units) {
-                out.fill(bias);
-            }
+            put_biases(of_units, own_biases);
         }
     }
 

@@ -9,7 +9,7 @@ use ndarray::ArrayView2;
 
 use super::Recurrent;
 use crate::bfloat::windows::{
-    BEYOND, LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums,
+    BEYOND, LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, put_biases,
 };
 use crate::bfloat::{halves, pair_of, places};
 use crate::real::Real;
@@ -117,10 +117,7 @@ impl Paired<'_> {
                     };
                     pair_of(weight(unit, first), odd)
                 });
-            let of_units = of_units.iter().chain(std::iter::repeat(&0.0));
-            for (out, &bias) in own_biases.chunks_exact_mut(LANES).zip(of_units) {
-                out.fill(bias);
-            }
+            put_biases(of_units, own_biases);
         }
     }
 
