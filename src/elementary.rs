@@ -118,13 +118,19 @@ fn each<T: Copy, M: Map<T>>(values: &mut [T]) {
     });
 }
 
+/// x, or the end of the range beyond which it lies; comparisons that NaN fails leave it NaN.
+#[inline(always)]
+fn clamped<T: PartialOrd>(x: T, low: T, high: T) -> T {
+    let x = if x > high { high } else { x };
+    if x < low { low } else { x }
+}
+
 /// tanh x = x p(x^2) / q(x^2): half the operations of 1 - 2/(e^2x + 1). Coefficients: Eigen's `generic_fast_tanh_float`.
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
-    // Where the quotient reaches 1; comparisons that NaN fails leave it NaN.
+    // Where the quotient reaches 1.
     const END: f32 = 7.905_311;
-    let x = if x > END { END } else { x };
-    let x = if x < -END { -END } else { x };
+    let x = clamped(x, -END, END);
     let square = x * x;
     let mut p = -2.760_768_5e-16_f32;
     for c in [
@@ -144,12 +150,12 @@ fn tanh(x: f32) -> f32 {
     x * p / q
 }
 
-/// The same with quadratic p and q, fitted to the least relative error for |x| <= 5.
+/// The same with quadratic p and q, fitted to the least relative error for |x| <= 5, products and sums
+/// contracted everywhere alike.
 #[inline(always)]
 fn tanh_for_bfloat(x: f32) -> f32 {
     const END: f32 = 5.0;
-    let x = if x > END { END } else { x };
-    let x = if x < -END { -END } else { x };
+    let x = clamped(x, -END, END);
     let square = x * x;
     let p = 6.705_668_4e-4_f32.mul_add(square, 0.102_417_715);
     let q = 0.012_819_9_f32.mul_add(square, 0.435_432_5);
@@ -161,9 +167,7 @@ fn tanh_for_bfloat(x: f32) -> f32 {
 fn exp(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    // Comparisons that NaN fails leave it NaN.
-    let x = if x > 88.0 { 88.0 } else { x };
-    let x = if x < -87.0 { -87.0 } else { x };
+    let x = clamped(x, -87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = (x - n * 0.693_359_4) - n * -2.121_944_4e-4;
@@ -187,8 +191,7 @@ fn exp(x: f32) -> f32 {
 fn exp_f64(x: f64) -> f64 {
     // Adding 1.5 * 2^52 rounds to an integer, which then stands in the low bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
-    let x = if x > 708.0 { 708.0 } else { x };
-    let x = if x < -708.0 { -708.0 } else { x };
+    let x = clamped(x, -708.0, 708.0);
     let shifted = x * std::f64::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = (x - n * 6.931_457_519_531_25e-1) - n * 1.428_606_820_309_417_2e-6;

@@ -1,7 +1,7 @@
 //! From a configuration and the data's shape to the forward map: the one place that knows every kind of model.
 
 use crate::config::{ModelKind, OutputKind, Resolved};
-use crate::data::catalogue::{self, Format};
+use crate::data::catalogue;
 use crate::data::recall::Task;
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -29,7 +29,7 @@ pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn
     }
     Ok(match model.kind {
         ModelKind::Conv => Box::new(convolutional(resolved, shape)?),
-        ModelKind::Recurrent if is_series(resolved) => {
+        ModelKind::Recurrent if catalogue::is_series(&resolved.config.data.name) => {
             Box::new(Online::new(one_step(resolved, shape)))
         }
         ModelKind::Recurrent => {
@@ -156,11 +156,6 @@ fn in_precision(network: Recurrent, resolved: &Resolved) -> Recurrent {
     } else {
         network
     }
-}
-
-/// Whether the data is a series, whose samples are consecutive in time.
-fn is_series(resolved: &Resolved) -> bool {
-    catalogue::find(&resolved.config.data.name).is_ok_and(|source| source.format == Format::Series)
 }
 
 /// A network that answers at the last steps of a task.

@@ -9,7 +9,7 @@ use crate::config::{
     Scale, Shape, StepKind,
 };
 use crate::data::batch::Batches;
-use crate::data::catalogue::{self, Format};
+use crate::data::catalogue;
 use crate::eki::{Form, StepSize};
 use crate::error::Result;
 use crate::loss::Loss;
@@ -377,8 +377,7 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
     let knows = match config.model.kind {
         ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv => true,
         // A series is learned one value at a time: there is no product.
-        ModelKind::Recurrent => catalogue::find(&config.data.name)
-            .map_or(true, |source| source.format != Format::Series),
+        ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
         ModelKind::Linear | ModelKind::Process => false,
     };
     let nothing = descent::descends(config)

@@ -177,4 +177,8 @@ fn what_does_not_fit_a_series_is_refused_in_one_line() {
     refused(&["data.limit=61"], "must be at most 60");
     refused(&["method.loss=cross-entropy"], "least-squares");
     refused(&["data.batch=61"], "data.batch = 61");
+    refused(
+        &["run.precision=mixed", "ensemble.rerandomise=step"],
+        "learns no series",
+    );
 }

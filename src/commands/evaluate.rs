@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use eki_mpi::assess::{Assessment, assess};
 use eki_mpi::config::Precision;
-use eki_mpi::data::catalogue::{self, Format};
+use eki_mpi::data::catalogue;
 use eki_mpi::error::Result;
 use eki_mpi::finished::Finished;
 use eki_mpi::problem::Given;
@@ -53,7 +53,7 @@ fn judged_in<T: Real>(finished: &Finished, data_dir: &Path) -> Result<Assessment
 
 fn text(finished: &Finished, a: &Assessment) -> String {
     let data = &finished.resolved.config.data;
-    let series = catalogue::find(&data.name).is_ok_and(|set| set.format == Format::Series);
+    let series = catalogue::is_series(&data.name);
     let kind = match (series, data.validation) {
         // The net at the mean is taken through the whole series without assimilating anything.
         (true, _) => "assimilated",

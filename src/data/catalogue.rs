@@ -205,6 +205,12 @@ fn pad_to_colour(samples: Samples) -> Samples {
     }
 }
 
+/// Whether the set called `name` is a series, whose samples are consecutive in time.
+#[must_use]
+pub fn is_series(name: &str) -> bool {
+    find(name).is_ok_and(|source| source.format == Format::Series)
+}
+
 /// The set called `name`.
 ///
 /// # Errors
