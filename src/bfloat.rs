@@ -21,6 +21,7 @@ use crate::amx;
 use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// `x` rounded to the nearest bfloat16, ties to even, in the lower half.
+#[inline(always)]
 fn rounded(x: u32) -> u32 {
     if f32::from_bits(x).is_nan() {
         return 0x7fc0;
@@ -29,6 +30,7 @@ fn rounded(x: u32) -> u32 {
 }
 
 /// Two numbers rounded, as a pair.
+#[inline(always)]
 #[must_use]
 pub fn pair_of(even: f32, odd: f32) -> u32 {
     rounded(even.to_bits()) | rounded(odd.to_bits()) << 16

@@ -15,10 +15,13 @@
 //! Kovachki & Stuart, Inverse Problems 35 (2019) 095005. A failed member's rows of V and W are zero: it neither moves
 //! nor moves others, and J counts the survivors.
 
+mod centre;
 mod norm;
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Zip, s};
 
+pub use centre::{Centred, column_means};
+use centre::{centre, standing};
 pub use norm::{TILE, norm_tile, norm_tiles};
 
 use crate::loss::Loss;
@@ -100,44 +103,6 @@ impl Survivors {
     }
 }
 
-/// The mean over surviving members of each column of `u`, J x w, summed in double precision in the order of members.
-#[must_use]
-pub fn column_means<T: Real>(u: ArrayView2<T>, survivors: &Survivors) -> Vec<f64> {
-    let mut means = vec![0.0; u.ncols()];
-    pulp::Arch::new().dispatch(AddRows {
-        u,
-        survivors,
-        sums: &mut means,
-    });
-    let count = survivors.count() as f64;
-    means.iter_mut().for_each(|mean| *mean /= count);
-    means
-}
-
-/// Adds the rows of survivors to `sums`, in whatever vectors the processor has.
-struct AddRows<'a, T> {
-    u: ArrayView2<'a, T>,
-    survivors: &'a Survivors,
-    sums: &'a mut [f64],
-}
-
-impl<T: Real> pulp::WithSimd for AddRows<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        for (j, row) in self.u.rows().into_iter().enumerate() {
-            if !self.survivors.contains(j) {
-                continue;
-            }
-            let row = row.to_slice().expect("row-major");
-            for (sum, x) in self.sums.iter_mut().zip(row) {
-                *sum += x.wide();
-            }
-        }
-    }
-}
-
 /// Turns the selected outputs of samples `first..first + w`, J x w, into the anomalies W, in place, and writes the
 /// gradients V. `y` holds the targets of these w columns.
 pub fn anomalies_and_gradients<T: Real>(
@@ -183,81 +148,21 @@ pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// ubar and u - ubar of columns u, J x w, the latter in panels in `centred`; with the sum of squared deviations.
-fn centre<T: Real>(u: ArrayView2<T>, survivors: &Survivors, centred: &mut [T]) -> Centred {
-    let means = column_means(u, survivors);
-    let rounded: Vec<T> = means.iter().copied().map(T::of).collect();
-    let mut squares = vec![T::zero(); means.len()];
-    pulp::Arch::new().dispatch(Subtract {
-        u,
-        means: &rounded,
-        survivors,
-        centred,
-        squares: &mut squares,
-    });
-    Centred {
-        means,
-        squares: squares.iter().map(|x| x.wide()).sum(),
-    }
+/// Columns that are centred and moved together, while they stay in the caches: pairs take half the room, and their
+/// products are so fast that reading the left operand once more takes its time.
+fn group(paired: bool) -> usize {
+    if paired { 16 * PANEL } else { 8 * PANEL }
 }
 
-/// Writes the survivors' rows of u less the means to the panels `centred`, zero for others, and adds the squares column
-/// by column, so that a row's terms do not wait for each other.
-struct Subtract<'a, T> {
-    u: ArrayView2<'a, T>,
-    means: &'a [T],
-    survivors: &'a Survivors,
-    centred: &'a mut [T],
-    squares: &'a mut [T],
-}
-
-impl<T: Real> pulp::WithSimd for Subtract<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        let members = self.u.nrows();
-        for (j, row) in self.u.rows().into_iter().enumerate() {
-            let row = row.to_slice().expect("row-major");
-            let sums = self.means.chunks(PANEL).zip(self.squares.chunks_mut(PANEL));
-            for (p, (row, (means, squares))) in row.chunks(PANEL).zip(sums).enumerate() {
-                let out = &mut self.centred[(p * members + j) * PANEL..][..PANEL];
-                let (out, beyond) = out.split_at_mut(row.len());
-                beyond.fill(T::zero());
-                if !self.survivors.contains(j) {
-                    // Whatever it holds, a failed member must not reach the product.
-                    out.fill(T::zero());
-                    continue;
-                }
-                let columns = out.iter_mut().zip(row).zip(means.iter().zip(squares));
-                for ((out, &x), (&mean, square)) in columns {
-                    let difference = x - mean;
-                    *out = difference;
-                    *square += difference * difference;
-                }
-            }
-        }
-    }
-}
-
-/// What one pass over a block before its update tells.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Centred {
-    /// The mean of each column over survivors, before the update.
-    pub means: Vec<f64>,
-    /// The sum over survivors and columns of (u - ubar)^2, before the update.
-    pub squares: f64,
-}
-
-/// Columns that are centred and moved together, while they stay in the caches.
-const GROUP: usize = 8 * PANEL;
-
-/// The scratch numbers an update of a block of `width` columns needs.
+/// The scratch numbers an update of a block of `width` columns needs, in any precision.
 #[must_use]
 pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
+    let of = |rows, paired| in_panels(rows, width.min(group(paired)));
+    let centred = [false, true].map(|paired| of(standing(members, paired), paired));
+    let centred = LOST + centred[0].max(centred[1]);
     match form {
-        Form::Explicit => LOST + in_panels(members, width.min(GROUP)),
-        Form::Factored => LOST + in_panels(members + outputs, width.min(GROUP)),
+        Form::Explicit => centred,
+        Form::Factored => centred + of(outputs, true),
         Form::Mean => 0,
     }
 }
@@ -314,15 +219,13 @@ fn by_groups<T: Real>(
 ) -> Centred {
     let (members, width) = u.dim();
     let mut before = Centred::default();
-    for first in (0..width).step_by(GROUP) {
-        let columns = first..width.min(first + GROUP);
-        let (centred, rest) = aligned(scratch).split_at_mut(in_panels(members, columns.len()));
-        let group = centre(u.slice(s![.., columns.clone()]), survivors, centred);
-        before.means.extend(group.means);
-        before.squares += group.squares;
-        if paired {
-            T::pair_rows::<PANEL>(centred, members);
-        }
+    for first in (0..width).step_by(group(paired)) {
+        let columns = first..width.min(first + group(paired));
+        let centred = in_panels(standing(members, paired), columns.len());
+        let (centred, rest) = aligned(scratch).split_at_mut(centred);
+        let here = centre(u.slice(s![.., columns.clone()]), survivors, paired, centred);
+        before.means.extend(here.means);
+        before.squares += here.squares;
         let mut target = Target {
             numbers: &mut u.as_slice_mut().expect("row-major")[first..],
             panel: PANEL,

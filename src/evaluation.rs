@@ -9,16 +9,16 @@ use rayon::ThreadPool;
 use crate::forward::ForwardMap;
 use crate::layout::for_each;
 use crate::real::Real;
-use crate::spare::{LOST, aligned};
+use crate::spare::Aligned;
 
 /// A forward map, the threads that evaluate it, and room for each of them, allocated once a run.
 pub struct Evaluator<'a, T> {
     map: &'a dyn ForwardMap<T>,
     pool: &'a ThreadPool,
     samples: usize,
-    rooms: Vec<Mutex<Vec<T>>>,
+    rooms: Vec<Mutex<Aligned<T>>>,
     /// The present batch's inputs as the map arranges them.
-    arranged: Mutex<Vec<T>>,
+    arranged: Mutex<Aligned<T>>,
 }
 
 impl<'a, T: Real> Evaluator<'a, T> {
@@ -28,14 +28,14 @@ impl<'a, T: Real> Evaluator<'a, T> {
         let (group, parameters, outputs) = (map.group(), map.parameters(), map.outputs());
         let size = group * (parameters + samples * outputs) + map.scratch(samples);
         let rooms = (0..pool.current_num_threads())
-            .map(|_| Mutex::new(vec![T::zero(); size]))
+            .map(|_| Mutex::new(Aligned::zeros(size)))
             .collect();
         Self {
             map,
             pool,
             samples,
             rooms,
-            arranged: Mutex::new(vec![T::zero(); map.arranged(samples) + LOST]),
+            arranged: Mutex::new(Aligned::zeros(map.arranged(samples))),
         }
     }
 
@@ -64,7 +64,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
     ) {
         let group = self.map.group();
         let mut arranged = self.arranged.lock().expect("no thread panicked");
-        let arranged = &mut aligned(&mut arranged)[..self.map.arranged(inputs.ncols())];
+        let arranged = &mut arranged[..self.map.arranged(inputs.ncols())];
         self.map.arrange(inputs, arranged);
         let given = (inputs, Some(&*arranged));
         let mut places = places;

@@ -25,7 +25,7 @@ use crate::real::{Real, product};
 use crate::spare::Spare;
 
 /// D of one step, in the run's form, the same on every rank.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Interaction<T> {
     /// The matrix itself, J x J.
     Explicit(Packed<T>),

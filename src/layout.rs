@@ -18,6 +18,7 @@ use crate::comm::Comm;
 use crate::partition::{BLOCK, Blocks, Partition};
 use crate::real::Real;
 use crate::shared::{Own, Theirs};
+use crate::spare::Aligned;
 
 /// Who holds what, as one rank sees it.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,7 @@ pub struct Slab<T> {
 /// Numbers that only this rank sees, or that others read, too.
 #[derive(Debug)]
 enum Numbers<T> {
-    Private(Vec<T>),
+    Private(Aligned<T>),
     Shared(Own),
 }
 
@@ -120,7 +121,7 @@ impl<T: Real> Slab<T> {
                 }
                 Numbers::Shared(shared.own)
             }
-            None => Numbers::Private(vec![T::zero(); numbers]),
+            None => Numbers::Private(Aligned::zeros(numbers)),
         };
         let mut slab = Self {
             layout: *layout,

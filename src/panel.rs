@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::bfloat::{left_height, left_numbers, places};
 use crate::real::Real;
-use crate::spare::Spare;
+use crate::spare::{Aligned, LOST, Spare};
 pub use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// Terms summed in registers before the sum is put down; part of the format.
@@ -17,15 +17,18 @@ pub const DEPTH: usize = 1024;
 /// Numbers of panels that stay in the second cache while all rows of `a` pass by; no result depends on it.
 const STAY: usize = 160 << 10;
 
+/// The same where the left operand stands in tiles: processors with a matrix unit have twice the cache.
+const STAY_BESIDE_TILES: usize = 240 << 10;
+
 /// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
 /// anything for the rows missing. Its columns may be paired (`bfloat`), in the order that suits the processor: the right
 /// operand's rows must be paired then, too.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Packed<T> {
     rows: usize,
     inner: usize,
     paired: bool,
-    numbers: Vec<T>,
+    numbers: Aligned<T>,
 }
 
 impl<T: Real> Packed<T> {
@@ -36,13 +39,13 @@ impl<T: Real> Packed<T> {
             rows,
             inner,
             paired: false,
-            numbers: spare.take(rows.div_ceil(ROWS) * ROWS * inner),
+            numbers: Aligned::within(spare.take(LOST + rows.div_ceil(ROWS) * ROWS * inner)),
         }
     }
 
     /// Leaves its room to `spare`.
     pub fn give_back(self, spare: &Spare<T>) {
-        spare.keep(self.numbers);
+        spare.keep(self.numbers.into_room());
     }
 
     /// The matrix `a`.
@@ -64,7 +67,7 @@ impl<T: Real> Packed<T> {
     pub fn paired(self, spare: &Spare<T>) -> Self {
         let (inner, height) = (self.inner, left_height());
         let size = left_numbers(inner, height);
-        let mut numbers = spare.take(self.rows.div_ceil(height) * size);
+        let mut numbers = Aligned::within(spare.take(LOST + self.rows.div_ceil(height) * size));
         let mut part = vec![T::zero(); inner * height]; // K x height
         for (first, out) in (0..self.rows)
             .step_by(height)
@@ -176,7 +179,8 @@ pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut
     let parts = if in_tiles { 1 } else { inner.div_ceil(DEPTH) };
     let depth = inner.div_ceil(parts.max(1)).max(1);
     let panels = out.columns.div_ceil(PANEL);
-    let together = (STAY / (depth * PANEL)).max(1);
+    let stay = if in_tiles { STAY_BESIDE_TILES } else { STAY };
+    let together = (stay / (depth * PANEL)).max(1);
     for group in (0..panels).step_by(together) {
         for start in (0..inner).step_by(depth) {
             let end = inner.min(start + depth);

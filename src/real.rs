@@ -59,6 +59,9 @@ pub trait Real:
     /// Makes such pairs of every two rows of W numbers, in place (`bfloat::pair_rows`); single precision alone has them.
     fn pair_rows<const W: usize>(numbers: &mut [Self], rows: usize);
 
+    /// Such a pair of two numbers (`bfloat::pair_of`); single precision alone has them.
+    fn pair_of(even: Self, odd: Self) -> Self;
+
     /// Puts a left operand in the order such products read it in (`bfloat::left_of`).
     fn left_of(numbers: &[Self], width: usize, out: &mut [Self]);
 }
@@ -110,6 +113,11 @@ impl Real for f32 {
         crate::bfloat::pair_rows::<W>(numbers, rows);
     }
 
+    #[inline(always)]
+    fn pair_of(even: Self, odd: Self) -> Self {
+        Self::from_bits(crate::bfloat::pair_of(even, odd))
+    }
+
     fn left_of(numbers: &[Self], width: usize, out: &mut [Self]) {
         crate::bfloat::left_of(numbers, width, out);
     }
@@ -159,6 +167,10 @@ impl Real for f64 {
     }
 
     fn pair_rows<const W: usize>(_: &mut [Self], _: usize) {
+        unreachable!("pairs are made of single precision");
+    }
+
+    fn pair_of(_: Self, _: Self) -> Self {
         unreachable!("pairs are made of single precision");
     }
 

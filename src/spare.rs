@@ -1,6 +1,7 @@
 //! Room for numbers: from a cache line on, and arrays that a step is done with, kept for the next: in short steps, memory
 //! fresh from the system costs more than the work on it.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 use ndarray::Array2;
@@ -14,6 +15,51 @@ pub const LOST: usize = 16;
 pub fn aligned<T>(scratch: &mut [T]) -> &mut [T] {
     let skip = scratch.as_ptr().align_offset(64).min(LOST);
     &mut scratch[skip..]
+}
+
+/// Numbers that begin at a cache line, wherever the room they stand in begins.
+#[derive(Debug)]
+pub struct Aligned<T> {
+    room: Vec<T>,
+    first: usize,
+    count: usize,
+}
+
+impl<T: Real> Aligned<T> {
+    /// The numbers of `room`, all but `LOST` of them.
+    #[must_use]
+    pub fn within(mut room: Vec<T>) -> Self {
+        let (all, count) = (room.len(), room.len().saturating_sub(LOST));
+        // The room stays where it is, wherever this goes.
+        let first = all - aligned(&mut room).len();
+        Self { room, first, count }
+    }
+
+    /// So many zeros.
+    #[must_use]
+    pub fn zeros(count: usize) -> Self {
+        Self::within(vec![T::zero(); count + LOST])
+    }
+
+    /// The room they stood in.
+    #[must_use]
+    pub fn into_room(self) -> Vec<T> {
+        self.room
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.room[self.first..][..self.count]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.room[self.first..][..self.count]
+    }
 }
 
 /// What is there to be used again.
@@ -66,6 +112,20 @@ impl<T: Real> Spare<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Wherever the allocator begins: of rooms of many sizes, some do not begin at a line.
+    #[test]
+    fn aligned_numbers_begin_at_a_line_and_leave_their_room_whole() {
+        for count in 0..200 {
+            let mut numbers = Aligned::<f32>::within(vec![1.0; count + LOST]);
+            assert_eq!((numbers.as_ptr() as usize % 64, numbers.len()), (0, count));
+            numbers.fill(2.0);
+            let room = numbers.into_room();
+            assert_eq!(room.len(), count + LOST);
+            assert_eq!(room.iter().filter(|&&x| x == 2.0).count(), count);
+        }
+        assert_eq!(*Aligned::<f64>::zeros(3), [0.0; 3]);
+    }
 
     #[test]
     fn room_is_used_again_where_it_fits() {

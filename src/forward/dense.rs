@@ -127,8 +127,8 @@ impl Dense {
         let (mut at, last) = (0, self.layers.len() - 2);
         for (l, (fan_in, fan_out)) in self.pairs().enumerate() {
             let (terms, size) = (self.terms(fan_in), order.numbers(fan_in, fan_out));
-            let end = at + size + fan_out;
-            let (weight, bias) = member[at..end].split_at(size);
+            let (weight, bias) = member[at..].split_at(size);
+            let bias = &bias[..fan_out];
             let sums = &mut there[..fan_out * PANEL];
             let below = if l == 0 { x } else { &here[..terms * PANEL] };
             order.sums((weight, fan_out), below, sums);
@@ -137,7 +137,7 @@ impl Dense {
                 T::pair_rows::<PANEL>(sums, fan_out);
             }
             std::mem::swap(&mut here, &mut there);
-            at = end;
+            at += size + order.biases(fan_out);
         }
         here
     }
@@ -161,7 +161,9 @@ impl Dense {
     /// Numbers of a member whose weights stand in `order`.
     fn read(&self, order: Order) -> usize {
         let layers = self.pairs();
-        layers.map(|(a, b)| order.numbers(a, b) + b).sum()
+        layers
+            .map(|(a, b)| order.numbers(a, b) + order.biases(b))
+            .sum()
     }
 
     /// Copies `member`'s numbers to `to`, weights in `order`.
@@ -171,8 +173,8 @@ impl Dense {
             let (bias, rest) = rest.split_at(fan_out);
             let (ordered, after) = to.split_at_mut(order.numbers(fan_in, fan_out));
             order.put(weight, fan_out, ordered);
-            let (to_bias, after) = after.split_at_mut(fan_out);
-            to_bias.copy_from_slice(bias);
+            let (to_bias, after) = after.split_at_mut(order.biases(fan_out));
+            to_bias[..fan_out].copy_from_slice(bias);
             (member, to) = (rest, after);
         }
     }

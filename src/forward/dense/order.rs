@@ -4,6 +4,9 @@ use crate::bfloat::left_numbers;
 use crate::panel::{PANEL, PanelProduct, ROWS};
 use crate::real::Real;
 
+/// Numbers of a cache line in single precision.
+const LINE: usize = 16;
+
 /// How a layer's weight, fan_in x units, stands when it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -22,6 +25,15 @@ impl Order {
         match self {
             Self::InPairs => left_numbers(fan_in, units),
             _ => fan_in * units,
+        }
+    }
+
+    /// Numbers from where a layer's biases begin to the next layer's weight: where weights are put in order, up to the
+    /// next cache line.
+    pub fn biases(self, units: usize) -> usize {
+        match self {
+            Self::InPairs => units.next_multiple_of(LINE),
+            _ => units,
         }
     }
 
