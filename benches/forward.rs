@@ -1,4 +1,5 @@
-//! The rate of each network's evaluation against that of one large product, on one thread: GFLOP/s and their ratio.
+//! The rate of each network's evaluation, in single and in mixed precision, against that of one large product in single
+//! precision, on one thread: GFLOP/s and their ratio.
 //!
 //!     cargo bench --bench forward [-- NAME...]
 //!
@@ -16,6 +17,7 @@ use eki_mpi::forward::dense::Dense;
 use eki_mpi::forward::layers::Shape;
 use eki_mpi::forward::recurrent::Recurrent;
 use eki_mpi::real::product;
+use eki_mpi::spare::Aligned;
 use ndarray::{Array2, Array3};
 
 /// Samples of a batch.
@@ -36,15 +38,12 @@ fn seconds(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn dense(layers: &[usize]) -> Box<dyn ForwardMap<f32>> {
-    Box::new(Dense::new(
-        layers.to_vec(),
-        Activation::Relu,
-        Output::Softmax,
-    ))
+fn dense(layers: &[usize], mixed: bool) -> Box<dyn ForwardMap<f32>> {
+    let net = Dense::new(layers.to_vec(), Activation::Relu, Output::Softmax);
+    Box::new(if mixed { net.in_mixed_precision() } else { net })
 }
 
-fn conv(side: usize, channels: usize, layers: &str) -> Box<dyn ForwardMap<f32>> {
+fn conv(side: usize, channels: usize, layers: &str, mixed: bool) -> Box<dyn ForwardMap<f32>> {
     let layers: Vec<_> = layers
         .split(", ")
         .map(|l| l.parse().expect("a layer"))
@@ -55,21 +54,31 @@ fn conv(side: usize, channels: usize, layers: &str) -> Box<dyn ForwardMap<f32>> 
         width: side,
     };
     let net = Convolutional::new(shape, &layers, Activation::Relu, Output::Softmax);
-    Box::new(net.expect("a network"))
+    let net = net.expect("a network");
+    Box::new(if mixed { net.in_mixed_precision() } else { net })
 }
 
-fn networks() -> Vec<(&'static str, Box<dyn ForwardMap<f32>>)> {
+fn recurrent(mixed: bool) -> Box<dyn ForwardMap<f32>> {
     let maps = (Activation::Tanh, Output::Softmax);
+    let net = Recurrent::new(28, 28, vec![32, 32], 10, maps);
+    Box::new(if mixed { net.in_mixed_precision() } else { net })
+}
+
+fn networks(mixed: bool) -> Vec<(&'static str, Box<dyn ForwardMap<f32>>)> {
     vec![
-        ("784-10", dense(&[784, 10])),
-        ("784-100-10", dense(&[784, 100, 10])),
-        ("784-500-300-100-10", dense(&[784, 500, 300, 100, 10])),
+        ("784-10", dense(&[784, 10], mixed)),
+        ("784-100-10", dense(&[784, 100, 10], mixed)),
+        (
+            "784-500-300-100-10",
+            dense(&[784, 500, 300, 100, 10], mixed),
+        ),
         (
             "CNN-MNIST",
             conv(
                 28,
                 1,
                 "conv 16, conv 16, pool 4 2, conv 16, conv 16, pool 4 2, conv 12, conv 12, pool 2, dense 10",
+                mixed,
             ),
         ),
         (
@@ -78,6 +87,7 @@ fn networks() -> Vec<(&'static str, Box<dyn ForwardMap<f32>>)> {
                 32,
                 3,
                 "conv 16, conv 16, pool 2, conv 16, conv 16, pool 2, conv 32, conv 32, pool 8, dense 500, dense 10",
+                mixed,
             ),
         ),
         (
@@ -87,12 +97,10 @@ fn networks() -> Vec<(&'static str, Box<dyn ForwardMap<f32>>)> {
                 3,
                 "conv 16, conv 16, conv 32, conv 32, conv 32, pool 2, conv 48, conv 48, conv 48, conv 48, conv 48, pool 2, \
                  conv 64, conv 64, conv 96, conv 96, conv 96, pool 8, dense 500, dense 10",
+                mixed,
             ),
         ),
-        (
-            "RNN",
-            Box::new(Recurrent::new(28, 28, vec![32, 32], 10, maps)),
-        ),
+        ("RNN", recurrent(mixed)),
     ]
 }
 
@@ -105,17 +113,23 @@ fn main() {
     let mut c = Array2::zeros((2000, 2000));
     let operations = 2.0 * 2000.0 * 2000.0 * 512.0;
     println!(
-        "{:<20} {:>9} {:>9} {:>9} {:>6}",
-        "network", "ms", "GFLOP/s", "product", "ratio"
+        "{:<20} {:<9} {:>9} {:>9} {:>9} {:>6}",
+        "network", "precision", "ms", "GFLOP/s", "product", "ratio"
     );
-    for (name, net) in networks() {
+    let all = [(false, "single"), (true, "mixed")];
+    let all =
+        all.map(|(mixed, precision)| networks(mixed).into_iter().map(move |n| (precision, n)));
+    for (precision, (name, net)) in all.into_iter().flatten() {
         if !chosen.is_empty() && !chosen.iter().any(|c| name.contains(c.as_str())) {
             continue;
         }
         let group = net.group();
         let (members, inputs) = (numbers(group, net.parameters()), numbers(net.features(), M));
         let mut outputs = Array3::zeros((group, net.outputs(), M));
-        let mut scratch = vec![0.0; net.scratch(M)];
+        let mut scratch = Aligned::zeros(net.scratch(M));
+        // Once a batch, for all members.
+        let mut arranged = Aligned::zeros(net.arranged(M));
+        net.arrange(inputs.view(), &mut arranged);
         let (mut least, mut calibration) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..ROUNDS {
             calibration = calibration.min(seconds(|| {
@@ -125,9 +139,10 @@ fn main() {
             let round = Instant::now();
             while round.elapsed().as_secs_f64() < 0.05 {
                 least = least.min(seconds(|| {
-                    net.evaluate(
+                    net.evaluate_arranged(
                         members.view(),
                         inputs.view(),
+                        &arranged,
                         outputs.view_mut(),
                         &mut scratch,
                     );
@@ -137,7 +152,7 @@ fn main() {
         let rate = group as f64 * net.flops(M) / least / 1e9;
         let product = operations / calibration / 1e9;
         println!(
-            "{name:<20} {:>9.3} {rate:>9.1} {product:>9.1} {:>6.2}",
+            "{name:<20} {precision:<9} {:>9.3} {rate:>9.1} {product:>9.1} {:>6.2}",
             least * 1e3 / group as f64,
             rate / product
         );
