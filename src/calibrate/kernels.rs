@@ -1,6 +1,6 @@
 //! The seconds of one thread in each kernel of a step, at the step's sizes, on all threads at once.
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, ArrayViewMut2, Axis};
 use rayon::ThreadPool;
 
 use super::{Sizes, mean, usual};
@@ -13,7 +13,7 @@ use crate::panel::Packed;
 use crate::partition::BLOCK;
 use crate::real::{Real, inner, product};
 use crate::rng::{Key, Purpose};
-use crate::spare::Spare;
+use crate::spare::{Aligned, Spare};
 
 /// Kernels are measured at up to so many members and outputs, and scaled from there.
 const LARGEST: usize = 2048;
@@ -210,7 +210,12 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
     let seconds = pool.broadcast(|_| {
         // Blocks in turn, so that each comes from memory.
         let count = (48 << 20) / (j * width * size_of::<T>()) + 1;
-        let mut blocks: Vec<_> = (0..count.min(64)).map(|_| numbers::<T>(j, width)).collect();
+        let block = || {
+            let mut block = Aligned::zeros(j * width);
+            block.copy_from_slice(numbers::<T>(j, width).as_slice().expect("row-major"));
+            block
+        };
+        let mut blocks: Vec<_> = (0..count.min(64)).map(|_| block()).collect();
         let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
         let packed = |rows, columns| {
             Packed::of(numbers::<T>(rows, columns).view()).paired_if(sizes.mixed, &Spare::default())
@@ -221,7 +226,8 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
         };
         let mut next = 0;
         usual(|| {
-            let block = &mut blocks[next];
+            let block = &mut *blocks[next];
+            let block = &mut ArrayViewMut2::from_shape((j, width), block).expect("a block");
             next = (next + 1) % count.min(64);
             match form {
                 Form::Explicit => {
