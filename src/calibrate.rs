@@ -17,7 +17,7 @@ use crate::loss::Loss;
 use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::partition::BLOCK;
 use crate::real::{Real, product};
-use crate::spare::{Aligned, LOST, Spare};
+use crate::spare::{Aligned, Spare};
 
 /// How long each measurement repeats its work, in every thread at once.
 const MOMENT: Duration = Duration::from_millis(120);
@@ -32,7 +32,8 @@ pub fn product_rate<T: Real>(pool: &ThreadPool, mixed: bool) -> f64 {
         let mut c = Array2::zeros((m, n));
         let seconds = if mixed {
             let a = Packed::of(a.view()).paired(&Spare::default());
-            let mut panels = Aligned::within(vec![T::of(0.25); in_panels(k, n) + LOST]);
+            let mut panels = Aligned::zeros(in_panels(k, n));
+            panels.fill(T::of(0.25));
             T::pair_rows::<PANEL>(&mut panels, k);
             let mut target = Target {
                 numbers: c.as_slice_mut().expect("row-major"),

@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::bfloat::{left_height, left_numbers, places};
 use crate::real::Real;
-use crate::spare::{Aligned, LOST, Spare};
+use crate::spare::{Aligned, Spare};
 pub use crate::tile::{PANEL, PanelProduct, ROWS};
 
 /// Terms summed in registers before the sum is put down; part of the format.
@@ -39,7 +39,7 @@ impl<T: Real> Packed<T> {
             rows,
             inner,
             paired: false,
-            numbers: Aligned::within(spare.take(LOST + rows.div_ceil(ROWS) * ROWS * inner)),
+            numbers: spare.aligned(rows.div_ceil(ROWS) * ROWS * inner),
         }
     }
 
@@ -67,7 +67,7 @@ impl<T: Real> Packed<T> {
     pub fn paired(self, spare: &Spare<T>) -> Self {
         let (inner, height) = (self.inner, left_height());
         let size = left_numbers(inner, height);
-        let mut numbers = Aligned::within(spare.take(LOST + self.rows.div_ceil(height) * size));
+        let mut numbers = spare.aligned(self.rows.div_ceil(height) * size);
         let mut part = vec![T::zero(); inner * height]; // K x height
         for (first, out) in (0..self.rows)
             .step_by(height)

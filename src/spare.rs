@@ -8,8 +8,11 @@ use ndarray::Array2;
 
 use crate::real::Real;
 
+/// Numbers of a cache line in single precision.
+pub const LINE: usize = 16;
+
 /// Numbers a slice may lose to alignment.
-pub const LOST: usize = 16;
+pub const LOST: usize = LINE;
 
 /// `scratch` from its first cache line on: vectors that straddle two lines take twice as long.
 pub fn aligned<T>(scratch: &mut [T]) -> &mut [T] {
@@ -27,8 +30,7 @@ pub struct Aligned<T> {
 
 impl<T: Real> Aligned<T> {
     /// The numbers of `room`, all but `LOST` of them.
-    #[must_use]
-    pub fn within(mut room: Vec<T>) -> Self {
+    fn within(mut room: Vec<T>) -> Self {
         let (all, count) = (room.len(), room.len().saturating_sub(LOST));
         // The room stays where it is, wherever this goes.
         let first = all - aligned(&mut room).len();
@@ -96,6 +98,12 @@ impl<T: Real> Spare<T> {
     pub fn array(&self, rows: usize, columns: usize) -> Array2<T> {
         let numbers = self.take(rows * columns);
         Array2::from_shape_vec((rows, columns), numbers).expect("as many numbers")
+    }
+
+    /// The same from a cache line on; `keep` takes its `into_room`.
+    #[must_use]
+    pub fn aligned(&self, count: usize) -> Aligned<T> {
+        Aligned::within(self.take(LOST + count))
     }
 
     /// Keeps `numbers` to be used again, whatever they are.

@@ -3,9 +3,7 @@
 use crate::bfloat::left_numbers;
 use crate::panel::{PANEL, PanelProduct, ROWS};
 use crate::real::Real;
-
-/// Numbers of a cache line in single precision.
-const LINE: usize = 16;
+use crate::spare::LINE;
 
 /// How a layer's weight, fan_in x units, stands when it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
