@@ -66,6 +66,9 @@ struct Arguments {
     factor: f64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Precision of the runs: single or mixed
+    #[arg(long, default_value = "single", value_parser = ["single", "mixed"])]
+    precision: String,
     /// Threads [default: all cores]
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -78,8 +81,8 @@ impl Arguments {
     /// What all runs on `data` share.
     fn setting(&self, data: &str) -> String {
         format!(
-            "{data},{},{},{},{}",
-            self.seed, self.epochs, self.limit, self.batch
+            "{data},{},{},{},{},{}",
+            self.precision, self.seed, self.epochs, self.limit, self.batch
         )
     }
 }
@@ -89,7 +92,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// One run: what was run and its accuracy at the mean after the last epoch, on the test set.
 #[derive(Clone, Debug)]
 struct Tried {
-    /// Data set, seed, epochs, limit and batch.
+    /// Data set, precision, seed, epochs, limit and batch.
     setting: String,
     width: usize,
     members: usize,
@@ -240,6 +243,7 @@ impl Search<'_> {
             format!("model.layers=[784, {width}, 10]"),
             format!("ensemble.members={members}"),
             format!("run.epochs={}", a.epochs),
+            format!("run.precision={}", a.precision),
             "run.evaluate_every=0".to_owned(),
             "run.best=never".to_owned(),
         ];
@@ -247,7 +251,7 @@ impl Search<'_> {
     }
 }
 
-/// The runs of an earlier command, one a line: data, seed, epochs, limit, batch, width, J, accuracy, seconds.
+/// The runs of an earlier command, one a line: data, precision, seed, epochs, limit, batch, width, J, accuracy, seconds.
 fn read(path: &Path) -> Outcome<Vec<Tried>> {
     let text = if path.exists() {
         fs::read_to_string(path)?
