@@ -23,12 +23,13 @@ use serde::Serialize;
 
 pub use memory::Memory;
 
-use crate::config::{Precision, Rerandomise};
+use crate::config::Precision;
 use crate::eki::{Form, TILE, norm_tiles};
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::UNIT;
 use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
+use crate::plan::beside::Beside;
 use crate::real::Real;
 
 /// All that the formulas need.
@@ -58,8 +59,10 @@ pub struct Shape {
     pub mixed: bool,
     /// Slabs that are kept: u, and with momentum v.
     pub(crate) slabs: usize,
-    /// Whether the centres of the draws are kept beside the members.
+    /// Whether what members are about is kept beside them.
     pub(crate) centres: bool,
+    /// Whether all members that are kept are redrawn at each step.
+    pub(crate) redrawn: bool,
     /// Members that a forward map takes together.
     pub(crate) group: usize,
     /// Members that ranks take together.
@@ -139,7 +142,7 @@ impl Shape {
         let config = plan.config();
         let members = plan.members(epoch);
         let form = plan.form(members);
-        let each_step = config.ensemble.rerandomise == Rerandomise::Step;
+        let beside = Beside::of(plan);
         let (m, data) = (plan.batches.batch, plan.data);
         let sample = if data.classes {
             data.features + 1
@@ -182,8 +185,9 @@ impl Shape {
                 Precision::Double => 8,
             },
             mixed: plan.mixed(),
-            slabs: 1 + usize::from(config.method.momentum && !each_step),
-            centres: each_step && form != Form::Mean,
+            slabs: 1 + usize::from(beside.previous),
+            centres: beside.centres && form != Form::Mean,
+            redrawn: plan.redraws_each_step() && form != Form::Mean,
             data: ((data.train + data.test) * sample) as u64,
             forward,
             room,

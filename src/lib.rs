@@ -10,6 +10,7 @@
 //!     h_n  = h / (||D||_F + epsilon)
 //!     u    <- u - h_n D u                                                      EKI
 //!     u    <- v - h_n D(v) v ,  v <- u + n/(n+3) (u - u_before)                MEKI
+//!                                                   or, of the mean alone:  v <- u + n/(n+3) (ubar - ubar_before)
 //!     u_j  <- ubar + sqrt(gamma) xi_j ,  xi_j ~ N(0, C_0)                      EKI(R), at an epoch's end or each step
 //! ```
 //!

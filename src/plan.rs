@@ -1,5 +1,6 @@
 //! A checked configuration with the numbers that follow from it: only a `Plan` runs.
 
+pub mod beside;
 mod descent;
 
 use serde::{Deserialize, Serialize};

@@ -201,9 +201,12 @@ impl Model<'_> {
             };
             return work + self.reduction(8 * s.parameters);
         }
-        // After a block's update: momentum reads and writes it and the other slab's; a re-draw draws it anew.
-        let passes = 4 * s.number * s.members * width * (s.slabs - 1);
-        let redrawn = if s.centres { s.members * width } else { 0 };
+        // After a block's update: momentum reads and writes it and the other slab's; momentum of the mean reads it twice
+        // and writes it; a re-draw draws it anew.
+        let of_mean = s.centres && !s.redrawn;
+        let passes = 4 * (s.slabs - 1) + if of_mean { 3 } else { 0 };
+        let passes = passes * s.number * s.members * width;
+        let redrawn = if s.redrawn { s.members * width } else { 0 };
         let block = r.block + passes as f64 / r.copy + redrawn as f64 * r.draw;
         let (blocks, owners) = self.blocks();
         let own = owners.range(rank);

@@ -1,6 +1,7 @@
 //! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
 
 mod metrics;
+mod runaway;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,8 +14,10 @@ use crate::config::OnError;
 use crate::error::Result;
 use crate::files::Files;
 use crate::plan::Plan;
+use crate::plan::beside::Beside;
 use crate::scores::Scores;
 use metrics::Metrics;
+use runaway::Runaway;
 
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
@@ -82,6 +85,7 @@ struct Voice {
     files: Files,
     bar: ProgressBar,
     first_epoch: First,
+    runaway: Runaway,
 }
 
 /// Scores after the first epoch, where it was evaluated.
@@ -130,6 +134,7 @@ impl Reporter {
             files: files.clone(),
             bar,
             first_epoch: metrics::first_epoch(&kept),
+            runaway: Runaway::default(),
         };
         Ok(Self { voice: Some(voice) })
     }
@@ -188,6 +193,10 @@ impl Reporter {
             } else {
                 tracing::info!("{text}")
             }
+        }
+        let each = Beside::of(plan).previous;
+        if let Some(text) = voice.runaway.see(record.step, record.spread, each) {
+            tracing::warn!("{text}");
         }
         voice.bar.set_position(record.step);
         if let Some(scores) = &record.scores {

@@ -50,6 +50,12 @@ fn all_differ(digests: &[String]) {
     }
 }
 
+/// With momentum of the mean alone.
+fn of_mean(run: Run) -> Run {
+    run.set("method.momentum=true")
+        .set("method.momentum_of=mean")
+}
+
 #[test]
 fn eki_and_meki_in_both_forms() {
     let explicit = digits(&["method.form=explicit"]);
@@ -57,8 +63,13 @@ fn eki_and_meki_in_both_forms() {
     let digests = [
         holds(&explicit, &SPLITS),
         holds(&factored, &SPLITS),
-        holds(&explicit.set("method.momentum=true"), &SPLITS),
-        holds(&factored.set("method.momentum=true"), &SPLITS),
+        holds(&explicit.clone().set("method.momentum=true"), &SPLITS),
+        holds(&factored.clone().set("method.momentum=true"), &SPLITS),
+        holds(&of_mean(explicit), &SPLITS),
+        holds(
+            &of_mean(factored.set("method.momentum_coefficient=0.9")),
+            &FEW,
+        ),
     ];
     all_differ(&digests);
 }
@@ -73,6 +84,7 @@ fn re_randomisation_at_each_epochs_end_with_and_without_momentum() {
         holds(&momentum, &SPLITS),
         holds(&momentum.clone().set("method.momentum_restart=false"), &FEW),
         holds(&momentum.set("method.momentum_coefficient=0.9"), &FEW),
+        holds(&of_mean(epoch.set("method.momentum_restart=false")), &FEW),
     ];
     all_differ(&digests);
 }

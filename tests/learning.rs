@@ -32,3 +32,31 @@ fn cart_pole_is_solved() {
     let solved = steps(&run);
     assert!(solved >= 475.0, "{solved}");
 }
+
+/// Here momentum of each member drives them apart without end (with the cross-entropy's gradient at each member's own
+/// outputs D is not symmetric); momentum of their mean leaves the deviations to fall as they do without.
+#[test]
+fn momentum_of_the_mean_alone_leaves_the_members_together() {
+    let run = Run::new(
+        "digits",
+        &[
+            "ensemble.rerandomise=never",
+            "method.momentum=true",
+            "data.batch=100",
+            "run.epochs=8",
+            "run.best=never",
+        ],
+    );
+    let spreads = |of: &str| {
+        let folder = run.clone().set(format!("method.momentum_of={of}"));
+        let finished = folder.on(1, 2).finish();
+        let metrics = finished.metrics();
+        let spread = |line: &serde_json::Value| line["spread"].as_f64().expect("a spread");
+        let ends = [&metrics[0], metrics.last().expect("steps")];
+        ends.map(spread)
+    };
+    let [first, last] = spreads("members");
+    assert!(last > 1.2 * first, "{first} {last}");
+    let [first, last] = spreads("mean");
+    assert!(last < 0.9 * first, "{first} {last}");
+}

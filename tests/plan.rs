@@ -106,6 +106,7 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         "data.batch=100",
     ];
     let momentum = |sets: &[&'static str]| [sets, &["method.momentum=true"]].concat();
+    let of_mean = |sets| [&momentum(sets)[..], &["method.momentum_of=mean"]].concat();
     let factored = [
         "ensemble.members=1000",
         "model.layers=[64,200,10]",
@@ -123,6 +124,7 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         (1, SHARES, factored.to_vec(), rounding),
         (2, false, momentum(&factored), rounding),
         (2, SHARES, momentum(&factored), rounding),
+        (2, false, of_mean(&factored), rounding),
         (2, false, explicit.to_vec(), reducing),
         (3, SHARES, explicit.to_vec(), reducing),
     ] {

@@ -175,6 +175,8 @@ cases! {
     a_fixed_step_on_a_network_without_softmax: "fixed-identity";
     eki_re_randomised_at_each_epochs_end: "epoch-explicit", "epoch-factored";
     meki_re_randomised_at_each_epochs_end: "epoch-meki", "epoch-meki-carried";
+    momentum_of_the_mean_alone: "of-mean-explicit", "of-mean-factored", "of-mean-epoch", "of-mean-epoch-carried",
+        "of-mean-grow", "of-mean-grow-epoch";
     ensembles_that_grow: "grow", "grow-meki", "grow-epoch-meki";
     re_randomised_at_each_step_in_the_mean_form: "step-mean", "step-mean-heavy", "step-mean-squares", "step-mean-grow";
     re_randomised_at_each_step_with_members_kept: "step-explicit", "step-factored", "step-explicit-grow";
@@ -185,4 +187,5 @@ cases! {
 fn on_three_ranks() {
     compare("meki-explicit", 3);
     compare("epoch-meki", 3);
+    compare("of-mean-epoch-carried", 3);
 }

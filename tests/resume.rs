@@ -22,7 +22,7 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 18] = [
+const METHODS: [(&str, &[&str]); 20] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
@@ -49,6 +49,24 @@ const METHODS: [(&str, &[&str]); 18] = [
             "method.momentum=true",
             "ensemble.rerandomise=epoch",
             "method.momentum_restart=false",
+        ],
+    ),
+    (
+        "momentum of the mean",
+        &[
+            "method.momentum=true",
+            "method.momentum_of=mean",
+            "ensemble.rerandomise=epoch",
+        ],
+    ),
+    (
+        "momentum of the mean carried on",
+        &[
+            "method.momentum=true",
+            "method.momentum_of=mean",
+            "method.momentum_coefficient=0.9",
+            "method.momentum_restart=false",
+            "ensemble.rerandomise=epoch",
         ],
     ),
     (
@@ -310,7 +328,13 @@ fn calibrations_and_episodes_go_on_with_the_same_bits() {
 
 #[test]
 fn a_finished_run_can_be_lengthened() {
-    for name in ["redrawn", "momentum", "momentum, redrawn"] {
+    for name in [
+        "redrawn",
+        "momentum",
+        "momentum, redrawn",
+        "momentum of the mean",
+        "momentum of the mean carried on",
+    ] {
         let settings = method(name);
         let room = tempfile::tempdir().unwrap();
         let (whole, parts) = (room.path().join("whole"), room.path().join("parts"));

@@ -196,6 +196,12 @@ pub const KEYS: &[Key] = &[
         "a constant coefficient; 0: Nesterov's n/(n+3), in momentum-sgd 0.9",
     ),
     key(
+        "method.momentum_of",
+        Kind::Choice(&["members", "mean"]),
+        "\"members\"",
+        "what momentum carries on: each member, or their mean alone, deviations moving as without (an extension of the publication)",
+    ),
+    key(
         "method.momentum_restart",
         Kind::Bool,
         "true",

@@ -95,6 +95,7 @@ pub struct Method {
     pub delta: f64,
     pub momentum: bool,
     pub momentum_coefficient: f64,
+    pub momentum_of: MomentumOf,
     pub momentum_restart: bool,
     pub step: StepKind,
     pub rate: f64,
@@ -106,6 +107,15 @@ pub struct Method {
     pub fail_beyond: f64,
     pub covariance: Covariance,
     pub second_moment: f64,
+}
+
+/// What momentum carries on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum MomentumOf {
+    Members,
+    Mean,
 }
 
 /// How h falls over a run, beside its decay.

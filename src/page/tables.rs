@@ -8,7 +8,7 @@ use toml::Table;
 
 use super::Shown;
 use super::scale::{escaped, number};
-use crate::config::{LossKind, MethodKind, Rerandomise};
+use crate::config::{LossKind, MethodKind, MomentumOf, Rerandomise};
 use crate::uncertainty::Uncertainty;
 
 /// What a run is, in one line.
@@ -25,7 +25,10 @@ fn described(run: &Shown) -> String {
     );
     let name = match (config.method.kind, config.method.momentum) {
         (MethodKind::Eki, false) => "EKI",
-        (MethodKind::Eki, true) => "MEKI",
+        (MethodKind::Eki, true) => match config.method.momentum_of {
+            MomentumOf::Members => "MEKI",
+            MomentumOf::Mean => "MEKI with momentum of the mean alone",
+        },
         (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
         (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
         (MethodKind::MomentumSgd, _) => {

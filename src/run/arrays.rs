@@ -10,10 +10,10 @@ use super::members::Ensemble;
 use super::stored::{Redraw, Stored};
 use super::{manner, redraw_before};
 use crate::checkpoint::Array;
-use crate::config::Rerandomise;
 use crate::eki::{Form, Survivors, column_means};
 use crate::partition::{BLOCK, Blocks, Partition};
 use crate::plan::Plan;
+use crate::plan::beside::Beside;
 use crate::prior::Prior;
 use crate::real::Real;
 
@@ -66,8 +66,6 @@ impl<T: Real> Ensemble<T> {
 
     /// Room for the state that enters `step`, to be filled section by section, then made whole by `share`.
     pub fn blank(crew: Crew, plan: &Plan, prior: &Prior, members: usize, step: u64) -> Self {
-        let config = plan.config();
-        let each_step = config.ensemble.rerandomise == Rerandomise::Step;
         if plan.form(members) == Form::Mean {
             let redraw = redraw_before(plan, step);
             let zeros = vec![T::zero(); prior.parameters()];
@@ -77,9 +75,9 @@ impl<T: Real> Ensemble<T> {
             };
             return Self::Mean(MeanOnly::new(members, zeros, prior, next, manner(plan)));
         }
-        let momentum = config.method.momentum && !each_step;
-        let mut stored = Stored::new(crew, members, prior, momentum, |_, _, _| ());
-        if each_step {
+        let beside = Beside::of(plan);
+        let mut stored = Stored::new(crew, members, prior, beside.previous, |_, _, _| ());
+        if beside.centres {
             stored.track_centre(&vec![T::zero(); prior.parameters()]);
         }
         Self::Stored(stored)
@@ -174,15 +172,19 @@ impl<T: Real> Stored<T> {
     }
 
     /// Draws all members anew about their mean, after the update: what an epoch's end brings unless it is the run's.
-    /// With momentum it starts anew.
+    /// Momentum of members starts anew; that of the mean goes on unless it is to restart.
     pub fn redraw(&mut self, crew: Crew, prior: &Prior, redraw: Redraw) {
         let all = Survivors::new(vec![true; self.layout.members.items()]);
         let blocks = self.layout.blocks;
         // Those near may still read them.
         crew.comm.turn();
         let Self {
-            points, previous, ..
+            points,
+            previous,
+            centres,
+            ..
         } = self;
+        let mut centres = centres.as_mut().map(|centres| centres.iter_mut());
         let mut previous = previous.as_mut().map(|slab| slab.iter_mut());
         for (b, mut block) in points.iter_mut() {
             let mut previous = previous
@@ -190,16 +192,24 @@ impl<T: Real> Stored<T> {
                 .and_then(Iterator::next)
                 .map(|(_, block)| block);
             let current = previous.as_ref().unwrap_or(&block);
-            let mean: Vec<T> = column_means(current.view(), &all)
-                .into_iter()
-                .map(T::of)
-                .collect();
+            let about: Vec<T> = match centres.as_mut().and_then(Iterator::next) {
+                Some(centre) => {
+                    if redraw.restart {
+                        centre.drawn.clone_from(&centre.mean);
+                    }
+                    centre.drawn.clone()
+                }
+                None => {
+                    let means = column_means(current.view(), &all);
+                    means.into_iter().map(T::of).collect()
+                }
+            };
             let draw = |block: &mut ArrayRef2<T>| {
                 let place = (b, blocks.range(b));
                 redraw.draw.fill_block(
                     0..block.nrows(),
                     place,
-                    &mean,
+                    &about,
                     (prior, redraw.spread),
                     block,
                 );

@@ -13,6 +13,7 @@ use crate::config::{MAY_CHANGE, Rerandomise, changes};
 use crate::error::{Error, Result};
 use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
+use crate::plan::beside::Beside;
 use crate::prior::Prior;
 use crate::real::Real;
 
@@ -239,7 +240,7 @@ impl<T: Real> State<T> {
             return Ok(());
         }
         let redraw = redraw_before(plan, self.step);
-        if plan.config().method.momentum && !redraw.restart {
+        if Beside::of(plan).previous && !redraw.restart {
             // The mean's velocity is gone: it lies between the last two steps.
             return Err(
                 "is the end of a run with momentum and method.momentum_restart = false, \

@@ -14,6 +14,7 @@ use crate::ensemble::Draw;
 use crate::error::Result;
 use crate::npy;
 use crate::plan::Plan;
+use crate::plan::beside::Beside;
 use crate::prior::Prior;
 use crate::real::Real;
 use crate::rng::Purpose;
@@ -62,7 +63,8 @@ impl<T: Real> State<T> {
                 manner(plan),
             ))
         } else {
-            let momentum = config.method.momentum && !each_step;
+            let beside = Beside::of(plan);
+            let momentum = beside.previous;
             let mut stored = match &given {
                 Some(path) => {
                     let rows = read_rows(crew, path, members, prior.parameters())?;
@@ -86,11 +88,12 @@ impl<T: Real> State<T> {
                     );
                 }),
             };
-            if each_step {
-                let about = if given.is_some() {
-                    stored.mean(crew)
-                } else {
+            if beside.centres {
+                // Draws at each step move what they are about; else the mean moves as it is.
+                let about = if each_step && given.is_none() {
                     centre
+                } else {
+                    stored.mean(crew)
                 };
                 stored.track_centre(&about);
             }

@@ -190,6 +190,13 @@ impl<T: Real> State<T> {
         let redraw = plan
             .rerandomises(self.step + 1)
             .then(|| redraw_before(plan, self.step + 1));
+        // Members that are drawn anew with those that join start at rest.
+        let at_rest = grows && redraw.is_some() && !plan.redraws_each_step();
+        let momentum = if at_rest {
+            0.0
+        } else {
+            plan.momentum(self.momentum_steps)
+        };
         let replacements = Draw {
             seed: plan.config().seed,
             purpose: Purpose::Replace,
@@ -201,7 +208,7 @@ impl<T: Real> State<T> {
                 step: self.step + 1,
                 h,
                 undivided: plan.step_size.h * factor,
-                momentum: plan.momentum(self.momentum_steps),
+                momentum,
             },
             inputs: batch.inputs.view(),
             survivors: &survivors,

@@ -1,6 +1,6 @@
 //! The ensemble kept whole, J x P over ranks: the explicit and the factored form, with momentum and re-randomisation.
 
-use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, ArrayRef2, ArrayView2, ArrayViewMut2};
 use rayon::ThreadPool;
 use std::sync::Mutex;
 
@@ -21,12 +21,12 @@ pub struct Stored<T> {
     pub(super) members: Members<T>,
     /// u, where momentum has moved `points` on to v.
     pub(super) previous: Option<Slab<T>>,
-    /// With a re-draw at each step: what the present members were drawn about.
+    /// With a re-draw at each step, or momentum of the mean alone: what the present members are about.
     pub(super) centres: Option<Vec<Centre<T>>>,
     scratch: Vec<Mutex<Vec<T>>>,
 }
 
-/// The centre of a block's draws, and the mean before momentum extrapolated it.
+/// What a block's members are about, their draws' own mean left out, and that before momentum extrapolated it.
 #[derive(Clone)]
 pub(super) struct Centre<T> {
     pub(super) drawn: Vec<T>,
@@ -94,7 +94,8 @@ impl<T: Real> Stored<T> {
         }
     }
 
-    /// From now on a re-draw at each step is about `centre`'s move alone, block by block: see `Redraw` in `update`.
+    /// From now on what members are about, at first `centre`, is kept beside them: re-draws at each step are about its move
+    /// alone, and momentum may be of the mean alone.
     pub fn track_centre(&mut self, centre: &[T]) {
         let of_block = |b| {
             let drawn = centre[self.layout.blocks.range(b)].to_vec();
@@ -204,8 +205,7 @@ impl<T: Real> Stored<T> {
         }
     }
 
-    /// The mean of u (with a re-draw at each step, what the draws are about, before momentum), P numbers, on all
-    /// ranks.
+    /// The mean of u (where it is kept, what the members are about before momentum), P numbers, on all ranks.
     pub fn mean(&self, crew: Crew) -> Vec<T> {
         let all = Survivors::new(vec![true; self.layout.members.items()]);
         let mut mean = vec![0.0; self.layout.blocks.columns()];
@@ -297,55 +297,10 @@ impl<T: Real> Update<'_, T> {
         before: &[f64],
         prior: &Prior,
     ) {
-        let Some(redraw) = self.redraw else {
-            if let Some(mut previous) = previous {
-                eki::extrapolate(u, &mut previous, self.length.momentum);
-            }
-            return;
-        };
         let all = Survivors::new(vec![true; u.nrows()]);
-        let after = column_means(u.view(), &all);
-        let (mean, velocity): (Vec<T>, Vec<T>) = match (&centre, &previous) {
-            // At each step: the mean moves by the step alone, not by the draws' own mean.
-            (Some(centre), _) => {
-                let mean: Vec<T> = centre
-                    .drawn
-                    .iter()
-                    .zip(after.iter().zip(before))
-                    .map(|(c, (a, b))| T::of(c.wide() + (a - b)))
-                    .collect();
-                let velocity = mean
-                    .iter()
-                    .zip(&centre.mean)
-                    .map(|(&new, &old)| new - old)
-                    .collect();
-                (mean, velocity)
-            }
-            (None, Some(previous)) => {
-                let old = column_means(previous.view(), &all);
-                let velocity = after
-                    .iter()
-                    .zip(&old)
-                    .map(|(new, old)| T::of(new - old))
-                    .collect();
-                (after.iter().copied().map(T::of).collect(), velocity)
-            }
-            (None, None) => {
-                let mean: Vec<T> = after.iter().copied().map(T::of).collect();
-                (mean, vec![T::zero(); columns.len()])
-            }
-        };
-        let momentum = if redraw.restart {
-            T::zero()
-        } else {
-            T::of(self.length.momentum)
-        };
-        let points: Vec<T> = mean
-            .iter()
-            .zip(&velocity)
-            .map(|(&m, &v)| m + momentum * v)
-            .collect();
-        let draw = |about: &[T], block: &mut ArrayRef2<T>| {
+        let restarts = self.redraw.is_some_and(|redraw| redraw.restart);
+        let momentum = if restarts { 0.0 } else { self.length.momentum };
+        let draw = |redraw: Redraw, about: &[T], block: &mut ArrayRef2<T>| {
             redraw.draw.fill_block(
                 0..block.nrows(),
                 (b, columns.clone()),
@@ -354,15 +309,47 @@ impl<T: Real> Update<'_, T> {
                 block,
             );
         };
-        draw(&points, u);
-        if let Some(mut previous) = previous {
-            draw(&mean, &mut previous);
+        match (self.redraw, centre, previous) {
+            (Some(redraw), Some(centre), _) => {
+                centre.follow(before, &column_means(u.view(), &all), momentum);
+                draw(redraw, &centre.drawn, u);
+            }
+            (None, Some(centre), _) => {
+                centre.follow(before, &column_means(u.view(), &all), momentum);
+                let ends = centre.drawn.iter().zip(&centre.mean);
+                *u += &ends.map(|(&to, &from)| to - from).collect::<Array1<T>>();
+            }
+            (Some(redraw), None, Some(mut previous)) => {
+                let after = column_means(u.view(), &all);
+                let old = column_means(previous.view(), &all);
+                let mean: Vec<T> = after.iter().copied().map(T::of).collect();
+                let moves = mean.iter().zip(after.iter().zip(&old));
+                let points: Vec<T> = moves
+                    .map(|(&mean, (new, old))| mean + T::of(momentum) * T::of(new - old))
+                    .collect();
+                draw(redraw, &points, u);
+                draw(redraw, &mean, &mut previous);
+            }
+            (Some(redraw), None, None) => {
+                let mean = column_means(u.view(), &all);
+                draw(redraw, &mean.into_iter().map(T::of).collect::<Vec<T>>(), u);
+            }
+            (None, None, Some(mut previous)) => eki::extrapolate(u, &mut previous, momentum),
+            (None, None, None) => (),
         }
-        if let Some(centre) = centre {
-            *centre = Centre {
-                drawn: points,
-                mean,
-            };
+    }
+}
+
+impl<T: Real> Centre<T> {
+    /// Moves the mean as the members' went in a step, from `before` to `after`, the draws' own mean left out, and what
+    /// members are about on by `momentum`.
+    fn follow(&mut self, before: &[f64], after: &[f64], momentum: f64) {
+        let moves = after.iter().zip(before);
+        for ((drawn, mean), (after, before)) in self.drawn.iter_mut().zip(&mut self.mean).zip(moves)
+        {
+            let moved = T::of(drawn.wide() + (after - before));
+            *drawn = moved + T::of(momentum) * (moved - *mean);
+            *mean = moved;
         }
     }
 }

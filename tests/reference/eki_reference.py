@@ -157,8 +157,10 @@ def run(case):
         u = hashed_ensemble(1 if case["form"] == "mean" else j)
     else:
         u = xi(j, INITIAL, 0) * (spread(0, case) if each_step else 1.0)
-    # With a re-draw at each step: `centre` is what members are drawn about, `mean` the mean before momentum.
-    centre = mean = u[0] if case["form"] == "mean" else np.zeros(PARAMETERS)
+    # With a re-draw at each step: `centre` is what members are drawn about, `mean` the mean before momentum. With
+    # momentum of the mean alone: what they are about, their draws' own mean left out.
+    of_mean = case["momentum_of"] == "mean"
+    centre = mean = u[0] if case["form"] == "mean" else u.mean(axis=0) if of_mean else np.zeros(PARAMETERS)
     if case["form"] == "mean":
         u = centre + spread(0, case) * xi(j, INITIAL, 0)
     v, n, steps = u.copy(), 0, []
@@ -179,10 +181,13 @@ def run(case):
         k = coefficient(n, case)
         n += 1
         about = lambda point: point + spread(step + 1, case) * xi(count, RERANDOMISE, step + 1)
-        if each_step:
+        if each_step or of_mean:
+            drawn = each_step or (each_epoch and ends and step + 1 < STEPS)
             new = centre + (moved - v).mean(axis=0)
-            centre, mean = new + k * (new - mean), new
-            u = v = about(centre)
+            at_rest = drawn and not each_step and (case["restart"] or count > j)
+            centre, mean = new + (0.0 if at_rest else k) * (new - mean), new
+            u = v = about(centre) if drawn else moved + (centre - new)
+            n = 0 if drawn and not each_step and case["restart"] else n
         elif each_epoch and ends and step + 1 < STEPS:
             new, old = moved.mean(axis=0), u.mean(axis=0)
             carry = 0.0 if case["restart"] or count > j else k
@@ -193,17 +198,17 @@ def run(case):
             u, v = moved, moved + k * (moved - u)
         if count > j:
             if not (each_step or each_epoch):
-                joined = about(u.mean(axis=0))[j:]
+                joined = about(centre if of_mean else u.mean(axis=0))[j:]
                 u, v = np.vstack([u, joined]), np.vstack([v, joined])
             j, n = count, 0
-    return u, mean if each_step else u.mean(axis=0), steps
+    return u, mean if each_step or of_mean else u.mean(axis=0), steps
 
 
 DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a, b in zip(LAYERS, LAYERS[1:])])
 
 DEFAULT = {
     "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "gamma": 1.0, "gamma_decay": 1.0,
-    "momentum": False, "momentum_coefficient": 0.0, "restart": True, "form": "explicit", "step": "adaptive",
+    "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
     "h": 2.0, "h_decay": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
@@ -214,6 +219,7 @@ GAMMA = {"noise": [0.5, 1.0, 2.0, 1.5, 1.0, 3.0, 1.0, 0.25, 1.0, 0.75]}
 EPOCH = {"rerandomise": "epoch", "gamma": 0.5, "gamma_decay": 0.9, "precision": "single"}
 STEP = {"rerandomise": "step", "gamma": 0.3, "gamma_decay": 0.9, "precision": "single"}
 GROW = {"grow_to": 14, "precision": "single"}
+OF_MEAN = {"momentum": True, "momentum_of": "mean"}
 HEAVY = {"momentum": True, "momentum_coefficient": 0.9}
 FACTORED, MEAN, DRAWN = {"form": "factored"}, {"form": "mean"}, {"initial": "prior"}
 
@@ -231,6 +237,12 @@ CASES = {
     "epoch-factored": [EPOCH, FACTORED],
     "epoch-meki": [EPOCH, MEKI],
     "epoch-meki-carried": [EPOCH, MEKI, {"restart": False}],
+    "of-mean-explicit": [OF_MEAN],
+    "of-mean-factored": [HEAVY, OF_MEAN, FACTORED],
+    "of-mean-epoch": [EPOCH, OF_MEAN],
+    "of-mean-epoch-carried": [EPOCH, HEAVY, OF_MEAN, {"restart": False}],
+    "of-mean-grow": [GROW, OF_MEAN],
+    "of-mean-grow-epoch": [GROW, EPOCH, OF_MEAN, {"restart": False}],
     "grow": [GROW],
     "grow-meki": [GROW, MEKI],
     "grow-epoch-meki": [GROW, EPOCH, MEKI],
@@ -246,7 +258,7 @@ CASES = {
 KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
-    "momentum_coefficient": "method.momentum_coefficient", "restart": "method.momentum_restart",
+    "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
     "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
