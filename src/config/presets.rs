@@ -54,6 +54,7 @@ presets!(
     "dnn3",
     "dnn4",
     "cnn-mnist",
+    "cnn-mnist-mean",
     "cnn1",
     "cnn2",
     "cnn3",
