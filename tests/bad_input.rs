@@ -147,6 +147,19 @@ fn impossible_values_say_what_is_possible() {
         &["method.covariance=sums"],
         &["method.covariance", "ensemble.draw = \"low-rank\""],
     );
+    let low_rank = ["ensemble.rerandomise=step", "ensemble.draw=low-rank"];
+    refused_sets(
+        &[
+            &low_rank[..],
+            &["model.kind=conv", "method.covariance=sums"],
+        ]
+        .concat(),
+        &["method.covariance", "model.kind = \"dense\""],
+    );
+    refused_sets(
+        &[&low_rank[..], &["model.kind=recurrent"]].concat(),
+        &["ensemble.draw", "\"dense\" or \"conv\""],
+    );
     refused_sets(
         &[
             "run.precision=mixed",

@@ -24,6 +24,13 @@ const RECURRENT_PAIRED: &[&str] = &[
     "run.precision=mixed",
 ];
 
+/// Whole units of 64 members, of which the ranks own some or none.
+const LOW_RANK: &[&str] = &[
+    "ensemble.rerandomise=step",
+    "ensemble.draw=low-rank",
+    "ensemble.members=150",
+];
+
 #[test]
 fn digests_are_equal_for_any_ranks_and_threads() {
     for (name, model) in [
@@ -32,8 +39,9 @@ fn digests_are_equal_for_any_ranks_and_threads() {
         ("recurrent", RECURRENT),
         ("recurrent in mixed precision", RECURRENT_PAIRED),
     ] {
-        for redraw in ["epoch", "step"] {
-            let redraw_key = format!("ensemble.rerandomise={redraw}");
+        let low_rank = name.starts_with("conv").then_some(LOW_RANK);
+        let redraws = [&["ensemble.rerandomise=epoch"][..], &LOW_RANK[..1]];
+        for redraw in redraws.into_iter().chain(low_rank) {
             // 55 samples: one whole chunk and a part of one.
             let mut sets = vec![
                 "ensemble.members=15",
@@ -41,17 +49,16 @@ fn digests_are_equal_for_any_ranks_and_threads() {
                 "data.limit=220",
                 "run.epochs=2",
                 "run.evaluate_every=1",
-                &redraw_key,
             ];
-            sets.extend(model);
+            sets.extend(model.iter().chain(redraw));
             let run = Run::new("digits", &sets);
             let one = run.digest();
             assert!(one.len() > 8, "{one}");
-            assert_eq!(run.on(2, 1).digest(), one, "{name} {redraw}: 2 ranks");
+            assert_eq!(run.on(2, 1).digest(), one, "{name} {redraw:?}: 2 ranks");
             assert_eq!(
                 run.on(3, 2).digest(),
                 one,
-                "{name} {redraw}: 3 ranks of 2 threads"
+                "{name} {redraw:?}: 3 ranks of 2 threads"
             );
         }
     }
@@ -68,10 +75,28 @@ fn networks_learn_the_digits() {
     ] {
         let mut sets = vec!["ensemble.members=200", "run.epochs=20"];
         sets.extend(model);
-        let summary = Run::new("digits", &sets).finish().summary();
-        let accuracy = summary["accuracy_mean"].as_f64().expect("an accuracy");
-        assert!(accuracy > least, "{name}: {accuracy}");
+        learns(name, &sets, least);
     }
+}
+
+fn learns(name: &str, sets: &[&str], least: f64) {
+    let summary = Run::new("digits", sets).finish().summary();
+    let accuracy = summary["accuracy_mean"].as_f64().expect("an accuracy");
+    assert!(accuracy > least, "{name}: {accuracy}");
+}
+
+/// In the mean form with momentum: seeds 1 and 2 reached 0.84 when the bound was set, full draws 0.86 and 0.79.
+#[test]
+fn low_rank_members_of_a_convolutional_network_learn_the_digits() {
+    let form = [
+        "method.momentum=true",
+        "method.momentum_coefficient=0.9",
+        "ensemble.centre=prior",
+        "ensemble.gamma=0.02",
+        "method.h=0.5",
+        "run.epochs=20",
+    ];
+    learns("low rank", &[CONV, LOW_RANK, &form].concat(), 0.7);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::activation::{Activation, Output};
 use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
+use super::low_rank::LowRank;
 use super::network::{Body, Network};
 use super::{ForwardMap, SINGLE};
 use paired::Paired;
@@ -103,6 +104,27 @@ impl Convolutional {
             head: self.head.in_mixed_precision(),
             ..self
         }
+    }
+
+    /// (Channels out, taps, the prior's deviation) of each convolution.
+    pub(super) fn kernels(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
+        self.stages.iter().filter_map(|stage| match *stage {
+            Stage::Convolution {
+                from,
+                outputs,
+                kernel,
+            } => Some((
+                outputs,
+                from.channels * kernel * kernel,
+                (2.0 / ((from.channels + outputs) * kernel * kernel) as f64).sqrt(),
+            )),
+            Stage::Pool { .. } => None,
+        })
+    }
+
+    /// The dense layers.
+    pub(super) fn head(&self) -> &Dense {
+        &self.head
     }
 
     /// Parameters before the dense layers'.
@@ -249,18 +271,15 @@ impl<T: Real> ForwardMap<T> for Convolutional {
 
     /// Glorot normal, N(0, 2/(fan_in + fan_out)) with fans counted over the kernel, for weights and biases alike.
     fn prior(&self) -> Prior {
-        let body = self.stages.iter().filter_map(|stage| match *stage {
-            Stage::Convolution {
-                from,
-                outputs,
-                kernel,
-            } => Some(Segment {
-                count: stage.parameters(),
-                deviation: (2.0 / ((from.channels + outputs) * kernel * kernel) as f64).sqrt(),
-            }),
-            Stage::Pool { .. } => None,
+        let body = self.kernels().map(|(channels, taps, deviation)| Segment {
+            count: channels * (taps + 1),
+            deviation,
         });
         Prior::new(body.chain(self.head.segments()).collect())
+    }
+
+    fn low_rank(&self) -> Option<&dyn LowRank<T>> {
+        Some(self)
     }
 
     fn network(&self) -> Option<Network> {

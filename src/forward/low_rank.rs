@@ -6,20 +6,22 @@
 //! sum_k c_k (W_k - Wbar) = s A diag(c) B^T / sqrt(rank)
 //! ```
 //!
-//! A member then costs O(m (fan_in + fan_out)) a layer beside the shared product. This extends the publication; related:
+//! A dense member then costs O(m (fan_in + fan_out)) a layer beside the shared product; a convolutional one is written out and
+//! evaluated as any other, for there but the first layer's product could be shared. This extends the publication; related:
 //! low-rank evolution strategies, arXiv:2511.16652.
 
+mod conv;
 mod own;
 mod places;
 mod sums;
 
-use ndarray::{ArrayView2, ArrayViewMut2, s};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::ForwardMap;
 use super::activation::OwnSums;
 use super::dense::Dense;
 use own::{AddOwn, project_first};
-use places::{Layer, layers, part_table};
+use places::{Layer, layers};
 pub use sums::LayerSums;
 
 use crate::exact::Quantum;
@@ -32,16 +34,16 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
     /// The standard normal numbers N that make one member.
     fn draws(&self, rank: usize) -> usize;
 
-    /// The numbers of the shared first product, on `m` samples.
+    /// The numbers all members share on `m` samples: a dense network's first product, or arranged inputs.
     fn shared(&self, m: usize) -> usize;
 
-    /// The first layer's sums at `centre`, P numbers, on `inputs`, d x m: shared by all members.
+    /// What all members share at `centre`, P numbers, on `inputs`, d x m: a dense network's first sums.
     fn share(&self, centre: &[T], inputs: ArrayView2<T>, shared: &mut [T]);
 
     /// Scratch numbers `evaluate_low_rank` needs for `members` members on `m` samples.
     fn low_rank_scratch(&self, members: usize, m: usize, rank: usize) -> usize;
 
-    /// Floating-point operations of one member on `m` samples, beside the shared first product.
+    /// Floating-point operations of one member on `m` samples, beside what is shared.
     fn low_rank_flops(&self, m: usize, rank: usize) -> f64;
 
     /// Hands the outputs, c x m, of each of the members made by the rows of `draws`, n x N, to `take`, in order.
@@ -83,7 +85,7 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
 pub struct About<'a, T> {
     /// The centre, P numbers.
     pub centre: &'a [T],
-    /// The first layer's sums there: see `LowRank::share`.
+    /// What members share there: see `LowRank::share`.
     pub shared: &'a [T],
     /// sqrt(gamma): deviations in units of the prior's.
     pub spread: f64,
@@ -100,9 +102,7 @@ impl<T: Real> LowRank<T> for Dense {
     }
 
     fn draws(&self, rank: usize) -> usize {
-        layers(self, rank)
-            .last()
-            .map_or(0, |layer| layer.bias(rank).end)
+        places::draws(&layers(self, rank), rank)
     }
 
     fn shared(&self, m: usize) -> usize {
@@ -171,16 +171,7 @@ impl<T: Real> LowRank<T> for Dense {
     }
 
     fn parts(&self) -> Vec<(usize, usize)> {
-        part_table(self, 1)
-            .into_iter()
-            .map(|(layer, rows)| match rows {
-                Some(rows) => (
-                    layer.at + rows.start * layer.fan_out,
-                    rows.len() * layer.fan_out,
-                ),
-                None => (layer.at + layer.fan_in * layer.fan_out, layer.fan_out),
-            })
-            .collect()
+        places::parts(&layers(self, 1))
     }
 
     fn accumulate(
@@ -192,76 +183,12 @@ impl<T: Real> LowRank<T> for Dense {
         sums: &mut [f64],
         scratch: &mut Vec<T>,
     ) {
-        let (layer, rows) = part_table(self, rank).swap_remove(part);
-        let n = draws.nrows();
-        let scale = T::of(1.0 / (rank as f64).sqrt());
-        scratch.clear();
-        scratch.resize(sums.len() + n * layer.fan_out, T::zero());
-        let (partial, weighted) = scratch.split_at_mut(sums.len());
-        let Some(rows) = rows else {
-            // The bias: c^T times its draws, in the members' order.
-            for (draw, &c) in draws.rows().into_iter().zip(coefficients) {
-                let bias = &draw.to_slice().expect("row-major")[layer.bias(rank)];
-                partial
-                    .iter_mut()
-                    .zip(bias)
-                    .for_each(|(sum, &xi)| *sum += c * xi);
-            }
-            sums.iter_mut()
-                .zip(&*partial)
-                .for_each(|(sum, &term)| *sum += quantum.round(term.wide()));
-            return;
-        };
-        for r in 0..rank {
-            let right = layer.right(rank).start + r * layer.fan_out;
-            for ((row, draw), &c) in weighted
-                .chunks_mut(layer.fan_out)
-                .zip(draws.rows())
-                .zip(coefficients)
-            {
-                let b = &draw.to_slice().expect("row-major")[right..right + layer.fan_out];
-                row.iter_mut().zip(b).for_each(|(w, &b)| *w = c * scale * b);
-            }
-            let left = layer.left(rank).start + r * layer.fan_in;
-            let left = draws.slice(s![.., left + rows.start..left + rows.end]); // n x rows
-            let weighted = ArrayView2::from_shape((n, layer.fan_out), &*weighted).expect("room");
-            let out = ArrayViewMut2::from_shape((rows.len(), layer.fan_out), &mut *partial)
-                .expect("room");
-            product(
-                out,
-                if r == 0 { T::zero() } else { T::one() },
-                T::one(),
-                left.t(),
-                weighted,
-            );
-        }
-        sums.iter_mut()
-            .zip(&*partial)
-            .for_each(|(sum, &term)| *sum += quantum.round(term.wide()));
+        let of_part = (&*layers(self, rank), part);
+        places::accumulate(of_part, (draws, rank), coefficients, quantum, sums, scratch);
     }
 
     fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]) {
-        out.copy_from_slice(about.centre);
-        let scale = about.spread / (about.rank as f64).sqrt();
-        for layer in layers(self, about.rank) {
-            let (left, right) = (
-                &draw[layer.left(about.rank)],
-                &draw[layer.right(about.rank)],
-            );
-            let scale = T::of(scale * layer.deviation);
-            let (weight, rest) = out[layer.at..].split_at_mut(layer.fan_in * layer.fan_out);
-            for (a, b) in left.chunks(layer.fan_in).zip(right.chunks(layer.fan_out)) {
-                for (row, &a) in weight.chunks_mut(layer.fan_out).zip(a) {
-                    row.iter_mut()
-                        .zip(b)
-                        .for_each(|(w, &b)| *w += scale * a * b);
-                }
-            }
-            let deviation = T::of(about.spread * layer.deviation);
-            rest.iter_mut()
-                .zip(&draw[layer.bias(about.rank)])
-                .for_each(|(w, &xi)| *w += deviation * xi);
-        }
+        places::member(&layers(self, about.rank), about, draw, out);
     }
 }
 

@@ -1,0 +1,102 @@
+//! Low-rank members of a convolutional network: each layer's kernels, channels x taps, as one matrix.
+
+use ndarray::{ArrayView2, ArrayViewMut3, aview1};
+
+use super::places::{self, Layer};
+use super::{About, LowRank};
+use crate::exact::Quantum;
+use crate::forward::ForwardMap;
+use crate::forward::conv::Convolutional;
+use crate::real::Real;
+
+/// The layers of `net`, each with its place.
+fn layers(net: &Convolutional, rank: usize) -> Vec<Layer> {
+    let (mut at, mut draw) = (0, 0);
+    let mut all = Vec::new();
+    for (channels, taps, deviation) in net.kernels() {
+        all.push(Layer {
+            fan_in: channels,
+            fan_out: taps,
+            biases: channels,
+            at,
+            draw,
+            deviation,
+        });
+        at += channels * (taps + 1);
+        draw += rank * (channels + taps) + channels;
+    }
+    let after = |layer: Layer| Layer {
+        at: layer.at + at,
+        draw: layer.draw + draw,
+        ..layer
+    };
+    all.extend(places::layers(net.head(), rank).into_iter().map(after));
+    all
+}
+
+impl<T: Real> LowRank<T> for Convolutional {
+    fn draws(&self, rank: usize) -> usize {
+        places::draws(&layers(self, rank), rank)
+    }
+
+    fn shared(&self, m: usize) -> usize {
+        ForwardMap::<T>::arranged(self, m)
+    }
+
+    fn share(&self, _centre: &[T], inputs: ArrayView2<T>, shared: &mut [T]) {
+        self.arrange(inputs, shared);
+    }
+
+    fn low_rank_scratch(&self, _members: usize, m: usize, _rank: usize) -> usize {
+        let map: &dyn ForwardMap<T> = self;
+        map.parameters() + map.outputs() * m + map.scratch(m)
+    }
+
+    fn low_rank_flops(&self, m: usize, rank: usize) -> f64 {
+        let map: &dyn ForwardMap<T> = self;
+        map.flops(m) + (2 * rank * map.parameters()) as f64
+    }
+
+    fn evaluate_low_rank(
+        &self,
+        about: &About<T>,
+        draws: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        scratch: &mut [T],
+        take: &mut dyn FnMut(usize, ArrayView2<T>),
+    ) {
+        let map: &dyn ForwardMap<T> = self;
+        let (c, m) = (map.outputs(), inputs.ncols());
+        let layers = layers(self, about.rank);
+        let (member, rest) = scratch.split_at_mut(map.parameters());
+        let (outputs, rest) = rest.split_at_mut(c * m);
+        for (j, draw) in draws.rows().into_iter().enumerate() {
+            places::member(&layers, about, draw.to_slice().expect("row-major"), member);
+            let one = aview1(member).insert_axis(ndarray::Axis(0));
+            let out = ArrayViewMut3::from_shape((1, c, m), &mut *outputs).expect("room");
+            map.evaluate_arranged(one, inputs, about.shared, out, rest);
+            take(j, ArrayView2::from_shape((c, m), &*outputs).expect("room"));
+        }
+    }
+
+    fn parts(&self) -> Vec<(usize, usize)> {
+        places::parts(&layers(self, 1))
+    }
+
+    fn accumulate(
+        &self,
+        part: usize,
+        (draws, rank): (ArrayView2<T>, usize),
+        coefficients: &[T],
+        quantum: Quantum,
+        sums: &mut [f64],
+        scratch: &mut Vec<T>,
+    ) {
+        let of_part = (&*layers(self, rank), part);
+        places::accumulate(of_part, (draws, rank), coefficients, quantum, sums, scratch);
+    }
+
+    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]) {
+        places::member(&layers(self, about.rank), about, draw, out);
+    }
+}

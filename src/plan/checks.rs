@@ -1,0 +1,149 @@
+//! What of a configuration contradicts itself, its data or its size, in one line.
+
+use super::{DataShape, descent};
+use crate::config::{
+    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
+    Scale,
+};
+use crate::data::catalogue;
+use crate::error::Result;
+
+/// The most numbers an ensemble may hold, J x P: beyond it sizes no longer fit the machine's integers.
+const LARGEST_ENSEMBLE: usize = 1 << 48;
+
+pub(super) fn check_size(resolved: &Resolved, parameters: usize) -> Result<()> {
+    let ensemble = &resolved.config.ensemble;
+    let most = LARGEST_ENSEMBLE / parameters.max(1);
+    let allowed = format!("must be at most {most} with {parameters} parameters");
+    if ensemble.members > most {
+        return Err(resolved.error("ensemble.members", allowed));
+    }
+    if ensemble.grow_to > most {
+        return Err(resolved.error("ensemble.grow_to", allowed));
+    }
+    if ensemble.rank > parameters {
+        return Err(resolved.error(
+            "ensemble.rank",
+            format!("must be at most the {parameters} parameters"),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
+    let config = &resolved.config;
+    let (method, ensemble) = (&config.method, &config.ensemble);
+    descent::check(resolved, cfg!(feature = "gradients"))?;
+    if method.loss != LossKind::LeastSquares && !data.classes {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\": this data has values, not classes",
+        ));
+    }
+    if method.loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\" or \"zero-one\": cross-entropy needs softmax outputs",
+        ));
+    }
+    if config.model.kind == ModelKind::CartPole && config.data.scale != Scale::Unit {
+        return Err(resolved.error(
+            "data.scale",
+            "must be \"unit\": episodes start from states in their own units",
+        ));
+    }
+    let one_set = matches!(config.model.kind, ModelKind::Process | ModelKind::Linear);
+    if config.run.stop_at_misfit > 0.0 && !one_set {
+        return Err(resolved.error(
+            "run.stop_at_misfit",
+            "needs one set of observations: model.kind = \"process\" or \"linear\"",
+        ));
+    }
+    if ![1, data.outputs].contains(&method.noise.len()) {
+        return Err(resolved.error(
+            "method.noise",
+            format!(
+                "must be one number or {}, one for each output",
+                data.outputs
+            ),
+        ));
+    }
+    if method.form == FormKind::Mean && ensemble.rerandomise != Rerandomise::Step {
+        return Err(resolved.error(
+            "method.form",
+            "\"mean\" needs ensemble.rerandomise = \"step\"",
+        ));
+    }
+    if ensemble.draw == DrawKind::LowRank {
+        if ensemble.rerandomise != Rerandomise::Step
+            || !matches!(method.form, FormKind::Auto | FormKind::Mean)
+        {
+            return Err(resolved.error(
+                "ensemble.draw",
+                "\"low-rank\" needs the mean form: ensemble.rerandomise = \"step\"",
+            ));
+        }
+        if !matches!(config.model.kind, ModelKind::Dense | ModelKind::Conv) {
+            return Err(resolved.error(
+                "ensemble.draw",
+                "\"low-rank\" needs model.kind = \"dense\" or \"conv\"",
+            ));
+        }
+    }
+    check_extensions(resolved)?;
+    check_precision(resolved)?;
+    if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
+        return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    Ok(())
+}
+
+/// Whether EKI moves the mean alone.
+fn in_mean_form(config: &Config) -> bool {
+    !descent::descends(config)
+        && config.ensemble.rerandomise == Rerandomise::Step
+        && matches!(config.method.form, FormKind::Auto | FormKind::Mean)
+}
+
+/// Mixed precision, where something of the run would be in it.
+fn check_precision(resolved: &Resolved) -> Result<()> {
+    let config = &resolved.config;
+    let knows = match config.model.kind {
+        ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv => true,
+        // A series is learned one value at a time: there is no product.
+        ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
+        ModelKind::Linear | ModelKind::Process => false,
+    };
+    let nothing = descent::descends(config)
+        || config.ensemble.draw == DrawKind::LowRank && config.model.kind == ModelKind::Dense
+        || in_mean_form(config) && !knows;
+    if config.run.mixed() && nothing {
+        return Err(resolved.error(
+            "run.precision",
+            "\"mixed\" needs the explicit or factored form of \"eki\", or a network that learns no series, of full draws where it is dense",
+        ));
+    }
+    Ok(())
+}
+
+/// What only the mean form, or only low-rank draws, can do.
+fn check_extensions(resolved: &Resolved) -> Result<()> {
+    let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
+    let mean = in_mean_form(&resolved.config);
+    let needs = "needs the mean form of \"eki\": ensemble.rerandomise = \"step\"";
+    if method.second_moment > 0.0 && !mean {
+        return Err(resolved.error("method.second_moment", needs));
+    }
+    if ensemble.average > 0.0 && !mean {
+        return Err(resolved.error("ensemble.average", needs));
+    }
+    let low_rank = mean && ensemble.draw == DrawKind::LowRank;
+    let dense = resolved.config.model.kind == ModelKind::Dense;
+    if method.covariance == Covariance::Sums && !(low_rank && dense) {
+        return Err(resolved.error(
+            "method.covariance",
+            "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"",
+        ));
+    }
+    Ok(())
+}
