@@ -25,10 +25,7 @@ fn described(run: &Shown) -> String {
     );
     let name = match (config.method.kind, config.method.momentum) {
         (MethodKind::Eki, false) => "EKI",
-        (MethodKind::Eki, true) => match config.method.momentum_of {
-            MomentumOf::Members => "MEKI",
-            MomentumOf::Mean => "MEKI with momentum of the mean alone",
-        },
+        (MethodKind::Eki, true) => "MEKI",
         (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
         (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
         (MethodKind::MomentumSgd, _) => {
@@ -40,7 +37,12 @@ fn described(run: &Shown) -> String {
         Rerandomise::Epoch => "(R)",
         Rerandomise::Step => "(R), redrawn at each step",
     };
-    format!("{name}{again}, {} members, {data}", config.ensemble.members)
+    let of = match (config.method.momentum, config.method.momentum_of) {
+        (true, MomentumOf::Mean) => ", momentum of the mean",
+        _ => "",
+    };
+    let members = config.ensemble.members;
+    format!("{name}{again}{of}, {members} members, {data}")
 }
 
 pub fn subtitle(runs: &[Shown]) -> String {
