@@ -21,7 +21,8 @@ use super::ForwardMap;
 use super::activation::OwnSums;
 use super::dense::Dense;
 use own::{AddOwn, project_first};
-use places::{Layer, layers};
+pub use places::Layer;
+use places::layers;
 pub use sums::LayerSums;
 
 use crate::exact::Quantum;
@@ -31,8 +32,13 @@ use crate::spare::{LOST, aligned};
 
 /// A forward map that evaluates and sums members whose weight matrices differ from the mean's by low rank.
 pub trait LowRank<T: Real>: ForwardMap<T> {
+    /// Its layers, each with its place among the parameters and the draws of a member of `rank`.
+    fn layers(&self, rank: usize) -> Vec<Layer>;
+
     /// The standard normal numbers N that make one member.
-    fn draws(&self, rank: usize) -> usize;
+    fn draws(&self, rank: usize) -> usize {
+        places::draws(&self.layers(rank), rank)
+    }
 
     /// The numbers all members share on `m` samples: a dense network's first product, or arranged inputs.
     fn shared(&self, m: usize) -> usize;
@@ -57,7 +63,9 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
     );
 
     /// The parts `accumulate` may be asked for, one at a time: (first parameter, parameters).
-    fn parts(&self) -> Vec<(usize, usize)>;
+    fn parts(&self) -> Vec<(usize, usize)> {
+        places::parts(&self.layers(1))
+    }
 
     /// Adds sum_k c_k xi_k over the rows of `draws` (n x N, and the rank) to `sums`, the parameters of part `part`, each block sum
     /// rounded to `quantum`; xi is the member's deviation in units of the prior's.
@@ -69,10 +77,15 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
         quantum: Quantum,
         sums: &mut [f64],
         scratch: &mut Vec<T>,
-    );
+    ) {
+        let of_part = (&*self.layers(draws.1), part);
+        places::accumulate(of_part, draws, coefficients, quantum, sums, scratch);
+    }
 
     /// Writes a whole member, P numbers, from its `draw`, N numbers.
-    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]);
+    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]) {
+        places::member(&self.layers(about.rank), about, draw, out);
+    }
 
     /// The same map, where its layers' sums are linear in their parameters.
     fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
@@ -101,8 +114,8 @@ impl<T: Real> LowRank<T> for Dense {
         Some(self)
     }
 
-    fn draws(&self, rank: usize) -> usize {
-        places::draws(&layers(self, rank), rank)
+    fn layers(&self, rank: usize) -> Vec<Layer> {
+        layers(self, rank)
     }
 
     fn shared(&self, m: usize) -> usize {
@@ -168,27 +181,6 @@ impl<T: Real> LowRank<T> for Dense {
             }
             take(j, ArrayView2::from_shape((c, m), &*outputs).expect("room"));
         }
-    }
-
-    fn parts(&self) -> Vec<(usize, usize)> {
-        places::parts(&layers(self, 1))
-    }
-
-    fn accumulate(
-        &self,
-        part: usize,
-        (draws, rank): (ArrayView2<T>, usize),
-        coefficients: &[T],
-        quantum: Quantum,
-        sums: &mut [f64],
-        scratch: &mut Vec<T>,
-    ) {
-        let of_part = (&*layers(self, rank), part);
-        places::accumulate(of_part, (draws, rank), coefficients, quantum, sums, scratch);
-    }
-
-    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]) {
-        places::member(&layers(self, about.rank), about, draw, out);
     }
 }
 

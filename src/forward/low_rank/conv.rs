@@ -4,39 +4,33 @@ use ndarray::{ArrayView2, ArrayViewMut3, aview1};
 
 use super::places::{self, Layer};
 use super::{About, LowRank};
-use crate::exact::Quantum;
 use crate::forward::ForwardMap;
 use crate::forward::conv::Convolutional;
 use crate::real::Real;
 
-/// The layers of `net`, each with its place.
-fn layers(net: &Convolutional, rank: usize) -> Vec<Layer> {
-    let (mut at, mut draw) = (0, 0);
-    let mut all = Vec::new();
-    for (channels, taps, deviation) in net.kernels() {
-        all.push(Layer {
-            fan_in: channels,
-            fan_out: taps,
-            biases: channels,
-            at,
-            draw,
-            deviation,
-        });
-        at += channels * (taps + 1);
-        draw += rank * (channels + taps) + channels;
-    }
-    let after = |layer: Layer| Layer {
-        at: layer.at + at,
-        draw: layer.draw + draw,
-        ..layer
-    };
-    all.extend(places::layers(net.head(), rank).into_iter().map(after));
-    all
-}
-
 impl<T: Real> LowRank<T> for Convolutional {
-    fn draws(&self, rank: usize) -> usize {
-        places::draws(&layers(self, rank), rank)
+    fn layers(&self, rank: usize) -> Vec<Layer> {
+        let (mut at, mut draw) = (0, 0);
+        let mut all = Vec::new();
+        for (channels, taps, deviation) in self.kernels() {
+            all.push(Layer {
+                fan_in: channels,
+                fan_out: taps,
+                biases: channels,
+                at,
+                draw,
+                deviation,
+            });
+            at += channels * (taps + 1);
+            draw += rank * (channels + taps) + channels;
+        }
+        let after = |layer: Layer| Layer {
+            at: layer.at + at,
+            draw: layer.draw + draw,
+            ..layer
+        };
+        all.extend(places::layers(self.head(), rank).into_iter().map(after));
+        all
     }
 
     fn shared(&self, m: usize) -> usize {
@@ -67,7 +61,7 @@ impl<T: Real> LowRank<T> for Convolutional {
     ) {
         let map: &dyn ForwardMap<T> = self;
         let (c, m) = (map.outputs(), inputs.ncols());
-        let layers = layers(self, about.rank);
+        let layers = LowRank::<T>::layers(self, about.rank);
         let (member, rest) = scratch.split_at_mut(map.parameters());
         let (outputs, rest) = rest.split_at_mut(c * m);
         for (j, draw) in draws.rows().into_iter().enumerate() {
@@ -77,26 +71,5 @@ impl<T: Real> LowRank<T> for Convolutional {
             map.evaluate_arranged(one, inputs, about.shared, out, rest);
             take(j, ArrayView2::from_shape((c, m), &*outputs).expect("room"));
         }
-    }
-
-    fn parts(&self) -> Vec<(usize, usize)> {
-        places::parts(&layers(self, 1))
-    }
-
-    fn accumulate(
-        &self,
-        part: usize,
-        (draws, rank): (ArrayView2<T>, usize),
-        coefficients: &[T],
-        quantum: Quantum,
-        sums: &mut [f64],
-        scratch: &mut Vec<T>,
-    ) {
-        let of_part = (&*layers(self, rank), part);
-        places::accumulate(of_part, (draws, rank), coefficients, quantum, sums, scratch);
-    }
-
-    fn member(&self, about: &About<T>, draw: &[T], out: &mut [T]) {
-        places::member(&layers(self, about.rank), about, draw, out);
     }
 }

@@ -15,17 +15,20 @@ const ROWS: usize = 128;
 
 /// One layer among the parameters and among a member's draws: its weight as it stands there, fan_in x fan_out, then its
 /// biases. A convolution's kernels stand the other way round, channels x taps: fan_in and fan_out change places.
-#[derive(Clone, Copy)]
-pub(super) struct Layer {
-    pub(super) fan_in: usize,
-    pub(super) fan_out: usize,
-    pub(super) biases: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    /// Rows of the weight.
+    pub fan_in: usize,
+    /// Its columns.
+    pub fan_out: usize,
+    /// How many biases.
+    pub biases: usize,
     /// First parameter.
-    pub(super) at: usize,
+    pub at: usize,
     /// First draw: A (rank x fan_in), then B (rank x fan_out), then the biases.
-    pub(super) draw: usize,
+    pub draw: usize,
     /// The prior's deviation.
-    pub(super) deviation: f64,
+    pub deviation: f64,
 }
 
 impl Layer {
