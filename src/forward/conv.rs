@@ -115,7 +115,7 @@ impl Convolutional {
                 kernel,
             } => Some((
                 outputs,
-                from.channels * kernel * kernel,
+                stage.size().0,
                 (2.0 / ((from.channels + outputs) * kernel * kernel) as f64).sqrt(),
             )),
             Stage::Pool { .. } => None,

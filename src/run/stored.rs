@@ -309,17 +309,18 @@ impl<T: Real> Update<'_, T> {
                 block,
             );
         };
-        match (self.redraw, centre, previous) {
-            (Some(redraw), Some(centre), _) => {
-                centre.follow(before, &column_means(u.view(), &all), momentum);
+        if let Some(centre) = centre {
+            centre.follow(before, &column_means(u.view(), &all), momentum);
+            if let Some(redraw) = self.redraw {
                 draw(redraw, &centre.drawn, u);
-            }
-            (None, Some(centre), _) => {
-                centre.follow(before, &column_means(u.view(), &all), momentum);
+            } else {
                 let ends = centre.drawn.iter().zip(&centre.mean);
                 *u += &ends.map(|(&to, &from)| to - from).collect::<Array1<T>>();
             }
-            (Some(redraw), None, Some(mut previous)) => {
+            return;
+        }
+        match (self.redraw, previous) {
+            (Some(redraw), Some(mut previous)) => {
                 let after = column_means(u.view(), &all);
                 let old = column_means(previous.view(), &all);
                 let mean: Vec<T> = after.iter().copied().map(T::of).collect();
@@ -330,12 +331,12 @@ impl<T: Real> Update<'_, T> {
                 draw(redraw, &points, u);
                 draw(redraw, &mean, &mut previous);
             }
-            (Some(redraw), None, None) => {
+            (Some(redraw), None) => {
                 let mean = column_means(u.view(), &all);
                 draw(redraw, &mean.into_iter().map(T::of).collect::<Vec<T>>(), u);
             }
-            (None, None, Some(mut previous)) => eki::extrapolate(u, &mut previous, momentum),
-            (None, None, None) => (),
+            (None, Some(mut previous)) => eki::extrapolate(u, &mut previous, momentum),
+            (None, None) => (),
         }
     }
 }

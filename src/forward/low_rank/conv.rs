@@ -10,27 +10,10 @@ use crate::real::Real;
 
 impl<T: Real> LowRank<T> for Convolutional {
     fn layers(&self, rank: usize) -> Vec<Layer> {
-        let (mut at, mut draw) = (0, 0);
-        let mut all = Vec::new();
-        for (channels, taps, deviation) in self.kernels() {
-            all.push(Layer {
-                fan_in: channels,
-                fan_out: taps,
-                biases: channels,
-                at,
-                draw,
-                deviation,
-            });
-            at += channels * (taps + 1);
-            draw += rank * (channels + taps) + channels;
-        }
-        let after = |layer: Layer| Layer {
-            at: layer.at + at,
-            draw: layer.draw + draw,
-            ..layer
-        };
-        all.extend(places::layers(self.head(), rank).into_iter().map(after));
-        all
+        let kernels = self
+            .kernels()
+            .map(|(channels, taps, deviation)| ([channels, taps, channels], deviation));
+        places::in_order(kernels.chain(places::shapes(self.head())), rank)
     }
 
     fn shared(&self, m: usize) -> usize {

@@ -53,25 +53,33 @@ impl Layer {
     }
 }
 
+/// Layers of the given shapes (fan_in, fan_out, biases) and deviations, one after the other.
+pub(super) fn in_order(shapes: impl Iterator<Item = ([usize; 3], f64)>, rank: usize) -> Vec<Layer> {
+    let (mut at, mut draw) = (0, 0);
+    let place = |([fan_in, fan_out, biases], deviation): ([usize; 3], f64)| {
+        let layer = Layer {
+            fan_in,
+            fan_out,
+            biases,
+            at,
+            draw,
+            deviation,
+        };
+        (at, draw) = (layer.parameters().1.end, layer.bias(rank).end);
+        layer
+    };
+    shapes.map(place).collect()
+}
+
+/// The shapes and deviations of a dense network's layers.
+pub(super) fn shapes(net: &Dense) -> impl Iterator<Item = ([usize; 3], f64)> + '_ {
+    let deviations = net.segments().map(|segment| segment.deviation);
+    net.pairs().map(|(a, b)| [a, b, b]).zip(deviations)
+}
+
 /// The layers of `net`, each with its place.
 pub(super) fn layers(net: &Dense, rank: usize) -> Vec<Layer> {
-    let (mut at, mut draw) = (0, 0);
-    net.pairs()
-        .zip(net.segments())
-        .map(|((fan_in, fan_out), segment)| {
-            let layer = Layer {
-                fan_in,
-                fan_out,
-                biases: fan_out,
-                at,
-                draw,
-                deviation: segment.deviation,
-            };
-            at += (fan_in + 1) * fan_out;
-            draw += rank * (fan_in + fan_out) + fan_out;
-            layer
-        })
-        .collect()
+    in_order(shapes(net), rank)
 }
 
 /// The numbers that make one member of `layers`.
