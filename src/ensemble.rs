@@ -57,16 +57,16 @@ impl Draw {
         }
     }
 
-    /// `member` in full, about 0: P numbers.
+    /// `member` in full, about the prior's mean: P numbers.
     #[must_use]
     pub fn point<T: Real>(&self, member: usize, prior: &Prior) -> Vec<T> {
         let blocks = Blocks::new(prior.parameters());
         let mut point = vec![T::zero(); prior.parameters()];
         for b in 0..blocks.count() {
             let out = &mut point[blocks.range(b)];
-            let (zeros, mut deviations) = (vec![T::zero(); out.len()], vec![T::zero(); out.len()]);
+            let (mean, mut deviations) = (prior.mean(blocks.range(b)), vec![T::zero(); out.len()]);
             prior.deviations(blocks.range(b).start, 1.0, &mut deviations);
-            self.fill(member, b, &zeros, &deviations, out);
+            self.fill(member, b, &mean, &deviations, out);
         }
         point
     }

@@ -21,20 +21,27 @@ use crate::real::Real;
 /// One line naming the key whose value does not fit the data.
 pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn ForwardMap<T>>> {
     let model = &resolved.config.model;
-    if model.kind != ModelKind::Dense && model.prior_scale.iter().any(|&scale| scale != 1.0) {
+    let scaled = matches!(model.kind, ModelKind::Dense | ModelKind::Recurrent);
+    if !scaled && model.prior_scale.iter().any(|&scale| scale != 1.0) {
         return Err(resolved.error(
             "model.prior_scale",
-            "must be 1 but for model.kind = \"dense\"",
+            "must be 1 but for model.kind = \"dense\" or \"recurrent\"",
+        ));
+    }
+    if model.kind != ModelKind::Recurrent && model.recurrence.iter().any(|&mean| mean != 0.0) {
+        return Err(resolved.error(
+            "model.recurrence",
+            "must be 0 but for model.kind = \"recurrent\"",
         ));
     }
     Ok(match model.kind {
         ModelKind::Conv => Box::new(convolutional(resolved, shape)?),
         ModelKind::Recurrent if catalogue::is_series(&resolved.config.data.name) => {
-            Box::new(Online::new(one_step(resolved, shape)))
+            Box::new(Online::new(one_step(resolved, shape)?))
         }
         ModelKind::Recurrent => {
             match Task::find(&resolved.config.data.name, resolved.config.data.length) {
-                Some(task) => Box::new(recalling(resolved, shape, task)),
+                Some(task) => Box::new(recalling(resolved, shape, task)?),
                 None => Box::new(recurrent(resolved, shape)?),
             }
         }
@@ -75,20 +82,32 @@ fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
         ));
     }
     let output = output(resolved, shape);
-    let scales = match (&*model.prior_scale, layers.len() - 1) {
-        (&[scale], count) => vec![scale; count],
-        (scales, count) if scales.len() == count => scales.to_vec(),
-        (_, count) => {
-            let allowed = format!("must be one number or {count}, one for each layer");
-            return Err(resolved.error("model.prior_scale", allowed));
-        }
-    };
+    let scales = list(
+        resolved,
+        "model.prior_scale",
+        &model.prior_scale,
+        (layers.len() - 1, "one for each layer"),
+    )?;
     let network = Dense::new(layers.clone(), model.activation, output).with_scales(scales);
     Ok(if resolved.config.run.mixed() {
         network.in_mixed_precision()
     } else {
         network
     })
+}
+
+/// The `count` numbers that `key`, whose `numbers` are one for all or that many, gives; `each` says of what.
+fn list(
+    resolved: &Resolved,
+    key: &str,
+    numbers: &[f64],
+    (count, each): (usize, &str),
+) -> Result<Vec<f64>> {
+    match numbers {
+        &[number] => Ok(vec![number; count]),
+        numbers if numbers.len() == count => Ok(numbers.to_vec()),
+        _ => Err(resolved.error(key, format!("must be one number or {count}, {each}"))),
+    }
 }
 
 fn cart_pole(resolved: &Resolved, shape: DataShape) -> Result<CartPole> {
@@ -146,7 +165,28 @@ fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let maps = (model.activation, output(resolved, shape));
     let (units, outputs) = (model.units.clone(), shape.outputs);
     let network = Recurrent::new(steps, d / steps, units, outputs, maps);
-    Ok(in_precision(network, resolved))
+    Ok(in_precision(with_prior(network, resolved)?, resolved))
+}
+
+/// The network with the prior of the run.
+fn with_prior(network: Recurrent, resolved: &Resolved) -> Result<Recurrent> {
+    let model = &resolved.config.model;
+    let count = model.units.len();
+    let each = "of each layer's input and hidden weights, then of the output's";
+    let scales = list(
+        resolved,
+        "model.prior_scale",
+        &model.prior_scale,
+        (2 * count + 1, each),
+    )?;
+    let each = "one for each layer";
+    let recurrence = list(
+        resolved,
+        "model.recurrence",
+        &model.recurrence,
+        (count, each),
+    )?;
+    Ok(network.with_prior(scales, recurrence))
 }
 
 /// The network, in mixed precision where the run is.
@@ -159,19 +199,21 @@ fn in_precision(network: Recurrent, resolved: &Resolved) -> Recurrent {
 }
 
 /// A network that answers at the last steps of a task.
-fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Recurrent {
+fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let maps = (model.activation, output(resolved, shape));
     let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
     let network = Recurrent::new(steps, inputs, model.units.clone(), numbers, maps);
-    in_precision(network.answering(answers), resolved)
+    let network = with_prior(network.answering(answers), resolved)?;
+    Ok(in_precision(network, resolved))
 }
 
 /// A network that sees one step a sample.
-fn one_step(resolved: &Resolved, shape: DataShape) -> Recurrent {
+fn one_step(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let maps = (model.activation, output(resolved, shape));
-    Recurrent::new(1, shape.features, model.units.clone(), shape.outputs, maps)
+    let network = Recurrent::new(1, shape.features, model.units.clone(), shape.outputs, maps);
+    with_prior(network, resolved)
 }
 
 #[cfg(test)]
@@ -246,6 +288,12 @@ mod tests {
         assert!(conv("[]").contains("a list of at least 1"));
         assert!(conv("3").contains("a list of at least 1"));
         assert!(refused(&["model.prior_scale=[1, 1, 1]"]).contains("one number or 2"));
+        assert!(refused(&["model.kind=conv", "model.prior_scale=2"]).contains("must be 1 but for"));
+        assert!(refused(&["model.recurrence=1"]).contains("must be 0 but for"));
+        let two = |set: &str| refused(&["model.kind=recurrent", "model.units=[4, 3]", set]);
+        assert!(two("model.recurrence=[0, 0, 1]").contains("must be one number or 2"));
+        assert!(two("model.recurrence=1.5").contains("a number from 0 to 1"));
+        assert!(two("model.prior_scale=[1, 1]").contains("must be one number or 5"));
         let steps = |steps: &str| refused(&["model.kind=recurrent", steps]);
         assert!(steps("model.steps=3").contains("divisor of the 64 inputs"));
         assert!(refused(&["model.units=[]"]).contains("at least 1 integers"));

@@ -1,9 +1,16 @@
-//! The prior N(0, C_0) on the parameters, C_0 diagonal: a standard deviation for each run of columns.
+//! The prior N(m_0, C_0) on the parameters, C_0 diagonal: a standard deviation for each run of columns, and a mean that
+//! is 0 but at a few.
 
-/// Independent normals with mean zero; consecutive parameters of one deviation form a segment.
+use std::ops::Range;
+
+use crate::real::Real;
+
+/// Independent normals; consecutive parameters of one deviation form a segment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prior {
     segments: Vec<Segment>,
+    /// Parameters and their mean, ascending; that of all others is 0.
+    mean: Vec<(usize, f64)>,
 }
 
 /// `count` consecutive parameters of standard deviation `deviation`.
@@ -19,7 +26,19 @@ impl Prior {
     /// The prior made of `segments`, in the order of the flattened parameters.
     #[must_use]
     pub fn new(segments: Vec<Segment>) -> Self {
-        Self { segments }
+        let mean = Vec::new();
+        Self { segments, mean }
+    }
+
+    /// The same with these means of some parameters, given in ascending order.
+    #[must_use]
+    pub fn with_mean(self, mean: Vec<(usize, f64)>) -> Self {
+        assert!(
+            mean.is_sorted_by_key(|(at, _)| at)
+                && mean.last().is_none_or(|(at, _)| *at < self.parameters()),
+            "parameters of the prior, in order"
+        );
+        Self { mean, ..self }
     }
 
     /// The number of parameters P.
@@ -28,8 +47,20 @@ impl Prior {
         self.segments.iter().map(|s| s.count).sum()
     }
 
+    /// The means of the parameters `range`.
+    #[must_use]
+    pub fn mean<T: Real>(&self, range: Range<usize>) -> Vec<T> {
+        let mut mean = vec![T::zero(); range.len()];
+        let from = self.mean.partition_point(|(at, _)| *at < range.start);
+        let within = self.mean[from..].iter();
+        for (at, value) in within.take_while(|(at, _)| *at < range.end) {
+            mean[at - range.start] = T::of(*value);
+        }
+        mean
+    }
+
     /// The deviations of the parameters `start..start + out.len()`, times `factor`.
-    pub fn deviations<T: crate::real::Real>(&self, start: usize, factor: f64, out: &mut [T]) {
+    pub fn deviations<T: Real>(&self, start: usize, factor: f64, out: &mut [T]) {
         let end = start + out.len();
         let mut from = 0;
         for segment in &self.segments {
@@ -49,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deviations_follow_the_segments_across_any_cut() {
+    fn deviations_and_means_follow_across_any_cut() {
         let prior = Prior::new(vec![
             Segment {
                 count: 3,
@@ -65,6 +96,8 @@ mod tests {
             },
         ]);
         assert_eq!(prior.parameters(), 5);
+        let prior = prior.with_mean(vec![(1, 0.25), (4, 1.0)]);
+        let mean = [0.0, 0.25, 0.0, 0.0, 1.0];
         let mut all = [0.0; 5];
         prior.deviations(0, 2.0, &mut all);
         assert_eq!(all, [2.0, 2.0, 2.0, 1.0, 1.0]);
@@ -73,6 +106,7 @@ mod tests {
                 let mut part = vec![0.0; end - start];
                 prior.deviations(start, 2.0, &mut part);
                 assert_eq!(part, all[start..end]);
+                assert_eq!(prior.mean::<f64>(start..end), mean[start..end]);
             }
         }
     }

@@ -58,7 +58,14 @@ pub const KEYS: &[Key] = &[
         "model.prior_scale",
         Kind::Variances,
         "[1.0]",
-        "the prior's deviation in units of Glorot's, for all layers or each (dense networks only)",
+        "the prior's deviation in units of Glorot's, for all layers or each; of a recurrent network for all or each \
+         layer's input and hidden weights and the output's; of no convolutional one",
+    ),
+    key(
+        "model.recurrence",
+        Kind::Shares,
+        "[0.0]",
+        "the prior's mean of a recurrent network's hidden weights, times the identity, for all layers or each; 1: states last",
     ),
     key(
         "model.output",

@@ -32,6 +32,8 @@ pub enum Kind {
     Entries(&'static str),
     /// A number greater than 0, or a list of them.
     Variances,
+    /// A number from 0 to 1, or a list of them.
+    Shares,
     /// A duration, such as "15min", or "never".
     Duration,
 }
@@ -73,6 +75,7 @@ impl Kind {
             }
             Self::Entries(example) => format!("a list of texts in quotes, as in {example}"),
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
+            Self::Shares => "a number from 0 to 1, or a list of such".to_owned(),
             Self::Duration => {
                 "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
                     .to_owned()
@@ -129,18 +132,18 @@ impl Kind {
                 }
                 _ => None,
             },
-            Self::Variances => {
-                let positive = |v: &Value| {
-                    number(v)
-                        .filter(|x| x.is_finite() && *x > 0.0)
-                        .map(Value::Float)
+            Self::Variances | Self::Shares => {
+                let admit = |x: f64| match self {
+                    Self::Shares => (0.0..=1.0).contains(&x),
+                    _ => x.is_finite() && x > 0.0,
                 };
+                let admitted = |v: &Value| number(v).filter(|x| admit(*x)).map(Value::Float);
                 // One number is a list of one.
                 let list = value
                     .as_array()
                     .cloned()
                     .unwrap_or_else(|| vec![value.clone()]);
-                let list: Option<Vec<_>> = list.iter().map(positive).collect();
+                let list: Option<Vec<_>> = list.iter().map(admitted).collect();
                 list.filter(|list| !list.is_empty()).map(Value::Array)
             }
             Self::Duration => value

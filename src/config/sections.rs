@@ -29,6 +29,7 @@ pub struct Model {
     pub steps: usize,
     pub activation: crate::forward::activation::Activation,
     pub prior_scale: Vec<f64>,
+    pub recurrence: Vec<f64>,
     pub output: OutputKind,
     pub command: Vec<String>,
     pub prior: Vec<String>,

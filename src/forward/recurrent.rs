@@ -34,6 +34,10 @@ pub struct Recurrent {
     head: Dense,
     pub(super) outputs: usize,
     answers: usize,
+    /// The prior's mean of each layer's hidden weights, times the identity.
+    recurrence: Vec<f64>,
+    /// Deviations of the prior in units of Glorot's: of each layer's input and hidden weights, then of the output's.
+    scales: Vec<f64>,
     /// Whether products are of bfloat16; single precision alone has them.
     in_pairs: bool,
 }
@@ -61,6 +65,8 @@ impl Recurrent {
             output,
             head: Dense::new(vec![last, outputs], activation, output),
             outputs,
+            scales: vec![1.0; 2 * units.len() + 1],
+            recurrence: vec![0.0; units.len()],
             units,
             answers: 1,
             in_pairs: false,
@@ -75,6 +81,37 @@ impl Recurrent {
             "answers at steps there are"
         );
         Self { answers, ..self }
+    }
+
+    /// The same with the prior's deviations multiplied by `scales`, of each layer's input weight (and bias) and hidden
+    /// weight, then of the output's; and its mean of each layer's hidden weights the identity times `recurrence` (1: Le,
+    /// Jaitly & Hinton, arXiv:1504.00941, by which a state lasts).
+    #[must_use]
+    pub fn with_prior(self, scales: Vec<f64>, recurrence: Vec<f64>) -> Self {
+        assert_eq!(scales.len(), self.scales.len(), "one for each matrix");
+        assert_eq!(
+            recurrence.len(),
+            self.recurrence.len(),
+            "one for each layer"
+        );
+        Self {
+            scales,
+            recurrence,
+            ..self
+        }
+    }
+
+    /// The prior's mean where it is not 0: on the diagonals of hidden weights.
+    fn prior_mean(&self) -> Vec<(usize, f64)> {
+        let mut at = 0;
+        let mut mean = Vec::new();
+        for ((a, b), &value) in self.layers().zip(&self.recurrence) {
+            if value != 0.0 {
+                mean.extend((0..b).map(|i| (at + a * b + i * (b + 1), value)));
+            }
+            at += (a + b + 1) * b;
+        }
+        mean
     }
 
     /// The same with products of bfloat16, in single precision alone.
@@ -218,16 +255,22 @@ impl<T: Real> ForwardMap<T> for Recurrent {
     /// Glorot normal for each matrix, N(0, 2/(fan_in + fan_out)), biases as the input weight: a bias without spread
     /// never moves.
     fn prior(&self) -> Prior {
-        let glorot = |a: usize, b: usize, count: usize| Segment {
+        let glorot = |(a, b): (usize, usize), count: usize, scale: f64| Segment {
             count,
-            deviation: (2.0 / (a + b) as f64).sqrt(),
+            deviation: scale * (2.0 / (a + b) as f64).sqrt(),
         };
-        let last = *self.units.last().expect("a layer");
-        let layers = self
-            .layers()
-            .flat_map(|(a, b)| [glorot(a, b, a * b), glorot(b, b, b * b), glorot(a, b, b)]);
-        let head = glorot(last, self.outputs, (last + 1) * self.outputs);
-        Prior::new(layers.chain([head]).collect())
+        let (layers, last) = self.scales.split_at(2 * self.units.len());
+        let layers = self.layers().zip(layers.chunks(2));
+        let layers = layers.flat_map(|((a, b), scales)| {
+            [
+                glorot((a, b), a * b, scales[0]),
+                glorot((b, b), b * b, scales[1]),
+                glorot((a, b), b, scales[0]),
+            ]
+        });
+        let units = *self.units.last().expect("a layer");
+        let head = glorot((units, self.outputs), (units + 1) * self.outputs, last[0]);
+        Prior::new(layers.chain([head]).collect()).with_mean(self.prior_mean())
     }
 
     fn network(&self) -> Option<Network> {

@@ -113,7 +113,7 @@ fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
     if plan.descends() || plan.config().ensemble.centre == Centre::Prior {
         draw.point(CENTRE, prior)
     } else {
-        vec![T::zero(); prior.parameters()]
+        prior.mean(0..prior.parameters())
     }
 }
 

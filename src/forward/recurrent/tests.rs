@@ -56,6 +56,36 @@ fn the_publications_network_has_the_parameters_it_states() {
 }
 
 /// Each answer is that of the network whose last step it is.
+/// Rows of the hidden weights: the prior's mean is on their diagonals, and nowhere else.
+#[test]
+fn the_priors_mean_is_the_identity_where_states_are_to_last() {
+    let net = net(3, 2, &[2, 3], 1);
+    let prior = ForwardMap::<f64>::prior(&net);
+    assert_eq!(prior.mean::<f64>(0..32), [0.0; 32]);
+    let net = net.with_prior(vec![1.0, 2.0, 1.0, 0.5, 3.0], vec![0.0, 0.75]);
+    let mean: Vec<f64> = ForwardMap::<f64>::prior(&net).mean(0..32);
+    // Layer 1: 2 x 2, 2 x 2, 2; layer 2: 2 x 3, 3 x 3, 3; the output 3 + 1.
+    let hidden = 10 + 6;
+    for (at, value) in mean.iter().enumerate() {
+        let diagonal = (hidden..hidden + 9).contains(&at) && (at - hidden).is_multiple_of(4);
+        assert_eq!(*value, if diagonal { 0.75 } else { 0.0 }, "{at}");
+    }
+    let mut deviations = [0.0; 32];
+    ForwardMap::<f64>::prior(&net).deviations(0, 1.0, &mut deviations);
+    let glorot = |a: f64, b: f64| (2.0 / (a + b)).sqrt();
+    let expected = [
+        (0, glorot(2.0, 2.0)),
+        (4, 2.0 * glorot(2.0, 2.0)),
+        (8, glorot(2.0, 2.0)),
+        (10, glorot(2.0, 3.0)),
+        (16, 0.5 * glorot(3.0, 3.0)),
+        (31, 3.0 * glorot(3.0, 1.0)),
+    ];
+    for (at, deviation) in expected {
+        assert!((deviations[at] - deviation).abs() < 1e-15, "{at}");
+    }
+}
+
 #[test]
 fn answers_at_the_last_steps_are_those_of_shorter_sequences() {
     let long = net(6, 3, &[5, 4], 2).answering(3);
