@@ -183,6 +183,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             survivors: &Survivors::new(vec![true; j]),
             members: Partition::new(j, 1),
             samples: None,
+            gain: None,
             mixed: false,
             spare: &Spare::default(),
         };

@@ -79,6 +79,19 @@ pub struct Rates {
     pub tile: f64,
     /// One panel of rows of D from one block of samples.
     pub panel: f64,
+    /// The Kalman gain.
+    pub gain: GainRates,
+}
+
+/// Seconds of the Kalman gain's parts, of one thread while all threads do the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GainRates {
+    /// A group of rows of the Gram matrix.
+    pub gram: f64,
+    /// The factor, on one thread alone.
+    pub factor: f64,
+    /// A group of rows that is solved for.
+    pub solved: f64,
 }
 
 /// What is measured: the sizes that kernels see at a step.
@@ -96,6 +109,8 @@ pub struct Sizes<'a> {
     pub low_rank: Option<usize>,
     /// Whether products are of bfloat16.
     pub mixed: bool,
+    /// The side of the matrix that the Kalman gain factors, where there is one.
+    pub gain: Option<usize>,
     /// The loss whose gradients enter D.
     pub loss: &'a Loss,
 }
@@ -121,8 +136,14 @@ impl Rates {
             _ => rates.group = kernels::group_seconds(pool, map, sizes.samples),
         }
         match sizes.form {
+            Form::Explicit if sizes.gain.is_some() => {
+                rates.panel = kernels::panel_seconds::<f64>(pool, sizes);
+            }
             Form::Explicit => rates.panel = kernels::panel_seconds::<T>(pool, sizes),
             _ => rates.tile = kernels::tile_seconds::<T>(pool, sizes),
+        }
+        if let Some(side) = sizes.gain {
+            rates.gain = kernels::gain_seconds(pool, sizes, side);
         }
         if sizes.form != Form::Mean {
             rates.block = kernels::block_seconds::<T>(pool, sizes, BLOCK.min(map.parameters()));

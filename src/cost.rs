@@ -15,8 +15,9 @@
 //! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
 //! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. J_f are the
 //! members of other hosts: ranks of one host read each other's parameters where they lie. A reduction
-//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops.
+//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops. The Kalman gain's part: `gain`.
 
+mod gain;
 mod memory;
 
 use serde::Serialize;
@@ -57,6 +58,8 @@ pub struct Shape {
     pub number: usize,
     /// Whether products are of bfloat16.
     pub mixed: bool,
+    /// Whether D is multiplied by the Kalman gain.
+    pub gain: bool,
     /// Slabs that are kept: u, and with momentum v.
     pub(crate) slabs: usize,
     /// Whether what members are about is kept beside them.
@@ -185,6 +188,7 @@ impl Shape {
                 Precision::Double => 8,
             },
             mixed: plan.mixed(),
+            gain: plan.gain(0).is_some(),
             slabs: 1 + usize::from(beside.previous),
             centres: beside.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,
@@ -281,7 +285,7 @@ impl Shape {
         };
         Flops {
             forward,
-            interaction,
+            interaction: interaction + self.gain_flops(rank),
             update,
         }
     }
@@ -344,7 +348,7 @@ impl Shape {
         };
         Sent {
             agreement: 16 * j as u64 + predictions,
-            interaction: interaction as u64,
+            interaction: (interaction + self.gain_sent(rank)) as u64,
             exchange: exchange as u64,
         }
     }

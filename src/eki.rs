@@ -16,6 +16,7 @@
 //! nor moves others, and J counts the survivors.
 
 mod centre;
+pub mod gain;
 mod norm;
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Zip, s};
@@ -104,7 +105,7 @@ impl Survivors {
 }
 
 /// Turns the selected outputs of samples `first..first + w`, J x w, into the anomalies W, in place, and writes the
-/// gradients V. `y` holds the targets of these w columns.
+/// gradients V. `y` holds the targets of these w columns. Returns their means, w numbers.
 pub fn anomalies_and_gradients<T: Real>(
     mut outputs: ArrayViewMut2<T>,
     mut gradients: ArrayViewMut2<T>,
@@ -112,7 +113,7 @@ pub fn anomalies_and_gradients<T: Real>(
     first: usize,
     loss: &Loss,
     survivors: &Survivors,
-) {
+) -> Vec<T> {
     let means: Vec<T> = column_means(outputs.view(), survivors)
         .into_iter()
         .map(T::of)
@@ -137,6 +138,7 @@ pub fn anomalies_and_gradients<T: Real>(
             *z -= mean;
         }
     }
+    means
 }
 
 /// The largest Euclidean norm of the rows of `a`: |(V W^T)_jk| <= largest_row(V) largest_row(W).
@@ -240,18 +242,17 @@ fn by_groups<T: Real>(
 /// The mean's coefficients c = W vbar / J, J numbers: (1/J) sum_j (D u)_j = sum_k c_k (u_k - ubar).
 #[must_use]
 pub fn mean_coefficients<T: Real>(
-    gradients: ArrayView2<T>,
+    mean_gradient: &[f64],
     anomalies: ArrayView2<T>,
     survivors: &Survivors,
 ) -> Vec<f64> {
-    let mean_gradient = column_means(gradients, survivors);
     let count = survivors.count() as f64;
     anomalies
         .rows()
         .into_iter()
         .map(|row| {
             let row = row.to_slice().expect("row-major");
-            inner(row, &mean_gradient) / count
+            inner(row, mean_gradient) / count
         })
         .collect()
 }

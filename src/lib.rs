@@ -7,7 +7,7 @@
 //! at each step n, with the next batch (x, y):
 //!     Gbar = (1/J) sum_k G(u_k)
 //!     D_jk = (1/J) < G(u_k) - Gbar , grad_z Psi(G(u_j), y) >
-//!     h_n  = h / (||D||_F + epsilon)
+//!     h_n  = h / (||D||_F + epsilon)                    or h_n = h, or h and D times the Kalman gain (`eki::gain`)
 //!     u    <- u - h_n D u                                                      EKI
 //!     u    <- v - h_n D(v) v ,  v <- u + n/(n+3) (u - u_before)                MEKI
 //!                                                   or, of the mean alone:  v <- u + n/(n+3) (ubar - ubar_before)

@@ -153,6 +153,19 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// The curvature Omega of Psi, its second derivative in each of the selected numbers at the mean outputs `z`, which are
+    /// the `first..` of a batch's K; greater than 0.
+    pub fn curvature<T: Real>(&self, z: &[T], first: usize) -> Vec<f64> {
+        let of = |(i, z): (usize, &T)| match self {
+            Self::CrossEntropy { delta } => (z.wide() + delta).powi(-2),
+            Self::LeastSquares { variance } => 1.0 / variance[(first + i) % variance.len()],
+            Self::ZeroOne => 2.0,
+        };
+        z.iter().enumerate().map(of).collect()
+    }
+}
+
 /// Numbers whose logarithms are taken as one of their product: a logarithm costs as much as thirty products.
 const TOGETHER: usize = 8;
 
@@ -205,6 +218,21 @@ mod tests {
                     "{loss:?} {i}"
                 );
             }
+            // So is every curvature that of the gradient.
+            for (i, curvature) in loss.curvature(&z, 0).into_iter().enumerate() {
+                let at = |shift: f64| {
+                    let (mut moved, mut gradient) = (z.clone(), vec![0.0; k]);
+                    moved[i] += shift;
+                    loss.gradient(&moved, &y, 0, &mut gradient);
+                    gradient[i]
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                assert!(
+                    (slope - curvature).abs() < 1e-6 * (1.0 + slope.abs()),
+                    "{loss:?} {i}: {slope} {curvature}"
+                );
+            }
+            assert_eq!(loss.curvature(&z[1..], 1), loss.curvature(&z, 0)[1..]);
             // A part of the batch has the gradients it has in the whole.
             let mut part = vec![0.0; k - 1];
             loss.gradient(&z[1..], &y[1..], 1, &mut part);

@@ -14,7 +14,7 @@ use crate::eki::{Form, StepSize};
 use crate::error::Result;
 use crate::loss::Loss;
 use crate::moments::Memory;
-use checks::{check_method, check_size};
+use checks::{check_gain, check_method, check_size};
 
 /// What the plan must know of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,7 @@ impl Plan {
             LossKind::LeastSquares => Loss::LeastSquares { variance },
             LossKind::ZeroOne => Loss::ZeroOne,
         };
+        check_gain(&resolved, loss.outputs(batches.batch, data.outputs))?;
         let step_size = StepSize {
             h: config.method.h,
             epsilon: (config.method.step == StepKind::Adaptive).then_some(config.method.epsilon),
@@ -213,6 +214,13 @@ impl Plan {
             }
         };
         shape * method.h_decay.powf(self.time(step))
+    }
+
+    /// With the Kalman gain, its h at `step`.
+    #[must_use]
+    pub fn gain(&self, step: u64) -> Option<f64> {
+        let kalman = self.config().method.step == StepKind::Kalman;
+        (kalman && !self.descends()).then(|| self.step_size.h * self.h_factor(step))
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.

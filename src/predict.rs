@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::calibrate::{Network, Rates};
 use crate::cost::Shape;
+use crate::eki::gain::SOLVED;
 use crate::eki::{Form, norm_tiles};
 use crate::interaction::PANEL;
 use crate::partition::{BLOCK, Blocks, Partition};
@@ -130,6 +131,34 @@ impl Model<'_> {
     }
 
     fn interaction(&self, rank: usize) -> f64 {
+        self.without_gain(rank) + self.gain(rank)
+    }
+
+    /// The Kalman gain: rows that ranks share out and gather, and a factor on each.
+    fn gain(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates.gain);
+        if !s.gain {
+            return 0.0;
+        }
+        let side = s.gain_side();
+        let shared = |rows: usize, each: f64| {
+            let own = s.solved_of(rows, rank);
+            let gathered = if self.several() {
+                self.hops() + self.wire(8 * side * (rows - own))
+            } else {
+                0.0
+            };
+            self.rounds(own.div_ceil(SOLVED)) * each + gathered
+        };
+        r.factor
+            + match s.form {
+                Form::Explicit => shared(side, r.solved),
+                Form::Factored => shared(side, r.gram) + shared(s.members, r.solved),
+                Form::Mean => shared(side, r.gram),
+            }
+    }
+
+    fn without_gain(&self, rank: usize) -> f64 {
         match self.shape.form {
             Form::Explicit => self.explicit(rank),
             Form::Factored => self.factors(rank),

@@ -133,6 +133,17 @@ fn impossible_values_say_what_is_possible() {
         &["method.second_moment = 1", "less than 1"],
     );
     refused_sets(
+        &[
+            "method.step=kalman",
+            "method.form=factored",
+            "ensemble.members=200",
+        ],
+        &[
+            "method.form = \"factored\"",
+            "fewer members than outputs, of which there are 287",
+        ],
+    );
+    refused_sets(
         &["method.second_moment=0.9"],
         &[
             "method.second_moment = 0.9",

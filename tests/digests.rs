@@ -210,6 +210,38 @@ fn d_summed_from_several_blocks_of_samples() {
     holds(&run.set("run.precision=double"), &FEW);
 }
 
+/// Its matrices have a side of several groups of rows: 150 members; or 33 outputs, all of them in one group.
+#[test]
+fn the_kalman_gain_in_every_form() {
+    let kalman = digits(&[
+        "method.step=kalman",
+        "method.h=1",
+        "ensemble.members=150",
+        "run.epochs=1",
+    ]);
+    let squares = [
+        "method.loss=least-squares",
+        "method.noise=[0.1, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3]",
+    ];
+    let squares = squares
+        .iter()
+        .fold(kalman.clone(), |run, set| run.set(*set));
+    let each_step = |run: &Run| {
+        let run = run.clone().set("ensemble.rerandomise=step");
+        run.set("ensemble.gamma=0.1")
+    };
+    let digests = [
+        holds(&kalman.clone().set("method.form=explicit"), &SPLITS),
+        holds(&kalman.clone().set("method.form=factored"), &SPLITS),
+        holds(&squares, &SPLITS),
+        holds(&each_step(&kalman), &FEW),
+        holds(&each_step(&squares), &FEW),
+        holds(&kalman.clone().set("run.precision=double"), &FEW),
+        holds(&kalman.set("run.precision=mixed"), &FEW),
+    ];
+    all_differ(&digests);
+}
+
 /// The update's products and the network's are of bfloat16.
 #[test]
 fn mixed_precision() {

@@ -33,6 +33,21 @@ fn cart_pole_is_solved() {
     assert!(solved >= 475.0, "{solved}");
 }
 
+/// In as many steps as leave the adaptive step at half of the digits, the Kalman gain has nine tenths.
+#[test]
+fn the_kalman_gain_learns_in_few_steps() {
+    let run = Run::new("digits", &["run.epochs=4", "run.best=never"]);
+    let accuracy = |run: &Run| {
+        let summary = run.on(1, 2).finish().summary();
+        summary["accuracy_mean"].as_f64().expect("an accuracy")
+    };
+    let (plain, kalman) = (
+        accuracy(&run),
+        accuracy(&run.set("method.step=kalman").set("method.h=1")),
+    );
+    assert!(kalman > 0.87 && kalman > plain + 0.15, "{kalman}, {plain}");
+}
+
 /// Here momentum of each member drives them apart without end (with the cross-entropy's gradient at each member's own
 /// outputs D is not symmetric); momentum of their mean leaves the deviations to fall as they do without.
 #[test]

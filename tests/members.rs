@@ -23,7 +23,7 @@ const SMALL: [&str; 5] = [
 ];
 
 /// Ways to run it in which members that fail are left out and redrawn elsewhere in the code.
-const FORMS: [(&str, &[&str]); 5] = [
+const FORMS: [(&str, &[&str]); 7] = [
     ("explicit", &["method.form=explicit"]),
     (
         "factored",
@@ -38,6 +38,14 @@ const FORMS: [(&str, &[&str]); 5] = [
         &["method.form=explicit", "ensemble.rerandomise=step"],
     ),
     ("mean", &["ensemble.rerandomise=step"]),
+    (
+        "by the Kalman gain",
+        &["method.form=explicit", "method.step=kalman"],
+    ),
+    (
+        "factored, by the Kalman gain",
+        &["method.form=factored", "method.step=kalman"],
+    ),
 ];
 
 /// Which maps there are, by name.

@@ -179,6 +179,8 @@ cases! {
         "of-mean-grow", "of-mean-grow-epoch";
     ensembles_that_grow: "grow", "grow-meki", "grow-epoch-meki";
     re_randomised_at_each_step_in_the_mean_form: "step-mean", "step-mean-heavy", "step-mean-squares", "step-mean-grow";
+    the_kalman_gain: "kalman-explicit", "kalman-factored", "kalman-squares", "kalman-meki", "kalman-epoch";
+    the_kalman_gain_in_the_mean_form: "kalman-mean", "kalman-mean-squares";
     re_randomised_at_each_step_with_members_kept: "step-explicit", "step-factored", "step-explicit-grow";
 }
 
@@ -188,4 +190,6 @@ fn on_three_ranks() {
     compare("meki-explicit", 3);
     compare("epoch-meki", 3);
     compare("of-mean-epoch-carried", 3);
+    compare("kalman-squares", 3);
+    compare("kalman-mean", 3);
 }

@@ -3,7 +3,8 @@
 use ndarray::{Array2, Array3, ArrayViewMut2, Axis};
 use rayon::ThreadPool;
 
-use super::{Sizes, mean, usual};
+use super::{GainRates, Sizes, mean, usual};
+use crate::eki::gain::{self, Gain, SOLVED};
 use crate::eki::{self, Form, Survivors, TILE};
 use crate::exact::Quantum;
 use crate::forward::ForwardMap;
@@ -200,6 +201,36 @@ pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
         })
     });
     mean(&seconds) * sizes.members as f64 / j as f64
+}
+
+/// Seconds of the Kalman gain's parts, `side` being that of the matrix it factors.
+pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> GainRates {
+    let n = side.min(LARGEST);
+    let (long, all) = (
+        sizes.members.max(sizes.outputs).min(LARGEST),
+        sizes.members.max(sizes.outputs),
+    );
+    let rows = SOLVED.min(n);
+    let measured = pool.broadcast(|_| {
+        let x = numbers::<f64>(n, long);
+        let mut gram = Array2::zeros((rows, n));
+        let of_gram = usual(|| gain::gram_rows(x.view(), 0, gram.view_mut()));
+        let factor = Gain::new(Array2::eye(n), 1.0).expect("finite numbers");
+        let mut solved = vec![1.0; rows * n];
+        (of_gram, usual(|| factor.apply(&mut solved)))
+    });
+    let of_mean = |of: fn(&(f64, f64)) -> f64| {
+        let seconds: Vec<f64> = measured.iter().map(of).collect();
+        mean(&seconds)
+    };
+    let larger = side as f64 / n as f64;
+    GainRates {
+        gram: of_mean(|m| m.0) * larger * all as f64 / long as f64,
+        factor: usual(|| {
+            std::hint::black_box(Gain::new(Array2::eye(n), 1.0));
+        }) * larger.powi(3),
+        solved: of_mean(|m| m.1) * larger.powi(2),
+    }
 }
 
 /// Seconds of the update of one block of `width` columns.

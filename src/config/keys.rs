@@ -216,9 +216,10 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "method.step",
-        Kind::Choice(&["adaptive", "fixed"]),
+        Kind::Choice(&["adaptive", "fixed", "kalman"]),
         "\"adaptive\"",
-        "h_n = h / (||D||_F + epsilon), or h_n = h",
+        "h_n = h / (||D||_F + epsilon), or h_n = h; kalman: h_n = h and D times the Kalman gain (the discrete filter's step, \
+         noise method.noise / h)",
     ),
     key(
         "method.rate",

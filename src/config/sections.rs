@@ -165,6 +165,7 @@ pub enum LossKind {
 pub enum StepKind {
     Adaptive,
     Fixed,
+    Kalman,
 }
 
 /// The form of the update, or the choice of it.

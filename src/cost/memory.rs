@@ -79,6 +79,7 @@ impl Shape {
         let grows = self.members > self.members_before && stored;
         let passing = [
             ("interaction", self.interaction_memory(rank)),
+            ("Kalman gain", self.gain_memory(rank)),
             ("evaluating the mean", (8 + s) * p),
             (
                 "growth",

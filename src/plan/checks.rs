@@ -3,7 +3,7 @@
 use super::{DataShape, descent};
 use crate::config::{
     Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
-    Scale,
+    Scale, StepKind,
 };
 use crate::data::catalogue;
 use crate::error::Result;
@@ -94,6 +94,19 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     check_precision(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    Ok(())
+}
+
+/// The Kalman gain, where the form can have it with `outputs` numbers K.
+pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
+    let config = &resolved.config;
+    let kalman = config.method.step == StepKind::Kalman && !descent::descends(config);
+    if kalman && config.method.form == FormKind::Factored && outputs > config.ensemble.members {
+        let allowed = format!(
+            "must not be \"factored\" with method.step = \"kalman\" and fewer members than outputs, of which there are {outputs}"
+        );
+        return Err(resolved.error("method.form", allowed));
     }
     Ok(())
 }

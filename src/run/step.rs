@@ -176,13 +176,14 @@ impl<T: Real> State<T> {
             survivors: &survivors,
             members,
             samples: plan.by_layer_sums().then(|| batch.len()),
+            gain: plan.gain(self.step),
             mixed: plan.mixed(),
             spare: &setting.spare,
         };
         let form = plan.form(members.items());
         let (interaction, d_norm) = timing.measure(Phase::Interaction, || {
             outputs.interaction(crew.comm, crew.pool, form)
-        });
+        })?;
         setting.spare.keep_array(selected);
         let factor = plan.h_factor(self.step);
         let h = plan.step_size.at(d_norm, factor);

@@ -1,9 +1,11 @@
 //! `Interaction`: each form of D equals the plain sum it stands for, and has the same bits on any number of ranks.
 
+use eki_mpi::comm::Comm;
 use eki_mpi::eki::{self, Form, Survivors, mean_coefficients, norm_tiles};
 use eki_mpi::ensemble::block_digest;
 use eki_mpi::interaction::{Interaction, Outputs};
 use eki_mpi::loss::Loss;
+use eki_mpi::panel::Packed;
 use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::real::Real;
 use eki_mpi::rng::{Key, Purpose};
@@ -15,9 +17,13 @@ use crate::{Check, Crowd};
 pub const CHECKS: &[Check] = &[
     ("every_form_of_d_is_the_plain_sum_in_single", single),
     ("every_form_of_d_is_the_plain_sum_in_double", double),
+    ("the_kalman_gain_solves_its_equation", gain),
     ("d_has_the_same_bits_on_any_number_of_ranks", same_bits),
     ("an_interaction_sends_what_the_formula_says", bytes),
 ];
+
+/// The step of the Kalman gain.
+const H: f64 = 0.7;
 
 /// One step's outputs of all members, and what D is made of.
 struct Case<T> {
@@ -64,22 +70,34 @@ impl<T: Real> Case<T> {
     }
 
     /// D in the form asked for, put together by all ranks of `comm`, and its norm.
-    fn interaction(
-        &self,
-        crowd: &Crowd,
-        comm: &eki_mpi::comm::Comm,
-        form: Form,
-    ) -> (Interaction<T>, f64) {
-        self.interaction_of(crowd, comm, form, None)
+    fn interaction(&self, crowd: &Crowd, comm: &Comm, form: Form) -> (Interaction<T>, f64) {
+        self.interaction_of(crowd, comm, form, None, None)
+    }
+
+    /// D times the Kalman gain in the form asked for, J x J or its columns' means, 1 x J.
+    fn with_gain(&self, crowd: &Crowd, comm: &Comm, form: Form) -> Array2<f64> {
+        match self.interaction_of(crowd, comm, form, None, Some(H)).0 {
+            Interaction::Explicit(d) => d.to_array().mapv(Real::wide),
+            Interaction::Factored {
+                gradients,
+                anomalies,
+            } => {
+                let wide = |packed: Packed<T>| packed.to_array().mapv(Real::wide);
+                wide(gradients).dot(&wide(anomalies)) / self.survivors.count() as f64
+            }
+            Interaction::Mean(c) => Array2::from_shape_vec((1, c.len()), c).expect("one row"),
+            Interaction::Samples(_) => unreachable!("not asked for"),
+        }
     }
 
     /// As `interaction`; in the mean form sample by sample, where there are `samples`.
     fn interaction_of(
         &self,
         crowd: &Crowd,
-        comm: &eki_mpi::comm::Comm,
+        comm: &Comm,
         form: Form,
         samples: Option<usize>,
+        gain: Option<f64>,
     ) -> (Interaction<T>, f64) {
         let members = Partition::new(self.selected.nrows(), comm.size());
         let own = self
@@ -93,10 +111,12 @@ impl<T: Real> Case<T> {
             survivors: &self.survivors,
             members,
             samples,
+            gain,
             mixed: false,
             spare: &Spare::default(),
         }
         .interaction(comm, &crowd.pool, form)
+        .expect("moderate outputs")
     }
 
     /// D by its definition, in double precision; and the size that rounding is measured by, the largest product of
@@ -182,7 +202,8 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         let Interaction::Mean(c) = interaction else {
             return Err("not the mean".to_owned());
         };
-        let by_hand = mean_coefficients(gradients.view(), anomalies.view(), &case.survivors);
+        let mean_gradient = eki::column_means(gradients.view(), &case.survivors);
+        let by_hand = mean_coefficients(&mean_gradient, anomalies.view(), &case.survivors);
         (c == by_hand)
             .then_some(())
             .ok_or("other coefficients on one rank")?;
@@ -207,6 +228,46 @@ fn double(crowd: &Crowd) {
 }
 
 /// Every bit of D, in each form, and of its norm.
+/// With least squares D (I + h S)^{-1} in every form, S = W Gamma^{-1} W^T / J: times I + h S it is D.
+fn gain(crowd: &Crowd) {
+    let comm = crowd.in_chunks(1001);
+    let sizes = (3_usize..150, 1_usize..1100, 0_usize..4);
+    crowd.property(8, &sizes, |(members, outputs, failing)| {
+        let case = Case::<f64>::new(members, outputs, true, failing);
+        let Loss::LeastSquares { variance } = &case.loss else {
+            unreachable!("made with squares")
+        };
+        let count = case.survivors.count() as f64;
+        let mut x = case.selected.clone();
+        for (i, mut column) in x.columns_mut().into_iter().enumerate() {
+            let alive = |j: &usize| case.survivors.contains(*j);
+            let mean = (0..members).filter(alive).map(|j| column[j]).sum::<f64>() / count;
+            let root = variance[i % variance.len()].sqrt();
+            for (j, x) in column.iter_mut().enumerate() {
+                *x = if alive(&j) { (*x - mean) / root } else { 0.0 };
+            }
+        }
+        let implicit = Array2::eye(members) + x.dot(&x.t()) * (H / count);
+        let (plain, size) = case.plain();
+        let near = |form: Form, found: &Array2<f64>, wanted: &Array2<f64>| {
+            let apart = (found - wanted).iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+            let allowed = 1e-11 * (1.0 + size) * members as f64;
+            (apart <= allowed)
+                .then_some(())
+                .ok_or_else(|| format!("{form:?} of {members} x {outputs}: {apart} off"))
+        };
+        let explicit = case.with_gain(crowd, &comm, Form::Explicit);
+        near(Form::Explicit, &explicit.dot(&implicit), &plain)?;
+        if outputs <= members {
+            let factored = case.with_gain(crowd, &comm, Form::Factored);
+            near(Form::Factored, &factored, &explicit)?;
+        }
+        let mean = case.with_gain(crowd, &comm, Form::Mean);
+        let means = explicit.sum_axis(ndarray::Axis(0)) / count;
+        near(Form::Mean, &mean, &means.insert_axis(ndarray::Axis(0)))
+    });
+}
+
 fn same_bits(crowd: &Crowd) {
     for comm in [crowd.comm(), crowd.in_chunks(1001)] {
         for (members, outputs, squares) in [
@@ -216,8 +277,13 @@ fn same_bits(crowd: &Crowd) {
             (300, 513, false),
         ] {
             let case = Case::<f32>::new(members, outputs, squares, 2);
-            for form in [Form::Explicit, Form::Factored, Form::Mean] {
-                let (interaction, norm) = case.interaction(crowd, &comm, form);
+            let forms = [Form::Explicit, Form::Factored, Form::Mean];
+            let kinds = forms.into_iter().flat_map(|f| [(f, None), (f, Some(H))]);
+            let made = |(form, gain): &(Form, Option<f64>)| {
+                *form != Form::Factored || gain.is_none() || outputs <= members
+            };
+            for (form, gain) in kinds.filter(made) {
+                let (interaction, norm) = case.interaction_of(crowd, &comm, form, None, gain);
                 let mut bits = norm.to_bits().to_le_bytes().to_vec();
                 match interaction {
                     Interaction::Explicit(d) => bits.extend(block_digest(d.to_array().view())),
@@ -231,7 +297,8 @@ fn same_bits(crowd: &Crowd) {
                     Interaction::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
                     Interaction::Samples(_) => unreachable!("not asked for"),
                 }
-                crowd.same_bits(&format!("{form:?}-{members}x{outputs}"), &bits);
+                let name = format!("{form:?}-{gain:?}-{members}x{outputs}");
+                crowd.same_bits(&name, &bits);
             }
         }
     }

@@ -131,6 +131,27 @@ def interaction(points, x, label, case):
     return d, np.mean(misfits)
 
 
+def kalman(points, x, label, case, h):
+    """D about the mean outputs, the matrix that moves members, C^{uw} (C^{ww} + Omega^{-1}/h)^{-1} being their gain, and
+    the members' mean misfit; of cross-entropy the true class alone is an output."""
+    outputs = np.array([network(u, x, case["activation"], case["softmax"]) for u in points])
+    one_hot = np.eye(10)[label]
+    misfit = np.mean([gradient_and_misfit(z, label, case)[1] for z in outputs])
+    if case["loss"] == "cross-entropy":
+        z = (outputs * one_hot).sum(axis=2)
+        root = 1.0 / (z.mean(axis=0) + 0.005)
+        gradient, omega = -root, root**2
+    else:
+        z = outputs.reshape(len(points), -1)
+        omega = np.tile(1.0 / np.array(case["noise"]), z.shape[1] // len(case["noise"]))
+        gradient = omega * (z.mean(axis=0) - one_hot.ravel())
+    w = z - z.mean(axis=0)
+    d = (gradient + w * omega) @ w.T / len(points)
+    c_ww = w.T @ w / len(points)
+    moves = (gradient / omega + w) @ np.linalg.inv(c_ww + np.diag(1.0 / omega) / h) @ w.T / len(points)
+    return d, moves, misfit
+
+
 def members_in(epoch, case):
     """J grows evenly to grow_to in the last epoch."""
     last = (STEPS - 1) // STEPS_PER_EPOCH
@@ -167,15 +188,19 @@ def run(case):
     for step in range(STEPS):
         epoch, place = divmod(step, STEPS_PER_EPOCH)
         batch = slice(place * BATCH, (place + 1) * BATCH)
-        d, misfit = interaction(v, inputs[batch], labels[batch], case)
-        norm = np.sqrt((d**2).sum())
         h = case["h"] * case["h_decay"] ** (step / STEPS_PER_EPOCH)
-        h = h if case["step"] == "fixed" else h / (norm + 0.5)
+        if case["step"] == "kalman":
+            d, moves, misfit = kalman(v, inputs[batch], labels[batch], case, h)
+        else:
+            d, misfit = interaction(v, inputs[batch], labels[batch], case)
+        norm = np.sqrt((d**2).sum())
+        h = h / (norm + 0.5) if case["step"] == "adaptive" else h
+        moves = moves if case["step"] == "kalman" else h * d
         deviation = np.sqrt(((v - v.mean(axis=0)) ** 2).mean())
         if case["form"] == "mean":
             deviation = spread(step, case) * np.sqrt(np.mean(DEVIATIONS**2))
         steps.append([misfit / BATCH, norm, h, deviation])
-        moved = v - h * d @ v
+        moved = v - moves @ v
         ends = (step + 1) % STEPS_PER_EPOCH == 0
         count = members_in(epoch + 1, case) if ends else j
         k = coefficient(n, case)
@@ -221,6 +246,7 @@ STEP = {"rerandomise": "step", "gamma": 0.3, "gamma_decay": 0.9, "precision": "s
 GROW = {"grow_to": 14, "precision": "single"}
 OF_MEAN = {"momentum": True, "momentum_of": "mean"}
 HEAVY = {"momentum": True, "momentum_coefficient": 0.9}
+KALMAN = {"step": "kalman", "h": 1.5, "h_decay": 0.9}
 FACTORED, MEAN, DRAWN = {"form": "factored"}, {"form": "mean"}, {"initial": "prior"}
 
 CASES = {
@@ -253,6 +279,13 @@ CASES = {
     "step-explicit": [STEP, DRAWN, HEAVY],
     "step-factored": [STEP, DRAWN, FACTORED],
     "step-explicit-grow": [STEP, DRAWN, GROW, MEKI],
+    "kalman-explicit": [KALMAN],
+    "kalman-factored": [KALMAN, FACTORED],
+    "kalman-squares": [SQUARES, GAMMA, KALMAN],
+    "kalman-meki": [MEKI, SQUARES, {"softmax": False}, KALMAN],
+    "kalman-epoch": [EPOCH, FACTORED, KALMAN],
+    "kalman-mean": [STEP, MEAN, KALMAN],
+    "kalman-mean-squares": [STEP, MEAN, SQUARES, GAMMA, KALMAN],
 }  # fmt: skip
 
 KEYS = {

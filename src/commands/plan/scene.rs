@@ -65,6 +65,7 @@ impl<'a, T: Real> Scene<'a, T> {
         let shape = Shape::of(plan, map, 1, threads);
         let sizes = Sizes {
             mixed: plan.mixed(),
+            gain: shape.gain.then(|| shape.gain_side()),
             members: shape.members,
             outputs: shape.outputs,
             samples: shape.samples,

@@ -1,0 +1,80 @@
+//! What the Kalman gain adds to a step's cost, in the terms of `cost`.
+//!
+//! With n the side that is factored, J in the explicit form, else the smaller of J and K, l the larger: to the interaction
+//! come n^3/3 flops on every rank; 2 n^2 l / R for the Gram matrix, which in the explicit form takes D's place; 2 n^2 J / R
+//! to solve for the members' rows, but in the mean form. Each row that a rank makes of these goes to the others, 8 n bytes
+//! to each.
+
+use super::Shape;
+use crate::eki::Form;
+use crate::eki::gain::SOLVED;
+use crate::interaction::PANEL;
+use crate::partition::Partition;
+
+impl Shape {
+    /// The side of the matrix that is factored for the Kalman gain: J in the explicit form, else the smaller of J and K.
+    #[must_use]
+    pub fn gain_side(&self) -> usize {
+        match self.form {
+            Form::Explicit => self.members,
+            Form::Factored | Form::Mean => self.members.min(self.outputs),
+        }
+    }
+
+    /// Rows of `rows` that `rank` multiplies or solves for.
+    pub(crate) fn solved_of(&self, rows: usize, rank: usize) -> usize {
+        Partition::in_units(rows, self.ranks, SOLVED)
+            .range(rank)
+            .len()
+    }
+
+    /// Flops of the Kalman gain on `rank`, but for S itself in the explicit form, which takes D's place.
+    pub(super) fn gain_flops(&self, rank: usize) -> f64 {
+        if !self.gain {
+            return 0.0;
+        }
+        let (side, long) = (self.gain_side(), self.members.max(self.outputs));
+        let real = |n: usize| n as f64;
+        let square = real(side).powi(2);
+        let gram = 2.0 * real(self.solved_of(side, rank) * side) * real(long);
+        let solved = |rows: usize| 2.0 * square * real(self.solved_of(rows, rank));
+        let factor = square * real(side) / 3.0;
+        factor
+            + match self.form {
+                Form::Explicit => solved(side),
+                Form::Factored => gram + solved(self.members),
+                Form::Mean => gram,
+            }
+    }
+
+    /// Bytes that `rank` sends for the Kalman gain: rows of a Gram matrix, and rows that are solved for, to all others; in
+    /// the explicit form two bounds and W g.
+    pub(super) fn gain_sent(&self, rank: usize) -> usize {
+        let (j, side) = (self.members, self.gain_side());
+        let rows = |rows: usize| 8 * side * self.solved_of(rows, rank) * (self.ranks - 1);
+        match self.form {
+            _ if !self.gain => 0,
+            Form::Explicit => 16 + 8 * j + rows(j),
+            Form::Factored => rows(side) + rows(j),
+            Form::Mean => rows(side),
+        }
+    }
+
+    /// Bytes of what comes and goes while the Kalman gain is made and put on D: W Omega^{1/2}, a Gram matrix and its factor,
+    /// what is solved for.
+    pub(super) fn gain_memory(&self, rank: usize) -> usize {
+        let (j, k, side) = (self.members, self.outputs, self.gain_side());
+        match self.form {
+            _ if !self.gain => 0,
+            Form::Explicit => {
+                let (own_k, s) = (self.outputs_of(rank), self.number);
+                let scaled = 8 * j * own_k;
+                let wave = (4 * self.threads * PANEL).min(j.next_multiple_of(PANEL)) * j;
+                let summed = scaled + 8 * (j * j + wave + self.threads * PANEL * j);
+                (scaled + 2 * s * j * own_k).max(summed).max(3 * 8 * j * j)
+            }
+            Form::Factored => 8 * (2 * j * k + 2 * side * side),
+            Form::Mean => 8 * (j * k + 2 * side * side),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The explicit form: outputs go to sample slabs, and D is the sum over all ranks of their slabs' products.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use ndarray::{Array2, ArrayView2, s};
+use rayon::ThreadPool;
+
+use super::{Outputs, PANEL};
+use crate::comm::Comm;
+use crate::eki;
+use crate::exact::Quantum;
+use crate::layout::for_each;
+use crate::panel::{Packed, ROWS};
+use crate::partition::{Blocks, Partition};
+use crate::real::{Real, product};
+
+/// V and W, J x w each, and Gbar, w numbers, of the samples of one block.
+pub(super) struct SlabFactors<T> {
+    pub(super) columns: Range<usize>,
+    pub(super) gradients: Array2<T>,
+    pub(super) anomalies: Array2<T>,
+    pub(super) means: Vec<T>,
+}
+
+impl<T: Real> Outputs<'_, T> {
+    /// All members' outputs for this rank's blocks of samples, J x w each, with the blocks' numbers.
+    fn sample_slabs(
+        &self,
+        comm: &Comm,
+        blocks: Blocks,
+        owners: Partition,
+    ) -> Vec<(usize, Array2<T>)> {
+        let rank = comm.rank();
+        let (own, rows) = (owners.range(rank), self.members.range(rank));
+        let mut slabs: Vec<_> = own
+            .clone()
+            .map(|b| {
+                (
+                    b,
+                    Array2::<T>::zeros((self.members.items(), blocks.range(b).len())),
+                )
+            })
+            .collect();
+        let pack = |b: usize| self.selected.slice(s![.., blocks.range(b)]);
+        let packed: Vec<(usize, Array2<T>)> = (0..blocks.count())
+            .filter(|b| !own.contains(b))
+            .map(|b| (owners.owner(b), pack(b).as_standard_layout().into_owned()))
+            .collect();
+        let receives = slabs.iter_mut().flat_map(|(b, slab)| {
+            let width = blocks.range(*b).len();
+            let mut rest = slab.as_slice_mut().expect("row-major");
+            let mut parts = Vec::new();
+            for (from, rows) in self.members.ranges().enumerate() {
+                let (part, after) = std::mem::take(&mut rest).split_at_mut(rows.len() * width);
+                rest = after;
+                if from != rank {
+                    parts.push((from, part));
+                }
+            }
+            parts
+        });
+        comm.exchange(
+            receives,
+            packed
+                .iter()
+                .map(|(to, part)| (*to, part.as_slice().expect("row-major"))),
+        );
+        for (b, slab) in &mut slabs {
+            slab.slice_mut(s![rows.clone(), ..]).assign(&pack(*b));
+        }
+        slabs
+    }
+
+    /// V, W and the means of this rank's blocks of samples, and the largest |(V W^T)_jk| of any block.
+    pub(super) fn slab_factors(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+    ) -> (Vec<SlabFactors<T>>, f64) {
+        let k = self.targets.len();
+        let blocks = Blocks::new(k);
+        let owners = Partition::new(blocks.count(), comm.size());
+        let mut slabs = self.sample_slabs(comm, blocks, owners);
+        let bounds = Mutex::new(0.0_f64);
+        let factors: Vec<Mutex<SlabFactors<T>>> = slabs
+            .drain(..)
+            .map(|(b, anomalies)| {
+                Mutex::new(SlabFactors {
+                    columns: blocks.range(b),
+                    gradients: Array2::zeros(anomalies.dim()),
+                    anomalies,
+                    means: Vec::new(),
+                })
+            })
+            .collect();
+        for_each(pool, factors.iter(), |_, factors| {
+            let mut factors = factors.lock().expect("no thread panicked");
+            let SlabFactors {
+                columns,
+                gradients,
+                anomalies,
+                means,
+            } = &mut *factors;
+            *means = eki::anomalies_and_gradients(
+                anomalies.view_mut(),
+                gradients.view_mut(),
+                &self.targets[columns.clone()],
+                columns.start,
+                self.loss,
+                self.survivors,
+            );
+            let bound = eki::largest_row(gradients.view()) * eki::largest_row(anomalies.view());
+            let mut bounds = bounds.lock().expect("no thread panicked");
+            *bounds = bounds.max(bound);
+        });
+        let factors = factors.into_iter();
+        let factors = factors.map(|f| f.into_inner().expect("no thread panicked"));
+        let mut bound = [bounds.into_inner().expect("no thread panicked")];
+        comm.largest(&mut bound);
+        (factors.collect(), bound[0])
+    }
+
+    /// D, J x J, and ||D||_F: each rank's blocks of samples give a partial product, and an allreduce sums them.
+    pub(super) fn explicit(&self, comm: &Comm, pool: &ThreadPool) -> (Packed<T>, f64) {
+        let members = self.members.items();
+        let (factors, bound) = self.slab_factors(comm, pool);
+        let factors: Vec<_> = factors
+            .iter()
+            .map(|f| (f.gradients.view(), f.anomalies.view()))
+            .collect();
+        let count = self.survivors.count() as f64;
+        let mut d = Packed::unfilled(members, members, self.spare);
+        let mut parts = d.parts_mut();
+        let mut squares = vec![0.0; members];
+        self.sum_panels(comm, pool, &factors, self.quantum(bound), |first, sums| {
+            let rows = sums.len() / members;
+            let places = parts.by_ref().take(rows.div_ceil(ROWS));
+            let rows = sums
+                .chunks(ROWS * members)
+                .zip(squares[first..].chunks_mut(ROWS));
+            for_each(pool, places.zip(rows), |_, (part, (sums, squares))| {
+                for ((row, sums), square) in sums.chunks(members).enumerate().zip(squares) {
+                    for (part, sum) in part.chunks_exact_mut(ROWS).zip(sums) {
+                        let entry = sum / count;
+                        *square += entry * entry;
+                        part[row] = T::of(entry);
+                    }
+                }
+            });
+        });
+        drop(parts);
+        (d, squares.iter().sum::<f64>().sqrt())
+    }
+
+    /// What partial products of the blocks of samples are rounded to, none of whose entries is beyond `bound`.
+    pub(super) fn quantum(&self, bound: f64) -> Quantum {
+        // A computed entry may pass the bound by rounding: twice is plenty.
+        Quantum::new(2.0 * bound, Blocks::new(self.targets.len()).count())
+    }
+
+    /// Panels of rows of a sum of A B^T over all ranks' pairs (A, B) in `factors`, each J x some samples: a few rows at a
+    /// time, partial products rounded, summed, reduced; `take` is given the first row's number and the rows, J numbers each.
+    pub(super) fn sum_panels<N: Real>(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        factors: &[(ArrayView2<N>, ArrayView2<N>)],
+        quantum: Quantum,
+        mut take: impl FnMut(usize, &mut [f64]),
+    ) {
+        let (members, threads) = (self.members.items(), pool.current_num_threads());
+        let wave = 4 * threads * PANEL;
+        let mut sums = vec![0.0_f64; wave.min(members.next_multiple_of(PANEL)) * members];
+        let scratch: Vec<Mutex<Vec<N>>> = (0..threads)
+            .map(|_| Mutex::new(vec![N::zero(); PANEL * members]))
+            .collect();
+        for first in (0..members).step_by(wave) {
+            let rows = wave.min(members - first);
+            let sums = &mut sums[..rows * members];
+            for_each(
+                pool,
+                sums.chunks_mut(PANEL * members).enumerate(),
+                |thread, (panel, sum)| {
+                    let start = first + panel * PANEL;
+                    let height = sum.len() / members;
+                    let mut partial = scratch[thread].lock().expect("one thread each");
+                    sum.fill(0.0);
+                    for (v, w) in factors {
+                        let mut partial = crate::ensemble::matrix(&mut partial, height, members);
+                        let v = v.slice(s![start..start + height, ..]);
+                        product(partial.view_mut(), N::zero(), N::one(), v, w.t());
+                        for (sum, &term) in
+                            sum.iter_mut().zip(partial.as_slice().expect("row-major"))
+                        {
+                            *sum += quantum.round(term.wide());
+                        }
+                    }
+                },
+            );
+            comm.sum_exact(sums);
+            take(first, sums);
+        }
+    }
+}

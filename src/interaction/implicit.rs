@@ -1,0 +1,205 @@
+//! The Kalman gain put on D, by all ranks (`eki::gain` has the equations).
+//!
+//! Gram matrices and solutions are made in groups of rows that ranks share out and then gather; factors of the smaller
+//! side are made on every rank. All of it is in double precision: what is solved may be far from well conditioned.
+
+use ndarray::{Array2, ArrayView2};
+use rayon::ThreadPool;
+
+use super::{Outputs, pack};
+use crate::comm::Comm;
+use crate::eki::gain::{self, Gain, SOLVED};
+use crate::eki::largest_row;
+use crate::error::{Error, Result};
+use crate::layout::for_each;
+use crate::panel::Packed;
+use crate::partition::Partition;
+use crate::real::{Real, inner};
+
+fn too_large() -> Error {
+    Error::Run("the outputs are too large for the Kalman gain: scale them or method.noise".into())
+}
+
+/// grad Psi and Omega at the mean outputs, K numbers each: members' gradients are taken as grad Psi + Omega W_j, which
+/// they are where Psi is a square.
+pub(super) struct Expanded {
+    gradient: Vec<f64>,
+    curvature: Vec<f64>,
+}
+
+impl Expanded {
+    /// A member's gradients by its anomalies.
+    pub(super) fn gradients<T: Real>(&self, anomalies: &[T], gradients: &mut [T]) {
+        let about = self.gradient.iter().zip(&self.curvature);
+        for ((v, w), (gradient, omega)) in gradients.iter_mut().zip(anomalies).zip(about) {
+            *v = T::of(gradient + omega * w.wide());
+        }
+    }
+
+    fn roots(&self) -> Vec<f64> {
+        self.curvature.iter().map(|omega| omega.sqrt()).collect()
+    }
+}
+
+impl<T: Real> Outputs<'_, T> {
+    /// Psi expanded about the mean outputs `means`, which are the `first..` of a batch's K.
+    pub(super) fn expanded(&self, means: &[T], first: usize) -> Expanded {
+        let means: Vec<f64> = means.iter().map(|z| z.wide()).collect();
+        let targets = self.targets[first..][..means.len()].iter();
+        let targets: Vec<f64> = targets.map(|y| y.wide()).collect();
+        let mut gradient = vec![0.0; means.len()];
+        self.loss.gradient(&means, &targets, first, &mut gradient);
+        Expanded {
+            gradient,
+            curvature: self.loss.curvature(&means, first),
+        }
+    }
+
+    /// D (I + h S)^{-1}, J x J, and ||D||_F, with D = 1 c^T + S and c = W g / J.
+    pub(super) fn explicit_with_gain(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+    ) -> Result<(Packed<T>, f64)> {
+        let (slabs, _) = self.slab_factors(comm, pool);
+        let (members, count) = (self.members.items(), self.survivors.count() as f64);
+        let scaled: Vec<(Array2<f64>, Vec<f64>)> = slabs
+            .into_iter()
+            .map(|f| {
+                let about = self.expanded(&f.means, f.columns.start);
+                let roots = about.roots();
+                let gradient = about.gradient.iter().zip(&roots).map(|(g, root)| g / root);
+                let gradient = gradient.collect();
+                (gain::scaled(f.anomalies.view(), &roots), gradient)
+            })
+            .collect();
+        let (mut through, gram) = self.summed(comm, pool, &scaled);
+        drop(scaled);
+        through.iter_mut().for_each(|c| *c /= count);
+        let row_squares = |row: ndarray::ArrayView1<f64>| -> f64 {
+            let entries = row.iter().zip(&through).map(|(s, c)| s / count + c);
+            entries.map(|d| d * d).sum()
+        };
+        let alive = (0..members).filter(|&j| self.survivors.contains(j));
+        let norm = alive.map(|j| row_squares(gram.row(j))).sum::<f64>().sqrt();
+        let mut d = gram.clone();
+        d /= count;
+        let gain = Gain::new(gram, h / count).ok_or_else(too_large)?;
+        by_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
+        gain.apply(&mut through);
+        for (j, mut row) in d.rows_mut().into_iter().enumerate() {
+            if self.survivors.contains(j) {
+                row.iter_mut().zip(&through).for_each(|(d, c)| *d += c);
+            }
+        }
+        Ok((pack(pool, d.mapv(T::of).view(), self.spare), norm))
+    }
+
+    /// X g and X X^T over all samples, from this rank's parts of X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi.
+    fn summed(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        parts: &[(Array2<f64>, Vec<f64>)],
+    ) -> (Vec<f64>, Array2<f64>) {
+        let members = self.members.items();
+        let norms = parts
+            .iter()
+            .map(|(x, g)| (largest_row(x.view()), inner(g, g).sqrt()));
+        let mut bounds = norms.fold([0.0_f64; 2], |most, (x, g)| {
+            [most[0].max(x * x), most[1].max(x * g)]
+        });
+        comm.largest(&mut bounds);
+        let [quantum, of_gradient] = bounds.map(|bound| self.quantum(bound));
+        let mut through = vec![0.0; members];
+        for (x, g) in parts {
+            for (sum, row) in through.iter_mut().zip(x.rows()) {
+                *sum += of_gradient.round(inner(row.to_slice().expect("row-major"), g));
+            }
+        }
+        comm.sum_exact(&mut through);
+        let views: Vec<_> = parts.iter().map(|(x, _)| (x.view(), x.view())).collect();
+        let mut gram = Array2::zeros((members, members));
+        let numbers = gram.as_slice_mut().expect("row-major");
+        self.sum_panels(comm, pool, &views, quantum, |first, sums| {
+            numbers[first * members..][..sums.len()].copy_from_slice(sums);
+        });
+        (through, gram)
+    }
+
+    /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them; K is at most J.
+    pub(super) fn gain_on_gradients(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+        gradients: &mut Array2<T>,
+        (anomalies, means): (&Array2<T>, &[T]),
+    ) -> Result<()> {
+        let roots = self.expanded(means, 0).roots();
+        let x = gain::scaled(anomalies.view(), &roots);
+        let gram = gram(comm, pool, x.t());
+        let gain = Gain::new(gram, h / self.survivors.count() as f64).ok_or_else(too_large)?;
+        let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
+        let mut solved = gain::scaled(gradients.view(), &inverse);
+        by_rows(comm, pool, &mut solved, |_, rows| {
+            gain.apply(rows);
+            for row in rows.chunks_mut(roots.len()) {
+                row.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
+            }
+        });
+        gradients.zip_mut_with(&solved, |g, &solved| *g = T::of(solved));
+        Ok(())
+    }
+
+    /// (I + h Omega W^T W / J)^{-1} g, K numbers, g being grad Psi at the mean outputs.
+    pub(super) fn mean_gradient_with_gain(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+        (anomalies, means): (&Array2<T>, &[T]),
+    ) -> Result<Vec<f64>> {
+        let about = self.expanded(means, 0);
+        let roots = about.roots();
+        let x = gain::scaled(anomalies.view(), &roots);
+        let (members, outputs) = x.dim();
+        let gram = gram(
+            comm,
+            pool,
+            if outputs <= members { x.t() } else { x.view() },
+        );
+        let scale = h / self.survivors.count() as f64;
+        gain::one(x.view(), gram, scale, &roots, &about.gradient).ok_or_else(too_large)
+    }
+}
+
+/// X X^T on every rank.
+fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
+    let mut gram = Array2::zeros((x.nrows(), x.nrows()));
+    by_rows(comm, pool, &mut gram, |first, rows| {
+        let rows = crate::ensemble::matrix(rows, rows.len() / x.nrows(), x.nrows());
+        gain::gram_rows(x, first, rows);
+    });
+    gram
+}
+
+/// Works on groups of rows of `matrix`, which ranks and threads share out and all ranks then have; `work` is given the
+/// first row's number and the rows.
+fn by_rows(
+    comm: &Comm,
+    pool: &ThreadPool,
+    matrix: &mut Array2<f64>,
+    work: impl Fn(usize, &mut [f64]) + Sync,
+) {
+    let (rows, width) = matrix.dim();
+    let shared = Partition::in_units(rows, comm.size(), SOLVED);
+    let own = shared.range(comm.rank());
+    let numbers = matrix.as_slice_mut().expect("row-major");
+    let groups = numbers[own.start * width..own.end * width].chunks_mut(SOLVED * width);
+    for_each(pool, groups.enumerate(), |_, (group, rows)| {
+        work(own.start + group * SOLVED, rows);
+    });
+    comm.all_gather_rows(shared, width, numbers);
+}
