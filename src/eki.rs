@@ -104,41 +104,47 @@ impl Survivors {
     }
 }
 
-/// Turns the selected outputs of samples `first..first + w`, J x w, into the anomalies W, in place, and writes the
-/// gradients V. `y` holds the targets of these w columns. Returns their means, w numbers.
-pub fn anomalies_and_gradients<T: Real>(
+/// Turns the selected outputs, J x w, into the anomalies W, in place, and returns their means, w numbers; `before` is given
+/// each survivor's number and outputs while they are whole.
+pub fn anomalies<T: Real>(
     mut outputs: ArrayViewMut2<T>,
-    mut gradients: ArrayViewMut2<T>,
-    y: &[T],
-    first: usize,
-    loss: &Loss,
     survivors: &Survivors,
+    mut before: impl FnMut(usize, &[T]),
 ) -> Vec<T> {
     let means: Vec<T> = column_means(outputs.view(), survivors)
         .into_iter()
         .map(T::of)
         .collect();
-    for (j, (mut z, mut g)) in outputs
-        .rows_mut()
-        .into_iter()
-        .zip(gradients.rows_mut())
-        .enumerate()
-    {
+    for (j, mut z) in outputs.rows_mut().into_iter().enumerate() {
         if !survivors.contains(j) {
             z.fill(T::zero());
-            g.fill(T::zero());
             continue;
         }
-        let (z, g) = (
-            z.as_slice_mut().expect("row-major"),
-            g.as_slice_mut().expect("row-major"),
-        );
-        loss.gradient(z, y, first, g);
+        let z = z.as_slice_mut().expect("row-major");
+        before(j, z);
         for (z, &mean) in z.iter_mut().zip(&means) {
             *z -= mean;
         }
     }
     means
+}
+
+/// The same for samples `first..first + w`, and writes the gradients V. `y` holds the targets of these w columns.
+pub fn anomalies_and_gradients<T: Real>(
+    outputs: ArrayViewMut2<T>,
+    mut gradients: ArrayViewMut2<T>,
+    y: &[T],
+    first: usize,
+    loss: &Loss,
+    survivors: &Survivors,
+) {
+    for failed in survivors.failed() {
+        gradients.row_mut(failed).fill(T::zero());
+    }
+    anomalies(outputs, survivors, |j, z| {
+        let mut g = gradients.row_mut(j);
+        loss.gradient(z, y, first, g.as_slice_mut().expect("row-major"));
+    });
 }
 
 /// The largest Euclidean norm of the rows of `a`: |(V W^T)_jk| <= largest_row(V) largest_row(W).

@@ -48,13 +48,13 @@ impl Shape {
     }
 
     /// Bytes that `rank` sends for the Kalman gain: rows of a Gram matrix, and rows that are solved for, to all others; in
-    /// the explicit form two bounds and W g.
+    /// the explicit form one bound more, and W g.
     pub(super) fn gain_sent(&self, rank: usize) -> usize {
         let (j, side) = (self.members, self.gain_side());
         let rows = |rows: usize| 8 * side * self.solved_of(rows, rank) * (self.ranks - 1);
         match self.form {
             _ if !self.gain => 0,
-            Form::Explicit => 16 + 8 * j + rows(j),
+            Form::Explicit => 8 + 8 * j + rows(j),
             Form::Factored => rows(side) + rows(j),
             Form::Mean => rows(side),
         }
@@ -71,7 +71,7 @@ impl Shape {
                 let scaled = 8 * j * own_k;
                 let wave = (4 * self.threads * PANEL).min(j.next_multiple_of(PANEL)) * j;
                 let summed = scaled + 8 * (j * j + wave + self.threads * PANEL * j);
-                (scaled + 2 * s * j * own_k).max(summed).max(3 * 8 * j * j)
+                (scaled + s * j * own_k).max(summed).max(3 * 8 * j * j)
             }
             Form::Factored => 8 * (2 * j * k + 2 * side * side),
             Form::Mean => 8 * (j * k + 2 * side * side),

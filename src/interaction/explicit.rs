@@ -15,40 +15,30 @@ use crate::panel::{Packed, ROWS};
 use crate::partition::{Blocks, Partition};
 use crate::real::{Real, product};
 
-/// V and W, J x w each, and Gbar, w numbers, of the samples of one block.
-pub(super) struct SlabFactors<T> {
-    pub(super) columns: Range<usize>,
-    pub(super) gradients: Array2<T>,
-    pub(super) anomalies: Array2<T>,
-    pub(super) means: Vec<T>,
-}
-
 impl<T: Real> Outputs<'_, T> {
-    /// All members' outputs for this rank's blocks of samples, J x w each, with the blocks' numbers.
-    fn sample_slabs(
-        &self,
-        comm: &Comm,
-        blocks: Blocks,
-        owners: Partition,
-    ) -> Vec<(usize, Array2<T>)> {
-        let rank = comm.rank();
+    /// All members' outputs for this rank's blocks of samples, J x w each, with these samples' outputs' numbers.
+    pub(super) fn sample_slabs(&self, comm: &Comm) -> Vec<(Range<usize>, Array2<T>)> {
+        let (blocks, rank) = (Blocks::new(self.targets.len()), comm.rank());
+        let owners = Partition::new(blocks.count(), comm.size());
         let (own, rows) = (owners.range(rank), self.members.range(rank));
         let mut slabs: Vec<_> = own
             .clone()
-            .map(|b| {
-                (
-                    b,
-                    Array2::<T>::zeros((self.members.items(), blocks.range(b).len())),
-                )
+            .map(|b| blocks.range(b))
+            .map(|columns| {
+                let slab = Array2::<T>::zeros((self.members.items(), columns.len()));
+                (columns, slab)
             })
             .collect();
-        let pack = |b: usize| self.selected.slice(s![.., blocks.range(b)]);
+        let pack = |columns: &Range<usize>| self.selected.slice(s![.., columns.clone()]);
         let packed: Vec<(usize, Array2<T>)> = (0..blocks.count())
             .filter(|b| !own.contains(b))
-            .map(|b| (owners.owner(b), pack(b).as_standard_layout().into_owned()))
+            .map(|b| {
+                let part = pack(&blocks.range(b));
+                (owners.owner(b), part.as_standard_layout().into_owned())
+            })
             .collect();
-        let receives = slabs.iter_mut().flat_map(|(b, slab)| {
-            let width = blocks.range(*b).len();
+        let receives = slabs.iter_mut().flat_map(|(columns, slab)| {
+            let width = columns.len();
             let mut rest = slab.as_slice_mut().expect("row-major");
             let mut parts = Vec::new();
             for (from, rows) in self.members.ranges().enumerate() {
@@ -66,69 +56,38 @@ impl<T: Real> Outputs<'_, T> {
                 .iter()
                 .map(|(to, part)| (*to, part.as_slice().expect("row-major"))),
         );
-        for (b, slab) in &mut slabs {
-            slab.slice_mut(s![rows.clone(), ..]).assign(&pack(*b));
+        for (columns, slab) in &mut slabs {
+            slab.slice_mut(s![rows.clone(), ..]).assign(&pack(columns));
         }
         slabs
-    }
-
-    /// V, W and the means of this rank's blocks of samples, and the largest |(V W^T)_jk| of any block.
-    pub(super) fn slab_factors(
-        &self,
-        comm: &Comm,
-        pool: &ThreadPool,
-    ) -> (Vec<SlabFactors<T>>, f64) {
-        let k = self.targets.len();
-        let blocks = Blocks::new(k);
-        let owners = Partition::new(blocks.count(), comm.size());
-        let mut slabs = self.sample_slabs(comm, blocks, owners);
-        let bounds = Mutex::new(0.0_f64);
-        let factors: Vec<Mutex<SlabFactors<T>>> = slabs
-            .drain(..)
-            .map(|(b, anomalies)| {
-                Mutex::new(SlabFactors {
-                    columns: blocks.range(b),
-                    gradients: Array2::zeros(anomalies.dim()),
-                    anomalies,
-                    means: Vec::new(),
-                })
-            })
-            .collect();
-        for_each(pool, factors.iter(), |_, factors| {
-            let mut factors = factors.lock().expect("no thread panicked");
-            let SlabFactors {
-                columns,
-                gradients,
-                anomalies,
-                means,
-            } = &mut *factors;
-            *means = eki::anomalies_and_gradients(
-                anomalies.view_mut(),
-                gradients.view_mut(),
-                &self.targets[columns.clone()],
-                columns.start,
-                self.loss,
-                self.survivors,
-            );
-            let bound = eki::largest_row(gradients.view()) * eki::largest_row(anomalies.view());
-            let mut bounds = bounds.lock().expect("no thread panicked");
-            *bounds = bounds.max(bound);
-        });
-        let factors = factors.into_iter();
-        let factors = factors.map(|f| f.into_inner().expect("no thread panicked"));
-        let mut bound = [bounds.into_inner().expect("no thread panicked")];
-        comm.largest(&mut bound);
-        (factors.collect(), bound[0])
     }
 
     /// D, J x J, and ||D||_F: each rank's blocks of samples give a partial product, and an allreduce sums them.
     pub(super) fn explicit(&self, comm: &Comm, pool: &ThreadPool) -> (Packed<T>, f64) {
         let members = self.members.items();
-        let (factors, bound) = self.slab_factors(comm, pool);
-        let factors: Vec<_> = factors
-            .iter()
-            .map(|f| (f.gradients.view(), f.anomalies.view()))
-            .collect();
+        let mut slabs = self.sample_slabs(comm);
+        let bounds = Mutex::new(0.0_f64);
+        let mut gradients: Vec<Array2<T>> =
+            slabs.iter().map(|(_, w)| Array2::zeros(w.dim())).collect();
+        let slabs_and_gradients = slabs.iter_mut().zip(&mut gradients);
+        for_each(pool, slabs_and_gradients, |_, ((columns, w), v)| {
+            eki::anomalies_and_gradients(
+                w.view_mut(),
+                v.view_mut(),
+                &self.targets[columns.clone()],
+                columns.start,
+                self.loss,
+                self.survivors,
+            );
+            let bound = eki::largest_row(v.view()) * eki::largest_row(w.view());
+            let mut bounds = bounds.lock().expect("no thread panicked");
+            *bounds = bounds.max(bound);
+        });
+        let mut bound = [bounds.into_inner().expect("no thread panicked")];
+        comm.largest(&mut bound);
+        let [bound] = bound;
+        let factors = gradients.iter().zip(&slabs);
+        let factors: Vec<_> = factors.map(|(v, (_, w))| (v.view(), w.view())).collect();
         let count = self.survivors.count() as f64;
         let mut d = Packed::unfilled(members, members, self.spare);
         let mut parts = d.parts_mut();

@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use super::{Outputs, pack};
 use crate::comm::Comm;
 use crate::eki::gain::{self, Gain, SOLVED};
-use crate::eki::largest_row;
+use crate::eki::{self, largest_row};
 use crate::error::{Error, Result};
 use crate::layout::for_each;
 use crate::panel::Packed;
@@ -62,18 +62,17 @@ impl<T: Real> Outputs<'_, T> {
         pool: &ThreadPool,
         h: f64,
     ) -> Result<(Packed<T>, f64)> {
-        let (slabs, _) = self.slab_factors(comm, pool);
+        let slabs = self.sample_slabs(comm);
         let (members, count) = (self.members.items(), self.survivors.count() as f64);
-        let scaled: Vec<(Array2<f64>, Vec<f64>)> = slabs
-            .into_iter()
-            .map(|f| {
-                let about = self.expanded(&f.means, f.columns.start);
-                let roots = about.roots();
-                let gradient = about.gradient.iter().zip(&roots).map(|(g, root)| g / root);
-                let gradient = gradient.collect();
-                (gain::scaled(f.anomalies.view(), &roots), gradient)
-            })
-            .collect();
+        let mut scaled: Vec<(Array2<f64>, Vec<f64>)> = vec![Default::default(); slabs.len()];
+        let places = slabs.into_iter().zip(&mut scaled);
+        for_each(pool, places, |_, ((columns, mut w), place)| {
+            let means = eki::anomalies(w.view_mut(), self.survivors, |_, _| ());
+            let about = self.expanded(&means, columns.start);
+            let roots = about.roots();
+            let gradient = about.gradient.iter().zip(&roots).map(|(g, root)| g / root);
+            *place = (gain::scaled(w.view(), &roots), gradient.collect());
+        });
         let (mut through, gram) = self.summed(comm, pool, &scaled);
         drop(scaled);
         through.iter_mut().for_each(|c| *c /= count);

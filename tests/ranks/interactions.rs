@@ -227,7 +227,6 @@ fn double(crowd: &Crowd) {
     compare::<f64>(crowd, 1e-14);
 }
 
-/// Every bit of D, in each form, and of its norm.
 /// With least squares D (I + h S)^{-1} in every form, S = W Gamma^{-1} W^T / J: times I + h S it is D.
 fn gain(crowd: &Crowd) {
     let comm = crowd.in_chunks(1001);
@@ -268,6 +267,7 @@ fn gain(crowd: &Crowd) {
     });
 }
 
+/// Every bit of D, in each form, and of its norm.
 fn same_bits(crowd: &Crowd) {
     for comm in [crowd.comm(), crowd.in_chunks(1001)] {
         for (members, outputs, squares) in [

@@ -55,7 +55,6 @@ fn the_publications_network_has_the_parameters_it_states() {
     ));
 }
 
-/// Each answer is that of the network whose last step it is.
 /// Rows of the hidden weights: the prior's mean is on their diagonals, and nowhere else.
 #[test]
 fn the_priors_mean_is_the_identity_where_states_are_to_last() {
@@ -86,6 +85,7 @@ fn the_priors_mean_is_the_identity_where_states_are_to_last() {
     }
 }
 
+/// Each answer is that of the network whose last step it is.
 #[test]
 fn answers_at_the_last_steps_are_those_of_shorter_sequences() {
     let long = net(6, 3, &[5, 4], 2).answering(3);
