@@ -83,12 +83,12 @@ pub struct Rates {
     pub gain: GainRates,
 }
 
-/// Seconds of the Kalman gain's parts, of one thread while all threads do the same.
+/// Seconds of the Kalman gain's parts: groups of rows by one thread while all threads do the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GainRates {
     /// A group of rows of the Gram matrix.
     pub gram: f64,
-    /// The factor, on one thread alone.
+    /// The factor, by all threads.
     pub factor: f64,
     /// A group of rows that is solved for.
     pub solved: f64,

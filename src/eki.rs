@@ -16,6 +16,7 @@
 //! nor moves others, and J counts the survivors.
 
 mod centre;
+mod cholesky;
 pub mod gain;
 mod norm;
 

@@ -211,11 +211,11 @@ pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> Gai
         sizes.members.max(sizes.outputs),
     );
     let rows = SOLVED.min(n);
+    let factor = Gain::new(Array2::eye(n), 1.0, pool).expect("finite numbers");
     let measured = pool.broadcast(|_| {
         let x = numbers::<f64>(n, long);
         let mut gram = Array2::zeros((rows, n));
         let of_gram = usual(|| gain::gram_rows(x.view(), 0, gram.view_mut()));
-        let factor = Gain::new(Array2::eye(n), 1.0).expect("finite numbers");
         let mut solved = vec![1.0; rows * n];
         (of_gram, usual(|| factor.apply(&mut solved)))
     });
@@ -227,7 +227,7 @@ pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> Gai
     GainRates {
         gram: of_mean(|m| m.0) * larger * all as f64 / long as f64,
         factor: usual(|| {
-            std::hint::black_box(Gain::new(Array2::eye(n), 1.0));
+            std::hint::black_box(Gain::new(Array2::eye(n), 1.0, pool));
         }) * larger.powi(3),
         solved: of_mean(|m| m.1) * larger.powi(2),
     }

@@ -71,10 +71,10 @@ impl Shape {
                 let scaled = 8 * j * own_k;
                 let wave = (4 * self.threads * PANEL).min(j.next_multiple_of(PANEL)) * j;
                 let summed = scaled + 8 * (j * j + wave + self.threads * PANEL * j);
-                (scaled + s * j * own_k).max(summed).max(3 * 8 * j * j)
+                (scaled + s * j * own_k).max(summed).max(2 * 8 * j * j)
             }
-            Form::Factored => 8 * (2 * j * k + 2 * side * side),
-            Form::Mean => 8 * (j * k + 2 * side * side),
+            Form::Factored => 8 * (2 * j * k + side * side),
+            Form::Mean => 8 * (j * k + side * side),
         }
     }
 }

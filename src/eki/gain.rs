@@ -10,45 +10,34 @@
 //! Iglesias, Law & Stuart, Inverse Problems 29 (2013) 045001, observations not perturbed. As h falls it becomes the plain
 //! step. With other losses it is the Gauss-Newton form of the same (Chen & Oliver, Math. Geosci. 44 (2012) 1).
 
-use faer::linalg::solvers::{Llt, Solve as _};
-use faer::{MatMut, MatRef, Side};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use rayon::ThreadPool;
 
+use super::cholesky::Cholesky;
 use crate::real::{Real, product};
 
 /// Rows that are multiplied or solved for as one task; part of the format, since rounding may depend on the shape.
 pub const SOLVED: usize = 64;
 
-/// (I + h X X^T / J)^{-1}, by its Cholesky factor.
+/// I + h X X^T / J, by its Cholesky factor.
 #[derive(Debug)]
-pub struct Gain {
-    factor: Llt<f64>,
-    side: usize,
-}
+pub struct Gain(Cholesky);
 
 impl Gain {
     /// From X X^T, symmetric, and the h / J it is multiplied by; none where that is not finite.
     #[must_use]
-    pub fn new(mut gram: Array2<f64>, scale: f64) -> Option<Self> {
-        let side = gram.nrows();
+    pub fn new(mut gram: Array2<f64>, scale: f64, pool: &ThreadPool) -> Option<Self> {
         gram *= scale;
         gram.diag_mut().map_inplace(|x| *x += 1.0);
-        let numbers = gram.as_slice().expect("row-major");
-        if !numbers.iter().all(|x| x.is_finite()) {
-            return None;
-        }
-        let gram = MatRef::from_row_major_slice(numbers, side, side);
-        // Features of the library that would take threads are off: the bits do not depend on their number.
-        let factor = Llt::new(gram, Side::Lower).ok()?;
-        Some(Self { factor, side })
+        let finite = gram.iter().all(|x| x.is_finite());
+        finite.then(|| Cholesky::new(gram, pool))?.map(Self)
     }
 
-    /// Multiplies each of the rows, `side` numbers one after the other, by the inverse.
+    /// Multiplies each of the rows, as long as a side, one after the other, by the inverse.
     pub fn apply(&self, rows: &mut [f64]) {
-        let count = rows.len() / self.side;
-        // A row-major matrix is a column-major one of its columns.
-        let columns = MatMut::from_column_major_slice_mut(rows, self.side, count);
-        self.factor.solve_in_place(columns);
+        let shape = (rows.len() / self.0.side(), self.0.side());
+        self.0
+            .solve(ArrayViewMut2::from_shape(shape, rows).expect("whole rows"));
     }
 }
 
@@ -75,12 +64,13 @@ pub fn one(
     x: ArrayView2<f64>,
     gram: Array2<f64>,
     scale: f64,
-    roots: &[f64],
-    g: &[f64],
+    (g, roots): (&[f64], &[f64]),
+    pool: &ThreadPool,
 ) -> Option<Vec<f64>> {
-    let gain = Gain::new(gram, scale)?;
+    let by_outputs = gram.nrows() == g.len();
+    let gain = Gain::new(gram, scale, pool)?;
     let mut y: Vec<f64> = g.iter().zip(roots).map(|(g, root)| g / root).collect();
-    if gain.side == y.len() {
+    if by_outputs {
         gain.apply(&mut y);
     } else {
         // (I + s X^T X)^{-1} = I - s X^T (I + s X X^T)^{-1} X
@@ -99,6 +89,11 @@ pub fn one(
 mod tests {
     use super::*;
     use ndarray::Array1;
+
+    fn pool() -> ThreadPool {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(2);
+        threads.build().unwrap()
+    }
 
     fn numbers(rows: usize, columns: usize, seed: usize) -> Array2<f64> {
         Array2::from_shape_fn((rows, columns), |(i, j)| {
@@ -120,7 +115,8 @@ mod tests {
             } else {
                 x.dot(&x.t())
             };
-            let found = Array1::from(one(x.view(), gram, scale, &roots, &g).unwrap());
+            let found = one(x.view(), gram, scale, (&g, &roots), &pool()).unwrap();
+            let found = Array1::from(found);
             let back = &found + &(&w.t().dot(&w.dot(&found)) * &Array1::from(omega) * scale);
             let apart = (&back - &Array1::from(g)).mapv(f64::abs);
             assert!(
@@ -138,6 +134,6 @@ mod tests {
         let whole = x.dot(&x.t());
         let apart = &rows - &whole.slice(ndarray::s![SOLVED.., ..]);
         assert!(apart.iter().all(|x| x.abs() < 1e-12));
-        assert!(Gain::new(whole, f64::INFINITY).is_none());
+        assert!(Gain::new(whole, f64::INFINITY, &pool()).is_none());
     }
 }

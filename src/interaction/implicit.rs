@@ -1,7 +1,7 @@
 //! The Kalman gain put on D, by all ranks (`eki::gain` has the equations).
 //!
 //! Gram matrices and solutions are made in groups of rows that ranks share out and then gather; factors of the smaller
-//! side are made on every rank. All of it is in double precision: what is solved may be far from well conditioned.
+//! side are made on every rank, by all its threads. All of it is in double precision: what is solved may be far from well conditioned.
 
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPool;
@@ -84,9 +84,10 @@ impl<T: Real> Outputs<'_, T> {
         let norm = alive.map(|j| row_squares(gram.row(j))).sum::<f64>().sqrt();
         let mut d = gram.clone();
         d /= count;
-        let gain = Gain::new(gram, h / count).ok_or_else(too_large)?;
+        let gain = Gain::new(gram, h / count, pool).ok_or_else(too_large)?;
         by_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
         gain.apply(&mut through);
+        drop(gain);
         for (j, mut row) in d.rows_mut().into_iter().enumerate() {
             if self.survivors.contains(j) {
                 row.iter_mut().zip(&through).for_each(|(d, c)| *d += c);
@@ -139,7 +140,8 @@ impl<T: Real> Outputs<'_, T> {
         let roots = self.expanded(means, 0).roots();
         let x = gain::scaled(anomalies.view(), &roots);
         let gram = gram(comm, pool, x.t());
-        let gain = Gain::new(gram, h / self.survivors.count() as f64).ok_or_else(too_large)?;
+        let scale = h / self.survivors.count() as f64;
+        let gain = Gain::new(gram, scale, pool).ok_or_else(too_large)?;
         let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
         let mut solved = gain::scaled(gradients.view(), &inverse);
         by_rows(comm, pool, &mut solved, |_, rows| {
@@ -170,7 +172,8 @@ impl<T: Real> Outputs<'_, T> {
             if outputs <= members { x.t() } else { x.view() },
         );
         let scale = h / self.survivors.count() as f64;
-        gain::one(x.view(), gram, scale, &roots, &about.gradient).ok_or_else(too_large)
+        let (g, roots) = (&about.gradient[..], &roots[..]);
+        gain::one(x.view(), gram, scale, (g, roots), pool).ok_or_else(too_large)
     }
 }
 
