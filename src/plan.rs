@@ -128,7 +128,7 @@ impl Plan {
             FormKind::Explicit => Form::Explicit,
             FormKind::Factored => Form::Factored,
             FormKind::Mean => Form::Mean,
-            FormKind::Auto if config.ensemble.rerandomise == Rerandomise::Step => Form::Mean,
+            FormKind::Auto if config.ensemble.redrawn_each_step() => Form::Mean,
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }
@@ -236,18 +236,22 @@ impl Plan {
     /// Whether the ensemble that enters `step` is drawn anew.
     #[must_use]
     pub fn rerandomises(&self, step: u64) -> bool {
-        match self.config().ensemble.rerandomise {
-            _ if self.descends() => false,
-            Rerandomise::Never => false,
-            Rerandomise::Epoch => step < self.steps && self.begins_epoch(step),
-            Rerandomise::Step => true,
-        }
+        let ensemble = &self.config().ensemble;
+        let unit = match ensemble.rerandomise {
+            Rerandomise::Epoch => self.batches.steps_per_epoch(),
+            Rerandomise::Step => 1,
+            Rerandomise::Never => return false,
+        };
+        // Members that outlive a step are the run's result after the last one.
+        !self.descends()
+            && step.is_multiple_of(unit * ensemble.rerandomise_every)
+            && (step < self.steps || ensemble.redrawn_each_step())
     }
 
     /// Whether the members of every step are drawn anew.
     #[must_use]
     pub fn redraws_each_step(&self) -> bool {
-        self.config().ensemble.rerandomise == Rerandomise::Step
+        self.config().ensemble.redrawn_each_step()
     }
 
     /// Whether `step` is the first of an epoch.

@@ -128,6 +128,22 @@ fn impossible_values_say_what_is_possible() {
         &["method.form=mean"],
         &["ensemble.rerandomise = \"step\""],
     );
+    refused_on_ranks(
+        "digits",
+        &[
+            "ensemble.rerandomise=step",
+            "ensemble.rerandomise_every=2",
+            "ensemble.draw=low-rank",
+        ],
+        &[
+            "ensemble.draw = \"low-rank\"",
+            "ensemble.rerandomise_every = 1",
+        ],
+    );
+    refused_sets(
+        &["ensemble.rerandomise_every=0"],
+        &["ensemble.rerandomise_every = 0", "at least 1"],
+    );
     refused_sets(
         &["method.second_moment=1"],
         &["method.second_moment = 1", "less than 1"],

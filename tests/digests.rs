@@ -75,14 +75,20 @@ fn eki_and_meki_in_both_forms() {
 }
 
 #[test]
-fn re_randomisation_at_each_epochs_end_with_and_without_momentum() {
+fn re_randomisation_at_each_epochs_end_or_steps_apart_with_and_without_momentum() {
     let epoch = digits(&["ensemble.rerandomise=epoch", "ensemble.gamma=0.7"]);
     let momentum = epoch.clone().set("method.momentum=true");
+    let steps_apart = epoch
+        .clone()
+        .set("ensemble.rerandomise=step")
+        .set("ensemble.rerandomise_every=2");
     let digests = [
         holds(&epoch, &SPLITS),
         holds(&epoch.clone().set("method.form=factored"), &FEW),
         holds(&momentum, &SPLITS),
         holds(&momentum.clone().set("method.momentum_restart=false"), &FEW),
+        holds(&steps_apart.clone().set("method.momentum=true"), &FEW),
+        holds(&steps_apart.set("method.step=kalman"), &FEW),
         holds(&momentum.set("method.momentum_coefficient=0.9"), &FEW),
         holds(&of_mean(epoch.set("method.momentum_restart=false")), &FEW),
     ];

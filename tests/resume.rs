@@ -22,7 +22,7 @@ const SMALL: [&str; 5] = [
 const CUTS: [u64; 2] = [6, 8];
 
 /// Every method there is, by its settings.
-const METHODS: [(&str, &[&str]); 20] = [
+const METHODS: [(&str, &[&str]); 21] = [
     ("explicit", &["method.form=explicit"]),
     ("factored", &["method.form=factored"]),
     ("double", &["run.precision=double", "method.form=explicit"]),
@@ -137,6 +137,14 @@ const METHODS: [(&str, &[&str]); 20] = [
     (
         "0-1 loss, redrawn",
         &["method.loss=zero-one", "ensemble.rerandomise=epoch"],
+    ),
+    (
+        "re-drawn each 5 steps",
+        &[
+            "ensemble.rerandomise=step",
+            "ensemble.rerandomise_every=5",
+            "method.momentum=true",
+        ],
     ),
     (
         "mean, double",

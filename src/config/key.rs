@@ -30,16 +30,10 @@ pub(super) fn defaults() -> Table {
     table
 }
 
-pub(super) const fn key(
-    path: &'static str,
-    kind: Kind,
-    default: &'static str,
-    about: &'static str,
-) -> Key {
-    Key {
-        path,
-        kind,
-        default,
-        about,
-    }
+/// A list of keys, each as `path: kind, default, about;`.
+macro_rules! keys {
+    ($($path:literal: $kind:expr, $default:literal, $about:literal;)*) => {
+        &[$(Key { path: $path, kind: $kind, default: $default, about: $about }),*]
+    };
 }
+pub(super) use keys;

@@ -1,412 +1,160 @@
 //! Every configuration key: its kind, its default, and what it means. The one list that checks, documents and completes.
 
-use super::Kind;
-use super::key::{Key, key};
+use super::Kind::{
+    Above, AtLeast, Bool, Choice, Duration, Entries, Integer, Shares, Sizes, Text, Texts,
+    Variances, Within, Words,
+};
+use super::key::{Key, keys};
 
 /// Every key there is.
-pub const KEYS: &[Key] = &[
-    key(
-        "seed",
-        Kind::Integer(0),
-        "1",
-        "seed of every random number of the run",
-    ),
-    key(
-        "model.kind",
-        Kind::Choice(&[
-            "dense",
-            "conv",
-            "recurrent",
-            "linear",
-            "cart-pole",
-            "process",
-        ]),
-        "\"dense\"",
-        "the forward map; cart-pole: episodes under a policy that is a dense network",
-    ),
-    key(
-        "model.layers",
-        Kind::Sizes(2),
-        "[64, 32, 10]",
-        "widths of a dense network or policy, inputs first, outputs last",
-    ),
-    key(
-        "model.network",
-        Kind::Texts,
-        "[\"conv 8\", \"pool 2\", \"dense 10\"]",
-        "layers of a convolutional network: \"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\", last \"dense N\"",
-    ),
-    key(
-        "model.units",
-        Kind::Sizes(1),
-        "[32]",
-        "units of each layer of a recurrent network",
-    ),
-    key(
-        "model.steps",
-        Kind::Integer(0),
-        "0",
-        "steps a recurrent network cuts each sample into; 0: the rows of an image. A series is one step a sample",
-    ),
-    key(
-        "model.activation",
-        Kind::Choice(&["relu", "tanh", "heaviside"]),
-        "\"relu\"",
-        "of the hidden layers",
-    ),
-    key(
-        "model.prior_scale",
-        Kind::Variances,
-        "[1.0]",
+pub const KEYS: &[Key] = keys! {
+    "seed": Integer(0), "1",
+        "seed of every random number of the run";
+    "model.kind": Choice(&["dense", "conv", "recurrent", "linear", "cart-pole", "process"]), "\"dense\"",
+        "the forward map; cart-pole: episodes under a policy that is a dense network";
+    "model.layers": Sizes(2), "[64, 32, 10]",
+        "widths of a dense network or policy, inputs first, outputs last";
+    "model.network": Texts, "[\"conv 8\", \"pool 2\", \"dense 10\"]",
+        "layers of a convolutional network: \"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\", last \"dense N\"";
+    "model.units": Sizes(1), "[32]",
+        "units of each layer of a recurrent network";
+    "model.steps": Integer(0), "0",
+        "steps a recurrent network cuts each sample into; 0: the rows of an image. A series is one step a sample";
+    "model.activation": Choice(&["relu", "tanh", "heaviside"]), "\"relu\"",
+        "of the hidden layers";
+    "model.prior_scale": Variances, "[1.0]",
         "the prior's deviation in units of Glorot's, for all layers or each; of a recurrent network for all or each \
-         layer's input and hidden weights and the output's; of no convolutional one",
-    ),
-    key(
-        "model.recurrence",
-        Kind::Shares,
-        "[0.0]",
-        "the prior's mean of a recurrent network's hidden weights, times the identity, for all layers or each; 1: states last",
-    ),
-    key(
-        "model.output",
-        Kind::Choice(&["auto", "softmax", "identity"]),
-        "\"auto\"",
-        "of the last layer; auto: softmax for classes, identity for values",
-    ),
-    key(
-        "model.command",
-        Kind::Words,
-        "[]",
-        "the words that start a simulator of one's own, from the folder the run is started in",
-    ),
-    key(
-        "model.prior",
-        Kind::Entries(
-            "[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]",
-        ),
-        "[]",
-        "a simulator's parameters: NAME normal MEAN DEVIATION, NAME lognormal MEAN DEVIATION, NAME uniform LOWER UPPER",
-    ),
-    key(
-        "model.timeout",
-        Kind::Duration,
-        "\"never\"",
-        "a member fails whose simulation takes longer",
-    ),
-    key(
-        "model.probe",
-        Kind::Bool,
-        "true",
-        "ask a simulator once before anything is written; false where one answer takes too long for that",
-    ),
-    key(
-        "data.name",
-        Kind::Text,
-        "\"digits\"",
-        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole; a task of long memory: adding, copying; or observations",
-    ),
-    key(
-        "data.observations",
-        Kind::Text,
-        "\"\"",
-        "the file of the numbers a simulator should give: .npy, or text with blanks, commas or line ends between",
-    ),
-    key(
-        "data.batch",
-        Kind::Integer(1),
-        "600",
-        "samples assimilated at one step m",
-    ),
-    key(
-        "data.shuffle",
-        Kind::Bool,
-        "true",
-        "a new order of the samples each epoch, or the file's order",
-    ),
-    key(
-        "data.scale",
-        Kind::Choice(&["unit", "standard"]),
-        "\"unit\"",
-        "inputs to 0..1, or to mean 0 and deviation 1",
-    ),
-    key(
-        "data.limit",
-        Kind::Integer(0),
-        "0",
-        "take only the first so many training samples; 0: all",
-    ),
-    key(
-        "data.length",
-        Kind::Integer(2),
-        "100",
-        "steps T that a task of long memory (adding, copying) spans",
-    ),
-    key(
-        "data.examples",
-        Kind::Integer(1),
-        "10000",
-        "training examples drawn of such a task",
-    ),
-    key(
-        "data.window",
-        Kind::Integer(1),
-        "1",
-        "values of a series that a step is given, the newest first",
-    ),
-    key(
-        "data.validation",
-        Kind::Integer(0),
-        "0",
-        "judge on the last so many training samples, held out, instead of the test set; 0: no",
-    ),
-    key(
-        "data.augment",
-        Kind::Integer(0),
-        "0",
-        "shift each training image by up to so many pixels up or down and left or right, anew in each epoch; 0: no",
-    ),
-    key(
-        "method.kind",
-        Kind::Choice(&["eki", "sgd", "momentum-sgd", "ogd"]),
-        "\"eki\"",
-        "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a program \
-         built with --features gradients; of ensemble.* it takes initial alone)",
-    ),
-    key(
-        "method.loss",
-        Kind::Choice(&["cross-entropy", "least-squares", "zero-one"]),
-        "\"cross-entropy\"",
-        "Psi; zero-one: 1 for each sample classified wrong, which has no gradient in the network's outputs",
-    ),
-    key(
-        "method.noise",
-        Kind::Variances,
-        "[1.0]",
-        "the diagonal of Gamma in the least-squares loss, squared units of the outputs",
-    ),
-    key(
-        "method.delta",
-        Kind::Above(0.0),
-        "0.005",
-        "added to probabilities in the cross-entropy's gradient -y/(z + delta)",
-    ),
-    key(
-        "method.momentum",
-        Kind::Bool,
-        "false",
-        "extrapolate by Nesterov's momentum (MEKI)",
-    ),
-    key(
-        "method.momentum_coefficient",
-        Kind::Within(0.0, 1.0),
-        "0.0",
-        "a constant coefficient; 0: Nesterov's n/(n+3), in momentum-sgd 0.9",
-    ),
-    key(
-        "method.momentum_of",
-        Kind::Choice(&["members", "mean"]),
-        "\"members\"",
-        "what momentum carries on: each member, or their mean alone, deviations moving as without (an extension of the publication)",
-    ),
-    key(
-        "method.momentum_restart",
-        Kind::Bool,
-        "true",
-        "start momentum anew at each epoch's re-randomisation, or carry the mean's on (new members joining always start it)",
-    ),
-    key(
-        "method.step",
-        Kind::Choice(&["adaptive", "fixed", "kalman"]),
-        "\"adaptive\"",
-        "h_n = h / (||D||_F + epsilon), or h_n = h; kalman: h_n = h and D times the Kalman gain (the discrete filter's step, \
-         noise method.noise / h)",
-    ),
-    key(
-        "method.rate",
-        Kind::Above(0.0),
-        "0.1",
-        "the learning rate of gradient descent, by which the batch's mean gradient is multiplied",
-    ),
-    key("method.h", Kind::Above(0.0), "2.0", "the step length h"),
-    key(
-        "method.h_decay",
-        Kind::Above(0.0),
-        "1.0",
-        "h, or the learning rate, is multiplied by this over each epoch",
-    ),
-    key(
-        "method.h_shape",
-        Kind::Choice(&["level", "cosine"]),
-        "\"level\"",
-        "h as it stands, or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication)",
-    ),
-    key(
-        "method.epsilon",
-        Kind::Above(0.0),
-        "0.5",
-        "epsilon of the adaptive step",
-    ),
-    key(
-        "method.form",
-        Kind::Choice(&["auto", "explicit", "factored", "mean"]),
-        "\"auto\"",
-        "of the update; auto: mean if re-randomised at each step, explicit if K >= J/2, else factored",
-    ),
-    key(
-        "method.fail_beyond",
-        Kind::Above(1.0),
-        "1e9",
-        "a member fails whose outputs' norm is over so many times the median",
-    ),
-    key(
-        "method.covariance",
-        Kind::Choice(&["parameters", "sums"]),
-        "\"parameters\"",
-        "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank draws only; an extension of the publication)",
-    ),
-    key(
-        "method.second_moment",
-        Kind::Within(0.0, 1.0),
-        "0.0",
-        "decay of the second moments that scale the mean's move parameter by parameter; 0: none (mean form only; an extension of the publication)",
-    ),
-    key("ensemble.members", Kind::Integer(2), "200", "J"),
-    key(
-        "ensemble.initial",
-        Kind::Text,
-        "\"prior\"",
-        "drawn from the prior, or an .npy file, J x P",
-    ),
-    key(
-        "ensemble.centre",
-        Kind::Choice(&["zero", "prior"]),
-        "\"zero\"",
-        "centre of the initial ensemble: 0, or one draw of the prior, members about it with gamma",
-    ),
-    key(
-        "ensemble.rerandomise",
-        Kind::Choice(&["never", "epoch", "step"]),
-        "\"never\"",
-        "redraw members about their mean (EKI(R))",
-    ),
-    key(
-        "ensemble.gamma",
-        Kind::AtLeast(0.0),
-        "1.0",
-        "re-randomisation's covariance in units of the prior's",
-    ),
-    key(
-        "ensemble.gamma_decay",
-        Kind::Above(0.0),
-        "1.0",
-        "gamma is multiplied by this over each epoch",
-    ),
-    key(
-        "ensemble.draw",
-        Kind::Choice(&["full", "low-rank"]),
-        "\"full\"",
-        "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)",
-    ),
-    key(
-        "ensemble.rank",
-        Kind::Integer(1),
-        "1",
-        "the rank of low-rank draws",
-    ),
-    key(
-        "ensemble.grow_to",
-        Kind::Integer(0),
-        "0",
-        "members at the last epoch, growing evenly from epoch to epoch; 0: no growth",
-    ),
-    key(
-        "ensemble.average",
-        Kind::Within(0.0, 1.0),
-        "0.0",
-        "decay of the mean's average over steps, which is then the run's result; 0: none (mean form only; an extension of the publication)",
-    ),
-    key(
-        "run.epochs",
-        Kind::Integer(1),
-        "10",
-        "passes over the training data",
-    ),
-    key(
-        "run.steps",
-        Kind::Integer(0),
-        "0",
-        "steps instead of epochs; 0: by epochs",
-    ),
-    key(
-        "run.stop_at_misfit",
-        Kind::AtLeast(0.0),
-        "0.0",
-        "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps alone",
-    ),
-    key(
-        "run.precision",
-        Kind::Choice(&["single", "mixed", "double"]),
-        "\"single\"",
-        "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in networks' layers (of a series: the update alone)",
-    ),
-    key(
-        "run.evaluate_every",
-        Kind::Integer(0),
-        "1",
-        "epochs between evaluations on the test set; 0: at the end alone",
-    ),
-    key(
-        "run.best",
-        Kind::Choice(&["evaluation", "end", "never"]),
-        "\"end\"",
-        "when all members are judged to find the best",
-    ),
-    key(
-        "run.report_every",
-        Kind::Integer(1),
-        "1",
-        "steps between lines of metrics.jsonl",
-    ),
-    key(
-        "run.hang_timeout",
-        Kind::Duration,
-        "\"30min\"",
-        "when no step ends for so long, the ranks that hang are named",
-    ),
-    key(
-        "run.on_hang",
-        Kind::Choice(&["warn", "abort"]),
-        "\"warn\"",
-        "whether the run then waits on or ends",
-    ),
-    key(
-        "checkpoint.every",
-        Kind::Duration,
-        "\"15min\"",
-        "time between checkpoints; there is always one at a stop and at the end",
-    ),
-    key(
-        "checkpoint.every_steps",
-        Kind::Integer(0),
-        "0",
-        "steps between checkpoints besides; 0: by time alone",
-    ),
-    key(
-        "checkpoint.keep",
-        Kind::Integer(1),
-        "2",
-        "generations kept, the older against damage to the newer",
-    ),
-    key(
-        "checkpoint.on_error",
-        Kind::Choice(&["continue", "stop"]),
-        "\"continue\"",
-        "whether the run goes on without, or stops, when a checkpoint or metrics.jsonl cannot be written",
-    ),
-    key(
-        "output.ensemble",
-        Kind::Bool,
-        "false",
-        "write final/ensemble.npy, J x P",
-    ),
-];
+         layer's input and hidden weights and the output's; of no convolutional one";
+    "model.recurrence": Shares, "[0.0]",
+        "the prior's mean of a recurrent network's hidden weights, times the identity, for all layers or each; 1: \
+         states last";
+    "model.output": Choice(&["auto", "softmax", "identity"]), "\"auto\"",
+        "of the last layer; auto: softmax for classes, identity for values";
+    "model.command": Words, "[]",
+        "the words that start a simulator of one's own, from the folder the run is started in";
+    "model.prior": Entries("[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]"), "[]",
+        "a simulator's parameters: NAME normal MEAN DEVIATION, NAME lognormal MEAN DEVIATION, NAME uniform LOWER \
+         UPPER";
+    "model.timeout": Duration, "\"never\"",
+        "a member fails whose simulation takes longer";
+    "model.probe": Bool, "true",
+        "ask a simulator once before anything is written; false where one answer takes too long for that";
+    "data.name": Text, "\"digits\"",
+        "the data set or series (see `eki-mpi data list`), or a synthetic problem: elliptic, random, cart-pole; a \
+         task of long memory: adding, copying; or observations";
+    "data.observations": Text, "\"\"",
+        "the file of the numbers a simulator should give: .npy, or text with blanks, commas or line ends between";
+    "data.batch": Integer(1), "600",
+        "samples assimilated at one step m";
+    "data.shuffle": Bool, "true",
+        "a new order of the samples each epoch, or the file's order";
+    "data.scale": Choice(&["unit", "standard"]), "\"unit\"",
+        "inputs to 0..1, or to mean 0 and deviation 1";
+    "data.limit": Integer(0), "0",
+        "take only the first so many training samples; 0: all";
+    "data.length": Integer(2), "100",
+        "steps T that a task of long memory (adding, copying) spans";
+    "data.examples": Integer(1), "10000",
+        "training examples drawn of such a task";
+    "data.window": Integer(1), "1",
+        "values of a series that a step is given, the newest first";
+    "data.validation": Integer(0), "0",
+        "judge on the last so many training samples, held out, instead of the test set; 0: no";
+    "data.augment": Integer(0), "0",
+        "shift each training image by up to so many pixels up or down and left or right, anew in each epoch; 0: no";
+    "method.kind": Choice(&["eki", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
+        "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a \
+         program built with --features gradients; of ensemble.* it takes initial alone)";
+    "method.loss": Choice(&["cross-entropy", "least-squares", "zero-one"]), "\"cross-entropy\"",
+        "Psi; zero-one: 1 for each sample classified wrong, which has no gradient in the network's outputs";
+    "method.noise": Variances, "[1.0]",
+        "the diagonal of Gamma in the least-squares loss, squared units of the outputs";
+    "method.delta": Above(0.0), "0.005",
+        "added to probabilities in the cross-entropy's gradient -y/(z + delta)";
+    "method.momentum": Bool, "false",
+        "extrapolate by Nesterov's momentum (MEKI)";
+    "method.momentum_coefficient": Within(0.0, 1.0), "0.0",
+        "a constant coefficient; 0: Nesterov's n/(n+3), in momentum-sgd 0.9";
+    "method.momentum_of": Choice(&["members", "mean"]), "\"members\"",
+        "what momentum carries on: each member, or their mean alone, deviations moving as without (an extension of \
+         the publication)";
+    "method.momentum_restart": Bool, "true",
+        "start momentum anew at each epoch's re-randomisation, or carry the mean's on (new members joining always \
+         start it)";
+    "method.step": Choice(&["adaptive", "fixed", "kalman"]), "\"adaptive\"",
+        "h_n = h / (||D||_F + epsilon), or h_n = h; kalman: h_n = h and D times the Kalman gain (the discrete \
+         filter's step, noise method.noise / h)";
+    "method.rate": Above(0.0), "0.1",
+        "the learning rate of gradient descent, by which the batch's mean gradient is multiplied";
+    "method.h": Above(0.0), "2.0",
+        "the step length h";
+    "method.h_decay": Above(0.0), "1.0",
+        "h, or the learning rate, is multiplied by this over each epoch";
+    "method.h_shape": Choice(&["level", "cosine"]), "\"level\"",
+        "h as it stands, or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication)";
+    "method.epsilon": Above(0.0), "0.5",
+        "epsilon of the adaptive step";
+    "method.form": Choice(&["auto", "explicit", "factored", "mean"]), "\"auto\"",
+        "of the update; auto: mean if re-randomised at each step, explicit if K >= J/2, else factored";
+    "method.fail_beyond": Above(1.0), "1e9",
+        "a member fails whose outputs' norm is over so many times the median";
+    "method.covariance": Choice(&["parameters", "sums"]), "\"parameters\"",
+        "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank \
+         draws only; an extension of the publication)";
+    "method.second_moment": Within(0.0, 1.0), "0.0",
+        "decay of the second moments that scale the mean's move parameter by parameter; 0: none (mean form only; an \
+         extension of the publication)";
+    "ensemble.members": Integer(2), "200",
+        "J";
+    "ensemble.initial": Text, "\"prior\"",
+        "drawn from the prior, or an .npy file, J x P";
+    "ensemble.centre": Choice(&["zero", "prior"]), "\"zero\"",
+        "centre of the initial ensemble: 0, or one draw of the prior, members about it with gamma";
+    "ensemble.rerandomise": Choice(&["never", "epoch", "step"]), "\"never\"",
+        "redraw members about their mean (EKI(R))";
+    "ensemble.rerandomise_every": Integer(1), "1",
+        "so many epochs or steps apart (other than 1, an extension of the publication)";
+    "ensemble.gamma": AtLeast(0.0), "1.0",
+        "re-randomisation's covariance in units of the prior's";
+    "ensemble.gamma_decay": Above(0.0), "1.0",
+        "gamma is multiplied by this over each epoch";
+    "ensemble.draw": Choice(&["full", "low-rank"]), "\"full\"",
+        "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)";
+    "ensemble.rank": Integer(1), "1",
+        "the rank of low-rank draws";
+    "ensemble.grow_to": Integer(0), "0",
+        "members at the last epoch, growing evenly from epoch to epoch; 0: no growth";
+    "ensemble.average": Within(0.0, 1.0), "0.0",
+        "decay of the mean's average over steps, which is then the run's result; 0: none (mean form only; an \
+         extension of the publication)";
+    "run.epochs": Integer(1), "10",
+        "passes over the training data";
+    "run.steps": Integer(0), "0",
+        "steps instead of epochs; 0: by epochs";
+    "run.stop_at_misfit": AtLeast(0.0), "0.0",
+        "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps \
+         alone";
+    "run.precision": Choice(&["single", "mixed", "double"]), "\"single\"",
+        "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in \
+         networks' layers (of a series: the update alone)";
+    "run.evaluate_every": Integer(0), "1",
+        "epochs between evaluations on the test set; 0: at the end alone";
+    "run.best": Choice(&["evaluation", "end", "never"]), "\"end\"",
+        "when all members are judged to find the best";
+    "run.report_every": Integer(1), "1",
+        "steps between lines of metrics.jsonl";
+    "run.hang_timeout": Duration, "\"30min\"",
+        "when no step ends for so long, the ranks that hang are named";
+    "run.on_hang": Choice(&["warn", "abort"]), "\"warn\"",
+        "whether the run then waits on or ends";
+    "checkpoint.every": Duration, "\"15min\"",
+        "time between checkpoints; there is always one at a stop and at the end";
+    "checkpoint.every_steps": Integer(0), "0",
+        "steps between checkpoints besides; 0: by time alone";
+    "checkpoint.keep": Integer(1), "2",
+        "generations kept, the older against damage to the newer";
+    "checkpoint.on_error": Choice(&["continue", "stop"]), "\"continue\"",
+        "whether the run goes on without, or stops, when a checkpoint or metrics.jsonl cannot be written";
+    "output.ensemble": Bool, "false",
+        "write final/ensemble.npy, J x P";
+};

@@ -187,12 +187,21 @@ pub struct Ensemble {
     pub initial: String,
     pub centre: Centre,
     pub rerandomise: Rerandomise,
+    pub rerandomise_every: u64,
     pub gamma: f64,
     pub gamma_decay: f64,
     pub draw: DrawKind,
     pub rank: usize,
     pub grow_to: usize,
     pub average: f64,
+}
+
+impl Ensemble {
+    /// Whether the members of every step are drawn anew.
+    #[must_use]
+    pub fn redrawn_each_step(&self) -> bool {
+        self.rerandomise == Rerandomise::Step && self.rerandomise_every == 1
+    }
 }
 
 /// Where the initial ensemble is centred.

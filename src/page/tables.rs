@@ -32,10 +32,15 @@ fn described(run: &Shown) -> String {
             return format!("momentum SGD at rate {}, {data}", config.method.rate);
         }
     };
-    let again = match config.ensemble.rerandomise {
-        Rerandomise::Never => "",
-        Rerandomise::Epoch => "(R)",
-        Rerandomise::Step => "(R), redrawn at each step",
+    let again = match (
+        config.ensemble.rerandomise,
+        config.ensemble.rerandomise_every,
+    ) {
+        (Rerandomise::Never, _) => String::new(),
+        (Rerandomise::Epoch, 1) => "(R)".to_owned(),
+        (Rerandomise::Epoch, every) => format!("(R), redrawn each {every} epochs"),
+        (Rerandomise::Step, 1) => "(R), redrawn at each step".to_owned(),
+        (Rerandomise::Step, every) => format!("(R), redrawn each {every} steps"),
     };
     let of = match (config.method.momentum, config.method.momentum_of) {
         (true, MomentumOf::Mean) => ", momentum of the mean",

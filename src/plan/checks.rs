@@ -2,8 +2,8 @@
 
 use super::{DataShape, descent};
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Rerandomise, Resolved,
-    Scale, StepKind,
+    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Resolved, Scale,
+    StepKind,
 };
 use crate::data::catalogue;
 use crate::error::Result;
@@ -68,19 +68,18 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ),
         ));
     }
-    if method.form == FormKind::Mean && ensemble.rerandomise != Rerandomise::Step {
+    if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
         return Err(resolved.error(
             "method.form",
-            "\"mean\" needs ensemble.rerandomise = \"step\"",
+            "\"mean\" needs ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1",
         ));
     }
     if ensemble.draw == DrawKind::LowRank {
-        if ensemble.rerandomise != Rerandomise::Step
-            || !matches!(method.form, FormKind::Auto | FormKind::Mean)
+        if !ensemble.redrawn_each_step() || !matches!(method.form, FormKind::Auto | FormKind::Mean)
         {
             return Err(resolved.error(
                 "ensemble.draw",
-                "\"low-rank\" needs the mean form: ensemble.rerandomise = \"step\"",
+                "\"low-rank\" needs the mean form: ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1",
             ));
         }
         if !matches!(config.model.kind, ModelKind::Dense | ModelKind::Conv) {
@@ -114,7 +113,7 @@ pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
 /// Whether EKI moves the mean alone.
 fn in_mean_form(config: &Config) -> bool {
     !descent::descends(config)
-        && config.ensemble.rerandomise == Rerandomise::Step
+        && config.ensemble.redrawn_each_step()
         && matches!(config.method.form, FormKind::Auto | FormKind::Mean)
 }
 

@@ -9,7 +9,7 @@ use super::keep::{Keeper, processor};
 use super::members::Ensemble;
 use super::{Crew, State, redraw_before};
 use crate::checkpoint::{self, Array, Checked, Mark, Part};
-use crate::config::{MAY_CHANGE, Rerandomise, changes};
+use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
 use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
@@ -233,10 +233,9 @@ fn read_own<T: Real>(
 }
 
 impl<T: Real> State<T> {
-    /// Goes on beyond what was to be the run's last step: an epoch that ends there now ends with a re-draw.
+    /// Goes on beyond what was to be the run's last step: what ends there now may end with a re-draw.
     fn extend(&mut self, crew: Crew, plan: &Plan, prior: &Prior) -> Checked<()> {
-        let epoch = plan.config().ensemble.rerandomise == Rerandomise::Epoch;
-        if !epoch || !plan.rerandomises(self.step) {
+        if plan.redraws_each_step() || !plan.rerandomises(self.step) {
             return Ok(());
         }
         let redraw = redraw_before(plan, self.step);

@@ -8,7 +8,7 @@ use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
 use super::{Crew, State, manner};
-use crate::config::{Centre, Rerandomise};
+use crate::config::Centre;
 use crate::eki::Form;
 use crate::ensemble::Draw;
 use crate::error::Result;
@@ -35,7 +35,7 @@ impl<T: Real> State<T> {
             step: 0,
         };
         let members = plan.members(0);
-        let each_step = config.ensemble.rerandomise == Rerandomise::Step;
+        let each_step = config.ensemble.redrawn_each_step();
         let centre = centre(plan, prior, draw);
         let spread = if each_step || config.ensemble.centre == Centre::Prior {
             plan.spread(0)

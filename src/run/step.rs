@@ -6,7 +6,6 @@ use super::carried::Carried;
 use super::mean::{Length, Manner};
 use super::stored::{Redraw, Update};
 use super::{Crew, Problem, Scores, State};
-use crate::config::Rerandomise;
 use crate::data::baseline::Baselines;
 use crate::data::{Batch, BatchTargets};
 use crate::eki::Survivors;
@@ -365,7 +364,6 @@ pub(super) fn redraw_before(plan: &Plan, step: u64) -> Redraw {
             step,
         },
         spread: plan.spread(step),
-        restart: config.method.momentum_restart
-            && config.ensemble.rerandomise == Rerandomise::Epoch,
+        restart: config.method.momentum_restart && !plan.redraws_each_step(),
     }
 }

@@ -172,7 +172,8 @@ def coefficient(n, case):
 def run(case):
     digits = np.load(HERE / "digits.npy").astype(np.float64)
     inputs, labels = digits[:, :64] / 16.0, digits[:, 64].astype(int)
-    each_step, each_epoch = case["rerandomise"] == "step", case["rerandomise"] == "epoch"
+    apart = {"never": 0, "step": 1, "epoch": STEPS_PER_EPOCH}[case["rerandomise"]] * case["every"]
+    each_step = apart == 1
     j = case["members"]
     if case["initial"] == "file":
         u = hashed_ensemble(1 if case["form"] == "mean" else j)
@@ -202,18 +203,18 @@ def run(case):
         steps.append([misfit / BATCH, norm, h, deviation])
         moved = v - moves @ v
         ends = (step + 1) % STEPS_PER_EPOCH == 0
+        due = apart > 0 and (step + 1) % apart == 0 and (each_step or step + 1 < STEPS)
         count = members_in(epoch + 1, case) if ends else j
         k = coefficient(n, case)
         n += 1
         about = lambda point: point + spread(step + 1, case) * xi(count, RERANDOMISE, step + 1)
         if each_step or of_mean:
-            drawn = each_step or (each_epoch and ends and step + 1 < STEPS)
             new = centre + (moved - v).mean(axis=0)
-            at_rest = drawn and not each_step and (case["restart"] or count > j)
+            at_rest = due and not each_step and (case["restart"] or count > j)
             centre, mean = new + (0.0 if at_rest else k) * (new - mean), new
-            u = v = about(centre) if drawn else moved + (centre - new)
-            n = 0 if drawn and not each_step and case["restart"] else n
-        elif each_epoch and ends and step + 1 < STEPS:
+            u = v = about(centre) if due else moved + (centre - new)
+            n = 0 if due and not each_step and case["restart"] else n
+        elif due:
             new, old = moved.mean(axis=0), u.mean(axis=0)
             carry = 0.0 if case["restart"] or count > j else k
             u, v = about(new), about(new + carry * (new - old))
@@ -222,7 +223,7 @@ def run(case):
         else:
             u, v = moved, moved + k * (moved - u)
         if count > j:
-            if not (each_step or each_epoch):
+            if not due:
                 joined = about(centre if of_mean else u.mean(axis=0))[j:]
                 u, v = np.vstack([u, joined]), np.vstack([v, joined])
             j, n = count, 0
@@ -232,8 +233,8 @@ def run(case):
 DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a, b in zip(LAYERS, LAYERS[1:])])
 
 DEFAULT = {
-    "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "gamma": 1.0, "gamma_decay": 1.0,
-    "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
+    "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "every": 1,
+    "gamma": 1.0, "gamma_decay": 1.0, "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
     "h": 2.0, "h_decay": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
@@ -243,6 +244,7 @@ SQUARES = {"loss": "least-squares", "h": 0.5, "activation": "tanh"}
 GAMMA = {"noise": [0.5, 1.0, 2.0, 1.5, 1.0, 3.0, 1.0, 0.25, 1.0, 0.75]}
 EPOCH = {"rerandomise": "epoch", "gamma": 0.5, "gamma_decay": 0.9, "precision": "single"}
 STEP = {"rerandomise": "step", "gamma": 0.3, "gamma_decay": 0.9, "precision": "single"}
+APART = {"every": 2}
 GROW = {"grow_to": 14, "precision": "single"}
 OF_MEAN = {"momentum": True, "momentum_of": "mean"}
 HEAVY = {"momentum": True, "momentum_coefficient": 0.9}
@@ -279,6 +281,10 @@ CASES = {
     "step-explicit": [STEP, DRAWN, HEAVY],
     "step-factored": [STEP, DRAWN, FACTORED],
     "step-explicit-grow": [STEP, DRAWN, GROW, MEKI],
+    "apart-steps": [STEP, APART, DRAWN],
+    "apart-steps-meki": [STEP, APART, MEKI, FACTORED],
+    "apart-steps-grow": [STEP, APART, GROW, OF_MEAN, {"restart": False}],
+    "apart-epochs": [EPOCH, APART, MEKI],
     "kalman-explicit": [KALMAN],
     "kalman-factored": [KALMAN, FACTORED],
     "kalman-squares": [SQUARES, GAMMA, KALMAN],
@@ -290,7 +296,7 @@ CASES = {
 
 KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
-    "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
+    "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
     "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
