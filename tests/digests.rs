@@ -142,6 +142,7 @@ fn low_rank_draws_and_what_builds_on_them() {
         holds(&sums, &SPLITS),
         holds(&all, &SPLITS),
         holds(&all.set("run.precision=double"), &FEW),
+        holds(&sums.set("method.step=kalman").set("method.h=10"), &FEW),
         holds(&squares, &FEW),
     ];
     all_differ(&digests);

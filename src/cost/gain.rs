@@ -1,9 +1,9 @@
 //! What the Kalman gain adds to a step's cost, in the terms of `cost`.
 //!
 //! With n the side that is factored, J in the explicit form, else the smaller of J and K, l the larger: to the interaction
-//! come n^3/3 flops on every rank; 2 n^2 l / R for the Gram matrix, which in the explicit form takes D's place; 2 n^2 J / R
-//! to solve for the members' rows, but in the mean form. Each row that a rank makes of these goes to the others, 8 n bytes
-//! to each.
+//! come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, all of which takes D's place in the explicit
+//! form; 2 n^2 J / R to solve for the members' rows, but in the mean form. Each row that a rank makes of these goes to the
+//! others, 8 n bytes to each.
 
 use super::Shape;
 use crate::eki::Form;
@@ -36,7 +36,7 @@ impl Shape {
         let (side, long) = (self.gain_side(), self.members.max(self.outputs));
         let real = |n: usize| n as f64;
         let square = real(side).powi(2);
-        let gram = 2.0 * real(self.solved_of(side, rank) * side) * real(long);
+        let gram = real(self.solved_of(side, rank) * side) * real(long);
         let solved = |rows: usize| 2.0 * square * real(self.solved_of(rows, rank));
         let factor = square * real(side) / 3.0;
         factor

@@ -10,7 +10,7 @@
 //! Iglesias, Law & Stuart, Inverse Problems 29 (2013) 045001, observations not perturbed. As h falls it becomes the plain
 //! step. With other losses it is the Gauss-Newton form of the same (Chen & Oliver, Math. Geosci. 44 (2012) 1).
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::ThreadPool;
 
 use super::cholesky::Cholesky;
@@ -24,7 +24,7 @@ pub const SOLVED: usize = 64;
 pub struct Gain(Cholesky);
 
 impl Gain {
-    /// From X X^T, symmetric, and the h / J it is multiplied by; none where that is not finite.
+    /// From the lower triangle of X X^T and the h / J it is multiplied by; none where that is not finite.
     #[must_use]
     pub fn new(mut gram: Array2<f64>, scale: f64, pool: &ThreadPool) -> Option<Self> {
         gram *= scale;
@@ -41,10 +41,11 @@ impl Gain {
     }
 }
 
-/// Rows `first..` of X X^T, as many as fit `out`, with X, n x K.
+/// Rows `first..` of X X^T, as many as `out` has, up to the last one's place on the diagonal, with X, n x K.
 pub fn gram_rows(x: ArrayView2<f64>, first: usize, mut out: ArrayViewMut2<f64>) {
-    let own = x.slice(ndarray::s![first..first + out.nrows(), ..]);
-    product(out.view_mut(), 0.0, 1.0, own, x.t());
+    let end = first + out.nrows();
+    let (own, others) = (x.slice(s![first..end, ..]), x.slice(s![..end, ..]));
+    product(out.slice_mut(s![.., ..end]), 0.0, 1.0, own, others.t());
 }
 
 /// W Omega^{1/2}, in double precision, with the roots of Omega.
@@ -132,7 +133,7 @@ mod tests {
         let mut rows = Array2::zeros((9, SOLVED + 9));
         gram_rows(x.view(), SOLVED, rows.view_mut());
         let whole = x.dot(&x.t());
-        let apart = &rows - &whole.slice(ndarray::s![SOLVED.., ..]);
+        let apart = &rows - &whole.slice(s![SOLVED.., ..]);
         assert!(apart.iter().all(|x| x.abs() < 1e-12));
         assert!(Gain::new(whole, f64::INFINITY, &pool()).is_none());
     }

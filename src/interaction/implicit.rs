@@ -177,7 +177,7 @@ impl<T: Real> Outputs<'_, T> {
     }
 }
 
-/// X X^T on every rank.
+/// The lower triangle of X X^T on every rank.
 fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
     let mut gram = Array2::zeros((x.nrows(), x.nrows()));
     by_rows(comm, pool, &mut gram, |first, rows| {
