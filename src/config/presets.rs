@@ -47,6 +47,7 @@ macro_rules! presets {
 presets!(
     "dnn2-low-rank",
     "dnn2-sums",
+    "dnn2-kalman",
     "fashion-sums",
     "digits",
     "dnn1",
