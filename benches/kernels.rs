@@ -168,12 +168,16 @@ fn layouts(c: &mut Criterion, crew: Crew) {
 fn interactions(c: &mut Criterion, crew: Crew) {
     let mut group = c.benchmark_group("interaction");
     group.sample_size(10);
-    for (form, name, j, k) in [
-        (Form::Factored, "factored", 2000, 600),
-        (Form::Factored, "factored", 6000, 600),
-        (Form::Explicit, "explicit", 2000, 600),
-        (Form::Explicit, "explicit", 2000, 6000),
-        (Form::Mean, "mean", 2000, 600),
+    for (form, name, j, k, gain) in [
+        (Form::Factored, "factored", 2000, 600, None),
+        (Form::Factored, "factored", 6000, 600, None),
+        (Form::Explicit, "explicit", 2000, 600, None),
+        (Form::Explicit, "explicit", 2000, 6000, None),
+        (Form::Mean, "mean", 2000, 600, None),
+        (Form::Factored, "factored with gain", 2000, 600, Some(1.0)),
+        (Form::Explicit, "explicit with gain", 2000, 600, Some(1.0)),
+        (Form::Mean, "mean with gain", 2000, 600, Some(1.0)),
+        (Form::Mean, "mean with gain", 600, 2000, Some(1.0)),
     ] {
         let selected = numbers(j, k).mapv(|x| x.abs() + 0.05);
         let outputs = Outputs {
@@ -183,7 +187,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             survivors: &Survivors::new(vec![true; j]),
             members: Partition::new(j, 1),
             samples: None,
-            gain: None,
+            gain,
             mixed: false,
             spare: &Spare::default(),
         };
