@@ -244,7 +244,7 @@ impl Plan {
         };
         // Members that outlive a step are the run's result after the last one.
         !self.descends()
-            && step.is_multiple_of(unit * ensemble.rerandomise_every)
+            && step.is_multiple_of(unit.saturating_mul(ensemble.rerandomise_every))
             && (step < self.steps || ensemble.redrawn_each_step())
     }
 

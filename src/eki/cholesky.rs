@@ -101,8 +101,8 @@ fn factor(a: &mut ArrayViewMut2<f64>) -> Option<Array2<f64>> {
     let mut inverse = Array2::<f64>::zeros((side, side));
     for i in 0..side {
         for j in 0..=i {
-            let (of_i, of_j) = (l.slice(s![i, ..j]), l.slice(s![j, ..j]));
-            let rest = a[(i, j)] - inner(of_i.to_slice()?, of_j.to_slice()?);
+            let before = |row: usize| l.row(row).to_slice().expect("row-major").split_at(j).0;
+            let rest = a[(i, j)] - inner(before(i), before(j));
             l[(i, j)] = if i == j {
                 // Not so for NaN either.
                 (rest > 0.0).then(|| rest.sqrt())?
