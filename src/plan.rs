@@ -128,7 +128,7 @@ impl Plan {
             FormKind::Explicit => Form::Explicit,
             FormKind::Factored => Form::Factored,
             FormKind::Mean => Form::Mean,
-            FormKind::Auto if config.ensemble.redrawn_each_step() => Form::Mean,
+            FormKind::Auto if self.redraws_each_step() => Form::Mean,
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }

@@ -167,6 +167,17 @@ fn impossible_values_say_what_is_possible() {
         ],
     );
     refused_sets(
+        &[
+            "method.second_moment=0.9",
+            "ensemble.rerandomise=step",
+            "ensemble.rerandomise_every=2",
+        ],
+        &[
+            "method.second_moment = 0.9",
+            "ensemble.rerandomise_every = 1",
+        ],
+    );
+    refused_sets(
         &["ensemble.average=0.9", "ensemble.rerandomise=epoch"],
         &["ensemble.average = 0.9", "ensemble.rerandomise = \"step\""],
     );

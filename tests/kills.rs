@@ -116,7 +116,7 @@ fn a_limit_on_the_size_of_files_costs_checkpoints_alone() {
 
 #[test]
 fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
-    let kills = if long() { 1_000 } else { 30 };
+    let kills = if long() { 1_000 } else { 50 };
     let room = fast_room();
     let settings = [
         &SMALL[..],

@@ -79,8 +79,8 @@ pub const KEYS: &[Key] = keys! {
         "what momentum carries on: each member, or their mean alone, deviations moving as without (an extension of \
          the publication)";
     "method.momentum_restart": Bool, "true",
-        "start momentum anew at each epoch's re-randomisation, or carry the mean's on (new members joining always \
-         start it)";
+        "start momentum anew at each re-randomisation that is not every step's, or carry the mean's on (new members \
+         joining always start it)";
     "method.step": Choice(&["adaptive", "fixed", "kalman"]), "\"adaptive\"",
         "h_n = h / (||D||_F + epsilon), or h_n = h; kalman: h_n = h and D times the Kalman gain (the discrete \
          filter's step, noise method.noise / h)";
@@ -113,7 +113,7 @@ pub const KEYS: &[Key] = keys! {
     "ensemble.rerandomise": Choice(&["never", "epoch", "step"]), "\"never\"",
         "redraw members about their mean (EKI(R))";
     "ensemble.rerandomise_every": Integer(1), "1",
-        "so many epochs or steps apart (other than 1, an extension of the publication)";
+        "epochs or steps from one such redraw to the next (more than 1 is an extension of the publication)";
     "ensemble.gamma": AtLeast(0.0), "1.0",
         "re-randomisation's covariance in units of the prior's";
     "ensemble.gamma_decay": Above(0.0), "1.0",

@@ -31,16 +31,14 @@ impl Cholesky {
             let width = BLOCK.min(side - start);
             let (_, rest) = a.view_mut().split_at(Axis(0), start);
             let (rows, mut below) = rest.split_at(Axis(0), width);
-            let (left, right) = rows.split_at(Axis(1), start);
-            let (mut block, _) = right.split_at(Axis(1), width);
+            let (left, mut block, _) = around(rows, start, start + width);
             product(block.view_mut(), 1.0, -1.0, left.view(), left.t());
             let inverse = factor(&mut block)?;
             for_each(
                 pool,
                 below.axis_chunks_iter_mut(Axis(0), BLOCK),
                 |_, rows| {
-                    let (own, right) = rows.split_at(Axis(1), start);
-                    let (mut block, _) = right.split_at(Axis(1), width);
+                    let (own, mut block, _) = around(rows, start, start + width);
                     product(block.view_mut(), 1.0, -1.0, own.view(), left.t());
                     times(&mut block, inverse.t());
                 },

@@ -65,7 +65,8 @@ pub fn one(
     x: ArrayView2<f64>,
     gram: Array2<f64>,
     scale: f64,
-    (g, roots): (&[f64], &[f64]),
+    roots: &[f64],
+    g: &[f64],
     pool: &ThreadPool,
 ) -> Option<Vec<f64>> {
     let by_outputs = gram.nrows() == g.len();
@@ -116,7 +117,7 @@ mod tests {
             } else {
                 x.dot(&x.t())
             };
-            let found = one(x.view(), gram, scale, (&g, &roots), &pool()).unwrap();
+            let found = one(x.view(), gram, scale, &roots, &g, &pool()).unwrap();
             let found = Array1::from(found);
             let back = &found + &(&w.t().dot(&w.dot(&found)) * &Array1::from(omega) * scale);
             let apart = (&back - &Array1::from(g)).mapv(f64::abs);

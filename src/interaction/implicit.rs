@@ -1,7 +1,8 @@
 //! The Kalman gain put on D, by all ranks (`eki::gain` has the equations).
 //!
 //! Gram matrices and solutions are made in groups of rows that ranks share out and then gather; factors of the smaller
-//! side are made on every rank, by all its threads. All of it is in double precision: what is solved may be far from well conditioned.
+//! side are made on every rank, by all its threads. All of it is in double precision: what is solved may be far from well
+//! conditioned.
 
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPool;
@@ -172,8 +173,7 @@ impl<T: Real> Outputs<'_, T> {
             if outputs <= members { x.t() } else { x.view() },
         );
         let scale = h / self.survivors.count() as f64;
-        let (g, roots) = (&about.gradient[..], &roots[..]);
-        gain::one(x.view(), gram, scale, (g, roots), pool).ok_or_else(too_large)
+        gain::one(x.view(), gram, scale, &roots, &about.gradient, pool).ok_or_else(too_large)
     }
 }
 

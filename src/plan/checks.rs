@@ -8,6 +8,9 @@ use crate::config::{
 use crate::data::catalogue;
 use crate::error::Result;
 
+/// What the mean form needs, as messages put it.
+const EACH_STEP: &str = "ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1";
+
 /// The most numbers an ensemble may hold, J x P: beyond it sizes no longer fit the machine's integers.
 const LARGEST_ENSEMBLE: usize = 1 << 48;
 
@@ -69,17 +72,14 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         ));
     }
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
-        return Err(resolved.error(
-            "method.form",
-            "\"mean\" needs ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1",
-        ));
+        return Err(resolved.error("method.form", format!("\"mean\" needs {EACH_STEP}")));
     }
     if ensemble.draw == DrawKind::LowRank {
         if !ensemble.redrawn_each_step() || !matches!(method.form, FormKind::Auto | FormKind::Mean)
         {
             return Err(resolved.error(
                 "ensemble.draw",
-                "\"low-rank\" needs the mean form: ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1",
+                format!("\"low-rank\" needs the mean form: {EACH_STEP}"),
             ));
         }
         if !matches!(config.model.kind, ModelKind::Dense | ModelKind::Conv) {
@@ -142,7 +142,7 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
 fn check_extensions(resolved: &Resolved) -> Result<()> {
     let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
     let mean = in_mean_form(&resolved.config);
-    let needs = "needs the mean form of \"eki\": ensemble.rerandomise = \"step\"";
+    let needs = format!("needs the mean form of \"eki\": {EACH_STEP}");
     if method.second_moment > 0.0 && !mean {
         return Err(resolved.error("method.second_moment", needs));
     }

@@ -35,7 +35,7 @@ impl<T: Real> State<T> {
             step: 0,
         };
         let members = plan.members(0);
-        let each_step = config.ensemble.redrawn_each_step();
+        let each_step = plan.redraws_each_step();
         let centre = centre(plan, prior, draw);
         let spread = if each_step || config.ensemble.centre == Centre::Prior {
             plan.spread(0)
