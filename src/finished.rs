@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::config::Resolved;
 use crate::error::{Error, Result};
+use crate::folder::CONFIG;
 use crate::npy;
 use crate::real::Real;
 
@@ -71,7 +72,7 @@ impl Finished {
     /// # Errors
     /// A folder that holds no run, or whose configuration this program cannot read.
     pub fn open(folder: &Path) -> Result<Self> {
-        let config = folder.join("config.toml");
+        let config = folder.join(CONFIG);
         if !config.is_file() {
             let why = if folder.is_dir() {
                 "holds no run: there is no config.toml in it"

@@ -6,6 +6,10 @@ use std::path::Path;
 
 use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
+use crate::files::Files;
+
+/// The run's configuration, all of it, as TOML.
+pub const CONFIG: &str = "config.toml";
 
 /// The file whose lock says that a run is using the folder.
 const LOCK: &str = ".lock";
@@ -17,7 +21,8 @@ pub struct Claim {
 }
 
 /// Claims `folder` for a run, making it if need be: a new or empty one, or where `resume` one that holds a run whose
-/// configuration, as TOML, differs from `config` in nothing that matters. On rank 0.
+/// configuration, as TOML, differs from `config` in nothing that matters. On rank 0. A new run's configuration is in it
+/// from now on, before any other file, so that whenever it is killed it is known for a run and can be resumed.
 ///
 /// # Errors
 /// The folder is in use, or holds other files, or a run and `resume` is not asked for, or cannot be written. It is
@@ -43,6 +48,10 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
         .and_then(|mut file| file.write_all(b"?"))
         .and_then(|()| fs::remove_file(&probe))
         .map_err(refused)?;
+    let path = folder.join(CONFIG);
+    if !path.exists() {
+        Files::default().write_whole(&path, config.as_bytes())?;
+    }
     Ok(claim)
 }
 
@@ -70,7 +79,7 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
     let foreign = entries
         .iter()
         .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));
-    let run = folder.join("config.toml").is_file() || folder.join("config.toml.part").is_file();
+    let run = folder.join(CONFIG).is_file() || folder.join("config.toml.part").is_file();
     match (foreign, run, resume) {
         (false, ..) | (true, true, true) => Ok(()),
         (true, true, false) => refused(
@@ -123,7 +132,7 @@ fn lock(folder: &Path) -> Result<Claim> {
 
 /// Compares the run's configuration in the folder, if it is there, with `config`.
 fn compare(folder: &Path, config: &str) -> Result<()> {
-    let path = folder.join("config.toml");
+    let path = folder.join(CONFIG);
     let Ok(was) = fs::read_to_string(&path) else {
         return Ok(());
     };
@@ -156,6 +165,20 @@ mod tests {
         assert!(second.to_string().contains(&std::process::id().to_string()));
         drop(first);
         claim(&path, true, "").unwrap();
+    }
+
+    /// Killed when all it wrote is its log, it once could not be resumed, nor another run take the folder.
+    #[test]
+    fn a_run_killed_as_it_starts_can_be_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        drop(claim(path, false, "seed = 2\n").unwrap());
+        fs::write(path.join("run.log"), "").unwrap();
+        let again = claim(path, false, "seed = 2\n").unwrap_err().to_string();
+        assert!(again.contains("--resume"), "{again}");
+        let other = claim(path, true, "seed = 3").unwrap_err().to_string();
+        assert!(other.contains("seed = 2, now 3"), "{other}");
+        claim(path, true, "seed = 2\n").unwrap();
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::config::OnError;
 use crate::error::Result;
 use crate::files::Files;
+use crate::folder::CONFIG;
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::scores::Scores;
@@ -120,7 +121,8 @@ impl Reporter {
     /// As `new`; and a log that is there but cannot be read.
     pub fn open(folder: &Path, plan: &Plan, files: &Files, step: u64) -> Result<Self> {
         files.create_folder(folder)?;
-        files.write_whole(&folder.join("config.toml"), plan.resolved.toml().as_bytes())?;
+        // There already, but for what may change in a run taken up again.
+        files.write_whole(&folder.join(CONFIG), plan.resolved.toml().as_bytes())?;
         let (metrics, kept) = Metrics::open(files, folder, step)?;
         let last = metrics::last_step(&kept);
         if last + plan.config().run.report_every <= step {
