@@ -1,7 +1,7 @@
 //! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
 
+mod divergence;
 mod metrics;
-mod runaway;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,9 @@ use crate::error::Result;
 use crate::files::Files;
 use crate::folder::CONFIG;
 use crate::plan::Plan;
-use crate::plan::beside::Beside;
 use crate::scores::Scores;
+use divergence::Divergence;
 use metrics::Metrics;
-use runaway::Runaway;
 
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
@@ -86,7 +85,7 @@ struct Voice {
     files: Files,
     bar: ProgressBar,
     first_epoch: First,
-    runaway: Runaway,
+    divergence: Divergence,
 }
 
 /// Scores after the first epoch, where it was evaluated.
@@ -136,7 +135,7 @@ impl Reporter {
             files: files.clone(),
             bar,
             first_epoch: metrics::first_epoch(&kept),
-            runaway: Runaway::default(),
+            divergence: Divergence::default(),
         };
         Ok(Self { voice: Some(voice) })
     }
@@ -196,8 +195,7 @@ impl Reporter {
                 tracing::info!("{text}")
             }
         }
-        let each = Beside::of(plan).previous;
-        if let Some(text) = voice.runaway.see(record.step, record.spread, each) {
+        for text in voice.divergence.see(plan, record) {
             tracing::warn!("{text}");
         }
         voice.bar.set_position(record.step);

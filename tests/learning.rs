@@ -75,3 +75,14 @@ fn momentum_of_the_mean_alone_leaves_the_members_together() {
     let [first, last] = spreads("mean");
     assert!(last < 0.9 * first, "{first} {last}");
 }
+
+#[test]
+fn a_run_that_diverges_says_so_once() {
+    let run = Run::new("digits", &["run.steps=60", "run.best=never"]);
+    let told = |run: &Run| {
+        let log = std::fs::read_to_string(run.on(1, 2).finish().file("run.log"));
+        log.expect("a log").matches("the loss has risen").count()
+    };
+    assert_eq!(told(&run), 0);
+    assert_eq!(told(&run.set("method.h=50")), 1);
+}
