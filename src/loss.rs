@@ -154,11 +154,15 @@ impl Loss {
 }
 
 impl Loss {
-    /// The curvature Omega of Psi, its second derivative in each of the selected numbers at the mean outputs `z`, which are
-    /// the `first..` of a batch's K; greater than 0.
+    /// The curvature Omega of Psi in each of the selected numbers at the mean outputs `z`, which are the `first..` of a
+    /// batch's K; greater than 0. It is Psi's second derivative but for cross-entropy, where that is divided by 1 - z +
+    /// delta (ours): of a label learned well it leaves (1 - z)^2 in the softmax's logit, where the Fisher information is
+    /// z (1 - z), and a long step then moves most what should stay. With it the logit has 1 - z, which is at least both.
     pub fn curvature<T: Real>(&self, z: &[T], first: usize) -> Vec<f64> {
         let of = |(i, z): (usize, &T)| match self {
-            Self::CrossEntropy { delta } => (z.wide() + delta).powi(-2),
+            Self::CrossEntropy { delta } => {
+                (z.wide() + delta).powi(-2) / ((1.0 - z.wide()).max(0.0) + delta)
+            }
             Self::LeastSquares { variance } => 1.0 / variance[(first + i) % variance.len()],
             Self::ZeroOne => 2.0,
         };
@@ -218,7 +222,7 @@ mod tests {
                     "{loss:?} {i}"
                 );
             }
-            // So is every curvature that of the gradient.
+            // So is every curvature that of the gradient, but for cross-entropy's part of ours.
             for (i, curvature) in loss.curvature(&z, 0).into_iter().enumerate() {
                 let at = |shift: f64| {
                     let (mut moved, mut gradient) = (z.clone(), vec![0.0; k]);
@@ -226,7 +230,11 @@ mod tests {
                     loss.gradient(&moved, &y, 0, &mut gradient);
                     gradient[i]
                 };
-                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                let ours = match loss {
+                    Loss::CrossEntropy { delta } => 1.0 - z[i] + delta,
+                    _ => 1.0,
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6 / ours;
                 assert!(
                     (slope - curvature).abs() < 1e-6 * (1.0 + slope.abs()),
                     "{loss:?} {i}: {slope} {curvature}"

@@ -140,7 +140,7 @@ def kalman(points, x, label, case, h):
     if case["loss"] == "cross-entropy":
         z = (outputs * one_hot).sum(axis=2)
         root = 1.0 / (z.mean(axis=0) + 0.005)
-        gradient, omega = -root, root**2
+        gradient, omega = -root, root**2 / (1.005 - z.mean(axis=0))
     else:
         z = outputs.reshape(len(points), -1)
         omega = np.tile(1.0 / np.array(case["noise"]), z.shape[1] // len(case["noise"]))
