@@ -124,8 +124,8 @@ fn memory_grows_by_the_formula_with_the_sizes() {
     ];
     // Allocators round up, and keep some of what they are given back; MPI has buffers of its own while D is summed, of
     // 8 MiB a chunk, two of them where one rank is ahead of the other, and the gain's J x J matrices come and go: MiB beyond
-    // the formula's 6 percent.
-    let (rounding, reducing) = (1, 12);
+    // the formula's 6 percent. Up to 15.3 were held; a J x J matrix more, of 7.6, would still be seen.
+    let (rounding, reducing) = (1, 16);
     for (ranks, shared, large, beyond) in [
         (1, SHARES, factored.to_vec(), rounding),
         (2, false, momentum(&factored), rounding),
