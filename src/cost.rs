@@ -188,7 +188,7 @@ impl Shape {
                 Precision::Double => 8,
             },
             mixed: plan.mixed(),
-            gain: plan.gain(0).is_some(),
+            gain: plan.gain(1.0).is_some(),
             slabs: 1 + usize::from(beside.previous),
             centres: beside.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,

@@ -207,7 +207,8 @@ impl Plan {
     pub fn h_factor(&self, step: u64) -> f64 {
         let method = &self.config().method;
         let shape = match method.h_shape {
-            Shape::Level => 1.0,
+            // By misfit it depends on what the step finds: `allowed`.
+            Shape::Level | Shape::Misfit => 1.0,
             Shape::Cosine => {
                 let passed = step as f64 / self.steps as f64;
                 f64::midpoint(1.0, (std::f64::consts::PI * passed).cos())
@@ -216,11 +217,25 @@ impl Plan {
         shape * method.h_decay.powf(self.time(step))
     }
 
-    /// With the Kalman gain, its h at `step`.
+    /// What members' misfits Phi (the sum of Psi over a step's K outputs) allow of h, as a factor: 1, or where h goes by
+    /// misfit min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi)))), so that a step's observations count for no more than
+    /// the members' outputs can follow. It is 1 once the mean misfit is the noise's. Iglesias & Yang, Inverse Problems 37
+    /// (2021) 025008, without their end at an artificial time of 1, which is for sampling; `stop_at_misfit` ends a run.
     #[must_use]
-    pub fn gain(&self, step: u64) -> Option<f64> {
+    pub fn allowed(&self, mean: f64, variance: f64) -> f64 {
+        let half = self.outputs() as f64 / 2.0;
+        match self.config().method.h_shape {
+            Shape::Level | Shape::Cosine => 1.0,
+            // Of no misfit at all, or none that varies, nothing is to be feared: infinity is more than 1.
+            Shape::Misfit => f64::min(1.0, f64::max(half / mean, (half / variance).sqrt())),
+        }
+    }
+
+    /// With the Kalman gain, its h where `factor` of it is to be taken.
+    #[must_use]
+    pub fn gain(&self, factor: f64) -> Option<f64> {
         let kalman = self.config().method.step == StepKind::Kalman;
-        (kalman && !self.descends()).then(|| self.step_size.h * self.h_factor(step))
+        (kalman && !self.descends()).then_some(self.step_size.h * factor)
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.

@@ -233,6 +233,8 @@ fn the_kalman_gain_in_every_form() {
     let squares = squares
         .iter()
         .fold(kalman.clone(), |run, set| run.set(*set));
+    let by_misfit = squares.clone().set("method.h_shape=misfit");
+    let by_misfit = by_misfit.set("method.noise=[0.001]");
     let each_step = |run: &Run| {
         let run = run.clone().set("ensemble.rerandomise=step");
         run.set("ensemble.gamma=0.1")
@@ -241,6 +243,7 @@ fn the_kalman_gain_in_every_form() {
         holds(&kalman.clone().set("method.form=explicit"), &SPLITS),
         holds(&kalman.clone().set("method.form=factored"), &SPLITS),
         holds(&squares, &SPLITS),
+        holds(&by_misfit, &FEW),
         holds(&each_step(&kalman), &FEW),
         holds(&each_step(&squares), &FEW),
         holds(&kalman.clone().set("run.precision=double"), &FEW),

@@ -180,8 +180,9 @@ cases! {
     ensembles_that_grow: "grow", "grow-meki", "grow-epoch-meki";
     re_randomised_at_each_step_in_the_mean_form: "step-mean", "step-mean-heavy", "step-mean-squares", "step-mean-grow";
     re_randomised_steps_or_epochs_apart: "apart-steps", "apart-steps-meki", "apart-steps-grow", "apart-epochs";
-    the_kalman_gain: "kalman-explicit", "kalman-factored", "kalman-squares", "kalman-meki", "kalman-epoch";
-    the_kalman_gain_in_the_mean_form: "kalman-mean", "kalman-mean-squares";
+    the_kalman_gain: "kalman-explicit", "kalman-factored", "kalman-squares", "kalman-meki", "kalman-epoch",
+        "kalman-misfit";
+    the_kalman_gain_in_the_mean_form: "kalman-mean", "kalman-mean-squares", "kalman-mean-misfit";
     re_randomised_at_each_step_with_members_kept: "step-explicit", "step-factored", "step-explicit-grow";
 }
 

@@ -90,8 +90,10 @@ pub const KEYS: &[Key] = keys! {
         "the step length h";
     "method.h_decay": Above(0.0), "1.0",
         "h, or the learning rate, is multiplied by this over each epoch";
-    "method.h_shape": Choice(&["level", "cosine"]), "\"level\"",
-        "h as it stands, or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication)";
+    "method.h_shape": Choice(&["level", "cosine", "misfit"]), "\"level\"",
+        "h as it stands; or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication); or, with \
+         the Kalman gain and least squares, what the members' misfits Phi allow of it: min(1, max(K / (2 mean Phi), \
+         sqrt(K / (2 var Phi)))) (Iglesias & Yang, Inverse Problems 37 (2021) 025008)";
     "method.epsilon": Above(0.0), "0.5",
         "epsilon of the adaptive step";
     "method.form": Choice(&["auto", "explicit", "factored", "mean"]), "\"auto\"",

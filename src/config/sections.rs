@@ -119,13 +119,14 @@ pub enum MomentumOf {
     Mean,
 }
 
-/// How h falls over a run, beside its decay.
+/// How h changes over a run, beside its decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum Shape {
     Level,
     Cosine,
+    Misfit,
 }
 
 /// What stands for the parameters in their covariance with the outputs.

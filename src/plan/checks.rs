@@ -3,7 +3,7 @@
 use super::{DataShape, descent};
 use crate::config::{
     Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Resolved, Scale,
-    StepKind,
+    Shape, StepKind,
 };
 use crate::data::catalogue;
 use crate::error::Result;
@@ -53,6 +53,13 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         return Err(resolved.error(
             "data.scale",
             "must be \"unit\": episodes start from states in their own units",
+        ));
+    }
+    let gain_of_squares = method.step == StepKind::Kalman && method.loss == LossKind::LeastSquares;
+    if method.h_shape == Shape::Misfit && !gain_of_squares {
+        return Err(resolved.error(
+            "method.h_shape",
+            "\"misfit\" needs method.step = \"kalman\" and method.loss = \"least-squares\"",
         ));
     }
     let one_set = matches!(config.model.kind, ModelKind::Process | ModelKind::Linear);

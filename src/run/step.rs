@@ -159,7 +159,7 @@ impl<T: Real> State<T> {
         let (selected, misfits) = timing.measure(Phase::Forward, || {
             self.outputs(setting, batch, (&batch.targets, &targets))
         });
-        let (survivors, misfit) =
+        let (survivors, misfit, variance_of_misfit) =
             timing.measure(Phase::Wait, || self.agree(setting, &selected, &misfits))?;
         if plan.at_noise_level(misfit) {
             return Ok(None);
@@ -168,6 +168,7 @@ impl<T: Real> State<T> {
             let first = plan.batches.place(self.step).start;
             carried.predict(crew, members, &survivors, (&selected, first));
         }
+        let factor = plan.h_factor(self.step) * plan.allowed(misfit, variance_of_misfit);
         let outputs = Outputs {
             selected: &selected,
             targets: &targets,
@@ -175,7 +176,7 @@ impl<T: Real> State<T> {
             survivors: &survivors,
             members,
             samples: plan.by_layer_sums().then(|| batch.len()),
-            gain: plan.gain(self.step),
+            gain: plan.gain(factor),
             mixed: plan.mixed(),
             spare: &setting.spare,
         };
@@ -184,7 +185,6 @@ impl<T: Real> State<T> {
             outputs.interaction(crew.comm, crew.pool, form)
         })?;
         setting.spare.keep_array(selected);
-        let factor = plan.h_factor(self.step);
         let h = plan.step_size.at(d_norm, factor);
         let (epoch, grows) = self.grows(plan, members.items());
         let redraw = plan
@@ -296,13 +296,13 @@ impl<T: Real> State<T> {
         (selected, misfits)
     }
 
-    /// The members whose outputs count, and the mean misfit of these; the same on all ranks.
+    /// The members whose outputs count, and the mean and the variance of their misfits; the same on all ranks.
     fn agree(
         &self,
         setting: &Setting<T>,
         selected: &Array2<T>,
         misfits: &[f64],
-    ) -> Result<(Survivors, f64)> {
+    ) -> Result<(Survivors, f64, f64)> {
         let (crew, plan) = (setting.crew, setting.plan);
         let members = self.ensemble.members(crew);
         let own = members.range(crew.comm.rank());
@@ -337,12 +337,13 @@ impl<T: Real> State<T> {
                 3.max(j / 10)
             )));
         }
-        let sum: f64 = (0..j)
-            .filter(|&k| survivors.contains(k))
-            .map(|k| misfits[k])
-            .sum();
-        let mean = sum / survivors.count() as f64;
-        Ok((survivors, mean))
+        let mean_of = |value: &dyn Fn(f64) -> f64| {
+            let alive = (0..j).filter(|&k| survivors.contains(k));
+            alive.map(|k| value(misfits[k])).sum::<f64>() / survivors.count() as f64
+        };
+        let mean = mean_of(&|misfit| misfit);
+        let variance = mean_of(&|misfit| (misfit - mean).powi(2));
+        Ok((survivors, mean, variance))
     }
 }
 

@@ -133,10 +133,13 @@ def interaction(points, x, label, case):
 
 def kalman(points, x, label, case, h):
     """D about the mean outputs, the matrix that moves members, C^{uw} (C^{ww} + Omega^{-1}/h)^{-1} being their gain, and
-    the members' mean misfit; of cross-entropy the true class alone is an output."""
+    the members' mean misfit; of cross-entropy the true class alone is an output. By misfit h is what the members' misfits
+    allow of it, and is given back."""
     outputs = np.array([network(u, x, case["activation"], case["softmax"]) for u in points])
     one_hot = np.eye(10)[label]
-    misfit = np.mean([gradient_and_misfit(z, label, case)[1] for z in outputs])
+    misfits = np.array([gradient_and_misfit(z, label, case)[1] for z in outputs])
+    if case["shape"] == "misfit":
+        h *= min(1.0, max(outputs[0].size / (2 * misfits.mean()), np.sqrt(outputs[0].size / (2 * misfits.var()))))
     if case["loss"] == "cross-entropy":
         z = (outputs * one_hot).sum(axis=2)
         root = 1.0 / (z.mean(axis=0) + 0.005)
@@ -149,7 +152,7 @@ def kalman(points, x, label, case, h):
     d = (gradient + w * omega) @ w.T / len(points)
     c_ww = w.T @ w / len(points)
     moves = (gradient / omega + w) @ np.linalg.inv(c_ww + np.diag(1.0 / omega) / h) @ w.T / len(points)
-    return d, moves, misfit
+    return d, moves, misfits.mean(), h
 
 
 def members_in(epoch, case):
@@ -191,7 +194,7 @@ def run(case):
         batch = slice(place * BATCH, (place + 1) * BATCH)
         h = case["h"] * case["h_decay"] ** (step / STEPS_PER_EPOCH)
         if case["step"] == "kalman":
-            d, moves, misfit = kalman(v, inputs[batch], labels[batch], case, h)
+            d, moves, misfit, h = kalman(v, inputs[batch], labels[batch], case, h)
         else:
             d, misfit = interaction(v, inputs[batch], labels[batch], case)
         norm = np.sqrt((d**2).sum())
@@ -235,7 +238,7 @@ DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a,
 DEFAULT = {
     "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "every": 1,
     "gamma": 1.0, "gamma_decay": 1.0, "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
-    "h": 2.0, "h_decay": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
+    "h": 2.0, "h_decay": 1.0, "shape": "level", "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
 
@@ -288,6 +291,8 @@ CASES = {
     "kalman-explicit": [KALMAN],
     "kalman-factored": [KALMAN, FACTORED],
     "kalman-squares": [SQUARES, GAMMA, KALMAN],
+    "kalman-misfit": [SQUARES, {"noise": [0.004]}, KALMAN, {"shape": "misfit"}],
+    "kalman-mean-misfit": [STEP, MEAN, SQUARES, {"noise": [0.004]}, KALMAN, {"shape": "misfit"}],
     "kalman-meki": [MEKI, SQUARES, {"softmax": False}, KALMAN],
     "kalman-epoch": [EPOCH, FACTORED, KALMAN],
     "kalman-mean": [STEP, MEAN, KALMAN],
@@ -298,7 +303,7 @@ KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
-    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
 

@@ -132,6 +132,14 @@ fn configurations() {
         &["data.name = \"digits\"", "must be observations"],
     );
     refuse(&case, &["method.loss=cross-entropy"], &["least-squares"]);
+    refuse(
+        &case,
+        &["method.h_shape=misfit"],
+        &[
+            "method.h_shape = \"misfit\"",
+            "needs method.step = \"kalman\"",
+        ],
+    );
     let level = ["run", "digits", "--set", "run.stop_at_misfit=1"];
     let ended = end(alone().args(level));
     assert_eq!(ended.code, 2);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::answers::{logistic, observed};
 use super::{Case, TRUTH, Test, digest, failures};
 
 pub const TESTS: &[Test] = &[
@@ -19,6 +20,10 @@ pub const TESTS: &[Test] = &[
     (
         "a_run_is_over_at_the_noise_level_alike_on_any_ranks_and_resumed",
         at_noise_level,
+    ),
+    (
+        "by_misfit_the_kalman_gain_ends_nearer_to_least_squares",
+        by_misfit,
     ),
     ("a_run_in_two_parts_is_the_whole_run", resumed),
     ("children_do_not_see_their_launcher", launcher),
@@ -104,6 +109,65 @@ fn found(folder: &Path) -> Vec<f64> {
             .expect("a number")
     };
     text.lines().skip(1).map(mean).collect()
+}
+
+/// Growth and capacity with the least squared error, by Gauss and Newton's iteration from the truth.
+fn least_squares() -> [f64; 2] {
+    let [mut growth, mut capacity] = TRUTH;
+    for _ in 0..20 {
+        let at = |g: f64, c: f64| logistic(growth + g, capacity + c);
+        let (here, step) = (at(0.0, 0.0), 1e-6);
+        let slope = |moved: Vec<f64>| -> Vec<f64> {
+            let pairs = moved.iter().zip(&here);
+            pairs.map(|(moved, here)| (moved - here) / step).collect()
+        };
+        let (by_growth, by_capacity) = (slope(at(step, 0.0)), slope(at(0.0, step)));
+        let residual: Vec<f64> = observed().iter().zip(&here).map(|(y, z)| y - z).collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (a, b, d) = (
+            dot(&by_growth, &by_growth),
+            dot(&by_growth, &by_capacity),
+            dot(&by_capacity, &by_capacity),
+        );
+        let (e, f) = (dot(&by_growth, &residual), dot(&by_capacity, &residual));
+        growth += (d * e - b * f) / (a * d - b * b);
+        capacity += (a * f - b * e) / (a * d - b * b);
+    }
+    [growth, capacity]
+}
+
+/// One classical step from a wide prior throws the members about; steps that the misfit allows do not, for few more of them.
+fn by_misfit() {
+    let case = Case::new("plain");
+    let fit = least_squares();
+    let run = case.run(&[
+        "method.step=kalman",
+        "method.h=1",
+        "ensemble.members=64",
+        "run.stop_at_misfit=1",
+    ]);
+    // The mean over seeds of the squared errors, and of the steps taken.
+    let by = |shape: &str| {
+        let (mut error, mut steps) = (0.0, 0);
+        for seed in 1..=5 {
+            let run = run.clone().set(format!("seed={seed}"));
+            let (folder, _) = case.finish(
+                &run.set(format!("method.h_shape={shape}")),
+                &format!("{shape} {seed}"),
+            );
+            assert_eq!(ending(&folder).0, "noise level");
+            let off = found(&folder).into_iter().zip(fit);
+            error += off.map(|(x, fit)| (x - fit).powi(2)).sum::<f64>() / 5.0;
+            steps += ending(&folder).1;
+        }
+        (error, steps as f64 / 5.0)
+    };
+    let ((error, steps), (classical, fewest)) = (by("misfit"), by("level"));
+    assert!(error < 0.25 * classical, "{error} {classical}");
+    assert!(steps < 3.0 * fewest, "{steps} {fewest}");
+    let on_three = run.set("seed=1").set("method.h_shape=misfit").on(3, 1);
+    let (three, _) = case.finish(&on_three, "three");
+    assert_eq!(digest(&case.file("misfit 1")), digest(&three));
 }
 
 fn recovered() {
