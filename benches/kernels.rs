@@ -188,6 +188,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             members: Partition::new(j, 1),
             samples: None,
             gain,
+            noise: None,
             mixed: false,
             spare: &Spare::default(),
         };

@@ -1,7 +1,8 @@
 //! A calibrated simulator's parameters in their own units: final/parameters.csv and final/ensemble.csv.
 //!
-//! `low` and `high` are the range of most members at the run's end. It is no posterior: the members of an inversion that
-//! goes on draw together, whatever the noise (Schillings & Stuart, SIAM J. Numer. Anal. 55 (2017) 1264).
+//! `low` and `high` are the range of most members at the run's end. It is no posterior, unless observations are perturbed
+//! (`method.perturb`): the members of an inversion that goes on draw together, whatever the noise (Schillings & Stuart,
+//! SIAM J. Numer. Anal. 55 (2017) 1264).
 
 use std::fmt::Write as _;
 

@@ -60,6 +60,8 @@ pub struct Shape {
     pub mixed: bool,
     /// Whether D is multiplied by the Kalman gain.
     pub gain: bool,
+    /// Whether each member has noise of its own on the observations.
+    pub perturbed: bool,
     /// Slabs that are kept: u, and with momentum v.
     pub(crate) slabs: usize,
     /// Whether what members are about is kept beside them.
@@ -189,6 +191,7 @@ impl Shape {
             },
             mixed: plan.mixed(),
             gain: plan.gain(1.0).is_some(),
+            perturbed: plan.config().method.perturb,
             slabs: 1 + usize::from(beside.previous),
             centres: beside.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,

@@ -21,6 +21,7 @@ use rayon::ThreadPool;
 
 use crate::comm::Comm;
 use crate::eki::{self, Form, Survivors};
+use crate::ensemble::Draw;
 use crate::error::Result;
 use crate::layout::for_each;
 use crate::loss::Loss;
@@ -80,6 +81,8 @@ pub struct Outputs<'a, T> {
     pub samples: Option<usize>,
     /// With the Kalman gain, its h.
     pub gain: Option<f64>,
+    /// With the Kalman gain, what draws each member's noise on the observations, where they are perturbed.
+    pub noise: Option<Draw>,
     /// Whether the update is to be by products of bfloat16.
     pub mixed: bool,
     /// Room of earlier steps.
@@ -210,7 +213,7 @@ impl<T: Real> Outputs<'_, T> {
             }
             w.iter_mut().zip(&means).for_each(|(w, &mean)| *w -= mean);
             if let Some(about) = &about {
-                about.gradients(w, v);
+                about.gradients(w, self.noise(j, 0..k).as_deref(), v);
             }
         });
         Factors {

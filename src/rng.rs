@@ -29,6 +29,8 @@ pub enum Purpose {
     Replace = 6,
     /// The shifts of training images.
     Augment = 7,
+    /// Noise on the observations, for each member.
+    Perturb = 8,
     /// Examples of a task that is drawn.
     Examples = 12,
 }

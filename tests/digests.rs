@@ -244,6 +244,7 @@ fn the_kalman_gain_in_every_form() {
         holds(&kalman.clone().set("method.form=factored"), &SPLITS),
         holds(&squares, &SPLITS),
         holds(&by_misfit, &FEW),
+        holds(&squares.clone().set("method.perturb=true"), &SPLITS),
         holds(&each_step(&kalman), &FEW),
         holds(&each_step(&squares), &FEW),
         holds(&kalman.clone().set("run.precision=double"), &FEW),

@@ -181,7 +181,7 @@ cases! {
     re_randomised_at_each_step_in_the_mean_form: "step-mean", "step-mean-heavy", "step-mean-squares", "step-mean-grow";
     re_randomised_steps_or_epochs_apart: "apart-steps", "apart-steps-meki", "apart-steps-grow", "apart-epochs";
     the_kalman_gain: "kalman-explicit", "kalman-factored", "kalman-squares", "kalman-meki", "kalman-epoch",
-        "kalman-misfit";
+        "kalman-misfit", "kalman-perturbed", "kalman-perturbed-factored";
     the_kalman_gain_in_the_mean_form: "kalman-mean", "kalman-mean-squares", "kalman-mean-misfit";
     re_randomised_at_each_step_with_members_kept: "step-explicit", "step-factored", "step-explicit-grow";
 }

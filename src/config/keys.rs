@@ -94,6 +94,9 @@ pub const KEYS: &[Key] = keys! {
         "h as it stands; or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication); or, with \
          the Kalman gain and least squares, what the members' misfits Phi allow of it: min(1, max(K / (2 mean Phi), \
          sqrt(K / (2 var Phi)))) (Iglesias & Yang, Inverse Problems 37 (2021) 025008)";
+    "method.perturb": Bool, "false",
+        "add to the observations, for each member at each step, noise of its own of variance Gamma / h (with the Kalman gain \
+         and least squares): h = 1/N for N steps then leaves a sample of the posterior";
     "method.epsilon": Above(0.0), "0.5",
         "epsilon of the adaptive step";
     "method.form": Choice(&["auto", "explicit", "factored", "mean"]), "\"auto\"",

@@ -103,6 +103,7 @@ pub struct Method {
     pub h: f64,
     pub h_decay: f64,
     pub h_shape: Shape,
+    pub perturb: bool,
     pub epsilon: f64,
     pub form: FormKind,
     pub fail_beyond: f64,

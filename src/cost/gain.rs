@@ -70,7 +70,10 @@ impl Shape {
                 let (own_k, s) = (self.outputs_of(rank), self.number);
                 let scaled = 8 * j * own_k;
                 let wave = (4 * self.threads * PANEL).min(j.next_multiple_of(PANEL)) * j;
-                let summed = scaled + 8 * (j * j + wave + self.threads * PANEL * j);
+                // With noise on the observations once more, beside the first.
+                let times = 1 + usize::from(self.perturbed);
+                let panels = 8 * (wave + self.threads * PANEL * j);
+                let summed = times * (scaled + 8 * j * j) + panels;
                 (scaled + s * j * own_k).max(summed).max(2 * 8 * j * j)
             }
             Form::Factored => 8 * (2 * j * k + side * side),

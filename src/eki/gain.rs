@@ -7,9 +7,9 @@
 //! ```
 //!
 //! With least squares Omega = Gamma^{-1} and u <- u - h D u is u_j <- u_j + C^{uw} (C^{ww} + Gamma/h)^{-1} (y - G(u_j)):
-//! Iglesias, Law & Stuart, Inverse Problems 29 (2013) 045001, observations not perturbed. As h falls it becomes the plain
-//! step. With other losses it is the Gauss-Newton form of the same (Chen & Oliver, Math. Geosci. 44 (2012) 1), with
-//! cross-entropy by a curvature of our own (`Loss::curvature`).
+//! Iglesias, Law & Stuart, Inverse Problems 29 (2013) 045001, observations not perturbed; or with y plus noise of each
+//! member's own, N(0, Gamma/h). As h falls it becomes the plain step. With other losses it is the Gauss-Newton form of the
+//! same (Chen & Oliver, Math. Geosci. 44 (2012) 1), with cross-entropy by a curvature of our own (`Loss::curvature`).
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::ThreadPool;

@@ -4,6 +4,8 @@
 //! side are made on every rank, by all its threads. All of it is in double precision: what is solved may be far from well
 //! conditioned.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPool;
 
@@ -14,7 +16,7 @@ use crate::eki::{self, largest_row};
 use crate::error::{Error, Result};
 use crate::layout::for_each;
 use crate::panel::Packed;
-use crate::partition::Partition;
+use crate::partition::{BLOCK, Partition};
 use crate::real::{Real, inner};
 
 fn too_large() -> Error {
@@ -29,11 +31,19 @@ pub(super) struct Expanded {
 }
 
 impl Expanded {
-    /// A member's gradients by its anomalies.
-    pub(super) fn gradients<T: Real>(&self, anomalies: &[T], gradients: &mut [T]) {
+    /// A member's gradients by its anomalies and the noise on its observations, in units of Omega^{-1/2}.
+    pub(super) fn gradients<T: Real>(
+        &self,
+        anomalies: &[T],
+        noise: Option<&[f64]>,
+        gradients: &mut [T],
+    ) {
         let about = self.gradient.iter().zip(&self.curvature);
-        for ((v, w), (gradient, omega)) in gradients.iter_mut().zip(anomalies).zip(about) {
-            *v = T::of(gradient + omega * w.wide());
+        for (i, ((v, w), (gradient, omega))) in
+            gradients.iter_mut().zip(anomalies).zip(about).enumerate()
+        {
+            let of_noise = noise.map_or(0.0, |noise| omega.sqrt() * noise[i]);
+            *v = T::of(gradient + omega * w.wide() - of_noise);
         }
     }
 
@@ -56,7 +66,20 @@ impl<T: Real> Outputs<'_, T> {
         }
     }
 
-    /// D (I + h S)^{-1}, J x J, and ||D||_F, with D = 1 c^T + S and c = W g / J.
+    /// Where observations are perturbed, `member`'s noise on those `columns` of a step's K, whole blocks of them, in units
+    /// of Omega^{-1/2}: N(0, 1/h).
+    pub(super) fn noise(&self, member: usize, columns: Range<usize>) -> Option<Vec<f64>> {
+        let (draw, h) = self.noise.zip(self.gain)?;
+        let mut drawn = vec![0.0_f32; columns.len()];
+        for (block, part) in (columns.start / BLOCK..).zip(drawn.chunks_mut(BLOCK)) {
+            draw.key(member, block).fill_normal_f32(part);
+        }
+        let noise = drawn.iter().map(|&e| f64::from(e) / h.sqrt());
+        Some(noise.collect())
+    }
+
+    /// D (I + h S)^{-1}, J x J, and ||D||_F, with D = 1 c^T + S and c = W g / J; where observations are perturbed by E,
+    /// (W Omega^{1/2} - E) Omega^{1/2} W^T / J takes the place of S in D.
     pub(super) fn explicit_with_gain(
         &self,
         comm: &Comm,
@@ -64,6 +87,7 @@ impl<T: Real> Outputs<'_, T> {
         h: f64,
     ) -> Result<(Packed<T>, f64)> {
         let slabs = self.sample_slabs(comm);
+        let blocks: Vec<_> = slabs.iter().map(|(columns, _)| columns.clone()).collect();
         let (members, count) = (self.members.items(), self.survivors.count() as f64);
         let mut scaled: Vec<(Array2<f64>, Vec<f64>)> = vec![Default::default(); slabs.len()];
         let places = slabs.into_iter().zip(&mut scaled);
@@ -75,15 +99,16 @@ impl<T: Real> Outputs<'_, T> {
             *place = (gain::scaled(w.view(), &roots), gradient.collect());
         });
         let (mut through, gram) = self.summed(comm, pool, &scaled);
+        let perturbed = self.perturbed(comm, pool, blocks, &scaled);
         drop(scaled);
+        let mut d = perturbed.unwrap_or_else(|| gram.clone());
         through.iter_mut().for_each(|c| *c /= count);
         let row_squares = |row: ndarray::ArrayView1<f64>| -> f64 {
             let entries = row.iter().zip(&through).map(|(s, c)| s / count + c);
             entries.map(|d| d * d).sum()
         };
         let alive = (0..members).filter(|&j| self.survivors.contains(j));
-        let norm = alive.map(|j| row_squares(gram.row(j))).sum::<f64>().sqrt();
-        let mut d = gram.clone();
+        let norm = alive.map(|j| row_squares(d.row(j))).sum::<f64>().sqrt();
         d /= count;
         let gain = Gain::new(gram, h / count, pool).ok_or_else(too_large)?;
         by_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
@@ -95,6 +120,45 @@ impl<T: Real> Outputs<'_, T> {
             }
         }
         Ok((pack(pool, d.mapv(T::of).view(), self.spare), norm))
+    }
+
+    /// (X - E) X^T over all samples, where observations are perturbed; `parts` as for `summed`.
+    fn perturbed(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        blocks: Vec<Range<usize>>,
+        parts: &[(Array2<f64>, Vec<f64>)],
+    ) -> Option<Array2<f64>> {
+        self.noise?;
+        let members = self.members.items();
+        let mut residuals: Vec<Array2<f64>> = parts.iter().map(|(x, _)| x.clone()).collect();
+        for_each(
+            pool,
+            blocks.into_iter().zip(&mut residuals),
+            |_, (columns, rows)| {
+                for (j, mut row) in rows.rows_mut().into_iter().enumerate() {
+                    let noise = self.noise(j, columns.clone());
+                    if self.survivors.contains(j) {
+                        row.iter_mut()
+                            .zip(noise.iter().flatten())
+                            .for_each(|(x, e)| *x -= e);
+                    }
+                }
+            },
+        );
+        let pairs = residuals.iter().zip(parts);
+        let bounds = pairs.map(|(r, (x, _))| largest_row(r.view()) * largest_row(x.view()));
+        let mut bound = [bounds.fold(0.0, f64::max)];
+        comm.largest(&mut bound);
+        let pairs = residuals.iter().zip(parts);
+        let views: Vec<_> = pairs.map(|(r, (x, _))| (r.view(), x.view())).collect();
+        let mut sum = Array2::zeros((members, members));
+        let numbers = sum.as_slice_mut().expect("row-major");
+        self.sum_panels(comm, pool, &views, self.quantum(bound[0]), |first, sums| {
+            numbers[first * members..][..sums.len()].copy_from_slice(sums);
+        });
+        Some(sum)
     }
 
     /// X g and X X^T over all samples, from this rank's parts of X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi.

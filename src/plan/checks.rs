@@ -62,6 +62,12 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "\"misfit\" needs method.step = \"kalman\" and method.loss = \"least-squares\"",
         ));
     }
+    if method.perturb && (!gain_of_squares || ensemble.redrawn_each_step()) {
+        return Err(resolved.error(
+            "method.perturb",
+            "needs method.step = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
+        ));
+    }
     let one_set = matches!(config.model.kind, ModelKind::Process | ModelKind::Linear);
     if config.run.stop_at_misfit > 0.0 && !one_set {
         return Err(resolved.error(

@@ -177,6 +177,11 @@ impl<T: Real> State<T> {
             members,
             samples: plan.by_layer_sums().then(|| batch.len()),
             gain: plan.gain(factor),
+            noise: plan.config().method.perturb.then_some(Draw {
+                seed: plan.config().seed,
+                purpose: Purpose::Perturb,
+                step: self.step,
+            }),
             mixed: plan.mixed(),
             spare: &setting.spare,
         };

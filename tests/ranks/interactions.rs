@@ -2,11 +2,11 @@
 
 use eki_mpi::comm::Comm;
 use eki_mpi::eki::{self, Form, Survivors, mean_coefficients, norm_tiles};
-use eki_mpi::ensemble::block_digest;
+use eki_mpi::ensemble::{Draw, block_digest};
 use eki_mpi::interaction::{Interaction, Outputs};
 use eki_mpi::loss::Loss;
 use eki_mpi::panel::Packed;
-use eki_mpi::partition::{Blocks, Partition};
+use eki_mpi::partition::{BLOCK, Blocks, Partition};
 use eki_mpi::real::Real;
 use eki_mpi::rng::{Key, Purpose};
 use eki_mpi::spare::Spare;
@@ -31,6 +31,8 @@ struct Case<T> {
     targets: Vec<T>,
     loss: Loss,
     survivors: Survivors,
+    /// With the Kalman gain, of the noise on each member's observations.
+    noise: Option<Draw>,
 }
 
 impl<T: Real> Case<T> {
@@ -66,7 +68,18 @@ impl<T: Real> Case<T> {
             targets,
             loss,
             survivors,
+            noise: None,
         }
+    }
+
+    /// With observations perturbed for each member.
+    fn perturbed(mut self) -> Self {
+        self.noise = Some(Draw {
+            seed: 7,
+            purpose: Purpose::Perturb,
+            step: 3,
+        });
+        self
     }
 
     /// D in the form asked for, put together by all ranks of `comm`, and its norm.
@@ -112,6 +125,7 @@ impl<T: Real> Case<T> {
             members,
             samples,
             gain,
+            noise: self.noise,
             mixed: false,
             spare: &Spare::default(),
         }
@@ -120,7 +134,8 @@ impl<T: Real> Case<T> {
     }
 
     /// D by its definition, in double precision; and the size that rounding is measured by, the largest product of
-    /// norms |v_j| |w_k| / J, which bounds every entry (exact sums round to a multiple of 2^-50 or so of it).
+    /// norms |v_j| |w_k| / J, which bounds every entry (exact sums round to a multiple of 2^-50 or so of it). Noise on the
+    /// observations is N(0, Gamma / h), drawn for each member and block of outputs.
     fn plain(&self) -> (Array2<f64>, f64) {
         let outputs = self.targets.len();
         let z = self.selected.mapv(Real::wide);
@@ -136,10 +151,23 @@ impl<T: Real> Case<T> {
             Loss::ZeroOne => 2.0 * (z[[j, i]] - self.targets[i].wide()),
         };
         let (mut v, mut w) = (Array2::zeros(z.dim()), Array2::zeros(z.dim()));
+        let mut noise = Array2::<f32>::zeros(z.dim());
+        if let Some(draw) = &self.noise {
+            for (j, mut row) in noise.rows_mut().into_iter().enumerate() {
+                let row = row.as_slice_mut().expect("row-major");
+                for (block, part) in row.chunks_mut(BLOCK).enumerate() {
+                    draw.key(j, block).fill_normal_f32(part);
+                }
+            }
+        }
+        let root = |i: usize| match &self.loss {
+            Loss::LeastSquares { variance } => (H * variance[i % variance.len()]).sqrt(),
+            _ => 1.0,
+        };
         for i in 0..outputs {
             let mean = alive.iter().map(|&k| z[[k, i]]).sum::<f64>() / count;
             for &j in &alive {
-                v[[j, i]] = gradient(j, i);
+                v[[j, i]] = gradient(j, i) - f64::from(noise[[j, i]]) / root(i);
                 w[[j, i]] = z[[j, i]] - mean;
             }
         }
@@ -230,9 +258,12 @@ fn double(crowd: &Crowd) {
 /// With least squares D (I + h S)^{-1} in every form, S = W Gamma^{-1} W^T / J: times I + h S it is D.
 fn gain(crowd: &Crowd) {
     let comm = crowd.in_chunks(1001);
-    let sizes = (3_usize..150, 1_usize..1100, 0_usize..4);
-    crowd.property(8, &sizes, |(members, outputs, failing)| {
-        let case = Case::<f64>::new(members, outputs, true, failing);
+    let sizes = (3_usize..150, 1_usize..1100, 0_usize..4, proptest::bool::ANY);
+    crowd.property(12, &sizes, |(members, outputs, failing, perturbed)| {
+        let mut case = Case::<f64>::new(members, outputs, true, failing);
+        if perturbed {
+            case = case.perturbed();
+        }
         let Loss::LeastSquares { variance } = &case.loss else {
             unreachable!("made with squares")
         };
@@ -261,6 +292,9 @@ fn gain(crowd: &Crowd) {
             let factored = case.with_gain(crowd, &comm, Form::Factored);
             near(Form::Factored, &factored, &explicit)?;
         }
+        if perturbed {
+            return Ok(()); // members drawn about the mean have no observations of their own
+        }
         let mean = case.with_gain(crowd, &comm, Form::Mean);
         let means = explicit.sum_axis(ndarray::Axis(0)) / count;
         near(Form::Mean, &mean, &means.insert_axis(ndarray::Axis(0)))
@@ -276,7 +310,10 @@ fn same_bits(crowd: &Crowd) {
             (5, 3, true),
             (300, 513, false),
         ] {
-            let case = Case::<f32>::new(members, outputs, squares, 2);
+            let mut case = Case::<f32>::new(members, outputs, squares, 2);
+            if squares {
+                case = case.perturbed();
+            }
             let forms = [Form::Explicit, Form::Factored, Form::Mean];
             let kinds = forms.into_iter().flat_map(|f| [(f, None), (f, Some(H))]);
             let made = |(form, gain): &(Form, Option<f64>)| {

@@ -23,7 +23,7 @@ PARAMETERS = sum((a + 1) * b for a, b in zip(LAYERS, LAYERS[1:]))
 BATCH, SAMPLES, STEPS = 6, 18, 10
 STEPS_PER_EPOCH = SAMPLES // BATCH
 BLOCK = 512
-INITIAL, RERANDOMISE = 1, 2
+INITIAL, RERANDOMISE, PERTURB = 1, 2, 8
 SEED = 11
 
 
@@ -131,10 +131,10 @@ def interaction(points, x, label, case):
     return d, np.mean(misfits)
 
 
-def kalman(points, x, label, case, h):
+def kalman(points, x, label, case, h, step):
     """D about the mean outputs, the matrix that moves members, C^{uw} (C^{ww} + Omega^{-1}/h)^{-1} being their gain, and
     the members' mean misfit; of cross-entropy the true class alone is an output. By misfit h is what the members' misfits
-    allow of it, and is given back."""
+    allow of it, and is given back. Each member may have noise on its observations, of variance 1/(h Omega)."""
     outputs = np.array([network(u, x, case["activation"], case["softmax"]) for u in points])
     one_hot = np.eye(10)[label]
     misfits = np.array([gradient_and_misfit(z, label, case)[1] for z in outputs])
@@ -149,9 +149,14 @@ def kalman(points, x, label, case, h):
         omega = np.tile(1.0 / np.array(case["noise"]), z.shape[1] // len(case["noise"]))
         gradient = omega * (z.mean(axis=0) - one_hot.ravel())
     w = z - z.mean(axis=0)
-    d = (gradient + w * omega) @ w.T / len(points)
+    residual = gradient / omega + w
+    if case["perturb"]:
+        starts = range(0, w.shape[1], BLOCK)
+        draws = [[normals(min(BLOCK, w.shape[1] - s), PERTURB, step, j, s // BLOCK) for s in starts] for j in range(len(points))]
+        residual -= np.array([np.concatenate(row) for row in draws]) / np.sqrt(h * omega)
+    d = (residual * omega) @ w.T / len(points)
     c_ww = w.T @ w / len(points)
-    moves = (gradient / omega + w) @ np.linalg.inv(c_ww + np.diag(1.0 / omega) / h) @ w.T / len(points)
+    moves = residual @ np.linalg.inv(c_ww + np.diag(1.0 / omega) / h) @ w.T / len(points)
     return d, moves, misfits.mean(), h
 
 
@@ -194,7 +199,7 @@ def run(case):
         batch = slice(place * BATCH, (place + 1) * BATCH)
         h = case["h"] * case["h_decay"] ** (step / STEPS_PER_EPOCH)
         if case["step"] == "kalman":
-            d, moves, misfit, h = kalman(v, inputs[batch], labels[batch], case, h)
+            d, moves, misfit, h = kalman(v, inputs[batch], labels[batch], case, h, step)
         else:
             d, misfit = interaction(v, inputs[batch], labels[batch], case)
         norm = np.sqrt((d**2).sum())
@@ -238,7 +243,7 @@ DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a,
 DEFAULT = {
     "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "every": 1,
     "gamma": 1.0, "gamma_decay": 1.0, "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
-    "h": 2.0, "h_decay": 1.0, "shape": "level", "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
+    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
 
@@ -295,6 +300,8 @@ CASES = {
     "kalman-mean-misfit": [STEP, MEAN, SQUARES, {"noise": [0.004]}, KALMAN, {"shape": "misfit"}],
     "kalman-meki": [MEKI, SQUARES, {"softmax": False}, KALMAN],
     "kalman-epoch": [EPOCH, FACTORED, KALMAN],
+    "kalman-perturbed": [SQUARES, GAMMA, KALMAN, {"perturb": True, "precision": "single"}],
+    "kalman-perturbed-factored": [SQUARES, EPOCH, FACTORED, KALMAN, {"members": 64, "perturb": True}],
     "kalman-mean": [STEP, MEAN, KALMAN],
     "kalman-mean-squares": [STEP, MEAN, SQUARES, GAMMA, KALMAN],
 }  # fmt: skip
@@ -303,7 +310,7 @@ KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
-    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
 

@@ -17,6 +17,13 @@ pub fn logistic(growth: f64, capacity: f64) -> Vec<f64> {
     (0..12).map(month).collect()
 }
 
+/// A line over the same 12 months.
+fn line_of(level: f64, slope: f64) -> Vec<f64> {
+    (0..12)
+        .map(|month| level + slope * f64::from(month))
+        .collect()
+}
+
 /// What is observed at the truth: errors of one deviation, now above, now below.
 pub fn observed() -> Vec<f64> {
     let signs = [
@@ -51,7 +58,11 @@ pub fn simulate(arguments: &[String]) {
             continue;
         };
         count += 1;
-        answer(kind, &line, count, &logistic(growth, capacity));
+        let outputs = match kind {
+            "line" => line_of(growth, capacity),
+            _ => logistic(growth, capacity),
+        };
+        answer(kind, &line, count, &outputs);
         std::io::stdout().flush().expect("a reader");
     }
     if kind == "stubborn" {

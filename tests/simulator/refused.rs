@@ -140,6 +140,11 @@ fn configurations() {
             "needs method.step = \"kalman\"",
         ],
     );
+    refuse(
+        &case,
+        &["method.perturb=true"],
+        &["method.perturb = true", "needs method.step = \"kalman\""],
+    );
     let level = ["run", "digits", "--set", "run.stop_at_misfit=1"];
     let ended = end(alone().args(level));
     assert_eq!(ended.code, 2);

@@ -25,6 +25,10 @@ pub const TESTS: &[Test] = &[
         "by_misfit_the_kalman_gain_ends_nearer_to_least_squares",
         by_misfit,
     ),
+    (
+        "with_observations_perturbed_members_are_a_sample_of_the_posterior",
+        posterior,
+    ),
     ("a_run_in_two_parts_is_the_whole_run", resumed),
     ("children_do_not_see_their_launcher", launcher),
     (
@@ -168,6 +172,74 @@ fn by_misfit() {
     let on_three = run.set("seed=1").set("method.h_shape=misfit").on(3, 1);
     let (three, _) = case.finish(&on_three, "three");
     assert_eq!(digest(&case.file("misfit 1")), digest(&three));
+}
+
+/// Of a line with normal priors and noise the posterior is known: its mean, deviations and correlation.
+fn posterior() {
+    let (means, deviations, noise) = ([1.0, 0.0], [0.5, 0.3], 0.25);
+    let mut precision = [[0.0; 2]; 2];
+    let mut weighted = [0.0; 2];
+    for i in 0..2 {
+        precision[i][i] = 1.0 / (deviations[i] * deviations[i]);
+        weighted[i] = precision[i][i] * means[i];
+    }
+    for (month, y) in observed().into_iter().enumerate() {
+        let row = [1.0, month as f64];
+        for i in 0..2 {
+            weighted[i] += row[i] * y / noise;
+            (0..2).for_each(|j| precision[i][j] += row[i] * row[j] / noise);
+        }
+    }
+    let [[a, b], [_, d]] = precision;
+    let by = a * d - b * b;
+    let mean = [
+        (d * weighted[0] - b * weighted[1]) / by,
+        (a * weighted[1] - b * weighted[0]) / by,
+    ];
+    let (deviation, correlation) = ([(d / by).sqrt(), (a / by).sqrt()], -b / (a * d).sqrt());
+
+    let case = Case::new("line");
+    let run = case
+        .run(&[
+            "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]",
+            "method.step=kalman",
+            "method.h=0.25",
+            "run.steps=4",
+            "ensemble.members=2000",
+        ])
+        .set(format!("method.noise={noise}"));
+    // The members' means and deviations, in the posterior's deviations, and their correlation.
+    let sampled = |name: &str, perturb: bool| {
+        let run = run.clone().set(format!("method.perturb={perturb}"));
+        let (folder, _) = case.finish(&run.on(2, 1), name);
+        let text = std::fs::read_to_string(folder.join("final/ensemble.csv")).expect("a table");
+        let numbers = |line: &str| {
+            line.split(',')
+                .map(|x| x.parse().expect("a number"))
+                .collect()
+        };
+        let members: Vec<Vec<f64>> = text.lines().skip(1).map(numbers).collect();
+        let count = members.len() as f64;
+        let about = |f: &dyn Fn(&[f64]) -> f64| members.iter().map(|u| f(u)).sum::<f64>() / count;
+        let centre = [0, 1].map(|i| about(&|u| u[i]));
+        let covariance = |i: usize, j: usize| about(&|u| (u[i] - centre[i]) * (u[j] - centre[j]));
+        let spread = [0, 1].map(|i| covariance(i, i).sqrt());
+        (
+            [0, 1].map(|i| (centre[i] - mean[i]) / deviation[i]),
+            [0, 1].map(|i| spread[i] / deviation[i]),
+            covariance(0, 1) / spread[0] / spread[1],
+        )
+    };
+    // Of 2000 members a mean is off by 0.022 deviations, a deviation by 0.016 of itself; four times that.
+    let (off, spread, correlated) = sampled("perturbed", true);
+    assert!(off.iter().all(|x| x.abs() < 0.09), "{off:?}");
+    assert!(spread.iter().all(|x| (x - 1.0).abs() < 0.065), "{spread:?}");
+    assert!(
+        (correlated - correlation).abs() < 0.05,
+        "{correlated} {correlation}"
+    );
+    let (_, spread, _) = sampled("not", false);
+    assert!(spread.iter().all(|x| *x < 0.8), "{spread:?}");
 }
 
 fn recovered() {
