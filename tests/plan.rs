@@ -122,6 +122,14 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         "model.layers=[64,200,10]",
         "data.batch=600",
     ];
+    let perturbed = [
+        "ensemble.members=1000",
+        "model.layers=[64,200,10]",
+        "data.batch=60",
+        "method.loss=least-squares",
+        "method.step=kalman",
+        "method.perturb=true",
+    ];
     // Allocators round up, and keep some of what they are given back; MPI has buffers of its own while D is summed, of
     // 8 MiB a chunk, two of them where one rank is ahead of the other, and the gain's J x J matrices come and go: MiB beyond
     // the formula's 6 percent. Up to 15.3 were held; a J x J matrix more, of 7.6, would still be seen.
@@ -136,6 +144,7 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         (1, SHARES, gain(&factored), rounding),
         (1, SHARES, gain(&explicit), reducing),
         (2, SHARES, gain(&explicit), reducing),
+        (1, SHARES, perturbed.to_vec(), reducing),
     ] {
         let (planned, held) = growth((ranks, shared), &small, &large);
         assert!(
