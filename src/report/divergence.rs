@@ -32,7 +32,12 @@ impl Divergence {
         let grown = self.runaway.see(record, Beside::of(plan).previous);
         // A series' single values have losses of their own.
         let batches = !is_series(&plan.config().data.name);
-        let risen = batches.then(|| self.rise.see(record)).flatten();
+        let length = if plan.descends() {
+            "method.rate"
+        } else {
+            "method.h"
+        };
+        let risen = batches.then(|| self.rise.see(record, length)).flatten();
         grown.into_iter().chain(risen)
     }
 }
@@ -60,8 +65,8 @@ struct Losses {
 }
 
 impl Rise {
-    /// A sentence at the first step by which the loss has risen too far.
-    fn see(&mut self, record: &Record) -> Option<String> {
+    /// A sentence at the first step by which the loss has risen too far; `length`: the key that sets the steps' length.
+    fn see(&mut self, record: &Record, length: &str) -> Option<String> {
         let loss = record.loss;
         if record.step == 1 {
             self.losses = Some(Losses {
@@ -86,7 +91,7 @@ impl Rise {
         self.told = true;
         Some(format!(
             "step {}: the loss has risen to some {average:.4}, from {first:.4} in the first step and {lowest:.4} at best: \
-             unless it falls again, a smaller method.h is needed",
+             unless it falls again, a smaller {length} is needed",
             record.step
         ))
     }
@@ -138,7 +143,7 @@ mod tests {
             let mut watched = Rise::default();
             let record = |step| record(step, losses(step), 1.0);
             (1..=200)
-                .filter_map(|step| watched.see(&record(step)))
+                .filter_map(|step| watched.see(&record(step), "method.h"))
                 .collect::<Vec<_>>()
         };
         let one = told(|step| match step {
@@ -148,7 +153,7 @@ mod tests {
         });
         assert_eq!(one.len(), 1, "{one:?}");
         assert!(
-            one[0].starts_with("step 39") && one[0].contains("2.3000 in"),
+            one[0].starts_with("step 39") && one[0].ends_with("a smaller method.h is needed"),
             "{one:?}"
         );
         let again = told(|step| if step < 100 { 3.6 / step as f64 } else { 4.0 });
@@ -157,7 +162,11 @@ mod tests {
         let falling = told(|step| [0.2, 1.0][step as usize % 2] * 3.6 / step as f64);
         assert_eq!(falling, [""; 0]);
         let mut resumed = Rise::default();
-        assert!((51..90).all(|step| resumed.see(&record(step, step as f64, 1.0)).is_none()));
+        assert!((51..90).all(|step| {
+            resumed
+                .see(&record(step, step as f64, 1.0), "method.h")
+                .is_none()
+        }));
     }
 
     #[test]
