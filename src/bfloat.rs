@@ -246,6 +246,7 @@ mod tests {
         by(PanelProduct {
             a: &left,
             stride: rows,
+            ahead: 0,
             rows,
             b: &b[..places(terms) * PANEL],
             out: &mut out,

@@ -2,6 +2,22 @@
 
 use pulp::Simd;
 
+/// Asks for what lies `distance` numbers beyond `here` to be brought into the second cache, where the processor knows how
+/// to; no result depends on it.
+#[inline(always)]
+#[allow(unsafe_code, reason = "the request takes an address")]
+pub fn fetch_beyond<T>(here: &T, distance: usize) {
+    let address = std::ptr::from_ref(here).wrapping_add(distance);
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: such a request changes nothing that the program can see, and whatever the address it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// A number that fills the lanes of the vectors of `S`.
 pub(crate) trait Lane<S: Simd>: Copy {
     /// As many numbers as the processor works on at once.

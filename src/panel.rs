@@ -194,6 +194,9 @@ pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut
                             &of_a[start * ROWS..end * ROWS]
                         },
                         stride: height,
+                        // The left operand passes by once for each group of panels: without it, a part's first panel
+                        // waits for memory.
+                        ahead: if a.paired { 0 } else { size },
                         rows: height.min(a.rows - part * height),
                         b: &b[(p * inner + start) * PANEL..(p * inner + end) * PANEL],
                         out: &mut out.numbers[p * out.panel + part * height * out.row..],
@@ -330,6 +333,7 @@ mod tests {
         f32::panel_product(PanelProduct {
             a: weight.as_slice().unwrap(),
             stride: 14,
+            ahead: 0,
             rows: 14,
             b: x.as_slice().unwrap(),
             out: out.as_slice_mut().unwrap(),
@@ -357,6 +361,7 @@ mod tests {
             by(PanelProduct {
                 a: &a,
                 stride: rows,
+                ahead: 12,
                 rows,
                 b: &b,
                 out: &mut out,

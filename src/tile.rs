@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use crate::lanes::Lane;
+use crate::lanes::{Lane, fetch_beyond};
 
 /// Columns of a panel: two vectors of 512 bits in single precision.
 pub const PANEL: usize = 32;
@@ -21,6 +21,8 @@ pub struct PanelProduct<'a, T> {
     pub a: &'a [T],
     /// Numbers from one k to the next.
     pub stride: usize,
+    /// Numbers from each of these to what the next products read in its place, which is asked for meanwhile; 0: nothing.
+    pub ahead: usize,
     /// How many i there are.
     pub rows: usize,
     /// One panel, as many k as there are x `PANEL`.
@@ -114,13 +116,16 @@ impl<T> PanelProduct<'_, T> {
     where
         T: Lane<S>,
     {
-        let lanes = size_of::<T::Vector>() / size_of::<T>();
+        let (lanes, ahead) = (size_of::<T::Vector>() / size_of::<T>(), self.ahead);
         let mut sums = [[T::splat(simd, zero); 2]; O];
         // Rows of one length each: what is checked of them is then checked before the loop alone.
         let rows = self.a.chunks_exact(self.stride);
         let panel = T::vectors(self.b).chunks_exact(PANEL / lanes);
         for (a, b) in rows.zip(panel) {
             let a: &[T; O] = a[first..].first_chunk().expect("a row's numbers");
+            if ahead > 0 {
+                fetch_beyond(&a[0], ahead);
+            }
             let b: &[T::Vector; 2] = b[at..].first_chunk().expect("whole panels");
             for (sums, &a) in sums.iter_mut().zip(a) {
                 let a = T::splat(simd, a);

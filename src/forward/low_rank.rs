@@ -248,6 +248,7 @@ impl Dense {
                 T::panel_product(PanelProduct {
                     a: both,
                     stride: width,
+                    ahead: 0,
                     rows: width,
                     b: &here[..layer.fan_in * PANEL],
                     out: &mut there[..width * PANEL],

@@ -74,6 +74,7 @@ impl Order {
             product(PanelProduct {
                 a,
                 stride: out.len() / PANEL,
+                ahead: 0,
                 rows: out.len() / PANEL,
                 b: x,
                 out,
