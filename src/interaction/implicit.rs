@@ -14,6 +14,7 @@ use crate::comm::Comm;
 use crate::eki::gain::{self, Gain, SOLVED};
 use crate::eki::{self, largest_row};
 use crate::error::{Error, Result};
+use crate::exact::Quantum;
 use crate::layout::for_each;
 use crate::panel::Packed;
 use crate::partition::{BLOCK, Partition};
@@ -131,7 +132,6 @@ impl<T: Real> Outputs<'_, T> {
         parts: &[(Array2<f64>, Vec<f64>)],
     ) -> Option<Array2<f64>> {
         self.noise?;
-        let members = self.members.items();
         let mut residuals: Vec<Array2<f64>> = parts.iter().map(|(x, _)| x.clone()).collect();
         for_each(
             pool,
@@ -153,12 +153,7 @@ impl<T: Real> Outputs<'_, T> {
         comm.largest(&mut bound);
         let pairs = residuals.iter().zip(parts);
         let views: Vec<_> = pairs.map(|(r, (x, _))| (r.view(), x.view())).collect();
-        let mut sum = Array2::zeros((members, members));
-        let numbers = sum.as_slice_mut().expect("row-major");
-        self.sum_panels(comm, pool, &views, self.quantum(bound[0]), |first, sums| {
-            numbers[first * members..][..sums.len()].copy_from_slice(sums);
-        });
-        Some(sum)
+        Some(self.whole_sum(comm, pool, &views, self.quantum(bound[0])))
     }
 
     /// X g and X X^T over all samples, from this rank's parts of X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi.
@@ -185,12 +180,24 @@ impl<T: Real> Outputs<'_, T> {
         }
         comm.sum_exact(&mut through);
         let views: Vec<_> = parts.iter().map(|(x, _)| (x.view(), x.view())).collect();
-        let mut gram = Array2::zeros((members, members));
-        let numbers = gram.as_slice_mut().expect("row-major");
-        self.sum_panels(comm, pool, &views, quantum, |first, sums| {
+        (through, self.whole_sum(comm, pool, &views, quantum))
+    }
+
+    /// `sum_panels` of all rows, J x J.
+    fn whole_sum(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        factors: &[(ArrayView2<f64>, ArrayView2<f64>)],
+        quantum: Quantum,
+    ) -> Array2<f64> {
+        let members = self.members.items();
+        let mut whole = Array2::zeros((members, members));
+        let numbers = whole.as_slice_mut().expect("row-major");
+        self.sum_panels(comm, pool, factors, quantum, |first, sums| {
             numbers[first * members..][..sums.len()].copy_from_slice(sums);
         });
-        (through, gram)
+        whole
     }
 
     /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them; K is at most J.
