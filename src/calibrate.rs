@@ -12,12 +12,12 @@ use rayon::ThreadPool;
 pub use network::Network;
 
 use crate::eki::Form;
-use crate::forward::ForwardMap;
 use crate::loss::Loss;
 use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::partition::BLOCK;
 use crate::real::{Real, product};
 use crate::spare::{Aligned, Spare};
+use crate::turns::Turns;
 
 /// How long each measurement repeats its work, in every thread at once.
 const MOMENT: Duration = Duration::from_millis(120);
@@ -118,7 +118,8 @@ pub struct Sizes<'a> {
 impl Rates {
     /// Measured on the threads of `pool`, all of them at once.
     #[must_use]
-    pub fn measure<T: Real>(pool: &ThreadPool, map: &dyn ForwardMap<T>, sizes: &Sizes) -> Self {
+    pub fn measure<T: Real>(pool: &ThreadPool, turns: &Turns<T>, sizes: &Sizes) -> Self {
+        let map = turns.whole();
         let mut rates = Self {
             product: product_rate::<T>(pool, sizes.mixed),
             copy: copy_rate(pool),
@@ -133,7 +134,9 @@ impl Rates {
                 [rates.shared, rates.group, rates.unit_sum] =
                     kernels::low_rank_seconds(pool, low, sizes.samples, rank);
             }
-            _ => rates.group = kernels::group_seconds(pool, map, sizes.samples),
+            _ => {
+                rates.group = turns.mean(|map, _| kernels::group_seconds(pool, map, sizes.samples));
+            }
         }
         match sizes.form {
             Form::Explicit if sizes.gain.is_some() => {

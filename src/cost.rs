@@ -32,6 +32,7 @@ use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::real::Real;
+use crate::turns::Turns;
 
 /// All that the formulas need.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Shape {
     pub members_before: usize,
     /// Parameters P.
     pub parameters: usize,
+    /// Of these, those in which members differ, on average over steps: all, or a block of layers' whose turn it is.
+    pub(crate) differing: f64,
     /// Outputs K that enter D.
     pub outputs: usize,
     /// Samples m of a batch.
@@ -154,7 +157,9 @@ impl Shape {
         } else {
             8 * (data.features + data.outputs)
         };
-        let whole = map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m);
+        let whole = room_of(map, m);
+        let turns = Turns::new(plan, map);
+        let tails = || turns.tails();
         // Low-rank members come in whole units, and their numbers are kept for the step.
         let by_sums = by_sums(plan, map);
         let (forward, room, unit, drawn) = match (plan.low_rank(), map.low_rank()) {
@@ -167,7 +172,7 @@ impl Shape {
                 UNIT,
                 low.draws(rank),
             ),
-            _ => (map.flops(m), whole, 1, 0),
+            _ => (turns.mean(|map, _| map.flops(m)), whole, 1, 0),
         };
         // A gradient takes a forward pass and twice as much on the way back.
         let forward = if plan.descends() {
@@ -179,6 +184,7 @@ impl Shape {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),
             parameters: plan.parameters,
+            differing: turns.mean(|_, differing| differing as f64),
             outputs: plan.outputs(),
             samples: m,
             form,
@@ -197,7 +203,7 @@ impl Shape {
             redrawn: plan.redraws_each_step() && form != Form::Mean,
             data: ((data.train + data.test) * sample) as u64,
             forward,
-            room,
+            room: room + tails().map(|tail| room_of(tail, m)).sum::<usize>(),
             group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
@@ -205,7 +211,7 @@ impl Shape {
             rows: 3
                 + usize::from(plan.memory().second > 0.0)
                 + usize::from(plan.memory().average > 0.0),
-            inputs: m * map.features() + map.arranged(m),
+            inputs: inputs_of(map, m) + tails().map(|tail| inputs_of(tail, m)).sum::<usize>(),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
         }
     }
@@ -268,11 +274,7 @@ impl Shape {
     #[must_use]
     pub fn flops(&self, rank: usize) -> Flops {
         let real = |n: usize| n as f64;
-        let (j, k, p) = (
-            real(self.members),
-            real(self.outputs),
-            real(self.parameters),
-        );
+        let (j, k) = (real(self.members), real(self.outputs));
         let (own_j, own_p) = (real(self.members_of(rank)), real(self.parameters_of(rank)));
         let forward = own_j * self.forward;
         let (interaction, update) = match self.form {
@@ -282,7 +284,9 @@ impl Shape {
             ),
             Form::Factored => (self.gram_flops(rank), 4.0 * j * k * own_p),
             Form::Mean => {
-                let of_member = self.by_sums.map_or(2.0 * p, |(flops, _)| flops);
+                let of_member = self
+                    .by_sums
+                    .map_or(2.0 * self.differing, |(flops, _)| flops);
                 (self.gram_flops(rank) + 2.0 * j * k, own_j * of_member)
             }
         };
@@ -366,6 +370,16 @@ fn by_sums<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Option<(f64, usize,
         .filter(|_| plan.by_layer_sums())?;
     let given = map.gives(m).iter().sum();
     Some((map.sums_flops(m, rank), given, map.sums_scratch(m, rank)))
+}
+
+/// Numbers that one thread's evaluation of `map` needs on m samples.
+fn room_of<T: Real>(map: &dyn ForwardMap<T>, m: usize) -> usize {
+    map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m)
+}
+
+/// Numbers of m samples' inputs to `map`, and of these as it arranges them.
+fn inputs_of<T: Real>(map: &dyn ForwardMap<T>, m: usize) -> usize {
+    m * map.features() + map.arranged(m)
 }
 
 /// The columns of `rank`'s whole blocks of `columns` columns.

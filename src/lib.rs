@@ -101,6 +101,8 @@ pub mod config;
 
 pub mod plan;
 
+pub mod turns;
+
 pub mod checkpoint;
 pub mod folder;
 pub mod stop;

@@ -4,6 +4,8 @@ pub mod beside;
 mod checks;
 mod descent;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{
@@ -246,6 +248,15 @@ impl Plan {
             return 0.0;
         }
         (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
+    }
+
+    /// The layers, from 0, in which members of `step` differ: all, or those of the block whose turn it is.
+    #[must_use]
+    pub fn layers(&self, step: u64) -> Range<usize> {
+        let firsts = &self.config().ensemble.layers;
+        let first = firsts[(step % firsts.len() as u64) as usize];
+        let next = firsts.iter().filter(|&&other| other > first).min();
+        first - 1..next.map_or(usize::MAX, |next| next - 1)
     }
 
     /// Whether the ensemble that enters `step` is drawn anew.

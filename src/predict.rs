@@ -111,11 +111,11 @@ impl Model<'_> {
             return r.shared;
         }
         let drawn = if s.form == Form::Mean && s.drawn == 0 {
-            s.parameters
+            s.differing
         } else {
-            s.drawn
+            s.drawn as f64
         };
-        let draws = self.rounds(own) * drawn as f64 * r.draw;
+        let draws = self.rounds(own) * drawn * r.draw;
         // A rank's first and last group may be shared with its neighbours, and each evaluates the whole group.
         let start = Partition::in_units(s.members, s.ranks, s.unit)
             .range(rank)

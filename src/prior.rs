@@ -47,6 +47,13 @@ impl Prior {
         self.segments.iter().map(|s| s.count).sum()
     }
 
+    /// The parameters of the segments `range`, as far as there are such.
+    #[must_use]
+    pub fn within(&self, range: Range<usize>) -> Range<usize> {
+        let before = |segment: usize| self.segments.iter().take(segment).map(|s| s.count).sum();
+        before(range.start)..before(range.end)
+    }
+
     /// The means of the parameters `range`.
     #[must_use]
     pub fn mean<T: Real>(&self, range: Range<usize>) -> Vec<T> {

@@ -206,6 +206,23 @@ fn impossible_values_say_what_is_possible() {
         ],
         &["run.precision = \"mixed\"", "full draws"],
     );
+    refused_sets(&["ensemble.layers=[]"], &["at least 1 integers"]);
+    refused_sets(
+        &["ensemble.layers=[1, 2]", "ensemble.rerandomise=step"],
+        &["ensemble.layers = [1, 2]", "model.kind = \"conv\""],
+    );
+    refused_sets(
+        &["ensemble.layers=[1, 2]", "model.kind=conv"],
+        &["ensemble.layers", "ensemble.rerandomise = \"step\""],
+    );
+    refused_sets(
+        &[
+            "ensemble.layers=[1, 3]",
+            "model.kind=conv",
+            "ensemble.rerandomise=step",
+        ],
+        &["ensemble.layers = [1, 3]", "from 1 to 2"],
+    );
     refused_sets(&["method.h_shape=round"], &["\"cosine\""]);
     refused_sets(&["data.augment=-1"], &["at least 0"]);
     refused_sets(

@@ -9,6 +9,9 @@ const CONV: &[&str] = &[
     "model.network=[\"conv 4\", \"pool 2\", \"conv 5\", \"pool 2\", \"dense 10\"]",
 ];
 
+/// Blocks of layers that take turns; the last one twice.
+const TURNS: &[&str] = &["ensemble.rerandomise=step", "ensemble.layers=[1, 3, 2, 3]"];
+
 const PAIRED: &[&str] = &[CONV[0], CONV[1], "run.precision=mixed"];
 
 const RECURRENT: &[&str] = &[
@@ -39,9 +42,10 @@ fn digests_are_equal_for_any_ranks_and_threads() {
         ("recurrent", RECURRENT),
         ("recurrent in mixed precision", RECURRENT_PAIRED),
     ] {
-        let low_rank = name.starts_with("conv").then_some(LOW_RANK);
+        let of_layers = [LOW_RANK, TURNS].into_iter();
+        let of_layers = of_layers.filter(|_| name.starts_with("conv"));
         let redraws = [&["ensemble.rerandomise=epoch"][..], &LOW_RANK[..1]];
-        for redraw in redraws.into_iter().chain(low_rank) {
+        for redraw in redraws.into_iter().chain(of_layers) {
             // 55 samples: one whole chunk and a part of one.
             let mut sets = vec![
                 "ensemble.members=15",
@@ -114,4 +118,44 @@ fn a_network_that_does_not_fit_ends_with_one_line_and_writes_nothing() {
         "{errors}"
     );
     assert!(!out.exists());
+}
+
+/// Layers before the block whose turn it is, and those after it, stay as they are.
+#[test]
+fn only_the_layers_whose_turn_it_is_move() {
+    // Parameters of the two convolutions and the dense layer.
+    let ends: [usize; 4] = [0, 4 * 10, 4 * 10 + 5 * 37, 4 * 10 + 5 * 37 + 21 * 10];
+    let mean = |steps: usize| {
+        let steps = format!("run.steps={steps}");
+        let sets = [
+            &[
+                "ensemble.members=30",
+                "data.batch=55",
+                "ensemble.centre=prior",
+                &steps,
+            ],
+            CONV,
+            TURNS,
+        ];
+        let folder = Run::new("digits", &sets.concat()).finish();
+        let (shape, mean) = start::read_npy::<f32>(&folder.file("final/mean.npy"));
+        assert_eq!(shape, [ends[3] as u64]);
+        mean
+    };
+    let means: Vec<Vec<f32>> = (1..=4).map(mean).collect();
+    for (step, pair) in means.windows(2).enumerate() {
+        let moved: Vec<bool> = (0..3)
+            .map(|layer| {
+                pair[0][ends[layer]..ends[layer + 1]] != pair[1][ends[layer]..ends[layer + 1]]
+            })
+            .collect();
+        // TURNS, from its second step on.
+        let turn = [2, 1, 2][step];
+        assert_eq!(
+            moved,
+            [turn == 0, turn == 1, turn == 2],
+            "step {}",
+            step + 2
+        );
+    }
 }

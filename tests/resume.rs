@@ -159,7 +159,7 @@ fn method(name: &str) -> &'static [&'static str] {
 }
 
 /// Every other model, with settings in which its own state differs.
-const MODELS: [(&str, &[&str]); 7] = [
+const MODELS: [(&str, &[&str]); 8] = [
     (
         "convolution",
         &[
@@ -180,6 +180,16 @@ const MODELS: [(&str, &[&str]); 7] = [
             CONV,
             "ensemble.rerandomise=step",
             "run.precision=double",
+        ],
+    ),
+    (
+        "convolution, layers in turn",
+        &[
+            "model.kind=conv",
+            CONV,
+            "ensemble.rerandomise=step",
+            "ensemble.layers=[1,2,2]",
+            "method.momentum=true",
         ],
     ),
     (

@@ -127,6 +127,10 @@ pub const KEYS: &[Key] = keys! {
         "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)";
     "ensemble.rank": Integer(1), "1",
         "the rank of low-rank draws";
+    "ensemble.layers": Sizes(1), "[1]",
+        "blocks of a convolutional network's layers with parameters that take turns: members of a step differ in one alone, \
+         from the layer given, the first being 1, to before the next larger one given (mean form only; an extension of the \
+         publication)";
     "ensemble.grow_to": Integer(0), "0",
         "members at the last epoch, growing evenly from epoch to epoch; 0: no growth";
     "ensemble.average": Within(0.0, 1.0), "0.0",

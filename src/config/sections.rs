@@ -194,6 +194,7 @@ pub struct Ensemble {
     pub gamma_decay: f64,
     pub draw: DrawKind,
     pub rank: usize,
+    pub layers: Vec<usize>,
     pub grow_to: usize,
     pub average: f64,
 }

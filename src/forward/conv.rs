@@ -7,38 +7,32 @@
 //!
 //! In mixed precision (`paired`) products are of bfloat16.
 
+mod body;
 mod grid;
 mod paired;
 
-use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
+use ndarray::{ArrayView2, ArrayViewMut3, Axis, s};
 
 use super::activation::{Activation, Output};
-use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::layers::{Layer, Shape};
 use super::low_rank::LowRank;
-use super::network::{Body, Network};
-use super::{ForwardMap, SINGLE};
-use paired::Paired;
-
-use super::stage::{Stage, clip, pool};
+use super::network::{self, Network};
+use super::stage::Stage;
+use super::{ForwardMap, Tail};
 use crate::prior::{Prior, Segment};
 use crate::real::Real;
 use crate::spare::{LOST, aligned};
-use crate::window::{CHUNK, Window, WindowSums, pack};
+use body::Body;
 
 /// A convolutional network. Parameters layer by layer: kernels, out x in x height x width, then biases; the dense
 /// layers as in `Dense`.
 #[derive(Clone, Debug)]
 pub struct Convolutional {
-    input: Shape,
-    stages: Vec<Stage>,
-    activation: Activation,
+    body: Body,
     head: Dense,
-    /// Inputs of the first dense layer, and outputs of the last.
-    ends: (usize, usize),
-    /// The stages where products are of bfloat16; single precision alone has them.
-    paired: Option<Paired>,
+    /// Outputs of the last dense layer.
+    outputs: usize,
 }
 
 impl Convolutional {
@@ -87,12 +81,14 @@ impl Convolutional {
         let last = *widths.last().ok_or("end with \"dense N\"")?;
         widths.insert(0, from.size());
         Ok(Self {
-            input,
-            stages,
-            activation,
+            body: Body {
+                input,
+                stages,
+                activation,
+                paired: None,
+            },
             head: Dense::new(widths, activation, output),
-            ends: (from.size(), last),
-            paired: None,
+            outputs: last,
         })
     }
 
@@ -100,7 +96,7 @@ impl Convolutional {
     #[must_use]
     pub fn in_mixed_precision(self) -> Self {
         Self {
-            paired: (!self.stages.is_empty()).then(|| Paired::new(&self.stages)),
+            body: self.body.in_mixed_precision(),
             head: self.head.in_mixed_precision(),
             ..self
         }
@@ -108,7 +104,7 @@ impl Convolutional {
 
     /// (Channels out, taps, the prior's deviation) of each convolution.
     pub(super) fn kernels(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
-        self.stages.iter().filter_map(|stage| match *stage {
+        self.body.stages.iter().filter_map(|stage| match *stage {
             Stage::Convolution {
                 from,
                 outputs,
@@ -127,146 +123,33 @@ impl Convolutional {
         &self.head
     }
 
-    /// Parameters before the dense layers'.
-    fn body_parameters(&self) -> usize {
-        self.stages.iter().map(|stage| stage.parameters()).sum()
-    }
-
-    fn packed(&self) -> usize {
-        self.stages.iter().map(|stage| stage.packed()).sum()
-    }
-
-    /// Numbers of one sample in the largest layer.
-    fn largest(&self) -> usize {
-        let sizes = self.stages.iter().map(|stage| stage.to().size());
-        sizes.chain([self.input.size()]).max().expect("the input")
-    }
-
-    fn pack<T: Real>(&self, member: &[T], mut out: &mut [T]) {
-        let mut at = 0;
-        for stage in &self.stages {
-            let (taps, units) = stage.size();
-            let (own, rest) = out.split_at_mut(stage.packed());
-            let weights = &member[at..at + taps * units];
-            let biases = &member[at + taps * units..at + (taps + 1) * units];
-            pack(own, biases, taps, |o, k| weights[o * taps + k]);
-            at += (taps + 1) * units;
-            out = rest;
-        }
-    }
-
-    /// A convolution and its activation on rows of `samples`.
-    fn convolve<T: Real>(
-        &self,
-        (from, units, kernel): (Shape, usize, usize),
-        (inputs, weights, outputs): (&[T], &[T], &mut [T]),
-        samples: usize,
-    ) {
-        let (height, width) = (from.height, from.width);
-        for y in 0..height {
-            let (top, tap_row, rows) = clip(y, kernel, height);
-            for x in 0..width {
-                let (left, tap_column, columns) = clip(x, kernel, width);
-                T::window_sums(WindowSums {
-                    window: Window {
-                        channels: from.channels,
-                        rows,
-                        columns,
-                        input: [top * width + left, height * width, width],
-                        weight: [tap_row * kernel + tap_column, kernel * kernel, kernel],
-                    },
-                    inputs,
-                    weights,
-                    taps: from.channels * kernel * kernel,
-                    outputs,
-                    place: y * width + x,
-                    stride: height * width,
-                    units,
-                    samples,
-                });
-            }
-            // Here, while the line is in the cache.
-            for unit in 0..units {
-                let line = (unit * height + y) * width * samples;
-                let line = &mut outputs[line..line + width * samples];
-                self.activation.apply(line, T::zero());
-            }
-        }
-    }
-
-    /// All layers before the dense ones on one chunk, which stands in the first of `rooms`; returns where the result is.
-    fn body<'r, T: Real>(
-        &self,
-        mut weights: &[T],
-        [mut here, mut there]: [&'r mut [T]; 2],
-        line: &mut [T],
-        samples: usize,
-    ) -> &'r [T] {
-        for stage in &self.stages {
-            match *stage {
-                Stage::Convolution {
-                    from,
-                    outputs,
-                    kernel,
-                } => {
-                    let (own, rest) = weights.split_at(stage.packed());
-                    self.convolve((from, outputs, kernel), (here, own, there), samples);
-                    weights = rest;
-                }
-                Stage::Pool {
-                    from,
-                    window,
-                    stride,
-                } => pool((from, window, stride), here, there, line, samples),
-            }
-            std::mem::swap(&mut here, &mut there);
-        }
-        here
-    }
-}
-
-impl Convolutional {
-    /// Numbers that the layers before the dense ones need.
-    fn rooms(&self) -> usize {
-        match &self.paired {
-            Some(paired) => paired.scratch(),
-            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
-        }
-    }
-
-    /// All layers before the dense ones on all samples: what they give, features x m, goes to `reached`.
-    fn all_chunks<T: Real>(
-        &self,
-        member: &[T],
-        inputs: ArrayView2<T>,
-        reached: &mut [T],
-        rooms: &mut [T],
-    ) {
-        let (m, features) = (inputs.ncols(), self.ends.0);
-        let mut reached = ArrayViewMut2::from_shape((features, m), reached).expect("room");
-        let (here, rest) = rooms.split_at_mut(self.largest() * CHUNK);
-        let (there, rest) = rest.split_at_mut(self.largest() * CHUNK);
-        let (line, weights) = rest.split_at_mut(self.input.width * CHUNK);
-        self.pack(member, weights);
-        for chunk in chunks(m) {
-            copy_in(inputs, chunk, here);
-            let result = self.body(weights, [here, there], line, chunk.2);
-            copy_out(&result[..features * chunk.2], chunk, reached.view_mut());
-        }
+    /// The layers before convolution `layer`, from 0, and the network from there on; or before the dense ones, where
+    /// `layer` is the count of convolutions.
+    fn cut(&self, layer: usize) -> Option<(Body, Self)> {
+        let stages = &self.body.stages;
+        let places = (0..stages.len()).filter(|&at| stages[at].parameters() > 0);
+        let at = places.chain([stages.len()]).nth(layer)?;
+        let (before, body) = self.body.cut(at);
+        let after = Self {
+            body,
+            head: self.head.clone(),
+            outputs: self.outputs,
+        };
+        Some((before, after))
     }
 }
 
 impl<T: Real> ForwardMap<T> for Convolutional {
     fn parameters(&self) -> usize {
-        self.body_parameters() + ForwardMap::<T>::parameters(&self.head)
+        self.body.parameters() + ForwardMap::<T>::parameters(&self.head)
     }
 
     fn features(&self) -> usize {
-        self.input.size()
+        self.body.input.size()
     }
 
     fn outputs(&self) -> usize {
-        self.ends.1
+        self.outputs
     }
 
     /// Glorot normal, N(0, 2/(fan_in + fan_out)) with fans counted over the kernel, for weights and biases alike.
@@ -282,31 +165,43 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         Some(self)
     }
 
+    fn tail(&self, layer: usize) -> Option<Tail<T>> {
+        let (before, map) = self.cut(layer.checked_sub(1)?)?;
+        let own = before.parameters();
+        Some(Tail {
+            map: Box::new(map),
+            before: Box::new(move |point, inputs, reached| {
+                let arranged_size = before.arranged(inputs.ncols());
+                let mut room = vec![T::zero(); arranged_size + before.rooms() + 2 * LOST];
+                let (arranged, rooms) = aligned(&mut room).split_at_mut(arranged_size);
+                before.arrange(inputs, arranged);
+                before.reach(&point[..own], (inputs, arranged), reached, aligned(rooms));
+            }),
+        })
+    }
+
     fn network(&self) -> Option<Network> {
-        Some(self.head.network_on(Body::Images {
-            from: self.input,
-            layers: self.stages.iter().map(|stage| stage.layer()).collect(),
+        Some(self.head.network_on(network::Body::Images {
+            from: self.body.input,
+            layers: self.body.stages.iter().map(|stage| stage.layer()).collect(),
         }))
     }
 
     fn flops(&self, m: usize) -> f64 {
-        let products: usize = self.stages.iter().map(|stage| stage.products()).sum();
-        2.0 * m as f64 * products as f64 + ForwardMap::<T>::flops(&self.head, m)
+        self.body.flops(m) + ForwardMap::<T>::flops(&self.head, m)
     }
 
     fn scratch(&self, m: usize) -> usize {
-        let head = self.ends.0 * m + ForwardMap::<T>::scratch(&self.head, m);
-        2 * LOST + ForwardMap::<T>::arranged(self, m) + self.rooms() + head
+        let head = self.body.output().size() * m + ForwardMap::<T>::scratch(&self.head, m);
+        2 * LOST + ForwardMap::<T>::arranged(self, m) + self.body.rooms() + head
     }
 
     fn arranged(&self, m: usize) -> usize {
-        self.paired.as_ref().map_or(0, |paired| paired.arranged(m))
+        self.body.arranged(m)
     }
 
     fn arrange(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
-        if let Some(paired) = &self.paired {
-            paired.arrange(inputs, T::single_mut(arranged).expect(SINGLE));
-        }
+        self.body.arrange(inputs, arranged);
     }
 
     fn evaluate(
@@ -327,23 +222,16 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         mut outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
-        let (m, features) = (inputs.ncols(), self.ends.0);
-        let (rooms, rest) = aligned(scratch).split_at_mut(self.rooms());
+        let (m, features) = (inputs.ncols(), self.body.output().size());
+        let (rooms, rest) = aligned(scratch).split_at_mut(self.body.rooms());
         let (reached, rest) = rest.split_at_mut(features * m);
         let each = members.rows().into_iter();
         for (member, out) in each.zip(outputs.axis_chunks_iter_mut(Axis(0), 1)) {
             let of_member = member.to_slice().expect("row-major");
-            match &self.paired {
-                Some(paired) => paired.evaluate(
-                    (T::single(of_member).expect(SINGLE), self.activation),
-                    T::single(arranged).expect(SINGLE),
-                    T::single_mut(reached).expect(SINGLE),
-                    T::single_mut(rooms).expect(SINGLE),
-                ),
-                None => self.all_chunks(of_member, inputs, reached, rooms),
-            }
+            self.body
+                .reach(of_member, (inputs, arranged), reached, rooms);
             let reached = ArrayView2::from_shape((features, m), &*reached).expect("room");
-            let head = member.slice(s![self.body_parameters()..]);
+            let head = member.slice(s![self.body.parameters()..]);
             self.head
                 .evaluate(head.insert_axis(Axis(0)), reached, out, rest);
         }

@@ -48,7 +48,7 @@ pub fn close(a: f64, b: f64, tolerance: f64) -> bool {
 
 /// The outputs, group x c x m, computed in precision `T` in scratch full of NaN.
 pub fn evaluate<T: Real>(
-    net: &impl ForwardMap<T>,
+    net: &(impl ForwardMap<T> + ?Sized),
     members: &Array2<f64>,
     inputs: &Array2<f64>,
 ) -> Array3<f64> {

@@ -162,6 +162,22 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
     if ensemble.average > 0.0 && !mean {
         return Err(resolved.error("ensemble.average", needs));
     }
+    if ensemble.layers != [1] {
+        let conv = resolved.config.model.kind == ModelKind::Conv;
+        if !(mean && conv && ensemble.draw == DrawKind::Full) {
+            return Err(resolved.error(
+                "ensemble.layers",
+                format!("must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"),
+            ));
+        }
+        let network = &resolved.config.model.network;
+        let layers = network.iter().filter(|l| l.starts_with("conv")).count() + 1;
+        if ensemble.layers.iter().any(|&layer| layer > layers) {
+            let allowed =
+                format!("must hold numbers from 1 to {layers}, the dense layers counting as one");
+            return Err(resolved.error("ensemble.layers", allowed));
+        }
+    }
     let low_rank = mean && ensemble.draw == DrawKind::LowRank;
     let dense = resolved.config.model.kind == ModelKind::Dense;
     if method.covariance == Covariance::Sums && !(low_rank && dense) {

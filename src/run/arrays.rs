@@ -72,6 +72,7 @@ impl<T: Real> Ensemble<T> {
             let next = Next {
                 draw: redraw.draw,
                 spread: redraw.spread,
+                differing: prior.within(plan.layers(step)),
             };
             return Self::Mean(MeanOnly::new(members, zeros, prior, next, manner(plan)));
         }

@@ -21,7 +21,7 @@ use crate::exact::Quantum;
 use crate::forward::low_rank::LowRank;
 use crate::layout::for_each;
 use crate::moments::Memory;
-use crate::partition::{Blocks, Partition};
+use crate::partition::{BLOCK, Blocks, Partition};
 use crate::prior::Prior;
 use crate::real::Real;
 
@@ -38,9 +38,10 @@ pub struct MeanOnly<T> {
     pub(super) centre: Vec<T>,
     /// The prior's deviations, P numbers.
     deviations: Vec<T>,
-    /// The present step's draws and sqrt(gamma).
+    /// The present step's draws, sqrt(gamma), and the parameters in which members differ.
     draw: Draw,
     spread: f64,
+    differing: Range<usize>,
     /// Where members are of low rank: their numbers.
     low_rank: Option<LowRankDraws<T>>,
     memory: Memory,
@@ -81,12 +82,14 @@ pub enum Weights<'a, T> {
 }
 
 /// The members of the step after an update.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Next {
     /// Their draws.
     pub draw: Draw,
     /// sqrt(gamma).
     pub spread: f64,
+    /// The parameters in which they differ.
+    pub differing: Range<usize>,
 }
 
 impl<T: Real> MeanOnly<T> {
@@ -110,6 +113,7 @@ impl<T: Real> MeanOnly<T> {
             deviations,
             draw: first.draw,
             spread: first.spread,
+            differing: first.differing,
             low_rank: manner.rank.map(LowRankDraws::new),
         }
     }
@@ -171,21 +175,30 @@ impl<T: Real> MeanOnly<T> {
         self.low_rank.is_some()
     }
 
-    /// Draws `member` to `out`, P numbers.
+    /// Draws `member` to `out`: all P numbers, or where there is room for fewer the last ones.
     pub fn fill(&self, map: Option<&dyn LowRank<T>>, member: usize, out: &mut [T]) {
         if let (Some(draws), Some(map)) = (&self.low_rank, map) {
             draws.member(map, (&self.centre, self.spread), self.draw, member, out);
             return;
         }
-        let spread = T::of(self.spread);
+        let (spread, first) = (T::of(self.spread), self.parameters() - out.len());
+        let mut numbers = [T::zero(); BLOCK];
         for b in 0..self.blocks.count() {
             let columns = self.blocks.range(b);
-            let out = &mut out[columns.clone()];
-            T::fill_normal(&self.draw.key(member, b), out);
+            let (start, end) = (columns.start.max(first), columns.end);
+            let drawn = start.max(self.differing.start)..end.min(self.differing.end);
+            if drawn.len() < end.saturating_sub(start) {
+                out[start - first..end - first].copy_from_slice(&self.centre[start..end]);
+            }
+            if drawn.is_empty() {
+                continue;
+            }
+            T::fill_normal(&self.draw.key(member, b), &mut numbers[..columns.len()]);
             pulp::Arch::new().dispatch(Place {
-                out,
-                centre: &self.centre[columns.clone()],
-                deviations: &self.deviations[columns],
+                xi: &numbers[drawn.start - columns.start..drawn.end - columns.start],
+                out: &mut out[drawn.start - first..drawn.end - first],
+                centre: &self.centre[drawn.clone()],
+                deviations: &self.deviations[drawn],
                 spread,
             });
         }
@@ -223,15 +236,15 @@ impl<T: Real> MeanOnly<T> {
             self.memory
                 .average(length.step, &self.mean, &mut self.average);
         }
-        (self.draw, self.spread) = (next.draw, next.spread);
+        (self.draw, self.spread, self.differing) = (next.draw, next.spread, next.differing);
     }
 
     /// m <- v - h_n sums, in units of the members' deviations, and v from it.
     fn shift(&mut self, sums: &[f64], length: Length) {
         let scale = length.h * self.spread;
         let (unit, filled) = (scale / length.undivided, self.memory.filled(length.step));
-        for (i, sum) in sums.iter().enumerate() {
-            let deviation = self.deviations[i].wide();
+        for i in self.differing.clone() {
+            let (sum, deviation) = (sums[i], self.deviations[i].wide());
             let by = match self.second.get_mut(i) {
                 None => scale * deviation * sum,
                 Some(held) => {
@@ -265,7 +278,12 @@ impl<T: Real> MeanOnly<T> {
         let draw = self.draw;
         for_each(
             crew.pool,
-            sums.chunks_mut(self.blocks.range(0).len()).enumerate(),
+            sums.chunks_mut(self.blocks.range(0).len())
+                .enumerate()
+                .filter(|(b, _)| {
+                    let columns = self.blocks.range(*b);
+                    columns.start < self.differing.end && self.differing.start < columns.end
+                }),
             |thread, (b, sums)| {
                 let mut xi = rooms[thread].lock().expect("one thread each");
                 xi.resize(sums.len(), T::zero());
@@ -284,7 +302,8 @@ impl<T: Real> MeanOnly<T> {
 
     /// The mean square deviation of the members from the mean: gamma times the prior's mean variance.
     pub fn mean_variance(&self) -> f64 {
-        let sum: f64 = self.deviations.iter().map(|d| d.wide() * d.wide()).sum();
+        let deviations = &self.deviations[self.differing.clone()];
+        let sum: f64 = deviations.iter().map(|d| d.wide() * d.wide()).sum();
         self.spread * self.spread * sum / self.deviations.len() as f64
     }
 
@@ -297,9 +316,10 @@ impl<T: Real> MeanOnly<T> {
     }
 }
 
-/// x <- centre + spread deviation x, in whatever vectors the processor has.
+/// centre + spread deviation xi, in whatever vectors the processor has.
 struct Place<'a, T> {
     out: &'a mut [T],
+    xi: &'a [T],
     centre: &'a [T],
     deviations: &'a [T],
     spread: T,
@@ -310,9 +330,9 @@ impl<T: Real> pulp::WithSimd for Place<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let about = self.centre.iter().zip(self.deviations);
-        for (x, (&centre, &deviation)) in self.out.iter_mut().zip(about) {
-            *x = centre + self.spread * deviation * *x;
+        let drawn = self.centre.iter().zip(self.deviations).zip(self.xi);
+        for (x, ((&centre, &deviation), &xi)) in self.out.iter_mut().zip(drawn) {
+            *x = centre + self.spread * deviation * xi;
         }
     }
 }

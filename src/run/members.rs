@@ -37,7 +37,18 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// Writes `member`'s point, one of this rank's, to `out`, P numbers.
+    /// What the members of the mean form are about, P numbers.
+    pub fn centre(&self) -> &[T] {
+        match self {
+            Self::Stored(_) => {
+                unreachable!("only members of the mean form differ in some layers alone")
+            }
+            Self::Mean(mean) => &mean.centre,
+        }
+    }
+
+    /// Writes `member`'s point, one of this rank's, to `out`, P numbers; in the mean form as many last ones as there is
+    /// room for.
     pub fn fill(&self, map: &dyn ForwardMap<T>, member: usize, out: &mut [T]) {
         match self {
             Self::Stored(stored) => stored.gather(member, out),
@@ -116,6 +127,7 @@ impl<T: Real> Ensemble<T> {
                 let next = Next {
                     draw: redraw.draw,
                     spread: redraw.spread,
+                    differing: update.differing.clone(),
                 };
                 mean.update(crew, map.low_rank(), &weights, update.length, next);
                 variance

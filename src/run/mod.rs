@@ -38,6 +38,7 @@ use crate::report::Reporter;
 use crate::scores::{Measure, Scores};
 use crate::stop::StopReason;
 use crate::timing::{Phase, Timing};
+use crate::turns::Turns;
 
 /// Who does the work: all ranks, and the threads of this one.
 #[derive(Clone, Copy)]
@@ -124,7 +125,8 @@ pub fn run_from<T: Real>(
     mut state: State<T>,
     (reporter, timing, keeper): (&mut Reporter, &mut Timing, &mut Keeper),
 ) -> Result<(State<T>, Outcome)> {
-    let setting = Setting::new(crew, plan, problem);
+    let turns = Turns::new(plan, problem.map.as_ref());
+    let setting = Setting::new(crew, plan, problem, &turns);
     let mut feed = Feed::default();
     let (mut scores, mut stopped, mut at_noise_level) = (None, None, false);
     keeper.begin(crew.comm);

@@ -59,6 +59,7 @@ impl<T: Real> State<T> {
                 Next {
                     draw,
                     spread: plan.spread(0),
+                    differing: prior.within(plan.layers(0)),
                 },
                 manner(plan),
             ))

@@ -21,6 +21,7 @@ use crate::report::Record;
 use crate::rng::Purpose;
 use crate::spare::Spare;
 use crate::timing::{Phase, Timing};
+use crate::turns::{Block, Turns};
 
 /// What all steps share.
 pub struct Setting<'a, T> {
@@ -32,6 +33,8 @@ pub struct Setting<'a, T> {
     pub problem: &'a Problem<T>,
     /// The forward map on this rank's threads.
     pub evaluator: Evaluator<'a, T>,
+    /// Its layers from the first of each block on, where members differ in some layers alone.
+    blocks: Vec<Block<'a, T>>,
     /// The forward map's prior.
     pub prior: Prior,
     /// What a forecast of the training data must beat, where it is a series.
@@ -42,7 +45,12 @@ pub struct Setting<'a, T> {
 
 impl<'a, T: Real> Setting<'a, T> {
     /// With room for the plan's batches.
-    pub fn new(crew: Crew<'a>, plan: &'a Plan, problem: &'a Problem<T>) -> Self {
+    pub fn new(
+        crew: Crew<'a>,
+        plan: &'a Plan,
+        problem: &'a Problem<T>,
+        turns: &'a Turns<T>,
+    ) -> Self {
         let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
         let series = problem.map.carrying().map(|_| &problem.dataset.train);
         Self {
@@ -50,6 +58,7 @@ impl<'a, T: Real> Setting<'a, T> {
             plan,
             problem,
             evaluator,
+            blocks: turns.blocks(crew.pool),
             prior: problem.map.prior(),
             baselines: series.and_then(Baselines::of),
             spare: Spare::default(),
@@ -221,6 +230,7 @@ impl<T: Real> State<T> {
             // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
             // them are drawn about.
             redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
+            differing: setting.prior.within(plan.layers(self.step + 1)),
         };
         let variance = timing.measure_update(crew.comm, || {
             self.ensemble
@@ -294,8 +304,18 @@ impl<T: Real> State<T> {
                 self.ensemble.advance(evaluator, crew, inputs, along, take);
             }
             None => {
-                self.ensemble
-                    .for_outputs(evaluator, crew, inputs, places, take);
+                let first = setting.plan.layers(self.step).start;
+                match setting.blocks.iter().find(|block| block.first == first) {
+                    Some(block) => {
+                        let inputs = block.inputs(self.ensemble.centre(), inputs);
+                        let (evaluator, inputs) = (&block.evaluator, inputs.view());
+                        self.ensemble
+                            .for_outputs(evaluator, crew, inputs, places, take);
+                    }
+                    None => self
+                        .ensemble
+                        .for_outputs(evaluator, crew, inputs, places, take),
+                }
             }
         }
         (selected, misfits)

@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, ArrayRef2, ArrayView2, ArrayViewMut2};
 use rayon::ThreadPool;
+use std::ops::Range;
 use std::sync::Mutex;
 
 use super::Crew;
@@ -58,6 +59,8 @@ pub struct Update<'a, T> {
     pub replacements: Draw,
     /// A re-randomisation after the update.
     pub redraw: Option<Redraw>,
+    /// The parameters in which members then differ; all but in the mean form.
+    pub differing: Range<usize>,
 }
 
 impl<T: Real> Stored<T> {

@@ -8,6 +8,7 @@ use eki_mpi::forward::ForwardMap;
 use eki_mpi::plan::Plan;
 use eki_mpi::predict::{Prediction, predict};
 use eki_mpi::real::Real;
+use eki_mpi::turns::Turns;
 use serde::Serialize;
 
 use super::PlanArguments;
@@ -80,7 +81,7 @@ impl<'a, T: Real> Scene<'a, T> {
             map,
             threads,
             per_host,
-            rates: Rates::measure(&pool, map, &sizes),
+            rates: Rates::measure(&pool, &Turns::new(plan, map), &sizes),
             network: Network {
                 latency: micro(arguments.latency, assumed.latency),
                 overhead: micro(arguments.overhead, assumed.overhead),

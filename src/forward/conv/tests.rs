@@ -59,7 +59,7 @@ fn largest(h: &[f64], from: Shape, window: usize, stride: usize) -> Vec<f64> {
 /// The outputs of one sample, straight from the definition; `widths` of the dense layers.
 fn plain(net: &Convolutional, widths: &[usize], u: &[f64], x: &[f64]) -> Vec<f64> {
     let (mut h, mut at) = (x.to_vec(), 0);
-    for stage in &net.stages {
+    for stage in &net.body.stages {
         h = match *stage {
             Stage::Convolution {
                 from,
@@ -67,7 +67,7 @@ fn plain(net: &Convolutional, widths: &[usize], u: &[f64], x: &[f64]) -> Vec<f64
                 kernel,
             } => convolve(&u[at..], &h, from, outputs, kernel)
                 .into_iter()
-                .map(|z| apply(net.activation, z))
+                .map(|z| apply(net.body.activation, z))
                 .collect(),
             Stage::Pool {
                 from,
@@ -83,7 +83,10 @@ fn plain(net: &Convolutional, widths: &[usize], u: &[f64], x: &[f64]) -> Vec<f64
             return dense(&u[at..], &h, width, Output::Softmax);
         }
         let z = dense(&u[at..], &h, width, Output::Identity);
-        h = z.into_iter().map(|z| apply(net.activation, z)).collect();
+        h = z
+            .into_iter()
+            .map(|z| apply(net.body.activation, z))
+            .collect();
         at += (d + 1) * width;
     }
     unreachable!("the last layer is dense")
@@ -196,7 +199,11 @@ fn a_nan_among_the_parameters_reaches_the_outputs_through_any_activation() {
             for net in [net.clone(), net.clone().in_mixed_precision()] {
                 let out = evaluate::<f32>(&net, &u, &numbers(25, 9, 2));
                 let failed = (0..9).all(|i| out.slice(s![0, .., i]).iter().any(|z| z.is_nan()));
-                assert!(failed, "{activation:?} {at} {:?}", net.paired.is_some());
+                assert!(
+                    failed,
+                    "{activation:?} {at} {:?}",
+                    net.body.paired.is_some()
+                );
             }
         }
     }
@@ -264,6 +271,48 @@ fn mixed_precision_rounds_operands_alone() {
                 let near = |(a, b): (&f64, &f64)| (a - b).abs() < 0.03 * scale;
                 assert!(got.iter().zip(&want).all(near), "{layers} {activation:?}");
             }
+        }
+    }
+}
+
+/// A network from any of its layers on, given what those before make of the inputs, has the whole one's outputs.
+#[test]
+fn a_network_from_one_layer_on_is_the_rest_of_it() {
+    for (shape, layers, cuts) in [
+        (
+            (1, 9, 9),
+            "conv 4, pool 2, conv 3, conv 5 2, pool 2, dense 6, dense 3",
+            4,
+        ),
+        ((2, 5, 6), "pool 2, conv 9, dense 2", 2),
+        ((2, 3, 3), "dense 5, dense 2", 1),
+    ] {
+        let single = net(shape, layers, Activation::Tanh);
+        for net in [single.clone().in_mixed_precision(), single] {
+            let p = ForwardMap::<f32>::parameters(&net);
+            let d = ForwardMap::<f32>::features(&net);
+            let (u, x) = (numbers(1, p, 1), numbers(d, 37, 2));
+            let whole = evaluate::<f32>(&net, &u, &x);
+            let point: Vec<f32> = u.iter().map(|&u| u as f32).collect();
+            let inputs = x.mapv(|x| x as f32);
+            for layer in 1..=cuts {
+                let Tail { map, before } = net.tail(layer).expect("a layer");
+                let mut reached = vec![f32::NAN; map.features() * 37];
+                before(&point, inputs.view(), &mut reached);
+                let reached = ArrayView2::from_shape((map.features(), 37), &reached).unwrap();
+                let own = u.slice(s![.., p - map.parameters()..]).to_owned();
+                let from = evaluate::<f32>(map.as_ref(), &own, &reached.mapv(f64::from));
+                // In mixed precision the first layer sums in an order of its own, and what it gives is rounded.
+                let bound = if net.body.paired.is_some() {
+                    0.02
+                } else {
+                    1e-6
+                };
+                let near = |(a, b): (&f64, &f64)| (a - b).abs() < bound;
+                assert!(whole.iter().zip(&from).all(near), "{layers} {layer}");
+            }
+            assert!(ForwardMap::<f32>::tail(&net, cuts + 1).is_none());
+            assert!(ForwardMap::<f32>::tail(&net, 0).is_none());
         }
     }
 }
