@@ -21,7 +21,7 @@ use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
-use eki_mpi::run::{self, Crew, Keeper, Problem, State};
+use eki_mpi::run::{self, Crew, Keeper, Over, Problem, State};
 use eki_mpi::stop::{self, EXIT_STOPPED, Stop};
 use eki_mpi::timing::{Phase, Timing};
 use eki_mpi::watch::{Watch, Watched};
@@ -176,8 +176,11 @@ fn run_in<T: Real>(
     let summary = Summary {
         reason: match outcome.stopped {
             Some(stopped) => stopped.name(),
-            None if outcome.at_noise_level => stop::AT_NOISE_LEVEL,
-            None => "done",
+            None => match outcome.over {
+                Some(Over::NoiseLevel) => stop::AT_NOISE_LEVEL,
+                Some(Over::Time) => stop::AT_TIME,
+                None => "done",
+            },
         },
         steps: state.step,
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,

@@ -306,6 +306,29 @@ impl Plan {
         2.0 * misfit <= tau * tau * self.outputs() as f64 && tau > 0.0
     }
 
+    /// What of h is left at `time`, the sum of the h of all steps before, where the run ends at a time.
+    #[must_use]
+    pub fn left(&self, time: f64) -> Option<f64> {
+        let end = self.config().run.stop_at_time;
+        (end > 0.0).then_some(end - time)
+    }
+
+    /// The factor of h at `step`, of which what `allowed` tells is taken, but no more than is left at `time`.
+    #[must_use]
+    pub fn factor(&self, step: u64, allowed: f64, time: f64) -> f64 {
+        let factor = self.h_factor(step) * allowed;
+        // h times what is left over h may lie a rounding apart from it: `over` takes that for the end.
+        self.left(time)
+            .map_or(factor, |left| factor.min(left / self.step_size.h))
+    }
+
+    /// Whether the run is over at `time`.
+    #[must_use]
+    pub fn is_over(&self, time: f64) -> bool {
+        let end = self.config().run.stop_at_time;
+        self.left(time).is_some_and(|left| left <= 1e-12 * end)
+    }
+
     /// Whether the test set is judged after `step` steps.
     #[must_use]
     pub fn evaluates(&self, steps: u64) -> bool {

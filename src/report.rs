@@ -273,13 +273,10 @@ fn short(score: f64) -> String {
 
 /// The table a run ends with.
 fn table(summary: &Summary, folder: &Path) -> String {
-    let mut rows: Vec<(&str, String)> = Vec::new();
+    let ended = (summary.reason != "done").then(|| crate::stop::told(summary.reason));
+    let mut rows: Vec<(&str, String)> = ended.into_iter().collect();
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
-    push(
-        "stopped early",
-        (summary.reason != "done").then(|| crate::stop::told(summary.reason)),
-    );
     push(
         "accuracy at the mean",
         scores.accuracy_mean.map(|s| format!("{s:.4}")),

@@ -15,6 +15,9 @@ pub const EXIT_STOPPED: i32 = 75;
 /// The reason, in summary.json, of a run that is over before its last step: its misfit is the noise's.
 pub const AT_NOISE_LEVEL: &str = "noise level";
 
+/// The reason of a run that was over at the time it was to end at.
+pub const AT_TIME: &str = "end time";
+
 /// The file in the run's folder that stops it.
 pub const STOP_FILE: &str = "STOP";
 
@@ -158,12 +161,13 @@ impl Stop {
     }
 }
 
-/// An early `reason` with what can be done about it, for the table at a run's end.
+/// The row that a `reason` other than the last step has in the table at a run's end: what happened, and why or how to go on.
 #[must_use]
-pub fn told(reason: &str) -> String {
+pub fn told(reason: &str) -> (&'static str, String) {
     match reason {
-        AT_NOISE_LEVEL => format!("at the {reason} (run.stop_at_misfit)"),
-        _ => format!("{reason}; go on with --resume"),
+        AT_NOISE_LEVEL => ("ended", format!("at the {reason} (run.stop_at_misfit)")),
+        AT_TIME => ("ended", format!("at its {reason} (run.stop_at_time)")),
+        _ => ("stopped early", format!("{reason}; go on with --resume")),
     }
 }
 

@@ -223,6 +223,10 @@ fn impossible_values_say_what_is_possible() {
         ],
         &["ensemble.layers = [1, 3]", "from 1 to 2"],
     );
+    refused_sets(
+        &["run.stop_at_time=1"],
+        &["run.stop_at_time = 1", "method.step = \"kalman\""],
+    );
     refused_sets(&["method.h_shape=round"], &["\"cosine\""]);
     refused_sets(&["data.augment=-1"], &["at least 0"]);
     refused_sets(

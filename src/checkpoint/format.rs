@@ -7,11 +7,18 @@ use super::{Checked, Flaw};
 use crate::partition::{Blocks, Partition};
 
 /// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
-/// average; since 3 the mark's header is followed by the data's digest. Nothing else differs.
-pub const VERSION: u32 = 3;
+/// average; since 3 the mark's header ends with the data's digest, since 4 with the time after it. Nothing else differs.
+pub const VERSION: u32 = 4;
 
-/// The first version whose mark knows the data.
-const KNOWS_DATA: u32 = 3;
+/// The bytes at the end of a mark's header that a `version` lacks; as zeros they say that nothing is known.
+fn lacks(version: u32) -> usize {
+    let (digest, time) = (1, size_of::<f64>());
+    match version {
+        1 | 2 => digest + time,
+        3 => time,
+        _ => 0,
+    }
+}
 
 /// Headers are read up to this size: 2^26 bytes list the parts of four million ranks.
 const LARGEST_HEADER: usize = 1 << 26;
@@ -131,24 +138,21 @@ pub struct Mark {
     pub processor: String,
     /// The parts, by rank.
     pub parts: Vec<Stamp>,
-    /// SHA-256 of the data (`Dataset::digest`); stands beside the rest, for older marks have none.
-    #[serde(skip)]
+    /// SHA-256 of the data (`Dataset::digest`), which the oldest marks lack.
     pub data: Option<[u8; 32]>,
+    /// The sum of the h of all steps done; 0 in older marks, whose runs did not end by it.
+    pub time: f64,
 }
 
 impl Mark {
     /// In a frame.
     pub(super) fn frame(&self, magic: &[u8; 8]) -> Result<Vec<u8>, Flaw> {
-        frame(magic, &(self, self.data))
+        frame(magic, self)
     }
 
     /// From a whole frame whose prelude was checked.
     pub(super) fn unframe(bytes: &[u8]) -> Checked<Self> {
-        if version(bytes) < KNOWS_DATA {
-            return unframe(bytes);
-        }
-        let (mark, data) = unframe(bytes)?;
-        Ok(Self { data, ..mark })
+        unframe_longer(bytes, lacks(version(bytes)))
     }
 
     /// Whether the numbers in it can belong to any state at all; nothing is computed from them before.
@@ -162,6 +166,8 @@ impl Mark {
             && self.arrays.iter().all(|array| array.is_sane())
             && self.seconds.is_finite()
             && self.seconds >= 0.0
+            && self.time.is_finite()
+            && self.time >= 0.0
             && !self.parts.is_empty();
         let repeated = (1..self.arrays.len()).any(|i| self.arrays[..i].contains(&self.arrays[i]));
         if sane && !repeated {
@@ -247,13 +253,20 @@ pub(super) fn frame_sum(frame: &[u8]) -> u32 {
 
 /// The header in a whole frame whose prelude was checked.
 pub(super) fn unframe<H: DeserializeOwned>(frame: &[u8]) -> Checked<H> {
+    unframe_longer(frame, 0)
+}
+
+/// The same where so many `zeros` follow the header.
+fn unframe_longer<H: DeserializeOwned>(frame: &[u8], zeros: usize) -> Checked<H> {
     let body = &frame[..frame.len() - 4];
     if crc32fast::hash(body) != frame_sum(frame) {
         return Err("its header's checksum differs".to_owned());
     }
-    let (header, used) = bincode::serde::decode_from_slice(&body[PRELUDE..], coding())
+    let header = [&body[PRELUDE..], &vec![0; zeros]].concat();
+    let length = header.len();
+    let (header, used) = bincode::serde::decode_from_slice(&header, coding())
         .map_err(|e| format!("its header cannot be read: {e}"))?;
-    if PRELUDE + used != body.len() {
+    if used != length {
         return Err("its header has another length".to_owned());
     }
     Ok(header)

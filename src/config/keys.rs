@@ -143,6 +143,9 @@ pub const KEYS: &[Key] = keys! {
     "run.stop_at_misfit": AtLeast(0.0), "0.0",
         "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps \
          alone";
+    "run.stop_at_time": AtLeast(0.0), "0.0",
+        "end once the h of all steps with the Kalman gain add up to this, the last cut to fit: at 1 the members are, with \
+         method.perturb, a sample of the posterior; 0: by steps alone";
     "run.precision": Choice(&["single", "mixed", "double"]), "\"single\"",
         "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in \
          networks' layers (of a series: the update alone)";

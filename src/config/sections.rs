@@ -242,6 +242,7 @@ pub struct Run {
     pub epochs: u64,
     pub steps: u64,
     pub stop_at_misfit: f64,
+    pub stop_at_time: f64,
     pub precision: Precision,
     pub evaluate_every: u64,
     pub best: Best,

@@ -75,6 +75,10 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "needs one set of observations: model.kind = \"process\" or \"linear\"",
         ));
     }
+    let gain = method.step == StepKind::Kalman && !descent::descends(config);
+    if config.run.stop_at_time > 0.0 && !gain {
+        return Err(resolved.error("run.stop_at_time", "needs method.step = \"kalman\""));
+    }
     if ![1, data.outputs].contains(&method.noise.len()) {
         return Err(resolved.error(
             "method.noise",

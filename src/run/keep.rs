@@ -229,6 +229,7 @@ impl Keeper {
                 processor: processor(),
                 parts,
                 data: self.data,
+                time: state.time,
             };
             checkpoint::write_mark(files, &folder, &mark)
         });

@@ -79,6 +79,8 @@ pub struct State<T> {
     pub step: u64,
     /// Steps done since momentum last started: n of n/(n+3).
     pub momentum_steps: u64,
+    /// The sum of the h of all steps done.
+    pub time: f64,
     /// What members carry from one observation to the next, once the first pass over a series has begun.
     pub carried: Option<Carried<T>>,
     /// The members, or their mean.
@@ -94,8 +96,17 @@ pub struct Outcome {
     pub digest: String,
     /// Why the run stopped before its last step, if it did.
     pub stopped: Option<StopReason>,
-    /// Whether it was over before, at the noise level (`run.stop_at_misfit`).
-    pub at_noise_level: bool,
+    /// Why it was over before its last step, if it was.
+    pub over: Option<Over>,
+}
+
+/// What a run can be over at, before its last step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The members' misfit is the noise's (`run.stop_at_misfit`).
+    NoiseLevel,
+    /// The steps' h add up to what was asked for (`run.stop_at_time`).
+    Time,
 }
 
 /// Runs `plan` on `problem` from its beginning to its end. Called by all ranks.
@@ -128,12 +139,16 @@ pub fn run_from<T: Real>(
     let turns = Turns::new(plan, problem.map.as_ref());
     let setting = Setting::new(crew, plan, problem, &turns);
     let mut feed = Feed::default();
-    let (mut scores, mut stopped, mut at_noise_level) = (None, None, false);
+    let (mut scores, mut stopped, mut over) = (None, None, None);
     keeper.begin(crew.comm);
     while state.step < plan.steps && stopped.is_none() {
+        if plan.is_over(state.time) {
+            over = Some(Over::Time);
+            break;
+        }
         let batch = feed.batch(&setting, state.step);
         let Some(told) = state.advance(&setting, &batch, timing)? else {
-            at_noise_level = true;
+            over = Some(Over::NoiseLevel);
             break;
         };
 
@@ -152,13 +167,9 @@ pub fn run_from<T: Real>(
         }
         stopped = due.stop;
     }
-    if at_noise_level {
+    if let Some(over) = over {
         if crew.comm.is_first() {
-            let tau = plan.config().run.stop_at_misfit;
-            tracing::info!(
-                "step {}: the members' misfit is at most {tau} deviations of the noise: the run ends",
-                state.step
-            );
+            tracing::info!("step {}: {}: the run ends", state.step, over.why(plan));
         }
         let seconds = timing.elapsed();
         keeper.save(crew, plan, &state, reporter, (seconds, false))?;
@@ -166,6 +177,14 @@ pub fn run_from<T: Real>(
     } else if stopped.is_some() {
         keeper.stopped();
     } else {
+        if let Some(left) = plan.left(state.time).filter(|_| !plan.is_over(state.time))
+            && crew.comm.is_first()
+        {
+            tracing::warn!(
+                "the last step leaves {left:.3} of run.stop_at_time = {}: more run.steps are needed to reach it",
+                plan.config().run.stop_at_time
+            );
+        }
         // A finished run that is resumed takes no step, but has a verdict all the same.
         scores = scores.or_else(|| Some(judge(&setting, &mut state, timing, true)));
     }
@@ -176,9 +195,23 @@ pub fn run_from<T: Real>(
             scores: scores.unwrap_or_default(),
             digest,
             stopped,
-            at_noise_level,
+            over,
         },
     ))
+}
+
+impl Over {
+    /// What has come about, in words.
+    fn why(self, plan: &Plan) -> String {
+        let run = &plan.config().run;
+        match self {
+            Self::NoiseLevel => format!(
+                "the members' misfit is at most {} deviations of the noise",
+                run.stop_at_misfit
+            ),
+            Self::Time => format!("the steps' h add up to {}", run.stop_at_time),
+        }
+    }
 }
 
 impl<T: Real> State<T> {

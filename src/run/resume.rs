@@ -186,6 +186,7 @@ fn read<T: Real>(
     let mut state = State {
         step: mark.step,
         momentum_steps: mark.momentum_steps,
+        time: mark.time,
         carried: carried.map(|carried| carried.share(crew, held, plan.data.outputs)),
         ensemble,
     };

@@ -103,6 +103,7 @@ impl<T: Real> State<T> {
         Ok(Self {
             step: 0,
             momentum_steps: 0,
+            time: 0.0,
             carried: None,
             ensemble,
         })

@@ -177,7 +177,8 @@ impl<T: Real> State<T> {
             let first = plan.batches.place(self.step).start;
             carried.predict(crew, members, &survivors, (&selected, first));
         }
-        let factor = plan.h_factor(self.step) * plan.allowed(misfit, variance_of_misfit);
+        let allowed = plan.allowed(misfit, variance_of_misfit);
+        let factor = plan.factor(self.step, allowed, self.time);
         let outputs = Outputs {
             selected: &selected,
             targets: &targets,
@@ -238,6 +239,7 @@ impl<T: Real> State<T> {
         });
         interaction.give_back(&setting.spare);
         self.step += 1;
+        self.time += h;
         self.momentum_steps += 1;
         if grows {
             let (count, draw) = (plan.members(epoch + 1), redraw_before(plan, self.step));

@@ -203,15 +203,16 @@ fn posterior() {
         .run(&[
             "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]",
             "method.step=kalman",
-            "method.h=0.25",
-            "run.steps=4",
             "ensemble.members=2000",
         ])
         .set(format!("method.noise={noise}"));
     // The members' means and deviations, in the posterior's deviations, and their correlation.
-    let sampled = |name: &str, perturb: bool| {
-        let run = run.clone().set(format!("method.perturb={perturb}"));
-        let (folder, _) = case.finish(&run.on(2, 1), name);
+    let with = |sets: &[&str]| {
+        let set = |run: super::start::Run, set: &&str| run.set(*set);
+        sets.iter().fold(run.clone().on(2, 1), set)
+    };
+    let sampled = |run: &super::start::Run, name: &str| {
+        let (folder, _) = case.finish(run, name);
         let text = std::fs::read_to_string(folder.join("final/ensemble.csv")).expect("a table");
         let numbers = |line: &str| {
             line.split(',')
@@ -230,16 +231,52 @@ fn posterior() {
             covariance(0, 1) / spread[0] / spread[1],
         )
     };
-    // Of 2000 members a mean is off by 0.022 deviations, a deviation by 0.016 of itself; four times that.
-    let (off, spread, correlated) = sampled("perturbed", true);
-    assert!(off.iter().all(|x| x.abs() < 0.09), "{off:?}");
-    assert!(spread.iter().all(|x| (x - 1.0).abs() < 0.065), "{spread:?}");
-    assert!(
-        (correlated - correlation).abs() < 0.05,
-        "{correlated} {correlation}"
-    );
-    let (_, spread, _) = sampled("not", false);
+    // By four steps of a quarter, or by as many as the misfit asks for until they add up to 1.
+    let quarters = with(&["method.h=0.25", "run.steps=4", "method.perturb=true"]);
+    let by_misfit = with(&[
+        "method.h=1",
+        "method.h_shape=misfit",
+        "run.stop_at_time=1",
+        "run.steps=60",
+        "method.perturb=true",
+    ]);
+    for (name, run) in [("quarters", &quarters), ("by misfit", &by_misfit)] {
+        // Of 2000 members a mean is off by 0.022 deviations, a deviation by 0.016 of itself; four times that.
+        let (off, spread, correlated) = sampled(run, name);
+        assert!(off.iter().all(|x| x.abs() < 0.09), "{name} {off:?}");
+        let near = |x: &f64| (x - 1.0).abs() < 0.065;
+        assert!(spread.iter().all(near), "{name} {spread:?}");
+        assert!(
+            (correlated - correlation).abs() < 0.05,
+            "{name} {correlated} {correlation}"
+        );
+    }
+    let (_, spread, _) = sampled(&quarters.set("method.perturb=false"), "not");
     assert!(spread.iter().all(|x| *x < 0.8), "{spread:?}");
+
+    let whole = case.file("by misfit");
+    let (reason, steps) = ending(&whole);
+    assert!(
+        reason == "end time" && (3..60).contains(&steps),
+        "{reason} {steps}"
+    );
+    // Cut before its end, which it says, and resumed on other ranks; and resumed once more, when it is over.
+    let cut = by_misfit.clone().set("run.steps=2");
+    let (cut, ended) = case.finish(&cut, "cut");
+    assert!(
+        ended.stderr.contains("of run.stop_at_time = 1") && ending(&cut).0 == "done",
+        "{}",
+        ended.stderr
+    );
+    for ranks in [3, 1] {
+        let mut command = by_misfit.on(ranks, 1).command(&cut);
+        let ended = super::start::end(command.arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(
+            (digest(&whole), ending(&whole)),
+            (digest(&cut), ending(&cut))
+        );
+    }
 }
 
 fn recovered() {
