@@ -131,14 +131,16 @@ fn updates(c: &mut Criterion) {
     let mut scratch = vec![0.0; eki::update_scratch(Form::Factored, j, k, width)];
     group.throughput(Throughput::Elements((4 * j * k * width) as u64));
     group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
-        bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
+        bench.iter(|| eki::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch));
     });
     let spare = Spare::default();
     let (v, w) = (v.paired(&spare), w.paired(&spare));
     group.bench_function(
         format!("factored in mixed precision, J {j}, K {k}"),
         |bench| {
-            bench.iter(|| eki::update_factored(&mut u, &v, &w, 1e-6, &survivors, &mut scratch));
+            bench.iter(|| {
+                eki::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
+            });
         },
     );
 }
@@ -189,6 +191,7 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             samples: None,
             gain,
             noise: None,
+            localise: 0,
             mixed: false,
             spare: &Spare::default(),
         };

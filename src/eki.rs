@@ -18,12 +18,14 @@
 mod centre;
 mod cholesky;
 pub mod gain;
+mod localised;
 mod norm;
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Zip, s};
 
 pub use centre::{Centred, column_means};
 use centre::{centre, standing};
+pub use localised::Localised;
 pub use norm::{TILE, norm_tile, norm_tiles};
 
 use crate::loss::Loss;
@@ -189,11 +191,12 @@ pub fn update_explicit<T: Real>(
     })
 }
 
-/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J.
+/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J, which are no pairs
+/// where W^T (u - ubar) is to be `localised`.
 pub fn update_factored<T: Real>(
     u: &mut ArrayRef2<T>,
-    gradients: &Packed<T>,
-    anomalies: &Packed<T>,
+    (gradients, anomalies): (&Packed<T>, &Packed<T>),
+    localised: Option<&Localised>,
     h: f64,
     survivors: &Survivors,
     scratch: &mut [T],
@@ -210,6 +213,9 @@ pub fn update_factored<T: Real>(
             columns,
         };
         multiply(anomalies, centred, false, T::one(), &mut target);
+        if let Some(localised) = localised {
+            localised.correct(centred, inner);
+        }
         if paired {
             T::pair_rows::<PANEL>(inner, outputs);
         }
@@ -337,7 +343,7 @@ mod tests {
                 update_explicit(&mut u, &d, 0.5, &survivors, &mut scratch);
             } else {
                 let (v, w) = (pack(v.view()), pack(w.t()));
-                update_factored(&mut u, &v, &w, 0.5, &survivors, &mut scratch);
+                update_factored(&mut u, (&v, &w), None, 0.5, &survivors, &mut scratch);
             }
             u.remove_index(ndarray::Axis(0), 5);
             u

@@ -20,7 +20,7 @@ use ndarray::{Array2, ArrayView2, s};
 use rayon::ThreadPool;
 
 use crate::comm::Comm;
-use crate::eki::{self, Form, Survivors};
+use crate::eki::{self, Form, Localised, Survivors};
 use crate::ensemble::Draw;
 use crate::error::Result;
 use crate::layout::for_each;
@@ -41,6 +41,8 @@ pub enum Interaction<T> {
         gradients: Packed<T>,
         /// W^T, K x J.
         anomalies: Packed<T>,
+        /// How covariances of parameters with outputs are corrected, if at all.
+        localised: Option<Localised>,
     },
     /// The coefficients c of the mean's move, J numbers.
     Mean(Vec<f64>),
@@ -56,6 +58,7 @@ impl<T: Real> Interaction<T> {
             Self::Factored {
                 gradients,
                 anomalies,
+                ..
             } => {
                 gradients.give_back(spare);
                 anomalies.give_back(spare);
@@ -83,6 +86,8 @@ pub struct Outputs<'a, T> {
     pub gain: Option<f64>,
     /// With the Kalman gain, what draws each member's noise on the observations, where they are perturbed.
     pub noise: Option<Draw>,
+    /// The power of correlations by which covariances with parameters are corrected; 0: none.
+    pub localise: usize,
     /// Whether the update is to be by products of bfloat16.
     pub mixed: bool,
     /// Room of earlier steps.
@@ -134,6 +139,8 @@ impl<T: Real> Outputs<'_, T> {
                 let pack = |matrix: ArrayView2<T>| {
                     pack(pool, matrix, self.spare).paired_if(self.mixed, self.spare)
                 };
+                let localised =
+                    (self.localise > 0).then(|| Localised::new(anomalies.view(), self.localise));
                 let factors = (pack(gradients.view()), pack(anomalies.t()));
                 self.spare.keep_array(gradients);
                 self.spare.keep_array(anomalies);
@@ -142,6 +149,7 @@ impl<T: Real> Outputs<'_, T> {
                     Interaction::Factored {
                         gradients,
                         anomalies,
+                        localised,
                     },
                     norm,
                 )

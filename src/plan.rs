@@ -131,6 +131,7 @@ impl Plan {
             FormKind::Factored => Form::Factored,
             FormKind::Mean => Form::Mean,
             FormKind::Auto if self.redraws_each_step() => Form::Mean,
+            FormKind::Auto if config.method.localise > 0 => Form::Factored,
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }

@@ -223,6 +223,16 @@ fn impossible_values_say_what_is_possible() {
         ],
         &["ensemble.layers = [1, 3]", "from 1 to 2"],
     );
+    for other in [
+        &["method.form=explicit"][..],
+        &["ensemble.rerandomise=step"],
+        &["run.precision=mixed"],
+    ] {
+        refused_sets(
+            &[&["method.localise=1"], other].concat(),
+            &["method.localise = 1", "factored form", "mixed precision"],
+        );
+    }
     refused_sets(
         &["run.stop_at_time=1"],
         &["run.stop_at_time = 1", "method.step = \"kalman\""],

@@ -66,6 +66,7 @@ fn eki_and_meki_in_both_forms() {
         holds(&explicit.clone().set("method.momentum=true"), &SPLITS),
         holds(&factored.clone().set("method.momentum=true"), &SPLITS),
         holds(&of_mean(explicit), &SPLITS),
+        holds(&factored.clone().set("method.localise=1"), &FEW),
         holds(
             &of_mean(factored.set("method.momentum_coefficient=0.9")),
             &FEW,

@@ -65,7 +65,7 @@ impl Linear {
         match form {
             Form::Factored => {
                 let (v, w) = (Packed::of(v.view()), Packed::of(w.t()));
-                eki::update_factored(u, &v, &w, h, &all, &mut scratch);
+                eki::update_factored(u, (&v, &w), None, h, &all, &mut scratch);
             }
             _ => {
                 eki::update_explicit(u, &Packed::of(d.view()), h, &all, &mut scratch);

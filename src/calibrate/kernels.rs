@@ -267,7 +267,7 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
                     eki::update_explicit(block, &v, 1e-3, &survivors, &mut scratch);
                 }
                 _ => {
-                    eki::update_factored(block, &v, &w, 1e-3, &survivors, &mut scratch);
+                    eki::update_factored(block, (&v, &w), None, 1e-3, &survivors, &mut scratch);
                 }
             }
         })

@@ -200,6 +200,12 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
         );
     }
     let rounds = plan.members(0);
+    let unknown = plan.parameters;
+    if rounds <= unknown && plan.config().method.localise == 0 {
+        return format!(
+            "{rounds} members span fewer directions than the {unknown} parameters have: method.localise = 1 lets them leave these, or take more members"
+        );
+    }
     let seconds: f64 = f.members.iter().map(|a: &Answer| a.seconds).sum::<f64>() / all as f64;
     format!(
         "all is well: `mpirun -n R eki-mpi run {source}` simulates {rounds} members a step, about {:.3} s over R",

@@ -106,6 +106,9 @@ pub const KEYS: &[Key] = keys! {
     "method.covariance": Choice(&["parameters", "sums"]), "\"parameters\"",
         "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank \
          draws only; an extension of the publication)";
+    "method.localise": Integer(0), "0",
+        "sampling error correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an output is taken times \
+         |r| to this power; 0: none (factored form, which auto then is)";
     "method.second_moment": Within(0.0, 1.0), "0.0",
         "decay of the second moments that scale the mean's move parameter by parameter; 0: none (mean form only; an \
          extension of the publication)";

@@ -108,6 +108,7 @@ pub struct Method {
     pub form: FormKind,
     pub fail_beyond: f64,
     pub covariance: Covariance,
+    pub localise: usize,
     pub second_moment: f64,
 }
 

@@ -1,6 +1,7 @@
 //! What the Kalman gain adds to a step's cost, in the terms of `cost`.
 //!
-//! With n the side that is factored, J in the explicit form, else the smaller of J and K, l the larger: to the interaction
+//! With n the side that is factored, J in the explicit form, K in the factored one, else the smaller of both, l the other:
+//! to the interaction
 //! come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, all of which takes D's place in the explicit
 //! form; 2 n^2 J / R to solve for the members' rows, but in the mean form. Each row that a rank makes of these goes to the
 //! others, 8 n bytes to each.
@@ -12,12 +13,15 @@ use crate::interaction::PANEL;
 use crate::partition::Partition;
 
 impl Shape {
-    /// The side of the matrix that is factored for the Kalman gain: J in the explicit form, else the smaller of J and K.
+    /// The side of the matrix that is factored for the Kalman gain: J in the explicit form, K in the factored one, else the
+    /// smaller of both.
     #[must_use]
     pub fn gain_side(&self) -> usize {
         match self.form {
             Form::Explicit => self.members,
-            Form::Factored | Form::Mean => self.members.min(self.outputs),
+            // No more than J, unless covariances are localised.
+            Form::Factored => self.outputs,
+            Form::Mean => self.members.min(self.outputs),
         }
     }
 
@@ -33,7 +37,8 @@ impl Shape {
         if !self.gain {
             return 0.0;
         }
-        let (side, long) = (self.gain_side(), self.members.max(self.outputs));
+        let side = self.gain_side();
+        let long = self.members + self.outputs - side;
         let real = |n: usize| n as f64;
         let square = real(side).powi(2);
         let gram = real(self.solved_of(side, rank) * side) * real(long);

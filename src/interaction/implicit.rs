@@ -200,7 +200,7 @@ impl<T: Real> Outputs<'_, T> {
         whole
     }
 
-    /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them; K is at most J.
+    /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them, by the outputs' side.
     pub(super) fn gain_on_gradients(
         &self,
         comm: &Comm,

@@ -79,6 +79,15 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     if config.run.stop_at_time > 0.0 && !gain {
         return Err(resolved.error("run.stop_at_time", "needs method.step = \"kalman\""));
     }
+    let other_form = matches!(method.form, FormKind::Explicit | FormKind::Mean)
+        || in_mean_form(config)
+        || descent::descends(config);
+    if method.localise > 0 && (other_form || config.run.mixed()) {
+        return Err(resolved.error(
+            "method.localise",
+            "needs the factored form of \"eki\", not in mixed precision",
+        ));
+    }
     if ![1, data.outputs].contains(&method.noise.len()) {
         return Err(resolved.error(
             "method.noise",
@@ -118,7 +127,9 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
 pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
     let config = &resolved.config;
     let kalman = config.method.step == StepKind::Kalman && !descent::descends(config);
-    if kalman && config.method.form == FormKind::Factored && outputs > config.ensemble.members {
+    // What is localised has no other form, however much work a matrix of the outputs' side is.
+    let other = config.method.localise == 0 && outputs > config.ensemble.members;
+    if kalman && config.method.form == FormKind::Factored && other {
         let allowed = format!(
             "must not be \"factored\" with method.step = \"kalman\" and fewer members than outputs, of which there are {outputs}"
         );

@@ -192,6 +192,7 @@ impl<T: Real> State<T> {
                 purpose: Purpose::Perturb,
                 step: self.step,
             }),
+            localise: plan.config().method.localise,
             mixed: plan.mixed(),
             spare: &setting.spare,
         };

@@ -270,6 +270,7 @@ impl<T: Real> Update<'_, T> {
             Interaction::Factored {
                 gradients,
                 anomalies,
+                localised,
             } => {
                 scratch.resize(
                     eki::update_scratch(Form::Factored, members, anomalies.rows(), width),
@@ -277,8 +278,8 @@ impl<T: Real> Update<'_, T> {
                 );
                 eki::update_factored(
                     u,
-                    gradients,
-                    anomalies,
+                    (gradients, anomalies),
+                    localised.as_ref(),
                     self.length.h,
                     self.survivors,
                     scratch,

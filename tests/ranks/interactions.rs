@@ -94,6 +94,7 @@ impl<T: Real> Case<T> {
             Interaction::Factored {
                 gradients,
                 anomalies,
+                ..
             } => {
                 let wide = |packed: Packed<T>| packed.to_array().mapv(Real::wide);
                 wide(gradients).dot(&wide(anomalies)) / self.survivors.count() as f64
@@ -126,6 +127,7 @@ impl<T: Real> Case<T> {
             samples,
             gain,
             noise: self.noise,
+            localise: 0,
             mixed: false,
             spare: &Spare::default(),
         }
@@ -205,6 +207,7 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         let Interaction::Factored {
             gradients,
             anomalies,
+            ..
         } = interaction
         else {
             return Err("not factored".to_owned());
@@ -327,6 +330,7 @@ fn same_bits(crowd: &Crowd) {
                     Interaction::Factored {
                         gradients,
                         anomalies,
+                        ..
                     } => {
                         bits.extend(block_digest(gradients.to_array().view()));
                         bits.extend(block_digest(anomalies.to_array().view()));

@@ -117,24 +117,34 @@ def gradient_and_misfit(z, label, case):
 # ---- the methods ----------------------------------------------------------------------------------------------------
 
 
+def localised(points, gradients, anomalies, power):
+    """What gradients move points by, J x P, where the correlations of parameters with outputs are shrunk."""
+    c_uw = (points - points.mean(axis=0)).T @ anomalies / len(points)
+    r = c_uw / np.outer(points.std(axis=0), anomalies.std(axis=0))
+    return gradients @ (c_uw * np.abs(r) ** power).T
+
+
 def interaction(points, x, label, case):
-    """D by its definition, row by row, and the members' mean misfit."""
+    """D by its definition, row by row, the members' mean misfit, and what localised gradients move members by."""
     outputs = [network(u, x, case["activation"], case["softmax"]) for u in points]
     mean = sum(outputs) / len(outputs)
     d = np.zeros((len(points), len(points)))
-    misfits = []
+    misfits, gradients = [], []
     for j, z in enumerate(outputs):
         gradient, misfit = gradient_and_misfit(z, label, case)
         misfits.append(misfit)
+        gradients.append(gradient.ravel())
         for k, other in enumerate(outputs):
             d[j, k] = np.sum((other - mean) * gradient) / len(points)
-    return d, np.mean(misfits)
+    flat = np.array(outputs).reshape(len(points), -1)
+    return d, np.mean(misfits), localised(points, np.array(gradients), flat - flat.mean(axis=0), case["localise"])
 
 
 def kalman(points, x, label, case, h, step):
     """D about the mean outputs, the matrix that moves members, C^{uw} (C^{ww} + Omega^{-1}/h)^{-1} being their gain, and
     the members' mean misfit; of cross-entropy the true class alone is an output. By misfit h is what the members' misfits
-    allow of it, and is given back. Each member may have noise on its observations, of variance 1/(h Omega)."""
+    allow of it, and is given back. Each member may have noise on its observations, of variance 1/(h Omega). Last, what
+    localised gradients move members by."""
     outputs = np.array([network(u, x, case["activation"], case["softmax"]) for u in points])
     one_hot = np.eye(10)[label]
     misfits = np.array([gradient_and_misfit(z, label, case)[1] for z in outputs])
@@ -156,8 +166,8 @@ def kalman(points, x, label, case, h, step):
         residual -= np.array([np.concatenate(row) for row in draws]) / np.sqrt(h * omega)
     d = (residual * omega) @ w.T / len(points)
     c_ww = w.T @ w / len(points)
-    moves = residual @ np.linalg.inv(c_ww + np.diag(1.0 / omega) / h) @ w.T / len(points)
-    return d, moves, misfits.mean(), h
+    solved = residual @ np.linalg.inv(c_ww + np.diag(1.0 / omega) / h)
+    return d, solved @ w.T / len(points), misfits.mean(), h, localised(points, solved, w, case["localise"])
 
 
 def members_in(epoch, case):
@@ -199,17 +209,17 @@ def run(case):
         batch = slice(place * BATCH, (place + 1) * BATCH)
         h = case["h"] * case["h_decay"] ** (step / STEPS_PER_EPOCH)
         if case["step"] == "kalman":
-            d, moves, misfit, h = kalman(v, inputs[batch], labels[batch], case, h, step)
+            d, moves, misfit, h, local = kalman(v, inputs[batch], labels[batch], case, h, step)
         else:
-            d, misfit = interaction(v, inputs[batch], labels[batch], case)
+            d, misfit, local = interaction(v, inputs[batch], labels[batch], case)
         norm = np.sqrt((d**2).sum())
         h = h / (norm + 0.5) if case["step"] == "adaptive" else h
-        moves = moves if case["step"] == "kalman" else h * d
+        moves, local = (moves, local) if case["step"] == "kalman" else (h * d, h * local)
         deviation = np.sqrt(((v - v.mean(axis=0)) ** 2).mean())
         if case["form"] == "mean":
             deviation = spread(step, case) * np.sqrt(np.mean(DEVIATIONS**2))
         steps.append([misfit / BATCH, norm, h, deviation])
-        moved = v - moves @ v
+        moved = v - (local if case["localise"] else moves @ v)
         ends = (step + 1) % STEPS_PER_EPOCH == 0
         due = apart > 0 and (step + 1) % apart == 0 and (each_step or step + 1 < STEPS)
         count = members_in(epoch + 1, case) if ends else j
@@ -243,7 +253,7 @@ DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a,
 DEFAULT = {
     "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "every": 1,
     "gamma": 1.0, "gamma_decay": 1.0, "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
-    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
+    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "localise": 0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
 
@@ -293,6 +303,9 @@ CASES = {
     "apart-steps-meki": [STEP, APART, MEKI, FACTORED],
     "apart-steps-grow": [STEP, APART, GROW, OF_MEAN, {"restart": False}],
     "apart-epochs": [EPOCH, APART, MEKI],
+    "localised": [FACTORED, {"localise": 1}],
+    "localised-meki": [SQUARES, GAMMA, MEKI, FACTORED, {"localise": 2, "precision": "single"}],
+    "kalman-localised": [EPOCH, FACTORED, KALMAN, {"members": 64, "localise": 1}],
     "kalman-explicit": [KALMAN],
     "kalman-factored": [KALMAN, FACTORED],
     "kalman-squares": [SQUARES, GAMMA, KALMAN],
@@ -310,7 +323,7 @@ KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
-    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb", "localise": "method.localise",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
 

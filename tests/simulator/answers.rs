@@ -24,6 +24,15 @@ fn line_of(level: f64, slope: f64) -> Vec<f64> {
         .collect()
 }
 
+/// Of many numbers, each with half of its neighbour: as many outputs as parameters.
+pub fn chain(u: &[f64]) -> Vec<f64> {
+    let after = u.iter().cycle().skip(1);
+    u.iter()
+        .zip(after)
+        .map(|(u, after)| u + 0.5 * after)
+        .collect()
+}
+
 /// What is observed at the truth: errors of one deviation, now above, now below.
 pub fn observed() -> Vec<f64> {
     let signs = [
@@ -53,15 +62,16 @@ pub fn simulate(arguments: &[String]) {
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("text");
         let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
-        let &[growth, capacity] = &numbers[..] else {
-            println!("failed: two numbers, please");
-            continue;
+        let outputs = match (kind, &numbers[..]) {
+            ("chain", numbers) => chain(numbers),
+            ("line", &[level, slope]) => line_of(level, slope),
+            (_, &[growth, capacity]) => logistic(growth, capacity),
+            _ => {
+                println!("failed: two numbers, please");
+                continue;
+            }
         };
         count += 1;
-        let outputs = match kind {
-            "line" => line_of(growth, capacity),
-            _ => logistic(growth, capacity),
-        };
         answer(kind, &line, count, &outputs);
         std::io::stdout().flush().expect("a reader");
     }

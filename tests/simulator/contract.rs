@@ -62,6 +62,13 @@ fn advised() {
         &["own noise is larger than method.noise"],
     );
     told("stubborn", &[], &["it goes on, and is ended"]);
+    let few = "ensemble.members=2";
+    told(
+        "plain",
+        &[few],
+        &["2 members span fewer", "method.localise = 1"],
+    );
+    told("plain", &[few, "method.localise=1"], &["all is well"]);
     told(
         "unlucky",
         &[],

@@ -29,6 +29,10 @@ pub const TESTS: &[Test] = &[
         "with_observations_perturbed_members_are_a_sample_of_the_posterior",
         posterior,
     ),
+    (
+        "few_members_find_many_parameters_where_covariances_are_localised",
+        localised,
+    ),
     ("a_run_in_two_parts_is_the_whole_run", resumed),
     ("children_do_not_see_their_launcher", launcher),
     (
@@ -101,10 +105,7 @@ fn at_noise_level() {
 /// Means of final/parameters.csv.
 fn found(folder: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(folder.join("final/parameters.csv")).expect("a table");
-    assert!(
-        text.starts_with("name,mean,low,high,best\ngrowth,"),
-        "{text}"
-    );
+    assert!(text.starts_with("name,mean,low,high,best\n"), "{text}");
     let mean = |line: &str| {
         line.split(',')
             .nth(1)
@@ -277,6 +278,47 @@ fn posterior() {
             (digest(&cut), ending(&cut))
         );
     }
+}
+
+/// Sixty parameters by twenty members, which span nineteen directions: without localisation the misfit stays in the
+/// thousands (4163 to 7332 with 20 and 30 members when this was written, of some 30 at the noise level).
+fn localised() {
+    let case = Case::new("chain");
+    let truth: Vec<f64> = (0..60).map(|i| (0.7 * f64::from(i)).sin()).collect();
+    let observed: Vec<String> = super::answers::chain(&truth)
+        .iter()
+        .zip([1.0, -1.0, -1.0].iter().cycle())
+        .map(|(y, sign)| (y + sign * 0.05).to_string())
+        .collect();
+    std::fs::write(case.file("observed.txt"), observed.join("\n")).expect("a file");
+    let run = case.run(&[
+        "model.prior=[\"u[60] normal 0 1\"]",
+        "method.step=kalman",
+        "method.h_shape=misfit",
+        "ensemble.members=20",
+        "run.steps=20",
+        "run.stop_at_misfit=1",
+    ]);
+    let off = |folder: &Path| {
+        let squares = found(folder).into_iter().zip(&truth);
+        let sum: f64 = squares.map(|(u, truth)| (u - truth).powi(2)).sum();
+        (sum / 60.0).sqrt()
+    };
+    let (plain, _) = case.finish(&run, "plain");
+    assert!(
+        off(&plain) > 0.3 && ending(&plain).0 == "done",
+        "{}",
+        off(&plain)
+    );
+    let run = run.set("method.localise=1");
+    let (one, _) = case.finish(&run, "one");
+    assert!(
+        off(&one) < 0.1 && ending(&one).0 == "noise level",
+        "{}",
+        off(&one)
+    );
+    let (three, _) = case.finish(&run.on(3, 1), "three");
+    assert_eq!(digest(&one), digest(&three));
 }
 
 fn recovered() {
