@@ -46,6 +46,9 @@ pub struct Plan {
     pub batches: Batches,
     /// The loss.
     pub loss: Loss,
+    /// The loss whose gradients enter D: the same, or with the prior's part, that of the outputs and after them of the
+    /// parameters in units of the prior's deviations.
+    pub loss_in_d: Loss,
     /// The step size's rule.
     pub step_size: StepSize,
     /// Steps of the whole run.
@@ -92,6 +95,16 @@ impl Plan {
             LossKind::ZeroOne => Loss::ZeroOne,
         };
         check_gain(&resolved, loss.outputs(batches.batch, data.outputs))?;
+        let loss_in_d = match (&loss, config.method.tikhonov) {
+            (Loss::LeastSquares { variance }, weight) if weight > 0.0 => {
+                let of_outputs = variance.iter().copied().cycle().take(data.outputs);
+                let of_prior = std::iter::repeat_n(1.0 / weight, parameters);
+                Loss::LeastSquares {
+                    variance: of_outputs.chain(of_prior).collect(),
+                }
+            }
+            _ => loss.clone(),
+        };
         let step_size = StepSize {
             h: config.method.h,
             epsilon: (config.method.step == StepKind::Adaptive).then_some(config.method.epsilon),
@@ -101,6 +114,7 @@ impl Plan {
             parameters,
             batches,
             loss,
+            loss_in_d,
             step_size,
             steps,
             resolved,
@@ -113,9 +127,20 @@ impl Plan {
         &self.resolved.config
     }
 
-    /// Outputs K that enter D at each step.
+    /// Outputs K that enter D at each step, the prior's part among them.
     #[must_use]
     pub fn outputs(&self) -> usize {
+        let of_prior = if self.config().method.tikhonov > 0.0 {
+            self.parameters
+        } else {
+            0
+        };
+        self.observed() + of_prior
+    }
+
+    /// Of these, those that are observed.
+    #[must_use]
+    pub fn observed(&self) -> usize {
         self.loss.outputs(self.batches.batch, self.data.outputs)
     }
 
@@ -226,7 +251,7 @@ impl Plan {
     /// (2021) 025008, without their end at an artificial time of 1, which is for sampling; `stop_at_misfit` ends a run.
     #[must_use]
     pub fn allowed(&self, mean: f64, variance: f64) -> f64 {
-        let half = self.outputs() as f64 / 2.0;
+        let half = self.observed() as f64 / 2.0;
         match self.config().method.h_shape {
             Shape::Level | Shape::Cosine => 1.0,
             // Of no misfit at all, or none that varies, nothing is to be feared: infinity is more than 1.
@@ -304,7 +329,7 @@ impl Plan {
     #[must_use]
     pub fn at_noise_level(&self, misfit: f64) -> bool {
         let tau = self.config().run.stop_at_misfit;
-        2.0 * misfit <= tau * tau * self.outputs() as f64 && tau > 0.0
+        2.0 * misfit <= tau * tau * self.observed() as f64 && tau > 0.0
     }
 
     /// What of h is left at `time`, the sum of the h of all steps before, where the run ends at a time.

@@ -223,6 +223,19 @@ fn impossible_values_say_what_is_possible() {
         ],
         &["ensemble.layers = [1, 3]", "from 1 to 2"],
     );
+    refused_sets(
+        &["method.tikhonov=1", "method.loss=least-squares"],
+        &["method.tikhonov = 1", "one set of observations"],
+    );
+    refused_run(
+        "linear",
+        &[
+            "method.tikhonov=1",
+            "method.step=kalman",
+            "method.perturb=true",
+        ],
+        &["method.tikhonov = 1", "method.perturb = false"],
+    );
     for other in [
         &["method.form=explicit"][..],
         &["ensemble.rerandomise=step"],

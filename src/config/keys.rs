@@ -97,6 +97,10 @@ pub const KEYS: &[Key] = keys! {
     "method.perturb": Bool, "false",
         "add to the observations, for each member at each step, noise of its own of variance Gamma / h (with the Kalman gain \
          and least squares): h = 1/N for N steps then leaves a sample of the posterior";
+    "method.tikhonov": AtLeast(0.0), "0.0",
+        "weight of the prior beside one set of observations: the misfit that members lower is Phi + this / 2 times the squared \
+         distance from the prior's mean in its deviations (TEKI: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263); \
+         1: towards the posterior's mode; 0: the observations alone";
     "method.epsilon": Above(0.0), "0.5",
         "epsilon of the adaptive step";
     "method.form": Choice(&["auto", "explicit", "factored", "mean"]), "\"auto\"",

@@ -104,6 +104,7 @@ pub struct Method {
     pub h_decay: f64,
     pub h_shape: Shape,
     pub perturb: bool,
+    pub tikhonov: f64,
     pub epsilon: f64,
     pub form: FormKind,
     pub fail_beyond: f64,

@@ -75,6 +75,15 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "needs one set of observations: model.kind = \"process\" or \"linear\"",
         ));
     }
+    if method.tikhonov > 0.0 {
+        let sound = one_set && method.loss == LossKind::LeastSquares && !descent::descends(config);
+        if !sound || method.perturb {
+            return Err(resolved.error(
+                "method.tikhonov",
+                "needs one set of observations (model.kind = \"process\" or \"linear\"), least squares, and method.perturb = false, whose members hold the prior already",
+            ));
+        }
+    }
     let gain = method.step == StepKind::Kalman && !descent::descends(config);
     if config.run.stop_at_time > 0.0 && !gain {
         return Err(resolved.error("run.stop_at_time", "needs method.step = \"kalman\""));

@@ -5,6 +5,7 @@ mod carried;
 #[cfg(feature = "gradients")]
 mod descent;
 mod drawn;
+mod feed;
 pub(crate) mod judge;
 mod keep;
 mod mean;
@@ -20,10 +21,11 @@ use sha2::{Digest as _, Sha256};
 
 pub use carried::Carried;
 use carried::Whole;
+use feed::Feed;
 pub use keep::{Due, Keeper};
 pub use members::Ensemble;
 pub use resume::Resumed;
-use step::{Feed, Setting, manner, redraw_before};
+use step::{Setting, manner, redraw_before};
 pub use stored::{Redraw, Update};
 
 use crate::checkpoint::Array;

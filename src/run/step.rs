@@ -1,6 +1,8 @@
 //! One step of the algorithm, in the paper's order, and what it needs that does not change.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut1};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 
 use super::carried::Carried;
 use super::mean::{Length, Manner};
@@ -63,34 +65,6 @@ impl<'a, T: Real> Setting<'a, T> {
             baselines: series.and_then(Baselines::of),
             spare: Spare::default(),
         }
-    }
-}
-
-/// The batches of the training data, one after the other.
-#[derive(Debug, Default)]
-pub struct Feed {
-    /// The epoch whose order is held, and that order.
-    order: Option<(u64, Vec<usize>)>,
-}
-
-impl Feed {
-    /// The batch of `step`.
-    pub fn batch<T: Real>(&mut self, setting: &Setting<T>, step: u64) -> Batch<T> {
-        let (batches, problem) = (&setting.plan.batches, setting.problem);
-        let epoch = batches.epoch(step);
-        let (held, order) = self
-            .order
-            .get_or_insert_with(|| (epoch, batches.order(epoch)));
-        if *held != epoch {
-            (*held, *order) = (epoch, batches.order(epoch));
-        }
-        let rows = &order[batches.place(step)];
-        let mut batch = Batch::gather(&problem.dataset.train, rows, problem.scaling);
-        if let Some(shifts) = &problem.shifts {
-            let zero = T::of(-problem.scaling.shift / problem.scaling.scale);
-            shifts.apply(&mut batch, rows, epoch, zero);
-        }
-        batch
     }
 }
 
@@ -164,7 +138,7 @@ impl<T: Real> State<T> {
         if plan.descends() {
             return self.descend(setting, batch, timing).map(Some);
         }
-        let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
+        let mut targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = timing.measure(Phase::Forward, || {
             self.outputs(setting, batch, (&batch.targets, &targets))
         });
@@ -179,10 +153,11 @@ impl<T: Real> State<T> {
         }
         let allowed = plan.allowed(misfit, variance_of_misfit);
         let factor = plan.factor(self.step, allowed, self.time);
+        targets.resize(selected.ncols(), T::zero()); // the prior's mean, in its deviations
         let outputs = Outputs {
             selected: &selected,
             targets: &targets,
-            loss: &plan.loss,
+            loss: &plan.loss_in_d,
             survivors: &survivors,
             members,
             samples: plan.by_layer_sums().then(|| batch.len()),
@@ -291,13 +266,13 @@ impl<T: Real> State<T> {
             .ensemble
             .members(setting.crew)
             .range(setting.crew.comm.rank());
-        let mut selected = setting.spare.array(own.len(), targets.len());
+        let mut selected = setting.spare.array(own.len(), setting.plan.outputs());
         let mut misfits = vec![0.0; own.len()];
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
         let loss = &setting.plan.loss;
         let (evaluator, inputs) = (&setting.evaluator, batch.inputs.view());
         let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
-            let row = row.as_slice_mut().expect("row-major");
+            let row = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
             *misfit = loss.select(outputs, given, targets, row);
         };
         let crew = setting.crew;
@@ -321,7 +296,26 @@ impl<T: Real> State<T> {
                 }
             }
         }
+        if selected.ncols() > targets.len() {
+            self.put_points(setting, own, selected.slice_mut(s![.., targets.len()..]));
+        }
         (selected, misfits)
+    }
+
+    /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P.
+    fn put_points(&self, setting: &Setting<T>, own: Range<usize>, mut points: ArrayViewMut2<T>) {
+        let (map, prior) = (setting.problem.map.as_ref(), &setting.prior);
+        let parameters = prior.parameters();
+        let (mean, mut deviations) = (prior.mean(0..parameters), vec![T::zero(); parameters]);
+        prior.deviations(0, 1.0, &mut deviations);
+        let mut point: Vec<T> = vec![T::zero(); parameters];
+        for (member, mut out) in own.zip(points.rows_mut()) {
+            self.ensemble.fill(map, member, &mut point);
+            let about = mean.iter().zip(&deviations);
+            for ((x, &u), (&mean, &deviation)) in out.iter_mut().zip(&point).zip(about) {
+                *x = (u - mean) / deviation;
+            }
+        }
     }
 
     /// The members whose outputs count, and the mean and the variance of their misfits; the same on all ranks.

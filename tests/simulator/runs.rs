@@ -30,6 +30,10 @@ pub const TESTS: &[Test] = &[
         posterior,
     ),
     (
+        "with_the_priors_weight_members_end_at_the_posteriors_mode",
+        regularised,
+    ),
+    (
         "few_members_find_many_parameters_where_covariances_are_localised",
         localised,
     ),
@@ -175,9 +179,8 @@ fn by_misfit() {
     assert_eq!(digest(&case.file("misfit 1")), digest(&three));
 }
 
-/// Of a line with normal priors and noise the posterior is known: its mean, deviations and correlation.
-fn posterior() {
-    let (means, deviations, noise) = ([1.0, 0.0], [0.5, 0.3], 0.25);
+/// The posterior of a line's level and slope with normal priors and noise: means, deviations, correlation.
+fn line_posterior(means: [f64; 2], deviations: [f64; 2], noise: f64) -> ([f64; 2], [f64; 2], f64) {
     let mut precision = [[0.0; 2]; 2];
     let mut weighted = [0.0; 2];
     for i in 0..2 {
@@ -197,8 +200,17 @@ fn posterior() {
         (d * weighted[0] - b * weighted[1]) / by,
         (a * weighted[1] - b * weighted[0]) / by,
     ];
-    let (deviation, correlation) = ([(d / by).sqrt(), (a / by).sqrt()], -b / (a * d).sqrt());
+    (
+        mean,
+        [(d / by).sqrt(), (a / by).sqrt()],
+        -b / (a * d).sqrt(),
+    )
+}
 
+/// Of a line with normal priors and noise members are a sample of the posterior.
+fn posterior() {
+    let (means, deviations, noise) = ([1.0, 0.0], [0.5, 0.3], 0.25);
+    let (mean, deviation, correlation) = line_posterior(means, deviations, noise);
     let case = Case::new("line");
     let run = case
         .run(&[
@@ -278,6 +290,42 @@ fn posterior() {
             (digest(&cut), ending(&cut))
         );
     }
+}
+
+/// With the prior's weight members draw together at the posterior's mode, which of a line with normal priors is its mean;
+/// without, at the least squared error.
+fn regularised() {
+    let (means, deviations, noise) = ([1.0, 0.0], [0.5, 0.3], 0.25);
+    let (mode, deviation, _) = line_posterior(means, deviations, noise);
+    let case = Case::new("line");
+    let run = case
+        .run(&[
+            "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]",
+            "method.step=kalman",
+            "method.h=100",
+            "run.steps=20",
+        ])
+        .set(format!("method.noise={noise}"));
+    let off = |run: &super::start::Run, name: &str| {
+        let (folder, _) = case.finish(run, name);
+        let ends = found(&folder).into_iter().zip(mode).zip(deviation);
+        ends.map(|((u, mode), deviation)| ((u - mode) / deviation).abs())
+            .fold(0.0, f64::max)
+    };
+    let regular = run.clone().set("method.tikhonov=1");
+    let (free, one) = (off(&run, "free"), off(&regular, "one"));
+    assert!(free > 0.1, "{free}");
+    assert!(one < 0.005, "{one}");
+    for (form, ranks) in [("factored", 1), ("explicit", 3)] {
+        let other = regular.clone().set(format!("method.form={form}"));
+        let other = off(&other.on(ranks, 1), form);
+        assert!(other < 0.005, "{form} {other}");
+    }
+    // Plain steps have the same end, more slowly.
+    let plain = regular.set("method.step=adaptive").set("method.h=1");
+    let plain = plain.set("run.steps=400");
+    let plain = off(&plain, "plain");
+    assert!(plain < 0.05, "{plain}");
 }
 
 /// Sixty parameters by twenty members, which span nineteen directions: without localisation the misfit stays in the
