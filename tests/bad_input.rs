@@ -236,6 +236,11 @@ fn impossible_values_say_what_is_possible() {
         ],
         &["method.tikhonov = 1", "method.perturb = false"],
     );
+    refused_sets(
+        &["ensemble.inflation=1.1", "ensemble.rerandomise=step"],
+        &["ensemble.inflation = 1.1", "ensemble.gamma"],
+    );
+    refused_sets(&["ensemble.inflation=0"], &["greater than 0"]);
     for other in [
         &["method.form=explicit"][..],
         &["ensemble.rerandomise=step"],

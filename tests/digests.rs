@@ -67,6 +67,7 @@ fn eki_and_meki_in_both_forms() {
         holds(&factored.clone().set("method.momentum=true"), &SPLITS),
         holds(&of_mean(explicit), &SPLITS),
         holds(&factored.clone().set("method.localise=1"), &FEW),
+        holds(&factored.clone().set("ensemble.inflation=1.02"), &FEW),
         holds(
             &of_mean(factored.set("method.momentum_coefficient=0.9")),
             &FEW,

@@ -183,6 +183,7 @@ cases! {
     the_kalman_gain: "kalman-explicit", "kalman-factored", "kalman-squares", "kalman-meki", "kalman-epoch",
         "kalman-misfit", "kalman-perturbed", "kalman-perturbed-factored";
     the_kalman_gain_in_the_mean_form: "kalman-mean", "kalman-mean-squares", "kalman-mean-misfit";
+    deviations_inflated: "inflated", "inflated-meki", "inflated-of-mean";
     correlations_shrunk: "localised", "localised-meki", "kalman-localised";
     re_randomised_at_each_step_with_members_kept: "step-explicit", "step-factored", "step-explicit-grow";
 }

@@ -138,6 +138,9 @@ pub const KEYS: &[Key] = keys! {
         "blocks of a convolutional network's layers with parameters that take turns: members of a step differ in one alone, \
          from the layer given, the first being 1, to before the next larger one given (mean form only; an extension of the \
          publication)";
+    "ensemble.inflation": Above(0.0), "1.0",
+        "members' deviations from their mean are multiplied by this after each step (not in the mean form); above 1 keeps \
+         members from drawing together before the fit is reached";
     "ensemble.grow_to": Integer(0), "0",
         "members at the last epoch, growing evenly from epoch to epoch; 0: no growth";
     "ensemble.average": Within(0.0, 1.0), "0.0",

@@ -180,6 +180,14 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
     let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
     let mean = in_mean_form(&resolved.config);
     let needs = format!("needs the mean form of \"eki\": {EACH_STEP}");
+    if ensemble.inflation != 1.0
+        && (ensemble.redrawn_each_step() || descent::descends(&resolved.config))
+    {
+        return Err(resolved.error(
+            "ensemble.inflation",
+            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart, or there are none",
+        ));
+    }
     if method.second_moment > 0.0 && !mean {
         return Err(resolved.error("method.second_moment", needs));
     }

@@ -204,6 +204,7 @@ impl<T: Real> State<T> {
             inputs: batch.inputs.view(),
             survivors: &survivors,
             replacements,
+            inflation: plan.config().ensemble.inflation,
             // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
             // them are drawn about.
             redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),

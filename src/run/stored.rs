@@ -57,6 +57,8 @@ pub struct Update<'a, T> {
     pub survivors: &'a Survivors,
     /// The draws of failed members' replacements.
     pub replacements: Draw,
+    /// What deviations from the mean are multiplied by after the update.
+    pub inflation: f64,
     /// A re-randomisation after the update.
     pub redraw: Option<Redraw>,
     /// The parameters in which members then differ; all but in the mean form.
@@ -141,6 +143,7 @@ impl<T: Real> Stored<T> {
                 let mut scratch = scratch[thread].lock().expect("one thread each");
                 *before = update.move_block(u, &mut scratch);
                 replace_failed(u, update.replacements, update.survivors);
+                update.inflate(u);
                 update.finish_block(
                     (b, layout.blocks.range(b)),
                     u,
@@ -288,6 +291,23 @@ impl<T: Real> Update<'_, T> {
             Interaction::Mean(_) | Interaction::Samples(_) => {
                 unreachable!("the mean form keeps no members")
             }
+        }
+    }
+
+    /// u <- ubar + inflation (u - ubar) on one block.
+    fn inflate(&self, u: &mut ArrayRef2<T>) {
+        if self.inflation == 1.0 {
+            return;
+        }
+        let all = Survivors::new(vec![true; u.nrows()]);
+        let means: Vec<T> = column_means(u.view(), &all)
+            .into_iter()
+            .map(T::of)
+            .collect();
+        let factor = T::of(self.inflation);
+        for mut row in u.rows_mut() {
+            let row = row.iter_mut().zip(&means);
+            row.for_each(|(x, &mean)| *x = mean + factor * (*x - mean));
         }
     }
 

@@ -220,6 +220,7 @@ def run(case):
             deviation = spread(step, case) * np.sqrt(np.mean(DEVIATIONS**2))
         steps.append([misfit / BATCH, norm, h, deviation])
         moved = v - (local if case["localise"] else moves @ v)
+        moved = moved.mean(axis=0) + case["inflation"] * (moved - moved.mean(axis=0))
         ends = (step + 1) % STEPS_PER_EPOCH == 0
         due = apart > 0 and (step + 1) % apart == 0 and (each_step or step + 1 < STEPS)
         count = members_in(epoch + 1, case) if ends else j
@@ -253,7 +254,7 @@ DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a,
 DEFAULT = {
     "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "every": 1,
     "gamma": 1.0, "gamma_decay": 1.0, "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
-    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "localise": 0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
+    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "localise": 0, "inflation": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
 
@@ -303,6 +304,9 @@ CASES = {
     "apart-steps-meki": [STEP, APART, MEKI, FACTORED],
     "apart-steps-grow": [STEP, APART, GROW, OF_MEAN, {"restart": False}],
     "apart-epochs": [EPOCH, APART, MEKI],
+    "inflated": [{"inflation": 1.05}],
+    "inflated-meki": [EPOCH, MEKI, FACTORED, {"inflation": 1.1}],
+    "inflated-of-mean": [HEAVY, OF_MEAN, {"inflation": 1.02, "precision": "single"}],
     "localised": [FACTORED, {"localise": 1}],
     "localised-meki": [SQUARES, GAMMA, MEKI, FACTORED, {"localise": 2, "precision": "single"}],
     "kalman-localised": [EPOCH, FACTORED, KALMAN, {"members": 64, "localise": 1}],
@@ -323,7 +327,7 @@ KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
-    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb", "localise": "method.localise",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb", "localise": "method.localise", "inflation": "ensemble.inflation",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
 
