@@ -248,7 +248,7 @@ impl Plan {
     /// What members' misfits Phi (the sum of Psi over a step's K outputs) allow of h, as a factor: 1, or where h goes by
     /// misfit min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi)))), so that a step's observations count for no more than
     /// the members' outputs can follow. It is 1 once the mean misfit is the noise's. Iglesias & Yang, Inverse Problems 37
-    /// (2021) 025008, without their end at an artificial time of 1, which is for sampling; `stop_at_misfit` ends a run.
+    /// (2021) 025008; their end at a time of 1, which is for sampling, is `run.stop_at_time`.
     #[must_use]
     pub fn allowed(&self, mean: f64, variance: f64) -> f64 {
         let half = self.observed() as f64 / 2.0;
@@ -343,7 +343,7 @@ impl Plan {
     #[must_use]
     pub fn factor(&self, step: u64, allowed: f64, time: f64) -> f64 {
         let factor = self.h_factor(step) * allowed;
-        // h times what is left over h may lie a rounding apart from it: `over` takes that for the end.
+        // h times what is left over h may lie a rounding apart from it: `is_over` takes that for the end.
         self.left(time)
             .map_or(factor, |left| factor.min(left / self.step_size.h))
     }

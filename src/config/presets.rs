@@ -55,7 +55,7 @@ presets!(
     "dnn3",
     "dnn4",
     "cnn-mnist",
-    "cnn-mnist-mean",
+    "cnn-mnist-kalman",
     "cnn1",
     "cnn2",
     "cnn3",

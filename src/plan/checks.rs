@@ -203,7 +203,10 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
             ));
         }
         let network = &resolved.config.model.network;
-        let layers = network.iter().filter(|l| l.starts_with("conv")).count() + 1;
+        let layers = network
+            .iter()
+            .filter(|l| l.trim_start().starts_with("conv"));
+        let layers = layers.count() + 1;
         if ensemble.layers.iter().any(|&layer| layer > layers) {
             let allowed =
                 format!("must hold numbers from 1 to {layers}, the dense layers counting as one");

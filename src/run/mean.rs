@@ -300,11 +300,11 @@ impl<T: Real> MeanOnly<T> {
         );
     }
 
-    /// The mean square deviation of the members from the mean: gamma times the prior's mean variance.
+    /// The mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance.
     pub fn mean_variance(&self) -> f64 {
         let deviations = &self.deviations[self.differing.clone()];
         let sum: f64 = deviations.iter().map(|d| d.wide() * d.wide()).sum();
-        self.spread * self.spread * sum / self.deviations.len() as f64
+        self.spread * self.spread * sum / deviations.len() as f64
     }
 
     /// All it keeps: m, and beside it second moments and average, each a row of P numbers.
