@@ -101,9 +101,9 @@ impl pulp::WithSimd for Normals<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
         for (i, chunk) in self.out.chunks_mut(WORDS).enumerate() {
-            let words = chacha8(&self.key, i as u32);
+            let words = chacha8(simd, &self.key, i as u32);
             match <&mut [f32; WORDS]>::try_from(&mut *chunk) {
                 Ok(whole) => box_muller(&words, whole),
                 Err(_) => {
@@ -116,69 +116,59 @@ impl pulp::WithSimd for Normals<'_> {
     }
 }
 
-/// ChaCha blocks computed side by side, one in each lane of a vector; part of the format of the draws.
+/// ChaCha blocks computed side by side; part of the format of the draws.
 const LANES: usize = 16;
 /// The words they give: 16 each.
 const WORDS: usize = 16 * LANES;
 
 /// Blocks `16 batch .. 16 batch + 16` of the ChaCha8 stream of `key`, word by word: first the first words of all blocks.
 ///
-/// The same words as `rand_chacha` gives, in an order that needs no shuffling between lanes.
+/// The same words as `rand_chacha` gives, in an order that needs no shuffling between lanes. In vectors by name: of loops
+/// over arrays, compilers make gathers and scatters here.
 #[inline(always)]
-fn chacha8(key: &[u32; 8], batch: u32) -> [[u32; LANES]; 16] {
-    let mut start = [[0; LANES]; 16];
-    for (word, constant) in [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]
-        .into_iter()
-        .enumerate()
-    {
-        start[word] = [constant; LANES];
-    }
-    for (word, &k) in key.iter().enumerate() {
-        start[4 + word] = [k; LANES];
-    }
-    let first = batch.wrapping_mul(LANES as u32);
-    start[12] = std::array::from_fn(|lane| first.wrapping_add(lane as u32));
-    let mut s = start;
-    for _ in 0..4 {
-        quarter_round::<0, 4, 8, 12>(&mut s);
-        quarter_round::<1, 5, 9, 13>(&mut s);
-        quarter_round::<2, 6, 10, 14>(&mut s);
-        quarter_round::<3, 7, 11, 15>(&mut s);
-        quarter_round::<0, 5, 10, 15>(&mut s);
-        quarter_round::<1, 6, 11, 12>(&mut s);
-        quarter_round::<2, 7, 8, 13>(&mut s);
-        quarter_round::<3, 4, 9, 14>(&mut s);
-    }
-    for (s, start) in s.iter_mut().zip(&start) {
-        for lane in 0..LANES {
-            s[lane] = s[lane].wrapping_add(start[lane]);
+fn chacha8<S: pulp::Simd>(simd: S, key: &[u32; 8], batch: u32) -> [[u32; LANES]; 16] {
+    let counters: [u32; LANES] =
+        std::array::from_fn(|lane| (batch.wrapping_mul(LANES as u32)).wrapping_add(lane as u32));
+    let mut words = [[0; LANES]; 16];
+    for first in (0..LANES).step_by(S::U32_LANES) {
+        let lanes = first..first + S::U32_LANES;
+        let mut start = [simd.splat_u32s(0); 16];
+        let constants = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+        for (start, &word) in start.iter_mut().zip(constants.iter().chain(key)) {
+            *start = simd.splat_u32s(word);
+        }
+        start[12] = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&counters[lanes.clone()]));
+        let mut s = start;
+        for _ in 0..4 {
+            quarter_round::<S, 0, 4, 8, 12>(simd, &mut s);
+            quarter_round::<S, 1, 5, 9, 13>(simd, &mut s);
+            quarter_round::<S, 2, 6, 10, 14>(simd, &mut s);
+            quarter_round::<S, 3, 7, 11, 15>(simd, &mut s);
+            quarter_round::<S, 0, 5, 10, 15>(simd, &mut s);
+            quarter_round::<S, 1, 6, 11, 12>(simd, &mut s);
+            quarter_round::<S, 2, 7, 8, 13>(simd, &mut s);
+            quarter_round::<S, 3, 4, 9, 14>(simd, &mut s);
+        }
+        for ((words, s), start) in words.iter_mut().zip(s).zip(start) {
+            let sum = simd.add_u32s(s, start);
+            bytemuck::cast_slice_mut(&mut words[lanes.clone()])
+                .copy_from_slice(bytemuck::bytes_of(&sum));
         }
     }
-    s
+    words
 }
 
 #[inline(always)]
-fn quarter_round<const A: usize, const B: usize, const C: usize, const D: usize>(
-    s: &mut [[u32; LANES]; 16],
+fn quarter_round<S: pulp::Simd, const A: usize, const B: usize, const C: usize, const D: usize>(
+    simd: S,
+    s: &mut [S::u32s; 16],
 ) {
-    add_and_turn::<A, B, D, 16>(s);
-    add_and_turn::<C, D, B, 12>(s);
-    add_and_turn::<A, B, D, 8>(s);
-    add_and_turn::<C, D, B, 7>(s);
-}
-
-/// s_sum += s_with; s_turn = (s_turn ^ s_sum) <<< BY, in each lane.
-#[inline(always)]
-fn add_and_turn<const SUM: usize, const WITH: usize, const TURN: usize, const BY: u32>(
-    s: &mut [[u32; LANES]; 16],
-) {
-    let with = s[WITH];
-    for (sum, with) in s[SUM].iter_mut().zip(with) {
-        *sum = sum.wrapping_add(with);
-    }
-    let sum = s[SUM];
-    for (turn, sum) in s[TURN].iter_mut().zip(sum) {
-        *turn = (*turn ^ sum).rotate_left(BY);
+    for (sum, with, turn, by) in [(A, B, D, 16), (C, D, B, 12), (A, B, D, 8), (C, D, B, 7)] {
+        s[sum] = simd.add_u32s(s[sum], s[with]);
+        let x = simd.xor_u32s(s[turn], s[sum]);
+        let left = simd.wrapping_dyn_shl_u32s(x, simd.splat_u32s(by));
+        let right = simd.wrapping_dyn_shr_u32s(x, simd.splat_u32s(32 - by));
+        s[turn] = simd.or_u32s(left, right);
     }
 }
 
@@ -334,14 +324,27 @@ mod tests {
         assert_normal(across);
     }
 
-    /// Lane by lane, the vectorised blocks are those of the library's generator.
+    /// The blocks of the fourth batch, in whatever vectors the processor has.
+    struct Words([u32; 8]);
+
+    impl pulp::WithSimd for Words {
+        type Output = [[u32; LANES]; 16];
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> Self::Output {
+            chacha8(simd, &self.0, 3)
+        }
+    }
+
+    /// Lane by lane, the vectorised blocks are those of the library's generator, whatever the vectors' width.
     #[test]
     fn the_words_are_chacha8s() {
         use rand::rand_core::Rng as _;
         let mut stream = key(9).stream();
         let key = bytemuck::cast(key(9).bytes());
-        for batch in 0..3 {
-            let words = chacha8(&key, batch);
+        for batch in 0..4 {
+            let words = chacha8(pulp::Scalar::new(), &key, batch);
+            assert!(batch != 3 || words == pulp::Arch::new().dispatch(Words(key)));
             for lane in 0..LANES {
                 for of_lanes in &words {
                     assert_eq!(
