@@ -26,6 +26,7 @@ pub use memory::Memory;
 
 use crate::config::Precision;
 use crate::eki::{Form, TILE, norm_tiles};
+use crate::evaluation;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::UNIT;
 use crate::partition::{Blocks, Partition};
@@ -157,7 +158,7 @@ impl Shape {
         } else {
             8 * (data.features + data.outputs)
         };
-        let whole = room_of(map, m);
+        let whole = evaluation::room(map, m);
         let turns = Turns::new(plan, map);
         let tails = || turns.tails();
         // Low-rank members come in whole units, and their numbers are kept for the step.
@@ -203,7 +204,7 @@ impl Shape {
             redrawn: plan.redraws_each_step() && form != Form::Mean,
             data: ((data.train + data.test) * sample) as u64,
             forward,
-            room: room + tails().map(|tail| room_of(tail, m)).sum::<usize>(),
+            room: room + tails().map(|tail| evaluation::room(tail, m)).sum::<usize>(),
             group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
@@ -370,11 +371,6 @@ fn by_sums<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Option<(f64, usize,
         .filter(|_| plan.by_layer_sums())?;
     let given = map.gives(m).iter().sum();
     Some((map.sums_flops(m, rank), given, map.sums_scratch(m, rank)))
-}
-
-/// Numbers that one thread's evaluation of `map` needs on m samples.
-fn room_of<T: Real>(map: &dyn ForwardMap<T>, m: usize) -> usize {
-    map.group() * (map.parameters() + m * map.outputs()) + map.scratch(m)
 }
 
 /// Numbers of m samples' inputs to `map`, and of these as it arranges them.

@@ -11,6 +11,12 @@ use crate::layout::for_each;
 use crate::real::Real;
 use crate::spare::Aligned;
 
+/// Numbers that one thread's evaluation of `map` needs on `samples` samples.
+#[must_use]
+pub fn room<T: Real>(map: &dyn ForwardMap<T>, samples: usize) -> usize {
+    map.group() * (map.parameters() + samples * map.outputs()) + map.scratch(samples)
+}
+
 /// A forward map, the threads that evaluate it, and room for each of them, allocated once a run.
 pub struct Evaluator<'a, T> {
     map: &'a dyn ForwardMap<T>,
@@ -25,8 +31,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
     /// Room for batches of at most `samples` samples.
     #[must_use]
     pub fn new(map: &'a dyn ForwardMap<T>, pool: &'a ThreadPool, samples: usize) -> Self {
-        let (group, parameters, outputs) = (map.group(), map.parameters(), map.outputs());
-        let size = group * (parameters + samples * outputs) + map.scratch(samples);
+        let size = room(map, samples);
         let rooms = (0..pool.current_num_threads())
             .map(|_| Mutex::new(Aligned::zeros(size)))
             .collect();

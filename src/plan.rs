@@ -280,8 +280,14 @@ impl Plan {
     #[must_use]
     pub fn layers(&self, step: u64) -> Range<usize> {
         let firsts = &self.config().ensemble.layers;
-        let first = firsts[(step % firsts.len() as u64) as usize];
-        let next = firsts.iter().filter(|&&other| other > first).min();
+        self.block(firsts[(step % firsts.len() as u64) as usize])
+    }
+
+    /// The layers, from 0, of the block that begins at layer `first`, from 1.
+    #[must_use]
+    pub fn block(&self, first: usize) -> Range<usize> {
+        let firsts = self.config().ensemble.layers.iter();
+        let next = firsts.filter(|&&other| other > first).min();
         first - 1..next.map_or(usize::MAX, |next| next - 1)
     }
 

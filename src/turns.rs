@@ -45,14 +45,16 @@ impl<'a, T: Real> Turns<'a, T> {
     /// The mean over steps of what `of` tells of the map and the parameters in which members differ.
     pub fn mean(&self, of: impl Fn(&dyn ForwardMap<T>, usize) -> f64) -> f64 {
         let prior = self.whole.prior();
-        let turns = self.plan.config().ensemble.layers.len() as u64;
-        let told = (0..turns).map(|step| {
-            let layers = self.plan.layers(step);
+        let mut firsts = self.plan.config().ensemble.layers.clone();
+        firsts.sort_unstable();
+        // A block's turns all tell the same, which may take a while to measure.
+        let told = firsts.chunk_by(PartialEq::eq).map(|turns| {
+            let layers = self.plan.block(turns[0]);
             let tail = self.tails.iter().find(|(first, _)| *first == layers.start);
             let map = tail.map_or(self.whole, |(_, tail)| tail.map.as_ref());
-            of(map, prior.within(layers).len())
+            turns.len() as f64 * of(map, prior.within(layers).len())
         });
-        told.sum::<f64>() / turns as f64
+        told.sum::<f64>() / firsts.len() as f64
     }
 
     /// The layers from one on, where steps have such.

@@ -1,10 +1,9 @@
 //! What the Kalman gain adds to a step's cost, in the terms of `cost`.
 //!
-//! With n the side that is factored, J in the explicit form, K in the factored one, else the smaller of both, l the other:
-//! to the interaction
-//! come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, all of which takes D's place in the explicit
-//! form; 2 n^2 J / R to solve for the members' rows, but in the mean form. Each row that a rank makes of these goes to the
-//! others, 8 n bytes to each.
+//! With n the side that is factored, J in the explicit form, K in the factored one, else the smaller of both, and l the
+//! other: to the interaction come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, all of which takes D's
+//! place in the explicit form; 2 n^2 J / R to solve for the members' rows, but in the mean form. Each row that a rank makes
+//! of these goes to the others, 8 n bytes to each.
 
 use super::Shape;
 use crate::eki::Form;

@@ -284,17 +284,12 @@ impl<T: Real> State<T> {
             }
             None => {
                 let first = setting.plan.layers(self.step).start;
-                match setting.blocks.iter().find(|block| block.first == first) {
-                    Some(block) => {
-                        let inputs = block.inputs(self.ensemble.centre(), inputs);
-                        let (evaluator, inputs) = (&block.evaluator, inputs.view());
-                        self.ensemble
-                            .for_outputs(evaluator, crew, inputs, places, take);
-                    }
-                    None => self
-                        .ensemble
-                        .for_outputs(evaluator, crew, inputs, places, take),
-                }
+                let block = setting.blocks.iter().find(|block| block.first == first);
+                let reached = block.map(|block| block.inputs(self.ensemble.centre(), inputs));
+                let evaluator = block.map_or(evaluator, |block| &block.evaluator);
+                let inputs = reached.as_ref().map_or(inputs, |reached| reached.view());
+                self.ensemble
+                    .for_outputs(evaluator, crew, inputs, places, take);
             }
         }
         if selected.ncols() > targets.len() {

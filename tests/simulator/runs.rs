@@ -179,6 +179,15 @@ fn by_misfit() {
     assert_eq!(digest(&case.file("misfit 1")), digest(&three));
 }
 
+/// A line's prior means and deviations, and the variance of the noise on it.
+const LINE: ([f64; 2], [f64; 2], f64) = ([1.0, 0.0], [0.5, 0.3], 0.25);
+
+/// `LINE` by the Kalman gain, to be changed.
+fn line_run(case: &Case) -> super::start::Run {
+    let prior = "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]";
+    case.run(&[prior, "method.step=kalman", "method.noise=0.25"])
+}
+
 /// The posterior of a line's level and slope with normal priors and noise: means, deviations, correlation.
 fn line_posterior(means: [f64; 2], deviations: [f64; 2], noise: f64) -> ([f64; 2], [f64; 2], f64) {
     let mut precision = [[0.0; 2]; 2];
@@ -209,16 +218,9 @@ fn line_posterior(means: [f64; 2], deviations: [f64; 2], noise: f64) -> ([f64; 2
 
 /// Of a line with normal priors and noise members are a sample of the posterior.
 fn posterior() {
-    let (means, deviations, noise) = ([1.0, 0.0], [0.5, 0.3], 0.25);
-    let (mean, deviation, correlation) = line_posterior(means, deviations, noise);
+    let (mean, deviation, correlation) = line_posterior(LINE.0, LINE.1, LINE.2);
     let case = Case::new("line");
-    let run = case
-        .run(&[
-            "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]",
-            "method.step=kalman",
-            "ensemble.members=2000",
-        ])
-        .set(format!("method.noise={noise}"));
+    let run = line_run(&case).set("ensemble.members=2000");
     // The members' means and deviations, in the posterior's deviations, and their correlation.
     let with = |sets: &[&str]| {
         let set = |run: super::start::Run, set: &&str| run.set(*set);
@@ -295,17 +297,9 @@ fn posterior() {
 /// With the prior's weight members draw together at the posterior's mode, which of a line with normal priors is its mean;
 /// without, at the least squared error.
 fn regularised() {
-    let (means, deviations, noise) = ([1.0, 0.0], [0.5, 0.3], 0.25);
-    let (mode, deviation, _) = line_posterior(means, deviations, noise);
+    let (mode, deviation, _) = line_posterior(LINE.0, LINE.1, LINE.2);
     let case = Case::new("line");
-    let run = case
-        .run(&[
-            "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]",
-            "method.step=kalman",
-            "method.h=100",
-            "run.steps=20",
-        ])
-        .set(format!("method.noise={noise}"));
+    let run = line_run(&case).set("method.h=100").set("run.steps=20");
     let off = |run: &super::start::Run, name: &str| {
         let (folder, _) = case.finish(run, name);
         let ends = found(&folder).into_iter().zip(mode).zip(deviation);
