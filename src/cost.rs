@@ -15,10 +15,12 @@
 //! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
 //! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. J_f are the
 //! members of other hosts: ranks of one host read each other's parameters where they lie. A reduction
-//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops. The Kalman gain's part: `gain`.
+//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops. The Kalman gain's part: `gain`; that of draws spread by
+//! the moments of layers' inputs: `whitening`.
 
 mod gain;
 mod memory;
+mod whitening;
 
 use serde::Serialize;
 
@@ -34,6 +36,7 @@ use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::real::Real;
 use crate::turns::Turns;
+use whitening::Spreading;
 
 /// All that the formulas need.
 #[derive(Clone, Debug)]
@@ -80,6 +83,8 @@ pub struct Shape {
     pub(crate) drawn: usize,
     /// Where the mean moves by way of the layers' sums: flops of one member, and numbers that a unit gives.
     by_sums: Option<(f64, usize)>,
+    /// Draws spread by the moments of layers' inputs.
+    pub(crate) spreading: Spreading,
     /// Rows of P numbers that the mean form keeps on every rank.
     rows: usize,
     /// Bytes of the data set.
@@ -209,6 +214,7 @@ impl Shape {
             unit,
             drawn,
             by_sums: by_sums.map(|(flops, given, _)| (flops, given)),
+            spreading: Spreading::of(plan, map),
             rows: 3
                 + usize::from(plan.memory().second > 0.0)
                 + usize::from(plan.memory().average > 0.0),
@@ -277,7 +283,7 @@ impl Shape {
         let real = |n: usize| n as f64;
         let (j, k) = (real(self.members), real(self.outputs));
         let (own_j, own_p) = (real(self.members_of(rank)), real(self.parameters_of(rank)));
-        let forward = own_j * self.forward;
+        let forward = own_j * (self.forward + self.spreading.of_member) + self.spreading.once;
         let (interaction, update) = match self.form {
             Form::Explicit => (
                 2.0 * j * j * real(self.outputs_of(rank)),

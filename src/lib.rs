@@ -90,6 +90,8 @@ pub mod ensemble;
 
 pub mod moments;
 
+pub mod whiten;
+
 pub mod uncertainty;
 
 // 4: the mathematics over threads and ranks

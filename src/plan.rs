@@ -175,6 +175,13 @@ impl Plan {
         (ensemble.draw == DrawKind::LowRank && !self.descends()).then_some(ensemble.rank)
     }
 
+    /// The damping of the moments by which draws are spread, where they are.
+    #[must_use]
+    pub fn whitens(&self) -> Option<f64> {
+        let damping = self.config().ensemble.whiten;
+        (damping > 0.0 && !self.descends()).then_some(damping)
+    }
+
     /// Whether the mean moves by way of the layers' sums.
     #[must_use]
     pub fn by_layer_sums(&self) -> bool {

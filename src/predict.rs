@@ -121,7 +121,8 @@ impl Model<'_> {
             .range(rank)
             .start;
         let groups = (start + own).div_ceil(s.group) - start / s.group;
-        r.shared + draws + self.rounds(groups) * r.group
+        let spread = self.rounds(own) * s.spreading.of_member + s.spreading.once;
+        r.shared + draws + spread / r.product + self.rounds(groups) * r.group
     }
 
     fn agreement(&self, rank: usize) -> f64 {

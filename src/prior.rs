@@ -47,6 +47,12 @@ impl Prior {
         self.segments.iter().map(|s| s.count).sum()
     }
 
+    /// How many segments there are.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
     /// The parameters of the segments `range`, as far as there are such.
     #[must_use]
     pub fn within(&self, range: Range<usize>) -> Range<usize> {

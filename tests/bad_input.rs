@@ -224,6 +224,23 @@ fn impossible_values_say_what_is_possible() {
         &["ensemble.layers = [1, 3]", "from 1 to 2"],
     );
     refused_sets(
+        &["ensemble.whiten=-1"],
+        &["ensemble.whiten = -1", "at least 0"],
+    );
+    refused_sets(
+        &["ensemble.whiten=0.1"],
+        &["ensemble.whiten = 0.1", "ensemble.rerandomise = \"step\""],
+    );
+    for network in [
+        ["model.kind=recurrent", "ensemble.whiten=0.1"],
+        ["ensemble.draw=low-rank", "ensemble.whiten=0.1"],
+    ] {
+        refused_sets(
+            &[network[0], network[1], "ensemble.rerandomise=step"],
+            &["ensemble.whiten = 0.1", "full draws"],
+        );
+    }
+    refused_sets(
         &["method.tikhonov=1", "method.loss=least-squares"],
         &["method.tikhonov = 1", "one set of observations"],
     );

@@ -12,6 +12,9 @@ const CONV: &[&str] = &[
 /// Blocks of layers that take turns; the last one twice.
 const TURNS: &[&str] = &["ensemble.rerandomise=step", "ensemble.layers=[1, 3, 2, 3]"];
 
+/// The same with draws spread by the moments of each layer's inputs.
+const WHITENED: &[&str] = &[TURNS[0], TURNS[1], "ensemble.whiten=0.1"];
+
 const PAIRED: &[&str] = &[CONV[0], CONV[1], "run.precision=mixed"];
 
 const RECURRENT: &[&str] = &[
@@ -42,7 +45,7 @@ fn digests_are_equal_for_any_ranks_and_threads() {
         ("recurrent", RECURRENT),
         ("recurrent in mixed precision", RECURRENT_PAIRED),
     ] {
-        let of_layers = [LOW_RANK, TURNS].into_iter();
+        let of_layers = [LOW_RANK, TURNS, WHITENED].into_iter();
         let of_layers = of_layers.filter(|_| name.starts_with("conv"));
         let redraws = [&["ensemble.rerandomise=epoch"][..], &LOW_RANK[..1]];
         for redraw in redraws.into_iter().chain(of_layers) {

@@ -179,6 +179,7 @@ cases! {
         "of-mean-grow", "of-mean-grow-epoch";
     ensembles_that_grow: "grow", "grow-meki", "grow-epoch-meki";
     re_randomised_at_each_step_in_the_mean_form: "step-mean", "step-mean-heavy", "step-mean-squares", "step-mean-grow";
+    draws_spread_by_the_moments_of_inputs: "step-mean-whitened", "kalman-mean-whitened";
     re_randomised_steps_or_epochs_apart: "apart-steps", "apart-steps-meki", "apart-steps-grow", "apart-epochs";
     the_kalman_gain: "kalman-explicit", "kalman-factored", "kalman-squares", "kalman-meki", "kalman-epoch",
         "kalman-misfit", "kalman-perturbed", "kalman-perturbed-factored";

@@ -189,6 +189,7 @@ const MODELS: [(&str, &[&str]); 8] = [
             CONV,
             "ensemble.rerandomise=step",
             "ensemble.layers=[1,2,2]",
+            "ensemble.whiten=0.2",
             "method.momentum=true",
         ],
     ),

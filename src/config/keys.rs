@@ -138,6 +138,10 @@ pub const KEYS: &[Key] = keys! {
         "blocks of a convolutional network's layers with parameters that take turns: members of a step differ in one alone, \
          from the layer given, the first being 1, to before the next larger one given (mean form only; an extension of the \
          publication)";
+    "ensemble.whiten": AtLeast(0.0), "0.0",
+        "draws are spread so that each layer's sums differ alike whatever its inputs: multiplied by a root of the inverse of \
+         these inputs' second moments, which are damped by this times their mean; 0: not (dense and convolutional networks, \
+         full draws and the mean form only; an extension of the publication)";
     "ensemble.inflation": Above(0.0), "1.0",
         "members' deviations from their mean are multiplied by this after each step (not in the mean form); above 1 keeps \
          members from drawing together before the fit is reached";

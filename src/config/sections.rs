@@ -197,6 +197,7 @@ pub struct Ensemble {
     pub draw: DrawKind,
     pub rank: usize,
     pub layers: Vec<usize>,
+    pub whiten: f64,
     pub inflation: f64,
     pub grow_to: usize,
     pub average: f64,

@@ -65,6 +65,7 @@ impl Shape {
                     s * (self.rows * p + own_j * self.drawn + own_j.div_ceil(UNIT) * given)
                 },
             ),
+            ("roots of moments", self.spreading.kept),
             ("centres", if self.centres { 2 * s * own_p } else { 0 }),
             ("hidden states", s * own_j * self.hidden),
             ("outputs", s * own_j * self.outputs),
@@ -80,6 +81,7 @@ impl Shape {
         let passing = [
             ("interaction", self.interaction_memory(rank)),
             ("Kalman gain", self.gain_memory(rank)),
+            ("inputs of layers", t * self.spreading.passing),
             ("evaluating the mean", (8 + s) * p),
             (
                 "growth",

@@ -11,10 +11,11 @@ mod body;
 mod grid;
 mod paired;
 
-use ndarray::{ArrayView2, ArrayViewMut3, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut3, Axis, s};
 
 use super::activation::{Activation, Output};
 use super::dense::Dense;
+use super::inputs::{LayerInputs, windows};
 use super::layers::{Layer, Shape};
 use super::low_rank::LowRank;
 use super::network::{self, Network};
@@ -171,13 +172,31 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         Some(Tail {
             map: Box::new(map),
             before: Box::new(move |point, inputs, reached| {
-                let arranged_size = before.arranged(inputs.ncols());
-                let mut room = vec![T::zero(); arranged_size + before.rooms() + 2 * LOST];
-                let (arranged, rooms) = aligned(&mut room).split_at_mut(arranged_size);
-                before.arrange(inputs, arranged);
-                before.reach(&point[..own], (inputs, arranged), reached, aligned(rooms));
+                before.reach_once(&point[..own], inputs, reached);
             }),
         })
+    }
+
+    fn layer_inputs(
+        &self,
+        layer: usize,
+        point: &[T],
+        inputs: ArrayView2<T>,
+    ) -> Option<LayerInputs<T>> {
+        let (before, after) = self.cut(layer.min(self.kernels().count()))?;
+        let own = before.parameters();
+        let mut reached = Array2::zeros((before.output().size(), inputs.ncols()));
+        let there = reached.as_slice_mut().expect("row-major");
+        before.reach_once(&point[..own], inputs.as_standard_layout().view(), there);
+        match after.body.stages.first() {
+            Some(stage) => windows(*stage, reached.view()),
+            None => {
+                let dense = layer - self.kernels().count();
+                after
+                    .head
+                    .layer_inputs(dense, &point[own..], reached.view())
+            }
+        }
     }
 
     fn network(&self) -> Option<Network> {

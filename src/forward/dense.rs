@@ -12,17 +12,18 @@
 
 mod order;
 
-use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
 use order::Order;
 
 use super::ForwardMap;
 use super::activation::{Activation, Output, OwnSums};
+use super::inputs::LayerInputs;
 use super::network::{Body, Network};
 use crate::bfloat::places;
 use crate::panel::{PANEL, ROWS, in_panels, to_panels};
 use crate::prior::{Prior, Segment};
-use crate::real::Real;
+use crate::real::{Real, product};
 use crate::spare::{LOST, aligned};
 
 /// A dense network; parameters layer by layer, the weight fan_in x fan_out row-major, then the bias.
@@ -231,6 +232,37 @@ impl<T: Real> ForwardMap<T> for Dense {
 
     fn low_rank(&self) -> Option<&dyn super::low_rank::LowRank<T>> {
         Some(self)
+    }
+
+    fn layer_inputs(
+        &self,
+        layer: usize,
+        mut point: &[T],
+        inputs: ArrayView2<T>,
+    ) -> Option<LayerInputs<T>> {
+        let units = *self.layers.get(layer + 1)?;
+        let mut columns = inputs.to_owned();
+        for (fan_in, fan_out) in self.pairs().take(layer) {
+            let (weight, rest) = (weight(point, fan_in, fan_out), &point[fan_in * fan_out..]);
+            let mut sums = Array2::zeros((fan_out, columns.ncols()));
+            product(
+                sums.view_mut(),
+                T::zero(),
+                T::one(),
+                weight.t(),
+                columns.view(),
+            );
+            for (mut sums, &bias) in sums.rows_mut().into_iter().zip(rest) {
+                let sums = sums.as_slice_mut().expect("row-major");
+                self.activation.apply(sums, bias);
+            }
+            (columns, point) = (sums, &rest[fan_out..]);
+        }
+        Some(LayerInputs {
+            columns,
+            units,
+            units_first: false,
+        })
     }
 
     fn network(&self) -> Option<Network> {

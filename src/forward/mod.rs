@@ -6,6 +6,7 @@ pub(crate) mod chunk;
 pub mod conv;
 pub mod dense;
 pub mod elliptic;
+pub mod inputs;
 pub mod layers;
 pub mod linear;
 pub mod low_rank;
@@ -17,6 +18,7 @@ mod stage;
 #[cfg(test)]
 mod testing;
 
+use inputs::LayerInputs;
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 use crate::prior::Prior;
@@ -60,6 +62,17 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// The layers with parameters from `layer`, from 1, on, where it is a network that can be cut there.
     fn tail(&self, _layer: usize) -> Option<Tail<T>> {
+        None
+    }
+
+    /// What the units of `layer`, of those with parameters, from 0, sum over at `point`, P numbers, on `inputs`, d x m;
+    /// where it is a network that tells.
+    fn layer_inputs(
+        &self,
+        _layer: usize,
+        _point: &[T],
+        _inputs: ArrayView2<T>,
+    ) -> Option<LayerInputs<T>> {
         None
     }
 

@@ -194,9 +194,11 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
     if ensemble.average > 0.0 && !mean {
         return Err(resolved.error("ensemble.average", needs));
     }
+    let low_rank = mean && ensemble.draw == DrawKind::LowRank;
+    let dense = resolved.config.model.kind == ModelKind::Dense;
+    let conv = resolved.config.model.kind == ModelKind::Conv;
     if ensemble.layers != [1] {
-        let conv = resolved.config.model.kind == ModelKind::Conv;
-        if !(mean && conv && ensemble.draw == DrawKind::Full) {
+        if !(mean && conv && !low_rank) {
             return Err(resolved.error(
                 "ensemble.layers",
                 format!("must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"),
@@ -213,8 +215,12 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
             return Err(resolved.error("ensemble.layers", allowed));
         }
     }
-    let low_rank = mean && ensemble.draw == DrawKind::LowRank;
-    let dense = resolved.config.model.kind == ModelKind::Dense;
+    if ensemble.whiten > 0.0 && !(mean && !low_rank && (dense || conv)) {
+        return Err(resolved.error(
+            "ensemble.whiten",
+            format!("must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"),
+        ));
+    }
     if method.covariance == Covariance::Sums && !(low_rank && dense) {
         return Err(resolved.error(
             "method.covariance",

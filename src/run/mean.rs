@@ -18,12 +18,14 @@ use super::Crew;
 use super::drawn::LowRankDraws;
 use crate::ensemble::Draw;
 use crate::exact::Quantum;
+use crate::forward::ForwardMap;
 use crate::forward::low_rank::LowRank;
 use crate::layout::for_each;
 use crate::moments::Memory;
 use crate::partition::{BLOCK, Blocks, Partition};
 use crate::prior::Prior;
 use crate::real::Real;
+use crate::whiten::Whitening;
 
 /// No draw's magnitude reaches this: |xi| < 6.8 in single precision; in double, beyond it with probability 1e-57.
 pub(super) const LARGEST_DRAW: f64 = 16.0;
@@ -44,6 +46,8 @@ pub struct MeanOnly<T> {
     differing: Range<usize>,
     /// Where members are of low rank: their numbers.
     low_rank: Option<LowRankDraws<T>>,
+    /// How the draws of the layers in which members differ are spread.
+    whitening: Whitening<T>,
     memory: Memory,
     /// Second moments of the mean's move, P numbers; empty without.
     pub(super) second: Vec<T>,
@@ -115,6 +119,7 @@ impl<T: Real> MeanOnly<T> {
             spread: first.spread,
             differing: first.differing,
             low_rank: manner.rank.map(LowRankDraws::new),
+            whitening: Whitening::default(),
         }
     }
 
@@ -182,7 +187,7 @@ impl<T: Real> MeanOnly<T> {
             return;
         }
         let (spread, first) = (T::of(self.spread), self.parameters() - out.len());
-        let mut numbers = [T::zero(); BLOCK];
+        let (mut numbers, nothing) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
         for b in 0..self.blocks.count() {
             let columns = self.blocks.range(b);
             let (start, end) = (columns.start.max(first), columns.end);
@@ -194,14 +199,32 @@ impl<T: Real> MeanOnly<T> {
                 continue;
             }
             T::fill_normal(&self.draw.key(member, b), &mut numbers[..columns.len()]);
+            let about = match self.whitening.is_none() {
+                true => &self.centre[drawn.clone()],
+                false => &nothing[..drawn.len()],
+            };
             pulp::Arch::new().dispatch(Place {
                 xi: &numbers[drawn.start - columns.start..drawn.end - columns.start],
                 out: &mut out[drawn.start - first..drawn.end - first],
-                centre: &self.centre[drawn.clone()],
+                centre: about,
                 deviations: &self.deviations[drawn],
                 spread,
             });
         }
+        self.whitening.spread_about(&self.centre, out);
+    }
+
+    /// Spreads the draws of `layers`, from 0, by the moments of their inputs on `samples`, d x m.
+    pub fn whiten(
+        &mut self,
+        crew: Crew,
+        map: &dyn ForwardMap<T>,
+        samples: ArrayView2<T>,
+        layers: Range<usize>,
+        damping: f64,
+    ) {
+        let about = (&*self.centre, samples);
+        self.whitening.renew(crew.pool, map, about, layers, damping);
     }
 
     /// Moves the mean along `weights` by `length`, and extrapolates; then come the members of `next`. Called by all ranks.
@@ -231,6 +254,7 @@ impl<T: Real> MeanOnly<T> {
             }
             (Weights::Samples(..), ..) => unreachable!("the plan asks for low-rank draws"),
         }
+        self.whitening.spread_sums(&mut sums);
         self.shift(&sums, length);
         if !self.average.is_empty() {
             self.memory
@@ -300,11 +324,21 @@ impl<T: Real> MeanOnly<T> {
         );
     }
 
-    /// The mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance.
+    /// The mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance, and
+    /// what spreading makes of it.
     pub fn mean_variance(&self) -> f64 {
-        let deviations = &self.deviations[self.differing.clone()];
-        let sum: f64 = deviations.iter().map(|d| d.wide() * d.wide()).sum();
-        self.spread * self.spread * sum / deviations.len() as f64
+        let sum = |range: Range<usize>| -> f64 {
+            let deviations = self.deviations[range].iter();
+            deviations.map(|d| d.wide() * d.wide()).sum()
+        };
+        let differing = self.differing.clone();
+        let whole = if self.whitening.is_none() {
+            sum(differing.clone())
+        } else {
+            let layers = self.whitening.mean_squares();
+            layers.map(|(layer, square)| square * sum(layer)).sum()
+        };
+        self.spread * self.spread * whole / differing.len() as f64
     }
 
     /// All it keeps: m, and beside it second moments and average, each a row of P numbers.

@@ -142,6 +142,7 @@ pub fn run_from<T: Real>(
     let setting = Setting::new(crew, plan, problem, &turns);
     let mut feed = Feed::default();
     let (mut scores, mut stopped, mut over) = (None, None, None);
+    state.whiten(&setting);
     keeper.begin(crew.comm);
     while state.step < plan.steps && stopped.is_none() {
         if plan.is_over(state.time) {

@@ -24,6 +24,7 @@ use crate::rng::Purpose;
 use crate::spare::Spare;
 use crate::timing::{Phase, Timing};
 use crate::turns::{Block, Turns};
+use crate::whiten;
 
 /// What all steps share.
 pub struct Setting<'a, T> {
@@ -41,6 +42,8 @@ pub struct Setting<'a, T> {
     pub prior: Prior,
     /// What a forecast of the training data must beat, where it is a series.
     pub baselines: Option<Baselines>,
+    /// Samples whose layers' inputs spread the draws, d x m, where they are to be spread.
+    whitened_by: Option<Array2<T>>,
     /// What a step leaves for the next.
     pub spare: Spare<T>,
 }
@@ -63,6 +66,11 @@ impl<'a, T: Real> Setting<'a, T> {
             blocks: turns.blocks(crew.pool),
             prior: problem.map.prior(),
             baselines: series.and_then(Baselines::of),
+            whitened_by: plan.whitens().map(|_| {
+                let train = &problem.dataset.train;
+                let rows: Vec<usize> = (0..train.len().min(whiten::SAMPLES)).collect();
+                Batch::gather(train, &rows, problem.scaling).inputs
+            }),
             spare: Spare::default(),
         }
     }
@@ -226,6 +234,7 @@ impl<T: Real> State<T> {
         if grows || redraw.is_some_and(|redraw| redraw.restart) {
             self.momentum_steps = 0;
         }
+        timing.measure(Phase::Update, || self.whiten(setting));
         timing.end_step(crew.comm);
         let (members, survivors) = (members.items(), survivors.count());
         Ok(Some(Told {
@@ -236,6 +245,17 @@ impl<T: Real> State<T> {
             step_size: h,
             variance,
         }))
+    }
+
+    /// Spreads the draws of the members that enter the next step, where that is asked for; it depends on what they are drawn
+    /// about alone.
+    pub(super) fn whiten(&mut self, setting: &Setting<T>) {
+        let plan = setting.plan;
+        if let (Some(samples), Some(damping)) = (&setting.whitened_by, plan.whitens()) {
+            let (map, layers) = (setting.problem.map.as_ref(), plan.layers(self.step));
+            let (crew, samples) = (setting.crew, samples.view());
+            self.ensemble.whiten(crew, map, samples, layers, damping);
+        }
     }
 
     /// At the start of a pass over a series, members have nothing to carry yet.

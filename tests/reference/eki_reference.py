@@ -187,6 +187,27 @@ def coefficient(n, case):
     return case["momentum_coefficient"] or n / (n + 3)
 
 
+def whitened(draws, centre, x, case):
+    """Draws times a root of each layer's damped inverse second moments of inputs at the centre, over x, and the mean square
+    deviation of what they become."""
+    if case["whiten"] == 0.0:
+        return draws, np.mean(DEVIATIONS**2)
+    at, h, out, square = 0, x, draws.copy(), 0.0
+    for a, b in zip(LAYERS, LAYERS[1:]):
+        with_one = np.hstack([h, np.ones((len(h), 1))])
+        moments = with_one.T @ with_one / len(h)
+        t = np.trace(moments) / (a + 1)
+        lower = np.linalg.cholesky(moments + case["whiten"] * t * np.eye(a + 1))
+        root = np.sqrt(t) * np.linalg.inv(lower).T
+        part = slice(at, at + (a + 1) * b)
+        out[:, part] = (root @ draws[:, part].reshape(-1, a + 1, b)).reshape(len(draws), -1)
+        square += (root**2).sum() * (b * 2.0 / (a + b))
+        sums = with_one @ centre[part].reshape(a + 1, b)
+        h = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh}[case["activation"]](sums)
+        at = part.stop
+    return out, square / PARAMETERS
+
+
 def run(case):
     digits = np.load(HERE / "digits.npy").astype(np.float64)
     inputs, labels = digits[:, :64] / 16.0, digits[:, 64].astype(int)
@@ -201,8 +222,10 @@ def run(case):
     # momentum of the mean alone: what they are about, their draws' own mean left out.
     of_mean = case["momentum_of"] == "mean"
     centre = mean = u[0] if case["form"] == "mean" else u.mean(axis=0) if of_mean else np.zeros(PARAMETERS)
+    first = inputs[: min(128, SAMPLES)]
     if case["form"] == "mean":
-        u = centre + spread(0, case) * xi(j, INITIAL, 0)
+        draws, square = whitened(xi(j, INITIAL, 0), centre, first, case)
+        u = centre + spread(0, case) * draws
     v, n, steps = u.copy(), 0, []
     for step in range(STEPS):
         epoch, place = divmod(step, STEPS_PER_EPOCH)
@@ -217,7 +240,7 @@ def run(case):
         moves, local = (moves, local) if case["step"] == "kalman" else (h * d, h * local)
         deviation = np.sqrt(((v - v.mean(axis=0)) ** 2).mean())
         if case["form"] == "mean":
-            deviation = spread(step, case) * np.sqrt(np.mean(DEVIATIONS**2))
+            deviation = spread(step, case) * np.sqrt(square)
         steps.append([misfit / BATCH, norm, h, deviation])
         moved = v - (local if case["localise"] else moves @ v)
         moved = moved.mean(axis=0) + case["inflation"] * (moved - moved.mean(axis=0))
@@ -232,6 +255,9 @@ def run(case):
             at_rest = due and not each_step and (case["restart"] or count > j)
             centre, mean = new + (0.0 if at_rest else k) * (new - mean), new
             u = v = about(centre) if due else moved + (centre - new)
+            if case["whiten"]:
+                draws, square = whitened(xi(count, RERANDOMISE, step + 1), centre, first, case)
+                u = v = centre + spread(step + 1, case) * draws
             n = 0 if due and not each_step and case["restart"] else n
         elif due:
             new, old = moved.mean(axis=0), u.mean(axis=0)
@@ -254,7 +280,7 @@ DEVIATIONS = np.concatenate([np.full((a + 1) * b, np.sqrt(2.0 / (a + b))) for a,
 DEFAULT = {
     "members": 10, "grow_to": 0, "initial": "file", "rerandomise": "never", "every": 1,
     "gamma": 1.0, "gamma_decay": 1.0, "momentum": False, "momentum_coefficient": 0.0, "momentum_of": "members", "restart": True, "form": "explicit", "step": "adaptive",
-    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "localise": 0, "inflation": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
+    "h": 2.0, "h_decay": 1.0, "shape": "level", "perturb": False, "localise": 0, "whiten": 0.0, "inflation": 1.0, "loss": "cross-entropy", "noise": [1.0], "activation": "relu", "softmax": True,
     "precision": "double",
 }  # fmt: skip
 
@@ -297,6 +323,8 @@ CASES = {
     "step-mean-heavy": [STEP, MEAN, HEAVY],
     "step-mean-squares": [STEP, MEAN, SQUARES],
     "step-mean-grow": [STEP, MEAN, GROW],
+    "step-mean-whitened": [STEP, MEAN, HEAVY, {"whiten": 0.1}],
+    "kalman-mean-whitened": [STEP, MEAN, SQUARES, GAMMA, KALMAN, {"whiten": 0.02}],
     "step-explicit": [STEP, DRAWN, HEAVY],
     "step-factored": [STEP, DRAWN, FACTORED],
     "step-explicit-grow": [STEP, DRAWN, GROW, MEKI],
@@ -327,7 +355,7 @@ KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
-    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb", "localise": "method.localise", "inflation": "ensemble.inflation",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb", "localise": "method.localise", "whiten": "ensemble.whiten", "inflation": "ensemble.inflation",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
 

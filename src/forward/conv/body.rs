@@ -9,6 +9,7 @@ use crate::forward::chunk::{chunks, copy_in, copy_out};
 use crate::forward::layers::Shape;
 use crate::forward::stage::{Stage, clip, pool};
 use crate::real::Real;
+use crate::spare::{LOST, aligned};
 use crate::window::{CHUNK, Window, WindowSums, pack};
 
 /// Such layers, on inputs of one shape.
@@ -191,6 +192,15 @@ impl Body {
             ),
             None => self.all_chunks(member, inputs, reached, rooms),
         }
+    }
+
+    /// As `reach`, of the layers' own parameters `point`, in room made for it.
+    pub fn reach_once<T: Real>(&self, point: &[T], inputs: ArrayView2<T>, reached: &mut [T]) {
+        let arranged_size = self.arranged(inputs.ncols());
+        let mut room = vec![T::zero(); arranged_size + self.rooms() + 2 * LOST];
+        let (arranged, rooms) = aligned(&mut room).split_at_mut(arranged_size);
+        self.arrange(inputs, arranged);
+        self.reach(point, (inputs, arranged), reached, aligned(rooms));
     }
 
     fn all_chunks<T: Real>(

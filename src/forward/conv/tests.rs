@@ -2,6 +2,7 @@
 
 use super::super::testing::{apply, check, close, dense, evaluate, numbers};
 use super::*;
+use crate::forward::inputs::COLUMNS;
 
 fn net(shape: (usize, usize, usize), layers: &str, activation: Activation) -> Convolutional {
     let (channels, height, width) = shape;
@@ -314,5 +315,70 @@ fn a_network_from_one_layer_on_is_the_rest_of_it() {
             assert!(ForwardMap::<f32>::tail(&net, cuts + 1).is_none());
             assert!(ForwardMap::<f32>::tail(&net, 0).is_none());
         }
+    }
+}
+
+/// What a layer's inputs times its weights come to, with its biases, are its sums: of every window, or of those that are taken
+/// where there are many; and so are those of the dense layers after.
+#[test]
+fn the_inputs_of_a_layer_are_what_its_units_sum_over() {
+    for (shape, layers, samples) in [
+        (
+            (1, 9, 8),
+            "conv 4, pool 2, conv 3, conv 5 2, pool 2, dense 6, dense 3",
+            11,
+        ),
+        ((2, 12, 13), "conv 3 5, conv 4, dense 2", 40),
+    ] {
+        let net = net(shape, layers, Activation::Tanh);
+        let point = numbers(1, ForwardMap::<f64>::parameters(&net), 1);
+        let point = point.as_slice().unwrap();
+        let x = numbers(ForwardMap::<f64>::features(&net), samples, 2);
+        let inputs = |layer| net.layer_inputs(layer, point, x.view());
+        let (mut layer, mut start) = (0, 0);
+        for (at, stage) in net.body.stages.iter().enumerate() {
+            let (taps, units) = stage.size();
+            if units == 0 {
+                continue;
+            }
+            let LayerInputs {
+                columns,
+                units_first,
+                ..
+            } = inputs(layer).expect("a layer");
+            let (to, _) = net.body.cut(at + 1);
+            let mut reached = Array2::zeros((to.output().size(), samples));
+            let there = reached.as_slice_mut().unwrap();
+            to.reach_once(&point[..to.parameters()], x.view(), there);
+            let places = reached.nrows() / units;
+            let apart = (places * samples).div_ceil(columns.ncols());
+            assert!(units_first && columns.ncols() <= COLUMNS && columns.nrows() == taps);
+            assert_eq!(apart > 1, places * samples > COLUMNS);
+            let mut met = vec![false; places];
+            for (j, column) in columns.columns().into_iter().enumerate() {
+                let (place, sample) = (j * apart / samples, j * apart % samples);
+                met[place] = true;
+                for unit in 0..units {
+                    let weights = &point[start + unit * taps..][..taps];
+                    let sum: f64 = weights.iter().zip(column).map(|(w, h)| w * h).sum();
+                    let sum = sum + point[start + units * taps + unit];
+                    let want = reached[[unit * places + place, sample]];
+                    assert!(close(apply(Activation::Tanh, sum), want, 1e-12));
+                }
+            }
+            assert!(met.iter().all(|&met| met), "every place is met");
+            (layer, start) = (layer + 1, start + stage.parameters());
+        }
+        let head = &net.head;
+        let mut reached = Array2::zeros((net.body.output().size(), samples));
+        let there = reached.as_slice_mut().unwrap();
+        net.body.reach_once(&point[..start], x.view(), there);
+        for dense in 0..head.segments().count() {
+            let found = inputs(layer + dense).expect("a layer");
+            let own = head.layer_inputs(dense, &point[start..], reached.view());
+            assert_eq!(found.columns, own.expect("a dense one").columns);
+            assert_eq!(found.units, head.pairs().nth(dense).expect("a layer").1);
+        }
+        assert!(inputs(layer + head.segments().count()).is_none());
     }
 }

@@ -151,3 +151,30 @@ fn a_members_bits_do_not_depend_on_the_rest_of_its_group() {
     let alone = evaluate::<f32>(&net, &alone, &inputs);
     assert_eq!(all.index_axis(Axis(0), 2), alone.index_axis(Axis(0), 2));
 }
+
+/// Each layer's inputs, times its weights and with its biases, become the next one's, and the last one's the outputs.
+#[test]
+fn the_inputs_of_a_layer_are_what_its_units_sum_over() {
+    let layers = vec![7, 5, 6, 3];
+    let net = Dense::new(layers.clone(), Activation::Tanh, Output::Identity);
+    let u = numbers(1, ForwardMap::<f64>::parameters(&net), 1);
+    let x = numbers(7, 9, 2);
+    let point = u.as_slice().unwrap();
+    let inputs = |layer| ForwardMap::<f64>::layer_inputs(&net, layer, point, x.view());
+    let mut at = 0;
+    for (layer, (fan_in, fan_out)) in net.pairs().enumerate() {
+        let found = inputs(layer).expect("a layer");
+        assert_eq!((found.units, found.units_first), (fan_out, false));
+        let weight = weight(&point[at..], fan_in, fan_out);
+        let bias = ndarray::ArrayView1::from(&point[at + fan_in * fan_out..][..fan_out]);
+        let sums = weight.t().dot(&found.columns) + bias.insert_axis(Axis(1));
+        let want = match inputs(layer + 1) {
+            Some(next) => next.columns.mapv(f64::atanh),
+            None => evaluate::<f64>(&net, &u, &x).remove_axis(Axis(0)),
+        };
+        let apart = (sums - want).mapv(f64::abs);
+        assert!(apart.iter().all(|x| *x < 1e-12), "{layer}: {apart}");
+        at += (fan_in + 1) * fan_out;
+    }
+    assert!(inputs(3).is_none());
+}
