@@ -95,7 +95,9 @@ pub fn merit<T: Real>(measure: Measure, outputs: ArrayView2<T>, targets: &BatchT
             .zip(labels)
             .filter(|(outputs, label)| class_of(*outputs) == usize::from(**label))
             .count() as f64,
+        // Of one sample after the other, as its targets stand.
         BatchTargets::Values(values) => outputs
+            .t()
             .iter()
             .zip(values)
             .map(|(z, y)| (z.wide() - y.wide()).powi(2))
@@ -169,4 +171,20 @@ fn score_members<T: Real>(
     crew.comm.sum_exact(&mut merits);
     let divisor = divisor(problem);
     merits.iter().map(|merit| merit / divisor).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    /// Outputs are c x m, targets m x c.
+    #[test]
+    fn errors_are_of_each_samples_own_targets() {
+        let outputs = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]];
+        let values = BatchTargets::Values(array![[1.0, 4.0], [2.0, 5.0], [3.5, 6.0]]);
+        assert_eq!(merit(Measure::SquaredError, outputs.view(), &values), 0.25);
+        let labels = BatchTargets::Classes(vec![1, 1, 0]);
+        assert_eq!(merit(Measure::Accuracy, outputs.view(), &labels), 2.0);
+    }
 }
