@@ -1,6 +1,6 @@
 //! From a configuration and the data's shape to the forward map: the one place that knows every kind of model.
 
-use crate::config::{ModelKind, OutputKind, Resolved};
+use crate::config::{ModelKind, OutputKind, RecurrenceOf, Resolved};
 use crate::data::catalogue;
 use crate::data::recall::Task;
 use crate::error::Result;
@@ -32,6 +32,14 @@ pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn
         return Err(resolved.error(
             "model.recurrence",
             "must be 0 but for model.kind = \"recurrent\"",
+        ));
+    }
+    if model.recurrence_of == RecurrenceOf::Shift
+        && model.recurrence.iter().all(|&mean| mean == 0.0)
+    {
+        return Err(resolved.error(
+            "model.recurrence_of",
+            "\"shift\" needs model.recurrence above 0 for a layer",
         ));
     }
     Ok(match model.kind {
@@ -186,7 +194,11 @@ fn with_prior(network: Recurrent, resolved: &Resolved) -> Result<Recurrent> {
         &model.recurrence,
         (count, each),
     )?;
-    Ok(network.with_prior(scales, recurrence))
+    let shift = match model.recurrence_of {
+        RecurrenceOf::Identity => 0,
+        RecurrenceOf::Shift => 1,
+    };
+    Ok(network.with_prior(scales, recurrence, shift))
 }
 
 /// The network, in mixed precision where the run is.
@@ -290,6 +302,11 @@ mod tests {
         assert!(refused(&["model.prior_scale=[1, 1, 1]"]).contains("one number or 2"));
         assert!(refused(&["model.kind=conv", "model.prior_scale=2"]).contains("must be 1 but for"));
         assert!(refused(&["model.recurrence=1"]).contains("must be 0 but for"));
+        let shift = refused(&["model.recurrence_of=shift"]);
+        assert!(
+            shift.contains("model.recurrence_of = \"shift\"")
+                && shift.contains("needs model.recurrence above 0")
+        );
         let two = |set: &str| refused(&["model.kind=recurrent", "model.units=[4, 3]", set]);
         assert!(two("model.recurrence=[0, 0, 1]").contains("must be one number or 2"));
         assert!(two("model.recurrence=1.5").contains("a number from 0 to 1"));

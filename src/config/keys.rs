@@ -26,8 +26,11 @@ pub const KEYS: &[Key] = keys! {
         "the prior's deviation in units of Glorot's, for all layers or each; of a recurrent network for all or each \
          layer's input and hidden weights and the output's; of no convolutional one";
     "model.recurrence": Shares, "[0.0]",
-        "the prior's mean of a recurrent network's hidden weights, times the identity, for all layers or each; 1: \
-         states last";
+        "the prior's mean of a recurrent network's hidden weights, times the identity or a shift, for all layers or each; \
+         1: states last";
+    "model.recurrence_of": Choice(&["identity", "shift"]), "\"identity\"",
+        "identity: each unit keeps its state; shift: it hands it to the next, the last to the first, so that when a state \
+         began is told by where it is";
     "model.output": Choice(&["auto", "softmax", "identity"]), "\"auto\"",
         "of the last layer; auto: softmax for classes, identity for values";
     "model.command": Words, "[]",

@@ -30,6 +30,7 @@ pub struct Model {
     pub activation: crate::forward::activation::Activation,
     pub prior_scale: Vec<f64>,
     pub recurrence: Vec<f64>,
+    pub recurrence_of: RecurrenceOf,
     pub output: OutputKind,
     pub command: Vec<String>,
     pub prior: Vec<String>,
@@ -48,6 +49,15 @@ pub enum ModelKind {
     Linear,
     Process,
     CartPole,
+}
+
+/// What a recurrent network's hidden weights have for mean, times `recurrence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum RecurrenceOf {
+    Identity,
+    Shift,
 }
 
 /// What the last layer gives.

@@ -34,8 +34,9 @@ pub struct Recurrent {
     head: Dense,
     pub(super) outputs: usize,
     answers: usize,
-    /// The prior's mean of each layer's hidden weights, times the identity.
+    /// The prior's mean of each layer's hidden weights, times the identity, or a shift by so many units.
     recurrence: Vec<f64>,
+    shift: usize,
     /// Deviations of the prior in units of Glorot's: of each layer's input and hidden weights, then of the output's.
     scales: Vec<f64>,
     /// Whether products are of bfloat16; single precision alone has them.
@@ -67,6 +68,7 @@ impl Recurrent {
             outputs,
             scales: vec![1.0; 2 * units.len() + 1],
             recurrence: vec![0.0; units.len()],
+            shift: 0,
             units,
             answers: 1,
             in_pairs: false,
@@ -85,9 +87,10 @@ impl Recurrent {
 
     /// The same with the prior's deviations multiplied by `scales`, of each layer's input weight (and bias) and hidden
     /// weight, then of the output's; and its mean of each layer's hidden weights the identity times `recurrence` (1: Le,
-    /// Jaitly & Hinton, arXiv:1504.00941, by which a state lasts).
+    /// Jaitly & Hinton, arXiv:1504.00941, by which a state lasts), or with a `shift` that to the unit so many further on,
+    /// around the end (orthogonal, as in Arjovsky, Shah & Bengio, arXiv:1511.06464).
     #[must_use]
-    pub fn with_prior(self, scales: Vec<f64>, recurrence: Vec<f64>) -> Self {
+    pub fn with_prior(self, scales: Vec<f64>, recurrence: Vec<f64>, shift: usize) -> Self {
         assert_eq!(scales.len(), self.scales.len(), "one for each matrix");
         assert_eq!(
             recurrence.len(),
@@ -97,17 +100,19 @@ impl Recurrent {
         Self {
             scales,
             recurrence,
+            shift,
             ..self
         }
     }
 
-    /// The prior's mean where it is not 0: on the diagonals of hidden weights.
+    /// The prior's mean where it is not 0: on the diagonals of hidden weights, or beside them.
     fn prior_mean(&self) -> Vec<(usize, f64)> {
         let mut at = 0;
         let mut mean = Vec::new();
         for ((a, b), &value) in self.layers().zip(&self.recurrence) {
             if value != 0.0 {
-                mean.extend((0..b).map(|i| (at + a * b + i * (b + 1), value)));
+                let target = |i| (i + self.shift) % b;
+                mean.extend((0..b).map(|i| (at + (a + i) * b + target(i), value)));
             }
             at += (a + b + 1) * b;
         }

@@ -55,13 +55,13 @@ fn the_publications_network_has_the_parameters_it_states() {
     ));
 }
 
-/// Rows of the hidden weights: the prior's mean is on their diagonals, and nowhere else.
+/// Rows of the hidden weights: the prior's mean is on their diagonals, or beside them, and nowhere else.
 #[test]
-fn the_priors_mean_is_the_identity_where_states_are_to_last() {
+fn the_priors_mean_is_the_identity_or_a_shift_where_states_are_to_last() {
     let net = net(3, 2, &[2, 3], 1);
     let prior = ForwardMap::<f64>::prior(&net);
     assert_eq!(prior.mean::<f64>(0..32), [0.0; 32]);
-    let net = net.with_prior(vec![1.0, 2.0, 1.0, 0.5, 3.0], vec![0.0, 0.75]);
+    let net = net.with_prior(vec![1.0, 2.0, 1.0, 0.5, 3.0], vec![0.0, 0.75], 0);
     let mean: Vec<f64> = ForwardMap::<f64>::prior(&net).mean(0..32);
     // Layer 1: 2 x 2, 2 x 2, 2; layer 2: 2 x 3, 3 x 3, 3; the output 3 + 1.
     let hidden = 10 + 6;
@@ -69,6 +69,12 @@ fn the_priors_mean_is_the_identity_where_states_are_to_last() {
         let diagonal = (hidden..hidden + 9).contains(&at) && (at - hidden).is_multiple_of(4);
         assert_eq!(*value, if diagonal { 0.75 } else { 0.0 }, "{at}");
     }
+    // Shifted: each unit's state goes to the next, the last one's to the first.
+    let shifted = net.clone().with_prior(vec![1.0; 5], vec![0.0, 0.75], 1);
+    let mean: Vec<f64> = ForwardMap::<f64>::prior(&shifted).mean(0..32);
+    let places = mean.iter().enumerate().filter(|(_, value)| **value != 0.0);
+    let places: Vec<usize> = places.map(|(at, _)| at - hidden).collect();
+    assert_eq!(places, [1, 3 + 2, 6]);
     let mut deviations = [0.0; 32];
     ForwardMap::<f64>::prior(&net).deviations(0, 1.0, &mut deviations);
     let glorot = |a: f64, b: f64| (2.0 / (a + b)).sqrt();
