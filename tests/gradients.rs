@@ -301,6 +301,25 @@ fn momentum_sgd_learns_the_digits_and_leaves_what_other_runs_leave() {
     assert_eq!(metrics[0]["step_size"], 0.02);
 }
 
+/// Of a gradient four times as long as method.clip a quarter is taken; a shorter one is left as it is.
+#[test]
+fn long_gradients_are_cut() {
+    let first = |sets: &[&str]| digits(&[&["method.kind=sgd", "run.steps=1"], sets].concat());
+    let whole = first(&["method.rate=0.4"]);
+    let norm = whole.finish().metrics()[0]["d_norm"].as_f64().unwrap();
+    let clipped =
+        |times: f64| first(&["method.rate=0.4", &format!("method.clip={}", times * norm)]);
+    assert_eq!(clipped(1.01).digest(), whole.digest());
+    let point = |run: &Run| start::read_npy::<f32>(&run.finish().file("final/mean.npy")).1;
+    let quarter = point(&first(&["method.rate=0.1"]));
+    let apart = |other: &[f32]| -> f32 {
+        let pairs = quarter.iter().zip(other);
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(apart(&point(&clipped(0.25))) < 1e-6);
+    assert!(apart(&point(&whole)) > 1e-3);
+}
+
 #[test]
 fn what_cannot_descend_ends_in_one_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -89,6 +89,8 @@ pub const KEYS: &[Key] = keys! {
          filter's step, noise method.noise / h)";
     "method.rate": Above(0.0), "0.1",
         "the learning rate of gradient descent, by which the batch's mean gradient is multiplied";
+    "method.clip": AtLeast(0.0), "0.0",
+        "gradient descent's gradients that are longer than this are cut to it, as recurrent nets need; 0: none";
     "method.h": Above(0.0), "2.0",
         "the step length h";
     "method.h_decay": Above(0.0), "1.0",

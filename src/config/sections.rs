@@ -110,6 +110,7 @@ pub struct Method {
     pub momentum_restart: bool,
     pub step: StepKind,
     pub rate: f64,
+    pub clip: f64,
     pub h: f64,
     pub h_decay: f64,
     pub h_shape: Shape,

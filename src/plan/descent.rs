@@ -33,6 +33,18 @@ impl Plan {
         self.config().method.rate * self.h_factor(step)
     }
 
+    /// What a gradient of length `norm` is multiplied by: less than 1 where it is longer than method.clip (Pascanu, Mikolov &
+    /// Bengio, ICML 2013, arXiv:1211.5063).
+    #[must_use]
+    pub fn clipped(&self, norm: f64) -> f64 {
+        let clip = self.config().method.clip;
+        if clip > 0.0 && norm > clip {
+            clip / norm
+        } else {
+            1.0
+        }
+    }
+
     /// The heavy ball's momentum, 0 without.
     #[must_use]
     pub fn heavy_ball(&self) -> f64 {
@@ -60,10 +72,13 @@ fn parts(batch: usize) -> Partition {
 /// Checks the settings of gradient descent in a program that was `built` with gradients or without.
 pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
     let config = &resolved.config;
-    if !descends(config) {
-        return Ok(());
-    }
     let refuse = |key: &str, why: &str| Err(resolved.error(key, why));
+    if !descends(config) {
+        return match config.method.clip {
+            0.0 => Ok(()),
+            _ => refuse("method.clip", "must be 0 but for gradient descent"),
+        };
+    }
     if !built {
         return refuse(
             "method.kind",
@@ -129,6 +144,7 @@ mod tests {
             "{line}"
         );
         assert!(refused(true, &[sgd, "model.kind=linear"]).contains("needs a network"));
+        assert!(refused(true, &["method.clip=1"]).contains("must be 0 but for gradient descent"));
         assert!(refused(true, &[sgd, "method.momentum=true"]).contains("momentum-sgd"));
         assert!(refused(true, &["method.kind=ogd"]).contains("data.batch = 1"));
         assert!(refused(true, &[sgd, "output.ensemble=true"]).contains("mean.npy"));

@@ -2,7 +2,7 @@
 //! u <- u - rate_n g_n + momentum (u - u_before) (Polyak's heavy ball, 1964).
 //!
 //! ```text
-//! g_n = (1/m) grad_u sum_i Psi(G(u, x_i), y_i)        over the batch
+//! g_n = (1/m) grad_u sum_i Psi(G(u, x_i), y_i)        over the batch, cut to a length of method.clip where that is given
 //! ```
 //!
 //! The batch is cut into parts by its size alone; ranks and threads take whole parts, and the parts' gradients are
@@ -53,6 +53,8 @@ impl<T: Real> State<T> {
         let scale = 1.0 / batch.len() as f64;
         gradient.iter_mut().for_each(|g| *g *= scale);
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let clipped = plan.clipped(norm);
+        gradient.iter_mut().for_each(|g| *g *= clipped);
         let rate = plan.rate(self.step);
         let Ensemble::Mean(point) = &mut self.ensemble else {
             unreachable!("descent keeps a single point")
