@@ -15,8 +15,8 @@
 //! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
 //! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. J_f are the
 //! members of other hosts: ranks of one host read each other's parameters where they lie. A reduction
-//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops. The Kalman gain's part: `gain`; that of draws spread by
-//! the moments of layers' inputs: `whitening`.
+//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops. The Kalman
+//! gain's part: `gain`; that of draws spread by the moments of layers' inputs: `whitening`.
 
 mod gain;
 mod memory;

@@ -1,7 +1,5 @@
 //! The members of a run, whole or as their mean: one face for the loop.
 
-use std::ops::Range;
-
 use ndarray::ArrayView2;
 
 use super::Crew;
@@ -46,20 +44,6 @@ impl<T: Real> Ensemble<T> {
                 unreachable!("only members of the mean form differ in some layers alone")
             }
             Self::Mean(mean) => &mean.centre,
-        }
-    }
-
-    /// In the mean form, spreads draws by the moments of what the layers of the present draw sum over: see `Whitening`.
-    pub fn whiten(
-        &mut self,
-        crew: Crew,
-        map: &dyn ForwardMap<T>,
-        samples: ArrayView2<T>,
-        layers: Range<usize>,
-        damping: f64,
-    ) {
-        if let Self::Mean(mean) = self {
-            mean.whiten(crew, map, samples, layers, damping);
         }
     }
 
@@ -179,7 +163,7 @@ impl<T: Real> Ensemble<T> {
         &self,
         crew: Crew,
         map: &dyn ForwardMap<T>,
-        rows: Range<usize>,
+        rows: std::ops::Range<usize>,
     ) -> Option<Vec<T>> {
         match self {
             Self::Stored(stored) => stored.rows_on_first(crew, rows),

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 
 use super::carried::Carried;
 use super::mean::{Length, Manner};
+use super::members::Ensemble;
 use super::stored::{Redraw, Update};
 use super::{Crew, Problem, Scores, State};
 use crate::data::baseline::Baselines;
@@ -42,8 +43,8 @@ pub struct Setting<'a, T> {
     pub prior: Prior,
     /// What a forecast of the training data must beat, where it is a series.
     pub baselines: Option<Baselines>,
-    /// Samples whose layers' inputs spread the draws, d x m, where they are to be spread.
-    whitened_by: Option<Array2<T>>,
+    /// Where draws are to be spread: the samples by whose layers' inputs, d x m, and the damping.
+    whitened_by: Option<(Array2<T>, f64)>,
     /// What a step leaves for the next.
     pub spare: Spare<T>,
 }
@@ -66,10 +67,11 @@ impl<'a, T: Real> Setting<'a, T> {
             blocks: turns.blocks(crew.pool),
             prior: problem.map.prior(),
             baselines: series.and_then(Baselines::of),
-            whitened_by: plan.whitens().map(|_| {
+            whitened_by: plan.whitens().map(|damping| {
                 let train = &problem.dataset.train;
                 let rows: Vec<usize> = (0..train.len().min(whiten::SAMPLES)).collect();
-                Batch::gather(train, &rows, problem.scaling).inputs
+                let samples = Batch::gather(train, &rows, problem.scaling).inputs;
+                (samples, damping)
             }),
             spare: Spare::default(),
         }
@@ -250,11 +252,11 @@ impl<T: Real> State<T> {
     /// Spreads the draws of the members that enter the next step, where that is asked for; it depends on what they are drawn
     /// about alone.
     pub(super) fn whiten(&mut self, setting: &Setting<T>) {
-        let plan = setting.plan;
-        if let (Some(samples), Some(damping)) = (&setting.whitened_by, plan.whitens()) {
-            let (map, layers) = (setting.problem.map.as_ref(), plan.layers(self.step));
-            let (crew, samples) = (setting.crew, samples.view());
-            self.ensemble.whiten(crew, map, samples, layers, damping);
+        if let (Some((samples, damping)), Ensemble::Mean(mean)) =
+            (&setting.whitened_by, &mut self.ensemble)
+        {
+            let (map, layers) = (setting.problem.map.as_ref(), setting.plan.layers(self.step));
+            mean.whiten(setting.crew, map, samples.view(), layers, *damping);
         }
     }
 
