@@ -8,7 +8,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ModelKind, Resolved, Scale};
-use crate::data::augment::Shifts;
+use crate::data::augment::Augment;
 use crate::data::catalogue::Format;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
@@ -271,7 +271,7 @@ impl Given {
         };
         Ok(Problem {
             map,
-            shifts: shifts(resolved, self.shape())?,
+            augment: augment(resolved, self.shape())?,
             dataset: self.dataset,
             scaling,
         })
@@ -307,31 +307,33 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
     )))
 }
 
-/// How training images of data of `shape` are shifted, if they are to be.
-fn shifts(resolved: &Resolved, shape: DataShape) -> Result<Option<Shifts>> {
+/// How training images of data of `shape` are moved and distorted, if they are to be.
+fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
     let config = &resolved.config;
-    let most = config.data.augment;
-    if most == 0 {
+    let (shift, distort, warp) = (config.data.augment, config.data.distort, config.data.warp);
+    let keys = [
+        ("data.augment", shift > 0),
+        ("data.distort", distort > 0.0),
+        ("data.warp", warp > 0.0),
+    ];
+    let Some((key, _)) = keys.into_iter().find(|(_, asked)| *asked) else {
         return Ok(None);
-    }
+    };
     let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
     let image = image.filter(|(c, h, w)| c * h * w == shape.features);
     let (image, side) = image
         .map(|image| (image, image.1.min(image.2)))
         .filter(|&(_, side)| side > 1)
-        .ok_or_else(|| {
-            resolved.error(
-                "data.augment",
-                "must be 0: the samples of this data are no images",
-            )
-        })?;
-    if most >= side {
+        .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;
+    if shift >= side {
         let allowed = format!("must be less than the {side} pixels of an image's side");
         return Err(resolved.error("data.augment", allowed));
     }
-    Ok(Some(Shifts {
+    Ok(Some(Augment {
         seed: config.seed,
-        most,
+        shift,
+        distort,
+        warp,
         image,
     }))
 }

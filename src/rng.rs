@@ -27,7 +27,7 @@ pub enum Purpose {
     Synthetic = 5,
     /// Members redrawn in place of failed ones.
     Replace = 6,
-    /// The shifts of training images.
+    /// The shifts and distortions of training images.
     Augment = 7,
     /// Noise on the observations, for each member.
     Perturb = 8,

@@ -283,6 +283,14 @@ fn impossible_values_say_what_is_possible() {
         &["data.augment=1"],
         &["data.augment = 1", "no images"],
     );
+    refused_run(
+        "linear",
+        &["data.distort=0.1"],
+        &["data.distort = 0.1", "no images"],
+    );
+    refused_sets(&["data.distort=1"], &["at least 0 and less than 1"]);
+    refused_run("linear", &["data.warp=2"], &["data.warp = 2", "no images"]);
+    refused_sets(&["data.warp=-1"], &["at least 0"]);
     refused_sets(
         &["run.epochs=9223372036854775807"],
         &["run.epochs", "overflow"],

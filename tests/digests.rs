@@ -133,7 +133,9 @@ fn low_rank_draws_and_what_builds_on_them() {
         .set("ensemble.average=0.9")
         .set("method.h=0.02")
         .set("method.h_shape=cosine")
-        .set("data.augment=1");
+        .set("data.augment=1")
+        .set("data.distort=0.1")
+        .set("data.warp=1");
     let squares = sums
         .clone()
         .set("method.loss=least-squares")

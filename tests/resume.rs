@@ -128,6 +128,8 @@ const METHODS: [(&str, &[&str]); 21] = [
             "method.h=0.02",
             "method.h_shape=cosine",
             "data.augment=1",
+            "data.distort=0.1",
+            "data.warp=1",
         ],
     ),
     (

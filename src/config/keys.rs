@@ -65,6 +65,12 @@ pub const KEYS: &[Key] = keys! {
         "judge on the last so many training samples, held out, instead of the test set; 0: no";
     "data.augment": Integer(0), "0",
         "shift each training image by up to so many pixels up or down and left or right, anew in each epoch; 0: no";
+    "data.distort": Within(0.0, 1.0), "0.0",
+        "turn, stretch and shear each training image anew in each epoch, by a 2 x 2 matrix about its centre whose entries \
+         are within so much of the identity's; 0: no";
+    "data.warp": AtLeast(0.0), "0.0",
+        "displace each training image's pixels anew in each epoch by a smooth field, cubic B-splines through numbers within \
+         so many pixels of 0 at every sixth; 0: no";
     "method.kind": Choice(&["eki", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
         "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a \
          program built with --features gradients; of ensemble.* it takes initial alone)";

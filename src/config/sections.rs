@@ -85,6 +85,8 @@ pub struct Data {
     pub window: usize,
     pub validation: usize,
     pub augment: usize,
+    pub distort: f64,
+    pub warp: f64,
 }
 
 /// Scaling of the inputs.

@@ -1,7 +1,13 @@
-//! Training images shifted by a few pixels, anew in each epoch: x'(c, i, j) = x(c, i - a, j - b), zero beyond the edge.
+//! Training images moved and distorted a little, anew in each epoch, so that the network learns what such changes leave:
 //!
-//! The shift (a, b) of a sample in an epoch is drawn from (seed, epoch, sample) alone, uniformly from -n .. n each.
-//! Simard, Steinkraus & Platt, ICDAR 2003.
+//! ```text
+//! x'(c, p) = x(c, o + (I + E) (p + f(p) - s - o))      c channel, p pixel, o the image's centre
+//! ```
+//!
+//! s is a shift by whole pixels; E, 2 x 2, turns, stretches and shears; f is a smooth field of displacements, cubic
+//! B-splines through numbers at every sixth pixel. Images are read between pixels by bilinear interpolation, as 0 beyond the
+//! edge. s, E and f of a sample in an epoch are drawn from (seed, epoch, sample) alone, each number uniformly. After Simard,
+//! Steinkraus & Platt, ICDAR 2003, whose field is noise smoothed by a Gaussian.
 
 use rand::RngExt as _;
 
@@ -9,21 +15,67 @@ use super::Batch;
 use crate::real::Real;
 use crate::rng::{Key, Purpose};
 
-/// The shifts of a run's training images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shifts {
+/// How a run's training images are moved and distorted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Augment {
     /// The run's seed.
     pub seed: u64,
-    /// The most pixels n in each direction.
-    pub most: usize,
+    /// The most pixels n that an image is shifted by in each direction: s is in -n ..= n.
+    pub shift: usize,
+    /// The bound a of each entry of E, in [0, 1): E is in -a .. a.
+    pub distort: f64,
+    /// The bound of the numbers that a smooth field of displacements is made of, in pixels.
+    pub warp: f64,
     /// Channels, height and width of an image.
     pub image: (usize, usize, usize),
 }
 
-impl Shifts {
-    /// Rows and columns by which `sample` is moved in `epoch`.
+/// The change of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// s: rows, columns.
+    pub shift: [f64; 2],
+    /// I + E, of rows and columns.
+    pub map: [[f64; 2]; 2],
+    /// f: displacements at nodes PITCH pixels apart, the first a node before the corner; row after row; empty where none.
+    pub field: Vec<[f64; 2]>,
+    /// Nodes in a row.
+    pub nodes: usize,
+}
+
+/// Pixels between the nodes of a field of displacements.
+const PITCH: usize = 6;
+
+impl Change {
+    /// The displacement at a pixel: the nodes' numbers, blended by cubic B-splines.
+    fn displacement(&self, [y, x]: [usize; 2]) -> [f64; 2] {
+        if self.field.is_empty() {
+            return [0.0; 2];
+        }
+        let (down, right) = (weights(y % PITCH), weights(x % PITCH));
+        let mut sum = [0.0; 2];
+        for (i, a) in down.iter().enumerate() {
+            for (j, b) in right.iter().enumerate() {
+                let node = self.field[(y / PITCH + i) * self.nodes + x / PITCH + j];
+                for (sum, d) in sum.iter_mut().zip(node) {
+                    *sum += a * b * d;
+                }
+            }
+        }
+        sum
+    }
+
+    /// Where what a pixel shows is read from; `centre`, the pixel and the answer are rows, columns.
+    fn source(&self, centre: [f64; 2], pixel: [f64; 2]) -> [f64; 2] {
+        let from = [0, 1].map(|i| pixel[i] - self.shift[i] - centre[i]);
+        [0, 1].map(|i| centre[i] + (self.map[i][0] * from[0] + self.map[i][1] * from[1]))
+    }
+}
+
+impl Augment {
+    /// The change of `sample` in `epoch`.
     #[must_use]
-    pub fn of(&self, epoch: u64, sample: usize) -> (isize, isize) {
+    pub fn of(&self, epoch: u64, sample: usize) -> Change {
         let key = Key {
             seed: self.seed,
             purpose: Purpose::Augment,
@@ -31,20 +83,37 @@ impl Shifts {
             member: sample as u64,
             block: 0,
         };
-        let (mut stream, most) = (key.stream(), self.most as i32);
-        let mut pixels = || stream.random_range(-most..=most) as isize;
-        (pixels(), pixels())
+        let (mut stream, most) = (key.stream(), self.shift as i32);
+        let shift = [(); 2].map(|()| f64::from(stream.random_range(-most..=most)));
+        let mut entry = |one: f64| {
+            if self.distort > 0.0 {
+                one + stream.random_range(-self.distort..self.distort)
+            } else {
+                one
+            }
+        };
+        Change {
+            shift,
+            map: [[entry(1.0), entry(0.0)], [entry(0.0), entry(1.0)]],
+            field: if self.warp > 0.0 {
+                let mut number = || stream.random_range(-self.warp..self.warp);
+                (0..nodes(self.image.1) * nodes(self.image.2))
+                    .map(|_| [number(), number()])
+                    .collect()
+            } else {
+                Vec::new()
+            },
+            nodes: nodes(self.image.2),
+        }
     }
 
-    /// Shifts the images of `batch`, the samples `rows` of `epoch`; `zero` is what a pixel of 0 is scaled to.
+    /// Changes the images of `batch`, the samples `rows` of `epoch`; `zero` is what a pixel of 0 is scaled to.
     pub fn apply<T: Real>(&self, batch: &mut Batch<T>, rows: &[usize], epoch: u64, zero: T) {
         let (channels, height, width) = self.image;
-        let within = |at: isize, by: isize, size: usize| {
-            usize::try_from(at - by).ok().filter(|&from| from < size)
-        };
+        let centre = [height, width].map(|side| (side - 1) as f64 / 2.0);
         let mut image = vec![zero; channels * height * width];
         for (mut column, &row) in batch.inputs.columns_mut().into_iter().zip(rows) {
-            let (down, right) = self.of(epoch, row);
+            let change = self.of(epoch, row);
             image
                 .iter_mut()
                 .zip(&column)
@@ -52,11 +121,45 @@ impl Shifts {
             for (at, pixel) in column.iter_mut().enumerate() {
                 let (line, x) = (at / width, at % width);
                 let (channel, y) = (line / height, line % height);
-                let from = within(y as isize, down, height).zip(within(x as isize, right, width));
-                *pixel = from.map_or(zero, |(y, x)| image[(channel * height + y) * width + x]);
+                let [down, right] = change.displacement([y, x]);
+                let from = change.source(centre, [y as f64 + down, x as f64 + right]);
+                let plane = &image[channel * height * width..][..height * width];
+                *pixel = T::of(between(plane, (height, width), from, zero.wide()));
             }
         }
     }
+}
+
+/// Nodes along a side of so many pixels.
+fn nodes(side: usize) -> usize {
+    (side - 1) / PITCH + 4
+}
+
+/// The cubic B-spline's weights of the four nodes about a pixel that lies so many after the second.
+fn weights(after: usize) -> [f64; 4] {
+    let t = after as f64 / PITCH as f64;
+    let s = 1.0 - t;
+    [
+        s * s * s / 6.0,
+        (4.0 - 6.0 * t * t + 3.0 * t * t * t) / 6.0,
+        (4.0 - 6.0 * s * s + 3.0 * s * s * s) / 6.0,
+        t * t * t / 6.0,
+    ]
+}
+
+/// `plane`, height x width, at a place between its pixels; `zero` beyond the edge.
+fn between<T: Real>(plane: &[T], (height, width): (usize, usize), at: [f64; 2], zero: f64) -> f64 {
+    let [(y, down), (x, right)] = at.map(|v| (v.floor() as isize, v - v.floor()));
+    let pixel = |y: isize, x: isize| {
+        let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+        if inside {
+            plane[y as usize * width + x as usize].wide()
+        } else {
+            zero
+        }
+    };
+    let line = |y: isize| (1.0 - right) * pixel(y, x) + right * pixel(y, x + 1);
+    (1.0 - down) * line(y) + down * line(y + 1)
 }
 
 #[cfg(test)]
@@ -65,30 +168,39 @@ mod tests {
     use crate::data::BatchTargets;
     use ndarray::Array2;
 
+    const SMALL: Augment = Augment {
+        seed: 1,
+        shift: 1,
+        distort: 0.0,
+        warp: 0.0,
+        image: (2, 3, 4),
+    };
+
+    /// Twenty images of one another's pixels: 1, 2, ... in order.
+    fn counted(features: usize) -> Batch<f64> {
+        Batch {
+            inputs: Array2::from_shape_fn((features, 20), |(i, _)| (i + 1) as f64),
+            targets: BatchTargets::Classes(vec![0; 20]),
+        }
+    }
+
     /// Every shift is met, each about as often; the images move by them, and what leaves one edge does not come back.
     #[test]
     fn images_move_by_shifts_that_depend_on_seed_epoch_and_sample_alone() {
-        let shifts = Shifts {
-            seed: 1,
-            most: 1,
-            image: (2, 3, 4),
-        };
         let mut met = std::collections::BTreeMap::new();
         for sample in 0..900 {
-            *met.entry(shifts.of(2, sample)).or_insert(0) += 1;
+            let shift = SMALL.of(2, sample).shift.map(|pixels| pixels as isize);
+            *met.entry(shift).or_insert(0) += 1;
         }
         assert_eq!(met.len(), 9);
         assert!(met.values().all(|&times| times > 60), "{met:?}");
-        assert!((0..20).any(|sample| shifts.of(2, sample) != shifts.of(3, sample)));
+        assert!((0..20).any(|sample| SMALL.of(2, sample) != SMALL.of(3, sample)));
         let pixel = |c: usize, y: usize, x: usize| (c * 12 + y * 4 + x + 1) as f64;
         let rows: Vec<usize> = (0..20).collect();
-        let mut batch = Batch {
-            inputs: Array2::from_shape_fn((24, 20), |(i, _)| (i + 1) as f64),
-            targets: BatchTargets::Classes(vec![0; 20]),
-        };
-        shifts.apply(&mut batch, &rows, 5, -7.0);
+        let mut batch = counted(24);
+        SMALL.apply(&mut batch, &rows, 5, -7.0);
         for sample in rows {
-            let (down, right) = shifts.of(5, sample);
+            let [down, right] = SMALL.of(5, sample).shift.map(|pixels| pixels as isize);
             for at in 0..24 {
                 let (y, x) = ((at / 4 % 3) as isize - down, (at % 4) as isize - right);
                 let inside = (0..3).contains(&y) && (0..4).contains(&x);
@@ -100,5 +212,84 @@ mod tests {
                 assert_eq!(batch.inputs[[at, sample]], want, "{sample} {at}");
             }
         }
+    }
+
+    /// Where its numbers are a linear function of their nodes' places, so is the field of its pixels: what cubic B-splines
+    /// leave as it is; numbers drawn stay within their bound, and so does what is blended of them.
+    #[test]
+    fn fields_of_displacements_are_blended_smoothly() {
+        let nodes = nodes(15);
+        let linear = |y: f64, x: f64| [1.0 + 0.5 * y - 0.25 * x, 2.0 - y + 0.125 * x];
+        let place = |node: usize| (node as f64 - 1.0) * PITCH as f64;
+        let change = Change {
+            shift: [0.0; 2],
+            map: [[1.0, 0.0], [0.0, 1.0]],
+            field: (0..nodes * nodes)
+                .map(|at| linear(place(at / nodes), place(at % nodes)))
+                .collect(),
+            nodes,
+        };
+        let drawn = Augment {
+            warp: 2.0,
+            image: (1, 15, 15),
+            ..SMALL
+        };
+        let drawn = drawn.of(3, 4);
+        let largest = |field: &[[f64; 2]]| field.iter().flatten().fold(0.0, |m, d| d.abs().max(m));
+        assert!((1.5..2.0).contains(&largest(&drawn.field)));
+        let mut seen = Vec::new();
+        for (y, x) in (0..15).flat_map(|y| (0..15).map(move |x| (y, x))) {
+            let [[a, b], [c, d]] = [change.displacement([y, x]), linear(y as f64, x as f64)];
+            assert!((a - c).abs() < 1e-12 && (b - d).abs() < 1e-12, "{y} {x}");
+            seen.push(drawn.displacement([y, x]));
+        }
+        let steps = seen.windows(2).enumerate().filter(|(at, _)| at % 15 < 14);
+        let steps: Vec<[f64; 2]> = steps
+            .map(|(_, pair)| [0, 1].map(|i| pair[1][i] - pair[0][i]))
+            .collect();
+        assert!((0.3..2.0).contains(&largest(&seen)), "{}", largest(&seen));
+        assert!(largest(&steps) < 0.5, "{}", largest(&steps));
+    }
+
+    /// Of an image that is linear in its rows and columns, bilinear interpolation is exact wherever it stays inside: the
+    /// distorted image is that linear function at the place read from. Entries of E fill their range, each its own.
+    #[test]
+    fn images_are_distorted_about_their_centre() {
+        let wide = Augment {
+            distort: 0.2,
+            image: (1, 9, 9),
+            ..SMALL
+        };
+        let drawn: Vec<[f64; 4]> = (0..900)
+            .map(|sample| {
+                let [[a, b], [c, d]] = wide.of(2, sample).map;
+                [a - 1.0, b, c, d - 1.0]
+            })
+            .collect();
+        for entry in 0..4 {
+            let of = |f: fn(f64, f64) -> f64| drawn.iter().map(|e| e[entry]).fold(0.0, f);
+            assert!((-0.2..-0.18).contains(&of(f64::min)) && (0.18..0.2).contains(&of(f64::max)));
+        }
+        assert!(drawn.iter().all(|[a, b, c, d]| a != b && b != c && c != d));
+        let mut batch = counted(81);
+        let rows: Vec<usize> = (0..20).collect();
+        wide.apply(&mut batch, &rows, 5, -7.0);
+        let mut inside = 0;
+        for sample in rows {
+            let change = wide.of(5, sample);
+            let [[a, b], [c, d]] = change.map;
+            for (at, &seen) in batch.inputs.column(sample).iter().enumerate() {
+                let (y, x) = ((at / 9) as f64, (at % 9) as f64);
+                let (down, right) = (y - change.shift[0] - 4.0, x - change.shift[1] - 4.0);
+                let (y, x) = (4.0 + a * down + b * right, 4.0 + c * down + d * right);
+                if (0.0..=8.0).contains(&y) && (0.0..=8.0).contains(&x) {
+                    assert!((seen - (9.0 * y + x + 1.0)).abs() < 1e-9, "{sample} {at}");
+                    inside += 1;
+                } else if !(-1.0..9.0).contains(&y) || !(-1.0..9.0).contains(&x) {
+                    assert_eq!(seen, -7.0, "{sample} {at}");
+                }
+            }
+        }
+        assert!(inside > 900, "{inside}");
     }
 }

@@ -10,7 +10,8 @@
 
 use super::carried::Carried;
 use super::members::Ensemble;
-use super::step::{Setting, Told};
+use super::setting::Setting;
+use super::step::Told;
 use super::{Crew, State};
 use crate::data::Batch;
 use crate::eki::Survivors;

@@ -1,6 +1,6 @@
 //! The batches that a run's steps assimilate.
 
-use super::step::Setting;
+use super::setting::Setting;
 use crate::data::Batch;
 use crate::real::Real;
 
@@ -24,9 +24,9 @@ impl Feed {
         }
         let rows = &order[batches.place(step)];
         let mut batch = Batch::gather(&problem.dataset.train, rows, problem.scaling);
-        if let Some(shifts) = &problem.shifts {
+        if let Some(augment) = &problem.augment {
             let zero = T::of(-problem.scaling.shift / problem.scaling.scale);
-            shifts.apply(&mut batch, rows, epoch, zero);
+            augment.apply(&mut batch, rows, epoch, zero);
         }
         batch
     }

@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 use rayon::ThreadPool;
 
-use super::step::Setting;
+use super::setting::Setting;
 use super::{Crew, Problem, State};
 use crate::config::Best;
 use crate::data::{Batch, BatchTargets};

@@ -12,6 +12,7 @@ mod mean;
 mod members;
 mod resume;
 pub mod save;
+mod setting;
 pub mod start;
 mod step;
 mod stored;
@@ -25,12 +26,13 @@ use feed::Feed;
 pub use keep::{Due, Keeper};
 pub use members::Ensemble;
 pub use resume::Resumed;
-use step::{Setting, manner, redraw_before};
+use setting::Setting;
+use step::{manner, redraw_before};
 pub use stored::{Redraw, Update};
 
 use crate::checkpoint::Array;
 use crate::comm::Comm;
-use crate::data::augment::Shifts;
+use crate::data::augment::Augment;
 use crate::data::{Dataset, Scaling, Targets};
 use crate::error::Result;
 use crate::forward::ForwardMap;
@@ -59,8 +61,8 @@ pub struct Problem<T> {
     pub dataset: Dataset,
     /// The inputs' scaling.
     pub scaling: Scaling,
-    /// How training images are shifted, if at all.
-    pub shifts: Option<Shifts>,
+    /// How training images are moved and distorted, if at all.
+    pub augment: Option<Augment>,
 }
 
 impl<T: Real> Problem<T> {

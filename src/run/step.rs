@@ -1,4 +1,4 @@
-//! One step of the algorithm, in the paper's order, and what it needs that does not change.
+//! One step of the algorithm, in the paper's order.
 
 use std::ops::Range;
 
@@ -7,76 +7,20 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 use super::carried::Carried;
 use super::mean::{Length, Manner};
 use super::members::Ensemble;
+use super::setting::Setting;
 use super::stored::{Redraw, Update};
-use super::{Crew, Problem, Scores, State};
-use crate::data::baseline::Baselines;
+use super::{Scores, State};
 use crate::data::{Batch, BatchTargets};
 use crate::eki::Survivors;
 use crate::ensemble::Draw;
 use crate::error::{Error, Result};
-use crate::evaluation::Evaluator;
 use crate::interaction::Outputs;
 use crate::partition::Partition;
 use crate::plan::Plan;
-use crate::prior::Prior;
 use crate::real::{Real, inner};
 use crate::report::Record;
 use crate::rng::Purpose;
-use crate::spare::Spare;
 use crate::timing::{Phase, Timing};
-use crate::turns::{Block, Turns};
-use crate::whiten;
-
-/// What all steps share.
-pub struct Setting<'a, T> {
-    /// Who works.
-    pub crew: Crew<'a>,
-    /// What is to be done.
-    pub plan: &'a Plan,
-    /// On what.
-    pub problem: &'a Problem<T>,
-    /// The forward map on this rank's threads.
-    pub evaluator: Evaluator<'a, T>,
-    /// Its layers from the first of each block on, where members differ in some layers alone.
-    blocks: Vec<Block<'a, T>>,
-    /// The forward map's prior.
-    pub prior: Prior,
-    /// What a forecast of the training data must beat, where it is a series.
-    pub baselines: Option<Baselines>,
-    /// Where draws are to be spread: the samples by whose layers' inputs, d x m, and the damping.
-    whitened_by: Option<(Array2<T>, f64)>,
-    /// What a step leaves for the next.
-    pub spare: Spare<T>,
-}
-
-impl<'a, T: Real> Setting<'a, T> {
-    /// With room for the plan's batches.
-    pub fn new(
-        crew: Crew<'a>,
-        plan: &'a Plan,
-        problem: &'a Problem<T>,
-        turns: &'a Turns<T>,
-    ) -> Self {
-        let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
-        let series = problem.map.carrying().map(|_| &problem.dataset.train);
-        Self {
-            crew,
-            plan,
-            problem,
-            evaluator,
-            blocks: turns.blocks(crew.pool),
-            prior: problem.map.prior(),
-            baselines: series.and_then(Baselines::of),
-            whitened_by: plan.whitens().map(|damping| {
-                let train = &problem.dataset.train;
-                let rows: Vec<usize> = (0..train.len().min(whiten::SAMPLES)).collect();
-                let samples = Batch::gather(train, &rows, problem.scaling).inputs;
-                (samples, damping)
-            }),
-            spare: Spare::default(),
-        }
-    }
-}
 
 /// What one step tells of itself; the same on all ranks.
 #[derive(Clone, Copy, Debug)]
