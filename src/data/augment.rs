@@ -10,8 +10,10 @@
 //! Steinkraus & Platt, ICDAR 2003, whose field is noise smoothed by a Gaussian.
 
 use rand::RngExt as _;
+use rayon::ThreadPool;
 
 use super::Batch;
+use crate::layout::for_each;
 use crate::real::Real;
 use crate::rng::{Key, Purpose};
 
@@ -47,18 +49,16 @@ pub struct Change {
 const PITCH: usize = 6;
 
 impl Change {
-    /// The displacement at a pixel: the nodes' numbers, blended by cubic B-splines.
-    fn displacement(&self, [y, x]: [usize; 2]) -> [f64; 2] {
-        if self.field.is_empty() {
-            return [0.0; 2];
-        }
-        let (down, right) = (weights(y % PITCH), weights(x % PITCH));
+    /// The displacement at a pixel, rows and columns: the nodes' numbers, blended.
+    fn displacement(&self, blends: &Blends, [y, x]: [usize; 2]) -> [f64; 2] {
         let mut sum = [0.0; 2];
-        for (i, a) in down.iter().enumerate() {
-            for (j, b) in right.iter().enumerate() {
-                let node = self.field[(y / PITCH + i) * self.nodes + x / PITCH + j];
-                for (sum, d) in sum.iter_mut().zip(node) {
-                    *sum += a * b * d;
+        if !self.field.is_empty() {
+            let first = y / PITCH * self.nodes + x / PITCH;
+            for (line, weights) in blends[y % PITCH][x % PITCH].iter().enumerate() {
+                let nodes = &self.field[first + line * self.nodes..];
+                for (weight, node) in weights.iter().zip(nodes) {
+                    sum[0] += weight * node[0];
+                    sum[1] += weight * node[1];
                 }
             }
         }
@@ -108,31 +108,48 @@ impl Augment {
     }
 
     /// Changes the images of `batch`, the samples `rows` of `epoch`; `zero` is what a pixel of 0 is scaled to.
-    pub fn apply<T: Real>(&self, batch: &mut Batch<T>, rows: &[usize], epoch: u64, zero: T) {
-        let (channels, height, width) = self.image;
+    pub fn apply<T: Real>(
+        &self,
+        pool: &ThreadPool,
+        batch: &mut Batch<T>,
+        rows: &[usize],
+        (epoch, zero): (u64, T),
+    ) {
+        let (_, height, width) = self.image;
         let centre = [height, width].map(|side| (side - 1) as f64 / 2.0);
-        let mut image = vec![zero; channels * height * width];
-        for (mut column, &row) in batch.inputs.columns_mut().into_iter().zip(rows) {
+        let blends = blends();
+        let images = batch.inputs.columns_mut().into_iter().zip(rows);
+        for_each(pool, images, |_, (mut image, &row)| {
             let change = self.of(epoch, row);
-            image
-                .iter_mut()
-                .zip(&column)
-                .for_each(|(to, &from)| *to = from);
-            for (at, pixel) in column.iter_mut().enumerate() {
-                let (line, x) = (at / width, at % width);
-                let (channel, y) = (line / height, line % height);
-                let [down, right] = change.displacement([y, x]);
+            let before = image.to_vec();
+            let planes = before.chunks_exact(height * width);
+            for at in 0..height * width {
+                let (y, x) = (at / width, at % width);
+                let [down, right] = change.displacement(&blends, [y, x]);
                 let from = change.source(centre, [y as f64 + down, x as f64 + right]);
-                let plane = &image[channel * height * width..][..height * width];
-                *pixel = T::of(between(plane, (height, width), from, zero.wide()));
+                for (channel, plane) in planes.clone().enumerate() {
+                    image[channel * height * width + at] =
+                        T::of(between(plane, (height, width), from, zero.wide()));
+                }
             }
-        }
+        });
     }
 }
 
 /// Nodes along a side of so many pixels.
 fn nodes(side: usize) -> usize {
     (side - 1) / PITCH + 4
+}
+
+/// The weights of the 4 x 4 nodes about each place that a pixel may have between them.
+type Blends = [[[[f64; 4]; 4]; PITCH]; PITCH];
+
+fn blends() -> Blends {
+    let at = |place: [usize; 2]| {
+        let [down, right] = place.map(weights);
+        down.map(|a| right.map(|b| a * b))
+    };
+    std::array::from_fn(|y| std::array::from_fn(|x| at([y, x])))
 }
 
 /// The cubic B-spline's weights of the four nodes about a pixel that lies so many after the second.
@@ -184,6 +201,11 @@ mod tests {
         }
     }
 
+    fn pool(threads: usize) -> ThreadPool {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        builder.build().expect("a pool")
+    }
+
     /// Every shift is met, each about as often; the images move by them, and what leaves one edge does not come back.
     #[test]
     fn images_move_by_shifts_that_depend_on_seed_epoch_and_sample_alone() {
@@ -198,7 +220,7 @@ mod tests {
         let pixel = |c: usize, y: usize, x: usize| (c * 12 + y * 4 + x + 1) as f64;
         let rows: Vec<usize> = (0..20).collect();
         let mut batch = counted(24);
-        SMALL.apply(&mut batch, &rows, 5, -7.0);
+        SMALL.apply(&pool(1), &mut batch, &rows, (5, -7.0));
         for sample in rows {
             let [down, right] = SMALL.of(5, sample).shift.map(|pixels| pixels as isize);
             for at in 0..24 {
@@ -237,11 +259,14 @@ mod tests {
         let drawn = drawn.of(3, 4);
         let largest = |field: &[[f64; 2]]| field.iter().flatten().fold(0.0, |m, d| d.abs().max(m));
         assert!((1.5..2.0).contains(&largest(&drawn.field)));
-        let mut seen = Vec::new();
+        let (blends, mut seen) = (blends(), Vec::new());
         for (y, x) in (0..15).flat_map(|y| (0..15).map(move |x| (y, x))) {
-            let [[a, b], [c, d]] = [change.displacement([y, x]), linear(y as f64, x as f64)];
+            let [[a, b], [c, d]] = [
+                change.displacement(&blends, [y, x]),
+                linear(y as f64, x as f64),
+            ];
             assert!((a - c).abs() < 1e-12 && (b - d).abs() < 1e-12, "{y} {x}");
-            seen.push(drawn.displacement([y, x]));
+            seen.push(drawn.displacement(&blends, [y, x]));
         }
         let steps = seen.windows(2).enumerate().filter(|(at, _)| at % 15 < 14);
         let steps: Vec<[f64; 2]> = steps
@@ -273,7 +298,7 @@ mod tests {
         assert!(drawn.iter().all(|[a, b, c, d]| a != b && b != c && c != d));
         let mut batch = counted(81);
         let rows: Vec<usize> = (0..20).collect();
-        wide.apply(&mut batch, &rows, 5, -7.0);
+        wide.apply(&pool(2), &mut batch, &rows, (5, -7.0));
         let mut inside = 0;
         for sample in rows {
             let change = wide.of(5, sample);

@@ -26,7 +26,7 @@ impl Feed {
         let mut batch = Batch::gather(&problem.dataset.train, rows, problem.scaling);
         if let Some(augment) = &problem.augment {
             let zero = T::of(-problem.scaling.shift / problem.scaling.scale);
-            augment.apply(&mut batch, rows, epoch, zero);
+            augment.apply(setting.crew.pool, &mut batch, rows, (epoch, zero));
         }
         batch
     }
