@@ -325,9 +325,11 @@ fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
         .map(|image| (image, image.1.min(image.2)))
         .filter(|&(_, side)| side > 1)
         .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;
-    if shift >= side {
-        let allowed = format!("must be less than the {side} pixels of an image's side");
-        return Err(resolved.error("data.augment", allowed));
+    for (key, pixels) in [("data.augment", shift as f64), ("data.warp", warp)] {
+        if pixels >= side as f64 {
+            let allowed = format!("must be less than the {side} pixels of an image's side");
+            return Err(resolved.error(key, allowed));
+        }
     }
     Ok(Some(Augment {
         seed: config.seed,

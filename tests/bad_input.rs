@@ -292,6 +292,10 @@ fn impossible_values_say_what_is_possible() {
     refused_run("linear", &["data.warp=2"], &["data.warp = 2", "no images"]);
     refused_sets(&["data.warp=-1"], &["at least 0"]);
     refused_sets(
+        &["data.warp=8"],
+        &["data.warp = 8", "less than the 8 pixels"],
+    );
+    refused_sets(
         &["run.epochs=9223372036854775807"],
         &["run.epochs", "overflow"],
     );
