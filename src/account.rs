@@ -19,8 +19,10 @@ use crate::timing::{PHASES, Spread, Timing};
 /// timing.json.
 #[derive(Clone, Debug, Serialize)]
 pub struct Account {
-    /// Seconds of the run.
+    /// Seconds of this process, of which all below tells.
     pub seconds: f64,
+    /// Seconds of the processes that this one resumed.
+    pub seconds_before: f64,
     /// Steps timed.
     pub steps: usize,
     /// Seconds of a step on rank 0.
@@ -28,7 +30,8 @@ pub struct Account {
     /// Seconds by phase over ranks; `other` is what no phase holds.
     #[serde(serialize_with = "as_map")]
     pub phases: Vec<(&'static str, Times)>,
-    /// Members times samples evaluated in a second of the median step.
+    /// Members times samples evaluated in a second of the median step; where layers take turns, here and below, of the mean
+    /// step.
     pub members_samples_per_second: f64,
     /// The step's arithmetic over the median step, 10^9 flops a second, all ranks together.
     pub gflops: f64,
@@ -86,7 +89,7 @@ pub fn account<T: Real>(
 ) -> Option<Account> {
     let slip = Slip {
         phases: timing.phases(),
-        seconds: timing.elapsed(),
+        seconds: timing.here(),
         sent: timing.sent(),
         peak_rss: peak_rss(),
     };
@@ -135,17 +138,22 @@ fn settle(
         .map(|&(phase, name)| of(name, column(phase as usize)))
         .collect();
     phases.push(of("other", slips.iter().map(rest).collect()));
-    let median = timing.steps().map_or(f64::INFINITY, |steps| steps.median);
+    let typical = timing.steps().map_or(f64::INFINITY, |steps| {
+        // The arithmetic of steps that differ is known as their mean's alone.
+        let turns = shape.differing < shape.parameters as f64;
+        if turns { steps.mean } else { steps.median }
+    });
     let flops = shape.flops_of_all().total();
     let mut account = Account {
         seconds,
+        seconds_before: timing.before(),
         steps: timing.count(),
         step_seconds: timing.steps(),
         phases,
-        members_samples_per_second: (shape.members * shape.samples) as f64 / median,
-        gflops: flops / median / 1e9,
+        members_samples_per_second: (shape.members * shape.samples) as f64 / typical,
+        gflops: flops / typical / 1e9,
         product_gflops: rate / 1e9,
-        floor_share: flops / (rate * shape.ranks as f64) / median,
+        floor_share: flops / (rate * shape.ranks as f64) / typical,
         bytes_sent_per_step: slips.iter().map(|s| s.sent).max().unwrap_or(0)
             / timing.count().max(1) as u64,
         peak_rss: slips.iter().filter_map(|slip| slip.peak_rss).max(),
@@ -206,9 +214,14 @@ impl Account {
     /// The table, for the screen.
     #[must_use]
     pub fn table(&self) -> String {
+        let heading = if self.seconds_before > 0.0 {
+            "since resumed"
+        } else {
+            "seconds"
+        };
         let mut text = format!(
             "\n  {:<14}{:>10}{:>10}{:>10}{:>8}\n",
-            "seconds", "min", "mean", "max", "share"
+            heading, "min", "mean", "max", "share"
         );
         for (name, times) in &self.phases {
             // What rounds to nothing says nothing.

@@ -54,13 +54,15 @@ pub struct Timing {
     phases: [Duration; PHASES.len()],
 }
 
-/// Minimum, median and maximum.
+/// Minimum, median, mean and maximum.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
     /// The least.
     pub min: f64,
     /// The middle one.
     pub median: f64,
+    /// The mean.
+    pub mean: f64,
     /// The largest.
     pub max: f64,
 }
@@ -130,7 +132,19 @@ impl Timing {
     /// Seconds since the run began, less any time it lay still between processes.
     #[must_use]
     pub fn elapsed(&self) -> f64 {
-        self.before + self.start.elapsed().as_secs_f64()
+        self.before + self.here()
+    }
+
+    /// Of these, the seconds in other processes.
+    #[must_use]
+    pub fn before(&self) -> f64 {
+        self.before
+    }
+
+    /// The seconds in this process, to which steps, phases and bytes belong.
+    #[must_use]
+    pub fn here(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
     }
 
     /// Seconds this rank spent in each phase, in the order of `PHASES`.
@@ -148,6 +162,7 @@ impl Timing {
         Some(Spread {
             min: sorted[0],
             median,
+            mean: sorted.iter().sum::<f64>() / sorted.len() as f64,
             max: *sorted.last()?,
         })
     }

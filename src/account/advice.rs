@@ -151,6 +151,7 @@ mod tests {
         };
         let account = Account {
             seconds: 100.0,
+            seconds_before: 0.0,
             steps: 10,
             step_seconds: None,
             phases: phases
