@@ -336,6 +336,7 @@ fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
         shift,
         distort,
         warp,
+        epochs: Some(config.data.distort_epochs).filter(|&epochs| epochs > 0),
         image,
     }))
 }

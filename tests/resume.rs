@@ -130,6 +130,7 @@ const METHODS: [(&str, &[&str]); 21] = [
             "data.augment=1",
             "data.distort=0.1",
             "data.warp=1",
+            "data.distort_epochs=1",
         ],
     ),
     (

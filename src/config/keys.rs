@@ -71,6 +71,8 @@ pub const KEYS: &[Key] = keys! {
     "data.warp": AtLeast(0.0), "0.0",
         "displace each training image's pixels anew in each epoch by a smooth field, cubic B-splines through numbers within \
          so many pixels of 0 at every sixth; 0: no";
+    "data.distort_epochs": Integer(0), "0",
+        "distort and warp images in the first so many epochs alone; 0: in all";
     "method.kind": Choice(&["eki", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
         "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a \
          program built with --features gradients; of ensemble.* it takes initial alone)";

@@ -87,6 +87,7 @@ pub struct Data {
     pub augment: usize,
     pub distort: f64,
     pub warp: f64,
+    pub distort_epochs: u64,
 }
 
 /// Scaling of the inputs.

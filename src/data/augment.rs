@@ -28,6 +28,8 @@ pub struct Augment {
     pub distort: f64,
     /// The bound of the numbers that a smooth field of displacements is made of, in pixels.
     pub warp: f64,
+    /// Epochs after which images are shifted alone; none: never.
+    pub epochs: Option<u64>,
     /// Channels, height and width of an image.
     pub image: (usize, usize, usize),
 }
@@ -84,10 +86,16 @@ impl Augment {
             block: 0,
         };
         let (mut stream, most) = (key.stream(), self.shift as i32);
+        let over = self.epochs.is_some_and(|epochs| epoch >= epochs);
+        let (distort, warp) = if over {
+            (0.0, 0.0)
+        } else {
+            (self.distort, self.warp)
+        };
         let shift = [(); 2].map(|()| f64::from(stream.random_range(-most..=most)));
         let mut entry = |one: f64| {
-            if self.distort > 0.0 {
-                one + stream.random_range(-self.distort..self.distort)
+            if distort > 0.0 {
+                one + stream.random_range(-distort..distort)
             } else {
                 one
             }
@@ -95,8 +103,8 @@ impl Augment {
         Change {
             shift,
             map: [[entry(1.0), entry(0.0)], [entry(0.0), entry(1.0)]],
-            field: if self.warp > 0.0 {
-                let mut number = || stream.random_range(-self.warp..self.warp);
+            field: if warp > 0.0 {
+                let mut number = || stream.random_range(-warp..warp);
                 (0..nodes(self.image.1) * nodes(self.image.2))
                     .map(|_| [number(), number()])
                     .collect()
@@ -190,6 +198,7 @@ mod tests {
         shift: 1,
         distort: 0.0,
         warp: 0.0,
+        epochs: None,
         image: (2, 3, 4),
     };
 
@@ -233,6 +242,26 @@ mod tests {
                 };
                 assert_eq!(batch.inputs[[at, sample]], want, "{sample} {at}");
             }
+        }
+    }
+
+    /// Images of later epochs are shifted as they would be, and no more.
+    #[test]
+    fn images_are_distorted_in_the_first_epochs_alone() {
+        let early = Augment {
+            distort: 0.2,
+            warp: 2.0,
+            epochs: Some(3),
+            ..SMALL
+        };
+        let always = Augment {
+            epochs: None,
+            ..early
+        };
+        for sample in 0..20 {
+            assert_eq!(early.of(2, sample), always.of(2, sample));
+            assert_ne!(early.of(2, sample).map, SMALL.of(2, sample).map);
+            assert_eq!(early.of(3, sample), SMALL.of(3, sample));
         }
     }
 
