@@ -169,7 +169,7 @@ fn store(name: &str, folder: &Path, commit: Option<&str>) -> Outcome<()> {
     }
     let finished = Finished {
         row: name.to_owned(),
-        command: words(&environment["command"]),
+        command: words(&environment["command"], folder),
         commit: String::from_utf8(commit.stdout)?.trim().to_owned(),
         machine: environment["hosts"].clone(),
         seed: config["seed"].as_integer().unwrap_or_default() as u64,
@@ -196,8 +196,9 @@ fn store(name: &str, folder: &Path, commit: Option<&str>) -> Outcome<()> {
     Ok(())
 }
 
-/// The command line as it was typed, the program's path and the run's folder left out.
-fn words(command: &Value) -> String {
+/// The command line as it was typed, the program's path and the run's folder left out; what lies beside that folder is
+/// told from there.
+fn words(command: &Value, folder: &Path) -> String {
     let words: Vec<&str> = command
         .as_array()
         .into_iter()
@@ -209,7 +210,16 @@ fn words(command: &Value) -> String {
         .iter()
         .position(|word| *word == "--out")
         .unwrap_or(words.len());
-    format!("eki-mpi {}", words[..end].join(" "))
+    let beside = folder
+        .parent()
+        .map(|parent| format!("{}/", parent.display()));
+    let beside = beside.filter(|parent| parent.len() > 1);
+    let told = |word: &&str| match &beside {
+        Some(parent) => word.replace(parent, ""),
+        None => (*word).to_owned(),
+    };
+    let words: Vec<String> = words[..end].iter().map(told).collect();
+    format!("eki-mpi {}", words.join(" "))
 }
 
 fn table() -> Outcome<()> {
