@@ -59,7 +59,7 @@ pub struct Times {
     pub mean: f64,
     /// The most.
     pub max: f64,
-    /// The mean's share of the run.
+    /// The mean's share of the process's seconds.
     pub share: f64,
 }
 

@@ -130,7 +130,7 @@ const METHODS: [(&str, &[&str]); 21] = [
             "data.augment=1",
             "data.distort=0.1",
             "data.warp=1",
-            "data.distort_epochs=1",
+            "data.distort_epochs=2",
         ],
     ),
     (
@@ -369,6 +369,9 @@ fn a_finished_run_can_be_lengthened() {
         assert_eq!(run(&parts, 2, &["run.steps=7", "--resume"]).0, 0);
         assert_eq!(run(&parts, 5, &["run.epochs=3", "--resume"]).0, 0);
         same_lengthened(&whole, &parts, name);
+        let before = |folder| json_file(folder, "timing.json")["seconds_before"].as_f64();
+        assert_eq!(before(&whole), Some(0.0));
+        assert!(before(&parts).is_some_and(|seconds| seconds > 0.0));
         // Once more: nothing is left to do, and the answer is the same.
         assert_eq!(run(&parts, 2, &["run.epochs=3", "--resume"]).0, 0);
         same_lengthened(&whole, &parts, name);

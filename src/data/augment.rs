@@ -93,24 +93,21 @@ impl Augment {
             (self.distort, self.warp)
         };
         let shift = [(); 2].map(|()| f64::from(stream.random_range(-most..=most)));
-        let mut entry = |one: f64| {
-            if distort > 0.0 {
-                one + stream.random_range(-distort..distort)
-            } else {
-                one
+        let mut map = [[1.0, 0.0], [0.0, 1.0]];
+        if distort > 0.0 {
+            for entry in map.as_flattened_mut() {
+                *entry += stream.random_range(-distort..distort);
             }
-        };
+        }
+        let mut field = Vec::new();
+        if warp > 0.0 {
+            let drawn = |_| [(); 2].map(|()| stream.random_range(-warp..warp));
+            field.extend((0..nodes(self.image.1) * nodes(self.image.2)).map(drawn));
+        }
         Change {
             shift,
-            map: [[entry(1.0), entry(0.0)], [entry(0.0), entry(1.0)]],
-            field: if warp > 0.0 {
-                let mut number = || stream.random_range(-warp..warp);
-                (0..nodes(self.image.1) * nodes(self.image.2))
-                    .map(|_| [number(), number()])
-                    .collect()
-            } else {
-                Vec::new()
-            },
+            map,
+            field,
             nodes: nodes(self.image.2),
         }
     }

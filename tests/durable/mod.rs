@@ -116,8 +116,13 @@ pub fn succeed(command: &mut Command) -> String {
 
 /// summary.json of a run's folder.
 pub fn summary(folder: &Path) -> serde_json::Value {
-    let text = std::fs::read(folder.join("summary.json")).expect("a finished run");
-    serde_json::from_slice(&text).expect("summary.json is JSON")
+    json_file(folder, "summary.json")
+}
+
+/// A JSON file of a finished run's folder.
+pub fn json_file(folder: &Path, name: &str) -> serde_json::Value {
+    let text = std::fs::read(folder.join(name)).expect(name);
+    serde_json::from_slice(&text).expect(name)
 }
 
 /// The digest a run ended with.
