@@ -12,6 +12,7 @@ use rayon::ThreadPool;
 pub use network::Network;
 
 use crate::eki::Form;
+use crate::interaction::by_rows;
 use crate::loss::Loss;
 use crate::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::partition::BLOCK;
@@ -77,7 +78,7 @@ pub struct Rates {
     pub square: f64,
     /// One tile of the factored ||D||.
     pub tile: f64,
-    /// One panel of rows of D from one block of samples.
+    /// One panel of rows of D; by samples, from one block of these.
     pub panel: f64,
     /// The Kalman gain.
     pub gain: GainRates,
@@ -141,6 +142,9 @@ impl Rates {
         match sizes.form {
             Form::Explicit if sizes.gain.is_some() => {
                 rates.panel = kernels::panel_seconds::<f64>(pool, sizes);
+            }
+            Form::Explicit if by_rows(sizes.members, sizes.outputs) => {
+                rates.panel = kernels::rows_seconds::<T>(pool, sizes);
             }
             Form::Explicit => rates.panel = kernels::panel_seconds::<T>(pool, sizes),
             _ => rates.tile = kernels::tile_seconds::<T>(pool, sizes),

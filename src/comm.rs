@@ -230,7 +230,8 @@ impl Comm {
             .map(|r| r.start * width..r.end * width)
             .collect();
         self.count_sent::<T>(spans[self.rank()].len() * (self.size() - 1));
-        let piece = (self.largest / self.size()).max(1);
+        // Some at a time, so that a large matrix needs no second copy.
+        let piece = (self.largest.min(1 << 20) / self.size()).max(1);
         let rounds = spans
             .iter()
             .map(|s| s.len().div_ceil(piece))

@@ -6,10 +6,10 @@
 //! | | explicit | factored | mean |
 //! |---|---|---|---|
 //! | flops: forward | J_r f | J_r f | J_r f |
-//! | interaction | 2 J^2 K_r | 2 l (n^2 + 256 n) / R | the same, 2 J K |
+//! | interaction | 2 J^2 K / R | 2 l (n^2 + 256 n) / R | the same, 2 J K |
 //! | update | 2 J^2 P_r | 4 J K P_r | 2 J_r P, or 2 J_r f and less by way of the layers' sums |
 //! | bytes: agreement | 16 J, and where members carry a state 8 J K | the same | the same |
-//! | interaction | s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
+//! | interaction | s (J_r K + J^2 / R) (R - 1), 8 J; by samples s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
 //! | update | s P_r J_f, 8 per block | the same | 8 P |
 //!
 //! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
@@ -31,6 +31,8 @@ use crate::eki::{Form, TILE, norm_tiles};
 use crate::evaluation;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::UNIT;
+use crate::interaction::by_rows;
+use crate::panel::ROWS;
 use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
@@ -271,10 +273,22 @@ impl Shape {
         columns(self.parameters, self.ranks, rank)
     }
 
-    /// The outputs K_r whose part of D `rank` computes in the explicit form.
+    /// The outputs K_r whose part of D `rank` computes in the explicit form, by samples.
     #[must_use]
     pub fn outputs_of(&self, rank: usize) -> usize {
         columns(self.outputs, self.ranks, rank)
+    }
+
+    /// Whether ranks share out the rows of an explicit D, not its samples.
+    pub(crate) fn by_rows(&self) -> bool {
+        self.form == Form::Explicit && by_rows(self.members, self.outputs)
+    }
+
+    /// The rows of an explicit D that `rank` makes, by rows.
+    pub(crate) fn rows_of(&self, rank: usize) -> usize {
+        Partition::in_units(self.members, self.ranks, ROWS)
+            .range(rank)
+            .len()
     }
 
     /// Flops of `rank` at one step.
@@ -285,10 +299,14 @@ impl Shape {
         let (own_j, own_p) = (real(self.members_of(rank)), real(self.parameters_of(rank)));
         let forward = own_j * (self.forward + self.spreading.of_member) + self.spreading.once;
         let (interaction, update) = match self.form {
-            Form::Explicit => (
-                2.0 * j * j * real(self.outputs_of(rank)),
-                2.0 * j * j * own_p,
-            ),
+            Form::Explicit => {
+                let products = match (self.by_rows(), self.gain) {
+                    (true, true) => 0.0,
+                    (true, false) => 2.0 * j * k * real(self.rows_of(rank)),
+                    (false, _) => 2.0 * j * j * real(self.outputs_of(rank)),
+                };
+                (products, 2.0 * j * j * own_p)
+            }
             Form::Factored => (self.gram_flops(rank), 4.0 * j * k * own_p),
             Form::Mean => {
                 let of_member = self
@@ -345,13 +363,15 @@ impl Shape {
         let (j, k, s) = (self.members, self.outputs, self.number);
         let own_j = self.members_of(rank);
         let predictions = if self.hidden > 0 { 8 * j * k } else { 0 } as u64;
-        let gathered = || {
-            let tiles = norm_tiles(j, k).len();
-            s * own_j * k * (self.ranks - 1) + 8 * tiles
-        };
+        let gathered = s * own_j * k * (self.ranks - 1);
         let interaction = match self.form {
+            Form::Explicit if self.by_rows() && self.gain => gathered,
+            Form::Explicit if self.by_rows() => {
+                let parts = Partition::new(j.div_ceil(ROWS), self.ranks).range(rank);
+                gathered + s * parts.len() * ROWS * j * (self.ranks - 1) + 8 * j
+            }
             Form::Explicit => s * own_j * (k - self.outputs_of(rank)) + 8 + 8 * j * j,
-            Form::Factored | Form::Mean => gathered(),
+            Form::Factored | Form::Mean => gathered + 8 * norm_tiles(j, k).len(),
         };
         let exchange = match self.form {
             Form::Mean => 8 * self.parameters,

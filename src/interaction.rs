@@ -1,19 +1,21 @@
 //! The interaction D of all members, put together by all ranks from the outputs each has of its own members.
 //!
 //! ```text
-//! explicit: outputs J/R x K -> sample slabs J x K/R -> partial V W^T, summed exactly -> D on every rank
+//! explicit: outputs J/R x K -> gathered J x K -> J/R rows of V W^T -> gathered, D on every rank
+//!           or, where K > J, sample slabs J x K/R -> partial V W^T, summed exactly -> D on every rank
 //! factored: outputs J/R x K -> gathered J x K -> V, W on every rank; ||D||_F from tiles that the ranks share out
 //! mean:     as factored, then c = W vbar / J
 //! ```
 //!
 //! With the Kalman gain (`implicit`) D is multiplied by it once it is there.
 //!
-//! Partial products are formed per fixed block of samples and rounded to a common quantum before they are summed
-//! (`exact`), so D has the same bits for any number of ranks and threads.
+//! D has the same bits for any number of ranks and threads: a row is the same whoever makes it, and partial products are
+//! formed per fixed block of samples and rounded to a common quantum before they are summed (`exact`).
 
-mod explicit;
+pub(crate) mod explicit;
 mod implicit;
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use ndarray::{Array2, ArrayView2, s};
@@ -94,7 +96,7 @@ pub struct Outputs<'a, T> {
     pub spare: &'a Spare<T>,
 }
 
-/// V and W, J x K each, and Gbar, K numbers.
+/// Rows of V, W, J x K, and Gbar, K numbers.
 struct Factors<T> {
     gradients: Array2<T>,
     anomalies: Array2<T>,
@@ -103,6 +105,14 @@ struct Factors<T> {
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
 pub const PANEL: usize = 10 * ROWS;
+
+/// Whether ranks share out the rows of an explicit D, having gathered all outputs, rather than its samples. By rows a rank
+/// sends about 4 J (J + K) bytes and all have work, whatever K is; by samples 8 J^2, as a sum that passes twice, ranks
+/// beyond the K / 512 blocks have none, but no rank holds more than its samples.
+#[must_use]
+pub fn by_rows(members: usize, outputs: usize) -> bool {
+    outputs <= members
+}
 
 impl<T: Real> Outputs<'_, T> {
     /// D in the form asked for, and its Frobenius norm (before the gain); the same bits on all ranks.
@@ -117,9 +127,11 @@ impl<T: Real> Outputs<'_, T> {
     ) -> Result<(Interaction<T>, f64)> {
         Ok(match form {
             Form::Explicit => {
+                let (members, outputs) = (self.members.items(), self.targets.len());
                 let (d, norm) = match self.gain {
-                    None => self.explicit(comm, pool),
                     Some(h) => self.explicit_with_gain(comm, pool, h)?,
+                    None if by_rows(members, outputs) => self.explicit_by_rows(comm, pool),
+                    None => self.explicit_by_samples(comm, pool),
                 };
                 (
                     Interaction::Explicit(d.paired_if(self.mixed, self.spare)),
@@ -131,7 +143,7 @@ impl<T: Real> Outputs<'_, T> {
                     mut gradients,
                     anomalies,
                     means,
-                } = self.factors(comm, pool);
+                } = self.factors(comm, pool, 0..self.members.items());
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
                 if let Some(h) = self.gain {
                     self.gain_on_gradients(comm, pool, h, &mut gradients, (&anomalies, &means))?;
@@ -159,7 +171,7 @@ impl<T: Real> Outputs<'_, T> {
                     gradients,
                     anomalies,
                     means,
-                } = self.factors(comm, pool);
+                } = self.factors(comm, pool, 0..self.members.items());
                 let norm = self.factored_norm(comm, pool, &gradients, &anomalies);
                 let mean_gradient = match self.gain {
                     None => eki::column_means(gradients.view(), self.survivors),
@@ -183,8 +195,8 @@ impl<T: Real> Outputs<'_, T> {
         Interaction::Samples(eki::sample_coefficients(own, mean_gradient, count, samples))
     }
 
-    /// V and W, J x K each, and the outputs' means, on every rank.
-    fn factors(&self, comm: &Comm, pool: &ThreadPool) -> Factors<T> {
+    /// Rows `of_v` of V, all of W, and the outputs' means, on every rank.
+    fn factors(&self, comm: &Comm, pool: &ThreadPool, of_v: Range<usize>) -> Factors<T> {
         let (members, k) = (self.members.items(), self.targets.len());
         let own = self.members.range(comm.rank());
         let mut anomalies = self.spare.array(members, k);
@@ -194,33 +206,34 @@ impl<T: Real> Outputs<'_, T> {
             k,
             anomalies.as_slice_mut().expect("row-major"),
         );
-        let mut gradients = self.spare.array(members, k);
+        let mut gradients = self.spare.array(of_v.len(), k);
         // Means run down all members, so the work is cut by rows only after they are known.
         let means: Vec<T> = eki::column_means(anomalies.view(), self.survivors)
             .into_iter()
             .map(T::of)
             .collect();
         let about = self.gain.map(|_| self.expanded(&means, 0));
-        let rows = anomalies
-            .rows_mut()
-            .into_iter()
-            .zip(gradients.rows_mut())
-            .enumerate();
-        for_each(pool, rows, |_, (j, (mut w, mut v))| {
+        let mut rows_of_v = gradients.rows_mut().into_iter();
+        let rows = anomalies.rows_mut().into_iter().enumerate();
+        let rows = rows.map(|(j, w)| {
+            let v = of_v.contains(&j).then(|| rows_of_v.next().expect("a row"));
+            (j, w, v)
+        });
+        for_each(pool, rows, |_, (j, mut w, mut v)| {
             if !self.survivors.contains(j) {
                 w.fill(T::zero());
-                v.fill(T::zero());
+                if let Some(v) = &mut v {
+                    v.fill(T::zero());
+                }
                 return;
             }
-            let (w, v) = (
-                w.as_slice_mut().expect("row-major"),
-                v.as_slice_mut().expect("row-major"),
-            );
-            if about.is_none() {
+            let w = w.as_slice_mut().expect("row-major");
+            let mut v = v.as_mut().map(|v| v.as_slice_mut().expect("row-major"));
+            if let (None, Some(v)) = (&about, &mut v) {
                 self.loss.gradient(w, self.targets, 0, v);
             }
             w.iter_mut().zip(&means).for_each(|(w, &mean)| *w -= mean);
-            if let Some(about) = &about {
+            if let (Some(about), Some(v)) = (&about, &mut v) {
                 about.gradients(w, self.noise(j, 0..k).as_deref(), v);
             }
         });

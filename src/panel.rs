@@ -51,7 +51,13 @@ impl<T: Real> Packed<T> {
     /// The matrix `a`.
     #[must_use]
     pub fn of(a: ArrayView2<T>) -> Self {
-        let mut packed = Self::unfilled(a.nrows(), a.ncols(), &Spare::default());
+        Self::within(a, &Spare::default())
+    }
+
+    /// The matrix `a`, in what `spare` has room for.
+    #[must_use]
+    pub fn within(a: ArrayView2<T>, spare: &Spare<T>) -> Self {
+        let mut packed = Self::unfilled(a.nrows(), a.ncols(), spare);
         for (part, numbers) in packed.parts_mut().enumerate() {
             let rows = a.slice(ndarray::s![
                 part * ROWS..a.nrows().min((part + 1) * ROWS),
@@ -127,6 +133,11 @@ impl<T: Real> Packed<T> {
     #[must_use]
     pub fn inner(&self) -> usize {
         self.inner
+    }
+
+    /// All its numbers, every twelve rows' one after the other.
+    pub fn numbers_mut(&mut self) -> &mut [T] {
+        &mut self.numbers
     }
 
     /// Every twelve rows' numbers, K x `ROWS`: what `pack_part` fills.

@@ -153,7 +153,15 @@ impl Model<'_> {
         };
         r.factor
             + match s.form {
-                Form::Explicit => shared(side, r.solved),
+                Form::Explicit => {
+                    // A group of the Gram matrix's rows is half as long as one of another product.
+                    let gram = match (s.by_rows(), s.perturbed) {
+                        (false, _) => 0.0,
+                        (true, false) => shared(side, r.gram),
+                        (true, true) => shared(side, r.gram) + shared(side, 2.0 * r.gram),
+                    };
+                    gram + shared(side, r.solved)
+                }
                 Form::Factored => shared(side, r.gram) + shared(s.members, r.solved),
                 Form::Mean => shared(side, r.gram),
             }
@@ -161,33 +169,60 @@ impl Model<'_> {
 
     fn without_gain(&self, rank: usize) -> f64 {
         match self.shape.form {
+            Form::Explicit if self.shape.by_rows() => {
+                self.factors(rank)
+                    + if self.shape.gain {
+                        0.0
+                    } else {
+                        self.rows(rank)
+                    }
+            }
             Form::Explicit => self.explicit(rank),
-            Form::Factored => self.factors(rank),
+            Form::Factored => self.factors(rank) + self.norm(rank),
             Form::Mean => {
                 // The gradients' mean and c, by one thread.
                 let outputs = (self.shape.members * self.shape.outputs) as f64;
-                self.factors(rank) + 2.0 * outputs * self.rates.mean
+                self.factors(rank) + self.norm(rank) + 2.0 * outputs * self.rates.mean
             }
         }
     }
 
-    /// V and W gathered on every rank, and ||D|| by tiles.
+    /// The gathering of a matrix of so many numbers, of which `own` are there.
+    fn gathering(&self, numbers: usize, own: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        if self.several() {
+            let copies = 2.0 * (s.number * numbers) as f64 / r.copy;
+            self.hops() + self.wire(s.number * (numbers - own)) + copies
+        } else {
+            0.0
+        }
+    }
+
+    /// V and W on every rank.
     fn factors(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let (j, k) = (s.members, s.outputs);
-        let bytes = s.number * j * k;
-        let copies = if self.several() { 3.0 } else { 1.0 };
-        let gathered = if self.several() {
-            self.hops() + self.wire(bytes - s.number * s.members_of(rank) * k)
-        } else {
-            0.0
-        };
         let outputs = (j * k) as f64;
         let passes = outputs * (r.mean + (r.gradient - r.mean).max(0.0) / s.threads as f64);
-        let tiles = norm_tiles(j, k).len();
+        let copy = (s.number * j * k) as f64 / r.copy;
+        self.gathering(j * k, s.members_of(rank) * k) + copy + passes
+    }
+
+    /// ||D|| by tiles.
+    fn norm(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let tiles = norm_tiles(s.members, s.outputs).len();
         let own = Partition::new(tiles, s.ranks).range(rank).len();
-        let norm = self.rounds(own) * r.tile + self.reduction(8 * tiles);
-        gathered + copies * bytes as f64 / r.copy + passes + norm
+        self.rounds(own) * r.tile + self.reduction(8 * tiles)
+    }
+
+    /// Rows of D, and all of D gathered; W^T in panels before it.
+    fn rows(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let (j, own) = (s.members, s.rows_of(rank));
+        let panels = self.rounds(own.div_ceil(PANEL)) * r.panel * own.min(PANEL) as f64;
+        let arranged = (s.number * j * s.outputs) as f64 / (r.copy * s.threads as f64);
+        arranged + panels / PANEL as f64 + self.gathering(j * j, own * j) + self.reduction(8 * j)
     }
 
     /// Sample slabs, and D by panels of rows, a wave of them summed over ranks at a time.

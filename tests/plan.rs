@@ -56,6 +56,7 @@ fn bytes(ranks: (usize, bool), sets: &[&str]) -> (f64, f64) {
 #[test]
 fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
     let explicit = ["ensemble.members=201", "data.batch=301"];
+    let by_rows = ["ensemble.members=301", "data.batch=211"];
     let factored = ["ensemble.members=301", "data.batch=53"];
     let double = [
         "ensemble.members=100",
@@ -64,7 +65,20 @@ fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
     ];
     let mean = ["ensemble.members=150", "ensemble.rerandomise=step"];
     let gain = |sets: &[&'static str]| [sets, &["method.step=kalman"]].concat();
+    let perturbed = |sets: &[&'static str]| {
+        let squares = [
+            "method.loss=least-squares",
+            "method.form=explicit",
+            "method.perturb=true",
+            "data.batch=30",
+        ];
+        [&gain(sets)[..], &squares].concat()
+    };
     for (ranks, shared, sets) in [
+        (3, false, &by_rows[..]),
+        (3, SHARES, &gain(&by_rows)),
+        (3, SHARES, &perturbed(&by_rows)),
+        (3, SHARES, &perturbed(&explicit[..1])),
         (3, false, &explicit[..]),
         (3, SHARES, &explicit[..]),
         (3, false, &factored[..]),
@@ -120,6 +134,11 @@ fn memory_grows_by_the_formula_with_the_sizes() {
     let explicit = [
         "ensemble.members=1000",
         "model.layers=[64,200,10]",
+        "data.batch=1100",
+    ];
+    let by_rows = [
+        "ensemble.members=1000",
+        "model.layers=[64,200,10]",
         "data.batch=600",
     ];
     let perturbed = [
@@ -141,6 +160,9 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         (2, false, of_mean(&factored), rounding),
         (2, false, explicit.to_vec(), reducing),
         (3, SHARES, explicit.to_vec(), reducing),
+        (1, SHARES, by_rows.to_vec(), rounding),
+        (3, false, by_rows.to_vec(), reducing),
+        (2, SHARES, gain(&by_rows), reducing),
         (1, SHARES, gain(&factored), rounding),
         (1, SHARES, gain(&explicit), reducing),
         (2, SHARES, gain(&explicit), reducing),

@@ -10,7 +10,8 @@ use crate::exact::Quantum;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::{About, LowRank, UNIT};
 use crate::interaction::PANEL;
-use crate::panel::Packed;
+use crate::interaction::explicit::rows_of_d;
+use crate::panel::{Packed, in_panels, to_panels};
 use crate::partition::BLOCK;
 use crate::real::{Real, inner, product};
 use crate::rng::{Key, Purpose};
@@ -201,6 +202,28 @@ pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
         })
     });
     mean(&seconds) * sizes.members as f64 / j as f64
+}
+
+/// Seconds of one panel of rows of D from all outputs.
+pub(super) fn rows_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
+    let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
+    let seconds = pool.broadcast(|_| {
+        let (v, mut w) = (numbers::<T>(PANEL, k), Aligned::zeros(in_panels(k, j)));
+        to_panels(numbers::<T>(k, j).view(), &mut w);
+        let (mut out, mut squares) = (vec![T::zero(); PANEL * j], vec![0.0; PANEL]);
+        let spare = Spare::default();
+        usual(|| {
+            rows_of_d(
+                v.view(),
+                (&w, j),
+                T::one(),
+                (&mut out, &mut squares),
+                &spare,
+            );
+        })
+    });
+    let scale = |whole: usize, part: usize| whole as f64 / part as f64;
+    mean(&seconds) * scale(sizes.members, j) * scale(sizes.outputs, k)
 }
 
 /// Seconds of the Kalman gain's parts, `side` being that of the matrix it factors.

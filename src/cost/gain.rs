@@ -1,9 +1,10 @@
 //! What the Kalman gain adds to a step's cost, in the terms of `cost`.
 //!
 //! With n the side that is factored, J in the explicit form, K in the factored one, else the smaller of both, and l the
-//! other: to the interaction come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, all of which takes D's
-//! place in the explicit form; 2 n^2 J / R to solve for the members' rows, but in the mean form. Each row that a rank makes
-//! of these goes to the others, 8 n bytes to each.
+//! other: to the interaction come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, which in the explicit
+//! form takes D's place (by samples all of it does); 2 n^2 J / R to solve for the members' rows, but in the mean form. Each
+//! row that a rank makes of these goes to the others, 8 n bytes to each. In the explicit form members with noise of their
+//! own on the observations have one product J x J more.
 
 use super::Shape;
 use crate::eki::Form;
@@ -31,7 +32,7 @@ impl Shape {
             .len()
     }
 
-    /// Flops of the Kalman gain on `rank`, but for S itself in the explicit form, which takes D's place.
+    /// Flops of the Kalman gain on `rank`, but for S itself in the explicit form by samples, which takes D's place.
     pub(super) fn gain_flops(&self, rank: usize) -> f64 {
         if !self.gain {
             return 0.0;
@@ -45,20 +46,38 @@ impl Shape {
         let factor = square * real(side) / 3.0;
         factor
             + match self.form {
-                Form::Explicit => solved(side),
+                Form::Explicit => {
+                    let products = if self.by_rows() { gram } else { 0.0 };
+                    products + solved(side) + self.perturbed_flops(rank)
+                }
                 Form::Factored => gram + solved(self.members),
                 Form::Mean => gram,
             }
     }
 
+    /// Flops of `rank`'s part of the product of perturbed residuals and anomalies, in the explicit form.
+    fn perturbed_flops(&self, rank: usize) -> f64 {
+        let (j, k) = (self.members, self.outputs);
+        let own = match (self.perturbed, self.by_rows()) {
+            (false, _) => 0,
+            (true, true) => self.solved_of(j, rank) * k,
+            (true, false) => j * self.outputs_of(rank),
+        };
+        2.0 * j as f64 * own as f64
+    }
+
     /// Bytes that `rank` sends for the Kalman gain: rows of a Gram matrix, and rows that are solved for, to all others; in
-    /// the explicit form one bound more, and W g.
+    /// the explicit form by samples one bound more, and W g.
     pub(super) fn gain_sent(&self, rank: usize) -> usize {
         let (j, side) = (self.members, self.gain_side());
         let rows = |rows: usize| 8 * side * self.solved_of(rows, rank) * (self.ranks - 1);
         match self.form {
             _ if !self.gain => 0,
-            Form::Explicit => 8 + 8 * j + rows(j),
+            Form::Explicit if self.by_rows() => rows(j) * (2 + usize::from(self.perturbed)),
+            Form::Explicit => {
+                let perturbed = if self.perturbed { 8 + 8 * j * j } else { 0 };
+                8 + 8 * j + perturbed + rows(j)
+            }
             Form::Factored => rows(side) + rows(j),
             Form::Mean => rows(side),
         }
@@ -70,6 +89,8 @@ impl Shape {
         let (j, k, side) = (self.members, self.outputs, self.gain_side());
         match self.form {
             _ if !self.gain => 0,
+            // X, X X^T and what takes D's place; then the last two, and D as the update reads it.
+            Form::Explicit if self.by_rows() => 8 * (j * k + 2 * j * j),
             Form::Explicit => {
                 let (own_k, s) = (self.outputs_of(rank), self.number);
                 let scaled = 8 * j * own_k;

@@ -6,6 +6,7 @@ use super::Shape;
 use crate::eki::{Form, TILE, update_scratch};
 use crate::forward::low_rank::UNIT;
 use crate::interaction::PANEL;
+use crate::panel::in_panels;
 use crate::partition::BLOCK;
 
 /// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
@@ -70,7 +71,7 @@ impl Shape {
             ("hidden states", s * own_j * self.hidden),
             ("outputs", s * own_j * self.outputs),
             // Kept from step to step.
-            ("D or its factors", s * self.kept_of_the_interaction()),
+            ("D or its factors", s * self.kept_of_the_interaction(rank)),
             ("evaluation", s * (t * self.room + self.inputs)),
             (
                 "update's scratch",
@@ -103,10 +104,17 @@ impl Shape {
         }
     }
 
-    /// Numbers of D as the update reads it; or of V and W, and of these as the update reads them.
-    fn kept_of_the_interaction(&self) -> usize {
+    /// Numbers of D as the update reads it, and by rows of what it is made from; or of V and W, and of these as the update
+    /// reads them.
+    fn kept_of_the_interaction(&self, rank: usize) -> usize {
         let (j, k) = (self.members, self.outputs);
         match self.form {
+            Form::Explicit if self.by_rows() && self.gain => j * j + j * k,
+            Form::Explicit if self.by_rows() => {
+                let own = self.rows_of(rank);
+                let made = self.threads * PANEL.min(own) * (j + k);
+                j * j + j * k + own * k + in_panels(k, j) + made
+            }
             Form::Explicit => j * j,
             Form::Factored => 4 * j * k,
             Form::Mean => 2 * j * k,
@@ -117,7 +125,16 @@ impl Shape {
     fn interaction_memory(&self, rank: usize) -> usize {
         let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
         let several = self.ranks > 1;
+        // What ranks gather passes through a buffer, and as much again inside MPI.
+        let gathered = |numbers: usize| {
+            if several {
+                2 * s * numbers.min(1 << 20)
+            } else {
+                0
+            }
+        };
         match self.form {
+            Form::Explicit if self.by_rows() => gathered(j * j.max(k)),
             Form::Explicit => {
                 let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
                 let packed = if several { s * own_j * (k - own_k) } else { 0 };

@@ -1,21 +1,89 @@
-//! The explicit form: outputs go to sample slabs, and D is the sum over all ranks of their slabs' products.
+//! The explicit form: each rank makes rows of D from all outputs; or, where these are many, outputs go to sample slabs, and
+//! D is the sum over all ranks of their slabs' products.
 
 use std::ops::Range;
 use std::sync::Mutex;
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::ThreadPool;
 
-use super::{Outputs, PANEL};
+use super::{Factors, Outputs, PANEL};
 use crate::comm::Comm;
 use crate::eki;
 use crate::exact::Quantum;
 use crate::layout::for_each;
-use crate::panel::{Packed, ROWS};
+use crate::panel::{self, Packed, ROWS, Target, in_panels, multiply, pack_part, to_panels};
 use crate::partition::{Blocks, Partition};
-use crate::real::{Real, product};
+use crate::real::{Real, inner, product};
+use crate::spare::Spare;
+
+/// Rows `scale` v W^T of D, for at most `PANEL` rows v of V, as a `Packed` holds them, and the sum of each one's squares;
+/// with W^T, K x `members`, in panels.
+pub(crate) fn rows_of_d<T: Real>(
+    v: ArrayView2<T>,
+    (w, members): (&[T], usize),
+    scale: T,
+    (out, squares): (&mut [T], &mut [f64]),
+    spare: &Spare<T>,
+) {
+    let v = Packed::within(v, spare);
+    let mut rows = spare.array(v.rows(), members);
+    let mut target = Target {
+        numbers: rows.as_slice_mut().expect("row-major"),
+        panel: panel::PANEL,
+        row: members,
+        columns: members,
+    };
+    multiply(&v, w, false, scale, &mut target);
+    v.give_back(spare);
+    for (row, square) in rows.rows().into_iter().zip(squares) {
+        let row = row.to_slice().expect("row-major");
+        *square = inner(row, row);
+    }
+    let parts = rows.axis_chunks_iter(Axis(0), ROWS);
+    for (rows, out) in parts.zip(out.chunks_mut(ROWS * members)) {
+        pack_part(rows, out);
+    }
+    spare.keep_array(rows);
+}
 
 impl<T: Real> Outputs<'_, T> {
+    /// D, J x J, and ||D||_F: each rank makes whole rows, which all ranks then have.
+    pub(super) fn explicit_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> (Packed<T>, f64) {
+        let (members, outputs) = (self.members.items(), self.targets.len());
+        let own = Partition::in_units(members, comm.size(), ROWS).range(comm.rank());
+        let Factors {
+            gradients,
+            anomalies,
+            ..
+        } = self.factors(comm, pool, own.clone());
+        // W^T in panels: each of the members in it.
+        let mut w = self.spare.aligned(in_panels(outputs, members));
+        let panels = w.chunks_mut((outputs * panel::PANEL).max(1));
+        for_each(pool, panels.enumerate(), |_, (p, panel)| {
+            let rows = p * panel::PANEL..members.min((p + 1) * panel::PANEL);
+            to_panels(anomalies.slice(s![rows, ..]).reversed_axes(), panel);
+        });
+        self.spare.keep_array(anomalies);
+        let mut d = Packed::unfilled(members, members, self.spare);
+        let mut squares = vec![0.0; members];
+        let shared = Partition::new(members.div_ceil(ROWS), comm.size());
+        let tasks = d.numbers_mut()[shared.range(comm.rank()).start * ROWS * members..]
+            .chunks_mut(PANEL * members)
+            .zip(squares[own].chunks_mut(PANEL))
+            .zip(gradients.axis_chunks_iter(Axis(0), PANEL));
+        let scale = T::of(1.0 / self.survivors.count() as f64);
+        for_each(pool, tasks, |_, ((out, squares), v)| {
+            rows_of_d(v, (&w, members), scale, (out, squares), self.spare);
+        });
+        self.spare.keep_array(gradients);
+        self.spare.keep(w.into_room());
+        comm.all_gather_rows(shared, ROWS * members, d.numbers_mut());
+        // Every row's is zero but on the rank that made it: the sum is exact.
+        comm.sum_exact(&mut squares);
+        (d, squares.iter().sum::<f64>().sqrt())
+    }
+
     /// All members' outputs for this rank's blocks of samples, J x w each, with these samples' outputs' numbers.
     pub(super) fn sample_slabs(&self, comm: &Comm) -> Vec<(Range<usize>, Array2<T>)> {
         let (blocks, rank) = (Blocks::new(self.targets.len()), comm.rank());
@@ -63,7 +131,7 @@ impl<T: Real> Outputs<'_, T> {
     }
 
     /// D, J x J, and ||D||_F: each rank's blocks of samples give a partial product, and an allreduce sums them.
-    pub(super) fn explicit(&self, comm: &Comm, pool: &ThreadPool) -> (Packed<T>, f64) {
+    pub(super) fn explicit_by_samples(&self, comm: &Comm, pool: &ThreadPool) -> (Packed<T>, f64) {
         let members = self.members.items();
         let mut slabs = self.sample_slabs(comm);
         let bounds = Mutex::new(0.0_f64);

@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::ThreadPool;
 
-use super::{Outputs, pack};
+use super::{Factors, Outputs, by_rows, pack};
 use crate::comm::Comm;
 use crate::eki::gain::{self, Gain, SOLVED};
 use crate::eki::{self, largest_row};
@@ -18,7 +18,7 @@ use crate::exact::Quantum;
 use crate::layout::for_each;
 use crate::panel::Packed;
 use crate::partition::{BLOCK, Partition};
-use crate::real::{Real, inner};
+use crate::real::{Real, inner, product};
 
 fn too_large() -> Error {
     Error::Run("the outputs are too large for the Kalman gain: scale them or method.noise".into())
@@ -51,7 +51,17 @@ impl Expanded {
     fn roots(&self) -> Vec<f64> {
         self.curvature.iter().map(|omega| omega.sqrt()).collect()
     }
+
+    /// W Omega^{1/2} and Omega^{-1/2} grad Psi.
+    fn scales<T: Real>(&self, anomalies: ArrayView2<T>) -> (Array2<f64>, Vec<f64>) {
+        let roots = self.roots();
+        let gradient = self.gradient.iter().zip(&roots).map(|(g, root)| g / root);
+        (gain::scaled(anomalies, &roots), gradient.collect())
+    }
 }
+
+/// X g, X X^T, and what takes D's place: `Outputs::products_by_rows`.
+type Products = (Vec<f64>, Array2<f64>, Array2<f64>);
 
 impl<T: Real> Outputs<'_, T> {
     /// Psi expanded about the mean outputs `means`, which are the `first..` of a batch's K.
@@ -87,22 +97,12 @@ impl<T: Real> Outputs<'_, T> {
         pool: &ThreadPool,
         h: f64,
     ) -> Result<(Packed<T>, f64)> {
-        let slabs = self.sample_slabs(comm);
-        let blocks: Vec<_> = slabs.iter().map(|(columns, _)| columns.clone()).collect();
         let (members, count) = (self.members.items(), self.survivors.count() as f64);
-        let mut scaled: Vec<(Array2<f64>, Vec<f64>)> = vec![Default::default(); slabs.len()];
-        let places = slabs.into_iter().zip(&mut scaled);
-        for_each(pool, places, |_, ((columns, mut w), place)| {
-            let means = eki::anomalies(w.view_mut(), self.survivors, |_, _| ());
-            let about = self.expanded(&means, columns.start);
-            let roots = about.roots();
-            let gradient = about.gradient.iter().zip(&roots).map(|(g, root)| g / root);
-            *place = (gain::scaled(w.view(), &roots), gradient.collect());
-        });
-        let (mut through, gram) = self.summed(comm, pool, &scaled);
-        let perturbed = self.perturbed(comm, pool, blocks, &scaled);
-        drop(scaled);
-        let mut d = perturbed.unwrap_or_else(|| gram.clone());
+        let (mut through, gram, mut d) = if by_rows(members, self.targets.len()) {
+            self.products_by_rows(comm, pool)
+        } else {
+            self.products_by_samples(comm, pool)
+        };
         through.iter_mut().for_each(|c| *c /= count);
         let row_squares = |row: ndarray::ArrayView1<f64>| -> f64 {
             let entries = row.iter().zip(&through).map(|(s, c)| s / count + c);
@@ -112,7 +112,7 @@ impl<T: Real> Outputs<'_, T> {
         let norm = alive.map(|j| row_squares(d.row(j))).sum::<f64>().sqrt();
         d /= count;
         let gain = Gain::new(gram, h / count, pool).ok_or_else(too_large)?;
-        by_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
+        shared_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
         gain.apply(&mut through);
         drop(gain);
         for (j, mut row) in d.rows_mut().into_iter().enumerate() {
@@ -121,6 +121,72 @@ impl<T: Real> Outputs<'_, T> {
             }
         }
         Ok((pack(pool, d.mapv(T::of).view(), self.spare), norm))
+    }
+
+    /// X g, X X^T, and (X - E) X^T or the same once more, with X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi: each rank
+    /// makes whole rows, which all ranks then have.
+    fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Products {
+        let members = self.members.items();
+        let Factors {
+            gradients,
+            anomalies,
+            means,
+        } = self.factors(comm, pool, 0..0);
+        let (x, g) = self.expanded(&means, 0).scales(anomalies.view());
+        self.spare.keep_array(gradients);
+        self.spare.keep_array(anomalies);
+        let rows = x.rows().into_iter();
+        let through = rows.map(|row| inner(row.to_slice().expect("row-major"), &g));
+        let through = through.collect();
+        let mut gram = gram(comm, pool, x.view());
+        for j in 1..members {
+            let (mut above, below) = gram.view_mut().split_at(Axis(0), j);
+            above.column_mut(j).assign(&below.slice(s![0, ..j]));
+        }
+        if self.noise.is_none() {
+            return (through, gram.clone(), gram);
+        }
+        let mut d = Array2::zeros((members, members));
+        shared_rows(comm, pool, &mut d, |first, out| {
+            let own = first..first + out.len() / members;
+            let mut residuals = x.slice(s![own.clone(), ..]).to_owned();
+            self.take_noise(own, 0..self.targets.len(), residuals.view_mut());
+            let out = crate::ensemble::matrix(out, residuals.nrows(), members);
+            product(out, 0.0, 1.0, residuals.view(), x.t());
+        });
+        (through, gram, d)
+    }
+
+    /// The same; each rank sums over its own blocks of samples.
+    fn products_by_samples(&self, comm: &Comm, pool: &ThreadPool) -> Products {
+        let slabs = self.sample_slabs(comm);
+        let blocks: Vec<_> = slabs.iter().map(|(columns, _)| columns.clone()).collect();
+        let mut scaled: Vec<(Array2<f64>, Vec<f64>)> = vec![Default::default(); slabs.len()];
+        let places = slabs.into_iter().zip(&mut scaled);
+        for_each(pool, places, |_, ((columns, mut w), place)| {
+            let means = eki::anomalies(w.view_mut(), self.survivors, |_, _| ());
+            *place = self.expanded(&means, columns.start).scales(w.view());
+        });
+        let (through, gram) = self.summed(comm, pool, &scaled);
+        let perturbed = self.perturbed(comm, pool, blocks, &scaled);
+        let d = perturbed.unwrap_or_else(|| gram.clone());
+        (through, gram, d)
+    }
+
+    /// Takes the noise of members `members` on the observations `columns`, whole blocks of them, from their `rows`.
+    fn take_noise(
+        &self,
+        members: Range<usize>,
+        columns: Range<usize>,
+        mut rows: ArrayViewMut2<f64>,
+    ) {
+        for (j, mut row) in members.zip(rows.rows_mut()) {
+            if self.survivors.contains(j) {
+                let noise = self.noise(j, columns.clone());
+                let noise = row.iter_mut().zip(noise.iter().flatten());
+                noise.for_each(|(x, e)| *x -= e);
+            }
+        }
     }
 
     /// (X - E) X^T over all samples, where observations are perturbed; `parts` as for `summed`.
@@ -136,16 +202,7 @@ impl<T: Real> Outputs<'_, T> {
         for_each(
             pool,
             blocks.into_iter().zip(&mut residuals),
-            |_, (columns, rows)| {
-                for (j, mut row) in rows.rows_mut().into_iter().enumerate() {
-                    let noise = self.noise(j, columns.clone());
-                    if self.survivors.contains(j) {
-                        row.iter_mut()
-                            .zip(noise.iter().flatten())
-                            .for_each(|(x, e)| *x -= e);
-                    }
-                }
-            },
+            |_, (columns, rows)| self.take_noise(0..rows.nrows(), columns, rows.view_mut()),
         );
         let pairs = residuals.iter().zip(parts);
         let bounds = pairs.map(|(r, (x, _))| largest_row(r.view()) * largest_row(x.view()));
@@ -216,7 +273,7 @@ impl<T: Real> Outputs<'_, T> {
         let gain = Gain::new(gram, scale, pool).ok_or_else(too_large)?;
         let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
         let mut solved = gain::scaled(gradients.view(), &inverse);
-        by_rows(comm, pool, &mut solved, |_, rows| {
+        shared_rows(comm, pool, &mut solved, |_, rows| {
             gain.apply(rows);
             for row in rows.chunks_mut(roots.len()) {
                 row.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
@@ -251,7 +308,7 @@ impl<T: Real> Outputs<'_, T> {
 /// The lower triangle of X X^T on every rank.
 fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
     let mut gram = Array2::zeros((x.nrows(), x.nrows()));
-    by_rows(comm, pool, &mut gram, |first, rows| {
+    shared_rows(comm, pool, &mut gram, |first, rows| {
         let rows = crate::ensemble::matrix(rows, rows.len() / x.nrows(), x.nrows());
         gain::gram_rows(x, first, rows);
     });
@@ -260,7 +317,7 @@ fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
 
 /// Works on groups of rows of `matrix`, which ranks and threads share out and all ranks then have; `work` is given the
 /// first row's number and the rows.
-fn by_rows(
+fn shared_rows(
     comm: &Comm,
     pool: &ThreadPool,
     matrix: &mut Array2<f64>,

@@ -11,6 +11,7 @@ use eki_mpi::real::Real;
 use eki_mpi::rng::{Key, Purpose};
 use eki_mpi::spare::Spare;
 use ndarray::{Array2, s};
+use proptest::strategy::Strategy;
 
 use crate::{Check, Crowd};
 
@@ -178,11 +179,19 @@ impl<T: Real> Case<T> {
     }
 }
 
+/// J from `fewest`, fewer than ranks, to two panels of D's rows; K from one output to three blocks of 512, or no more than J.
+fn shapes(fewest: usize) -> impl Strategy<Value = (usize, usize)> {
+    let shape = (fewest..150, 1_usize..1100, proptest::bool::ANY);
+    shape.prop_map(|(members, outputs, few)| {
+        let most = if few { members } else { outputs };
+        (members, 1 + (outputs - 1) % most)
+    })
+}
+
 fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
     let comm = crowd.in_chunks(1001);
-    // J from fewer than ranks to two panels of D's rows; K from one output to three blocks of 512.
-    let sizes = (2_usize..150, 1_usize..1100, proptest::bool::ANY, 0_usize..4);
-    crowd.property(12, &sizes, |(members, outputs, squares, failing)| {
+    let sizes = (shapes(2), proptest::bool::ANY, 0_usize..4);
+    crowd.property(16, &sizes, |((members, outputs), squares, failing)| {
         let case = Case::<T>::new(members, outputs, squares, failing);
         let (plain, size) = case.plain();
         let norm = plain.iter().map(|d| d * d).sum::<f64>().sqrt();
@@ -261,8 +270,8 @@ fn double(crowd: &Crowd) {
 /// With least squares D (I + h S)^{-1} in every form, S = W Gamma^{-1} W^T / J: times I + h S it is D.
 fn gain(crowd: &Crowd) {
     let comm = crowd.in_chunks(1001);
-    let sizes = (3_usize..150, 1_usize..1100, 0_usize..4, proptest::bool::ANY);
-    crowd.property(12, &sizes, |(members, outputs, failing, perturbed)| {
+    let sizes = (shapes(3), 0_usize..4, proptest::bool::ANY);
+    crowd.property(16, &sizes, |((members, outputs), failing, perturbed)| {
         let mut case = Case::<f64>::new(members, outputs, true, failing);
         if perturbed {
             case = case.perturbed();
@@ -312,6 +321,7 @@ fn same_bits(crowd: &Crowd) {
             (150, 61, false),
             (5, 3, true),
             (300, 513, false),
+            (300, 211, true),
         ] {
             let mut case = Case::<f32>::new(members, outputs, squares, 2);
             if squares {
@@ -345,8 +355,9 @@ fn same_bits(crowd: &Crowd) {
     }
 }
 
-/// The explicit form sends outputs, J/R x K less what stays, and reduces D, J x J doubles, and one bound; the factored
-/// form sends outputs to all ranks, J/R x K to each, and reduces one double for each tile of the norm.
+/// The explicit form sends outputs, J/R x K less what stays, and reduces D, J x J doubles, and one bound; by rows outputs
+/// to all ranks, J/R x K to each, and its whole dozens of rows of D as well, and reduces one double for each row; the
+/// factored form sends the same outputs, and reduces one double for each tile of the norm.
 fn bytes(crowd: &Crowd) {
     let comm = crowd.comm();
     for (members, outputs) in [(37, 1100), (150, 61), (2, 700)] {
@@ -358,8 +369,14 @@ fn bytes(crowd: &Crowd) {
             .range(comm.rank())
             .len();
         let tiles = norm_tiles(members, outputs).len();
-        let explicit = 4 * own * (outputs - stays) + 8 * (members * members + 1);
-        let factored = 4 * own * outputs * (comm.size() - 1) + 8 * tiles;
+        let others = comm.size() - 1;
+        let explicit = if outputs <= members {
+            let dozens = Partition::new(members.div_ceil(12), comm.size()).range(comm.rank());
+            4 * (own * outputs + dozens.len() * 12 * members) * others + 8 * members
+        } else {
+            4 * own * (outputs - stays) + 8 * (members * members + 1)
+        };
+        let factored = 4 * own * outputs * others + 8 * tiles;
         for (form, formula) in [
             (Form::Explicit, explicit),
             (Form::Factored, factored),

@@ -152,20 +152,18 @@ fn bytes_of_a_run_of(crowd: &Crowd, comm: &dyn Fn() -> Comm) {
     let comm = comm();
     let (members, parameters, outputs) = (43, 1735, 33);
     let blocks = Blocks::new(parameters);
-    let own_blocks = Partition::new(blocks.count(), comm.size()).range(comm.rank());
-    let columns: usize = own_blocks.map(|b| blocks.range(b).len()).sum();
-    let own = Partition::new(members, comm.size())
-        .range(comm.rank())
-        .len();
-    // K = 33 outputs are one block, which rank 0 owns.
-    let sent_outputs = if comm.is_first() { 0 } else { own * outputs };
+    let part = |items: usize| Partition::new(items, comm.size()).range(comm.rank());
+    let columns: usize = part(blocks.count()).map(|b| blocks.range(b).len()).sum();
+    let own = part(members).len();
+    // K is less than J: outputs go to all, and so do the rows of D, which are made by the dozen.
+    let dozens = part(members.div_ceil(12)).len();
+    let sent_of_d = (own * outputs + dozens * 12 * members) * (comm.size() - 1);
     let far = if comm.near().len() == 1 {
         members - own
     } else {
         0
     };
-    let step = 4 * (far * columns + sent_outputs)
-        + 8 * (members * members + 1 + 2 * members + blocks.count());
+    let step = 4 * (far * columns + sent_of_d) + 8 * (3 * members + blocks.count());
     let formula = if comm.size() == 1 { 0 } else { 2 * step as u64 };
     assert_eq!(three - one, formula, "bytes of two steps");
 }
