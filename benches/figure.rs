@@ -15,9 +15,10 @@ const BOTTOM: f64 = 44.0;
 /// The legend's height.
 const LEGEND: f64 = 34.0;
 
-/// Colours that differ also in grey, and to most colour-blind readers (Okabe & Ito).
-pub const COLOURS: [&str; 6] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#222222",
+/// Colours that differ also in grey, and to most colour-blind readers (Okabe & Ito); then two more, for figures of many curves.
+pub const COLOURS: [&str; 9] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#222222", "#56b4e9", "#8c564b",
+    "#888888",
 ];
 
 /// How a curve is drawn.
