@@ -140,13 +140,15 @@ impl Rates {
             }
         }
         match sizes.form {
-            Form::Explicit if sizes.gain.is_some() => {
-                rates.panel = kernels::panel_seconds::<f64>(pool, sizes);
+            Form::Explicit => {
+                let by_rows = by_rows(sizes.members, sizes.outputs);
+                rates.panel = match (by_rows, sizes.gain) {
+                    (true, None) => kernels::rows_seconds::<T>(pool, sizes),
+                    (true, Some(_)) => 0.0, // the gain's own rows are all there is
+                    (false, None) => kernels::panel_seconds::<T>(pool, sizes),
+                    (false, Some(_)) => kernels::panel_seconds::<f64>(pool, sizes),
+                };
             }
-            Form::Explicit if by_rows(sizes.members, sizes.outputs) => {
-                rates.panel = kernels::rows_seconds::<T>(pool, sizes);
-            }
-            Form::Explicit => rates.panel = kernels::panel_seconds::<T>(pool, sizes),
             _ => rates.tile = kernels::tile_seconds::<T>(pool, sizes),
         }
         if let Some(side) = sizes.gain {

@@ -19,6 +19,7 @@
 //! gain's part: `gain`; that of draws spread by the moments of layers' inputs: `whitening`.
 
 mod gain;
+mod interaction;
 mod memory;
 mod whitening;
 
@@ -27,12 +28,10 @@ use serde::Serialize;
 pub use memory::Memory;
 
 use crate::config::Precision;
-use crate::eki::{Form, TILE, norm_tiles};
+use crate::eki::Form;
 use crate::evaluation;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::UNIT;
-use crate::interaction::by_rows;
-use crate::panel::ROWS;
 use crate::partition::{Blocks, Partition};
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
@@ -273,24 +272,6 @@ impl Shape {
         columns(self.parameters, self.ranks, rank)
     }
 
-    /// The outputs K_r whose part of D `rank` computes in the explicit form, by samples.
-    #[must_use]
-    pub fn outputs_of(&self, rank: usize) -> usize {
-        columns(self.outputs, self.ranks, rank)
-    }
-
-    /// Whether ranks share out the rows of an explicit D, not its samples.
-    pub(crate) fn by_rows(&self) -> bool {
-        self.form == Form::Explicit && by_rows(self.members, self.outputs)
-    }
-
-    /// The rows of an explicit D that `rank` makes, by rows.
-    pub(crate) fn rows_of(&self, rank: usize) -> usize {
-        Partition::in_units(self.members, self.ranks, ROWS)
-            .range(rank)
-            .len()
-    }
-
     /// Flops of `rank` at one step.
     #[must_use]
     pub fn flops(&self, rank: usize) -> Flops {
@@ -298,47 +279,21 @@ impl Shape {
         let (j, k) = (real(self.members), real(self.outputs));
         let (own_j, own_p) = (real(self.members_of(rank)), real(self.parameters_of(rank)));
         let forward = own_j * (self.forward + self.spreading.of_member) + self.spreading.once;
-        let (interaction, update) = match self.form {
-            Form::Explicit => {
-                let products = match (self.by_rows(), self.gain) {
-                    (true, true) => 0.0,
-                    (true, false) => 2.0 * j * k * real(self.rows_of(rank)),
-                    (false, _) => 2.0 * j * j * real(self.outputs_of(rank)),
-                };
-                (products, 2.0 * j * j * own_p)
-            }
-            Form::Factored => (self.gram_flops(rank), 4.0 * j * k * own_p),
+        let update = match self.form {
+            Form::Explicit => 2.0 * j * j * own_p,
+            Form::Factored => 4.0 * j * k * own_p,
             Form::Mean => {
                 let of_member = self
                     .by_sums
                     .map_or(2.0 * self.differing, |(flops, _)| flops);
-                (self.gram_flops(rank) + 2.0 * j * k, own_j * of_member)
+                own_j * of_member
             }
         };
         Flops {
             forward,
-            interaction: interaction + self.gain_flops(rank),
+            interaction: self.interaction_flops(rank) + self.gain_flops(rank),
             update,
         }
-    }
-
-    /// Flops of `rank`'s tiles of ||D||_F^2: of two Gram matrices where K <= J, else of V W^T itself.
-    fn gram_flops(&self, rank: usize) -> f64 {
-        let (short, long) = (
-            self.members.min(self.outputs),
-            self.members.max(self.outputs),
-        );
-        let tiles = norm_tiles(self.members, self.outputs);
-        let side = |tile: usize| TILE.min(short - tile * TILE) as f64;
-        let products = if self.outputs > self.members {
-            1.0
-        } else {
-            2.0
-        };
-        let own = &tiles[Partition::new(tiles.len(), self.ranks).range(rank)];
-        own.iter()
-            .map(|&(a, b)| products * 2.0 * side(a) * side(b) * long as f64)
-            .sum()
     }
 
     /// Flops of all ranks at one step.
@@ -361,18 +316,7 @@ impl Shape {
             return Sent::default();
         }
         let (j, k, s) = (self.members, self.outputs, self.number);
-        let own_j = self.members_of(rank);
         let predictions = if self.hidden > 0 { 8 * j * k } else { 0 } as u64;
-        let gathered = s * own_j * k * (self.ranks - 1);
-        let interaction = match self.form {
-            Form::Explicit if self.by_rows() && self.gain => gathered,
-            Form::Explicit if self.by_rows() => {
-                let parts = Partition::new(j.div_ceil(ROWS), self.ranks).range(rank);
-                gathered + s * parts.len() * ROWS * j * (self.ranks - 1) + 8 * j
-            }
-            Form::Explicit => s * own_j * (k - self.outputs_of(rank)) + 8 + 8 * j * j,
-            Form::Factored | Form::Mean => gathered + 8 * norm_tiles(j, k).len(),
-        };
         let exchange = match self.form {
             Form::Mean => 8 * self.parameters,
             _ => {
@@ -382,7 +326,7 @@ impl Shape {
         };
         Sent {
             agreement: 16 * j as u64 + predictions,
-            interaction: (interaction + self.gain_sent(rank)) as u64,
+            interaction: (self.interaction_sent(rank) + self.gain_sent(rank)) as u64,
             exchange: exchange as u64,
         }
     }

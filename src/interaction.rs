@@ -12,7 +12,7 @@
 //! D has the same bits for any number of ranks and threads: a row is the same whoever makes it, and partial products are
 //! formed per fixed block of samples and rounded to a common quantum before they are summed (`exact`).
 
-pub(crate) mod explicit;
+mod explicit;
 mod implicit;
 
 use std::ops::Range;
@@ -31,6 +31,7 @@ use crate::panel::{Packed, ROWS, pack_part};
 use crate::partition::Partition;
 use crate::real::Real;
 use crate::spare::Spare;
+pub(crate) use explicit::rows_of_d;
 
 /// D of one step, in the run's form, the same on every rank.
 #[derive(Debug)]

@@ -67,8 +67,7 @@ impl<T: Real> Outputs<'_, T> {
         self.spare.keep_array(anomalies);
         let mut d = Packed::unfilled(members, members, self.spare);
         let mut squares = vec![0.0; members];
-        let shared = Partition::new(members.div_ceil(ROWS), comm.size());
-        let tasks = d.numbers_mut()[shared.range(comm.rank()).start * ROWS * members..]
+        let tasks = d.numbers_mut()[own.start * members..]
             .chunks_mut(PANEL * members)
             .zip(squares[own].chunks_mut(PANEL))
             .zip(gradients.axis_chunks_iter(Axis(0), PANEL));
@@ -78,7 +77,8 @@ impl<T: Real> Outputs<'_, T> {
         });
         self.spare.keep_array(gradients);
         self.spare.keep(w.into_room());
-        comm.all_gather_rows(shared, ROWS * members, d.numbers_mut());
+        let parts = Partition::new(members.div_ceil(ROWS), comm.size());
+        comm.all_gather_rows(parts, ROWS * members, d.numbers_mut());
         // Every row's is zero but on the rank that made it: the sum is exact.
         comm.sum_exact(&mut squares);
         (d, squares.iter().sum::<f64>().sqrt())

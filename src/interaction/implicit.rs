@@ -60,7 +60,7 @@ impl Expanded {
     }
 }
 
-/// X g, X X^T, and what takes D's place: `Outputs::products_by_rows`.
+/// X g, the lower triangle of X X^T, and what takes D's place: `Outputs::products_by_rows`.
 type Products = (Vec<f64>, Array2<f64>, Array2<f64>);
 
 impl<T: Real> Outputs<'_, T> {
@@ -123,7 +123,7 @@ impl<T: Real> Outputs<'_, T> {
         Ok((pack(pool, d.mapv(T::of).view(), self.spare), norm))
     }
 
-    /// X g, X X^T, and (X - E) X^T or the same once more, with X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi: each rank
+    /// X g, the lower triangle of X X^T, and (X - E) X^T or all of X X^T, with X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi: each rank
     /// makes whole rows, which all ranks then have.
     fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Products {
         let members = self.members.items();
@@ -138,13 +138,14 @@ impl<T: Real> Outputs<'_, T> {
         let rows = x.rows().into_iter();
         let through = rows.map(|row| inner(row.to_slice().expect("row-major"), &g));
         let through = through.collect();
-        let mut gram = gram(comm, pool, x.view());
-        for j in 1..members {
-            let (mut above, below) = gram.view_mut().split_at(Axis(0), j);
-            above.column_mut(j).assign(&below.slice(s![0, ..j]));
-        }
+        let gram = gram(comm, pool, x.view());
         if self.noise.is_none() {
-            return (through, gram.clone(), gram);
+            let mut d = gram.clone();
+            for j in 1..members {
+                let (mut above, below) = d.view_mut().split_at(Axis(0), j);
+                above.column_mut(j).assign(&below.slice(s![0, ..j]));
+            }
+            return (through, gram, d);
         }
         let mut d = Array2::zeros((members, members));
         shared_rows(comm, pool, &mut d, |first, out| {
