@@ -9,6 +9,7 @@
 //! edge. s, E and f of a sample in an epoch are drawn from (seed, epoch, sample) alone, each number uniformly. After Simard,
 //! Steinkraus & Platt, ICDAR 2003, whose field is noise smoothed by a Gaussian.
 
+use ndarray::{Array2, Axis};
 use rand::RngExt as _;
 use rayon::ThreadPool;
 
@@ -47,30 +48,57 @@ pub struct Change {
     pub nodes: usize,
 }
 
+/// Images that are changed together: so many of a pixel's numbers lie side by side in a batch.
+const BESIDE: usize = 16;
+
 /// Pixels between the nodes of a field of displacements.
 const PITCH: usize = 6;
 
 impl Change {
-    /// The displacement at a pixel, rows and columns: the nodes' numbers, blended.
-    fn displacement(&self, blends: &Blends, [y, x]: [usize; 2]) -> [f64; 2] {
-        let mut sum = [0.0; 2];
-        if !self.field.is_empty() {
-            let first = y / PITCH * self.nodes + x / PITCH;
-            for (line, weights) in blends[y % PITCH][x % PITCH].iter().enumerate() {
-                let nodes = &self.field[first + line * self.nodes..];
-                for (weight, node) in weights.iter().zip(nodes) {
-                    sum[0] += weight * node[0];
-                    sum[1] += weight * node[1];
+    /// By how many rows and columns the image is shifted, where that is all.
+    fn shift_alone(&self) -> Option<[isize; 2]> {
+        let alone = self.field.is_empty() && self.map == [[1.0, 0.0], [0.0, 1.0]];
+        alone.then(|| self.shift.map(|pixels| pixels as isize))
+    }
+
+    /// Where what the pixels of row `y` show is read from: their rows and their columns; `centre` likewise.
+    #[inline(always)]
+    fn sources(&self, blends: &Blends, centre: [f64; 2], y: usize, places: [&mut [f64]; 2]) {
+        let [rows, columns] = places.map(|side| side.chunks_mut(PITCH));
+        for (cell, (rows, columns)) in rows.zip(columns).enumerate() {
+            let first = y / PITCH * self.nodes + cell;
+            let moved = self.displacements(&blends[y % PITCH], first);
+            for (i, (row, column)) in rows.iter_mut().zip(columns).enumerate() {
+                let pixel = [y, cell * PITCH + i];
+                let from = [0, 1].map(|side| {
+                    pixel[side] as f64 + moved[side][i] - self.shift[side] - centre[side]
+                });
+                [*row, *column] = [0, 1].map(|side| {
+                    let [by_row, by_column] = self.map[side];
+                    centre[side] + (by_row * from[0] + by_column * from[1])
+                });
+            }
+        }
+    }
+
+    /// The displacements, by rows and by columns, of the PITCH pixels whose nodes are those from `first` on.
+    #[inline(always)]
+    fn displacements(&self, blends: &[[[f64; PITCH]; 4]; 4], first: usize) -> [[f64; PITCH]; 2] {
+        let mut sums = [[0.0; PITCH]; 2];
+        if self.field.is_empty() {
+            return sums;
+        }
+        for (line, of_line) in blends.iter().enumerate() {
+            let nodes = &self.field[first + line * self.nodes..];
+            for (weights, node) in of_line.iter().zip(nodes) {
+                for (sums, node) in sums.iter_mut().zip(node) {
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum += weight * node;
+                    }
                 }
             }
         }
-        sum
-    }
-
-    /// Where what a pixel shows is read from; `centre`, the pixel and the answer are rows, columns.
-    fn source(&self, centre: [f64; 2], pixel: [f64; 2]) -> [f64; 2] {
-        let from = [0, 1].map(|i| pixel[i] - self.shift[i] - centre[i]);
-        [0, 1].map(|i| centre[i] + (self.map[i][0] * from[0] + self.map[i][1] * from[1]))
+        sums
     }
 }
 
@@ -120,25 +148,107 @@ impl Augment {
         rows: &[usize],
         (epoch, zero): (u64, T),
     ) {
-        let (_, height, width) = self.image;
-        let centre = [height, width].map(|side| (side - 1) as f64 / 2.0);
         let blends = blends();
-        let images = batch.inputs.columns_mut().into_iter().zip(rows);
-        for_each(pool, images, |_, (mut image, &row)| {
-            let change = self.of(epoch, row);
-            let before = image.to_vec();
-            let planes = before.chunks_exact(height * width);
-            for at in 0..height * width {
-                let (y, x) = (at / width, at % width);
-                let [down, right] = change.displacement(&blends, [y, x]);
-                let from = change.source(centre, [y as f64 + down, x as f64 + right]);
-                for (channel, plane) in planes.clone().enumerate() {
-                    image[channel * height * width + at] =
-                        T::of(between(plane, (height, width), from, zero.wide()));
+        let groups = batch.inputs.axis_chunks_iter_mut(Axis(1), BESIDE);
+        let groups = groups.zip(rows.chunks(BESIDE));
+        for_each(pool, groups, |_, (mut group, rows)| {
+            let before = group.t().as_standard_layout().into_owned();
+            let mut after = Array2::from_elem(before.raw_dim(), zero);
+            for ((&row, from), mut to) in rows.iter().zip(before.rows()).zip(after.rows_mut()) {
+                let from = from.to_slice().expect("row-major");
+                let to = to.as_slice_mut().expect("row-major");
+                let change = self.of(epoch, row);
+                match change.shift_alone() {
+                    Some(shift) => move_by(shift, self.image, from, to),
+                    None => pulp::Arch::new().dispatch(Distort {
+                        change: &change,
+                        blends: &blends,
+                        image: self.image,
+                        zero,
+                        from,
+                        to,
+                    }),
                 }
             }
+            group.assign(&after.t());
         });
     }
+}
+
+/// Writes an image moved by whole pixels where it then lies.
+fn move_by<T: Real>(
+    [down, right]: [isize; 2],
+    (_, height, width): (usize, usize, usize),
+    from: &[T],
+    to: &mut [T],
+) {
+    let kept = width.saturating_sub(right.unsigned_abs());
+    let [first, place] = [-right, right].map(|pixels| pixels.max(0).cast_unsigned());
+    let planes = from.chunks_exact(height * width);
+    for (from, to) in planes.zip(to.chunks_exact_mut(height * width)) {
+        for (y, to) in to.chunks_exact_mut(width).enumerate() {
+            let row = y.checked_add_signed(-down).filter(|row| *row < height);
+            if let Some(row) = row.filter(|_| kept > 0) {
+                let from = &from[row * width + first..][..kept];
+                to[place..][..kept].copy_from_slice(from);
+            }
+        }
+    }
+}
+
+/// The distortion of one image, in whatever vectors the processor has.
+struct Distort<'a, T> {
+    change: &'a Change,
+    blends: &'a Blends,
+    image: (usize, usize, usize),
+    /// What a pixel of 0 is scaled to.
+    zero: T,
+    from: &'a [T],
+    to: &'a mut [T],
+}
+
+/// Pixels of 0 about an image: what lies beyond its edge is read from these.
+const MARGIN: usize = 2;
+
+impl<T: Real> pulp::WithSimd for Distort<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let (_, height, width) = self.image;
+        let centre = [height, width].map(|side| (side - 1) as f64 / 2.0);
+        let size = height * width;
+        let (mut rows, mut columns) = (vec![0.0; size], vec![0.0; size]);
+        let places = rows.chunks_mut(width).zip(columns.chunks_mut(width));
+        for (y, (rows, columns)) in places.enumerate() {
+            self.change.sources(self.blends, centre, y, [rows, columns]);
+        }
+        let line = width + 2 * MARGIN;
+        let mut framed = vec![self.zero; (height + 2 * MARGIN) * line];
+        let planes = self.from.chunks_exact(size);
+        for (plane, to) in planes.zip(self.to.chunks_exact_mut(size)) {
+            let inside = framed.chunks_exact_mut(line).skip(MARGIN);
+            for (framed, from) in inside.zip(plane.chunks_exact(width)) {
+                framed[MARGIN..][..width].copy_from_slice(from);
+            }
+            for ((to, &row), &column) in to.iter_mut().zip(&rows).zip(&columns) {
+                let ((y, down), (x, right)) = (split(row, height), split(column, width));
+                let line_at = |y: usize| {
+                    let [left, next] = [x, x + 1].map(|x| framed[y * line + x].wide());
+                    (1.0 - right) * left + right * next
+                };
+                *to = T::of((1.0 - down) * line_at(y) + down * line_at(y + 1));
+            }
+        }
+    }
+}
+
+/// The pixel at or before `place` along a side of so many, counted in the frame, and how far from it the place is.
+#[inline(always)]
+fn split(place: f64, side: usize) -> (usize, f64) {
+    let before = place.floor();
+    let within = before.clamp(-(MARGIN as f64), side as f64) + MARGIN as f64;
+    (within as usize, place - before)
 }
 
 /// Nodes along a side of so many pixels.
@@ -146,15 +256,16 @@ fn nodes(side: usize) -> usize {
     (side - 1) / PITCH + 4
 }
 
-/// The weights of the 4 x 4 nodes about each place that a pixel may have between them.
-type Blends = [[[[f64; 4]; 4]; PITCH]; PITCH];
+/// The weights of the 4 x 4 nodes about each place that a pixel may have between them: by its row there, the node, and its
+/// column there.
+type Blends = [[[[f64; PITCH]; 4]; 4]; PITCH];
 
 fn blends() -> Blends {
-    let at = |place: [usize; 2]| {
-        let [down, right] = place.map(weights);
-        down.map(|a| right.map(|b| a * b))
-    };
-    std::array::from_fn(|y| std::array::from_fn(|x| at([y, x])))
+    let along: [[f64; 4]; PITCH] = std::array::from_fn(weights);
+    along.map(|down| {
+        let at = |line: usize, node: usize| along.map(|right| down[line] * right[node]);
+        std::array::from_fn(|line| std::array::from_fn(|node| at(line, node)))
+    })
 }
 
 /// The cubic B-spline's weights of the four nodes about a pixel that lies so many after the second.
@@ -169,26 +280,10 @@ fn weights(after: usize) -> [f64; 4] {
     ]
 }
 
-/// `plane`, height x width, at a place between its pixels; `zero` beyond the edge.
-fn between<T: Real>(plane: &[T], (height, width): (usize, usize), at: [f64; 2], zero: f64) -> f64 {
-    let [(y, down), (x, right)] = at.map(|v| (v.floor() as isize, v - v.floor()));
-    let pixel = |y: isize, x: isize| {
-        let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
-        if inside {
-            plane[y as usize * width + x as usize].wide()
-        } else {
-            zero
-        }
-    };
-    let line = |y: isize| (1.0 - right) * pixel(y, x) + right * pixel(y, x + 1);
-    (1.0 - down) * line(y) + down * line(y + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::BatchTargets;
-    use ndarray::Array2;
 
     const SMALL: Augment = Augment {
         seed: 1,
@@ -213,6 +308,77 @@ mod tests {
     }
 
     /// Every shift is met, each about as often; the images move by them, and what leaves one edge does not come back.
+    fn displacement(change: &Change, blends: &Blends, [y, x]: [usize; 2]) -> [f64; 2] {
+        let of_cell = y / PITCH * change.nodes + x / PITCH;
+        let [rows, columns] = change.displacements(&blends[y % PITCH], of_cell);
+        [rows[x % PITCH], columns[x % PITCH]]
+    }
+
+    /// A plane, height x width, at a place between its pixels, each looked up by itself; -7 beyond the edge.
+    fn between(plane: &[f64], (height, width): (usize, usize), at: [f64; 2]) -> f64 {
+        let [(y, down), (x, right)] = at.map(|v| (v.floor() as isize, v - v.floor()));
+        let pixel = |y: isize, x: isize| {
+            let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+            let at = inside.then(|| y as usize * width + x as usize);
+            at.map_or(-7.0, |at| plane[at])
+        };
+        let line = |y: isize| (1.0 - right) * pixel(y, x) + right * pixel(y, x + 1);
+        (1.0 - down) * line(y) + down * line(y + 1)
+    }
+
+    /// Shifts as copies, and distortions within a frame, give to the bit what looking up every pixel by itself gives, on
+    /// any number of threads; of images of which some leave their frame altogether.
+    #[test]
+    fn every_pixel_is_what_the_formula_says() {
+        let (channels, height, width) = (2, 7, 9);
+        for (shift, distort, warp) in [
+            (1, 0.0, 0.0),
+            (12, 0.0, 0.0),
+            (2, 0.3, 0.0),
+            (0, 0.0, 2.0),
+            (30, 0.9, 4.0),
+        ] {
+            let drawn = Augment {
+                shift,
+                distort,
+                warp,
+                image: (channels, height, width),
+                ..SMALL
+            };
+            let rows: Vec<usize> = (3..23).collect();
+            let given = counted(channels * height * width);
+            let [batch, other] = [1, 3].map(|threads| {
+                let mut batch = given.clone();
+                drawn.apply(&pool(threads), &mut batch, &rows, (5, -7.0));
+                batch.inputs
+            });
+            assert_eq!(batch, other);
+            for (i, &row) in rows.iter().enumerate() {
+                let (change, image) = (drawn.of(5, row), given.inputs.column(i).to_vec());
+                let Change { shift, map, .. } = &change;
+                for at in 0..channels * height * width {
+                    let (plane, y, x) = (at / (height * width), at / width % height, at % width);
+                    let moved = displacement(&change, &blends(), [y, x]);
+                    let from = [
+                        y as f64 + moved[0] - shift[0] - 3.0,
+                        x as f64 + moved[1] - shift[1] - 4.0,
+                    ];
+                    let place = [
+                        3.0 + (map[0][0] * from[0] + map[0][1] * from[1]),
+                        4.0 + (map[1][0] * from[0] + map[1][1] * from[1]),
+                    ];
+                    let plane = &image[plane * height * width..][..height * width];
+                    let want = between(plane, (height, width), place);
+                    assert_eq!(
+                        batch[[at, i]],
+                        want,
+                        "{shift:?} {distort} {warp}: {row} {at}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn images_move_by_shifts_that_depend_on_seed_epoch_and_sample_alone() {
         let mut met = std::collections::BTreeMap::new();
@@ -288,11 +454,11 @@ mod tests {
         let (blends, mut seen) = (blends(), Vec::new());
         for (y, x) in (0..15).flat_map(|y| (0..15).map(move |x| (y, x))) {
             let [[a, b], [c, d]] = [
-                change.displacement(&blends, [y, x]),
+                displacement(&change, &blends, [y, x]),
                 linear(y as f64, x as f64),
             ];
             assert!((a - c).abs() < 1e-12 && (b - d).abs() < 1e-12, "{y} {x}");
-            seen.push(drawn.displacement(&blends, [y, x]));
+            seen.push(displacement(&drawn, &blends, [y, x]));
         }
         let steps = seen.windows(2).enumerate().filter(|(at, _)| at % 15 < 14);
         let steps: Vec<[f64; 2]> = steps

@@ -220,14 +220,13 @@ impl<T: Real> Batch<T> {
     #[must_use]
     pub fn gather(samples: &Samples, rows: &[usize], scaling: Scaling) -> Self {
         let scaled = |v: f64| T::of((v - scaling.shift) / scaling.scale);
-        let d = samples.features();
-        let mut inputs = Array2::zeros((d, rows.len()));
-        for (mut to, &row) in inputs.columns_mut().into_iter().zip(rows) {
-            match &samples.inputs {
-                Inputs::Bytes(x) => fill(to.view_mut(), x.row(row), |v| scaled(f64::from(v))),
-                Inputs::Reals(x) => fill(to.view_mut(), x.row(row), scaled),
+        let inputs = match &samples.inputs {
+            Inputs::Bytes(x) => {
+                let of_byte: Vec<T> = (0..=u8::MAX).map(|v| scaled(f64::from(v))).collect();
+                side_by_side(x, rows, |v| of_byte[usize::from(v)])
             }
-        }
+            Inputs::Reals(x) => side_by_side(x, rows, scaled),
+        };
         let targets = match &samples.targets {
             Targets::Classes { labels, .. } => {
                 BatchTargets::Classes(rows.iter().map(|&row| labels[row]).collect())
@@ -252,8 +251,21 @@ impl<T: Real> Batch<T> {
     }
 }
 
-fn fill<S: Copy, T>(to: ndarray::ArrayViewMut1<T>, from: ArrayView1<S>, map: impl Fn(S) -> T) {
-    for (to, &from) in to.into_iter().zip(from) {
-        *to = map(from);
+/// The `rows` of `samples` as columns, a few at a time: a line of memory holds a feature of several.
+fn side_by_side<S: Copy, T: Real>(
+    samples: &Array2<S>,
+    rows: &[usize],
+    map: impl Fn(S) -> T,
+) -> Array2<T> {
+    let mut columns = Array2::zeros((samples.ncols(), rows.len()));
+    let groups = columns.axis_chunks_iter_mut(ndarray::Axis(1), 16);
+    for (mut group, rows) in groups.zip(rows.chunks(16)) {
+        let from: Vec<ArrayView1<S>> = rows.iter().map(|&row| samples.row(row)).collect();
+        for (feature, mut to) in group.rows_mut().into_iter().enumerate() {
+            for (to, from) in to.iter_mut().zip(&from) {
+                *to = map(from[feature]);
+            }
+        }
     }
+    columns
 }

@@ -38,24 +38,25 @@ pub(super) fn windows<T: Real>(stage: Stage, inputs: ArrayView2<T>) -> Option<La
         apart => apart | 1,
     };
     let before = (kernel - 1) / 2;
-    let columns = Array2::from_shape_fn(
-        (from.channels * kernel * kernel, windows.div_ceil(apart)),
-        |(tap, column)| {
-            let (place, sample) = (column * apart / m, column * apart % m);
-            let y = place / from.width + tap / kernel % kernel;
-            let x = place % from.width + tap % kernel;
-            let inside = (before..before + from.height).contains(&y)
-                && (before..before + from.width).contains(&x);
-            if !inside {
-                return T::zero();
+    // The place and the sample of each column.
+    let chosen = (0..windows.div_ceil(apart)).map(|column| {
+        let (place, sample) = (column * apart / m, column * apart % m);
+        (place / from.width, place % from.width, sample)
+    });
+    let chosen: Vec<(usize, usize, usize)> = chosen.collect();
+    let taps = from.channels * kernel * kernel;
+    let mut columns = Array2::zeros((taps, chosen.len()));
+    for (tap, mut row) in columns.rows_mut().into_iter().enumerate() {
+        let (channel, i, j) = (tap / (kernel * kernel), tap / kernel % kernel, tap % kernel);
+        for (to, &(y, x, sample)) in row.iter_mut().zip(&chosen) {
+            let inside = (before..before + from.height).contains(&(y + i))
+                && (before..before + from.width).contains(&(x + j));
+            if inside {
+                let line = channel * from.height + y + i - before;
+                *to = inputs[[line * from.width + x + j - before, sample]];
             }
-            let channel = tap / (kernel * kernel);
-            inputs[[
-                (channel * from.height + y - before) * from.width + x - before,
-                sample,
-            ]]
-        },
-    );
+        }
+    }
     Some(LayerInputs {
         columns,
         units: outputs,
