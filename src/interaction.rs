@@ -134,10 +134,7 @@ impl<T: Real> Outputs<'_, T> {
                     None if by_rows(members, outputs) => self.explicit_by_rows(comm, pool),
                     None => self.explicit_by_samples(comm, pool),
                 };
-                (
-                    Interaction::Explicit(d.paired_if(self.mixed, self.spare)),
-                    norm,
-                )
+                (Interaction::Explicit(self.paired_if_mixed(pool, d)), norm)
             }
             Form::Factored => {
                 let Factors {
@@ -150,7 +147,7 @@ impl<T: Real> Outputs<'_, T> {
                     self.gain_on_gradients(comm, pool, h, &mut gradients, (&anomalies, &means))?;
                 }
                 let pack = |matrix: ArrayView2<T>| {
-                    pack(pool, matrix, self.spare).paired_if(self.mixed, self.spare)
+                    self.paired_if_mixed(pool, pack(pool, matrix, self.spare))
                 };
                 let localised =
                     (self.localise > 0).then(|| Localised::new(anomalies.view(), self.localise));
@@ -183,6 +180,16 @@ impl<T: Real> Outputs<'_, T> {
                 self.spare.keep_array(anomalies);
                 (interaction, norm)
             }
+        })
+    }
+
+    /// A factor as the update's products take it.
+    fn paired_if_mixed(&self, pool: &ThreadPool, factor: Packed<T>) -> Packed<T> {
+        if !self.mixed {
+            return factor;
+        }
+        factor.paired_by(self.spare, |parts, put| {
+            for_each(pool, parts, |_, part| put(part));
         })
     }
 

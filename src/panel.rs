@@ -71,27 +71,33 @@ impl<T: Real> Packed<T> {
     /// The same rounded to bfloat16, its columns in pairs, in what `spare` has room for; its own room is left there.
     #[must_use]
     pub fn paired(self, spare: &Spare<T>) -> Self {
-        let (inner, height) = (self.inner, left_height());
+        self.paired_by(spare, |parts, put| parts.for_each(put))
+    }
+
+    /// The same, its parts shared out by `share`, which is to hand each of them to the function it is given.
+    #[must_use]
+    pub fn paired_by(
+        self,
+        spare: &Spare<T>,
+        share: impl FnOnce(
+            std::iter::Enumerate<std::slice::ChunksMut<'_, T>>,
+            &(dyn Fn((usize, &mut [T])) + Sync),
+        ),
+    ) -> Self {
+        let (rows, inner, height) = (self.rows, self.inner, left_height());
         let size = left_numbers(inner, height);
-        let mut numbers = spare.aligned(self.rows.div_ceil(height) * size);
-        let mut part = vec![T::zero(); inner * height]; // K x height
-        for (first, out) in (0..self.rows)
-            .step_by(height)
-            .zip(numbers.chunks_mut(size.max(1)))
-        {
-            for row in 0..height {
-                let column = part[row..].iter_mut().step_by(height);
-                if first + row < self.rows {
-                    column
-                        .zip(self.row(first + row))
-                        .for_each(|(to, x)| *to = x);
-                } else {
-                    column.for_each(|to| *to = T::zero());
-                }
+        let mut numbers = spare.aligned(rows.div_ceil(height) * size);
+        share(numbers.chunks_mut(size.max(1)).enumerate(), &|(
+            part,
+            out,
+        )| {
+            let mut columns = vec![T::zero(); inner * height]; // K x height, zeros where there is no row
+            for (row, i) in (part * height..rows).take(height).enumerate() {
+                let places = columns[row..].iter_mut().step_by(height);
+                places.zip(self.row(i)).for_each(|(to, x)| *to = x);
             }
-            T::left_of(&part, height, out);
-        }
-        let rows = self.rows;
+            T::left_of(&columns, height, out);
+        });
         self.give_back(spare);
         Self {
             rows,
@@ -109,12 +115,6 @@ impl<T: Real> Packed<T> {
             .step_by(ROWS)
             .take(self.inner)
             .copied()
-    }
-
-    /// As `paired` where products are to be of bfloat16, else as it is.
-    #[must_use]
-    pub fn paired_if(self, mixed: bool, spare: &Spare<T>) -> Self {
-        if mixed { self.paired(spare) } else { self }
     }
 
     /// Whether its columns are paired.
