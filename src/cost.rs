@@ -269,7 +269,7 @@ impl Shape {
     /// The parameters P_r whose columns `rank` updates.
     #[must_use]
     pub fn parameters_of(&self, rank: usize) -> usize {
-        columns(self.parameters, self.ranks, rank)
+        columns(Blocks::new(self.parameters), self.ranks, rank)
     }
 
     /// Flops of `rank` at one step.
@@ -348,9 +348,8 @@ fn inputs_of<T: Real>(map: &dyn ForwardMap<T>, m: usize) -> usize {
     m * map.features() + map.arranged(m)
 }
 
-/// The columns of `rank`'s whole blocks of `columns` columns.
-fn columns(columns: usize, ranks: usize, rank: usize) -> usize {
-    let blocks = Blocks::new(columns);
+/// The columns of `rank`'s whole `blocks`.
+fn columns(blocks: Blocks, ranks: usize, rank: usize) -> usize {
     let own = Partition::new(blocks.count(), ranks).range(rank);
     blocks.span(own).len()
 }

@@ -12,7 +12,7 @@ use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
 use sha2::{Digest as _, Sha256};
 
 use crate::eki::Survivors;
-use crate::partition::Blocks;
+use crate::partition::{Blocks, DRAWN};
 use crate::prior::Prior;
 use crate::real::{Real, product};
 use crate::rng::{Key, Purpose};
@@ -42,16 +42,16 @@ impl Draw {
         }
     }
 
-    /// Writes `member`'s parameters in `block`: centre + deviations xi.
-    pub fn fill<T: Real>(
+    /// Writes `member`'s parameters from the `first` on, which stay within one key's: centre + deviations xi.
+    fn fill<T: Real>(
         &self,
         member: usize,
-        block: usize,
+        first: usize,
         centre: &[T],
         deviations: &[T],
         out: &mut [T],
     ) {
-        T::fill_normal(&self.key(member, block), out);
+        T::fill_normal(&self.key(member, first / DRAWN), first % DRAWN, out);
         for ((x, &centre), &deviation) in out.iter_mut().zip(centre).zip(deviations) {
             *x = centre + deviation * *x;
         }
@@ -60,23 +60,24 @@ impl Draw {
     /// `member` in full, about the prior's mean: P numbers.
     #[must_use]
     pub fn point<T: Real>(&self, member: usize, prior: &Prior) -> Vec<T> {
-        let blocks = Blocks::new(prior.parameters());
+        let blocks = Blocks::of_width(prior.parameters(), DRAWN);
         let mut point = vec![T::zero(); prior.parameters()];
         for b in 0..blocks.count() {
             let out = &mut point[blocks.range(b)];
             let (mean, mut deviations) = (prior.mean(blocks.range(b)), vec![T::zero(); out.len()]);
-            prior.deviations(blocks.range(b).start, 1.0, &mut deviations);
-            self.fill(member, b, &mean, &deviations, out);
+            let first = blocks.range(b).start;
+            prior.deviations(first, 1.0, &mut deviations);
+            self.fill(member, first, &mean, &deviations, out);
         }
         point
     }
 
-    /// Writes the parameters of `members` in `block`, whose columns are `columns`, about `centre` with `spread` times
-    /// the prior's deviations. Row j of `out` is member j.
+    /// Writes the parameters `columns`, those of a block, of `members`, about `centre` with `spread` times the prior's
+    /// deviations. Row j of `out` is member j.
     pub fn fill_block<T: Real>(
         &self,
         members: Range<usize>,
-        (block, columns): (usize, Range<usize>),
+        columns: Range<usize>,
         centre: &[T],
         (prior, spread): (&Prior, f64),
         out: &mut ArrayRef2<T>,
@@ -87,7 +88,7 @@ impl Draw {
             let mut row = out.row_mut(member);
             self.fill(
                 member,
-                block,
+                columns.start,
                 centre,
                 &deviations,
                 row.as_slice_mut().expect("row-major"),
@@ -110,7 +111,11 @@ pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Sur
     let mut weights = Array2::zeros((failed.len(), u.nrows()));
     let scale = T::of(1.0 / (survivors.count() as f64 - 1.0).sqrt());
     for (mut row, &member) in weights.rows_mut().into_iter().zip(&failed) {
-        T::fill_normal(&draw.key(member, 0), row.as_slice_mut().expect("row-major"));
+        T::fill_normal(
+            &draw.key(member, 0),
+            0,
+            row.as_slice_mut().expect("row-major"),
+        );
         for (k, z) in row.iter_mut().enumerate() {
             *z = if survivors.contains(k) {
                 *z * scale
@@ -142,11 +147,17 @@ pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Sur
     }
 }
 
-/// The SHA-256 digest of one block's numbers, little-endian, row by row.
+/// The SHA-256 digest of the numbers of `blocks` that lie side by side, little-endian, row by row.
 #[must_use]
-pub fn block_digest<T: Real>(block: ArrayView2<T>) -> [u8; 32] {
+pub fn digest_of<T: Real>(blocks: &[ArrayView2<T>]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    digest.update(bytemuck::cast_slice(block.as_slice().expect("row-major")));
+    let rows = blocks.first().map_or(0, |block| block.nrows());
+    for row in 0..rows {
+        for block in blocks {
+            let row = block.row(row);
+            digest.update(bytemuck::cast_slice(row.as_slice().expect("row-major")));
+        }
+    }
     digest.finalize().into()
 }
 
@@ -183,7 +194,7 @@ mod tests {
         ]);
         let (members, centre) = (40_000, [1.0, -1.0, 0.0]);
         let mut u = Array2::<f64>::zeros((members, 3));
-        draw(1).fill_block(0..members, (0, 0..3), &centre, (&prior, 0.5), &mut u);
+        draw(1).fill_block(0..members, 0..3, &centre, (&prior, 0.5), &mut u);
         let mean = u.mean_axis(ndarray::Axis(0)).unwrap();
         let covariance = (&u - &mean).t().dot(&(&u - &mean)) / members as f64;
         for i in 0..3 {
@@ -210,7 +221,7 @@ mod tests {
             count: 40,
             deviation: 1.0,
         }]);
-        draw(1).fill_block(0..6, (0, 0..40), &[0.0; 40], (&prior, 1.0), &mut u);
+        draw(1).fill_block(0..6, 0..40, &[0.0; 40], (&prior, 1.0), &mut u);
         u.row_mut(2).fill(f64::NAN);
         let before = u.clone();
         let survivors = Survivors::new(vec![true, true, false, true, true, true]);

@@ -162,6 +162,48 @@ impl<T: Real> Slab<T> {
         Some(ArrayView2::from_shape((members, columns.len()), numbers).expect("a block"))
     }
 
+    /// What `of` makes of every `count` consecutive blocks, one after the other, of those whose first is this rank's; the
+    /// others it reads, or is sent. Called by all ranks.
+    pub fn in_groups<D: Clone + Default + Send>(
+        &self,
+        (comm, pool): (&Comm, &ThreadPool),
+        count: usize,
+        of: impl Fn(&[ArrayView2<T>]) -> D + Sync,
+    ) -> Vec<D> {
+        comm.turn();
+        let (layout, members) = (&self.layout, self.layout.members.items());
+        let (own, all) = (layout.own_blocks(), layout.blocks.count());
+        let first = |block: usize| block / count * count;
+        let groups = own.clone().filter(|&b| first(b) == b);
+        let groups: Vec<Range<usize>> = groups.map(|b| b..(b + count).min(all)).collect();
+        let unseen = groups.iter().cloned().flatten();
+        let mut sent: BTreeMap<usize, Vec<T>> = unseen
+            .filter(|&b| self.seen(b).is_none())
+            .map(|b| (b, vec![T::zero(); members * layout.blocks.range(b).len()]))
+            .collect();
+        let away = own
+            .map(|b| (layout.owners.owner(first(b)), b))
+            .filter(|(to, _)| *to != layout.rank && self.theirs[*to].is_none());
+        comm.exchange(
+            sent.iter_mut()
+                .map(|(&b, room)| (layout.owners.owner(b), &mut room[..])),
+            away.map(|(to, b)| (to, self.block(b).to_slice().expect("row-major"))),
+        );
+        let mut made = vec![D::default(); groups.len()];
+        for_each(pool, groups.iter().zip(&mut made), |_, (group, made)| {
+            let blocks = group.clone().map(|b| match sent.get(&b) {
+                Some(numbers) => {
+                    let shape = (members, layout.blocks.range(b).len());
+                    ArrayView2::from_shape(shape, numbers).expect("a block")
+                }
+                None => self.seen(b).expect("else it was sent"),
+            });
+            *made = of(&blocks.collect::<Vec<_>>());
+        });
+        comm.turn();
+        made
+    }
+
     /// This rank's blocks with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, ArrayView2<'_, T>)> {
         self.layout.own_blocks().map(|b| (b, self.block(b)))

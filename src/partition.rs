@@ -2,8 +2,15 @@
 
 use std::ops::Range;
 
-/// The fixed width of a block of parameter columns, and of a block of samples' outputs; part of the format.
-pub const BLOCK: usize = 512;
+/// The width of a block of parameter columns: what one rank keeps and updates as a whole, and so the smallest share of the
+/// update. J of its rows stay in a core's cache while they are updated. Part of the format.
+pub const BLOCK: usize = 128;
+
+/// Numbers of a member that are drawn from one key, whole blocks of parameters; part of the format.
+pub const DRAWN: usize = 4 * BLOCK;
+
+/// The width of a block of samples' outputs, whose products and noise are taken as a whole; part of the format.
+pub const OUTPUTS: usize = 512;
 
 /// `items` in `parts` consecutive parts whose sizes differ by at most one, the larger first; parts may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +94,17 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Blocks of the format's width.
+    /// Blocks of parameters.
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        Self {
-            columns,
-            width: BLOCK,
-        }
+        Self::of_width(columns, BLOCK)
+    }
+
+    /// Blocks of `width >= 1` columns.
+    #[must_use]
+    pub fn of_width(columns: usize, width: usize) -> Self {
+        assert!(width > 0, "a block has columns");
+        Self { columns, width }
     }
 
     /// How many columns are cut.

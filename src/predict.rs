@@ -19,7 +19,7 @@ use crate::cost::Shape;
 use crate::eki::gain::SOLVED;
 use crate::eki::{Form, norm_tiles};
 use crate::interaction::PANEL;
-use crate::partition::{BLOCK, Blocks, Partition};
+use crate::partition::{BLOCK, Blocks, DRAWN, OUTPUTS, Partition};
 
 /// The seconds of one step, by parts.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -237,10 +237,10 @@ impl Model<'_> {
         } else {
             0.0
         };
-        let blocks = own_k.div_ceil(BLOCK);
-        let gradients = self.rounds(blocks) * (j * own_k.min(BLOCK)) as f64 * r.gradient;
+        let blocks = own_k.div_ceil(OUTPUTS);
+        let gradients = self.rounds(blocks) * (j * own_k.min(OUTPUTS)) as f64 * r.gradient;
         let waves = j.div_ceil(4 * s.threads * PANEL) as f64;
-        let width = own_k as f64 / BLOCK as f64;
+        let width = own_k as f64 / OUTPUTS as f64;
         let panels = self.rounds(j.div_ceil(PANEL)) * width * r.panel;
         let square = (j * j) as f64;
         let reductions = if self.several() {
@@ -261,8 +261,8 @@ impl Model<'_> {
             let work = if s.drawn > 0 {
                 own.div_ceil(s.unit) as f64 * r.unit_sum / s.threads as f64
             } else {
-                let blocks = Blocks::new(s.parameters).count();
-                self.rounds(blocks) * (own * width) as f64 * r.summed_draw
+                let (blocks, drawn) = (s.parameters.div_ceil(DRAWN), DRAWN.min(s.parameters));
+                self.rounds(blocks) * (own * drawn) as f64 * r.summed_draw
             };
             return work + self.reduction(8 * s.parameters);
         }

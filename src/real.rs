@@ -38,8 +38,8 @@ pub trait Real:
     /// The same to be written.
     fn single_mut(numbers: &mut [Self]) -> Option<&mut [f32]>;
 
-    /// Fills `out` with the N(0, 1) draws of `key`.
-    fn fill_normal(key: &Key, out: &mut [Self]);
+    /// Fills `out` with the N(0, 1) draws of `key` from its `first` on.
+    fn fill_normal(key: &Key, first: usize, out: &mut [Self]);
 
     /// Replaces each x by e^x.
     fn exp_in_place(values: &mut [Self]);
@@ -85,8 +85,8 @@ impl Real for f32 {
         Some(numbers)
     }
 
-    fn fill_normal(key: &Key, out: &mut [Self]) {
-        key.fill_normal_f32(out);
+    fn fill_normal(key: &Key, first: usize, out: &mut [Self]) {
+        key.fill_normal_f32(first, out);
     }
 
     fn exp_in_place(values: &mut [Self]) {
@@ -142,8 +142,8 @@ impl Real for f64 {
         None
     }
 
-    fn fill_normal(key: &Key, out: &mut [Self]) {
-        key.fill_normal_f64(out);
+    fn fill_normal(key: &Key, first: usize, out: &mut [Self]) {
+        key.fill_normal_f64(first, out);
     }
 
     fn exp_in_place(values: &mut [Self]) {

@@ -75,16 +75,18 @@ impl Key {
         order
     }
 
-    /// Fills `out` with independent N(0, 1) draws in double precision.
-    pub fn fill_normal_f64(&self, out: &mut [f64]) {
+    /// Fills `out` with independent N(0, 1) draws in double precision, from the `first` of this key on.
+    pub fn fill_normal_f64(&self, first: usize, out: &mut [f64]) {
         let mut stream = self.stream();
-        out.fill_with(|| StandardNormal.sample(&mut stream));
+        let mut draws = StandardNormal.sample_iter(&mut stream).skip(first);
+        out.fill_with(|| draws.next().expect("a stream has no end"));
     }
 
-    /// Fills `out` with independent N(0, 1) draws in single precision, |x| < 6.8.
-    pub fn fill_normal_f32(&self, out: &mut [f32]) {
+    /// Fills `out` with independent N(0, 1) draws in single precision, |x| < 6.8, from the `first` of this key on.
+    pub fn fill_normal_f32(&self, first: usize, out: &mut [f32]) {
         pulp::Arch::new().dispatch(Normals {
             key: bytemuck::cast(self.bytes()),
+            first,
             out,
         });
     }
@@ -94,6 +96,7 @@ impl Key {
 /// compiled for them.
 struct Normals<'a> {
     key: [u32; 8],
+    first: usize,
     out: &'a mut [f32],
 }
 
@@ -102,16 +105,20 @@ impl pulp::WithSimd for Normals<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, simd: S) {
-        for (i, chunk) in self.out.chunks_mut(WORDS).enumerate() {
-            let words = chacha8(simd, &self.key, i as u32);
+        let (mut batch, mut passed, mut rest) = (self.first / WORDS, self.first % WORDS, self.out);
+        while !rest.is_empty() {
+            let words = chacha8(simd, &self.key, batch as u32);
+            let length = rest.len().min(WORDS - passed);
+            let (chunk, after) = rest.split_at_mut(length);
             match <&mut [f32; WORDS]>::try_from(&mut *chunk) {
                 Ok(whole) => box_muller(&words, whole),
                 Err(_) => {
-                    let mut last = [0.0; WORDS];
-                    box_muller(&words, &mut last);
-                    chunk.copy_from_slice(&last[..chunk.len()]);
+                    let mut whole = [0.0; WORDS];
+                    box_muller(&words, &mut whole);
+                    chunk.copy_from_slice(&whole[passed..][..length]);
                 }
             }
+            (batch, passed, rest) = (batch + 1, 0, after);
         }
     }
 }
@@ -309,15 +316,15 @@ mod tests {
     #[test]
     fn draws_are_standard_normal_in_both_precisions() {
         let mut single = vec![0.0; 100_000];
-        key(0).fill_normal_f32(&mut single);
+        key(0).fill_normal_f32(0, &mut single);
         assert_normal(single.into_iter().map(f64::from).collect());
         let mut double = vec![0.0; 100_000];
-        key(1).fill_normal_f64(&mut double);
+        key(1).fill_normal_f64(0, &mut double);
         assert_normal(double);
         let across: Vec<f64> = (0..50_000)
             .map(|j| {
                 let mut one = [0.0; 3];
-                key(j).fill_normal_f32(&mut one);
+                key(j).fill_normal_f32(0, &mut one);
                 f64::from(one[2])
             })
             .collect();
@@ -360,20 +367,46 @@ mod tests {
     #[test]
     fn a_key_gives_the_same_draws_each_time_and_a_prefix_when_shorter() {
         let (mut a, mut b, mut c) = (vec![0.0; 300], vec![0.0; 300], vec![0.0; 137]);
-        key(7).fill_normal_f32(&mut a);
-        key(7).fill_normal_f32(&mut b);
-        key(7).fill_normal_f32(&mut c);
+        key(7).fill_normal_f32(0, &mut a);
+        key(7).fill_normal_f32(0, &mut b);
+        key(7).fill_normal_f32(0, &mut c);
         assert_eq!(a, b);
         assert_eq!(a[..137], c);
-        key(8).fill_normal_f32(&mut b);
+        key(8).fill_normal_f32(0, &mut b);
         assert_ne!(a, b);
+    }
+
+    /// Blocks of parameters begin anywhere among a key's numbers.
+    #[test]
+    fn draws_from_the_first_asked_for_on_are_those_of_the_whole() {
+        let (mut whole, mut double) = (vec![0.0; 700], vec![0.0; 700]);
+        key(7).fill_normal_f32(0, &mut whole);
+        key(7).fill_normal_f64(0, &mut double);
+        for (first, length) in [
+            (0, 128),
+            (128, 128),
+            (256, 444),
+            (200, 256),
+            (511, 1),
+            (3, 690),
+        ] {
+            let (mut part, mut of_double) = (vec![0.0; length], vec![0.0; length]);
+            key(7).fill_normal_f32(first, &mut part);
+            key(7).fill_normal_f64(first, &mut of_double);
+            assert_eq!(part, whole[first..][..length], "{length} from {first}");
+            assert_eq!(
+                of_double,
+                double[first..][..length],
+                "{length} from {first}"
+            );
+        }
     }
 
     /// The bits themselves are part of the format: a change here breaks every stored run.
     #[test]
     fn the_first_draws_are_as_recorded() {
         let mut first = [0.0; 4];
-        key(0).fill_normal_f32(&mut first);
+        key(0).fill_normal_f32(0, &mut first);
         let bits: Vec<u32> = first.iter().map(|x| x.to_bits()).collect();
         assert_eq!(bits, RECORDED, "draws {first:?}");
     }

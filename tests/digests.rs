@@ -2,7 +2,7 @@
 //!
 //! Each case runs on one rank and one thread, and then on R = 2, 3, 5 ranks, with 1 and 2 threads; some on R = 64,
 //! more than there are members, blocks of parameters and cores. Sizes are odd, so that every split is uneven: 43
-//! members; 64-23-10 has 1735 parameters, four blocks of 512 columns, the last one of 199.
+//! members; 64-23-10 has 1735 parameters, fourteen blocks of 128 columns, the last one of 71.
 
 mod start;
 
@@ -381,7 +381,7 @@ fn one_flipped_bit_in_one_members_draw_is_seen() {
         member: 0,
         block: 0,
     }
-    .fill_normal_f32(&mut numbers);
+    .fill_normal_f32(0, &mut numbers);
     numbers.iter_mut().for_each(|x| *x *= 0.2);
     let shape = [members as u64, parameters as u64];
     for form in ["explicit", "factored"] {

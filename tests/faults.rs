@@ -371,25 +371,27 @@ fn a_checkpoint_of_every_version_is_still_read() {
         "ensemble.average=0.9",
     ];
     let third = ["ensemble.rerandomise=never", "method.momentum_of=mean"];
-    for (version, own) in [(1, &first[..]), (2, &second), (3, &third)] {
+    let cases = [(1, &first[..]), (2, &second), (3, &third), (4, &first)];
+    for ((version, own), ranks) in cases.into_iter().flat_map(|case| [(case, 1), (case, 3)]) {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR"));
         let kept = kept.join(format!("tests/durable/version-{version}"));
-        let folder = room.path().join(version.to_string());
+        let folder = room.path().join(format!("{version}-on-{ranks}"));
         copy(&kept, &folder);
         let mark = checkpoint::read_mark(&checkpoint(&folder, 3)).unwrap();
         assert_eq!(
             (mark.step, mark.members, mark.parameters, mark.parts.len()),
             (3, 3, 610, 2)
         );
+        assert_eq!(mark.version, version);
         assert_eq!(
             mark.data.is_some(),
             version >= 3,
             "when marks knew the data"
         );
-        assert_eq!(mark.time, 0.0, "before version 4 a mark knew no time");
-        let text = succeed(&mut program(1, &[&both[..], own].concat(), &folder));
+        assert_eq!(mark.time > 0.0, version >= 4, "when marks knew a time");
+        let text = succeed(&mut program(ranks, &[&both[..], own].concat(), &folder));
         assert!(text.contains("going on from step 3 of 3"), "{text}");
         let known = std::fs::read_to_string(kept.join("digest")).unwrap();
-        assert_eq!(digest(&folder), known.trim());
+        assert_eq!(digest(&folder), known.trim(), "{version} on {ranks}");
     }
 }

@@ -28,7 +28,7 @@ fn normal(rows: usize, columns: usize, seed: u64, deviation: f64) -> Array2<f64>
         member: 0,
         block: 0,
     }
-    .fill_normal_f64(&mut values);
+    .fill_normal_f64(0, &mut values);
     values.iter_mut().for_each(|x| *x *= deviation);
     Array2::from_shape_vec((rows, columns), values).unwrap()
 }

@@ -185,7 +185,7 @@ fn a_plan_needs_no_data_and_takes_sizes_no_machine_holds() {
         "plan",
         "dnn4",
         "--ranks",
-        "4096",
+        "8192",
         "--set",
         "ensemble.members=100000",
         "--json",
@@ -196,8 +196,8 @@ fn a_plan_needs_no_data_and_takes_sizes_no_machine_holds() {
     assert_eq!(plan["parameters"], 573_910);
     assert_eq!(plan["form"], "factored");
     assert_eq!(plan["idle_ranks"][0], 0);
-    let blocks = 573_910_u64.div_ceil(512);
-    assert_eq!(plan["idle_ranks"][1], 4096 - blocks);
+    let blocks = 573_910_u64.div_ceil(128);
+    assert_eq!(plan["idle_ranks"][1], 8192 - blocks);
     let forward = plan["flops_total"].as_f64().unwrap();
     assert!(forward > 2.0 * 1e5 * 600.0 * 5.7e5);
     for preset in ["digits", "dnn1", "linear"] {

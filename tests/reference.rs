@@ -13,7 +13,7 @@ use eki_mpi::data::{Inputs, Targets, digits};
 use serde_json::Value;
 use start::{Folder, Run, read_npy, write_npy};
 
-/// Parameters of the network 64-8-10: two blocks of 512.
+/// Parameters of the network 64-8-10: five blocks of 128, drawn from two keys.
 const PARAMETERS: usize = 65 * 8 + 9 * 10;
 
 fn beside(name: &str) -> PathBuf {

@@ -27,7 +27,7 @@ fn normals(rows: usize, columns: usize, which: u64) -> Array2<f64> {
         member: 0,
         block: 0,
     }
-    .fill_normal_f64(numbers.as_slice_mut().expect("row-major"));
+    .fill_normal_f64(0, numbers.as_slice_mut().expect("row-major"));
     numbers
 }
 
@@ -248,7 +248,7 @@ fn re_randomisation_leaves_the_span() {
     let mut u = start.clone();
     draw.fill_block(
         0..10,
-        (0, 0..100),
+        0..100,
         mean.as_slice().expect("one row"),
         (&prior, 1.0),
         &mut u,

@@ -129,7 +129,7 @@ impl<'a> Course<'a> {
                 member: 1,
                 block: 0,
             }
-            .fill_normal_f64(noise.as_slice_mut().expect("row-major"));
+            .fill_normal_f64(0, noise.as_slice_mut().expect("row-major"));
             innovations += &(noise / h.sqrt());
         }
         let (values, vectors) = eigen(covariance);

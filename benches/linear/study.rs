@@ -54,7 +54,7 @@ pub fn ensemble(members: usize, parameters: usize) -> Array2<f64> {
         member: 0,
         block: 0,
     }
-    .fill_normal_f64(u.as_slice_mut().expect("row-major"));
+    .fill_normal_f64(0, u.as_slice_mut().expect("row-major"));
     u
 }
 

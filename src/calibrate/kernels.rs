@@ -11,7 +11,7 @@ use crate::forward::ForwardMap;
 use crate::forward::low_rank::{About, LowRank, UNIT};
 use crate::interaction::{PANEL, rows_of_d};
 use crate::panel::{Packed, in_panels, to_panels};
-use crate::partition::BLOCK;
+use crate::partition::{DRAWN, OUTPUTS};
 use crate::real::{Real, inner, product};
 use crate::rng::{Key, Purpose};
 use crate::spare::{Aligned, Spare};
@@ -106,7 +106,7 @@ pub(super) fn low_rank_seconds<T: Real>(
 
 /// Seconds of one normal draw; where `summed`, with its part of a sum that is exact in any order.
 pub(super) fn draw_seconds<T: Real>(pool: &ThreadPool, summed: bool) -> f64 {
-    let quantum = Quantum::new(1e3, BLOCK);
+    let quantum = Quantum::new(1e3, DRAWN);
     let seconds = pool.broadcast(|thread| {
         let key = |block| Key {
             seed: 0,
@@ -115,25 +115,25 @@ pub(super) fn draw_seconds<T: Real>(pool: &ThreadPool, summed: bool) -> f64 {
             member: thread.index() as u64,
             block,
         };
-        let (mut numbers, mut sums) = ([T::zero(); BLOCK], [0.0; BLOCK]);
+        let (mut numbers, mut sums) = ([T::zero(); DRAWN], [0.0; DRAWN]);
         let mut block = 0;
         usual(|| {
             block += 1;
-            T::fill_normal(&key(block), &mut numbers);
+            T::fill_normal(&key(block), 0, &mut numbers);
             if summed {
                 for (sum, xi) in sums.iter_mut().zip(&numbers) {
                     *sum += quantum.round(0.3 * xi.wide());
                 }
             }
             std::hint::black_box((&mut numbers, &mut sums));
-        }) / BLOCK as f64
+        }) / DRAWN as f64
     });
     mean(&seconds)
 }
 
 /// Seconds an output costs on its way into D: in the mean over members, and with gradient and anomaly.
 pub(super) fn output_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> (f64, f64) {
-    let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(BLOCK));
+    let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(OUTPUTS));
     let survivors = Survivors::new(vec![true; j]);
     let measured = pool.broadcast(|_| {
         let mut outputs = Array2::from_elem((j, k), T::of(0.1));
@@ -188,9 +188,9 @@ pub(super) fn tile_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
 /// Seconds of one panel of rows of D from one whole block of samples: its product, rounded and summed.
 pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     let j = sizes.members.min(LARGEST);
-    let quantum = Quantum::new(1.0, BLOCK);
+    let quantum = Quantum::new(1.0, OUTPUTS);
     let seconds = pool.broadcast(|_| {
-        let (v, w) = (numbers::<T>(PANEL, BLOCK), numbers::<T>(j, BLOCK));
+        let (v, w) = (numbers::<T>(PANEL, OUTPUTS), numbers::<T>(j, OUTPUTS));
         let mut partial = Array2::zeros((PANEL, j));
         let mut sums = vec![0.0_f64; PANEL * j];
         usual(|| {

@@ -4,18 +4,20 @@ use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Checked, Flaw};
-use crate::partition::{Blocks, Partition};
+use crate::partition::{BLOCK, Blocks, Partition};
 
 /// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
-/// average; since 3 the mark's header ends with the data's digest, since 4 with the time after it. Nothing else differs.
-pub const VERSION: u32 = 4;
+/// average; since 3 the mark's header ends with the data's digest, since 4 with the time after it, since 5 with the version
+/// after that; before 5 blocks were four times as wide. Nothing else differs.
+pub const VERSION: u32 = 5;
 
 /// The bytes at the end of a mark's header that a `version` lacks; as zeros they say that nothing is known.
 fn lacks(version: u32) -> usize {
-    let (digest, time) = (1, size_of::<f64>());
+    let (digest, time, own) = (1, size_of::<f64>(), size_of::<u32>());
     match version {
-        1 | 2 => digest + time,
-        3 => time,
+        1 | 2 => digest + time + own,
+        3 => time + own,
+        4 => own,
         _ => 0,
     }
 }
@@ -142,6 +144,8 @@ pub struct Mark {
     pub data: Option<[u8; 32]>,
     /// The sum of the h of all steps done; 0 in older marks, whose runs did not end by it.
     pub time: f64,
+    /// The version of the format it was written in.
+    pub version: u32,
 }
 
 impl Mark {
@@ -152,7 +156,9 @@ impl Mark {
 
     /// From a whole frame whose prelude was checked.
     pub(super) fn unframe(bytes: &[u8]) -> Checked<Self> {
-        unframe_longer(bytes, lacks(version(bytes)))
+        let version = version(bytes);
+        let mark = unframe_longer(bytes, lacks(version))?;
+        Ok(Self { version, ..mark })
     }
 
     /// Whether the numbers in it can belong to any state at all; nothing is computed from them before.
@@ -178,12 +184,15 @@ impl Mark {
     }
 
     /// The columns' blocks.
-    pub(super) fn blocks(&self) -> Blocks {
-        Blocks::new(self.parameters as usize)
+    #[must_use]
+    pub fn blocks(&self) -> Blocks {
+        let width = if self.version < 5 { 4 * BLOCK } else { BLOCK };
+        Blocks::of_width(self.parameters as usize, width)
     }
 
     /// The blocks over the ranks that wrote.
-    pub(super) fn owners(&self) -> Partition {
+    #[must_use]
+    pub fn owners(&self) -> Partition {
         Partition::new(self.blocks().count(), self.parts.len())
     }
 

@@ -13,7 +13,7 @@
 //!            4        length n of the header
 //!            n        the header, in bincode with fixed-width integers
 //!            4        CRC-32 (IEEE) of all the bytes before it
-//! section             one array's numbers in one block of 512 columns (the last is narrower), rows x width, row by row
+//! section             one array's numbers in one block of 128 columns (the last is narrower), rows x width, row by row
 //! ```
 //!
 //! Hidden states and predictions, which are no columns of parameters, stand whole with block 0, and with others nothing.

@@ -4,13 +4,13 @@ use super::{Shape, columns};
 use crate::eki::{Form, TILE, norm_tiles};
 use crate::interaction::by_rows;
 use crate::panel::ROWS;
-use crate::partition::Partition;
+use crate::partition::{Blocks, OUTPUTS, Partition};
 
 impl Shape {
     /// The outputs K_r whose part of D `rank` computes in the explicit form, by samples.
     #[must_use]
     pub fn outputs_of(&self, rank: usize) -> usize {
-        columns(self.outputs, self.ranks, rank)
+        columns(Blocks::of_width(self.outputs, OUTPUTS), self.ranks, rank)
     }
 
     /// Whether ranks share out the rows of an explicit D, not its samples.

@@ -56,7 +56,7 @@ pub fn elliptic(seed: u64, noise: f64) -> LinearProblem {
 pub fn random(seed: u64, noise: f64) -> LinearProblem {
     let (k, p) = RANDOM;
     let mut matrix = Array2::zeros((k, p));
-    key(seed, 2).fill_normal_f64(matrix.as_slice_mut().expect("row-major"));
+    key(seed, 2).fill_normal_f64(0, matrix.as_slice_mut().expect("row-major"));
     observe(seed, matrix / (p as f64).sqrt(), noise)
 }
 
@@ -73,9 +73,9 @@ fn key(seed: u64, block: u32) -> Key {
 /// Draws a truth from N(0, I) and observes it.
 fn observe(seed: u64, matrix: Array2<f64>, noise: f64) -> LinearProblem {
     let mut truth = Array1::zeros(matrix.ncols());
-    key(seed, 0).fill_normal_f64(truth.as_slice_mut().expect("one row"));
+    key(seed, 0).fill_normal_f64(0, truth.as_slice_mut().expect("one row"));
     let mut error = Array1::zeros(matrix.nrows());
-    key(seed, 1).fill_normal_f64(error.as_slice_mut().expect("one row"));
+    key(seed, 1).fill_normal_f64(0, error.as_slice_mut().expect("one row"));
     let observations = matrix.dot(&truth) + noise.sqrt() * error;
     LinearProblem {
         matrix,

@@ -13,7 +13,7 @@ use crate::eki;
 use crate::exact::Quantum;
 use crate::layout::for_each;
 use crate::panel::{self, Packed, ROWS, Target, in_panels, multiply, pack_part, to_panels};
-use crate::partition::{Blocks, Partition};
+use crate::partition::{Blocks, OUTPUTS, Partition};
 use crate::real::{Real, inner, product};
 use crate::spare::Spare;
 
@@ -86,7 +86,7 @@ impl<T: Real> Outputs<'_, T> {
 
     /// All members' outputs for this rank's blocks of samples, J x w each, with these samples' outputs' numbers.
     pub(super) fn sample_slabs(&self, comm: &Comm) -> Vec<(Range<usize>, Array2<T>)> {
-        let (blocks, rank) = (Blocks::new(self.targets.len()), comm.rank());
+        let (blocks, rank) = (Blocks::of_width(self.targets.len(), OUTPUTS), comm.rank());
         let owners = Partition::new(blocks.count(), comm.size());
         let (own, rows) = (owners.range(rank), self.members.range(rank));
         let mut slabs: Vec<_> = own
@@ -183,7 +183,10 @@ impl<T: Real> Outputs<'_, T> {
     /// What partial products of the blocks of samples are rounded to, none of whose entries is beyond `bound`.
     pub(super) fn quantum(&self, bound: f64) -> Quantum {
         // A computed entry may pass the bound by rounding: twice is plenty.
-        Quantum::new(2.0 * bound, Blocks::new(self.targets.len()).count())
+        Quantum::new(
+            2.0 * bound,
+            Blocks::of_width(self.targets.len(), OUTPUTS).count(),
+        )
     }
 
     /// Panels of rows of a sum of A B^T over all ranks' pairs (A, B) in `factors`, each J x some samples: a few rows at a

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::exact::Quantum;
 use crate::layout::for_each;
 use crate::panel::Packed;
-use crate::partition::{BLOCK, Partition};
+use crate::partition::{OUTPUTS, Partition};
 use crate::real::{Real, inner, product};
 
 fn too_large() -> Error {
@@ -82,8 +82,8 @@ impl<T: Real> Outputs<'_, T> {
     pub(super) fn noise(&self, member: usize, columns: Range<usize>) -> Option<Vec<f64>> {
         let (draw, h) = self.noise.zip(self.gain)?;
         let mut drawn = vec![0.0_f32; columns.len()];
-        for (block, part) in (columns.start / BLOCK..).zip(drawn.chunks_mut(BLOCK)) {
-            draw.key(member, block).fill_normal_f32(part);
+        for (block, part) in (columns.start / OUTPUTS..).zip(drawn.chunks_mut(OUTPUTS)) {
+            draw.key(member, block).fill_normal_f32(0, part);
         }
         let noise = drawn.iter().map(|&e| f64::from(e) / h.sqrt());
         Some(noise.collect())

@@ -206,10 +206,9 @@ impl<T: Real> Stored<T> {
                 }
             };
             let draw = |block: &mut ArrayRef2<T>| {
-                let place = (b, blocks.range(b));
                 redraw.draw.fill_block(
                     0..block.nrows(),
-                    place,
+                    blocks.range(b),
                     &about,
                     (prior, redraw.spread),
                     block,

@@ -55,7 +55,8 @@ impl<T: Real> LowRankDraws<T> {
             crew.pool,
             own.zip(self.numbers.rows_mut()),
             |_, (member, mut row)| {
-                T::fill_normal(&draw.key(member, 0), row.as_slice_mut().expect("row-major"));
+                let row = row.as_slice_mut().expect("row-major");
+                T::fill_normal(&draw.key(member, 0), 0, row);
             },
         );
         self.held = Some(wanted);
@@ -211,7 +212,7 @@ impl<T: Real> LowRankDraws<T> {
         out: &mut [T],
     ) {
         let mut numbers = vec![T::zero(); map.draws(self.rank)];
-        T::fill_normal(&draw.key(member, 0), &mut numbers);
+        T::fill_normal(&draw.key(member, 0), 0, &mut numbers);
         map.member(
             &About {
                 centre,

@@ -230,6 +230,7 @@ impl Keeper {
                 parts,
                 data: self.data,
                 time: state.time,
+                version: checkpoint::VERSION,
             };
             checkpoint::write_mark(files, &folder, &mark)
         });

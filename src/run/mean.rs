@@ -22,7 +22,7 @@ use crate::forward::ForwardMap;
 use crate::forward::low_rank::LowRank;
 use crate::layout::for_each;
 use crate::moments::Memory;
-use crate::partition::{BLOCK, Blocks, Partition};
+use crate::partition::{Blocks, DRAWN, Partition};
 use crate::prior::Prior;
 use crate::real::Real;
 use crate::whiten::Whitening;
@@ -33,6 +33,7 @@ pub(super) const LARGEST_DRAW: f64 = 16.0;
 /// An ensemble of which only the mean is kept, the same on all ranks.
 pub struct MeanOnly<T> {
     members: usize,
+    /// The parameters drawn from one key.
     blocks: Blocks,
     /// m, P numbers.
     pub(super) mean: Vec<T>,
@@ -108,7 +109,7 @@ impl<T: Real> MeanOnly<T> {
         };
         Self {
             members,
-            blocks: Blocks::new(parameters),
+            blocks: Blocks::of_width(parameters, DRAWN),
             second: kept(manner.memory.second, &|| vec![T::zero(); parameters]),
             average: kept(manner.memory.average, &|| centre.clone()),
             memory: manner.memory,
@@ -187,7 +188,7 @@ impl<T: Real> MeanOnly<T> {
             return;
         }
         let (spread, first) = (T::of(self.spread), self.parameters() - out.len());
-        let (mut numbers, nothing) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
+        let (mut numbers, nothing) = ([T::zero(); DRAWN], [T::zero(); DRAWN]);
         for b in 0..self.blocks.count() {
             let columns = self.blocks.range(b);
             let (start, end) = (columns.start.max(first), columns.end);
@@ -198,7 +199,7 @@ impl<T: Real> MeanOnly<T> {
             if drawn.is_empty() {
                 continue;
             }
-            T::fill_normal(&self.draw.key(member, b), &mut numbers[..columns.len()]);
+            T::fill_normal(&self.draw.key(member, b), 0, &mut numbers[..columns.len()]);
             let about = match self.whitening.is_none() {
                 true => &self.centre[drawn.clone()],
                 false => &nothing[..drawn.len()],
@@ -312,7 +313,7 @@ impl<T: Real> MeanOnly<T> {
                 let mut xi = rooms[thread].lock().expect("one thread each");
                 xi.resize(sums.len(), T::zero());
                 for member in own.clone() {
-                    T::fill_normal(&draw.key(member, b), &mut xi);
+                    T::fill_normal(&draw.key(member, b), 0, &mut xi);
                     pulp::Arch::new().dispatch(AddRounded {
                         sums: &mut *sums,
                         xi: &xi,

@@ -181,10 +181,10 @@ impl<T: Real> Ensemble<T> {
     /// The digest of the ensemble, or of the mean where only the mean is kept.
     pub fn digest(&self, crew: Crew) -> String {
         match self {
-            Self::Stored(stored) => stored::digest(crew, stored.current(), crew.pool),
+            Self::Stored(stored) => stored::digest(crew, stored.current()),
             Self::Mean(mean) => {
                 let own = if crew.comm.is_first() {
-                    crate::ensemble::block_digest(mean.as_rows().view()).to_vec()
+                    crate::ensemble::digest_of(&[mean.as_rows().view()]).to_vec()
                 } else {
                     Vec::new()
                 };

@@ -11,7 +11,7 @@ use super::{Crew, State, redraw_before};
 use crate::checkpoint::{self, Array, Checked, Mark, Part};
 use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
-use crate::partition::{Blocks, Partition};
+use crate::partition::Blocks;
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::prior::Prior;
@@ -207,12 +207,17 @@ fn read_own<T: Real>(
     (ensemble, mut carried): (&mut Ensemble<T>, Option<&mut Whole<T>>),
 ) -> Checked<()> {
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
-    let blocks = Blocks::new(mark.parameters as usize).count();
-    let writers = Partition::new(blocks, mark.parts.len());
+    let (theirs, ours) = (mark.blocks(), Blocks::new(mark.parameters as usize));
     let own = ensemble.own_blocks(crew);
+    let columns = ours.span(own.clone());
+    let is_wanted = |block: &usize| {
+        let block = theirs.range(*block);
+        block.start < columns.end && columns.start < block.end
+    };
     let (rank, ranks) = (crew.comm.rank(), crew.comm.size());
-    for (writer, theirs) in writers.ranges().enumerate() {
-        let wanted = theirs.start.max(own.start)..theirs.end.min(own.end);
+    let mut section = Vec::new();
+    for (writer, blocks) in mark.owners().ranges().enumerate() {
+        let wanted: Vec<usize> = blocks.filter(is_wanted).collect();
         // Parts that hold nothing for anyone are looked at, too: the generation is whole or it is not.
         if wanted.is_empty() && writer % ranks != rank {
             continue;
@@ -220,13 +225,26 @@ fn read_own<T: Real>(
         let mut part = Part::open(folder, mark, &run, writer)?;
         for block in wanted {
             for &array in &mark.arrays {
-                let beside = carried.as_deref_mut().and_then(|c| c.section_mut(array));
-                let room = match beside {
-                    Some(numbers) if block == 0 => numbers,
-                    Some(_) => &mut [],
-                    None => ensemble.section_mut(array, block),
-                };
-                part.read(array, block, bytemuck::cast_slice_mut(room))?;
+                if let Some(beside) = carried.as_deref_mut().and_then(|c| c.section_mut(array)) {
+                    let room = if block == 0 { beside } else { &mut [] };
+                    part.read(array, block, bytemuck::cast_slice_mut(room))?;
+                    continue;
+                }
+                let (whole, rows) = (theirs.range(block), array.rows(mark.members as usize));
+                section.resize(rows * whole.len(), T::zero());
+                part.read(array, block, bytemuck::cast_slice_mut(&mut section))?;
+                // Blocks of an older format are made of several of ours.
+                for b in own.clone() {
+                    let columns = ours.range(b);
+                    if !whole.contains(&columns.start) {
+                        continue;
+                    }
+                    let from = section.chunks_exact(whole.len());
+                    let to = ensemble.section_mut(array, b);
+                    for (to, from) in to.chunks_exact_mut(columns.len()).zip(from) {
+                        to.copy_from_slice(&from[columns.start - whole.start..][..columns.len()]);
+                    }
+                }
             }
         }
     }

@@ -79,10 +79,10 @@ impl<T: Real> State<T> {
                         },
                     )
                 }
-                None => Stored::new(crew, members, prior, momentum, |b, columns, block| {
+                None => Stored::new(crew, members, prior, momentum, |_, columns, block| {
                     draw.fill_block(
                         0..members,
-                        (b, columns.clone()),
+                        columns.clone(),
                         &centre[columns],
                         (prior, spread),
                         block,

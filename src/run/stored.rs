@@ -1,7 +1,6 @@
 //! The ensemble kept whole, J x P over ranks: the explicit and the factored form, with momentum and re-randomisation.
 
 use ndarray::{Array1, ArrayRef2, ArrayView2, ArrayViewMut2};
-use rayon::ThreadPool;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -11,6 +10,7 @@ use crate::eki::{self, Centred, Form, Survivors, column_means};
 use crate::ensemble::{Draw, replace_failed};
 use crate::interaction::Interaction;
 use crate::layout::{Layout, Members, Slab};
+use crate::partition::{BLOCK, DRAWN};
 use crate::prior::Prior;
 use crate::real::Real;
 
@@ -145,7 +145,7 @@ impl<T: Real> Stored<T> {
                 replace_failed(u, update.replacements, update.survivors);
                 update.inflate(u);
                 update.finish_block(
-                    (b, layout.blocks.range(b)),
+                    layout.blocks.range(b),
                     u,
                     previous,
                     centre,
@@ -180,7 +180,7 @@ impl<T: Real> Stored<T> {
                 let new = if all { 0..count } else { before..count };
                 redraw
                     .draw
-                    .fill_block(new, (b, columns), &centre, (prior, redraw.spread), block);
+                    .fill_block(new, columns, &centre, (prior, redraw.spread), block);
             })
         };
         debug_assert_eq!(old.blocks, self.layout.blocks);
@@ -314,7 +314,7 @@ impl<T: Real> Update<'_, T> {
     /// Momentum, then the re-draw if one is due.
     fn finish_block(
         &self,
-        (b, columns): (usize, std::ops::Range<usize>),
+        columns: Range<usize>,
         u: &mut ArrayRef2<T>,
         previous: Option<ArrayViewMut2<T>>,
         centre: Option<&mut Centre<T>>,
@@ -327,7 +327,7 @@ impl<T: Real> Update<'_, T> {
         let draw = |redraw: Redraw, about: &[T], block: &mut ArrayRef2<T>| {
             redraw.draw.fill_block(
                 0..block.nrows(),
-                (b, columns.clone()),
+                columns.clone(),
                 about,
                 (prior, redraw.spread),
                 block,
@@ -379,13 +379,10 @@ impl<T: Real> Centre<T> {
     }
 }
 
-/// The digest of u: SHA-256 over the blocks' own digests in order, as hexadecimal; the same on all ranks.
-pub fn digest<T: Real>(crew: Crew, slab: &Slab<T>, pool: &ThreadPool) -> String {
-    let mut blocks: Vec<(ArrayView2<T>, [u8; 32])> =
-        slab.iter().map(|(_, block)| (block, [0; 32])).collect();
-    crate::layout::for_each(pool, blocks.iter_mut(), |_, (block, digest)| {
-        *digest = crate::ensemble::block_digest(*block);
-    });
-    let own: Vec<u8> = blocks.iter().flat_map(|(_, digest)| *digest).collect();
-    super::digest_of(crew, &own)
+/// The digest of u: SHA-256 over that of every `DRAWN` columns in order, as hexadecimal; the same on all ranks. It does not
+/// tell how wide the blocks are that ranks keep.
+pub fn digest<T: Real>(crew: Crew, slab: &Slab<T>) -> String {
+    let shared = (crew.comm, crew.pool);
+    let own = slab.in_groups(shared, DRAWN / BLOCK, crate::ensemble::digest_of);
+    super::digest_of(crew, own.as_flattened())
 }

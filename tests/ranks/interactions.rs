@@ -2,11 +2,11 @@
 
 use eki_mpi::comm::Comm;
 use eki_mpi::eki::{self, Form, Survivors, mean_coefficients, norm_tiles};
-use eki_mpi::ensemble::{Draw, block_digest};
+use eki_mpi::ensemble::{Draw, digest_of};
 use eki_mpi::interaction::{Interaction, Outputs};
 use eki_mpi::loss::Loss;
 use eki_mpi::panel::Packed;
-use eki_mpi::partition::{BLOCK, Blocks, Partition};
+use eki_mpi::partition::{Blocks, OUTPUTS, Partition};
 use eki_mpi::real::Real;
 use eki_mpi::rng::{Key, Purpose};
 use eki_mpi::spare::Spare;
@@ -47,7 +47,7 @@ impl<T: Real> Case<T> {
             block: 0,
         };
         let mut numbers = vec![T::zero(); members * outputs + outputs];
-        T::fill_normal(&key, &mut numbers);
+        T::fill_normal(&key, 0, &mut numbers);
         let targets = numbers.split_off(members * outputs);
         let probability = |x: T| T::of((1.0 / (1.0 + (-x.wide()).exp())).min(0.99));
         let mut selected = Array2::from_shape_vec((members, outputs), numbers)
@@ -158,8 +158,8 @@ impl<T: Real> Case<T> {
         if let Some(draw) = &self.noise {
             for (j, mut row) in noise.rows_mut().into_iter().enumerate() {
                 let row = row.as_slice_mut().expect("row-major");
-                for (block, part) in row.chunks_mut(BLOCK).enumerate() {
-                    draw.key(j, block).fill_normal_f32(part);
+                for (block, part) in row.chunks_mut(OUTPUTS).enumerate() {
+                    draw.key(j, block).fill_normal_f32(0, part);
                 }
             }
         }
@@ -336,14 +336,14 @@ fn same_bits(crowd: &Crowd) {
                 let (interaction, norm) = case.interaction_of(crowd, &comm, form, None, gain);
                 let mut bits = norm.to_bits().to_le_bytes().to_vec();
                 match interaction {
-                    Interaction::Explicit(d) => bits.extend(block_digest(d.to_array().view())),
+                    Interaction::Explicit(d) => bits.extend(digest_of(&[d.to_array().view()])),
                     Interaction::Factored {
                         gradients,
                         anomalies,
                         ..
                     } => {
-                        bits.extend(block_digest(gradients.to_array().view()));
-                        bits.extend(block_digest(anomalies.to_array().view()));
+                        bits.extend(digest_of(&[gradients.to_array().view()]));
+                        bits.extend(digest_of(&[anomalies.to_array().view()]));
                     }
                     Interaction::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
                     Interaction::Samples(_) => unreachable!("not asked for"),
@@ -362,7 +362,7 @@ fn bytes(crowd: &Crowd) {
     let comm = crowd.comm();
     for (members, outputs) in [(37, 1100), (150, 61), (2, 700)] {
         let case = Case::<f32>::new(members, outputs, false, 0);
-        let blocks = Blocks::new(outputs);
+        let blocks = Blocks::of_width(outputs, OUTPUTS);
         let own_blocks = Partition::new(blocks.count(), comm.size()).range(comm.rank());
         let stays: usize = own_blocks.map(|b| blocks.range(b).len()).sum();
         let own = Partition::new(members, comm.size())

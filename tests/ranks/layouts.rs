@@ -13,7 +13,7 @@ pub const CHECKS: &[Check] = &[
     ("ranks_of_one_host_send_nothing", nothing_sent),
 ];
 
-/// J from 1, fewer than ranks, to 40; P from 1 to more than six blocks of 512.
+/// J from 1, fewer than ranks, to 40; P from 1 to more than six blocks.
 fn sizes() -> (std::ops::Range<usize>, std::ops::Range<usize>) {
     (1..40, 1..3300)
 }

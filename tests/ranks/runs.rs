@@ -5,7 +5,7 @@ use std::path::Path;
 use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::partition::{Blocks, Partition};
+use eki_mpi::partition::{BLOCK, Blocks, Partition};
 use eki_mpi::plan::Plan;
 use eki_mpi::prior::{Prior, Segment};
 use eki_mpi::problem::Given;
@@ -128,7 +128,7 @@ fn one_bit_off(crowd: &Crowd) {
         let blocks = Blocks::new(1735).count();
         let owners = Partition::new(blocks, comm.size());
         let last = owners.owner(blocks - 1);
-        let wrong = (comm.rank() == last).then(|| owners.range(last).start * 512);
+        let wrong = (comm.rank() == last).then(|| owners.range(last).start * BLOCK);
         let (faulty, _) = whole_run(crowd, crowd.comm(), sets, wrong);
         assert_ne!(faulty, sound, "{sets:?}");
     }

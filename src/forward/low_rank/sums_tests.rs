@@ -14,7 +14,7 @@ fn normals(rows: usize, columns: usize, member: u64) -> Array2<f64> {
         member,
         block: 0,
     };
-    key.fill_normal_f64(out.as_slice_mut().unwrap());
+    key.fill_normal_f64(0, out.as_slice_mut().unwrap());
     out
 }
 
