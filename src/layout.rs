@@ -5,13 +5,15 @@
 //! and they arrive where they stay. Blocks of its own, and of ranks of the same host, a rank reads in the slab: these need
 //! no second copy and no message, only turns: all write, all read.
 
+mod members;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2};
 use rayon::ThreadPool;
 
 use crate::comm::Comm;
@@ -19,6 +21,7 @@ use crate::partition::{BLOCK, Blocks, Partition};
 use crate::real::Real;
 use crate::shared::{Own, Theirs};
 use crate::spare::Aligned;
+pub use members::Members;
 
 /// Who holds what, as one rank sees it.
 #[derive(Clone, Copy, Debug)]
@@ -147,15 +150,19 @@ impl<T: Real> Slab<T> {
         self.seen(block).expect("a block of this rank's")
     }
 
-    /// The same of any block that this rank can read.
+    /// All blocks of a rank that this one can read, one after the other.
+    fn all_of(&self, owner: usize) -> Option<&[T]> {
+        if owner == self.layout.rank {
+            return Some(self.own.all());
+        }
+        self.theirs[owner].as_deref().map(bytemuck::cast_slice)
+    }
+
+    /// The block `block` of any rank that this one can read.
     fn seen(&self, block: usize) -> Option<ArrayView2<'_, T>> {
         let layout = &self.layout;
         let owner = layout.owners.owner(block);
-        let all = if owner == layout.rank {
-            self.own.all()
-        } else {
-            bytemuck::cast_slice(self.theirs[owner].as_deref()?)
-        };
+        let all = self.all_of(owner)?;
         let (members, columns) = (layout.members.items(), layout.blocks.range(block));
         let start = members * (columns.start - layout.columns_of(owner).start);
         let numbers = &all[start..start + members * columns.len()];
@@ -219,42 +226,6 @@ impl<T: Real> Slab<T> {
             let shape = (members, layout.blocks.range(b).len());
             (b, ArrayViewMut2::from_shape(shape, block).expect("a block"))
         })
-    }
-}
-
-/// This rank's members' columns in the blocks that it can't read where they lie.
-#[derive(Debug)]
-pub struct Members<T> {
-    rows: Range<usize>,
-    remote: Vec<Option<Array2<T>>>, // by block, J/R x w
-}
-
-impl<T: Real> Members<T> {
-    /// Room for this rank's members; `Layout::carry` fills it.
-    #[must_use]
-    pub fn new(slab: &Slab<T>) -> Self {
-        let (layout, rows) = (&slab.layout, slab.layout.own_members());
-        let remote = (0..layout.blocks.count())
-            .map(|b| {
-                slab.seen(b)
-                    .is_none()
-                    .then(|| Array2::zeros((rows.len(), layout.blocks.range(b).len())))
-            })
-            .collect();
-        Self { rows, remote }
-    }
-
-    /// Copies the parameters of `member`, one of this rank's, to `out`, P numbers.
-    pub fn gather(&self, slab: &Slab<T>, member: usize, out: &mut [T]) {
-        for (b, remote) in self.remote.iter().enumerate() {
-            let out = &mut out[slab.layout.blocks.range(b)];
-            let near = || slab.seen(b).expect("else there is room for it here");
-            let row = match remote {
-                Some(block) => block.row(member - self.rows.start),
-                None => near().index_axis_move(Axis(0), member),
-            };
-            out.copy_from_slice(row.to_slice().expect("rows are consecutive"));
-        }
     }
 }
 
