@@ -21,7 +21,7 @@ pub mod gain;
 mod localised;
 mod norm;
 
-use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Zip, s};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Zip};
 
 pub use centre::{Centred, column_means};
 use centre::{centre, standing};
@@ -159,21 +159,14 @@ pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// Columns that are centred and moved together, while they stay in the caches: pairs take half the room, and their
-/// products are so fast that reading the left operand once more takes its time.
-fn group(paired: bool) -> usize {
-    if paired { 16 * PANEL } else { 8 * PANEL }
-}
-
 /// The scratch numbers an update of a block of `width` columns needs, in any precision.
 #[must_use]
 pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
-    let of = |rows, paired| in_panels(rows, width.min(group(paired)));
-    let centred = [false, true].map(|paired| of(standing(members, paired), paired));
-    let centred = LOST + centred[0].max(centred[1]);
+    let standing = [false, true].map(|paired| standing(members, paired));
+    let centred = LOST + in_panels(standing[0].max(standing[1]), width);
     match form {
         Form::Explicit => centred,
-        Form::Factored => centred + of(outputs, true),
+        Form::Factored => centred + in_panels(outputs, width),
         Form::Mean => 0,
     }
 }
@@ -186,7 +179,7 @@ pub fn update_explicit<T: Real>(
     survivors: &Survivors,
     scratch: &mut [T],
 ) -> Centred {
-    by_groups(u, survivors, scratch, d.is_paired(), |centred, _, u| {
+    moved(u, survivors, scratch, d.is_paired(), |centred, _, u| {
         multiply(d, centred, true, T::of(-h), u);
     })
 }
@@ -203,7 +196,7 @@ pub fn update_factored<T: Real>(
 ) -> Centred {
     let (outputs, scale) = (anomalies.rows(), T::of(-h / survivors.count() as f64));
     let paired = anomalies.is_paired();
-    by_groups(u, survivors, scratch, paired, |centred, inner, u| {
+    moved(u, survivors, scratch, paired, |centred, inner, u| {
         let columns = u.columns.next_multiple_of(PANEL);
         let inner = &mut inner[..outputs * columns]; // K x w
         let mut target = Target {
@@ -223,32 +216,26 @@ pub fn update_factored<T: Real>(
     })
 }
 
-/// Hands each group of columns of u, J x w, to `move_group`: less their means in panels, their rows `paired` or not, the
-/// rest of the scratch, and where to add their move.
-fn by_groups<T: Real>(
+/// Hands u, J x w, to `by`: less its means in panels, its rows `paired` or not, the rest of the scratch, and where to add
+/// the members' move.
+fn moved<T: Real>(
     u: &mut ArrayRef2<T>,
     survivors: &Survivors,
     scratch: &mut [T],
     paired: bool,
-    move_group: impl Fn(&[T], &mut [T], &mut Target<T>),
+    by: impl FnOnce(&[T], &mut [T], &mut Target<T>),
 ) -> Centred {
     let (members, width) = u.dim();
-    let mut before = Centred::default();
-    for first in (0..width).step_by(group(paired)) {
-        let columns = first..width.min(first + group(paired));
-        let centred = in_panels(standing(members, paired), columns.len());
-        let (centred, rest) = aligned(scratch).split_at_mut(centred);
-        let here = centre(u.slice(s![.., columns.clone()]), survivors, paired, centred);
-        before.means.extend(here.means);
-        before.squares += here.squares;
-        let mut target = Target {
-            numbers: &mut u.as_slice_mut().expect("row-major")[first..],
-            panel: PANEL,
-            row: width,
-            columns: columns.len(),
-        };
-        move_group(centred, rest, &mut target);
-    }
+    let size = in_panels(standing(members, paired), width);
+    let (centred, rest) = aligned(scratch).split_at_mut(size);
+    let before = centre(u.view(), survivors, paired, centred);
+    let mut target = Target {
+        numbers: u.as_slice_mut().expect("row-major"),
+        panel: PANEL,
+        row: width,
+        columns: width,
+    };
+    by(centred, rest, &mut target);
     before
 }
 
