@@ -11,7 +11,7 @@ use super::{Crew, State, redraw_before};
 use crate::checkpoint::{self, Array, Checked, Mark, Part};
 use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
-use crate::partition::Blocks;
+use crate::partition::{BLOCK, Blocks};
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::prior::Prior;
@@ -234,11 +234,9 @@ fn read_own<T: Real>(
                 section.resize(rows * whole.len(), T::zero());
                 part.read(array, block, bytemuck::cast_slice_mut(&mut section))?;
                 // Blocks of an older format are made of several of ours.
-                for b in own.clone() {
+                let inside = whole.start / BLOCK..whole.end.div_ceil(BLOCK);
+                for b in inside.start.max(own.start)..inside.end.min(own.end) {
                     let columns = ours.range(b);
-                    if !whole.contains(&columns.start) {
-                        continue;
-                    }
                     let from = section.chunks_exact(whole.len());
                     let to = ensemble.section_mut(array, b);
                     for (to, from) in to.chunks_exact_mut(columns.len()).zip(from) {
