@@ -321,10 +321,8 @@ mod tests {
         let mut d = v.dot(&w.t());
         d /= survivors.count() as f32;
         let moved = |form: Form, mixed: bool| {
-            let pack = |matrix: ArrayView2<f32>| match (mixed, Packed::of(matrix)) {
-                (true, packed) => packed.paired(&Spare::default()),
-                (false, packed) => packed,
-            };
+            let pack =
+                |matrix: ArrayView2<f32>| Packed::of(matrix).paired_if(mixed, &Spare::default());
             let mut u = start.clone();
             let mut scratch = vec![f32::NAN; update_scratch(form, members, outputs, width)];
             if form == Form::Explicit {

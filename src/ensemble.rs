@@ -111,11 +111,8 @@ pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Sur
     let mut weights = Array2::zeros((failed.len(), u.nrows()));
     let scale = T::of(1.0 / (survivors.count() as f64 - 1.0).sqrt());
     for (mut row, &member) in weights.rows_mut().into_iter().zip(&failed) {
-        T::fill_normal(
-            &draw.key(member, 0),
-            0,
-            row.as_slice_mut().expect("row-major"),
-        );
+        let numbers = row.as_slice_mut().expect("row-major");
+        T::fill_normal(&draw.key(member, 0), 0, numbers);
         for (k, z) in row.iter_mut().enumerate() {
             *z = if survivors.contains(k) {
                 *z * scale

@@ -188,9 +188,16 @@ impl<T: Real> Outputs<'_, T> {
         if !self.mixed {
             return factor;
         }
-        factor.paired_by(self.spare, |parts, put| {
-            for_each(pool, parts, |_, part| put(part));
-        })
+        let mut paired = factor.unfilled_pairs(self.spare);
+        for_each(
+            pool,
+            paired.parts_mut().enumerate(),
+            |_, (part, numbers)| {
+                factor.pair_part(part, numbers);
+            },
+        );
+        factor.give_back(self.spare);
+        paired
     }
 
     /// The coefficients of the mean's move, from vbar and W.

@@ -71,40 +71,42 @@ impl<T: Real> Packed<T> {
     /// The same rounded to bfloat16, its columns in pairs, in what `spare` has room for; its own room is left there.
     #[must_use]
     pub fn paired(self, spare: &Spare<T>) -> Self {
-        self.paired_by(spare, |parts, put| parts.for_each(put))
+        let mut paired = self.unfilled_pairs(spare);
+        for (part, numbers) in paired.parts_mut().enumerate() {
+            self.pair_part(part, numbers);
+        }
+        self.give_back(spare);
+        paired
     }
 
-    /// The same, its parts shared out by `share`, which is to hand each of them to the function it is given.
+    /// As `paired` where products are to be of bfloat16, else as it is.
     #[must_use]
-    pub fn paired_by(
-        self,
-        spare: &Spare<T>,
-        share: impl FnOnce(
-            std::iter::Enumerate<std::slice::ChunksMut<'_, T>>,
-            &(dyn Fn((usize, &mut [T])) + Sync),
-        ),
-    ) -> Self {
+    pub fn paired_if(self, mixed: bool, spare: &Spare<T>) -> Self {
+        if mixed { self.paired(spare) } else { self }
+    }
+
+    /// A matrix as large whose columns are paired, of any numbers, to be filled by parts, in what `spare` has room for.
+    #[must_use]
+    pub fn unfilled_pairs(&self, spare: &Spare<T>) -> Self {
         let (rows, inner, height) = (self.rows, self.inner, left_height());
-        let size = left_numbers(inner, height);
-        let mut numbers = spare.aligned(rows.div_ceil(height) * size);
-        share(numbers.chunks_mut(size.max(1)).enumerate(), &|(
-            part,
-            out,
-        )| {
-            let mut columns = vec![T::zero(); inner * height]; // K x height, zeros where there is no row
-            for (row, i) in (part * height..rows).take(height).enumerate() {
-                let places = columns[row..].iter_mut().step_by(height);
-                places.zip(self.row(i)).for_each(|(to, x)| *to = x);
-            }
-            T::left_of(&columns, height, out);
-        });
-        self.give_back(spare);
         Self {
             rows,
             inner,
             paired: true,
-            numbers,
+            numbers: spare.aligned(rows.div_ceil(height) * left_numbers(inner, height)),
         }
+    }
+
+    /// Writes `part` of the same in pairs, where this one's columns are not.
+    pub fn pair_part(&self, part: usize, numbers: &mut [T]) {
+        let height = left_height();
+        let mut columns = vec![T::zero(); self.inner * height]; // K x height, zeros where there is no row
+        let rows = (part * height..self.rows).take(height);
+        for (row, i) in rows.enumerate() {
+            let places = columns[row..].iter_mut().step_by(height);
+            places.zip(self.row(i)).for_each(|(to, x)| *to = x);
+        }
+        T::left_of(&columns, height, numbers);
     }
 
     /// The numbers of row `i`, where it is not paired.
@@ -140,9 +142,14 @@ impl<T: Real> Packed<T> {
         &mut self.numbers
     }
 
-    /// Every twelve rows' numbers, K x `ROWS`: what `pack_part` fills.
+    /// Every twelve rows' numbers, K x `ROWS`: what `pack_part` fills; of pairs, what `pair_part` does.
     pub fn parts_mut(&mut self) -> std::slice::ChunksMut<'_, T> {
-        self.numbers.chunks_mut((ROWS * self.inner).max(1))
+        let size = if self.paired {
+            left_numbers(self.inner, left_height())
+        } else {
+            ROWS * self.inner
+        };
+        self.numbers.chunks_mut(size.max(1))
     }
 
     /// The matrix, row-major, where it is not paired.

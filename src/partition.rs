@@ -7,7 +7,9 @@ use std::ops::Range;
 pub const BLOCK: usize = 128;
 
 /// Numbers of a member that are drawn from one key, whole blocks of parameters; part of the format.
-pub const DRAWN: usize = 4 * BLOCK;
+pub const DRAWN: usize = 512;
+
+const _: () = assert!(DRAWN.is_multiple_of(BLOCK), "a block has one key");
 
 /// The width of a block of samples' outputs, whose products and noise are taken as a whole; part of the format.
 pub const OUTPUTS: usize = 512;
@@ -126,6 +128,15 @@ impl Blocks {
         start(blocks.start)..start(blocks.end)
     }
 
+    /// The blocks that the consecutive `columns` lie in.
+    #[must_use]
+    pub fn around(&self, columns: Range<usize>) -> Range<usize> {
+        if columns.is_empty() {
+            return 0..0;
+        }
+        columns.start / self.width..columns.end.div_ceil(self.width)
+    }
+
     /// The columns of block `block`.
     #[must_use]
     pub fn range(&self, block: usize) -> Range<usize> {
@@ -161,6 +172,15 @@ mod tests {
             let blocks = Blocks::new(columns);
             let all: Vec<usize> = (0..blocks.count()).flat_map(|b| blocks.range(b)).collect();
             prop_assert_eq!(all, (0..columns).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn columns_lie_in_the_blocks_that_hold_one_of_them(columns in 1_usize..2_000, width in 1_usize..600, ends in (0_usize..2_000, 0_usize..2_000)) {
+            let blocks = Blocks::of_width(columns, width);
+            let asked = ends.0.min(columns)..ends.1.min(columns);
+            let holding = |b: &usize| blocks.range(*b).any(|column| asked.contains(&column));
+            let wanted: Vec<usize> = (0..blocks.count()).filter(holding).collect();
+            prop_assert_eq!(blocks.around(asked.clone()).collect::<Vec<_>>(), wanted);
         }
     }
 }

@@ -255,7 +255,6 @@ impl Model<'_> {
 
     fn update(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
-        let width = BLOCK.min(s.parameters);
         if s.form == Form::Mean {
             let own = s.members_of(rank);
             let work = if s.drawn > 0 {
@@ -266,6 +265,7 @@ impl Model<'_> {
             };
             return work + self.reduction(8 * s.parameters);
         }
+        let width = BLOCK.min(s.parameters);
         // After a block's update: momentum reads and writes it and the other slab's; momentum of the mean reads it twice
         // and writes it; a re-draw draws it anew.
         let of_mean = s.centres && !s.redrawn;

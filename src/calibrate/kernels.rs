@@ -273,12 +273,7 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
         let mut blocks: Vec<_> = (0..count.min(64)).map(|_| block()).collect();
         let mut scratch = vec![T::zero(); eki::update_scratch(form, j, k, width)];
         let packed = |rows, columns| {
-            let packed = Packed::of(numbers::<T>(rows, columns).view());
-            if sizes.mixed {
-                packed.paired(&Spare::default())
-            } else {
-                packed
-            }
+            Packed::of(numbers::<T>(rows, columns).view()).paired_if(sizes.mixed, &Spare::default())
         };
         let (v, w) = match form {
             Form::Explicit => (packed(j, j), packed(0, 0)),

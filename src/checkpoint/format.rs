@@ -8,8 +8,11 @@ use crate::partition::{BLOCK, Blocks, Partition};
 
 /// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
 /// average; since 3 the mark's header ends with the data's digest, since 4 with the time after it, since 5 with the version
-/// after that; before 5 blocks were four times as wide. Nothing else differs.
+/// after that; before 5 blocks were `WIDE`. Nothing else differs.
 pub const VERSION: u32 = 5;
+
+/// The columns of a block before version 5.
+const WIDE: usize = 512;
 
 /// The bytes at the end of a mark's header that a `version` lacks; as zeros they say that nothing is known.
 fn lacks(version: u32) -> usize {
@@ -186,7 +189,7 @@ impl Mark {
     /// The columns' blocks.
     #[must_use]
     pub fn blocks(&self) -> Blocks {
-        let width = if self.version < 5 { 4 * BLOCK } else { BLOCK };
+        let width = if self.version < 5 { WIDE } else { BLOCK };
         Blocks::of_width(self.parameters as usize, width)
     }
 

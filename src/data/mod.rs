@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::real::Real;
+use crate::spare::LINE;
 
 /// A data set: what is fitted and what it is judged on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -251,15 +252,18 @@ impl<T: Real> Batch<T> {
     }
 }
 
-/// The `rows` of `samples` as columns, a few at a time: a line of memory holds a feature of several.
+/// Samples of a batch that are worked on together: so many of a feature's numbers lie in a line of memory.
+const BESIDE: usize = LINE;
+
+/// The `rows` of `samples` as columns.
 fn side_by_side<S: Copy, T: Real>(
     samples: &Array2<S>,
     rows: &[usize],
     map: impl Fn(S) -> T,
 ) -> Array2<T> {
     let mut columns = Array2::zeros((samples.ncols(), rows.len()));
-    let groups = columns.axis_chunks_iter_mut(ndarray::Axis(1), 16);
-    for (mut group, rows) in groups.zip(rows.chunks(16)) {
+    let groups = columns.axis_chunks_iter_mut(ndarray::Axis(1), BESIDE);
+    for (mut group, rows) in groups.zip(rows.chunks(BESIDE)) {
         let from: Vec<ArrayView1<S>> = rows.iter().map(|&row| samples.row(row)).collect();
         for (feature, mut to) in group.rows_mut().into_iter().enumerate() {
             for (to, from) in to.iter_mut().zip(&from) {

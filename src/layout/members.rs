@@ -7,12 +7,10 @@ use ndarray::Array2;
 use super::Slab;
 use crate::lanes::fetch_beyond;
 use crate::real::Real;
+use crate::spare::LINE;
 
 /// Rows of a member that are asked for before they are copied.
 const AHEAD: usize = 16;
-
-/// Bytes that a processor fetches at once.
-const LINE: usize = 64;
 
 /// This rank's members' columns in the blocks that it can't read where they lie.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ impl<T: Real> Members<T> {
         let ahead = rows.clone().skip(AHEAD).map(Some);
         let mut rest = out;
         for (row, ahead) in rows.zip(ahead.chain(std::iter::repeat(None))) {
-            for line in ahead.unwrap_or_default().chunks(LINE / size_of::<T>()) {
+            for line in ahead.unwrap_or_default().chunks(LINE) {
                 fetch_beyond(&line[0], 0);
             }
             let (to, after) = rest.split_at_mut(row.len());

@@ -11,7 +11,7 @@ use super::{Crew, State, redraw_before};
 use crate::checkpoint::{self, Array, Checked, Mark, Part};
 use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
-use crate::partition::{BLOCK, Blocks};
+use crate::partition::Blocks;
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::prior::Prior;
@@ -209,15 +209,11 @@ fn read_own<T: Real>(
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
     let (theirs, ours) = (mark.blocks(), Blocks::new(mark.parameters as usize));
     let own = ensemble.own_blocks(crew);
-    let columns = ours.span(own.clone());
-    let is_wanted = |block: &usize| {
-        let block = theirs.range(*block);
-        block.start < columns.end && columns.start < block.end
-    };
+    let around = theirs.around(ours.span(own.clone()));
     let (rank, ranks) = (crew.comm.rank(), crew.comm.size());
     let mut section = Vec::new();
     for (writer, blocks) in mark.owners().ranges().enumerate() {
-        let wanted: Vec<usize> = blocks.filter(is_wanted).collect();
+        let wanted = blocks.start.max(around.start)..blocks.end.min(around.end);
         // Parts that hold nothing for anyone are looked at, too: the generation is whole or it is not.
         if wanted.is_empty() && writer % ranks != rank {
             continue;
@@ -234,7 +230,7 @@ fn read_own<T: Real>(
                 section.resize(rows * whole.len(), T::zero());
                 part.read(array, block, bytemuck::cast_slice_mut(&mut section))?;
                 // Blocks of an older format are made of several of ours.
-                let inside = whole.start / BLOCK..whole.end.div_ceil(BLOCK);
+                let inside = ours.around(whole.clone());
                 for b in inside.start.max(own.start)..inside.end.min(own.end) {
                     let columns = ours.range(b);
                     let from = section.chunks_exact(whole.len());
