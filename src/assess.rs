@@ -5,7 +5,7 @@ use rayon::ThreadPool;
 use serde::Serialize;
 
 use crate::data::Targets;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::finished::Finished;
 use crate::layout::for_each;
@@ -51,6 +51,13 @@ pub fn assess<T: Real>(
     problem: &Problem<T>,
 ) -> Result<Assessment> {
     let parameters = problem.map.parameters();
+    if problem.map.ask_tell().is_some() {
+        return Err(Error::Usage(format!(
+            "{}: the outputs at the mean are for you to find (model.kind = \"ask-tell\"): run your simulator at the parameters \
+             of final/parameters.csv",
+            finished.folder.display()
+        )));
+    }
     // Samples that are consecutive in time stay together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, samples.unwrap_or(CHUNK));

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use crate::error::Result;
 use crate::files::Files;
 use crate::finished::Finished;
-use crate::forward::process::Marginal;
+use crate::forward::process::{Marginal, parameters_at};
 use crate::real::Real;
 
 /// The share of members below `low` and above `high`.
@@ -39,10 +39,7 @@ impl Calibrated {
     /// A run that has not ended, or damaged arrays.
     pub fn of<T: Real>(finished: &Finished, marginals: &[Marginal]) -> Result<Self> {
         let parameters = marginals.len();
-        let own = |xi: &[T]| -> Vec<f64> {
-            let pairs = marginals.iter().zip(xi);
-            pairs.map(|(marginal, xi)| marginal.at(xi.wide())).collect()
-        };
+        let own = |xi: &[T]| parameters_at(marginals, xi);
         let members = match finished.ensemble::<T>(parameters)? {
             Some(mut rows) if rows.rows() * parameters <= MOST => {
                 let all = rows.read(rows.rows())?;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::ensemble::Draw;
 use crate::error::Error;
 use crate::forward::ForwardMap;
-use crate::forward::process::{Child, Failure, Process};
+use crate::forward::process::{Child, Failure, Process, parameters_at};
 use crate::rng::Purpose;
 
 /// Other members asked where the centre has no outputs, before a run is refused.
@@ -180,7 +180,7 @@ impl Contract<'_> {
     ) -> std::result::Result<Answer, Failure> {
         let start = Instant::now();
         let asked = child.take().map_or_else(|| self.process.start(), Ok);
-        let u = self.process.parameters_at(xi);
+        let u = parameters_at(self.process.marginals(), xi);
         let (outputs, spared) = self.process.ask(asked.map_err(Failure::Lost)?, &u);
         *child = spared;
         match outputs {

@@ -169,6 +169,19 @@ impl Files {
         self.told(Call::Remove, path, || gone(fs::remove_dir(path)))
     }
 
+    /// A link at `path` to `target`, in place of any there.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn link(&self, target: &Path, path: &Path) -> Result<()> {
+        let part = part_of(path);
+        self.told(Call::Create, &part, || {
+            gone(fs::remove_file(&part))?;
+            std::os::unix::fs::symlink(target, &part)
+        })?;
+        self.rename(&part, path)
+    }
+
     /// The file at `path` with what `fill` writes, whole or not at all.
     ///
     /// # Errors
@@ -178,9 +191,7 @@ impl Files {
         path: &Path,
         fill: impl FnOnce(&mut Sink) -> io::Result<()>,
     ) -> Result<()> {
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
+        let part = part_of(path);
         let written = self.create(&part).and_then(|mut sink| {
             fill(&mut sink).map_err(|e| Error::io(path, "write", e))?;
             sink.sync()
@@ -200,6 +211,13 @@ impl Files {
     pub fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         self.write_with(path, |sink| sink.write_all(bytes))
     }
+}
+
+/// What `path` is called until it is whole.
+fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    PathBuf::from(part)
 }
 
 /// The folder `path` stands in: of a bare name the present one, which `Path::parent` calls by the empty name.
@@ -277,6 +295,23 @@ mod tests {
         Files::default()
             .sync_folder(folder_of(Path::new("report.html")))
             .unwrap();
+    }
+
+    #[test]
+    fn whichever_call_fails_a_link_leads_where_it_led_or_where_it_should() {
+        for refused in 0..3 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("now");
+            let old = Path::new("old");
+            Files::default().link(old, &path).unwrap();
+            let watch = Arc::new(Refuse(Mutex::new(0), refused));
+            let result = Files::watched(watch).link(Path::new("new"), &path);
+            assert_eq!(result.is_err(), refused < 2);
+            let leads = fs::read_link(&path).unwrap();
+            assert_eq!(leads == old, refused < 2);
+            Files::default().link(Path::new("new"), &path).unwrap();
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]

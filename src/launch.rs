@@ -22,7 +22,7 @@ use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
 use eki_mpi::run::{self, Crew, Keeper, Over, Problem, State};
-use eki_mpi::stop::{self, EXIT_STOPPED, Stop};
+use eki_mpi::stop::{self, EXIT_STOPPED, Stop, StopReason};
 use eki_mpi::timing::{Phase, Timing};
 use eki_mpi::watch::{Watch, Watched};
 use rayon::ThreadPool;
@@ -144,10 +144,16 @@ fn run_in<T: Real>(
         }
         None => timing.measure(Phase::Start, || State::start(crew, &plan, &prior))?,
     };
+    let asks = problem.map.ask_tell();
+    if let Some(map) = asks {
+        crate::simulator::tell(comm, map, (&plan, &folder), state.step)?;
+    }
     let mut reporter = Reporter::silent();
     comm.from_first(|| {
         match (arguments.resume, state.step) {
             (false, _) => {}
+            // It stopped before its first step, or was begun by the same command.
+            (true, 0) if asks.is_some() => {}
             (true, 0) => tracing::info!("no checkpoint to resume: starting from the beginning"),
             (true, step) => tracing::info!("going on from step {step} of {}", plan.steps),
         }
@@ -192,6 +198,13 @@ fn run_in<T: Real>(
         threads: pool.current_num_threads(),
     };
     let mut table = reporter.finish(&summary)?;
+    if let Some(map) = asks {
+        let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
+        // Also of files that are not the run's: the others hear of what is wrong with them.
+        table += &comm.from_first(|| {
+            crate::simulator::ask(&files, (&folder, state.step), map, open.as_deref())
+        })?;
+    }
     if let (None, Some(folder)) = (outcome.stopped, reporter.folder()) {
         table += &crate::simulator::calibrated::<T>(&plan, folder, &files)?;
     }
@@ -199,7 +212,10 @@ fn run_in<T: Real>(
     let account = account::account::<T>(crew, &shape, &timing, &environment);
     if let (Some(account), Some(folder)) = (account, reporter.folder()) {
         account.write(&files, folder)?;
-        table += &account.table();
+        // Of the one step that each start takes it says nothing.
+        if asks.is_none() {
+            table += &account.table();
+        }
     }
     // Also of a run resumed at its end, which has no steps to account for.
     if comm.is_first() {

@@ -120,6 +120,8 @@ pub mod npy;
 
 pub mod observations;
 
+pub mod questions;
+
 pub mod timing;
 
 pub mod scores;

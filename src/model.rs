@@ -54,7 +54,7 @@ pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn
             }
         }
         ModelKind::CartPole => Box::new(cart_pole(resolved, shape)?),
-        ModelKind::Dense | ModelKind::Linear | ModelKind::Process => {
+        ModelKind::Dense | ModelKind::Linear | ModelKind::Process | ModelKind::AskTell => {
             Box::new(dense(resolved, shape)?)
         }
     })

@@ -13,10 +13,11 @@ use crate::data::catalogue::Format;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::forward::ForwardMap;
+use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
-use crate::forward::process::{Process, marginals};
+use crate::forward::process::{Marginal, Process, marginals};
 use crate::observations;
 use crate::plan::DataShape;
 use crate::real::Real;
@@ -170,7 +171,7 @@ impl Given {
 
     /// A problem of `UNPUBLISHED`.
     fn unpublished(resolved: &Resolved) -> Result<Self> {
-        if resolved.config.model.kind == ModelKind::Process {
+        if resolved.config.model.kind.simulates() {
             Self::observed(resolved)
         } else {
             Ok(Self::synthetic(&resolved.config))
@@ -244,8 +245,12 @@ impl Given {
         if let Some(operator) = &self.operator {
             return Ok(Box::new(Linear::new(operator.clone())));
         }
-        if let Some(process) = process(resolved, self.shape().outputs)? {
+        let outputs = self.shape().outputs;
+        if let Some(process) = process(resolved, outputs)? {
             return Ok(Box::new(process));
+        }
+        if let Some(priors) = priors(resolved)? {
+            return Ok(Box::new(AskTell::new(priors, outputs)));
         }
         crate::model::network(resolved, self.shape())
     }
@@ -278,13 +283,17 @@ impl Given {
     }
 }
 
-/// The simulator of `resolved`, where it has one, for `outputs` observations; nothing is started yet.
+/// The simulator of `resolved`, where it starts one, for `outputs` observations; nothing is started yet.
 ///
 /// # Errors
 /// Keys that do not say what to start or to ask.
 pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
     let model = &resolved.config.model;
     if model.kind != ModelKind::Process {
+        if !model.command.is_empty() {
+            let allowed = "must be [] but for model.kind = \"process\": nothing else is started";
+            return Err(resolved.error("model.command", allowed));
+        }
         return Ok(None);
     }
     if model.command.first().is_none_or(String::is_empty) {
@@ -292,19 +301,26 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
             "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
         return Err(resolved.error("model.command", allowed));
     }
+    let (command, timeout) = (model.command.clone(), model.timeout.0);
+    Ok(priors(resolved)?.map(|priors| Process::new(command, priors, outputs, timeout)))
+}
+
+/// The parameters of the user's own forward map, where `resolved` has one.
+///
+/// # Errors
+/// Entries of model.prior that cannot be read, or none.
+pub fn priors(resolved: &Resolved) -> Result<Option<Vec<Marginal>>> {
+    let model = &resolved.config.model;
+    if !model.kind.simulates() {
+        return Ok(None);
+    }
     let priors = marginals(&model.prior)
         .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
     if priors.is_empty() {
         let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
         return Err(resolved.error("model.prior", allowed));
     }
-    let command = model.command.clone();
-    Ok(Some(Process::new(
-        command,
-        priors,
-        outputs,
-        model.timeout.0,
-    )))
+    Ok(Some(priors))
 }
 
 /// How training images of data of `shape` are moved and distorted, if they are to be.

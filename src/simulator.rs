@@ -1,5 +1,5 @@
-//! A run with a simulator of the user's: before it every rank starts it and rank 0 asks it once; after it its parameters
-//! are told in their own units.
+//! A run with a simulator of the user's: before it every rank starts it and rank 0 asks it once, or all are told what the
+//! user has brought; after it its parameters are told in their own units, or what is to be brought.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -11,9 +11,11 @@ use eki_mpi::contract::{self, Contract};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::finished::Finished;
+use eki_mpi::forward::ask_tell::AskTell;
 use eki_mpi::forward::process::{Failure, Process};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem;
+use eki_mpi::questions;
 use eki_mpi::real::Real;
 
 /// When a simulator that has not answered yet is spoken of.
@@ -91,11 +93,49 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
 /// # Errors
 /// Files that cannot be written.
 pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<String> {
-    let Some(process) = problem::process(&plan.resolved, plan.data.outputs)? else {
+    let Some(priors) = problem::priors(&plan.resolved)? else {
         return Ok(String::new());
     };
     let finished = Finished::open(folder)?;
-    let calibrated = Calibrated::of::<T>(&finished, process.marginals())?;
+    let calibrated = Calibrated::of::<T>(&finished, &priors)?;
     calibrated.write(files, &finished)?;
     Ok(calibrated.table())
+}
+
+/// Tells `map` the outputs that were brought to the run's `folder` for `step`. Called by all ranks.
+///
+/// # Errors
+/// On all ranks alike: outputs that are not those asked for, line by line.
+pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u64) -> Result<()> {
+    let shape = (plan.parameters, plan.data.outputs);
+    let told = comm.from_first(|| questions::told(folder, step, shape))?;
+    told.into_iter()
+        .for_each(|(u, outputs)| map.tell(&u, outputs));
+    Ok(())
+}
+
+/// For rank 0, at the end of a run: asks in its `folder` for the outputs at the parameters `open` that `step` needs, if any; lines
+/// for the table.
+///
+/// # Errors
+/// Files that cannot be written; outputs that are there already, of something else.
+pub fn ask(
+    files: &Files,
+    (folder, step): (&Path, u64),
+    map: &AskTell,
+    open: Option<&[Vec<f64>]>,
+) -> Result<String> {
+    let Some(open) = open else {
+        questions::close(files, folder)?;
+        return Ok(String::new());
+    };
+    let names: Vec<&str> = map.marginals().iter().map(|m| m.name.as_str()).collect();
+    questions::ask(files, (folder, step), &names, open)?;
+    Ok(format!(
+        "  {:<28} {}: a line of outputs for each of the {} members in {} beside it\n",
+        "asks for",
+        questions::now(folder).join(questions::OUTPUTS).display(),
+        open.len(),
+        questions::PARAMETERS
+    ))
 }

@@ -36,6 +36,8 @@ pub enum StopReason {
     File,
     /// The time allowed is nearly over.
     Time,
+    /// The next step needs outputs that are brought from outside.
+    Asks,
 }
 
 impl StopReason {
@@ -46,6 +48,7 @@ impl StopReason {
             Self::Signal(number) => f64::from(number),
             Self::File => 1e3,
             Self::Time => 2e3,
+            Self::Asks => 3e3,
         }
     }
 
@@ -56,6 +59,7 @@ impl StopReason {
             0 => None,
             1_000 => Some(Self::File),
             2_000 => Some(Self::Time),
+            3_000 => Some(Self::Asks),
             number => Some(Self::Signal(number)),
         }
     }
@@ -71,6 +75,7 @@ impl StopReason {
             Self::Signal(_) => "signal",
             Self::File => "STOP file",
             Self::Time => "time limit",
+            Self::Asks => "asks for outputs",
         }
     }
 }
@@ -227,6 +232,7 @@ mod tests {
             StopReason::Signal(SIGTERM),
             StopReason::File,
             StopReason::Time,
+            StopReason::Asks,
         ] {
             assert_eq!(StopReason::of_code(reason.code()), Some(reason));
         }

@@ -34,7 +34,7 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
     resolved.config.model.timeout = Interval(limit);
     let outputs = given.shape().outputs;
     let Some(process) = problem::process(&resolved, outputs)? else {
-        let allowed = "must be \"process\": check-model tries simulators, the others are tested";
+        let allowed = "must be \"process\": check-model tries the simulator that a run starts";
         return Err(resolved.error("model.kind", allowed));
     };
     let parameters = process.marginals().len();

@@ -27,8 +27,9 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
     let mut runs = Vec::new();
     for folder in &arguments.folders {
         let mut run = Shown::of(Finished::open(folder)?)?;
-        // Without its data a run can still be drawn.
-        if run.finished.has_ensemble() {
+        // Without its data a run can still be drawn. A simulator has no classes to be uncertain of.
+        let simulates = run.finished.resolved.config.model.kind.simulates();
+        if run.finished.has_ensemble() && !simulates {
             match judged(&run.finished, data_dir) {
                 Ok(assessment) => run.uncertainty = assessment.uncertainty,
                 Err(error) => notes += &format!("without {}'s uncertainty: {error}\n", run.name),

@@ -10,8 +10,10 @@ use super::key::{Key, keys};
 pub const KEYS: &[Key] = keys! {
     "seed": Integer(0), "1",
         "seed of every random number of the run";
-    "model.kind": Choice(&["dense", "conv", "recurrent", "linear", "cart-pole", "process"]), "\"dense\"",
-        "the forward map; cart-pole: episodes under a policy that is a dense network";
+    "model.kind": Choice(&["dense", "conv", "recurrent", "linear", "cart-pole", "process", "ask-tell"]),
+        "\"dense\"",
+        "the forward map; cart-pole: episodes under a policy that is a dense network; process: a program that the run asks; \
+         ask-tell: outputs that you bring, step by step";
     "model.layers": Sizes(2), "[64, 32, 10]",
         "widths of a dense network or policy, inputs first, outputs last";
     "model.network": Texts, "[\"conv 8\", \"pool 2\", \"dense 10\"]",

@@ -64,6 +64,7 @@ presets!(
     "fashion-relu",
     "linear",
     "process",
+    "ask-tell",
     "adding",
     "copying",
     "digits-zero-one",

@@ -48,7 +48,16 @@ pub enum ModelKind {
     Recurrent,
     Linear,
     Process,
+    AskTell,
     CartPole,
+}
+
+impl ModelKind {
+    /// Whether the forward map is the user's own, for one set of observations.
+    #[must_use]
+    pub fn simulates(self) -> bool {
+        matches!(self, Self::Process | Self::AskTell)
+    }
 }
 
 /// What a recurrent network's hidden weights have for mean, times `recurrence`.

@@ -1,6 +1,7 @@
 //! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
 
 pub mod activation;
+pub mod ask_tell;
 pub mod cart_pole;
 pub(crate) mod chunk;
 pub mod conv;
@@ -52,6 +53,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 
     /// The same map, where it knows low-rank members.
     fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
+    /// The same map, where its outputs are brought from outside: a step must not begin before they are there.
+    fn ask_tell(&self) -> Option<&ask_tell::AskTell> {
         None
     }
 

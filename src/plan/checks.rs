@@ -68,11 +68,11 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "needs method.step = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
         ));
     }
-    let one_set = matches!(config.model.kind, ModelKind::Process | ModelKind::Linear);
+    let one_set = config.model.kind.simulates() || config.model.kind == ModelKind::Linear;
     if config.run.stop_at_misfit > 0.0 && !one_set {
         return Err(resolved.error(
             "run.stop_at_misfit",
-            "needs one set of observations: model.kind = \"process\" or \"linear\"",
+            "needs one set of observations: model.kind = \"process\", \"ask-tell\" or \"linear\"",
         ));
     }
     if method.tikhonov > 0.0 {
@@ -80,7 +80,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         if !sound || method.perturb {
             return Err(resolved.error(
                 "method.tikhonov",
-                "needs one set of observations (model.kind = \"process\" or \"linear\"), least squares, and method.perturb = false, whose members hold the prior already",
+                "needs one set of observations (model.kind = \"process\", \"ask-tell\" or \"linear\"), least squares, and method.perturb = false, whose members hold the prior already",
             ));
         }
     }
@@ -161,7 +161,7 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
         ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv => true,
         // A series is learned one value at a time: there is no product.
         ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
-        ModelKind::Linear | ModelKind::Process => false,
+        ModelKind::Linear | ModelKind::Process | ModelKind::AskTell => false,
     };
     let nothing = descent::descends(config)
         || config.ensemble.draw == DrawKind::LowRank && config.model.kind == ModelKind::Dense

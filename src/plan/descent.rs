@@ -86,7 +86,7 @@ pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
              (cargo build --release --features gradients)",
         );
     }
-    if matches!(config.model.kind, ModelKind::Linear | ModelKind::Process) {
+    if config.model.kind.simulates() || config.model.kind == ModelKind::Linear {
         return refuse(
             "method.kind",
             "needs a network: model.kind dense, conv or recurrent",

@@ -5,14 +5,21 @@ use crate::data::catalogue;
 use crate::data::recall::Task;
 use crate::error::Result;
 
-/// The problems that come from no published set, each with the one kind of model that takes it and that kind's word: drawn
+/// The problems that come from no published set, each with the kinds of model that take it and how these are written: drawn
 /// from the seed, or from the user's own file.
-const UNPUBLISHED: [(&str, ModelKind, &str); 4] = [
-    ("elliptic", ModelKind::Linear, "linear"),
-    ("random", ModelKind::Linear, "linear"),
-    ("cart-pole", ModelKind::CartPole, "cart-pole"),
-    ("observations", ModelKind::Process, "process"),
+const UNPUBLISHED: [(&str, &[ModelKind], &str); 4] = [
+    ("elliptic", &[ModelKind::Linear], "\"linear\""),
+    ("random", &[ModelKind::Linear], "\"linear\""),
+    ("cart-pole", &[ModelKind::CartPole], "\"cart-pole\""),
+    (
+        "observations",
+        &[ModelKind::Process, ModelKind::AskTell],
+        SIMULATORS,
+    ),
 ];
+
+/// The kinds whose forward map is the user's.
+const SIMULATORS: &str = "\"process\" or \"ask-tell\"";
 
 /// Examples of a task that it is judged on.
 pub(super) const TEST_EXAMPLES: usize = 1000;
@@ -56,15 +63,15 @@ pub(super) fn known_source(resolved: &Resolved) -> Result<Option<&'static catalo
     let config = &resolved.config;
     let name = config.data.name.as_str();
     let kind = config.model.kind;
-    if let Some((_, needed, word)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
-        if *needed == kind {
+    if let Some((_, needed, words)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
+        if needed.contains(&kind) {
             return Ok(None);
         }
-        return Err(resolved.error("data.name", format!("needs model.kind = {word:?}")));
+        return Err(resolved.error("data.name", format!("needs model.kind = {words}")));
     }
     let takes: Vec<&str> = UNPUBLISHED
         .iter()
-        .filter(|(_, needed, _)| *needed == kind)
+        .filter(|(_, needed, _)| needed.contains(&kind))
         .map(|(known, ..)| *known)
         .collect();
     if let [_, ..] = takes[..] {
@@ -72,7 +79,10 @@ pub(super) fn known_source(resolved: &Resolved) -> Result<Option<&'static catalo
         return Err(resolved.error("data.name", allowed));
     }
     if !config.data.observations.is_empty() {
-        return Err(resolved.error("data.observations", "needs model.kind = \"process\""));
+        return Err(resolved.error(
+            "data.observations",
+            format!("needs model.kind = {SIMULATORS}"),
+        ));
     }
     catalogue::find(name).map(Some).map_err(|_| {
         let known: Vec<&str> = catalogue::SOURCES

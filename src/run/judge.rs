@@ -26,6 +26,10 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
             ..Scores::default()
         };
     }
+    if problem.map.ask_tell().is_some() {
+        // The outputs at the mean are not known, nor worth a round of their own.
+        return Scores::default();
+    }
     let all_members = match plan.config().run.best {
         _ if plan.descends() => false,
         Best::Evaluation => true,

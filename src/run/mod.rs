@@ -1,6 +1,7 @@
 //! The run: its state, and the loop that is the algorithm.
 
 mod arrays;
+mod asks;
 mod carried;
 #[cfg(feature = "gradients")]
 mod descent;
@@ -149,6 +150,15 @@ pub fn run_from<T: Real>(
     while state.step < plan.steps && stopped.is_none() {
         if plan.is_over(state.time) {
             over = Some(Over::Time);
+            break;
+        }
+        if state.asks(&setting) {
+            // What it begins with is drawn anew, or read, to the bit.
+            if state.step > 0 {
+                let seconds = timing.elapsed();
+                keeper.save(crew, plan, &state, reporter, (seconds, true))?;
+            }
+            stopped = Some(StopReason::Asks);
             break;
         }
         let batch = feed.batch(&setting, state.step);

@@ -11,6 +11,7 @@ use eki_mpi::prior::{Prior, Segment};
 use eki_mpi::problem::Given;
 use eki_mpi::report::Reporter;
 use eki_mpi::run;
+use eki_mpi::stop::StopReason;
 use eki_mpi::timing::Timing;
 use ndarray::{ArrayView2, ArrayViewMut3};
 
@@ -22,6 +23,7 @@ pub const CHECKS: &[Check] = &[
         one_bit_off,
     ),
     ("a_run_sends_what_the_formula_says", bytes_of_a_run),
+    ("a_loop_of_ones_own_asks_and_tells", asked_and_told),
 ];
 
 /// A forward map as another, on a rank whose draws of one parameter may be off by one bit of its deviation.
@@ -166,4 +168,51 @@ fn bytes_of_a_run_of(crowd: &Crowd, comm: &dyn Fn() -> Comm) {
     let step = 4 * (far * columns + sent_of_d) + 8 * (3 * members + blocks.count());
     let formula = if comm.size() == 1 { 0 } else { 2 * step as u64 };
     assert_eq!(three - one, formula, "bytes of two steps");
+}
+
+/// Observations of growth at twelve times, by members that the caller evaluates, of which those beyond a bound fail.
+fn asked_and_told(crowd: &Crowd) {
+    let comm = crowd.comm();
+    let crew = crowd.crew(&comm);
+    let observed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulator/observed.txt");
+    let sets = [
+        "model.prior=[\"rate uniform 0 1\", \"start normal 1 0.5\"]",
+        &format!("data.observations={observed}"),
+        "method.noise=0.01",
+        "ensemble.members=13",
+        "run.steps=3",
+        "run.stop_at_misfit=0",
+    ];
+    let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+    let resolved = Resolved::new("ask-tell", &sets).expect("a sound configuration");
+    let given = Given::load(&resolved, Path::new("nowhere")).expect("observations");
+    let shape = given.shape();
+    let problem = given.problem::<f64>(&resolved).expect("a map");
+    let map = problem.map.ask_tell().expect("what is asked");
+    let plan = Plan::new(resolved, shape, 2).expect("a sound plan");
+    let mut state = run::State::start(crew, &plan, &problem.map.prior()).expect("members");
+    for step in 0..=3 {
+        let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
+        let around = (&mut reporter, &mut timing, &mut run::Keeper::none());
+        let (reached, outcome) =
+            run::run_from(crew, &plan, &problem, state, around).expect("a step");
+        assert_eq!(reached.step, step);
+        if step == 3 {
+            assert_eq!(outcome.stopped, None);
+            return crowd.same_bits("told", outcome.digest.as_bytes());
+        }
+        assert_eq!(outcome.stopped, Some(StopReason::Asks));
+        let open = map.open();
+        assert_eq!(open.len(), 13);
+        // In the order of members, and the same on all ranks.
+        crowd.same_bits(
+            &format!("asked-{step}"),
+            bytemuck::cast_slice(&open.concat()),
+        );
+        for u in &open {
+            let sizes = (0..12).map(|t| u[1] * libm::exp(u[0] * 0.1 * f64::from(t)));
+            map.tell(u, (u[1] < 1.6).then(|| sizes.collect()));
+        }
+        state = reached;
+    }
 }

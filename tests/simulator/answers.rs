@@ -84,7 +84,7 @@ pub fn simulate(arguments: &[String]) {
 fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
     let words: Vec<String> = sizes.iter().map(|x| format!("{x:?}")).collect();
     let sound = words.join(" ");
-    match (kind, hash(line) % 12) {
+    match (kind, hash(line) % PLIGHTS) {
         ("failing", 0) | ("unlucky", 0..4) => println!("failed: an unlucky member"),
         ("failing", 1) => println!("{}", sound.replace(&words[3], "nan")),
         ("failing", 2) => die("out of cheese", 3),
@@ -118,6 +118,19 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         }
         _ => println!("{sound}"),
     }
+}
+
+/// How many ways there are for a member to fare.
+const PLIGHTS: u64 = 12;
+
+/// How the member asked by `line` fails, if it does.
+pub fn plight(kind: &str, line: &str) -> Option<u64> {
+    let failing = match kind {
+        "failing" => 5,
+        "unlucky" => 4,
+        _ => 0,
+    };
+    Some(hash(line) % PLIGHTS).filter(|&plight| plight < failing)
 }
 
 fn hash(line: &str) -> u64 {

@@ -101,6 +101,14 @@ fn configurations() {
     refuse(&case, &["model.command=3"], &["a list of words"]);
     refuse(
         &case,
+        &["model.kind=ask-tell"],
+        &[
+            "model.command",
+            "must be [] but for model.kind = \"process\"",
+        ],
+    );
+    refuse(
+        &case,
         &["model.prior=[]"],
         &["model.prior = []", "an entry for each parameter"],
     );
@@ -156,7 +164,9 @@ fn configurations() {
     let ended = end(alone().args(["run", "digits", "--set", "data.name=observations"]));
     assert_eq!(ended.code, 2);
     assert!(
-        ended.stderr.contains("needs model.kind = \"process\""),
+        ended
+            .stderr
+            .contains("needs model.kind = \"process\" or \"ask-tell\""),
         "{}",
         ended.stderr
     );

@@ -54,7 +54,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// summary.json's reason and number of steps.
-fn ending(folder: &Path) -> (String, u64) {
+pub fn ending(folder: &Path) -> (String, u64) {
     let text = std::fs::read(folder.join("summary.json")).expect("summary.json");
     let summary: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     let reason = summary["reason"].as_str().expect("text").to_owned();

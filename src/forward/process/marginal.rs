@@ -9,6 +9,9 @@
 //! The ensemble moves in the coordinates xi ~ N(0, I), which know no bounds; the simulator is never asked beyond them.
 //! EnsembleKalmanProcesses.jl's constrained priors do the same. Functions are `libm`'s: the same bits everywhere.
 
+use crate::prior::{Prior, Segment};
+use crate::real::Real;
+
 /// A parameter: its name and its prior.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Marginal {
@@ -41,6 +44,21 @@ impl Marginal {
             }
         }
     }
+}
+
+/// The parameters of `marginals` in their own units at the coordinates `xi`, P numbers each.
+#[must_use]
+pub fn parameters_at<T: Real>(marginals: &[Marginal], xi: &[T]) -> Vec<f64> {
+    let pairs = marginals.iter().zip(xi);
+    pairs.map(|(marginal, xi)| marginal.at(xi.wide())).collect()
+}
+
+/// The prior of `count` coordinates: N(0, I).
+pub(crate) fn standard(count: usize) -> Prior {
+    Prior::new(vec![Segment {
+        count,
+        deviation: 1.0,
+    }])
 }
 
 /// The parameters that `entries` stand for, in order: "NAME LAW NUMBER NUMBER", or "NAME[COUNT] ..." for many alike.

@@ -47,10 +47,11 @@ use std::time::{Duration, Instant};
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 pub use child::Child;
-pub use marginal::{Marginal, marginals};
+pub(crate) use marginal::standard;
+pub use marginal::{Marginal, marginals, parameters_at};
 
 use super::ForwardMap;
-use crate::prior::{Prior, Segment};
+use crate::prior::Prior;
 use crate::real::Real;
 
 /// Reasons for failures told by one rank; of the rest the run's log has the number.
@@ -159,13 +160,6 @@ impl Process {
         &self.marginals
     }
 
-    /// The parameters in their own units at the coordinates `xi`, P numbers each.
-    #[must_use]
-    pub fn parameters_at(&self, xi: &[f64]) -> Vec<f64> {
-        let pairs = self.marginals.iter().zip(xi);
-        pairs.map(|(marginal, &xi)| marginal.at(xi)).collect()
-    }
-
     /// Starts one child.
     ///
     /// # Errors
@@ -253,7 +247,10 @@ fn question(u: &[f64]) -> String {
 }
 
 /// The `count` finite numbers of an answer.
-fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
+///
+/// # Errors
+/// Why it holds none.
+pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
     if let Some(reason) = line.strip_prefix("failed") {
         return Err(Failure::Declared(
             reason
@@ -304,10 +301,7 @@ impl<T: Real> ForwardMap<T> for Process {
 
     /// N(0, I): of the coordinates.
     fn prior(&self) -> Prior {
-        Prior::new(vec![Segment {
-            count: self.marginals.len(),
-            deviation: 1.0,
-        }])
+        standard(self.marginals.len())
     }
 
     /// Nobody knows.
@@ -329,8 +323,8 @@ impl<T: Real> ForwardMap<T> for Process {
         _scratch: &mut [T],
     ) {
         for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
-            let xi: Vec<f64> = member.iter().map(|x| x.wide()).collect();
-            match self.outputs_at(&self.parameters_at(&xi)) {
+            let xi = member.to_slice().expect("row-major");
+            match self.outputs_at(&parameters_at(&self.marginals, xi)) {
                 Ok(numbers) => {
                     for (mut row, z) in out.rows_mut().into_iter().zip(numbers) {
                         row.fill(T::of(z));
