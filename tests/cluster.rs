@@ -516,3 +516,56 @@ fn slurm_requeues_the_program_to_the_unbroken_digest() {
     assert_eq!(digest(&parts), digest(&whole), "{log}");
     eprintln!("Slurm requeued the run twice, of {end} steps");
 }
+
+/// Each member a task of an array that Slurm runs: the run that the same simulator gives as a process.
+#[test]
+fn slurm_simulates_the_members_that_a_run_asks_for() {
+    if std::env::var("EKI_TEST_SLURM").is_err() {
+        eprintln!("skipped: EKI_TEST_SLURM is not set (it wants root, slurm-wlm and munge)");
+        return;
+    }
+    let slurm = Slurm::start();
+    let program = env!("CARGO_BIN_EXE_eki-mpi");
+    // A line at twelve times; a slope below 0.5 is a member that fails. As an argument, or line after line.
+    let line = r#"awk '{ if ($2 < 0.5) { print "failed"; next } for (t = 0; t < 12; t++) printf "%.17g ", $1 + t * $2; print "" }'"#;
+    let asked = slurm.site.command(
+        "simulate",
+        &format!("z=$(echo \"$*\" | {line}); [[ $z != failed ]] && echo \"$z\""),
+    );
+    let process = slurm.site.command(
+        "process",
+        &format!("while read -r u; do echo \"$u\" | {line}; done"),
+    );
+    let settings = |model: &str| {
+        format!(
+            "[model]\n{model}\nprior = [\"level normal 1 1\", \"slope normal 0.5 0.5\"]\n[data]\nobservations = {:?}\n\
+             [method]\nnoise = 0.01\n[ensemble]\nmembers = 10\n[run]\nsteps = 2\nstop_at_misfit = 0\n",
+            Path::new(PROJECT).join("tests/simulator/observed.txt")
+        )
+    };
+    let text = format!("preset = \"ask-tell\"\n{}", settings(""));
+    fs::write(slurm.site.path("asks.toml"), text).unwrap();
+    let command = format!("command = [{process:?}]");
+    let text = format!("preset = \"process\"\n{}", settings(&command));
+    fs::write(slurm.site.path("process.toml"), text).unwrap();
+
+    let mut driver = slurm.site.start(format!("{PROJECT}/cluster/ask-tell.sh"));
+    driver
+        .arg(slurm.site.path("asks.toml"))
+        .arg(slurm.site.path("asks"))
+        .arg(format!("{PROJECT}/cluster/member.sbatch"))
+        .env("EKI_MPI", program)
+        .env("SIMULATOR", asked)
+        .env("SLURM_CONF", slurm.site.path("slurm/slurm.conf"));
+    let ended = driver.output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let mut command = slurm.site.start(program);
+    command.arg("run").arg(slurm.site.path("process.toml"));
+    command.arg("--out").arg(slurm.site.path("process-run"));
+    let ended = command.output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let asks = slurm.site.path("asks");
+    assert_eq!(digest(&asks), digest(&slurm.site.path("process-run")));
+    let outputs = fs::read_to_string(asks.join("ask/step-00000000/outputs.csv")).unwrap();
+    assert!(outputs.contains("failed: no outputs"), "{outputs}");
+}
