@@ -56,7 +56,8 @@ impl Calibrated {
     }
 
     /// The values that a share `TAIL` of members lies below, and above, of parameter `p`.
-    fn range(&self, p: usize) -> Option<(f64, f64)> {
+    #[must_use]
+    pub fn range(&self, p: usize) -> Option<(f64, f64)> {
         let members = self.members.as_ref()?;
         let mut values: Vec<f64> = members.iter().map(|u| u[p]).collect();
         values.sort_by(f64::total_cmp);

@@ -120,6 +120,12 @@ impl Finished {
         npy::read(&path, 1, parameters)
     }
 
+    /// Whether it has left its mean: it has ended.
+    #[must_use]
+    pub fn has_mean(&self) -> bool {
+        self.array("mean.npy").is_some()
+    }
+
     /// The best member, `parameters` numbers, where the run looked for it.
     ///
     /// # Errors

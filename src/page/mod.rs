@@ -2,6 +2,7 @@
 
 mod chart;
 mod figure;
+mod parameters;
 mod reliability;
 pub mod scale;
 mod tables;
@@ -15,6 +16,7 @@ use crate::finished::{Ending, Finished, Point};
 use crate::uncertainty::Uncertainty;
 pub use chart::{Along, Chart, Line};
 pub use figure::figure;
+pub use parameters::Parameters;
 use scale::escaped;
 
 /// A run, as the page shows it.
@@ -32,6 +34,8 @@ pub struct Shown {
     pub timing: Option<Value>,
     /// See `timing`.
     pub environment: Option<Value>,
+    /// What it found of a simulator's parameters.
+    pub parameters: Option<Parameters>,
     /// What the ensemble says, where all members were kept.
     pub uncertainty: Option<Uncertainty>,
 }
@@ -52,6 +56,7 @@ impl Shown {
             ending: finished.ending()?,
             timing: json("timing.json"),
             environment: json("environment.json"),
+            parameters: Parameters::of(&finished)?,
             uncertainty: None,
             finished,
         })
@@ -112,6 +117,7 @@ pub fn page(runs: &[Shown]) -> String {
     let along = if each { "steps" } else { "epochs" };
     let cards: String = charts(runs).iter().map(|chart| chart.card(along)).collect();
     body += &format!("<h2>Curves</h2>\n<div class=\"grid\">\n{cards}</div>\n");
+    body += &parameters::section(runs);
     body += &uncertainty(runs);
     body += &tables::summaries(runs);
     body += &tables::phases(runs);

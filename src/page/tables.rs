@@ -8,7 +8,7 @@ use toml::Table;
 
 use super::Shown;
 use super::scale::{escaped, number};
-use crate::config::{LossKind, MethodKind, MomentumOf, Rerandomise};
+use crate::config::{LossKind, MethodKind, ModelKind, MomentumOf, Rerandomise};
 use crate::uncertainty::Uncertainty;
 
 /// What a run is, in one line.
@@ -90,7 +90,7 @@ pub fn tiles(run: &Shown) -> String {
 }
 
 /// A table of `rows` under `head`; cells are HTML.
-fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut html = "<div class=\"card wide\"><table>\n<thead><tr>".to_owned();
     for name in head {
         let _ = write!(html, "<th>{name}</th>");
@@ -104,7 +104,7 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 /// The name of a run with its colour.
-fn named(i: usize, run: &Shown) -> String {
+pub fn named(i: usize, run: &Shown) -> String {
     format!(
         "<span class=\"c{}\"><span class=\"chip\" style=\"display:inline-block;margin-right:8px\"></span></span>{}",
         i % 8,
@@ -223,7 +223,9 @@ pub fn phases(runs: &[Shown]) -> String {
 }
 
 fn bar(i: usize, run: &Shown, runs: usize) -> Option<String> {
-    let timing = run.timing.as_ref()?;
+    // Where a run waits for outputs from outside, each start is one step: nothing to read off.
+    let asks = run.finished.resolved.config.model.kind == ModelKind::AskTell;
+    let timing = run.timing.as_ref().filter(|_| !asks)?;
     let mut shares: Vec<(&str, f64)> = timing["phases"]
         .as_object()?
         .iter()

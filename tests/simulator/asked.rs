@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::answers::{logistic, plight};
 use super::runs::ending;
-use super::start::{Run, end};
+use super::start::{Run, alone, end};
 use super::{Case, Test, digest, failures};
 
 pub const TESTS: &[Test] = &[
@@ -108,6 +108,17 @@ fn brought() {
         assert_eq!(kind == "failing", failures(&out).iter().any(|&n| n > 0));
         assert!(out.join("final/parameters.csv").is_file());
         assert!(std::fs::symlink_metadata(out.join("ask/now")).is_err());
+        // Its page shows what it found, and not where the time of its last start went.
+        assert_eq!(end(alone().arg("report").arg(&out)).code, 0);
+        let page = std::fs::read_to_string(out.join("report.html")).expect("a page");
+        for (words, shown) in [
+            ("<h2>Parameters</h2>", true),
+            ("<td>capacity</td>", true),
+            ("Where the time went", false),
+            ("NaN", false),
+        ] {
+            assert_eq!(page.contains(words), shown, "{words}");
+        }
         // All that was asked and told is there still.
         let steps = std::fs::read_dir(out.join("ask")).expect("questions");
         assert!(steps.count() as u64 >= ending(&out).1);
