@@ -1,5 +1,7 @@
 //! From arguments to a run on all ranks: launcher, threads, plan, folder, log, and what is left behind.
 
+mod announce;
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStringExt as _;
@@ -15,13 +17,11 @@ use eki_mpi::environment::{self, Environment};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::folder::{self, Claim};
-use eki_mpi::forward::low_rank::UNIT;
-use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
-use eki_mpi::run::{self, Crew, Keeper, Over, Problem, State};
+use eki_mpi::run::{self, Crew, Keeper, Outcome, Over, Problem, State};
 use eki_mpi::stop::{self, EXIT_STOPPED, Stop, StopReason};
 use eki_mpi::timing::{Phase, Timing};
 use eki_mpi::watch::{Watch, Watched};
@@ -108,22 +108,13 @@ fn run_in<T: Real>(
     let plan = Plan::new(resolved, shape, problem.map.parameters())?;
     let pool = threads(comm, arguments);
     let crew = Crew { comm, pool: &pool };
-    comm.from_first(|| run::start::check_initial::<T>(&plan))?;
-    let here = comm.ranks_on_host();
-    let shape = Shape::at(
-        &plan,
-        problem.map.as_ref(),
-        (comm.size(), pool.current_num_threads()),
-        plan.last_epoch(),
-    )
-    .with_near(comm.near().len());
-    comm.from_first(|| refuse_too_large(&shape, here))?;
+    refuse_impossible(crew, &plan, &problem)?;
     let simulation = crate::simulator::tried(comm, &plan)?;
     // Held until this function returns.
     let (folder, _claim) = claim(comm, arguments, &plan)?;
     comm.from_first(|| log_to(&folder))?;
     if comm.is_first() {
-        announce(comm, &pool, &plan);
+        announce::announce(comm, &pool, &plan);
         if let Some(taken) = simulation {
             crate::simulator::announce(taken, &plan, comm.size(), pool.current_num_threads());
         }
@@ -132,31 +123,14 @@ fn run_in<T: Real>(
     let mut timing = Timing::default();
     let data = comm.is_first().then(|| problem.dataset.digest());
     let mut keeper = Keeper::new(&folder, files.clone(), stop).on_data(data);
-    let prior = problem.map.prior();
-    let resumed = match arguments.resume {
-        true => keeper.resume(crew, &plan, &prior)?,
-        false => None,
-    };
-    let state = match resumed {
-        Some(resumed) => {
-            timing.resume(resumed.seconds);
-            resumed.state
-        }
-        None => timing.measure(Phase::Start, || State::start(crew, &plan, &prior))?,
-    };
+    let around = (&mut timing, &mut keeper);
+    let state = first_state(crew, &plan, &problem, arguments.resume, around)?;
     let asks = problem.map.ask_tell();
     if let Some(map) = asks {
         crate::simulator::tell(comm, map, (&plan, &folder), state.step)?;
     }
     let mut reporter = Reporter::silent();
     comm.from_first(|| {
-        match (arguments.resume, state.step) {
-            (false, _) => {}
-            // It stopped before its first step, or was begun by the same command.
-            (true, 0) if asks.is_some() => {}
-            (true, 0) => tracing::info!("no checkpoint to resume: starting from the beginning"),
-            (true, step) => tracing::info!("going on from step {step} of {}", plan.steps),
-        }
         reporter = Reporter::open(&folder, &plan, &files, state.step)?;
         Ok(())
     })?;
@@ -179,15 +153,8 @@ fn run_in<T: Real>(
             &files,
         )?;
     }
-    let summary = Summary {
-        reason: match outcome.stopped {
-            Some(stopped) => stopped.name(),
-            None => match outcome.over {
-                Some(Over::NoiseLevel) => stop::AT_NOISE_LEVEL,
-                Some(Over::Time) => stop::AT_TIME,
-                None => "done",
-            },
-        },
+    let mut table = reporter.finish(&Summary {
+        reason: reason(&outcome),
         steps: state.step,
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
         seconds: timing.elapsed(),
@@ -196,8 +163,7 @@ fn run_in<T: Real>(
         digest: outcome.digest,
         ranks: comm.size(),
         threads: pool.current_num_threads(),
-    };
-    let mut table = reporter.finish(&summary)?;
+    })?;
     if let Some(map) = asks {
         let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
         // Also of files that are not the run's: the others hear of what is wrong with them.
@@ -222,6 +188,45 @@ fn run_in<T: Real>(
         crate::cli::print(&table);
     }
     Ok(outcome.stopped.map_or(0, |_| EXIT_STOPPED))
+}
+
+/// The state a run begins with: as it was left, where it is to be taken up and was saved, else a new one.
+fn first_state<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    problem: &Problem<T>,
+    resume: bool,
+    (timing, keeper): (&mut Timing, &mut Keeper),
+) -> Result<State<T>> {
+    let prior = problem.map.prior();
+    let resumed = match resume {
+        true => keeper.resume(crew, plan, &prior)?,
+        false => None,
+    };
+    let first = crew.comm.is_first();
+    if let Some(resumed) = resumed {
+        timing.resume(resumed.seconds);
+        if first {
+            let step = resumed.state.step;
+            tracing::info!("going on from step {step} of {}", plan.steps);
+        }
+        return Ok(resumed.state);
+    }
+    // A run that asks stops before its first step, and has nothing to save until it has taken it.
+    if first && resume && problem.map.ask_tell().is_none() {
+        tracing::info!("no checkpoint to resume: starting from the beginning");
+    }
+    timing.measure(Phase::Start, || State::start(crew, plan, &prior))
+}
+
+/// Why a run ended, as summary.json has it.
+fn reason(outcome: &Outcome) -> &'static str {
+    match (outcome.stopped, outcome.over) {
+        (Some(stopped), _) => stopped.name(),
+        (None, Some(Over::NoiseLevel)) => stop::AT_NOISE_LEVEL,
+        (None, Some(Over::Time)) => stop::AT_TIME,
+        (None, None) => "done",
+    }
 }
 
 /// The run's folder, the same on all ranks, and rank 0's claim to it.
@@ -287,23 +292,33 @@ fn shape_in_the_middle<T: Real>(
     Shape::at(plan, problem.map.as_ref(), (ranks, threads), epoch)
 }
 
-/// Refuses a run whose ranks on this host need more memory than it has, before any of it is taken.
-fn refuse_too_large(shape: &Shape, ranks_on_host: usize) -> Result<()> {
-    let Some(host) = environment::memory_of_host() else {
-        return Ok(());
-    };
-    let needed = shape.memory(0).peak() * ranks_on_host as u64;
-    if needed <= host {
-        return Ok(());
-    }
-    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    Err(Error::Usage(format!(
-        "ensemble.members = {}: {ranks_on_host} ranks on this host need {:.1} GiB, and it has {:.1}: take fewer members or more \
-         hosts (eki-mpi plan --ranks R tells what each rank needs)",
-        shape.members,
-        gib(needed),
-        gib(host)
-    )))
+/// Refuses a run whose first members are not to be had, or whose ranks on this host need more memory than it has, before any
+/// of it is taken. Called by all ranks.
+fn refuse_impossible<T: Real>(crew: Crew, plan: &Plan, problem: &Problem<T>) -> Result<()> {
+    let comm = crew.comm;
+    comm.from_first(|| run::start::check_initial::<T>(plan))?;
+    let ranks = comm.ranks_on_host();
+    let shape = Shape::at(
+        plan,
+        problem.map.as_ref(),
+        (comm.size(), crew.pool.current_num_threads()),
+        plan.last_epoch(),
+    );
+    let shape = shape.with_near(comm.near().len());
+    let needed = shape.memory(0).peak() * ranks as u64;
+    comm.from_first(|| match environment::memory_of_host() {
+        Some(host) if needed > host => {
+            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            Err(Error::Usage(format!(
+                "ensemble.members = {}: {ranks} ranks on this host need {:.1} GiB, and it has {:.1}: take fewer members or more \
+                 hosts (eki-mpi plan --ranks R tells what each rank needs)",
+                shape.members,
+                gib(needed),
+                gib(host)
+            )))
+        }
+        _ => Ok(()),
+    })
 }
 
 /// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
@@ -337,59 +352,4 @@ fn log_to(folder: &Path) -> Result<()> {
     let subscriber = tracing_subscriber::registry().with(screen).with(whole);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|e| Error::Run(format!("the log could not be opened: {e}")))
-}
-
-/// One line on what is about to run, one on each thing a user would want to know first.
-fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
-    let members = plan.members(0);
-    let (name, parameters) = (&plan.resolved.name, plan.parameters);
-    let (ranks, threads) = (comm.size(), pool.current_num_threads());
-    if plan.descends() {
-        let parts = plan.parts().parts();
-        tracing::info!(
-            "{name}: {parameters} parameters down the gradient, at rate {}, momentum {}, {ranks} ranks x {threads} threads",
-            plan.rate(0),
-            plan.heavy_ball()
-        );
-        if parts < ranks {
-            tracing::info!(
-                "more ranks than work: a batch of {} is cut into {parts} parts, and {} of {ranks} ranks have none",
-                plan.batches.batch,
-                ranks - parts
-            );
-        }
-    } else {
-        tracing::info!(
-            "{name}: {members} members of {parameters} parameters, {} outputs a step, {:?} form, {ranks} ranks x {threads} threads",
-            plan.outputs(),
-            plan.form(members)
-        );
-    }
-    let left = plan.data.train % plan.batches.batch;
-    if left > 0 {
-        tracing::info!(
-            "batches of {} leave {left} of {} samples out of each epoch{}",
-            plan.batches.batch,
-            plan.data.train,
-            if plan.batches.shuffle {
-                ", others each time"
-            } else {
-                ""
-            }
-        );
-    }
-    let blocks = Blocks::new(parameters).count();
-    // Members of low rank come in whole units.
-    let unit = plan.low_rank().map_or(1, |_| UNIT);
-    let idle = [
-        Partition::in_units(members, ranks, unit).idle(),
-        Partition::new(blocks, ranks).idle(),
-    ];
-    if !plan.descends() && idle != [0, 0] {
-        tracing::info!(
-            "more ranks than work: {} of {ranks} ranks evaluate no member, {} update no block of parameters",
-            idle[0],
-            idle[1]
-        );
-    }
 }
