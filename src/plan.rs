@@ -345,6 +345,12 @@ impl Plan {
         2.0 * misfit <= tau * tau * self.observed() as f64 && tau > 0.0
     }
 
+    /// The members' mean `misfit` in deviations of the noise: 1 is the noise's own.
+    #[must_use]
+    pub fn in_deviations(&self, misfit: f64) -> f64 {
+        (2.0 * misfit / self.observed() as f64).sqrt()
+    }
+
     /// What of h is left at `time`, the sum of the h of all steps before, where the run ends at a time.
     #[must_use]
     pub fn left(&self, time: f64) -> Option<f64> {

@@ -2,6 +2,7 @@
 
 mod divergence;
 mod metrics;
+mod table;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::plan::Plan;
 use crate::scores::Scores;
 use divergence::Divergence;
 use metrics::Metrics;
+use table::{table, verdict};
 
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
@@ -199,30 +201,23 @@ impl Reporter {
             tracing::warn!("{text}");
         }
         voice.bar.set_position(record.step);
-        if let Some(scores) = &record.scores {
-            if record.epoch == 1 {
-                let first = &mut voice.first_epoch;
-                first.accuracy_first_epoch = first.accuracy_first_epoch.or(scores.accuracy_mean);
-                // The last verdict of a pass is on all of it.
-                first.mse_first_pass = scores.mse_pass;
-            }
-            let text = format!(
-                "epoch {}  loss {:.4}  {}",
-                record.epoch,
-                record.loss,
-                verdict(scores)
-            );
-            voice.bar.set_message(text.clone());
-            if voice.bar.is_hidden() {
-                tracing::info!(
-                    "step {} of {}  {text}  {:.1} s",
-                    record.step,
-                    plan.steps,
-                    record.seconds
-                );
+        if let (Some(scores), 1) = (&record.scores, record.epoch) {
+            let first = &mut voice.first_epoch;
+            first.accuracy_first_epoch = first.accuracy_first_epoch.or(scores.accuracy_mean);
+            // The last verdict of a pass is on all of it.
+            first.mse_first_pass = scores.mse_pass;
+        }
+        // Simulations take long: each step is told of.
+        let simulates = plan.config().model.kind.simulates();
+        if simulates || record.scores.is_some() {
+            let loss = if simulates {
+                let misfit = plan.in_deviations(record.loss * plan.batches.batch as f64);
+                format!("misfit {misfit:.3} deviations of the noise")
             } else {
-                tracing::debug!("step {} of {}  {text}", record.step, plan.steps);
-            }
+                format!("epoch {}  loss {:.4}", record.epoch, record.loss)
+            };
+            let verdict = record.scores.as_ref().map_or(String::new(), verdict);
+            voice.say(plan, record, format!("{loss}  {verdict}").trim_end());
         }
         Ok(())
     }
@@ -244,88 +239,17 @@ impl Reporter {
     }
 }
 
-/// Scores in words.
-fn verdict(scores: &Scores) -> String {
-    let parts = [
-        ("accuracy at the mean", scores.accuracy_mean),
-        ("of the best member", scores.accuracy_best),
-        ("squared error at the mean", scores.mse_mean),
-        ("of the best member", scores.mse_best),
-        ("return at the mean", scores.return_mean),
-        ("of the best member", scores.return_best),
-        ("squared error of the pass", scores.mse_pass),
-    ];
-    let told: Vec<String> = parts
-        .iter()
-        .filter_map(|(name, score)| score.map(|s| format!("{name} {}", short(s))))
-        .collect();
-    told.join("  ")
-}
-
-/// A score of four digits: plain, or where it is small with its power of ten.
-fn short(score: f64) -> String {
-    if score.abs() < 0.1 && score != 0.0 {
-        format!("{score:.4e}")
-    } else {
-        format!("{score:.4}")
+impl Voice {
+    /// How the run stands after a step: beside the bar, or where there is none a line.
+    fn say(&self, plan: &Plan, record: &Record, text: &str) {
+        let (step, steps) = (record.step, plan.steps);
+        self.bar.set_message(text.to_owned());
+        if self.bar.is_hidden() {
+            tracing::info!("step {step} of {steps}  {text}  {:.1} s", record.seconds);
+        } else {
+            tracing::debug!("step {step} of {steps}  {text}");
+        }
     }
-}
-
-/// The table a run ends with.
-fn table(summary: &Summary, folder: &Path) -> String {
-    let ended = (summary.reason != "done").then(|| crate::stop::told(summary.reason));
-    let mut rows: Vec<(&str, String)> = ended.into_iter().collect();
-    let scores = &summary.scores;
-    let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
-    push(
-        "accuracy at the mean",
-        scores.accuracy_mean.map(|s| format!("{s:.4}")),
-    );
-    push(
-        "accuracy of the best member",
-        scores.accuracy_best.map(|s| format!("{s:.4}")),
-    );
-    push(
-        "squared error at the mean",
-        scores.mse_mean.map(|s| format!("{s:.4e}")),
-    );
-    push(
-        "squared error of the best",
-        scores.mse_best.map(|s| format!("{s:.4e}")),
-    );
-    let error = |error: Option<f64>| error.map(|e| format!("{e:.4e}"));
-    push(
-        "squared error, first pass",
-        error(summary.first.mse_first_pass),
-    );
-    push("squared error, last pass", error(scores.mse_pass));
-    if let Some(baselines) = &scores.baselines {
-        push("  persistence", error(Some(baselines.mse_persistence)));
-        push("  AR(2), fitted to all", error(baselines.mse_ar2));
-        push("  AR(20), fitted to all", error(baselines.mse_ar20));
-    }
-    push(
-        "return at the mean",
-        scores.return_mean.map(|s| format!("{s:.2} steps")),
-    );
-    push(
-        "return of the best member",
-        scores.return_best.map(|s| format!("{s:.2} steps")),
-    );
-    push(
-        "steps",
-        Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
-    );
-    push("seconds", Some(format!("{:.1}", summary.seconds)));
-    push(
-        "ranks x threads",
-        Some(format!("{} x {}", summary.ranks, summary.threads)),
-    );
-    push("digest", Some(summary.digest[..16].to_owned()));
-    push("folder", Some(folder.display().to_string()));
-    rows.iter()
-        .map(|(name, value)| format!("  {name:<28} {value}\n"))
-        .collect()
 }
 
 /// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say

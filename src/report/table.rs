@@ -1,0 +1,90 @@
+//! Scores in words, and the table that a run ends with.
+
+use std::path::Path;
+
+use super::Summary;
+use crate::scores::Scores;
+
+/// Scores in words.
+pub fn verdict(scores: &Scores) -> String {
+    let parts = [
+        ("accuracy at the mean", scores.accuracy_mean),
+        ("of the best member", scores.accuracy_best),
+        ("squared error at the mean", scores.mse_mean),
+        ("of the best member", scores.mse_best),
+        ("return at the mean", scores.return_mean),
+        ("of the best member", scores.return_best),
+        ("squared error of the pass", scores.mse_pass),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .filter_map(|(name, score)| score.map(|s| format!("{name} {}", short(s))))
+        .collect();
+    told.join("  ")
+}
+
+/// A score of four digits: plain, or where it is small with its power of ten.
+fn short(score: f64) -> String {
+    if score.abs() < 0.1 && score != 0.0 {
+        format!("{score:.4e}")
+    } else {
+        format!("{score:.4}")
+    }
+}
+
+/// The table a run ends with.
+pub fn table(summary: &Summary, folder: &Path) -> String {
+    let ended = (summary.reason != "done").then(|| crate::stop::told(summary.reason));
+    let mut rows: Vec<(&str, String)> = ended.into_iter().collect();
+    let scores = &summary.scores;
+    let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
+    push(
+        "accuracy at the mean",
+        scores.accuracy_mean.map(|s| format!("{s:.4}")),
+    );
+    push(
+        "accuracy of the best member",
+        scores.accuracy_best.map(|s| format!("{s:.4}")),
+    );
+    push(
+        "squared error at the mean",
+        scores.mse_mean.map(|s| format!("{s:.4e}")),
+    );
+    push(
+        "squared error of the best",
+        scores.mse_best.map(|s| format!("{s:.4e}")),
+    );
+    let error = |error: Option<f64>| error.map(|e| format!("{e:.4e}"));
+    push(
+        "squared error, first pass",
+        error(summary.first.mse_first_pass),
+    );
+    push("squared error, last pass", error(scores.mse_pass));
+    if let Some(baselines) = &scores.baselines {
+        push("  persistence", error(Some(baselines.mse_persistence)));
+        push("  AR(2), fitted to all", error(baselines.mse_ar2));
+        push("  AR(20), fitted to all", error(baselines.mse_ar20));
+    }
+    push(
+        "return at the mean",
+        scores.return_mean.map(|s| format!("{s:.2} steps")),
+    );
+    push(
+        "return of the best member",
+        scores.return_best.map(|s| format!("{s:.2} steps")),
+    );
+    push(
+        "steps",
+        Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
+    );
+    push("seconds", Some(format!("{:.1}", summary.seconds)));
+    push(
+        "ranks x threads",
+        Some(format!("{} x {}", summary.ranks, summary.threads)),
+    );
+    push("digest", Some(summary.digest[..16].to_owned()));
+    push("folder", Some(folder.display().to_string()));
+    rows.iter()
+        .map(|(name, value)| format!("  {name:<28} {value}\n"))
+        .collect()
+}
