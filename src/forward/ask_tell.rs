@@ -95,6 +95,11 @@ impl AskTell {
         told.contains_key(&bits(u))
     }
 
+    /// Nothing has been told.
+    pub(crate) fn forget(&self) {
+        self.told.write().expect("no thread panicked").clear();
+    }
+
     /// From now on the outputs at `questions` are asked for.
     pub(crate) fn ask(&self, questions: Vec<Vec<f64>>) {
         *self.open.lock().expect("no thread panicked") = questions;

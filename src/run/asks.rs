@@ -31,7 +31,12 @@ impl<T: Real> State<T> {
         let parts = crew.comm.gather(bytemuck::cast_slice(&unknown));
         let all = crew.comm.broadcast(parts.concat());
         let all: Vec<f64> = bytemuck::pod_collect_to_vec(&all);
-        told.ask(all.chunks(point.len()).map(<[f64]>::to_vec).collect());
+        let questions: Vec<_> = all.chunks(point.len()).map(<[f64]>::to_vec).collect();
+        // None is known: what was told is of steps before.
+        if questions.len() == self.ensemble.members(crew).items() {
+            told.forget();
+        }
+        told.ask(questions);
         true
     }
 }
