@@ -56,8 +56,9 @@ pub struct Panel {
     pub curves: Vec<Curve>,
 }
 
-/// The panels, so many `across`, under a legend.
+/// The panels, at most so many `across`, under a legend.
 pub fn svg(panels: &[Panel], across: usize) -> String {
+    let across = across.min(panels.len()).max(1);
     let rows = panels.len().div_ceil(across);
     let (width, height) = (across as f64 * WIDTH, LEGEND + rows as f64 * HEIGHT);
     let mut svg = format!(
