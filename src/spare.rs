@@ -8,8 +8,11 @@ use ndarray::Array2;
 
 use crate::real::Real;
 
+/// Bytes of a cache line, which a processor fetches at once.
+pub const LINE_BYTES: usize = 64;
+
 /// Numbers of a cache line in single precision.
-pub const LINE: usize = 16;
+pub const LINE: usize = LINE_BYTES / size_of::<f32>();
 
 /// Numbers a slice may lose to alignment.
 pub const LOST: usize = LINE;

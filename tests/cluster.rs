@@ -325,7 +325,12 @@ struct Slurm {
 }
 
 impl Slurm {
-    fn start() -> Slurm {
+    /// None, which is said, where none is to be had.
+    fn start() -> Option<Slurm> {
+        if std::env::var("EKI_TEST_SLURM").is_err() {
+            eprintln!("skipped: EKI_TEST_SLURM is not set (it wants root, slurm-wlm and munge)");
+            return None;
+        }
         let site = Site::new(&[]);
         fs::remove_file(site.path("mpirun")).unwrap(); // the real one
         // Real ranks: each waits for the warning in its first two jobs, and ends well in the third.
@@ -346,7 +351,7 @@ impl Slurm {
             .read_line(&mut line)
             .unwrap();
         assert_eq!(line, "ready\n", "Slurm did not start");
-        Slurm { daemons, site }
+        Some(Slurm { daemons, site })
     }
 
     /// Runs one of Slurm's commands in the project's folder.
@@ -444,11 +449,7 @@ impl Drop for Slurm {
 
 #[test]
 fn slurm_requeues_until_done_and_lets_scancel_end_a_job() {
-    if std::env::var("EKI_TEST_SLURM").is_err() {
-        eprintln!("skipped: EKI_TEST_SLURM is not set (it wants root, slurm-wlm and munge)");
-        return;
-    }
-    let slurm = Slurm::start();
+    let Some(slurm) = Slurm::start() else { return };
 
     // Warned before its limit, twice, and done in its third run: the job is one to Slurm, and so is its log.
     let job = slurm.submit(1, RUN);
@@ -472,11 +473,7 @@ fn slurm_requeues_until_done_and_lets_scancel_end_a_job() {
 /// would.
 #[test]
 fn slurm_requeues_the_program_to_the_unbroken_digest() {
-    if std::env::var("EKI_TEST_SLURM").is_err() {
-        eprintln!("skipped: EKI_TEST_SLURM is not set (it wants root, slurm-wlm and munge)");
-        return;
-    }
-    let slurm = Slurm::start();
+    let Some(slurm) = Slurm::start() else { return };
     let program = env!("CARGO_BIN_EXE_eki-mpi");
     let exec = r#"((${SLURM_RESTART_COUNT:-0} < 2)) || set -- "$@" --set run.steps=$(<DIR/end)
         exec PROGRAM "$@""#;
@@ -520,11 +517,7 @@ fn slurm_requeues_the_program_to_the_unbroken_digest() {
 /// Each member a task of an array that Slurm runs: the run that the same simulator gives as a process.
 #[test]
 fn slurm_simulates_the_members_that_a_run_asks_for() {
-    if std::env::var("EKI_TEST_SLURM").is_err() {
-        eprintln!("skipped: EKI_TEST_SLURM is not set (it wants root, slurm-wlm and munge)");
-        return;
-    }
-    let slurm = Slurm::start();
+    let Some(slurm) = Slurm::start() else { return };
     let program = env!("CARGO_BIN_EXE_eki-mpi");
     // A line at twelve times; a slope below 0.5 is a member that fails. As an argument, or line after line.
     let line = r#"awk '{ if ($2 < 0.5) { print "failed"; next } for (t = 0; t < 12; t++) printf "%.17g ", $1 + t * $2; print "" }'"#;

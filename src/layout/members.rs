@@ -7,7 +7,7 @@ use ndarray::Array2;
 use super::Slab;
 use crate::lanes::fetch_beyond;
 use crate::real::Real;
-use crate::spare::LINE;
+use crate::spare::LINE_BYTES;
 
 /// Rows of a member that are asked for before they are copied.
 const AHEAD: usize = 16;
@@ -41,7 +41,10 @@ impl<T: Real> Members<T> {
         let ahead = rows.clone().skip(AHEAD).map(Some);
         let mut rest = out;
         for (row, ahead) in rows.zip(ahead.chain(std::iter::repeat(None))) {
-            for line in ahead.unwrap_or_default().chunks(LINE) {
+            for line in ahead
+                .unwrap_or_default()
+                .chunks(LINE_BYTES / size_of::<T>())
+            {
                 fetch_beyond(&line[0], 0);
             }
             let (to, after) = rest.split_at_mut(row.len());

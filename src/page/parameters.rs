@@ -87,8 +87,8 @@ pub fn section(runs: &[Shown]) -> String {
             rows.push(row);
         }
     }
-    let least = known().map(|(_, _, known)| known.priors.len()).max();
-    let more = least.unwrap_or(0).saturating_sub(SHOWN);
+    let most = known().map(|(_, _, known)| known.priors.len()).max();
+    let more = most.unwrap_or(0).saturating_sub(SHOWN);
     let more = match more {
         0 => String::new(),
         more => format!("<p class=\"soft\">and {more} more in final/parameters.csv</p>\n"),

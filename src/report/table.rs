@@ -38,23 +38,13 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
     let mut rows: Vec<(&str, String)> = ended.into_iter().collect();
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
-    push(
-        "accuracy at the mean",
-        scores.accuracy_mean.map(|s| format!("{s:.4}")),
-    );
-    push(
-        "accuracy of the best member",
-        scores.accuracy_best.map(|s| format!("{s:.4}")),
-    );
-    push(
-        "squared error at the mean",
-        scores.mse_mean.map(|s| format!("{s:.4e}")),
-    );
-    push(
-        "squared error of the best",
-        scores.mse_best.map(|s| format!("{s:.4e}")),
-    );
+    let four = |share: Option<f64>| share.map(|s| format!("{s:.4}"));
     let error = |error: Option<f64>| error.map(|e| format!("{e:.4e}"));
+    let steps = |steps: Option<f64>| steps.map(|s| format!("{s:.2} steps"));
+    push("accuracy at the mean", four(scores.accuracy_mean));
+    push("accuracy of the best member", four(scores.accuracy_best));
+    push("squared error at the mean", error(scores.mse_mean));
+    push("squared error of the best", error(scores.mse_best));
     push(
         "squared error, first pass",
         error(summary.first.mse_first_pass),
@@ -65,14 +55,8 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
         push("  AR(2), fitted to all", error(baselines.mse_ar2));
         push("  AR(20), fitted to all", error(baselines.mse_ar20));
     }
-    push(
-        "return at the mean",
-        scores.return_mean.map(|s| format!("{s:.2} steps")),
-    );
-    push(
-        "return of the best member",
-        scores.return_best.map(|s| format!("{s:.2} steps")),
-    );
+    push("return at the mean", steps(scores.return_mean));
+    push("return of the best member", steps(scores.return_best));
     push(
         "steps",
         Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
