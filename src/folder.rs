@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
 use crate::files::Files;
+use crate::stop::STOP_FILE;
 
 /// The run's configuration, all of it, as TOML.
 pub const CONFIG: &str = "config.toml";
@@ -75,7 +76,12 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
             name.display()
         ));
     }
-    let ours = [LOCK, ".probe", crate::stop::STOP_FILE];
+    if folder.join(STOP_FILE).is_dir() {
+        return refused(&format!(
+            "holds {STOP_FILE}, a folder, which would stop the run at each step: remove it"
+        ));
+    }
+    let ours = [LOCK, ".probe", STOP_FILE];
     let foreign = entries
         .iter()
         .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));

@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use eki_mpi::account;
 use eki_mpi::comm::Comm;
@@ -22,7 +23,7 @@ use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::report::{Reporter, Summary};
 use eki_mpi::run::{self, Crew, Keeper, Outcome, Over, Problem, State};
-use eki_mpi::stop::{self, EXIT_STOPPED, Stop, StopReason};
+use eki_mpi::stop::{self, EXIT_STOPPED, Limit, Stop, StopReason};
 use eki_mpi::timing::{Phase, Timing};
 use eki_mpi::watch::{Watch, Watched};
 use rayon::ThreadPool;
@@ -77,7 +78,7 @@ pub fn abort_on_panic(comm: &Comm) {
 
 /// Runs what `arguments` ask for on all ranks; returns the exit code.
 pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result<i32> {
-    let stop = Stop::new(arguments.max_time.or_else(stop::batch_limit));
+    let stop = Stop::new(time_limit(comm, arguments));
     stop.listen(|| {
         eprintln!("eki-mpi: {}: told twice to stop", eki_mpi::failure::place());
         Comm::abort(1)
@@ -110,6 +111,9 @@ fn run_in<T: Real>(
     let crew = Crew { comm, pool: &pool };
     refuse_impossible(crew, &plan, &problem)?;
     let simulation = crate::simulator::tried(comm, &plan)?;
+    comm.from_first(|| {
+        stop.check_room(simulation.map_or(Duration::ZERO, Duration::from_secs_f64))
+    })?;
     // Held until this function returns.
     let (folder, _claim) = claim(comm, arguments, &plan)?;
     comm.from_first(|| log_to(&folder))?;
@@ -217,6 +221,21 @@ fn first_state<T: Real>(
         tracing::info!("no checkpoint to resume: starting from the beginning");
     }
     timing.measure(Phase::Start, || State::start(crew, plan, &prior))
+}
+
+/// The time this process may take: as asked for, else as the batch system says.
+fn time_limit(comm: &Comm, arguments: &RunArguments) -> Option<Limit> {
+    let asked = arguments.max_time.map(|time| Limit {
+        time,
+        source: "--max-time",
+    });
+    asked.or_else(|| {
+        stop::batch_limit(|text| {
+            if comm.is_first() {
+                eprintln!("eki-mpi: {text}");
+            }
+        })
+    })
 }
 
 /// Why a run ended, as summary.json has it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 
 use crate::error::{Error, Result};
 
@@ -72,6 +72,8 @@ impl StopReason {
             Self::Signal(SIGINT) => "signal SIGINT",
             Self::Signal(SIGUSR1) => "signal SIGUSR1",
             Self::Signal(SIGUSR2) => "signal SIGUSR2",
+            Self::Signal(SIGHUP) => "signal SIGHUP",
+            Self::Signal(SIGXCPU) => "signal SIGXCPU",
             Self::Signal(_) => "signal",
             Self::File => "STOP file",
             Self::Time => "time limit",
@@ -86,22 +88,55 @@ pub struct Stop {
     signal: Arc<AtomicI32>,
     file: Option<PathBuf>,
     looked: Option<Instant>,
+    limit: Option<Limit>,
     deadline: Option<Instant>,
 }
 
+/// The time a process may take, and what says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The time from now until the process must have ended.
+    pub time: Duration,
+    /// The option or the environment variable that sets it, as messages name it.
+    pub source: &'static str,
+}
+
 impl Stop {
-    /// Nothing asks, but for `limit`, the time from now until the process must have ended.
+    /// Nothing asks, but for the time limit, if there is one.
     #[must_use]
-    pub fn new(limit: Option<Duration>) -> Self {
+    pub fn new(limit: Option<Limit>) -> Self {
         Self {
             signal: Arc::default(),
             file: None,
             looked: None,
-            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
+            limit,
+            deadline: limit.and_then(|limit| Instant::now().checked_add(limit.time)),
         }
     }
 
-    /// From now on SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask for a stop; the second calls `abort`.
+    /// The time limit, if there is one.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
+    }
+
+    /// Refuses a time limit that is over before the first step, which takes `step` at least, could end.
+    ///
+    /// # Errors
+    /// One line that names the limit.
+    pub fn check_room(&self, step: Duration) -> Result<()> {
+        match (self.limit, self.deadline) {
+            (Some(limit), Some(end)) if Instant::now() + step >= end => Err(Error::Usage(format!(
+                "{} allows {} s, which leaves no time for a step: allow more",
+                limit.source,
+                limit.time.as_secs()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// From now on SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 ask for a stop; the second calls `abort`, but for
+    /// SIGHUP and SIGXCPU, which are sent again and again. SIGHUP is left alone where it is ignored (nohup).
     ///
     /// # Errors
     /// Signals that cannot be caught.
@@ -111,8 +146,10 @@ impl Stop {
         // Where the size of files is limited (ulimit -f), one that outgrows the limit is to fail, as on a full disk, and
         // not to end the process: nobody reads this.
         signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
-        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2])
-            .map_err(failed)?;
+        let mut heard = vec![SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGXCPU];
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        heard.extend((!ignores(&status, SIGHUP)).then_some(SIGHUP));
+        let mut signals = signal_hook::iterator::Signals::new(heard).map_err(failed)?;
         // A thread of its own: what a signal handler may do is too little.
         let wait = move || {
             let mut first: Option<Instant> = None;
@@ -123,6 +160,7 @@ impl Stop {
                         asked.store(signal, Ordering::Relaxed);
                     }
                     Some(first) if first.elapsed() < ONE_REQUEST => {}
+                    Some(_) if [SIGHUP, SIGXCPU].contains(&signal) => {}
                     Some(_) => abort(),
                 }
             }
@@ -158,12 +196,28 @@ impl Stop {
             .then_some(StopReason::Time)
     }
 
-    /// The stop was made: a STOP file has done its work, or the resumed run would stop again.
-    pub fn done(&self) {
-        if let Some(file) = &self.file {
-            let _ = std::fs::remove_file(file);
+    /// The stop was made: a STOP file has done its work, or the resumed run would stop again. A folder of that name asks
+    /// alike.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn done(&self) -> std::io::Result<()> {
+        let Some(file) = self.file.as_ref().filter(|file| file.exists()) else {
+            return Ok(());
+        };
+        if file.is_dir() {
+            std::fs::remove_dir(file)
+        } else {
+            std::fs::remove_file(file)
         }
     }
+}
+
+/// Whether /proc/self/status says that the process ignores `signal`; where it does not tell, true: it may.
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// The row that a `reason` other than the last step has in the table at a run's end: what happened, and why or how to go on.
@@ -196,19 +250,43 @@ pub fn parse_limit(text: &str) -> std::result::Result<Duration, String> {
     }
 }
 
-/// The time a batch system leaves this process, if it says: Slurm the job's end, PBS (Torque) its whole walltime, of
-/// which a minute is taken to have passed. LSF and OpenPBS tell a job nothing: there a signal or --max-time asks.
+/// The time a batch system leaves this process, if it says: Slurm the job's end, PBS (Torque) its whole walltime, less a
+/// minute, or a quarter of a shorter one, for what has passed. LSF and OpenPBS tell a job nothing: there a signal or
+/// --max-time asks. `tell` is called with a sentence on a limit that is not one and is not heeded.
 #[must_use]
-pub fn batch_limit() -> Option<Duration> {
-    let number = |name: &str| std::env::var(name).ok()?.trim().parse::<u64>().ok();
+pub fn batch_limit(tell: impl Fn(&str)) -> Option<Limit> {
+    let variable = |name: &str| std::env::var(name).ok()?.trim().parse::<u64>().ok();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let slurm =
-        number("SLURM_JOB_END_TIME").map(|end| Duration::from_secs(end).saturating_sub(now));
-    let pbs = || {
-        let walltime = Duration::from_secs(number("PBS_WALLTIME")?);
-        Some(walltime.saturating_sub(Duration::from_secs(60)))
-    };
-    slurm.or_else(pbs)
+    let limits = [
+        ("SLURM_JOB_END_TIME", slurm_limit as fn(u64, u64) -> _),
+        ("PBS_WALLTIME", pbs_limit),
+    ];
+    limits.into_iter().find_map(
+        |(source, limit)| match limit(variable(source)?, now.as_secs()) {
+            Ok(time) => Some(Limit { time, source }),
+            Err(why) => {
+                tell(&format!("{source} {why}: it is not heeded"));
+                None
+            }
+        },
+    )
+}
+
+/// The time until a Slurm job's `end`, in seconds since 1970 as `now` is.
+fn slurm_limit(end: u64, now: u64) -> std::result::Result<Duration, &'static str> {
+    match end.checked_sub(now) {
+        Some(left) if left > 0 => Ok(Duration::from_secs(left)),
+        _ => Err("is past: it belongs to a job that is over"),
+    }
+}
+
+/// The time left of a PBS job's `walltime`.
+fn pbs_limit(walltime: u64, _now: u64) -> std::result::Result<Duration, &'static str> {
+    let started = Duration::from_secs(60).min(Duration::from_secs(walltime) / 4);
+    match Duration::from_secs(walltime).saturating_sub(started) {
+        Duration::ZERO => Err("allows no time"),
+        left => Ok(left),
+    }
 }
 
 #[cfg(test)]
@@ -241,7 +319,14 @@ mod tests {
 
     #[test]
     fn time_is_up_when_the_reserve_would_not_fit() {
-        let mut stop = Stop::new(Some(Duration::from_secs(100)));
+        let limit = Limit {
+            time: Duration::from_secs(100),
+            source: "--max-time",
+        };
+        let mut stop = Stop::new(Some(limit));
+        stop.check_room(Duration::from_secs(10)).unwrap();
+        let refused = stop.check_room(Duration::from_secs(101)).unwrap_err();
+        assert!(refused.to_string().starts_with("--max-time allows 100 s"));
         assert_eq!(stop.asked(Duration::from_secs(10)), None);
         assert_eq!(stop.asked(Duration::from_secs(101)), Some(StopReason::Time));
     }
@@ -255,7 +340,39 @@ mod tests {
         std::fs::write(folder.path().join(STOP_FILE), "").unwrap();
         std::thread::sleep(LOOK);
         assert_eq!(stop.asked(Duration::ZERO), Some(StopReason::File));
-        stop.done();
+        stop.done().unwrap();
         assert!(!folder.path().join(STOP_FILE).exists());
+    }
+
+    #[test]
+    fn a_stop_that_is_a_folder_is_removed_or_said_to_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stop = Stop::new(None);
+        stop.look_in(folder.path());
+        let file = folder.path().join(STOP_FILE);
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(stop.asked(Duration::ZERO), Some(StopReason::File));
+        stop.done().unwrap();
+        assert!(!file.exists());
+        std::fs::create_dir_all(file.join("notes")).unwrap();
+        stop.done().unwrap_err();
+    }
+
+    #[test]
+    fn a_batch_systems_limit_leaves_time_or_is_not_heeded() {
+        assert_eq!(slurm_limit(1_000, 400), Ok(Duration::from_secs(600)));
+        slurm_limit(1_000, 1_000).unwrap_err();
+        slurm_limit(1_000, 2_000_000_000).unwrap_err();
+        assert_eq!(pbs_limit(14_400, 0), Ok(Duration::from_secs(14_340)));
+        assert_eq!(pbs_limit(40, 0), Ok(Duration::from_secs(30)));
+        pbs_limit(0, 0).unwrap_err();
+    }
+
+    #[test]
+    fn nohup_is_known_by_the_mask_of_ignored_signals() {
+        let status = |mask| format!("SigBlk:\t0\nSigIgn:\t{mask}\nSigCgt:\t0\n");
+        assert!(ignores(&status("0000000000001001"), SIGHUP));
+        assert!(!ignores(&status("0000000000001000"), SIGHUP));
+        assert!(ignores("", SIGHUP));
     }
 }

@@ -4,8 +4,9 @@
 mod durable;
 
 use std::path::Path;
-use std::process::Child;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use durable::*;
 
@@ -77,7 +78,8 @@ fn stopped_well(folder: &Path, reason: &str, (code, text): (i32, String)) {
 #[test]
 fn a_signal_to_any_rank_or_to_the_launcher_stops_all_at_one_step() {
     let room = tempfile::tempdir().unwrap();
-    for (i, name) in ["TERM", "INT", "USR1", "USR2"].into_iter().enumerate() {
+    let names = ["TERM", "INT", "USR1", "USR2", "HUP", "XCPU"];
+    for (i, name) in names.into_iter().enumerate() {
         let folder = room.path().join(name);
         let child = begun(3, &[], &folder);
         // mpirun hands USR1 on to every rank; the others are sent to one rank alone.
@@ -97,6 +99,71 @@ fn a_stop_file_stops_the_run_and_is_removed() {
     std::fs::write(folder.join("STOP"), "").unwrap();
     stopped_well(&folder, "STOP file", end(child));
     assert!(!folder.join("STOP").exists());
+}
+
+/// Closed terminals and limits on processor time send their signals again and again.
+#[test]
+fn repeated_hangups_ask_once_and_nohup_is_obeyed() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("heard");
+    let child = begun(1, &[], &folder);
+    let rank = start::rank_processes(child.id())[0];
+    for name in ["XCPU", "HUP", "XCPU"] {
+        signal(name, rank);
+        sleep(Duration::from_millis(400));
+    }
+    assert_eq!(end(child).0, 75);
+    let folder = room.path().join("nohup");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    let mut command = durable::within(shell, &alone(&ENDLESS, &folder));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("sh starts");
+    let log = folder.join("metrics.jsonl");
+    let on_its_way = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 2_000);
+    assert!(wait_for(patience(60.0), on_its_way));
+    signal("HUP", child.id());
+    sleep(Duration::from_millis(400));
+    assert!(child.try_wait().unwrap().is_none(), "nohup was not obeyed");
+    signal("TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+}
+
+#[test]
+fn a_folder_named_stop_is_refused_and_one_made_later_stops_the_run_once() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("run");
+    std::fs::create_dir_all(folder.join("STOP")).unwrap();
+    let (code, text) = finish(&mut program(1, &ENDLESS, &folder));
+    assert!(
+        code == 2 && text.contains("holds STOP, a folder") && text.contains("remove it"),
+        "{text}"
+    );
+    std::fs::remove_dir(folder.join("STOP")).unwrap();
+    let child = begun(1, &[], &folder);
+    std::fs::create_dir_all(folder.join("STOP/notes")).unwrap();
+    let (code, text) = end(child);
+    assert_eq!(code, 75, "{text}");
+    assert!(text.contains("cannot be removed"), "{text}");
+}
+
+#[test]
+fn a_limit_of_a_job_that_is_over_is_not_heeded_and_one_without_room_for_a_step_is_refused() {
+    let room = tempfile::tempdir().unwrap();
+    let ten = [&ENDLESS[..5], &["run.steps=10"]].concat();
+    for (name, value) in [("SLURM_JOB_END_TIME", "1000000000"), ("PBS_WALLTIME", "0")] {
+        let mut command = program(1, &ten, &room.path().join(name));
+        let (code, text) = finish(command.env(name, value));
+        assert_eq!(code, 0, "{text}");
+        assert!(
+            text.contains(name) && text.contains("is not heeded"),
+            "{text}"
+        );
+    }
+    // Torque's whole walltime, of which a minute was taken to have passed.
+    let folder = room.path().join("short");
+    let mut command = program(1, &ten, &folder);
+    assert_eq!(finish(command.env("PBS_WALLTIME", "50")).0, 0);
 }
 
 #[test]
@@ -119,7 +186,9 @@ fn the_time_allowed_is_kept() {
         .unwrap();
     let mut command = program(2, &ENDLESS, &folder);
     command.env("SLURM_JOB_END_TIME", (now.as_secs() + 3).to_string());
-    stopped_well(&folder, "time limit", finish(&mut command));
+    let ended = finish(&mut command);
+    assert!(ended.1.contains("is near: SLURM_JOB_END_TIME"), "{ended:?}");
+    stopped_well(&folder, "time limit", ended);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::layout::for_each;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::report::Reporter;
-use crate::stop::{Stop, StopReason};
+use crate::stop::{STOP_FILE, Stop, StopReason};
 
 /// What a first checkpoint is thought to take, until one was seen: bytes a second of one rank.
 const SLOW_DISK: f64 = 1e8;
@@ -38,6 +38,8 @@ pub struct Keeper {
     turn: Instant,
     longest_turn: Duration,
     longest_save: Option<Duration>,
+    /// Steps taken since `begin`.
+    steps: u64,
 }
 
 /// What is due after a step, the same on all ranks.
@@ -74,6 +76,7 @@ impl Keeper {
             turn: Instant::now(),
             longest_turn: Duration::ZERO,
             longest_save: None,
+            steps: 0,
         }
     }
 
@@ -110,6 +113,7 @@ impl Keeper {
         }
         self.longest_turn = self.longest_turn.max(self.turn.elapsed());
         self.turn = Instant::now();
+        self.steps += 1;
         let rules = &plan.config().checkpoint;
         let save = self.longest_save.unwrap_or_else(|| {
             let bytes = state.ensemble.saved_numbers() * size_of::<T>() as f64;
@@ -130,9 +134,27 @@ impl Keeper {
         let by_steps = rules.every_steps > 0 && state.step.is_multiple_of(rules.every_steps);
         let end = state.step >= plan.steps;
         let stop = StopReason::of_code(wishes[0]).filter(|_| !end);
+        if comm.is_first() && stop == Some(StopReason::Time) {
+            self.announce_limit(state.step);
+        }
         Due {
             save: end || by_steps || wishes[1] > 0.0 || stop.is_some(),
             stop,
+        }
+    }
+
+    /// Says which time limit stops the run, and that it is too short where it left room for one step alone.
+    fn announce_limit(&self, step: u64) {
+        let Some(limit) = self.stop.limit() else {
+            return;
+        };
+        let (source, allowed) = (limit.source, limit.time.as_secs());
+        tracing::info!("step {step}: the time limit is near: {source} allowed {allowed} s");
+        if self.steps == 1 {
+            tracing::warn!(
+                "this limit left time for one step, which took {:.1} s, and so will the next: allow more time",
+                self.longest_turn.as_secs_f64()
+            );
         }
     }
 
@@ -180,7 +202,11 @@ impl Keeper {
 
     /// The stop was made and the state is safe.
     pub(super) fn stopped(&self) {
-        self.stop.done();
+        if let Err(error) = self.stop.done() {
+            tracing::warn!(
+                "{STOP_FILE} in the run's folder cannot be removed: {error}: remove it, or the next run stops at once"
+            );
+        }
     }
 
     /// Folder, parts, mark; then old generations go. The error, if any, is the same on all ranks.
