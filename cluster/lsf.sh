@@ -19,18 +19,24 @@ cd "$LS_SUBCWD" || exit 2
 threads=${EKI_THREADS:-8}
 source launch/start
 
-read -ra run <<<"${EKI_RUN:-}"
-[[ " ${EKI_RUN:-} " == *" --out "* ]] || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" bsub < cluster/lsf.sh' >&2; exit 2; }
+# Words as on the command line: quotes hold blanks together, * and [ ] stand for themselves.
+set -f
+eval "run=(${EKI_RUN:-})" || exit 2
+set +f
+out=$(folder_of "${run[@]-}") || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" bsub < cluster/lsf.sh' >&2; exit 2; }
 
-# Should no warning come, the program knows the limit by itself, less a minute for starting up, where bjobs tells it (LSF 10.1).
+# Should no warning come, the program knows the limit by itself, less a minute for starting up (of less than four minutes, a
+# quarter), where bjobs tells it (LSF 10.1).
 limit=$(bjobs -noheader -hms -o runtimelimit "$LSB_JOBID" 2>/dev/null | awk -F : '/^ *[0-9]+:[0-9]+:[0-9]+ *$/ {
-    s = $1 * 3600 + $2 * 60 + $3 - 60; if (s > 0) printf "%02d:%02d:%02d", s / 3600, s % 3600 / 60, s % 60 }')
+    s = $1 * 3600 + $2 * 60 + $3; s -= s < 240 ? s / 4 : 60; printf "%02d:%02d:%02d", s / 3600, s % 3600 / 60, s % 60 }')
 
 # --resume starts from the beginning where there is nothing to resume, so the first job and all later ones are alike.
 # Ranks go round the hosts, since LSF's list counts cores.
 start mpirun -n $((LSB_DJOB_NUMPROC / threads)) --map-by node --bind-to none \
     "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "$threads" ${limit:+--max-time "$limit"} --resume
 
-# TERM comes from bkill, which means it: then 75 must not be seen.
-if [[ $status == 75 && $asked == TERM ]]; then status=143; fi
+# INT and TERM come from bkill, which means it. LSF requeues on 75, which must not be seen where the run is not to go on.
+if [[ $status == 75 ]] && ! goes_on "$out"; then
+    [[ $asked == INT || $asked == TERM || $asked == HUP ]] && status=143 || status=76
+fi
 exit "$status"

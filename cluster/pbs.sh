@@ -14,13 +14,17 @@ cd "$PBS_O_WORKDIR" || exit 2
 # module load openmpi                 # what ./launch/build was given
 source launch/start
 
-read -ra run <<<"${EKI_RUN:-}"
-[[ " ${EKI_RUN:-} " == *" --out "* ]] || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" qsub -v EKI_RUN cluster/pbs.sh' >&2; exit 2; }
+# Words as on the command line: quotes hold blanks together, * and [ ] stand for themselves.
+set -f
+eval "run=(${EKI_RUN:-})" || exit 2
+set +f
+out=$(folder_of "${run[@]-}") || { echo 'usage: EKI_RUN="<PRESET|FILE.toml> --out DIR [more options]" qsub -v EKI_RUN cluster/pbs.sh' >&2; exit 2; }
 
-# PBS sends no signal before the limit: the program is told the time instead, less a minute for starting up. It saves
-# in time and exits with 75.
+# PBS sends no signal before the limit: the program is told the time instead, less a minute for starting up (of less than
+# four minutes, a quarter). It saves in time and exits with 75.
 limit=$(qstat -f "$PBS_JOBID" | awk -F '[ =:]+' '/Resource_List.walltime/ {
-    s = $(NF-2) * 3600 + $(NF-1) * 60 + $NF - 60; printf "%02d:%02d:%02d", s / 3600, s % 3600 / 60, s % 60 }')
+    s = $(NF-2) * 3600 + $(NF-1) * 60 + $NF; s -= s < 240 ? s / 4 : 60
+    printf "%02d:%02d:%02d", s / 3600, s % 3600 / 60, s % 60 }')
 
 # The nodes' file has a line a rank. --resume starts from the beginning where there is nothing to resume, so the first
 # job and all later ones are alike.
@@ -28,7 +32,7 @@ start mpirun -n "$(wc -l <"$PBS_NODEFILE")" --hostfile "$PBS_NODEFILE" --bind-to
     "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "${OMP_NUM_THREADS:-1}" ${limit:+--max-time "$limit"} --resume
 
 # TERM comes from qdel, which means it. Names alone, since a value given to -v may hold no comma.
-if [[ $status == 75 && $asked != TERM ]]; then
+if goes_on "$out"; then
     qsub -v "EKI_RUN${EKI_MPI:+,EKI_MPI}${EKI_SCRIPT:+,EKI_SCRIPT}" "${EKI_SCRIPT:-cluster/pbs.sh}"
 fi
 exit "$status"

@@ -171,6 +171,87 @@ fn pbs_submits_nothing_after_an_error_or_a_qdel() {
     assert_eq!(site.lines("queue").len(), 1, "a deleted job came back");
 }
 
+/// A program that stops with 75 for the reason on the next line of `reasons`, which it writes as the real one does.
+fn stops_for(site: &Site, reasons: &[&str]) {
+    fs::write(site.path("reasons"), reasons.join("\n")).unwrap();
+    site.command(
+        "eki-mpi",
+        r#"echo "$*" >>DIR/ran; while [[ $1 != --out && $1 != --out=* ]]; do shift; done
+        out=$2; [[ $1 == --out ]] || out=${1#--out=}; mkdir -p "$out"
+        printf '{\n  "reason": "%s",\n  "steps": 1\n}\n' "$(sed -n "$(wc -l <DIR/ran)p" DIR/reasons)" >"$out/summary.json"
+        exit 75"#,
+    );
+}
+
+/// Reasons to stop for which the next job goes on, and then one for which none does.
+const CHAINS: [&[&str]; 5] = [
+    &["time limit", "STOP file"],
+    &["signal SIGUSR1", "asks for outputs"],
+    &["time limit", "signal SIGTERM"],
+    &["signal SIGXCPU", "signal SIGHUP"],
+    &["signal SIGUSR2", "signal SIGINT"],
+];
+
+#[test]
+fn a_stop_by_a_person_or_for_outputs_ends_the_chain_of_jobs() {
+    for reasons in CHAINS {
+        let site = pbs(&[]);
+        stops_for(&site, reasons);
+        for place in 0..2 {
+            let mut job = pbs_job(&site, place);
+            let run = format!("dnn2 --out={}/run", site.folder.path().display());
+            let output = job.env("EKI_RUN", run).output().unwrap();
+            assert_eq!(output.status.code(), Some(75), "{reasons:?}");
+        }
+        assert_eq!(site.lines("queue").len(), 2, "PBS, {reasons:?}");
+
+        let site = Site::new(&[]);
+        stops_for(&site, reasons);
+        let run = format!("dnn2 --out {}/run", site.folder.path().display());
+        assert_eq!(lsf_of(&site, &run).code(), Some(76), "LSF, {reasons:?}");
+        assert_eq!(site.lines("ran").len(), 2, "LSF, {reasons:?}");
+
+        let site = slurm_site();
+        stops_for(&site, reasons);
+        let out = format!("--out={}", site.path("run").display());
+        for _ in 0..2 {
+            let status = slurm_job(&site).arg(&out).status();
+            assert_eq!(status.unwrap().code(), Some(75));
+        }
+        assert_eq!(site.lines("requeued"), ["requeue 7"], "{reasons:?}");
+    }
+}
+
+#[test]
+fn pbs_reads_words_as_the_command_line_does_and_limits_of_a_minute() {
+    for (walltime, limit) in [("00:01:00", "00:00:45"), ("00:00:20", "00:00:15")] {
+        let site = pbs(&[0]);
+        site.command(
+            "qstat",
+            &format!("echo '    Resource_List.walltime = {walltime}'"),
+        );
+        site.command("eki-mpi", r#"printf '%s|' "$@" >>DIR/ran"#);
+        let words =
+            r#"'my model.toml' --set model.layers=[784,10] --set "data.name=a b" --out='the run'"#;
+        let status = pbs_job(&site, 0).env("EKI_RUN", words).status().unwrap();
+        assert!(status.success());
+        let ran = format!(
+            "run|my model.toml|--set|model.layers=[784,10]|--set|data.name=a b|--out=the run|--threads|8|--max-time|{limit}|--resume|"
+        );
+        assert_eq!(site.lines("ran"), [ran]);
+    }
+    for script in ["pbs.sh", "lsf.sh"] {
+        let site = Site::new(&[0]);
+        let mut job = site.start("bash");
+        job.arg(format!("{PROJECT}/cluster/{script}"))
+            .env("EKI_RUN", "dnn2 --out 'runs")
+            .env("PBS_O_WORKDIR", PROJECT)
+            .env("LS_SUBCWD", PROJECT);
+        assert_eq!(job.output().unwrap().status.code(), Some(2), "{script}");
+        assert!(site.lines("ran").is_empty());
+    }
+}
+
 // ---- LSF ------------------------------------------------------------------------------------------------------------
 
 /// The value of an option in a batch script's directives.
@@ -192,6 +273,11 @@ fn lsf_job(site: &Site) -> Command {
 
 /// `bsub < cluster/lsf.sh`, and then what LSF does with `-wa`, `-wt` and `-Q`.
 fn lsf(site: &Site) -> ExitStatus {
+    lsf_of(site, RUN)
+}
+
+/// As `lsf`, of the run `run`.
+fn lsf_of(site: &Site, run: &str) -> ExitStatus {
     site.command("bsub", "cat >DIR/submitted");
     let script = fs::File::open(format!("{PROJECT}/cluster/lsf.sh")).unwrap();
     let submitted = site.start(site.path("bsub")).stdin(script).status();
@@ -200,7 +286,7 @@ fn lsf(site: &Site) -> ExitStatus {
     assert!(directive(&script, "-wt").parse::<u32>().unwrap() >= 2);
     let requeue = directive(&script, "-Q");
     loop {
-        let status = lsf_job(site).status().unwrap();
+        let status = lsf_job(site).env("EKI_RUN", run).status().unwrap();
         let code = status.code().unwrap().to_string();
         if !requeue.split(' ').any(|listed| listed == code) {
             return status;
@@ -228,7 +314,7 @@ fn lsf_tells_the_program_its_limit_where_bjobs_knows_it() {
     for (answer, limit) in [
         ("04:00:00", " --max-time 03:59:00"),
         ("100:30:30", " --max-time 100:29:30"),
-        ("00:01:00", ""),
+        ("00:01:00", " --max-time 00:00:45"),
         ("-", ""),
         ("240.0/hostA", ""),
     ] {
@@ -256,7 +342,8 @@ fn lsf_requeues_nothing_after_an_error() {
 
 #[test]
 fn lsf_hands_the_warning_on_but_lets_bkill_end_the_job() {
-    for (signal, code) in [("-USR1", 75), ("-TERM", 143)] {
+    // bkill sends INT, and after a while TERM.
+    for (signal, code) in [("-USR1", 75), ("-XCPU", 75), ("-TERM", 143), ("-INT", 143)] {
         let site = Site::new(&[75]);
         let script = fs::read_to_string(format!("{PROJECT}/cluster/lsf.sh")).unwrap();
         assert_eq!(directive(&script, "-wa"), "USR1");
@@ -269,6 +356,135 @@ fn lsf_hands_the_warning_on_but_lets_bkill_end_the_job() {
         site.signal(&job, signal, 1);
         assert_eq!(job.wait().unwrap().code(), Some(code));
     }
+}
+
+// ---- Slurm, a stand-in ----------------------------------------------------------------------------------------------
+
+/// `scontrol` of Slurm, which writes down what it is asked.
+fn slurm_site() -> Site {
+    let site = Site::new(&[]);
+    site.command("scontrol", r#"echo "$*" >>DIR/requeued"#);
+    site
+}
+
+/// The batch script as Slurm would start it with 4 ranks of 8 threads.
+fn slurm_job(site: &Site) -> Command {
+    let mut job = site.start("bash");
+    job.arg(format!("{PROJECT}/cluster/slurm.sbatch"))
+        .arg("dnn2")
+        .env("SLURM_SUBMIT_DIR", PROJECT)
+        .env("SLURM_NTASKS", "4")
+        .env("SLURM_CPUS_PER_TASK", "8")
+        .env("SLURM_JOB_ID", "7");
+    job
+}
+
+/// A Slurm whose tasks go on when `sbatch --wait` is killed, and a simulator that takes a second, of two parameters and six
+/// members, of which the third's outputs hold zero bytes and the fourth has none.
+fn array_site() -> Site {
+    let site = Site::new(&[]);
+    site.command(
+        "sbatch",
+        r#"for a in "$@"; do case $a in --array=*) l=${a#--array=};; esac; s=$a; done
+        case $l in *-*) l=$(seq ${l%-*} ${l#*-});; *) l=${l//,/ };; esac
+        touch DIR/queued
+        (for t in $l; do SLURM_ARRAY_TASK_ID=$t setsid bash "$s" & done; wait; rm DIR/queued) >/dev/null &
+        echo 7; wait"#,
+    );
+    site.command(
+        "squeue",
+        r#"[[ "$*" == *--jobs=7 ]] || exit 9; echo >>DIR/squeued
+        if [[ -e DIR/queued ]]; then echo "7_1 R"; else echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1; fi"#,
+    );
+    site.command(
+        "simulate",
+        r#"echo $SLURM_ARRAY_TASK_ID >>DIR/began; sleep 1; case $SLURM_ARRAY_TASK_ID in 3) printf '1 \0 2';; 4) exit 3;; *) echo "$1" "$2" 7;; esac"#,
+    );
+    fs::write(site.path("observed"), "1\n2\n3\n").unwrap();
+    let text = "preset = \"ask-tell\"\n[model]\nprior = [\"a normal 0 1\", \"b normal 0 1\"]\n[data]\n\
+                observations = \"observed\"\n[method]\nnoise = 0.01\n[ensemble]\nmembers = 6\n[run]\nsteps = 1\n";
+    fs::write(site.path("asks.toml"), text).unwrap();
+    site
+}
+
+fn array_driver(site: &Site) -> Command {
+    let mut driver = site.start("bash");
+    driver
+        .arg(format!("{PROJECT}/cluster/ask-tell.sh"))
+        .args(["asks.toml", "asks"])
+        .arg(format!("{PROJECT}/cluster/member.sbatch"))
+        .env("EKI_MPI", env!("CARGO_BIN_EXE_eki-mpi"))
+        .env("SIMULATOR", site.path("simulate"))
+        .env_remove("SLURM_JOB_END_TIME")
+        .current_dir(site.folder.path());
+    driver
+}
+
+#[test]
+fn ask_tell_started_again_waits_for_the_array_that_runs() {
+    let site = array_site();
+    let mut driver = array_driver(&site).spawn().unwrap();
+    let begun = Instant::now();
+    while site.lines("began").len() < 6 {
+        assert!(begun.elapsed() < patience(20.0), "no task began");
+        sleep(Duration::from_millis(20));
+    }
+    // A lost connection: the script and its sbatch end at once, Slurm's tasks do not.
+    let children = Command::new("ps")
+        .args(["-o", "pid=", "--ppid", &driver.id().to_string()])
+        .output();
+    let children = String::from_utf8(children.unwrap().stdout).unwrap();
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    for child in children.split_whitespace() {
+        let _ = Command::new("kill").args(["-KILL", child]).status();
+    }
+    let ended = array_driver(&site).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("waiting for job 7 (queued)"), "{said}");
+    // The fourth, which left nothing, once more: what became of its task nobody saw.
+    assert_eq!(site.lines("began")[6..], ["4"], "{said}");
+    let step = site.path("asks/ask/step-00000000");
+    let outputs = fs::read_to_string(step.join("outputs.csv")).unwrap();
+    let lines: Vec<&str> = outputs.lines().collect();
+    assert_eq!(lines.len(), 6, "{outputs}");
+    assert!(!outputs.contains('\0'), "{outputs:?}");
+    assert_eq!(
+        lines[2..4],
+        ["failed: its outputs hold zero bytes", "failed: no outputs"]
+    );
+    let left = fs::read_dir(&step).unwrap().flatten();
+    let names = left.map(|entry| entry.file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("part")).count(), 0);
+}
+
+#[test]
+fn ask_tell_stops_for_a_stop_file_and_goes_on_when_started_again() {
+    let site = array_site();
+    fs::create_dir(site.path("asks")).unwrap();
+    fs::write(site.path("asks/STOP"), "").unwrap();
+    assert_eq!(array_driver(&site).status().unwrap().code(), Some(75));
+    assert!(site.lines("began").is_empty() && !site.path("asks/STOP").exists());
+    assert!(array_driver(&site).status().unwrap().success());
+    assert_eq!(site.lines("began").len(), 6);
+}
+
+#[test]
+fn srun_is_given_the_cores_of_a_rank() {
+    let site = Site::new(&[0]);
+    let srun =
+        r#"echo "$*" >>DIR/launched; while [[ $1 != */eki-mpi ]]; do shift; done; exec "$@""#;
+    site.command("srun", srun);
+    let mut job = slurm_job(&site);
+    job.args(["--out", "run"])
+        .env("EKI_LAUNCH", "srun --mpi=pmix");
+    assert!(job.status().unwrap().success());
+    let line = format!(
+        "-c 8 --mpi=pmix {} run dnn2 --out run --threads 8 --resume",
+        site.path("eki-mpi").display()
+    );
+    assert_eq!(site.lines("launched"), [line]);
 }
 
 #[test]
@@ -512,6 +728,43 @@ fn slurm_requeues_the_program_to_the_unbroken_digest() {
     assert!(command.output().unwrap().status.success());
     assert_eq!(digest(&parts), digest(&whole), "{log}");
     eprintln!("Slurm requeued the run twice, of {end} steps");
+}
+
+/// What a person stops, or waits for a person, is not put back into the queue.
+#[test]
+fn slurm_requeues_neither_after_a_stop_file_nor_for_questions() {
+    let Some(slurm) = Slurm::start() else { return };
+    let exec = format!("exec {} \"$@\"", env!("CARGO_BIN_EXE_eki-mpi"));
+    slurm.site.command("eki-mpi", &exec);
+    let out = slurm.site.path("run");
+    let job = slurm.submit(
+        10,
+        &format!("digits --set run.steps=10000000 --out={}", out.display()),
+    );
+    slurm.until(&job, |_| slurm.site.lines("run/metrics.jsonl").len() > 1);
+    fs::write(out.join("STOP"), "").unwrap();
+    slurm.wait(&job, "FAILED");
+    assert_eq!(slurm.restarts(&job), 0);
+
+    let asks = slurm.site.path("asks.toml");
+    fs::write(slurm.site.path("observed"), "1\n2\n3\n").unwrap();
+    let text = "preset = \"ask-tell\"\n[model]\nprior = [\"a normal 0 1\"]\n[data]\nobservations = \"OBSERVED\"\n\
+                [method]\nnoise = 0.01\n";
+    let observed = slurm.site.path("observed");
+    fs::write(&asks, text.replace("OBSERVED", observed.to_str().unwrap())).unwrap();
+    let out = slurm.site.path("asked");
+    let job = slurm.submit(10, &format!("{} --out {}", asks.display(), out.display()));
+    slurm.wait(&job, "FAILED");
+    assert_eq!(slurm.restarts(&job), 0);
+    let log = slurm.site.lines("job.log").join("\n");
+    assert!(
+        log.contains("no further job: stopped by STOP file"),
+        "{log}"
+    );
+    assert!(
+        log.contains("no further job: the run asks for outputs"),
+        "{log}"
+    );
 }
 
 /// Each member a task of an array that Slurm runs: the run that the same simulator gives as a process.

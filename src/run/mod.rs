@@ -189,8 +189,11 @@ pub fn run_from<T: Real>(
         let seconds = timing.elapsed();
         keeper.save(crew, plan, &state, reporter, (seconds, false))?;
         scores = Some(judge(&setting, &mut state, timing, true));
-    } else if stopped.is_some() {
-        keeper.stopped();
+    } else if let Some(reason) = stopped {
+        // A run that asks has not looked for a STOP file: it is left to whoever brings the outputs.
+        if reason != StopReason::Asks {
+            keeper.stopped();
+        }
     } else {
         if let Some(left) = plan.left(state.time).filter(|_| !plan.is_over(state.time))
             && crew.comm.is_first()
