@@ -12,6 +12,7 @@ use crate::cost::Shape;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::files::Files;
+use crate::numbers::number;
 use crate::real::Real;
 use crate::run::Crew;
 use crate::timing::{PHASES, Spread, Timing};
@@ -234,7 +235,10 @@ impl Account {
                 } = times;
                 let _ = writeln!(
                     text,
-                    "  {name:<14}{min:>10.3}{mean:>10.3}{max:>10.3}{:>6.1} %",
+                    "  {name:<14}{:>10}{:>10}{:>10}{:>6.1} %",
+                    number(*min, 4),
+                    number(*mean, 4),
+                    number(*max, 4),
                     100.0 * share
                 );
             }
@@ -242,15 +246,18 @@ impl Account {
         if let Some(steps) = self.step_seconds {
             let _ = writeln!(
                 text,
-                "  {:<14}{:>10.4}{:>10.4}{:>10.4}   (median in the middle)",
-                "a step", steps.min, steps.median, steps.max
+                "  {:<14}{:>10}{:>10}{:>10}   (median in the middle)",
+                "a step",
+                number(steps.min, 4),
+                number(steps.median, 4),
+                number(steps.max, 4)
             );
         }
         let _ = writeln!(
             text,
-            "  {:.3e} members x samples/s, {:.1} GFLOP/s, {:.0} % of the product rate",
-            self.members_samples_per_second,
-            self.gflops,
+            "  {} members x samples/s, {} GFLOP/s, {:.0} % of the product rate",
+            number(self.members_samples_per_second, 4),
+            number(self.gflops, 3),
             100.0 * self.floor_share
         );
         let memory = self.peak_rss.map_or(String::new(), |bytes| {
@@ -260,7 +267,11 @@ impl Account {
             )
         });
         let sent = self.bytes_sent_per_step as f64 / f64::from(1 << 20);
-        let _ = writeln!(text, "  {sent:.2} MiB sent a step and rank{memory}");
+        let _ = writeln!(
+            text,
+            "  {} MiB sent a step and rank{memory}",
+            number(sent, 3)
+        );
         let _ = writeln!(text, "  {}", self.advice);
         text
     }

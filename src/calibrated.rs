@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::files::Files;
 use crate::finished::Finished;
 use crate::forward::process::{Marginal, parameters_at};
+use crate::numbers::number;
 use crate::real::Real;
 
 /// The share of members below `low` and above `high`.
@@ -99,14 +100,45 @@ impl Calibrated {
         for (p, name) in self.names.iter().enumerate().take(SHOWN) {
             let range = self.range(p);
             let range = range.map_or(String::new(), |(a, b)| {
-                format!("  members {a:.4} .. {b:.4}")
+                format!("  members {} .. {}", number(a, 5), number(b, 5))
             });
-            let _ = writeln!(text, "  {name:<28} {:.6}{range}", self.mean[p]);
+            let _ = writeln!(text, "  {name:<28} {}{range}", number(self.mean[p], 5));
         }
         let rest = self.names.len().saturating_sub(SHOWN);
         if rest > 0 {
             let _ = writeln!(text, "  and {rest} more in final/parameters.csv");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_significant_digits_at_any_size() {
+        let calibrated = Calibrated {
+            names: ["permeability", "large", "plain"]
+                .map(str::to_owned)
+                .to_vec(),
+            mean: vec![3.194_91e-16, 1e300, 0.8],
+            best: None,
+            members: Some(vec![
+                vec![3.151_39e-16, 1e299, 0.790_001],
+                vec![3.237_29e-16, 2e300, 0.81],
+            ]),
+        };
+        let table = calibrated.table();
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(
+            lines[0].ends_with(" 3.1949e-16  members 3.1514e-16 .. 3.2373e-16"),
+            "{table}"
+        );
+        assert!(
+            lines[1].ends_with(" 1e300  members 1e299 .. 2e300"),
+            "{table}"
+        );
+        assert!(lines[2].ends_with(" 0.8  members 0.79 .. 0.81"), "{table}");
     }
 }

@@ -208,7 +208,7 @@ impl Shape {
             slabs: 1 + usize::from(beside.previous),
             centres: beside.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,
-            data: ((data.train + data.test) * sample) as u64,
+            data: ((data.train + data.test) as f64 * sample as f64) as u64,
             forward,
             room: room + tails().map(|tail| evaluation::room(tail, m)).sum::<usize>(),
             group: if drawn > 0 { unit } else { map.group() },

@@ -81,7 +81,10 @@ impl Environment {
                 .unwrap_or_default()
                 .trim_end_matches('\0')
                 .to_owned(),
-            command: std::env::args().collect(),
+            // An argument need not be text.
+            command: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
             started: utc(since.map_or(0, |since| since.as_secs())),
             ranks: comm.size(),
             hosts: hosts(seats),

@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::bounded;
 use crate::config::Resolved;
 use crate::error::{Error, Result};
 use crate::folder::CONFIG;
 use crate::npy;
 use crate::real::Real;
+
+/// The most bytes of summary.json that are read.
+const LONGEST: u64 = 1 << 20;
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -158,8 +162,7 @@ impl Finished {
     /// A file that cannot be read, or a damaged line.
     pub fn curve(&self) -> Result<Vec<Point>> {
         let path = self.folder.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Error::data(&path, format!("cannot be read: {e}")))?;
+        let text = bounded::text(&path, u64::MAX)?;
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole
             .lines()
@@ -178,9 +181,10 @@ impl Finished {
     /// A damaged file.
     pub fn ending(&self) -> Result<Option<Ending>> {
         let path = self.folder.join("summary.json");
-        let Ok(text) = std::fs::read_to_string(&path) else {
+        if !path.exists() {
             return Ok(None);
-        };
+        }
+        let text = bounded::text(&path, LONGEST)?;
         serde_json::from_str(&text)
             .map(Some)
             .map_err(|e| Error::data(&path, e.to_string()))

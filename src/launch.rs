@@ -324,7 +324,7 @@ fn refuse_impossible<T: Real>(crew: Crew, plan: &Plan, problem: &Problem<T>) -> 
         plan.last_epoch(),
     );
     let shape = shape.with_near(comm.near().len());
-    let needed = shape.memory(0).peak() * ranks as u64;
+    let needed = shape.memory(0).peak().saturating_mul(ranks as u64);
     comm.from_first(|| match environment::memory_of_host() {
         Some(host) if needed > host => {
             let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);

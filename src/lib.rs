@@ -49,11 +49,13 @@
 // 0: ground
 pub mod amx;
 pub mod bfloat;
+pub mod bounded;
 pub mod elementary;
 pub mod error;
 pub mod failure;
 pub mod files;
 mod lanes;
+pub mod numbers;
 pub mod panel;
 pub mod real;
 pub mod rng;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
 use crate::error::{Error, Result};
 use crate::real::Real;
 
@@ -104,8 +105,7 @@ impl<T: Real> Rows<T> {
 /// The .npy file `path`, its header read, and its length in bytes.
 fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
     let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
-    let mut file = File::open(path).map_err(unread)?;
-    let stored = file.metadata().map_err(unread)?.len();
+    let (mut file, stored) = bounded::regular(path).map_err(unread)?;
     header_fits(&mut file, stored)
         .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
     let npy = npyz::NpyFile::new(BufReader::new(file))

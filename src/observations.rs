@@ -1,29 +1,33 @@
-//! The observations y that a simulator should reproduce, K numbers in a file: .npy, or text.
+//! The observations y that a simulator should reproduce, K numbers in a file: .npy, or text as `numbers` reads it.
+//!
+//! In text the numbers are taken line by line, however many stand in each. Comments begin with #. A file is refused, with the
+//! line and the field, where a number is missing, NaN or infinite, where a line holds names, and where its numbers can be read
+//! in two ways: every line of the form `1,5`, which may be two numbers or one with a decimal comma, and a first column that
+//! counts the lines, which is an index or the times of the observations.
 
 use std::path::Path;
 
+use crate::bounded;
 use crate::error::{Error, Result};
 use crate::npy;
+use crate::numbers;
 
 /// The longest text taken for observations, bytes: beyond it .npy is the format.
 const LONGEST: u64 = 1 << 28;
 
-/// The numbers in `path`: an .npy vector by its ending; else text, whose numbers have blanks, commas or line ends
-/// between them, and whose lines may end in a comment after #.
+/// Reads the numbers in `path`: an .npy vector by its ending, else text.
 ///
 /// # Errors
-/// A file that is missing, holds none, or holds something that is no finite number.
+/// A file that is missing, of another kind, holds none, or holds something that is no finite number.
 pub fn read(path: &Path) -> Result<Vec<f64>> {
     let numbers = match path.extension() {
-        Some(ending) if ending == "npy" => npy::vector(path)?,
-        _ => text(path)?,
+        Some(ending) if ending.eq_ignore_ascii_case("npy") => npy::vector(path)?,
+        _ => return in_text(&bounded::text(path, LONGEST)?).map_err(|why| Error::data(path, why)),
     };
     if let Some(place) = numbers.iter().position(|x| !x.is_finite()) {
         let (number, place) = (numbers[place], place + 1);
-        return Err(Error::data(
-            path,
-            format!("holds {number} as number {place}"),
-        ));
+        let why = format!("holds {number} as number {place}");
+        return Err(Error::data(path, why));
     }
     if numbers.is_empty() {
         return Err(Error::data(path, "holds no numbers"));
@@ -31,31 +35,57 @@ pub fn read(path: &Path) -> Result<Vec<f64>> {
     Ok(numbers)
 }
 
-fn text(path: &Path) -> Result<Vec<f64>> {
-    let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
-    if std::fs::metadata(path).map_err(unread)?.len() > LONGEST {
-        return Err(Error::data(
-            path,
-            "is too long for text: store it as an .npy vector",
-        ));
+/// Returns the finite numbers of `text`, or what is wrong with it.
+fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
+    let mut rows: Vec<Vec<f64>> = Vec::new();
+    let mut decimal_commas = true;
+    for (place, line) in numbers::lines(text) {
+        let hint = match rows.is_empty() {
+            true => ": if it is a header or comment, begin it with #",
+            false => " (a comment begins with #)",
+        };
+        let fields = numbers::fields(line, None).map_err(|why| {
+            let hint = if why.contains("no number") { hint } else { "" };
+            format!("line {place} {why}{hint}")
+        })?;
+        let finite = |(i, field): (usize, Option<f64>)| match field {
+            Some(x) if x.is_finite() => Ok(x),
+            Some(x) => Err(format!("line {place} holds {x} as number {}", i + 1)),
+            None => Err(format!("line {place} has nothing in field {}", i + 1)),
+        };
+        decimal_commas &= is_like_decimal_comma(line.trim());
+        rows.push(
+            fields
+                .into_iter()
+                .enumerate()
+                .map(finite)
+                .collect::<std::result::Result<_, _>>()?,
+        );
     }
-    let text = std::fs::read_to_string(path).map_err(unread)?;
-    let mut numbers = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        let data = line.split('#').next().unwrap_or_default();
-        let words = data.split(|c: char| c.is_whitespace() || c == ',' || c == ';');
-        for word in words.filter(|word| !word.is_empty()) {
-            numbers.push(word.parse().map_err(|_| {
-                let word: String = word.chars().take(60).collect();
-                let why = format!(
-                    "line {}: {word:?} is no number (a comment begins with #)",
-                    i + 1
-                );
-                Error::data(path, why)
-            })?);
-        }
+    if rows.is_empty() {
+        return Err("holds no numbers".to_owned());
     }
-    Ok(numbers)
+    let firsts: Vec<f64> = rows.iter().map(|row| row[0]).collect();
+    if rows.iter().all(|row| row.len() > 1) && numbers::count_rows(&firsts) {
+        let why = "has a first column that counts its lines: an index or times, which are no observations, must be left out";
+        return Err(why.to_owned());
+    }
+    if decimal_commas {
+        let why = "holds lines like 1,5 alone, which may be two numbers or one with a decimal comma: write 1.5, or 1 5";
+        return Err(why.to_owned());
+    }
+    Ok(rows.concat())
+}
+
+/// Whether `line` may be one number with a decimal comma, or with commas between thousands, as well as two numbers.
+fn is_like_decimal_comma(line: &str) -> bool {
+    let Some((whole, rest)) = line.split_once(',') else {
+        return false;
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let fraction = rest.split(['e', 'E', '.']).next().unwrap_or_default();
+    let point = !rest.contains('.') || fraction.len() == 3;
+    digits(whole.trim_start_matches(['+', '-'])) && digits(fraction) && point
 }
 
 #[cfg(test)]
@@ -76,32 +106,66 @@ mod tests {
 
     #[test]
     fn text_is_read_however_its_numbers_are_separated() {
-        let text = b"# month, count\n1, 2.5\n3e-2;4\t5 # the last\r\n\n-6\n";
-        assert_eq!(of("y.csv", text), Ok(vec![1.0, 2.5, 0.03, 4.0, 5.0, -6.0]));
+        let text = b"# month, count\n1, 2.5\n3e-2;4 # the last\r\n\n-6\n";
+        assert_eq!(of("y.csv", text), Ok(vec![1.0, 2.5, 0.03, 4.0, -6.0]));
+        for text in [
+            "\u{feff}1\r2.5D0\r-3",
+            "\"1\";2.5;-3\r\n",
+            "1\t2.5\n-3",
+            "# \u{b0}C\n1\n2.5\n-3",
+        ] {
+            assert_eq!(
+                of("y.txt", text.as_bytes()),
+                Ok(vec![1.0, 2.5, -3.0]),
+                "{text:?}"
+            );
+        }
+        assert_eq!(of("y.txt", b"# 20 \xb0C\n1"), Ok(vec![1.0]));
     }
 
     #[test]
     fn what_is_no_vector_of_finite_numbers_is_refused_in_a_line() {
-        assert!(
-            of("y.csv", b"month,count\n1,2\n")
-                .unwrap_err()
-                .contains("line 1: \"month\"")
-        );
-        assert!(
-            of("y.txt", b"1 2 nan 4")
-                .unwrap_err()
-                .contains("NaN as number 3")
-        );
+        for (text, words) in [
+            (
+                "month,count\n1,2\n",
+                "line 1 holds \"month\", which is no number (field 1): if it is a header",
+            ),
+            ("1 2\n1,2 3\n", "line 2 holds \"2 3\" between separators"),
+            ("1,5;2,5\n", "line 1 holds commas and semicolons"),
+            ("1,5\n2,25\n", "decimal comma"),
+            ("-1,234.5\n2,345.0e3\n", "decimal comma"),
+            ("1,2,3\n4,,6\n", "line 2 has nothing in field 2"),
+            ("1,2,3\n4,5,\n", "line 2 has nothing in field 3"),
+            ("1\t2\t3\n4\t\t6\n", "line 2 has nothing in field 2"),
+            ("1\n2\nNA\n", "line 3 holds NaN as number 1"),
+            ("1 2 -1.#INF 4", "line 1 holds -inf as number 3"),
+            ("1e400", "line 1 holds inf"),
+            (
+                "0,2.5\n1,3.5\n2,4.5\n",
+                "a first column that counts its lines",
+            ),
+            ("1.5\n2.5\n3.", ""),
+        ] {
+            match of("y.csv", text.as_bytes()) {
+                Ok(numbers) => assert_eq!((numbers, words), (vec![1.5, 2.5, 3.0], "")),
+                Err(line) => assert!(
+                    line.contains(words) && !words.is_empty(),
+                    "{text:?}: {line}"
+                ),
+            }
+        }
         assert!(
             of("y.txt", b"# nothing\n")
                 .unwrap_err()
                 .contains("no numbers")
         );
-        assert!(
-            of("y.txt", b"\xff\xfe1")
-                .unwrap_err()
-                .contains("cannot be read")
-        );
+        for bytes in [&b"\xff\xfe1\0"[..], b"\xfe\xff\0001", b"1\0\n\0"] {
+            assert!(
+                of("y.txt", bytes)
+                    .unwrap_err()
+                    .contains("cannot be read: it is no UTF-8 text but UTF-16")
+            );
+        }
         assert!(
             of("y.npy", b"1 2 3")
                 .unwrap_err()
@@ -112,6 +176,8 @@ mod tests {
             missing.starts_with("nowhere/y.txt: cannot be read"),
             "{missing}"
         );
+        let device = read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(device.contains("not a regular file"), "{device}");
     }
 
     #[test]

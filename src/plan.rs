@@ -13,10 +13,10 @@ use crate::config::{
 };
 use crate::data::batch::Batches;
 use crate::eki::{Form, StepSize};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::moments::Memory;
-use checks::{check_gain, check_method, check_size};
+use checks::{check_gain, check_magnitudes, check_method, check_size};
 
 /// What the plan must know of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,10 @@ impl Plan {
     /// One line naming the key, its value, where it was set and what is allowed.
     pub fn new(resolved: Resolved, data: DataShape, parameters: usize) -> Result<Self> {
         let config = &resolved.config;
+        if parameters == 0 || data.outputs == 0 {
+            let why = "there is nothing to fit: no parameters, or no outputs";
+            return Err(Error::Usage(why.to_owned()));
+        }
         if config.data.batch > data.train {
             return Err(resolved.error(
                 "data.batch",
@@ -69,7 +73,9 @@ impl Plan {
             ));
         }
         check_method(&resolved, data)?;
-        check_size(&resolved, parameters)?;
+        let observed = config.data.batch.saturating_mul(data.outputs);
+        check_size(&resolved, parameters, observed)?;
+        check_magnitudes(&resolved)?;
         let batches = Batches {
             seed: config.seed,
             samples: data.train,
@@ -377,7 +383,8 @@ impl Plan {
     /// Whether the test set is judged after `step` steps.
     #[must_use]
     pub fn evaluates(&self, steps: u64) -> bool {
-        let every = self.config().run.evaluate_every * self.batches.steps_per_epoch();
+        let epochs = self.config().run.evaluate_every;
+        let every = epochs.saturating_mul(self.batches.steps_per_epoch());
         steps == self.steps || (every > 0 && steps.is_multiple_of(every))
     }
 }

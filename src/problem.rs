@@ -7,17 +7,19 @@ use std::path::Path;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, Resolved, Scale};
+use crate::config::{Config, ModelKind, Precision, Resolved, Scale};
 use crate::data::augment::Augment;
 use crate::data::catalogue::Format;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
-use crate::error::Result;
+use crate::environment;
+use crate::error::{Error, Result};
 use crate::forward::ForwardMap;
 use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
 use crate::forward::process::{Marginal, Process, marginals};
+use crate::numbers::number;
 use crate::observations;
 use crate::plan::DataShape;
 use crate::real::Real;
@@ -56,6 +58,13 @@ impl Given {
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
         if let Some(task) = task(resolved)? {
+            let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
+            let sample = steps * inputs + answers * numbers;
+            check_room(
+                resolved,
+                "data.length",
+                (config.data.examples + TEST_EXAMPLES, sample),
+            )?;
             let dataset = task.draw(config.seed, config.data.examples, TEST_EXAMPLES);
             return Ok(Self::of(dataset));
         }
@@ -152,6 +161,11 @@ impl Given {
     /// A series, scaled to 0..1 by its own range, as samples of one-step-ahead prediction.
     fn series(resolved: &Resolved, values: &[f64]) -> Result<Self> {
         let kept = predicted(resolved, values.len())?;
+        check_room(
+            resolved,
+            "data.window",
+            (kept, resolved.config.data.window + 1),
+        )?;
         let (unit, _) = series::to_unit(values);
         let train = series::lagged(&unit[..=kept], resolved.config.data.window);
         Ok(Self::of(Dataset {
@@ -185,7 +199,22 @@ impl Given {
             let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
             return Err(resolved.error("data.observations", allowed));
         }
+        if !resolved.origins.contains_key("method.noise") {
+            let allowed = "must be given: the variance of the observations' errors, one number or one for each \
+                           observation (without it, runs of earlier versions took 1.0)";
+            return Err(resolved.error("method.noise", allowed));
+        }
         let numbers = observations::read(Path::new(path))?;
+        let beyond = |y: &f64| y.abs() > f64::from(f32::MAX);
+        let single = resolved.config.run.precision != Precision::Double;
+        if let Some(place) = numbers.iter().position(beyond).filter(|_| single) {
+            let why = format!(
+                "holds {} as number {}, more than single precision: run.precision = \"double\" holds it",
+                numbers[place],
+                place + 1
+            );
+            return Err(Error::data(path, why));
+        }
         Ok(Self::one_sample(numbers.into(), None))
     }
 
@@ -280,6 +309,24 @@ impl Given {
             dataset: self.dataset,
             scaling,
         })
+    }
+}
+
+/// Refuses a data set of `samples` of `numbers` each, sized by `key`, which this host has no memory for: all numbers are held
+/// in double precision, and once more while they are sent to all ranks.
+fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)) -> Result<()> {
+    let needed = 16.0 * samples as f64 * numbers as f64;
+    match environment::memory_of_host() {
+        Some(host) if needed > host as f64 => {
+            let gib = |bytes: f64| number(bytes / f64::from(1 << 30), 3);
+            let allowed = format!(
+                "{samples} samples of {numbers} numbers need {} GiB, and this host has {}",
+                gib(needed),
+                gib(host as f64)
+            );
+            Err(resolved.error(key, allowed))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! RUN/ask/step-00000003/parameters.csv    the run's: a line of names, then one for each member
-//! RUN/ask/step-00000003/outputs.csv       the user's: a line for each, K numbers or "failed: why"
+//! RUN/ask/step-00000003/outputs.csv       the user's: a line for each, K numbers or "failed: why", the last with its line end
 //! RUN/ask/now                             a link to the folder whose outputs are waited for; else absent
 //! ```
 //!
@@ -10,9 +10,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::forward::process::{Failure, numbers};
+use crate::forward::process::{Failure, numbers as numbers_in};
+use crate::numbers;
 
 /// The folder of questions in a run's folder.
 const FOLDER: &str = "ask";
@@ -22,6 +24,9 @@ const NOW: &str = "now";
 pub const PARAMETERS: &str = "parameters.csv";
 /// What is told.
 pub const OUTPUTS: &str = "outputs.csv";
+
+/// The most bytes of parameters that are read.
+const LONGEST: u64 = 1 << 36;
 
 /// What was told: parameters, P numbers, and their outputs, none where they have none.
 pub type Told = (Vec<f64>, Option<Vec<f64>>);
@@ -41,29 +46,41 @@ pub fn now(run: &Path) -> PathBuf {
 /// there is no file yet.
 ///
 /// # Errors
-/// Answers that are not as many as the questions, or a line that is none; a file that cannot be read.
+/// Answers that are not as many as the questions, a line that is none, or a last line without its end, which may be cut; a
+/// file that cannot be read.
 pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Result<Vec<Told>> {
     let folder = place(run, step);
     let (asked, told) = (folder.join(PARAMETERS), folder.join(OUTPUTS));
     if !told.exists() {
         return Ok(Vec::new());
     }
+    let text = bounded::text(&asked, LONGEST)?;
     // The names come first, whatever they are.
-    let questions = lines(&asked, 1)?;
-    let questions = questions
-        .iter()
-        .map(|(place, line)| numbers(line, parameters).map_err(|why| wrong(&asked, *place, &why)));
+    let (_, questions) = text.split_once('\n').unwrap_or_default();
+    let questions = numbers::lines(questions).map(|(place, line)| {
+        numbers_in(line, parameters).map_err(|why| wrong(&asked, place + 1, &why))
+    });
     let questions: Vec<Vec<f64>> = questions.collect::<Result<_>>()?;
-    let answers = lines(&told, 0)?;
+    let most = (questions.len() + 1).saturating_mul(4096 + 64 * outputs);
+    let text = bounded::text(&told, most.max(1 << 20) as u64)?;
+    if !text.ends_with(['\n', '\r']) {
+        let why =
+            "is not complete: its last line has no line end, so it may be cut within a number";
+        return Err(Error::data(&told, why));
+    }
     // A line that is none says more than that there is one too many.
-    let answers = answers
-        .iter()
-        .map(|(place, line)| match numbers(line, outputs) {
-            Ok(numbers) => Ok(Some(numbers)),
-            Err(Failure::Declared(_) | Failure::NotFinite(_)) => Ok(None),
-            Err(why) => Err(wrong(&told, *place, &why)),
-        });
-    let answers: Vec<Option<Vec<f64>>> = answers.collect::<Result<_>>()?;
+    let lines: Vec<(usize, &str)> = numbers::lines(&text).collect();
+    let answers =
+        lines.iter().map(
+            |(place, line)| match numbers_in(line.trim_matches(' '), outputs) {
+                Ok(numbers) => Ok(Some(numbers)),
+                Err(Failure::Declared(_) | Failure::NotFinite(_)) => Ok(None),
+                Err(why) => Err(wrong(&told, *place, &why)),
+            },
+        );
+    let answers: Vec<Option<Vec<f64>>> = answers
+        .collect::<Result<_>>()
+        .map_err(|error| indexed(&told, &lines, outputs).unwrap_or(error))?;
     if answers.len() != questions.len() {
         let why = format!(
             "has {} lines of outputs, and {PARAMETERS} beside it asks for {}: one each, in its order",
@@ -75,17 +92,18 @@ pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Res
     Ok(questions.into_iter().zip(answers).collect())
 }
 
-/// The lines of the file `path` after the first `left_out` that say something, each with its place from 1: neither blank nor a
-/// comment after #.
-fn lines(path: &Path, left_out: usize) -> Result<Vec<(usize, String)>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;
-    let numbered = text.lines().enumerate().skip(left_out);
-    let said = numbered.filter_map(|(i, line)| {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        (!line.is_empty()).then(|| (i + 1, line.to_owned()))
-    });
-    Ok(said.collect())
+/// The refusal of `lines` that each hold one number more than the `outputs`, the first of which counts them.
+fn indexed(path: &Path, lines: &[(usize, &str)], outputs: usize) -> Option<Error> {
+    let first = |(_, line): &(usize, &str)| {
+        let fields = numbers::fields(line, None).ok()?;
+        fields.first()?.filter(|_| fields.len() == outputs + 1)
+    };
+    let firsts: Vec<f64> = lines.iter().map(first).collect::<Option<_>>()?;
+    numbers::count_rows(&firsts).then(|| {
+        let why =
+            "has a first column that counts its lines: write the outputs alone, without an index";
+        Error::data(path, why)
+    })
 }
 
 fn wrong(path: &Path, place: usize, why: &Failure) -> Error {

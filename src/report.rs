@@ -15,6 +15,7 @@ use crate::config::OnError;
 use crate::error::Result;
 use crate::files::Files;
 use crate::folder::CONFIG;
+use crate::numbers::number;
 use crate::plan::Plan;
 use crate::scores::Scores;
 use divergence::Divergence;
@@ -212,9 +213,9 @@ impl Reporter {
         if simulates || record.scores.is_some() {
             let loss = if simulates {
                 let misfit = plan.in_deviations(record.loss * plan.batches.batch as f64);
-                format!("misfit {misfit:.3} deviations of the noise")
+                format!("misfit {} deviations of the noise", number(misfit, 4))
             } else {
-                format!("epoch {}  loss {:.4}", record.epoch, record.loss)
+                format!("epoch {}  loss {}", record.epoch, number(record.loss, 4))
             };
             let verdict = record.scores.as_ref().map_or(String::new(), verdict);
             voice.say(plan, record, format!("{loss}  {verdict}").trim_end());

@@ -13,6 +13,7 @@ use eki_mpi::files::Files;
 use eki_mpi::finished::Finished;
 use eki_mpi::forward::ask_tell::AskTell;
 use eki_mpi::forward::process::{Failure, Process};
+use eki_mpi::numbers::number;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem;
 use eki_mpi::questions;
@@ -82,9 +83,11 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     let rounds = plan.members(0).div_ceil(ranks).div_ceil(threads);
     let step = seconds * rounds as f64;
     tracing::info!(
-        "a simulation took {seconds:.4} s: {rounds} one after another are a step of about {step:.3} s, {} steps about {:.2} h",
+        "a simulation took {} s: {rounds} one after another are a step of about {} s, {} steps about {} h",
+        number(seconds, 3),
+        number(step, 3),
         plan.steps,
-        step * plan.steps as f64 / 3600.0
+        number(step * plan.steps as f64 / 3600.0, 3)
     );
 }
 
@@ -110,8 +113,7 @@ pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u6
     let shape = (plan.parameters, plan.data.outputs);
     let told = comm.from_first(|| questions::told(folder, step, shape))?;
     told.into_iter()
-        .for_each(|(u, outputs)| map.tell(&u, outputs));
-    Ok(())
+        .try_for_each(|(u, outputs)| map.tell(&u, outputs))
 }
 
 /// For rank 0, at the end of a run: asks in its `folder` for the outputs at the parameters `open` that `step` needs, if any; lines

@@ -579,7 +579,161 @@ fn sizes_beyond_the_machine_say_so() {
         ("ensemble.members=1000000000", "GiB"),
         ("model.layers=[64, 100000000, 10]", "from 1 to 1000000"),
         ("ensemble.grow_to=1000000000000000", "must be at most"),
+        ("data.batch=1000000000000000", "at most 100000000"),
+        ("method.localise=9007199254740993", "at most 100"),
+        ("run.report_every=9223372036854775807", "at most"),
     ] {
         refused(eki_mpi(1).args(["run", "digits", "--set", set]), &[told]);
     }
+    refused_on_ranks(
+        "adding",
+        &["data.examples=100000000", "data.length=100000"],
+        &["data.length = 100000", "GiB"],
+    );
+    for (preset, sets, words) in [
+        (
+            "adding",
+            &["data.examples=1000000000000000"][..],
+            &["data.examples", "at most"][..],
+        ),
+        (
+            "adding",
+            &["data.length=1000000000000"],
+            &["data.length", "at most"],
+        ),
+        (
+            "copying",
+            &["data.length=9223372036854775807"],
+            &["data.length", "at most"],
+        ),
+        (
+            "copying",
+            &["data.examples=100000000", "data.length=100000000"],
+            &["GiB"],
+        ),
+        (
+            "sunspots",
+            &["data.window=2147483647"],
+            &["data.window", "at most"],
+        ),
+        (
+            "digits",
+            &["model.layers=[64, 1000000, 1000000, 1000000, 10]"],
+            &["model.layers", "at most"],
+        ),
+        (
+            "digits",
+            &["model.layers=[64, 1000000, 100000, 10]"],
+            &["GiB"],
+        ),
+        (
+            "digits",
+            &[
+                "model.kind=conv",
+                "model.network=[\"conv 1048576 1048576\", \"dense 10\"]",
+            ],
+            &["model.network"],
+        ),
+        (
+            "digits",
+            &[
+                "model.kind=conv",
+                "model.network=[\"conv 1000000000000000\", \"dense 10\"]",
+            ],
+            &["model.network"],
+        ),
+        (
+            "digits",
+            &[
+                "model.kind=conv",
+                "model.network=[\"conv 1048576\", \"conv 1048576\", \"dense 10\"]",
+            ],
+            &["model.network"],
+        ),
+        (
+            "digits",
+            &["model.kind=recurrent", "model.units=[1000000, 1000000]"],
+            &["model.units"],
+        ),
+        (
+            "dnn2-low-rank",
+            &[
+                "data.name=digits",
+                "model.layers=[64, 1000, 10]",
+                "ensemble.rank=64000",
+                "ensemble.members=100000000",
+            ],
+            &["GiB"],
+        ),
+    ] {
+        refused_run(preset, sets, words);
+    }
+    let ranks = ["plan", "digits", "--ranks", "4294967295"];
+    let ended = end(alone().args(ranks));
+    assert!(
+        ended.code == 2 && ended.stderr.contains("1000000"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// A pipe would be waited for without end, and a device read without end.
+#[test]
+fn files_that_are_none_are_refused_by_their_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["pipe", "pipe.npy"] {
+        let made = Command::new("mkfifo").arg(file(name)).status();
+        assert!(made.expect("mkfifo").success());
+    }
+    std::fs::create_dir(file("folder")).unwrap();
+    let configuration = "preset = \"process\"\n[model]\ncommand = [\"true\"]\nprior = [\"a normal 0 1\"]\n\
+                         [method]\nnoise = 1\n";
+    std::fs::write(file("mine.toml"), configuration).unwrap();
+    for other in [
+        &file("pipe"),
+        &file("pipe.npy"),
+        "/dev/zero",
+        &file("folder"),
+    ] {
+        let words = &[other, "not a regular file"][..];
+        refused_run(other, &[], words);
+        refused_run(
+            &file("mine.toml"),
+            &[&format!("data.observations={other}")],
+            words,
+        );
+        refused_run("digits", &[&format!("ensemble.initial={other}")], words);
+    }
+}
+
+/// What single precision makes infinite, or 0, would end the first step, after the folder is made.
+#[test]
+fn numbers_beyond_single_precision_are_refused() {
+    for set in [
+        "method.h=1e39",
+        "method.delta=1e-50",
+        "method.noise=[1e-60]",
+        "ensemble.gamma=1e300",
+    ] {
+        let key = set.split('=').next().unwrap_or_default();
+        refused_sets(&[set], &[key, "single precision holds"]);
+    }
+    refused_sets(&["method.h=1e39", "run.precision=mixed"], &["method.h"]);
+}
+
+#[test]
+fn a_runs_folder_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    let sets = ["run.steps=1", "ensemble.members=4", "model.layers=[64, 10]"];
+    let mut command = alone();
+    command.args(["run", "digits"]).arg("--out").arg(&out);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    let ended = end(&mut command);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(out.join("summary.json").is_file() && out.join("environment.json").is_file());
 }

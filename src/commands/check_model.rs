@@ -6,6 +6,7 @@ use clap::Args;
 use eki_mpi::config::{Interval, Resolved};
 use eki_mpi::contract::{self, Answer, Contract, Findings, Nonsense};
 use eki_mpi::error::Result;
+use eki_mpi::numbers::number;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::{self, Given};
 
@@ -63,13 +64,13 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<28} {value}");
     };
-    let took = format!("{:.3} s with its start", f.centre.seconds);
+    let took = format!("{} s with its start", number(f.centre.seconds, 3));
     line(
         "the prior's centre",
         match &f.centre.outputs {
             Ok(outputs) => format!(
-                "{k} finite numbers, {took}, misfit {:.3}",
-                contract.misfit(outputs)
+                "{k} finite numbers, {took}, misfit {}",
+                number(contract.misfit(outputs), 4)
             ),
             Err(failure) => format!("no outputs, {took}: {failure}"),
         },
@@ -127,7 +128,10 @@ fn told_repeated(distance: Option<f64>) -> String {
     match distance {
         None => "no outputs to compare".to_owned(),
         Some(0.0) => "the same answer: deterministic".to_owned(),
-        Some(d) => format!("differs by {d:.3} deviations of the noise: not deterministic"),
+        Some(d) => format!(
+            "differs by {} deviations of the noise: not deterministic",
+            number(d, 4)
+        ),
     }
 }
 
@@ -143,9 +147,9 @@ fn told_places(places: &[usize]) -> String {
 /// Least, median and largest.
 fn spread(mut values: Vec<f64>) -> String {
     values.sort_by(f64::total_cmp);
-    let at = |i: usize| values[i];
+    let at = |i: usize| number(values[i], 4);
     let n = values.len();
-    format!("{:.4} .. {:.4} .. {:.4}", at(0), at(n / 2), at(n - 1))
+    format!("{} .. {} .. {}", at(0), at(n / 2), at(n - 1))
 }
 
 /// Each parameter with the range of most of its prior, and what it moves.
@@ -153,11 +157,11 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
     let marginals = contract.process.marginals();
     let mut text = String::new();
     for (marginal, moved) in marginals.iter().zip(&f.moved) {
-        let (low, high) = (marginal.at(-1.0), marginal.at(1.0));
+        let [low, high] = [-1.0, 1.0].map(|xi| number(marginal.at(xi), 5));
         let moved = moved.map_or("no outputs one deviation up".to_owned(), |d| {
-            format!("outputs move by {d:.3} deviations of the noise")
+            format!("outputs move by {} deviations of the noise", number(d, 4))
         });
-        let name = format!("{} in {low:.4} .. {high:.4}", marginal.name);
+        let name = format!("{} in {low} .. {high}", marginal.name);
         let _ = writeln!(text, "  {name:<40} {moved}");
     }
     text
@@ -208,7 +212,7 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
     }
     let seconds: f64 = f.members.iter().map(|a: &Answer| a.seconds).sum::<f64>() / all as f64;
     format!(
-        "all is well: `mpirun -n R eki-mpi run {source}` simulates {rounds} members a step, about {:.3} s over R",
-        seconds * rounds as f64
+        "all is well: `mpirun -n R eki-mpi run {source}` simulates {rounds} members a step, about {} s over R",
+        number(seconds * rounds as f64, 3)
     )
 }

@@ -9,6 +9,7 @@ use eki_mpi::config::Precision;
 use eki_mpi::data::catalogue;
 use eki_mpi::error::Result;
 use eki_mpi::finished::Finished;
+use eki_mpi::numbers::number;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
 use eki_mpi::uncertainty::Uncertainty;
@@ -80,13 +81,13 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         ("return of the best member", s.return_best),
     ];
     for (name, score) in returns {
-        score.map(|score| writeln!(text, "  {name:<34} {score:.2} steps"));
+        score.map(|score| writeln!(text, "  {name:<34} {} steps", number(score, 4)));
     }
     for (name, score) in scores {
-        score.map(|score| writeln!(text, "  {name:<34} {score:.4}"));
+        score.map(|score| writeln!(text, "  {name:<34} {}", number(score, 4)));
     }
     for (name, error) in errors {
-        error.map(|error| writeln!(text, "  {name:<34} {error:.4e}"));
+        error.map(|error| writeln!(text, "  {name:<34} {}", number(error, 5)));
     }
     match &a.uncertainty {
         Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),
@@ -102,7 +103,7 @@ fn text(finished: &Finished, a: &Assessment) -> String {
 fn of_ensemble(u: &Uncertainty, members: Option<[f64; 3]>) -> String {
     let mut text = format!("the {} members together\n", u.members);
     let mut line = |name: &str, value: f64, unit: &str| {
-        let _ = writeln!(text, "  {name:<34} {value:.4}{unit}");
+        let _ = writeln!(text, "  {name:<34} {}{unit}", number(value, 4));
     };
     line("accuracy of their mean prediction", u.accuracy, "");
     line("confidence", u.confidence, "");
@@ -114,8 +115,11 @@ fn of_ensemble(u: &Uncertainty, members: Option<[f64; 3]>) -> String {
     if let Some([least, median, most]) = members {
         let _ = writeln!(
             text,
-            "  {:<34} {least:.4} .. {median:.4} .. {most:.4}",
-            "members' own accuracy"
+            "  {:<34} {} .. {} .. {}",
+            "members' own accuracy",
+            number(least, 4),
+            number(median, 4),
+            number(most, 4)
         );
     }
     text += "reliability\n  confidence       samples   mean confidence   accuracy\n";

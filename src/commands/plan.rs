@@ -20,14 +20,17 @@ use serde::Serialize;
 use super::json;
 use scene::{Foretold, Scene};
 
+/// The most ranks that a plan is made for: each is looked at.
+const MOST_RANKS: i64 = 1_000_000;
+
 /// Which run, on how many ranks.
 #[derive(Clone, Debug, Args)]
 pub struct PlanArguments {
     /// A preset's name or a configuration file
     #[arg(value_name = "PRESET | FILE.toml")]
     source: String,
-    /// The number of ranks
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
+    /// The number of ranks, at most 1000000
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=MOST_RANKS))]
     ranks: u32,
     /// Threads of each rank [default: this machine's cores over the ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

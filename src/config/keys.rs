@@ -1,10 +1,15 @@
 //! Every configuration key: its kind, its default, and what it means. The one list that checks, documents and completes.
 
 use super::Kind::{
-    Above, AtLeast, Bool, Choice, Duration, Entries, Integer, Shares, Sizes, Text, Texts,
+    Above, AtLeast, Between, Bool, Choice, Duration, Entries, Integer, Shares, Sizes, Text, Texts,
     Variances, Within, Words,
 };
 use super::key::{Key, keys};
+
+/// The most of what a data set, a batch or a network may count: beyond it sizes no longer fit the machine's integers.
+const MOST: i64 = 100_000_000;
+/// The most steps or epochs that a key may count.
+const LONGEST: i64 = 1_000_000_000_000_000;
 
 /// Every key there is.
 pub const KEYS: &[Key] = keys! {
@@ -20,7 +25,7 @@ pub const KEYS: &[Key] = keys! {
         "layers of a convolutional network: \"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\", last \"dense N\"";
     "model.units": Sizes(1), "[32]",
         "units of each layer of a recurrent network";
-    "model.steps": Integer(0), "0",
+    "model.steps": Between(0, MOST), "0",
         "steps a recurrent network cuts each sample into; 0: the rows of an image. A series is one step a sample";
     "model.activation": Choice(&["relu", "tanh", "heaviside"]), "\"relu\"",
         "of the hidden layers";
@@ -49,23 +54,23 @@ pub const KEYS: &[Key] = keys! {
          task of long memory: adding, copying; or observations";
     "data.observations": Text, "\"\"",
         "the file of the numbers a simulator should give: .npy, or text with blanks, commas or line ends between";
-    "data.batch": Integer(1), "600",
+    "data.batch": Between(1, MOST), "600",
         "samples assimilated at one step m";
     "data.shuffle": Bool, "true",
         "a new order of the samples each epoch, or the file's order";
     "data.scale": Choice(&["unit", "standard"]), "\"unit\"",
         "inputs to 0..1, or to mean 0 and deviation 1";
-    "data.limit": Integer(0), "0",
+    "data.limit": Between(0, MOST), "0",
         "take only the first so many training samples; 0: all";
-    "data.length": Integer(2), "100",
+    "data.length": Between(2, MOST), "100",
         "steps T that a task of long memory (adding, copying) spans";
-    "data.examples": Integer(1), "10000",
+    "data.examples": Between(1, MOST), "10000",
         "training examples drawn of such a task";
-    "data.window": Integer(1), "1",
+    "data.window": Between(1, MOST), "1",
         "values of a series that a step is given, the newest first";
-    "data.validation": Integer(0), "0",
+    "data.validation": Between(0, MOST), "0",
         "judge on the last so many training samples, held out, instead of the test set; 0: no";
-    "data.augment": Integer(0), "0",
+    "data.augment": Between(0, MOST), "0",
         "shift each training image by up to so many pixels up or down and left or right, anew in each epoch; 0: no";
     "data.distort": Within(0.0, 1.0), "0.0",
         "turn, stretch and shear each training image anew in each epoch, by a 2 x 2 matrix about its centre whose entries \
@@ -73,7 +78,7 @@ pub const KEYS: &[Key] = keys! {
     "data.warp": AtLeast(0.0), "0.0",
         "displace each training image's pixels anew in each epoch by a smooth field, cubic B-splines through numbers within \
          so many pixels of 0 at every sixth; 0: no";
-    "data.distort_epochs": Integer(0), "0",
+    "data.distort_epochs": Between(0, LONGEST), "0",
         "distort and warp images in the first so many epochs alone; 0: in all";
     "method.kind": Choice(&["eki", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
         "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a \
@@ -81,7 +86,8 @@ pub const KEYS: &[Key] = keys! {
     "method.loss": Choice(&["cross-entropy", "least-squares", "zero-one"]), "\"cross-entropy\"",
         "Psi; zero-one: 1 for each sample classified wrong, which has no gradient in the network's outputs";
     "method.noise": Variances, "[1.0]",
-        "the diagonal of Gamma in the least-squares loss, squared units of the outputs";
+        "the diagonal of Gamma in the least-squares loss, squared units of the outputs; must be given for a simulator: the \
+         variance of its observations' errors";
     "method.delta": Above(0.0), "0.005",
         "added to probabilities in the cross-entropy's gradient -y/(z + delta)";
     "method.momentum": Bool, "false",
@@ -125,7 +131,7 @@ pub const KEYS: &[Key] = keys! {
     "method.covariance": Choice(&["parameters", "sums"]), "\"parameters\"",
         "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank \
          draws only; an extension of the publication)";
-    "method.localise": Integer(0), "0",
+    "method.localise": Between(0, 100), "0",
         "sampling error correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an output is taken times \
          |r| to this power; 0: none (factored form, which auto then is)";
     "method.second_moment": Within(0.0, 1.0), "0.0",
@@ -139,7 +145,7 @@ pub const KEYS: &[Key] = keys! {
         "centre of the initial ensemble: 0, or one draw of the prior, members about it with gamma";
     "ensemble.rerandomise": Choice(&["never", "epoch", "step"]), "\"never\"",
         "redraw members about their mean (EKI(R))";
-    "ensemble.rerandomise_every": Integer(1), "1",
+    "ensemble.rerandomise_every": Between(1, LONGEST), "1",
         "epochs or steps from one such redraw to the next (more than 1 is an extension of the publication)";
     "ensemble.gamma": AtLeast(0.0), "1.0",
         "re-randomisation's covariance in units of the prior's";
@@ -147,7 +153,7 @@ pub const KEYS: &[Key] = keys! {
         "gamma is multiplied by this over each epoch";
     "ensemble.draw": Choice(&["full", "low-rank"]), "\"full\"",
         "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)";
-    "ensemble.rank": Integer(1), "1",
+    "ensemble.rank": Between(1, MOST), "1",
         "the rank of low-rank draws";
     "ensemble.layers": Sizes(1), "[1]",
         "blocks of a convolutional network's layers with parameters that take turns: members of a step differ in one alone, \
@@ -167,7 +173,7 @@ pub const KEYS: &[Key] = keys! {
          extension of the publication)";
     "run.epochs": Integer(1), "10",
         "passes over the training data";
-    "run.steps": Integer(0), "0",
+    "run.steps": Between(0, LONGEST), "0",
         "steps instead of epochs; 0: by epochs";
     "run.stop_at_misfit": AtLeast(0.0), "0.0",
         "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps \
@@ -178,11 +184,11 @@ pub const KEYS: &[Key] = keys! {
     "run.precision": Choice(&["single", "mixed", "double"]), "\"single\"",
         "of parameters, outputs and update; mixed: single, but for products of bfloat16 in the update and in \
          networks' layers (of a series: the update alone)";
-    "run.evaluate_every": Integer(0), "1",
+    "run.evaluate_every": Between(0, LONGEST), "1",
         "epochs between evaluations on the test set; 0: at the end alone";
     "run.best": Choice(&["evaluation", "end", "never"]), "\"end\"",
         "when all members are judged to find the best";
-    "run.report_every": Integer(1), "1",
+    "run.report_every": Between(1, LONGEST), "1",
         "steps between lines of metrics.jsonl";
     "run.hang_timeout": Duration, "\"30min\"",
         "when no step ends for so long, the ranks that hang are named";
@@ -190,9 +196,9 @@ pub const KEYS: &[Key] = keys! {
         "whether the run then waits on or ends";
     "checkpoint.every": Duration, "\"15min\"",
         "time between checkpoints; there is always one at a stop and at the end";
-    "checkpoint.every_steps": Integer(0), "0",
+    "checkpoint.every_steps": Between(0, LONGEST), "0",
         "steps between checkpoints besides; 0: by time alone";
-    "checkpoint.keep": Integer(1), "2",
+    "checkpoint.keep": Between(1, 1_000_000), "2",
         "generations kept, the older against damage to the newer";
     "checkpoint.on_error": Choice(&["continue", "stop"]), "\"continue\"",
         "whether the run goes on without, or stops, when a checkpoint or metrics.jsonl cannot be written";

@@ -10,6 +10,8 @@ const LARGEST_SIZE: i64 = 1_000_000;
 pub enum Kind {
     /// An integer of at least this.
     Integer(i64),
+    /// An integer from the first to the second.
+    Between(i64, i64),
     /// A finite number of at least this.
     AtLeast(f64),
     /// A finite number greater than this.
@@ -44,6 +46,9 @@ impl Kind {
     pub fn allowed(&self) -> String {
         match self {
             Self::Integer(least) => format!("an integer of at least {least}"),
+            Self::Between(least, most) => {
+                format!("an integer of at least {least} and at most {most}")
+            }
             Self::AtLeast(least) => format!("a finite number of at least {least}"),
             Self::Above(bound) => format!("a finite number greater than {bound}"),
             Self::Within(least, bound) => {
@@ -98,6 +103,10 @@ impl Kind {
             Self::Integer(least) => value
                 .as_integer()
                 .filter(|i| i >= least)
+                .map(Value::Integer),
+            Self::Between(least, most) => value
+                .as_integer()
+                .filter(|i| (least..=most).contains(&i))
                 .map(Value::Integer),
             Self::AtLeast(least) => real(&|x| x >= *least),
             Self::Above(bound) => real(&|x| x > *bound),

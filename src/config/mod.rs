@@ -8,7 +8,7 @@ mod kind;
 mod presets;
 mod sections;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,13 @@ pub use kind::Kind;
 pub use presets::{PRESETS, Preset};
 pub use sections::*;
 
+use crate::bounded;
 use crate::error::{Error, Result};
+
+/// The longest configuration file that is read, bytes.
+const LONGEST: u64 = 1 << 26;
+/// The most characters of a key or value that a message repeats.
+const REPEATED: usize = 200;
 
 /// A configuration and where each of its keys was set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -113,8 +119,7 @@ fn overlay_file(
                 .join(", ")
         )));
     }
-    let text = std::fs::read_to_string(file)
-        .map_err(|e| Error::Usage(format!("{path}: cannot be read: {e}")))?;
+    let text = bounded::text(file, LONGEST)?;
     let mut given: Table = text.parse().map_err(|e: toml::de::Error| {
         let line = e
             .span()
@@ -150,23 +155,25 @@ fn overlay_file(
     ))
 }
 
-/// `key.path=value` as a table; a value that is not TOML is taken as a string.
+/// `key.path=value` as a table of one entry; a value that is not TOML is taken as a string.
 fn parse_set(set: &str) -> Result<Table> {
     let (path, value) = set.split_once('=').ok_or_else(|| {
         Error::Usage(format!(
             "--set {set}: write key.path=value, as in ensemble.members=500"
         ))
     })?;
-    let value = format!("v = {value}").parse::<Table>().map_or_else(
-        |_| Value::String(value.trim().to_owned()),
-        |mut t| t.remove("v").expect("just parsed"),
-    );
-    let mut parts: Vec<&str> = path.trim().split('.').collect();
-    let last = parts.pop().unwrap_or_default();
-    let innermost = Table::from_iter([(last.to_owned(), value)]);
-    Ok(parts.into_iter().rev().fold(innermost, |inner, part| {
-        Table::from_iter([(part.to_owned(), Value::Table(inner))])
-    }))
+    let value = match format!("v = {value}").parse::<Table>() {
+        Ok(mut table) if table.len() == 1 => table.remove("v").expect("just parsed"),
+        Err(_) if !value.trim().contains(['\n', '\r']) => Value::String(value.trim().to_owned()),
+        _ => {
+            return Err(Error::Usage(format!(
+                "--set {}: text follows after the value's line: give each key with a --set of its own",
+                shortened(path)
+            )));
+        }
+    };
+    // The path stays in one piece: tables within tables would be as deep as it has parts.
+    Ok(Table::from_iter([(path.trim().to_owned(), value)]))
 }
 
 /// Writes every leaf of `given` over `table`, each checked against its key's kind.
@@ -178,16 +185,23 @@ fn overlay(
 ) -> Result<()> {
     let mut leaves = Vec::new();
     flatten("", Value::Table(given), &mut leaves);
+    let mut seen = BTreeSet::new();
     for (path, value) in leaves {
+        let section = format!("{path}.");
+        let is_empty = value.as_table().is_some_and(Table::is_empty);
+        if is_empty && KEYS.iter().any(|key| key.path.starts_with(&section)) {
+            continue;
+        }
+        if !seen.insert(path.clone()) {
+            return Err(refused(file, &path, &value, "is given twice"));
+        }
         let key = KEYS
             .iter()
             .find(|key| key.path == path)
             .ok_or_else(|| unknown(file, &path, &value))?;
-        let value = key.kind.accept(value).map_err(|value| Error::Config {
-            file: file.to_owned(),
-            key: path.clone(),
-            value: value.to_string(),
-            allowed: format!("must be {}", key.kind.allowed()),
+        let value = key.kind.accept(value).map_err(|value| {
+            let allowed = format!("must be {}", key.kind.allowed());
+            refused(file, &path, &value, allowed)
         })?;
         place(table, &path, value);
         origins.insert(path, file.to_owned());
@@ -195,9 +209,10 @@ fn overlay(
     Ok(())
 }
 
+/// Adds to `leaves` each value within `value` with its path. A section that holds nothing is a leaf too.
 fn flatten(prefix: &str, value: Value, leaves: &mut Vec<(String, Value)>) {
     match value {
-        Value::Table(table) => {
+        Value::Table(table) if !table.is_empty() || prefix.is_empty() => {
             for (key, value) in table {
                 let path = if prefix.is_empty() {
                     key
@@ -230,14 +245,28 @@ fn place(table: &mut Table, path: &str, value: Value) {
 }
 
 fn unknown(file: &str, path: &str, value: &Value) -> Error {
-    let near = nearest(path, KEYS.iter().map(|key| key.path));
+    let near = nearest(&shortened(path), KEYS.iter().map(|key| key.path));
+    let allowed = near.map_or("unknown key".to_owned(), |near| {
+        format!("unknown key; the nearest known one is {near}")
+    });
+    refused(file, path, value, allowed)
+}
+
+/// The refusal of a key's value.
+fn refused(file: &str, path: &str, value: &Value, allowed: impl Into<String>) -> Error {
     Error::Config {
         file: file.to_owned(),
-        key: path.to_owned(),
-        value: value.to_string(),
-        allowed: near.map_or("unknown key".to_owned(), |near| {
-            format!("unknown key; the nearest known one is {near}")
-        }),
+        key: shortened(path),
+        value: shortened(&value.to_string()),
+        allowed: allowed.into(),
+    }
+}
+
+/// As much of `text` as a message of one line repeats.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(REPEATED) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -295,6 +324,35 @@ mod tests {
         assert!(refused(&["seed=-1"]).contains("integer"));
         assert!(refused(&["seed"]).contains("key.path=value"));
         assert!(refused(&["model=3"]).contains("unknown key"));
+        assert!(refused(&["method.localise=9007199254740993"]).contains("at most 100"));
+        let deep = format!("{}=1", ["a"; 60_000].join("."));
+        assert!(refused(&[&deep]).len() < 500);
+    }
+
+    #[test]
+    fn nothing_that_is_given_is_left_out_in_silence() {
+        assert!(refused(&["seed=5\nmethod.h=77"]).contains("text follows after"));
+        assert!(refused(&["data.name=digits\n[method]"]).contains("text follows after"));
+        assert!(refused(&["ensemblee={}"]).contains("ensemblee = {}: unknown key"));
+        assert!(refused(&["method.h={}"]).contains("a finite number"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        for (text, words) in [
+            ("[ensembel]\n", Some("ensembel = {}: unknown key")),
+            ("[ensemble.members]\n", Some("an integer of at least 2")),
+            (
+                "\"ensemble.members\" = 5\n[ensemble]\nmembers = 7\n",
+                Some("is given twice"),
+            ),
+            ("[ensemble]\n[method]\n", None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let read = Resolved::new(path.to_str().unwrap(), &["model={}".to_owned()]);
+            match words {
+                Some(words) => assert!(read.unwrap_err().to_string().contains(words), "{text}"),
+                None => assert!(read.is_ok()),
+            }
+        }
     }
 
     #[test]

@@ -28,10 +28,16 @@ impl Memory {
     /// The most that is held at any time.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        let lasting: u64 = self.lasting.iter().map(|(_, bytes)| bytes).sum();
+        let lasting = self.lasting.iter().map(|(_, bytes)| *bytes);
         let passing = self.passing.iter().map(|(_, bytes)| *bytes).max();
-        self.starting.max(lasting + passing.unwrap_or(0))
+        let whole = lasting.chain(passing).fold(0, u64::saturating_add);
+        self.starting.max(whole)
     }
+}
+
+/// The product of sizes, which may be more than an integer holds; exact where it is not.
+fn product(sizes: &[usize]) -> f64 {
+    sizes.iter().map(|size| *size as f64).product()
 }
 
 impl Shape {
@@ -42,63 +48,58 @@ impl Shape {
         let (own_j, own_p) = (self.members_of(rank), self.parameters_of(rank));
         let width = BLOCK.min(p);
         let stored = self.form != Form::Mean;
-        let slab = if stored { s * j * own_p } else { 0 };
+        let when = |there: bool, bytes: f64| if there { bytes } else { 0.0 };
+        let slab = when(stored, product(&[s, j, own_p]));
         let program = PROGRAM + t as u64 * THREAD;
+        let given = self.by_sums.map_or(0, |(_, given)| given);
+        let drawn = [
+            product(&[s, self.rows, p]),
+            product(&[s, own_j, self.drawn]),
+            product(&[s, own_j.div_ceil(UNIT), given]),
+        ];
         let lasting = [
-            ("program, MPI, kernels", program as usize),
-            ("data set", self.data as usize),
+            ("program, MPI, kernels", program as f64),
+            ("data set", self.data as f64),
             ("slab of the members", slab),
-            ("momentum's slab", slab * (self.slabs - 1)),
+            ("momentum's slab", slab * (self.slabs - 1) as f64),
             (
                 "members' copy from afar",
-                if stored {
-                    s * own_j * self.parameters_far(rank)
-                } else {
-                    0
-                },
+                when(stored, product(&[s, own_j, self.parameters_far(rank)])),
+            ),
+            ("means and draws", when(!stored, drawn.iter().sum())),
+            ("roots of moments", self.spreading.kept as f64),
+            ("centres", when(self.centres, product(&[2, s, own_p]))),
+            ("hidden states", product(&[s, own_j, self.hidden])),
+            ("outputs", product(&[s, own_j, self.outputs])),
+            // Kept from step to step.
+            (
+                "D or its factors",
+                product(&[s, self.kept_of_the_interaction(rank)]),
             ),
             (
-                "means and draws",
-                if stored {
-                    0
-                } else {
-                    let given = self.by_sums.map_or(0, |(_, given)| given);
-                    s * (self.rows * p + own_j * self.drawn + own_j.div_ceil(UNIT) * given)
-                },
+                "evaluation",
+                product(&[s, t, self.room]) + product(&[s, self.inputs]),
             ),
-            ("roots of moments", self.spreading.kept),
-            ("centres", if self.centres { 2 * s * own_p } else { 0 }),
-            ("hidden states", s * own_j * self.hidden),
-            ("outputs", s * own_j * self.outputs),
-            // Kept from step to step.
-            ("D or its factors", s * self.kept_of_the_interaction(rank)),
-            ("evaluation", s * (t * self.room + self.inputs)),
             (
                 "update's scratch",
-                s * t * update_scratch(self.form, j, self.outputs, width),
+                product(&[s, t, update_scratch(self.form, j, self.outputs, width)]),
             ),
         ];
         let grows = self.members > self.members_before && stored;
+        let grown = product(&[self.slabs, s, self.members_before, own_p]);
         let passing = [
-            ("interaction", self.interaction_memory(rank)),
-            ("Kalman gain", self.gain_memory(rank)),
-            ("inputs of layers", t * self.spreading.passing),
-            ("evaluating the mean", (8 + s) * p),
-            (
-                "growth",
-                if grows {
-                    self.slabs * s * self.members_before * own_p
-                } else {
-                    0
-                },
-            ),
+            ("interaction", self.interaction_memory(rank) as f64),
+            ("Kalman gain", self.gain_memory(rank) as f64),
+            ("inputs of layers", product(&[t, self.spreading.passing])),
+            ("evaluating the mean", product(&[8 + s, p])),
+            ("growth", when(grows, grown)),
         ];
-        let kept = |list: &[(&'static str, usize)]| {
-            let there = list.iter().filter(|(_, bytes)| *bytes > 0);
+        let kept = |list: &[(&'static str, f64)]| {
+            let there = list.iter().filter(|(_, bytes)| *bytes > 0.0);
             there.map(|&(name, bytes)| (name, bytes as u64)).collect()
         };
         Memory {
-            starting: program + 2 * self.data,
+            starting: self.data.saturating_mul(2).saturating_add(program),
             lasting: kept(&lasting),
             passing: kept(&passing),
         }

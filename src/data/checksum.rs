@@ -6,8 +6,8 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::bounded;
 use super::catalogue::File;
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// Feeds a hash; what is written counts, nothing is kept.

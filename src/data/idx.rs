@@ -10,8 +10,8 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use ndarray::Array2;
 
-use super::bounded::{self, DEFLATE_RATIO};
 use super::{Inputs, Samples, Targets};
+use crate::bounded::{self, DEFLATE_RATIO};
 use crate::error::{Error, Result};
 
 /// The highest rank read; the published sets have 1 (labels), 3 (grey images) and 4 (colour).

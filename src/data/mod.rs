@@ -3,7 +3,6 @@
 pub mod augment;
 pub mod baseline;
 pub mod batch;
-mod bounded;
 pub mod catalogue;
 pub mod checksum;
 pub mod digits;

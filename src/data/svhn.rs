@@ -10,8 +10,8 @@ use std::path::Path;
 use flate2::read::ZlibDecoder;
 use ndarray::Array2;
 
-use super::bounded::{self, DEFLATE_RATIO};
 use super::{Inputs, Samples, Targets};
+use crate::bounded::{self, DEFLATE_RATIO};
 use crate::error::{Error, Result};
 
 /// Height and width of an image.

@@ -25,7 +25,7 @@
 //!             return Ok((reached, outcome));
 //!         }
 //!         for u in map.open() {
-//!             map.tell(&u, simulate(&u));
+//!             map.tell(&u, simulate(&u))?;
 //!         }
 //!         state = reached;
 //!     }
@@ -39,6 +39,7 @@ use ndarray::{ArrayView2, ArrayViewMut3};
 
 use super::ForwardMap;
 use super::process::{Marginal, parameters_at, standard};
+use crate::error::{Error, Result};
 use crate::prior::Prior;
 use crate::real::Real;
 
@@ -73,13 +74,22 @@ impl AskTell {
     /// Tells the outputs, K numbers, at the parameters `u`, P numbers in their own units; none where they have none (a member
     /// fails there). Every rank is to be told alike.
     ///
-    /// # Panics
-    /// Another number of outputs than the observations.
-    pub fn tell(&self, u: &[f64], outputs: Option<Vec<f64>>) {
+    /// # Errors
+    /// Another number of parameters than the priors, or of outputs than the observations.
+    pub fn tell(&self, u: &[f64], outputs: Option<Vec<f64>>) -> Result<()> {
         let told = outputs.as_ref().map_or(self.outputs, Vec::len);
-        assert_eq!(told, self.outputs, "an output for each observation");
+        for (what, found, needed) in [
+            ("parameters", u.len(), self.marginals.len()),
+            ("outputs", told, self.outputs),
+        ] {
+            if found != needed {
+                let why = format!("{found} {what} were told, and there must be {needed}");
+                return Err(Error::Usage(why));
+            }
+        }
         let mut all = self.told.write().expect("no thread panicked");
         all.insert(bits(u), outputs);
+        Ok(())
     }
 
     /// Of a run that stopped to ask: the parameters whose outputs it needs, P numbers each in their own units, in the order of

@@ -53,6 +53,8 @@ pub const ALLOWED: &str = "\"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\" or \"dens
 
 /// Sides, strides, channels and units above this are taken for mistakes.
 const MOST: usize = 1 << 20;
+/// Numbers of the kernels for one channel above this, too.
+const MOST_OF_KERNELS: usize = 1 << 30;
 
 impl FromStr for Layer {
     type Err = String;
@@ -65,7 +67,9 @@ impl FromStr for Layer {
             .collect();
         match (kind, numbers.as_deref()) {
             ("conv", Some(&[outputs])) => Ok(Self::Convolution { outputs, kernel: 3 }),
-            ("conv", Some(&[outputs, kernel])) => Ok(Self::Convolution { outputs, kernel }),
+            ("conv", Some(&[outputs, kernel])) if outputs * kernel * kernel <= MOST_OF_KERNELS => {
+                Ok(Self::Convolution { outputs, kernel })
+            }
             ("pool", Some(&[window])) => Ok(Self::Pool {
                 window,
                 stride: window,

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::bounded;
 use crate::error::Result;
 use crate::finished::{Ending, Finished, Point};
 use crate::uncertainty::Uncertainty;
@@ -18,6 +19,9 @@ pub use chart::{Along, Chart, Line};
 pub use figure::figure;
 pub use parameters::Parameters;
 use scale::escaped;
+
+/// The most bytes of timing.json and environment.json that are read.
+const LONGEST: u64 = 1 << 26;
 
 /// A run, as the page shows it.
 #[derive(Clone, Debug)]
@@ -47,7 +51,7 @@ impl Shown {
     /// Damaged files.
     pub fn of(finished: Finished) -> Result<Self> {
         let json = |name: &str| {
-            let text = std::fs::read_to_string(finished.folder.join(name)).ok()?;
+            let text = bounded::text(&finished.folder.join(name), LONGEST).ok()?;
             serde_json::from_str(&text).ok()
         };
         Ok(Self {

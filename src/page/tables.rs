@@ -64,7 +64,7 @@ pub fn tiles(run: &Shown) -> String {
     };
     let mut tiles: Vec<(&str, String)> = Vec::new();
     let mut tile = |name, value: Option<String>| tiles.extend(value.map(|value| (name, value)));
-    let four = |x: Option<f64>| x.map(|x| format!("{x:.4}"));
+    let four = |x: Option<f64>| x.map(|x| number(x, 4));
     tile("accuracy at the mean", four(end.accuracy_mean));
     tile("of the best member", four(end.accuracy_best));
     let three = |x: Option<f64>| x.map(|x| number(x, 3));
@@ -138,7 +138,7 @@ pub fn summaries(runs: &[Shown]) -> String {
     ]);
     let row = |(i, run): (usize, &Shown)| {
         let end = run.ending.clone().unwrap_or_default();
-        let four = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
+        let four = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
         let short = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
         let mut cells = vec![named(i, run)];
         if classes {
@@ -193,7 +193,7 @@ fn told(u: &Uncertainty) -> [(&'static str, f64); 7] {
 
 /// How sure one ensemble is, a row for each number.
 pub fn uncertainty(u: &Uncertainty) -> String {
-    let row = |(name, value): (&str, f64)| vec![name.to_owned(), format!("{value:.4}")];
+    let row = |(name, value): (&str, f64)| vec![name.to_owned(), number(value, 4)];
     table(&["uncertainty", ""], told(u).into_iter().map(row))
 }
 
@@ -202,7 +202,7 @@ pub fn uncertainties(known: &[(&str, &Uncertainty)]) -> String {
     let names = told(known[0].1).map(|(name, _)| name);
     let head: Vec<&str> = std::iter::once("run").chain(names).collect();
     let row = |(name, u): &(&str, &Uncertainty)| {
-        let values = told(u).map(|(_, value)| format!("{value:.4}"));
+        let values = told(u).map(|(_, value)| number(value, 4));
         std::iter::once(escaped(name)).chain(values).collect()
     };
     let table = table(&head, known.iter().map(row));

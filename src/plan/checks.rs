@@ -2,22 +2,39 @@
 
 use super::{DataShape, descent};
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Resolved, Scale,
-    Shape, StepKind,
+    Config, Covariance, DrawKind, FormKind, KEYS, LossKind, ModelKind, OutputKind, Precision,
+    Resolved, Scale, Shape, StepKind,
 };
 use crate::data::catalogue;
 use crate::error::Result;
+use crate::numbers::number;
 
 /// What the mean form needs, as messages put it.
 const EACH_STEP: &str = "ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1";
 
-/// The most numbers an ensemble may hold, J x P: beyond it sizes no longer fit the machine's integers.
+/// The most numbers an ensemble or its outputs may hold, J x P and J x K: beyond it sizes no longer fit the machine's integers.
 const LARGEST_ENSEMBLE: usize = 1 << 48;
+/// The most members J, for the same reason: a matrix may have J x J numbers.
+const MOST_MEMBERS: usize = 1_000_000_000;
+/// The most parameters P, for the same reason: every thread holds as many.
+const MOST_PARAMETERS: usize = 1 << 40;
 
-pub(super) fn check_size(resolved: &Resolved, parameters: usize) -> Result<()> {
+/// Refuses sizes that no machine has room for, before they are multiplied: P `parameters`, K `outputs`.
+pub(super) fn check_size(resolved: &Resolved, parameters: usize, outputs: usize) -> Result<()> {
     let ensemble = &resolved.config.ensemble;
-    let most = LARGEST_ENSEMBLE / parameters.max(1);
-    let allowed = format!("must be at most {most} with {parameters} parameters");
+    if parameters > MOST_PARAMETERS {
+        let key = match resolved.config.model.kind {
+            ModelKind::Conv => "model.network",
+            ModelKind::Recurrent => "model.units",
+            _ => "model.layers",
+        };
+        let allowed =
+            format!("has {parameters} parameters, and at most {MOST_PARAMETERS} are allowed");
+        return Err(resolved.error(key, allowed));
+    }
+    let most = MOST_MEMBERS.min(LARGEST_ENSEMBLE / parameters.max(outputs).max(1));
+    let allowed =
+        format!("must be at most {most} with {parameters} parameters and {outputs} outputs");
     if ensemble.members > most {
         return Err(resolved.error("ensemble.members", allowed));
     }
@@ -171,6 +188,35 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
             "run.precision",
             "\"mixed\" needs the explicit or factored form of \"eki\", or a network that learns no series, of full draws where it is dense",
         ));
+    }
+    Ok(())
+}
+
+/// Refuses numbers that single precision cannot hold: what would become infinite, or 0.
+pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
+    if resolved.config.run.precision == Precision::Double {
+        return Ok(());
+    }
+    let (least, most) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
+    let table = toml::Table::try_from(&resolved.config).expect("a configuration is a table");
+    // Those of a run's length and of failed members are compared in double precision.
+    let kept = |path: &str| path.starts_with("run.") || path == "method.fail_beyond";
+    for key in KEYS.iter().filter(|key| !kept(key.path)) {
+        let (section, name) = key.path.split_once('.').unwrap_or_default();
+        let value = table.get(section).and_then(|section| section.get(name));
+        let one = value.and_then(toml::Value::as_float);
+        let many = value.and_then(toml::Value::as_array).into_iter().flatten();
+        let mut numbers = one
+            .into_iter()
+            .chain(many.filter_map(toml::Value::as_float));
+        if numbers.any(|x| x != 0.0 && !(least..=most).contains(&x.abs())) {
+            let allowed = format!(
+                "must be 0 or from {} to {} in size, which single precision holds: run.precision = \"double\" holds more",
+                number(least, 3),
+                number(most, 3)
+            );
+            return Err(resolved.error(key.path, allowed));
+        }
     }
     Ok(())
 }

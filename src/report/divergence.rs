@@ -2,6 +2,7 @@
 
 use super::Record;
 use crate::data::catalogue::is_series;
+use crate::numbers::number;
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 
@@ -90,9 +91,12 @@ impl Rise {
         }
         self.told = true;
         Some(format!(
-            "step {}: the loss has risen to some {average:.4}, from {first:.4} in the first step and {lowest:.4} at best: \
+            "step {}: the loss has risen to some {}, from {} in the first step and {} at best: \
              unless it falls again, a smaller {length} is needed",
-            record.step
+            record.step,
+            number(average, 4),
+            number(first, 4),
+            number(lowest, 4)
         ))
     }
 }
@@ -112,7 +116,9 @@ impl Runaway {
             "a smaller method.h may hold them"
         };
         Some(format!(
-            "step {step}: the members' spread has grown from {first:.2e} to {spread:.2e}: {hint}"
+            "step {step}: the members' spread has grown from {} to {}: {hint}",
+            number(first, 3),
+            number(spread, 3)
         ))
     }
 }

@@ -1,9 +1,10 @@
 //! metrics.jsonl: a line a step, cut back to the step a run goes on from, so that the joined log is an unbroken run's.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::First;
+use crate::bounded;
 use crate::error::{Error, Result};
 use crate::files::{Files, Sink};
 
@@ -27,11 +28,11 @@ impl Metrics {
     /// A file that is there but cannot be read, or cannot be written.
     pub(super) fn open(files: &Files, folder: &Path, step: u64) -> Result<(Self, Vec<u8>)> {
         let path = folder.join("metrics.jsonl");
-        let mut kept = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(Error::io(&path, "read", e)),
-        };
+        let mut kept = Vec::new();
+        match bounded::regular(&path).and_then(|(mut file, _)| file.read_to_end(&mut kept)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&path, "read", e)),
+            _ => {}
+        }
         kept.truncate(lines_until(&kept, step));
         let sink = files.append(&path, kept.len() as u64)?;
         let metrics = Self {

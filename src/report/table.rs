@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Summary;
+use crate::numbers::number;
 use crate::scores::Scores;
 
 /// Scores in words.
@@ -18,18 +19,9 @@ pub fn verdict(scores: &Scores) -> String {
     ];
     let told: Vec<String> = parts
         .iter()
-        .filter_map(|(name, score)| score.map(|s| format!("{name} {}", short(s))))
+        .filter_map(|(name, score)| score.map(|s| format!("{name} {}", number(s, 4))))
         .collect();
     told.join("  ")
-}
-
-/// A score of four digits: plain, or where it is small with its power of ten.
-fn short(score: f64) -> String {
-    if score.abs() < 0.1 && score != 0.0 {
-        format!("{score:.4e}")
-    } else {
-        format!("{score:.4}")
-    }
 }
 
 /// The table a run ends with.
@@ -38,9 +30,9 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
     let mut rows: Vec<(&str, String)> = ended.into_iter().collect();
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
-    let four = |share: Option<f64>| share.map(|s| format!("{s:.4}"));
-    let error = |error: Option<f64>| error.map(|e| format!("{e:.4e}"));
-    let steps = |steps: Option<f64>| steps.map(|s| format!("{s:.2} steps"));
+    let four = |share: Option<f64>| share.map(|s| number(s, 4));
+    let error = |error: Option<f64>| error.map(|e| number(e, 5));
+    let steps = |steps: Option<f64>| steps.map(|s| format!("{} steps", number(s, 4)));
     push("accuracy at the mean", four(scores.accuracy_mean));
     push("accuracy of the best member", four(scores.accuracy_best));
     push("squared error at the mean", error(scores.mse_mean));
@@ -59,9 +51,13 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
     push("return of the best member", steps(scores.return_best));
     push(
         "steps",
-        Some(format!("{} ({:.1} epochs)", summary.steps, summary.epochs)),
+        Some(format!(
+            "{} ({} epochs)",
+            summary.steps,
+            number(summary.epochs, 4)
+        )),
     );
-    push("seconds", Some(format!("{:.1}", summary.seconds)));
+    push("seconds", Some(number(summary.seconds, 4)));
     push(
         "ranks x threads",
         Some(format!("{} x {}", summary.ranks, summary.threads)),

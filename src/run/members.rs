@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use super::Crew;
 use super::mean::{MeanOnly, Next, Weights};
 use super::stored::{self, Redraw, Stored, Update};
+use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::forward::ForwardMap;
 use crate::interaction::Interaction;
@@ -38,12 +39,15 @@ impl<T: Real> Ensemble<T> {
     }
 
     /// What the members of the mean form are about, P numbers.
-    pub fn centre(&self) -> &[T] {
+    ///
+    /// # Errors
+    /// All members are kept: their mean is another array's (`mean`).
+    pub fn centre(&self) -> Result<&[T]> {
         match self {
-            Self::Stored(_) => {
-                unreachable!("only members of the mean form differ in some layers alone")
-            }
-            Self::Mean(mean) => &mean.centre,
+            Self::Stored(_) => Err(Error::Run(
+                "an ensemble whose members are all kept has no centre but their mean".to_owned(),
+            )),
+            Self::Mean(mean) => Ok(&mean.centre),
         }
     }
 

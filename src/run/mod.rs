@@ -7,6 +7,7 @@ mod carried;
 mod descent;
 mod drawn;
 mod feed;
+mod fits;
 pub(crate) mod judge;
 mod keep;
 mod mean;
@@ -37,6 +38,7 @@ use crate::data::augment::Augment;
 use crate::data::{Dataset, Scaling, Targets};
 use crate::error::Result;
 use crate::forward::ForwardMap;
+use crate::numbers::number;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::report::Reporter;
@@ -117,7 +119,7 @@ pub enum Over {
 /// Runs `plan` on `problem` from its beginning to its end. Called by all ranks.
 ///
 /// # Errors
-/// On all ranks alike: too few survivors at a step. On rank 0 alone: a file that cannot be written.
+/// On all ranks alike: a map, prior or data of other sizes than `plan` was made for; too few survivors at a step. On rank 0 alone: a file that cannot be written.
 pub fn run<T: Real>(
     crew: Crew,
     plan: &Plan,
@@ -141,6 +143,8 @@ pub fn run_from<T: Real>(
     mut state: State<T>,
     (reporter, timing, keeper): (&mut Reporter, &mut Timing, &mut Keeper),
 ) -> Result<(State<T>, Outcome)> {
+    problem.check(plan)?;
+    state.check(crew, plan)?;
     let turns = Turns::new(plan, problem.map.as_ref());
     let setting = Setting::new(crew, plan, problem, &turns);
     let mut feed = Feed::default();
@@ -199,7 +203,8 @@ pub fn run_from<T: Real>(
             && crew.comm.is_first()
         {
             tracing::warn!(
-                "the last step leaves {left:.3} of run.stop_at_time = {}: more run.steps are needed to reach it",
+                "the last step leaves {} of run.stop_at_time = {}: more run.steps are needed to reach it",
+                number(left, 3),
                 plan.config().run.stop_at_time
             );
         }

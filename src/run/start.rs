@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayRef2, s};
 use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
-use super::{Crew, State, manner};
+use super::{Crew, State, fits, manner};
 use crate::config::Centre;
 use crate::eki::Form;
 use crate::ensemble::Draw;
@@ -26,8 +26,14 @@ impl<T: Real> State<T> {
     /// The state before the first step.
     ///
     /// # Errors
-    /// On all ranks: an initial ensemble that cannot be read or has another shape (`check_initial` told before).
+    /// On all ranks: a prior of another size than the plan's; an initial ensemble that cannot be read or has another shape (`check_initial` told before).
     pub fn start(crew: Crew, plan: &Plan, prior: &Prior) -> Result<Self> {
+        fits::same(
+            "the prior has",
+            prior.parameters(),
+            plan.parameters,
+            "parameters",
+        )?;
         let config = plan.config();
         let draw = Draw {
             seed: config.seed,

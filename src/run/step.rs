@@ -251,7 +251,10 @@ impl<T: Real> State<T> {
             None => {
                 let first = setting.plan.layers(self.step).start;
                 let block = setting.blocks.iter().find(|block| block.first == first);
-                let reached = block.map(|block| block.inputs(self.ensemble.centre(), inputs));
+                let reached = block.map(|block| {
+                    let centre = self.ensemble.centre();
+                    block.inputs(centre.expect("blocks are the mean form's"), inputs)
+                });
                 let evaluator = block.map_or(evaluator, |block| &block.evaluator);
                 let inputs = reached.as_ref().map_or(inputs, |reached| reached.view());
                 self.ensemble

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
+use eki_mpi::data::{Dataset, Targets};
 use eki_mpi::forward::ForwardMap;
 use eki_mpi::partition::{BLOCK, Blocks, Partition};
 use eki_mpi::plan::Plan;
@@ -13,7 +14,7 @@ use eki_mpi::report::Reporter;
 use eki_mpi::run;
 use eki_mpi::stop::StopReason;
 use eki_mpi::timing::Timing;
-use ndarray::{ArrayView2, ArrayViewMut3};
+use ndarray::{Array2, ArrayView2, ArrayViewMut3};
 
 use crate::{Check, Crowd};
 
@@ -24,6 +25,7 @@ pub const CHECKS: &[Check] = &[
     ),
     ("a_run_sends_what_the_formula_says", bytes_of_a_run),
     ("a_loop_of_ones_own_asks_and_tells", asked_and_told),
+    ("sizes_that_do_not_fit_are_errors_of_the_library", misfits),
 ];
 
 /// A forward map as another, on a rank whose draws of one parameter may be off by one bit of its deviation.
@@ -211,8 +213,115 @@ fn asked_and_told(crowd: &Crowd) {
         );
         for u in &open {
             let sizes = (0..12).map(|t| u[1] * libm::exp(u[0] * 0.1 * f64::from(t)));
-            map.tell(u, (u[1] < 1.6).then(|| sizes.collect()));
+            let told = map.tell(u, (u[1] < 1.6).then(|| sizes.collect()));
+            told.expect("as many outputs as observations");
         }
         state = reached;
     }
+}
+
+/// A forward map of any sizes, whose outputs are 0: parameters, parameters of its prior, inputs and outputs.
+#[derive(Clone, Copy)]
+struct Sized(usize, usize, usize, usize);
+
+impl ForwardMap<f32> for Sized {
+    fn parameters(&self) -> usize {
+        self.0
+    }
+
+    fn features(&self) -> usize {
+        self.2
+    }
+
+    fn outputs(&self) -> usize {
+        self.3
+    }
+
+    fn prior(&self) -> Prior {
+        Prior::new(vec![Segment {
+            count: self.1,
+            deviation: 1.0,
+        }])
+    }
+
+    fn flops(&self, _m: usize) -> f64 {
+        0.0
+    }
+
+    fn scratch(&self, _m: usize) -> usize {
+        0
+    }
+
+    fn evaluate(
+        &self,
+        _members: ArrayView2<f32>,
+        _inputs: ArrayView2<f32>,
+        mut outputs: ArrayViewMut3<f32>,
+        _scratch: &mut [f32],
+    ) {
+        outputs.fill(0.0);
+    }
+}
+
+/// What a caller puts together from parts that do not fit is an error on all ranks, and no panic and no result.
+fn misfits(crowd: &Crowd) {
+    let comm = crowd.comm();
+    let sets: Vec<String> = SETS.iter().map(|s| (*s).to_owned()).collect();
+    let resolved = Resolved::new("digits", &sets).expect("a sound configuration");
+    let given = Given::load(&resolved, Path::new("nowhere")).expect("embedded data");
+    let plan = Plan::new(resolved.clone(), given.shape(), 7).expect("a sound plan");
+    let run = |map: Sized, change: &dyn Fn(&mut Dataset)| {
+        let mut problem = given.clone().problem::<f32>(&resolved).expect("a model");
+        problem.map = Box::new(map);
+        change(&mut problem.dataset);
+        let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
+        let crew = crowd.crew(&comm);
+        run::run(crew, &plan, &problem, &mut reporter, &mut timing).map(drop)
+    };
+    let sound = Sized(7, 7, 64, 10);
+    for (map, words) in [
+        (
+            Sized(8, 8, 64, 10),
+            "prior has 8 parameters, and the plan was made for 7",
+        ),
+        (
+            Sized(8, 7, 64, 10),
+            "map has 8 parameters, and the plan was made for 7",
+        ),
+        (
+            Sized(7, 6, 64, 10),
+            "prior has 6 parameters, and the plan was made for 7",
+        ),
+        (
+            Sized(7, 7, 65, 10),
+            "takes 65 inputs, and the plan was made for 64",
+        ),
+        (
+            Sized(7, 7, 64, 11),
+            "gives 11 outputs, and the plan was made for 10",
+        ),
+    ] {
+        let error = run(map, &|_| ()).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let fewer = |data: &mut Dataset| data.train = data.train.select(&[0, 1, 2]);
+    let narrower =
+        |data: &mut Dataset| data.test.targets = Targets::Values(Array2::zeros((360, 1)));
+    let mixed = |data: &mut Dataset| data.train.inputs = data.test.inputs.clone();
+    for (change, words) in [
+        (
+            &fewer as &dyn Fn(&mut Dataset),
+            "training set has 3 targets",
+        ),
+        (&narrower, "test set has 1 outputs a sample"),
+        (&mixed, "training set has 360 rows of inputs"),
+    ] {
+        let error = run(sound, change).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(run(sound, &|_| ()).is_ok());
+    let problem = given.problem::<f32>(&resolved).expect("a model");
+    let plan = Plan::new(resolved, plan.data, problem.map.parameters()).expect("a plan");
+    let state = run::State::<f32>::start(crowd.crew(&comm), &plan, &problem.map.prior());
+    assert!(state.expect("members").ensemble.centre().is_err());
 }

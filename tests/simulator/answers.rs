@@ -88,6 +88,7 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         ("failing", 0) | ("unlucky", 0..4) => println!("failed: an unlucky member"),
         ("failing", 1) => println!("{}", sound.replace(&words[3], "nan")),
         ("failing", 2) => die("out of cheese", 3),
+        ("failing", 3) if count % 2 == 0 => println!("{}", words.join(",").replace(&words[3], "")),
         ("failing", 3) => println!("{} {}", words[0], words[1]),
         ("failing", 4) => std::process::abort(),
         ("hanging", 0) => std::thread::sleep(Duration::from_secs(1000)),
@@ -111,7 +112,11 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
             std::thread::sleep(Duration::from_millis(20));
             println!("{sound}");
         }
-        ("fortran", _) => println!("{}", sound.replace(' ', ", ").replace('e', "D")),
+        ("fortran", _) if count == 1 => println!("\u{feff}{sound}\r"),
+        ("fortran", _) => {
+            let exponents = words.iter().map(|word| format!("{word}-000"));
+            println!("{}", exponents.collect::<Vec<_>>().join(",\t"));
+        }
         ("flood", _) => {
             eprintln!("{}", "warning: nothing to worry about\n".repeat(10_000));
             println!("{sound}");

@@ -158,6 +158,11 @@ fn refused() {
         lines[place] = line.to_owned();
         lines
     };
+    let counted = sound
+        .iter()
+        .enumerate()
+        .map(|(i, line)| format!("{i},{line}"));
+    let indexed = counted.collect();
     let headed = [&["out[1],out[2]".to_owned()], &sound[..]].concat();
     for (lines, words) in [
         (
@@ -175,6 +180,11 @@ fn refused() {
         ),
         (with(23, &sound[3].replace(',', ",o")), "line 24 holds \"o"),
         (headed, "line 1 holds \"out[1]\", which is no number"),
+        (indexed, "has a first column that counts its lines"),
+        (
+            with(3, &sound[3].replace('.', ",").replacen(",", ";", 1)),
+            "line 4 holds commas and semicolons",
+        ),
     ] {
         tell(&out, &lines);
         let before = kept(&out);
@@ -186,6 +196,18 @@ fn refused() {
             assert!(named && complaints[0].contains(words), "{}", complaints[0]);
         }
         assert!(before == kept(&out), "{words}: something was changed");
+    }
+    // A file that is still written, or was cut within its last number.
+    for cut in [1, 2, 8] {
+        let text = sound.join("\n") + "\n";
+        std::fs::write(out.join("ask/now/outputs.csv"), &text[..text.len() - cut]).expect("a file");
+        let ended = go_on(&run, &out, 1);
+        let words = "outputs.csv: is not complete: its last line has no line end";
+        assert!(
+            ended.code == 2 && ended.stderr.contains(words),
+            "{}",
+            ended.stderr
+        );
     }
     // Outputs of other parameters are not taken for those of these, nor are the questions that they answer overwritten.
     let folder = out.join("ask/step-00000002");

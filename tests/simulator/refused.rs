@@ -124,6 +124,26 @@ fn configurations() {
         &["model.timeout", "a duration"],
     );
     refuse(&case, &["method.noise=[1, 2]"], &["one number or 12"]);
+    let whole = std::fs::read_to_string(case.file("mine.toml")).expect("a file");
+    let noise = whole
+        .lines()
+        .find(|line| line.starts_with("noise"))
+        .expect("a line");
+    std::fs::write(case.file("mine.toml"), whole.replace(noise, "")).expect("a file");
+    refuse(&case, &[], &["method.noise = [1.0]: must be given"]);
+    refuse(
+        &case,
+        &["model.kind=ask-tell", "model.command=[]"],
+        &["method.noise = [1.0]: must be given"],
+    );
+    std::fs::write(case.file("mine.toml"), whole).expect("a file");
+    std::fs::write(case.file("large.txt"), "1e200\n2").expect("a file");
+    let large = format!("data.observations={}", case.file("large.txt").display());
+    refuse(
+        &case,
+        &[&large, "run.precision=single"],
+        &["large.txt", "as number 1, more than single precision"],
+    );
     refuse(
         &case,
         &["data.observations=nowhere.txt"],

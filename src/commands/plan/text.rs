@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use eki_mpi::numbers::number;
 use eki_mpi::partition::BLOCK;
 
 use super::Forecast;
@@ -64,9 +65,14 @@ pub fn text(f: &Forecast) -> String {
         ("interaction", own.interaction),
         ("update", own.update),
     ] {
-        let _ = writeln!(text, "  {name:<28} {:>9.3} GF", flops / 1e9);
+        let _ = writeln!(text, "  {name:<28} {:>9} GF", number(flops / 1e9, 4));
     }
-    let _ = writeln!(text, "  {:<28} {:>9.3} GF", "all ranks together", all / 1e9);
+    let _ = writeln!(
+        text,
+        "  {:<28} {:>9} GF",
+        "all ranks together",
+        number(all / 1e9, 4)
+    );
     if let Some(p) = &f.prediction {
         text += &predicted(p, f);
     }
@@ -76,14 +82,14 @@ pub fn text(f: &Forecast) -> String {
 fn predicted(told: &Foretold, f: &Forecast) -> String {
     let (p, network) = (&told.prediction, &told.network);
     let mut text = format!(
-        "seconds of a step, at {:.0} GFLOP/s a rank as measured now{}\n",
-        told.product_gflops,
+        "seconds of a step, at {} GFLOP/s a rank as measured now{}\n",
+        number(told.product_gflops, 3),
         if f.ranks > 1 {
             format!(
-                ", {:.1} GB/s a rank and {:.1} + {:.2} us a message {}",
-                network.bandwidth / 1e9,
-                network.latency * 1e6,
-                network.overhead * 1e6,
+                ", {} GB/s a rank and {} + {} us a message {}",
+                number(network.bandwidth / 1e9, 3),
+                number(network.latency * 1e6, 3),
+                number(network.overhead * 1e6, 3),
                 told.source
             )
         } else {
@@ -98,13 +104,14 @@ fn predicted(told: &Foretold, f: &Forecast) -> String {
         ("exchange, exposed", p.exchange),
         ("step", p.step_seconds),
     ] {
-        let _ = writeln!(text, "  {name:<28} {seconds:>10.4} s");
+        let _ = writeln!(text, "  {name:<28} {:>10} s", number(seconds, 4));
     }
     let hours = p.step_seconds * f.steps as f64 / 3600.0;
     let _ = writeln!(
         text,
-        "  {:<28} {hours:>10.2} h",
-        "all steps, evaluations aside"
+        "  {:<28} {:>10} h",
+        "all steps, evaluations aside",
+        number(hours, 3)
     );
     text
 }

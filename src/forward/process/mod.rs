@@ -2,8 +2,8 @@
 //! alive, and asked over its standard input.
 //!
 //! A question is one line: P numbers, one for each of `model.prior` in its order and unit, with all their digits,
-//! separated by blanks. The answer is one line: K numbers, one for each observation, separated by blanks or commas, or
-//! `failed` with a reason. Nothing else may stand on standard output; standard error is free. At the end of its input the
+//! separated by blanks. The answer is one line: K numbers, one for each observation, separated by blanks or commas (as
+//! `numbers` reads them), or `failed` with a reason. Nothing else may stand on standard output; standard error is free. At the end of its input the
 //! program ends. Output must be flushed after each answer, or both sides wait for ever. In Python
 //! (`tests/simulator/logistic.py`, with its configuration beside it):
 //!
@@ -25,7 +25,7 @@
 //!         print("failed:", reason, flush=True)    # it is left out and redrawn
 //! ```
 //!
-//! A member fails whose answer is `failed`, is no K numbers, holds NaN or infinities, does not come (the program ended,
+//! A member fails whose answer is `failed`, is no K numbers, holds NaN, NA, infinities or an empty field, does not come (the program ended,
 //! or took longer than `model.timeout`, never by default): it is left out of the step and redrawn from the others. After
 //! all but the first and third the program is started anew. One that was ended from outside (SIGKILL, SIGTERM) is asked
 //! once more, since the member is not to blame. Each rank tells each reason once, with the last line of standard error;
@@ -51,6 +51,7 @@ pub(crate) use marginal::standard;
 pub use marginal::{Marginal, marginals, parameters_at};
 
 use super::ForwardMap;
+use crate::numbers::fields;
 use crate::prior::Prior;
 use crate::real::Real;
 
@@ -64,7 +65,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub enum Failure {
     /// The simulator said so.
     Declared(String),
-    /// An output that is NaN or infinite, by its place from 1.
+    /// An output that is missing, NaN or infinite, by its place from 1.
     NotFinite(usize),
     /// An answer that is not what was asked for, in words.
     Garbled(String),
@@ -104,7 +105,10 @@ impl fmt::Display for Failure {
             Self::Declared(reason) if reason.is_empty() => write!(f, "answered \"failed\""),
             Self::Declared(reason) => write!(f, "answered \"failed: {reason}\""),
             Self::NotFinite(place) => {
-                write!(f, "answered with an output {place} that is not finite")
+                write!(
+                    f,
+                    "answered with an output {place} that is not finite or missing"
+                )
             }
             Self::Garbled(what) => write!(f, "answered a line that {what}"),
             Self::Unasked(line) => write!(
@@ -261,29 +265,22 @@ pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
                 .collect(),
         ));
     }
-    let words = line.split([' ', '\t', ',', ';']).filter(|w| !w.is_empty());
-    let mut numbers = Vec::with_capacity(count);
-    for word in words {
-        // Fortran writes double precision's exponent with a D.
-        let number = word
-            .parse()
-            .or_else(|_| word.replace(['d', 'D'], "e").parse());
-        let number: f64 = number.map_err(|_| {
-            let word: String = word.chars().take(60).collect();
-            Failure::Garbled(format!("holds {word:?}, which is no number"))
-        })?;
-        numbers.push(number);
-    }
-    if numbers.len() != count {
-        let found = numbers.len();
+    let fields = fields(line, Some(count)).map_err(Failure::Garbled)?;
+    if fields.len() != count {
+        let found = fields.len();
+        let hint = match line.contains(',') && found == 2 * count {
+            true => ": write decimal points, not commas",
+            false => "",
+        };
         return Err(Failure::Garbled(format!(
-            "holds {found} numbers, and the observations are {count}"
+            "holds {found} numbers, and the observations are {count}{hint}"
         )));
     }
-    match numbers.iter().position(|x| !x.is_finite()) {
-        Some(place) => Err(Failure::NotFinite(place + 1)),
-        None => Ok(numbers),
-    }
+    let finite = |(i, field): (usize, Option<f64>)| {
+        let number = field.filter(|x| x.is_finite());
+        number.ok_or(Failure::NotFinite(i + 1))
+    };
+    fields.into_iter().enumerate().map(finite).collect()
 }
 
 impl<T: Real> ForwardMap<T> for Process {

@@ -1,7 +1,8 @@
-//! Reading what a file promises without trusting the promise: memory grows with what is really there.
+//! Reading of files that users give: of regular files alone, within bounds, and without trust in what a file promises.
+//! Memory grows with what is really there.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -9,20 +10,69 @@ use crate::error::{Error, Result};
 /// The most bytes that one byte of deflate data can unpack to (RFC 1951: 258 bytes from two bits, and the block's head).
 pub const DEFLATE_RATIO: u64 = 1032;
 
-/// Opens a regular file; gives it with its length in bytes.
+/// Opens a regular file; returns it with its length in bytes. A pipe or a device, which could block or have no end, is
+/// not opened.
+///
+/// # Errors
+/// The system's, or that the file is of another kind.
+pub fn regular(path: &Path) -> io::Result<(File, u64)> {
+    let described = std::fs::metadata(path)?;
+    if !described.is_file() {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
+    }
+    Ok((File::open(path)?, described.len()))
+}
+
+/// Opens a regular file that holds data; returns it with its length in bytes.
 ///
 /// # Errors
 /// `Error::Data` when it is missing or no regular file, `Error::Io` when it can't be opened.
 pub fn open(path: &Path) -> Result<(File, u64)> {
-    let described = std::fs::metadata(path).map_err(|e| match e.kind() {
+    regular(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Error::data(path, "not found"),
+        ErrorKind::InvalidInput => Error::data(path, "is not a regular file"),
         _ => Error::io(path, "open", e),
-    })?;
-    if !described.is_file() {
-        return Err(Error::data(path, "is not a regular file"));
+    })
+}
+
+/// Returns all bytes of the regular file `path`, which may have at most `most` of them.
+///
+/// # Errors
+/// `Error::Data` when it cannot be read, is no regular file, or is longer.
+pub fn whole(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let unread = |e: io::Error| Error::data(path, format!("cannot be read: {e}"));
+    let (file, length) = regular(path).map_err(unread)?;
+    let mut bytes = Vec::new();
+    if length <= most {
+        file.take(most.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(unread)?;
     }
-    let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
-    Ok((file, described.len()))
+    if length.max(bytes.len() as u64) > most {
+        let why = format!("is too long: at most {most} bytes of it are read");
+        return Err(Error::data(path, why));
+    }
+    Ok(bytes)
+}
+
+/// Returns the text of the regular file `path`, UTF-8 of at most `most` bytes, without the byte order mark that
+/// spreadsheets and Windows programs write before it.
+///
+/// # Errors
+/// As `whole`; and a text in UTF-16.
+pub fn text(path: &Path, most: u64) -> Result<String> {
+    let bytes = whole(path, most)?;
+    let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if marked || bytes.iter().take(1000).any(|byte| *byte == 0) {
+        let why = "cannot be read: it is no UTF-8 text but UTF-16 or binary: save it as UTF-8";
+        return Err(Error::data(path, why));
+    }
+    // What is not UTF-8 can stand in comments; elsewhere it is refused by its line.
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 /// Exactly `promised` bytes of `what`, from a source that can hold `most` and of which `stored` lie in the file.
@@ -83,7 +133,7 @@ pub fn array<const N: usize>(path: &Path, source: &mut impl Read, what: &str) ->
 /// # Errors
 /// `Error::Data` when something follows, or the checksum differs.
 pub fn end(path: &Path, source: &mut impl Read, what: &str) -> Result<()> {
-    match std::io::copy(&mut source.take(1), &mut std::io::sink()) {
+    match io::copy(&mut source.take(1), &mut io::sink()) {
         Ok(0) => Ok(()),
         Ok(_) => Err(Error::data(
             path,
@@ -106,7 +156,7 @@ pub fn ensure(sound: bool, path: &Path, problem: impl FnOnce() -> String) -> Res
 }
 
 /// An unpacker's or the system's complaint, as one about the file.
-fn unreadable(path: &Path, what: &str, e: &std::io::Error) -> Error {
+fn unreadable(path: &Path, what: &str, e: &io::Error) -> Error {
     let problem = match e.kind() {
         ErrorKind::UnexpectedEof => format!("cut off within {what}"),
         _ => format!("unreadable {what}: {e}"),

@@ -1,0 +1,314 @@
+//! Numbers in text, as users and simulators write them and as they are shown: one reader and one notation.
+//!
+//! A line holds numbers with commas, semicolons, tabs or blanks between them; blanks beside a comma or semicolon count for
+//! nothing. Read are also: numbers in double quotes, the exponents of Fortran (`1.5D+03`, and `6.69-139` for 6.69e-139), and
+//! `nan`, `NA`, `inf`, `1.#INF` and similar words as numbers that are not finite. Refused is what could be read in two ways:
+//!
+//! | line | why |
+//! |---|---|
+//! | `1,5;2,5` and `1,5 2,5` | decimal commas, or several kinds of separators |
+//! | `1 234,5` | blanks within a number |
+//! | `2.5x`, `month`, `0x1F`, `1e` | no number |
+//!
+//! An empty field, as in `1,,3`, keeps its place: it is missing, and never filled by what follows.
+
+/// The least and the largest power of ten that `number` writes without an exponent.
+const PLAIN: std::ops::Range<i32> = -4..6;
+/// The most characters of a wrong word that a message repeats.
+const REPEATED: usize = 60;
+
+/// Returns the fields of `line` in order: a number (perhaps NaN or infinite), or None where a field is empty. With `count`, the
+/// number of fields that there should be, one separator after that many is allowed.
+///
+/// # Errors
+/// What is wrong with the line, in words that follow its name: "holds ...".
+pub fn fields(line: &str, count: Option<usize>) -> Result<Vec<Option<f64>>, String> {
+    let line = line
+        .trim_start_matches('\u{feff}')
+        .trim_matches([' ', '\r', '\n']);
+    let words = words(line)?;
+    let numbers = words
+        .iter()
+        .enumerate()
+        .map(|(i, word)| field(word).map_err(|()| no_number(word, i + 1)));
+    let mut numbers: Vec<Option<f64>> = numbers.collect::<Result<_, _>>()?;
+    if count.is_some_and(|count| numbers.len() == count + 1) && numbers.last() == Some(&None) {
+        numbers.pop();
+    }
+    Ok(numbers)
+}
+
+/// Cuts `line` at its separators.
+fn words<'a>(line: &'a str) -> Result<Vec<&'a str>, String> {
+    let advice = "write decimal points, not commas, and one kind of separator between numbers";
+    let separator = match (line.contains(','), line.contains(';')) {
+        (true, true) => return Err(format!("holds commas and semicolons: {advice}")),
+        (true, false) => ',',
+        (false, true) => ';',
+        // Two tabs with nothing between, or one before the first number, leave a field empty.
+        (false, false) if line.contains('\t') => {
+            let of_field = |field: &'a str| match field.trim() {
+                "" => vec![""],
+                field => field.split_whitespace().collect(),
+            };
+            return Ok(line.split('\t').flat_map(of_field).collect());
+        }
+        (false, false) => return Ok(line.split_whitespace().collect()),
+    };
+    let words: Vec<&str> = line.split(separator).map(str::trim).collect();
+    match words.iter().find(|word| word.contains(char::is_whitespace)) {
+        Some(word) if !word.starts_with('"') => Err(format!(
+            "holds {:?} between separators: {advice}",
+            shortened(word)
+        )),
+        _ => Ok(words),
+    }
+}
+
+/// The number that `word` is; None of an empty field.
+fn field(word: &str) -> Result<Option<f64>, ()> {
+    let quoted = word.strip_prefix('"').and_then(|w| w.strip_suffix('"'));
+    let word = quoted.unwrap_or(word).trim();
+    if word.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(number) = word.parse() {
+        return Ok(Some(number));
+    }
+    let lower = word.to_ascii_lowercase();
+    let unsigned = lower.trim_start_matches(['+', '-']);
+    let starts = ["nan(", "1.#qnan", "1.#snan", "1.#ind", "***"];
+    if ["na", "n/a", "null", "none", "missing"].contains(&unsigned)
+        || starts.iter().any(|start| unsigned.starts_with(start))
+    {
+        return Ok(Some(f64::NAN));
+    }
+    if unsigned.starts_with("1.#inf") {
+        let infinity = f64::INFINITY;
+        return Ok(Some(if lower.starts_with('-') {
+            -infinity
+        } else {
+            infinity
+        }));
+    }
+    fortran(&lower).ok_or(()).map(Some)
+}
+
+/// A number with an exponent as only Fortran writes it: after d or q, or of three digits after a sign alone.
+fn fortran(word: &str) -> Option<f64> {
+    let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
+    let exact = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some((mantissa, exponent)) = word.split_once(['d', 'q']) {
+        let sound = digits(mantissa) && exact(exponent.trim_start_matches(['+', '-']));
+        return format!("{mantissa}e{exponent}")
+            .parse()
+            .ok()
+            .filter(|_| sound);
+    }
+    let sign = word.rfind(['+', '-']).filter(|at| *at > 0)?;
+    let (mantissa, exponent) = word.split_at(sign);
+    let sound = mantissa.contains('.') && digits(mantissa) && exponent.len() == 4;
+    (sound && exact(&exponent[1..]) && !mantissa.contains('e'))
+        .then(|| format!("{mantissa}e{exponent}").parse().ok())?
+}
+
+fn no_number(word: &str, place: usize) -> String {
+    format!(
+        "holds {:?}, which is no number (field {place})",
+        shortened(word)
+    )
+}
+
+/// As much of `word` as a message repeats.
+fn shortened(word: &str) -> String {
+    word.chars().take(REPEATED).collect()
+}
+
+/// Returns the lines of `text` that hold something, each with its number from 1: without comments, which begin with # at a line's
+/// start or after a blank or separator. Lines may end as on Unix, Windows or an old Macintosh.
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let ends = move |c: char| c == '\n' || c == '\r';
+    let mut rest = Some(text);
+    let pieces = std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(ends) else {
+            rest = None;
+            return Some(text);
+        };
+        let after = if text[end..].starts_with("\r\n") {
+            2
+        } else {
+            1
+        };
+        rest = Some(&text[end + after..]);
+        Some(&text[..end])
+    });
+    let said = pieces
+        .enumerate()
+        .map(|(i, line)| (i + 1, without_comment(line)));
+    said.filter(|(_, line)| !line.trim().trim_start_matches('\u{feff}').is_empty())
+}
+
+fn without_comment(line: &str) -> &str {
+    let begins = |(at, _): &(usize, &str)| {
+        let before = line[..*at].chars().next_back();
+        before.is_none_or(|c| c.is_whitespace() || [',', ';', '\u{feff}'].contains(&c))
+    };
+    let comment = line.match_indices('#').find(begins);
+    comment.map_or(line, |(at, _)| &line[..at])
+}
+
+/// Whether `firsts`, the first fields of a table's rows, only count the rows from 0 or 1.
+#[must_use]
+pub fn count_rows(firsts: &[f64]) -> bool {
+    let counts = |from: usize| {
+        let mut pairs = firsts.iter().zip(from..);
+        pairs.all(|(x, i)| *x == i as f64)
+    };
+    firsts.len() > 2 && (counts(0) || counts(1))
+}
+
+/// Returns `x` as it is shown to people: `digits` significant digits, without zeros at the end, and with an exponent where it is
+/// below 1e-4 or has more digits before the point than are shown and more than six.
+#[must_use]
+pub fn number(x: f64, digits: usize) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    let digits = digits.max(1);
+    // The exponent as rounded: 9.9996 is 10.00.
+    let text = format!("{x:.*e}", digits - 1);
+    let Some((mantissa, power)) = text.split_once('e') else {
+        return text; // NaN, or infinite
+    };
+    let size: i32 = power.parse().unwrap_or_default();
+    let without_zeros = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if !PLAIN.contains(&size) {
+        return format!("{}e{power}", without_zeros(mantissa));
+    }
+    let decimals = usize::try_from(digits as i32 - 1 - size).unwrap_or(0);
+    without_zeros(&format!("{x:.decimals$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Vec<f64> {
+        let fields = fields(line, None).expect(line);
+        fields.into_iter().map(|x| x.expect("a number")).collect()
+    }
+
+    fn refused(line: &str) -> String {
+        fields(line, None).expect_err(line)
+    }
+
+    #[test]
+    fn numbers_are_read_however_they_are_separated_and_written() {
+        for line in [
+            "1 2.5 -3e2",
+            " 1, 2.5 , -3E+2\r",
+            "1;2.5;-3e2",
+            "1\t2.5\t-300.",
+            "\u{feff}1\t 2.5 -300",
+        ] {
+            assert_eq!(read(line), [1.0, 2.5, -300.0], "{line:?}");
+        }
+        assert_eq!(read("\"1.5\",\"2\""), [1.5, 2.0]);
+        assert_eq!(read("1.5D+03 -2d-1 1.0Q+00"), [1500.0, -0.2, 1.0]);
+        assert_eq!(
+            read("6.69-139 -.5+100 1.25-003"),
+            [6.69e-139, -0.5e100, 1.25e-3]
+        );
+        assert!(read("").is_empty());
+        for word in [
+            "nan", "NA", "-NaN", "n/a", "1.#IND", "-1.#QNAN", "nan(ind)", "null", "****",
+        ] {
+            assert!(read(word)[0].is_nan(), "{word}");
+        }
+        assert_eq!(
+            read("inf -Infinity 1.#INF -1.#INF00"),
+            [1.0, -1.0, 1.0, -1.0].map(|s| s * f64::INFINITY)
+        );
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for line in ["1,5;2,5", "1,5 2,5", "1,5\t2,5", "1 234,5", "1;2 3"] {
+            assert!(
+                refused(line).contains("decimal points, not commas"),
+                "{line}"
+            );
+        }
+        for line in [
+            "1.2e",
+            "2.5x",
+            "month",
+            "0x1F",
+            "2020-01-01",
+            "1.5-2",
+            "12-003",
+            "1d",
+            "d5",
+            "1.2.3",
+            "--1",
+            "1_000",
+        ] {
+            assert!(
+                refused(line).contains("which is no number (field 1)"),
+                "{line}"
+            );
+        }
+        assert!(refused("\"1,5\",\"2,5\"").contains("no number"));
+    }
+
+    #[test]
+    fn empty_fields_keep_their_places() {
+        let [one, three] = [Some(1.0), Some(3.0)];
+        assert_eq!(fields("1,,3", Some(3)), Ok(vec![one, None, three]));
+        assert_eq!(fields("1\t\t3", Some(3)), Ok(vec![one, None, three]));
+        assert_eq!(fields("\t1\t3", Some(3)), Ok(vec![None, one, three]));
+        assert_eq!(fields("1; ;3;", Some(3)), Ok(vec![one, None, three]));
+        assert_eq!(fields("1,3,", Some(2)), Ok(vec![one, three]));
+        assert_eq!(fields("1,3,", Some(3)), Ok(vec![one, three, None]));
+        assert_eq!(fields("1,3,", None), Ok(vec![one, three, None]));
+    }
+
+    #[test]
+    fn lines_end_in_any_way_and_comments_are_left_out() {
+        let found: Vec<_> = lines("# a\r1 # b\r\n\n2,# c\n1.#INF#\n3").collect();
+        assert_eq!(found, [(2, "1 "), (4, "2,"), (5, "1.#INF#"), (6, "3")]);
+    }
+
+    #[test]
+    fn numbers_are_shown_in_significant_digits() {
+        for (x, shown) in [
+            (0.0, "0"),
+            (0.9252, "0.9252"),
+            (3.194_93e-16, "3.195e-16"),
+            (1e-7, "1e-7"),
+            (101_325.4, "101325"),
+            (1_013_250.0, "1.013e6"),
+            (2.5e9, "2.5e9"),
+            (1e300, "1e300"),
+            (100.0, "100"),
+            (-0.5, "-0.5"),
+            (9.9999, "10"),
+            (999_999.9, "1e6"),
+            (0.000_099_999, "0.0001"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(number(x, 4), shown);
+        }
+    }
+
+    #[test]
+    fn a_column_that_counts_rows_is_known() {
+        assert!(count_rows(&[0.0, 1.0, 2.0]) && count_rows(&[1.0, 2.0, 3.0]));
+        assert!(!count_rows(&[1.0, 2.0]) && !count_rows(&[1.0, 3.0, 2.0]));
+    }
+}
