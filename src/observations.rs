@@ -159,7 +159,7 @@ mod tests {
                 .unwrap_err()
                 .contains("no numbers")
         );
-        for bytes in [&b"\xff\xfe1\0"[..], b"\xfe\xff\0001", b"1\0\n\0"] {
+        for bytes in [&b"\xff\xfe1\0"[..], b"\xfe\xff\x001", b"1\0\n\0"] {
             assert!(
                 of("y.txt", bytes)
                     .unwrap_err()

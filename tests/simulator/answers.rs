@@ -88,7 +88,9 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         ("failing", 0) | ("unlucky", 0..4) => println!("failed: an unlucky member"),
         ("failing", 1) => println!("{}", sound.replace(&words[3], "nan")),
         ("failing", 2) => die("out of cheese", 3),
-        ("failing", 3) if count % 2 == 0 => println!("{}", words.join(",").replace(&words[3], "")),
+        ("failing", 3) if count.is_multiple_of(2) => {
+            println!("{}", words.join(",").replace(&words[3], ""))
+        }
         ("failing", 3) => println!("{} {}", words[0], words[1]),
         ("failing", 4) => std::process::abort(),
         ("hanging", 0) => std::thread::sleep(Duration::from_secs(1000)),

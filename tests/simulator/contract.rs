@@ -48,7 +48,7 @@ fn sound() {
             "outputs that never move      none",
             "answered \"failed: two numbers, please\"",
             "at the end of its input      it ends",
-            "growth in 0.5577 .. 1.4345",
+            "growth in 0.55769 .. 1.4345",
             "all is well: `mpirun -n R eki-mpi run ",
         ],
     );
