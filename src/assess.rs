@@ -4,14 +4,18 @@ use ndarray::{Array3, Axis, s};
 use rayon::ThreadPool;
 use serde::Serialize;
 
+use crate::calibrated::Calibrated;
 use crate::data::Targets;
 use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::finished::Finished;
+use crate::forward::process::Marginal;
 use crate::layout::for_each;
+use crate::loss::Loss;
 use crate::npy::Rows;
 use crate::real::Real;
 use crate::run::Problem;
+use crate::run::fit::misfit_at;
 use crate::run::judge::{merit, score_point, test_batch};
 use crate::scores::{Measure, Scores};
 use crate::uncertainty::{Tally, Uncertainty};
@@ -58,6 +62,9 @@ pub fn assess<T: Real>(
             finished.folder.display()
         )));
     }
+    if let Some(marginals) = problem.map.own_units() {
+        return misfits(pool, finished, problem, marginals);
+    }
     // Samples that are consecutive in time stay together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, samples.unwrap_or(CHUNK));
@@ -81,6 +88,34 @@ pub fn assess<T: Real>(
         assessment.uncertainty = Some(Uncertainty::of(&tallies, labels));
     }
     Ok(assessment)
+}
+
+/// The misfits of a simulator's run: at the members' mean, and of the best of them where the run looked for it.
+fn misfits<T: Real>(
+    pool: &ThreadPool,
+    finished: &Finished,
+    problem: &Problem<T>,
+    marginals: &[Marginal],
+) -> Result<Assessment> {
+    let found = Calibrated::of::<T>(finished, marginals)?;
+    let variance = finished.resolved.config.method.noise.clone();
+    let (loss, observed) = (Loss::LeastSquares { variance }, problem.map.outputs());
+    let evaluator = Evaluator::new(problem.map.as_ref(), pool, 1);
+    let misfit = |u: &Vec<f64>| {
+        let misfit = misfit_at(problem, &evaluator, (&loss, marginals), u);
+        (2.0 * misfit / observed as f64).sqrt()
+    };
+    Ok(Assessment {
+        samples: observed,
+        parameters: marginals.len(),
+        scores: Scores::new(
+            Measure::Misfit,
+            misfit(&found.mean),
+            found.best.as_ref().map(misfit),
+        ),
+        uncertainty: None,
+        accuracy_members: None,
+    })
 }
 
 /// What all members of `rows` say of the test samples, in pieces, and each member's accuracy. Members are read a few

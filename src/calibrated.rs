@@ -25,7 +25,7 @@ const SHOWN: usize = 16;
 pub struct Calibrated {
     /// Their names.
     pub names: Vec<String>,
-    /// At the ensemble's mean (of the coordinates).
+    /// The members' mean.
     pub mean: Vec<f64>,
     /// Of the best member, where it was looked for.
     pub best: Option<Vec<f64>>,
@@ -34,24 +34,44 @@ pub struct Calibrated {
 }
 
 impl Calibrated {
-    /// The parameters of `finished`, whose priors are `marginals`; the run's numbers are of type T.
+    /// The parameters of `finished`, whose priors are `marginals`; where an earlier version of the program left coordinates in
+    /// its arrays, these are of type T.
     ///
     /// # Errors
     /// A run that has not ended, or damaged arrays.
     pub fn of<T: Real>(finished: &Finished, marginals: &[Marginal]) -> Result<Self> {
-        let parameters = marginals.len();
+        if finished.is_in_own_units() {
+            return Self::read(finished, marginals, <[f64]>::to_vec);
+        }
         let own = |xi: &[T]| parameters_at(marginals, xi);
-        let members = match finished.ensemble::<T>(parameters)? {
+        let mut found = Self::read(finished, marginals, own)?;
+        // The arrays' mean is the coordinates'; the members' own is wanted.
+        if let Some(members) = &found.members {
+            let share = 1.0 / members.len() as f64;
+            let mean = |p: usize| members.iter().map(|u| share * u[p]).sum();
+            found.mean = (0..marginals.len()).map(mean).collect();
+        }
+        Ok(found)
+    }
+
+    /// The arrays of `finished`, numbers of type N, each row as `own` gives it.
+    fn read<N: Real>(
+        finished: &Finished,
+        marginals: &[Marginal],
+        own: impl Fn(&[N]) -> Vec<f64>,
+    ) -> Result<Self> {
+        let parameters = marginals.len();
+        let members = match finished.ensemble::<N>(parameters)? {
             Some(mut rows) if rows.rows() * parameters <= MOST => {
                 let all = rows.read(rows.rows())?;
-                Some(all.chunks_exact(parameters).map(own).collect())
+                Some(all.chunks_exact(parameters).map(&own).collect())
             }
             _ => None,
         };
         Ok(Self {
             names: marginals.iter().map(|m| m.name.clone()).collect(),
-            mean: own(&finished.mean::<T>(parameters)?),
-            best: finished.best::<T>(parameters)?.as_deref().map(own),
+            mean: own(&finished.mean::<N>(parameters)?),
+            best: finished.best::<N>(parameters)?.as_deref().map(own),
             members,
         })
     }

@@ -17,6 +17,7 @@ use crate::ensemble::Draw;
 use crate::error::Error;
 use crate::forward::ForwardMap;
 use crate::forward::process::{Child, Failure, Process, parameters_at};
+use crate::outlying;
 use crate::rng::Purpose;
 
 /// Other members asked where the centre has no outputs, before a run is refused.
@@ -222,6 +223,18 @@ impl Contract<'_> {
     #[must_use]
     pub fn misfit(&self, outputs: &[f64]) -> f64 {
         self.distance(outputs, self.observations)
+    }
+
+    /// The members, from 0, whose outputs a run with this `fail_beyond` would not count, since they lie too far from the
+    /// observations.
+    #[must_use]
+    pub fn far(&self, findings: &Findings, fail_beyond: f64) -> Vec<usize> {
+        let misfit = |a: &Answer| a.outputs.as_ref().map_or(f64::NAN, |z| self.misfit(z));
+        let misfits: Vec<f64> = findings.members.iter().map(misfit).collect();
+        let size = self.misfit(&vec![0.0; self.observations.len()]);
+        let limit = outlying::limit(misfits.iter().copied(), size, fail_beyond);
+        let far = (0..misfits.len()).filter(|&j| misfits[j] > limit);
+        far.collect()
     }
 
     /// How many observations lie within the range of what the members give.

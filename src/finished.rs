@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::folder::CONFIG;
 use crate::npy;
 use crate::real::Real;
+use crate::run::save::UNITS;
 
 /// The most bytes of summary.json that are read.
 const LONGEST: u64 = 1 << 20;
@@ -45,6 +46,9 @@ pub struct Point {
     pub return_mean: Option<f64>,
     pub return_best: Option<f64>,
     pub mse_pass: Option<f64>,
+    pub misfit_mean: Option<f64>,
+    pub misfit_best: Option<f64>,
+    pub misfit_members: Option<f64>,
 }
 
 /// summary.json, as `report::Summary` wrote it.
@@ -63,6 +67,13 @@ pub struct Ending {
     pub mse_best: Option<f64>,
     pub return_mean: Option<f64>,
     pub return_best: Option<f64>,
+    pub misfit_mean: Option<f64>,
+    pub misfit_best: Option<f64>,
+    pub misfit_members: Option<f64>,
+    pub mse_persistence: Option<f64>,
+    pub mse_ar2: Option<f64>,
+    pub mse_ar20: Option<f64>,
+    pub verdict: Option<String>,
     pub mse_pass: Option<f64>,
     pub mse_first_pass: Option<f64>,
     pub digest: String,
@@ -148,6 +159,12 @@ impl Finished {
         self.array("ensemble.npy")
             .map(|path| npy::Rows::open(&path, None, parameters))
             .transpose()
+    }
+
+    /// Whether a simulator's arrays hold its parameters in their own units, not coordinates with standard normal priors.
+    #[must_use]
+    pub fn is_in_own_units(&self) -> bool {
+        self.array(UNITS).is_some()
     }
 
     /// Whether all members were kept.

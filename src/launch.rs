@@ -157,8 +157,13 @@ fn run_in<T: Real>(
             &files,
         )?;
     }
+    let reason = reason(&outcome);
+    let ended = outcome.stopped.is_none();
     let mut table = reporter.finish(&Summary {
-        reason: reason(&outcome),
+        reason,
+        verdict: ended
+            .then(|| reporter.verdict(&plan, reason, &outcome.scores))
+            .flatten(),
         steps: state.step,
         epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
         seconds: timing.elapsed(),
@@ -244,7 +249,7 @@ fn reason(outcome: &Outcome) -> &'static str {
         (Some(stopped), _) => stopped.name(),
         (None, Some(Over::NoiseLevel)) => stop::AT_NOISE_LEVEL,
         (None, Some(Over::Time)) => stop::AT_TIME,
-        (None, None) => "done",
+        (None, None) => stop::AT_LAST_STEP,
     }
 }
 

@@ -94,6 +94,8 @@ pub mod moments;
 
 pub mod whiten;
 
+pub mod outlying;
+
 pub mod uncertainty;
 
 // 4: the mathematics over threads and ranks

@@ -113,7 +113,8 @@ impl Loss {
     }
 
     /// The sum of Psi over K selected numbers `z` with targets `y`.
-    fn misfit<T: Real>(&self, z: &[T], y: &[T]) -> f64 {
+    #[must_use]
+    pub fn misfit<T: Real>(&self, z: &[T], y: &[T]) -> f64 {
         match self {
             Self::CrossEntropy { delta } => -z
                 .chunks(TOGETHER)

@@ -113,6 +113,19 @@ fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
     Ok((npy, stored))
 }
 
+/// The `rows` x `columns` finite numbers of an .npy file, float32 or float64, row-major.
+///
+/// # Errors
+/// As `Rows::open` and `Rows::read`.
+pub fn read_either(path: &Path, rows: usize, columns: usize) -> Result<Vec<f64>> {
+    let single = opened(path)?.0.dtype().descr().contains("f4");
+    if single {
+        let numbers = read::<f32>(path, rows, columns)?;
+        return Ok(numbers.into_iter().map(f64::from).collect());
+    }
+    read::<f64>(path, rows, columns)
+}
+
 /// The numbers of an .npy file that holds a vector, float32 or float64, in one dimension or with another of length 1.
 ///
 /// # Errors

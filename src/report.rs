@@ -1,5 +1,6 @@
 //! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
 
+mod course;
 mod divergence;
 mod metrics;
 mod table;
@@ -18,6 +19,8 @@ use crate::folder::CONFIG;
 use crate::numbers::number;
 use crate::plan::Plan;
 use crate::scores::Scores;
+use course::Course;
+pub use course::too_few;
 use divergence::Divergence;
 use metrics::Metrics;
 use table::{table, verdict};
@@ -43,6 +46,9 @@ pub struct Record {
     pub step_size: f64,
     /// Root mean square over members and parameters of u - ubar, before the update.
     pub spread: f64,
+    /// Of a simulator: whether all surviving members gave the same outputs, which then tell nothing of the parameters.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alike: bool,
     /// Seconds since the run began.
     pub seconds: f64,
     /// On evaluation steps, the test set's verdict.
@@ -55,6 +61,9 @@ pub struct Record {
 pub struct Summary {
     /// Why the run stopped.
     pub reason: &'static str,
+    /// Of a run with a simulator that has ended: whether it reached the noise, and else what stands in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
     /// Steps done.
     pub steps: u64,
     /// Epochs done, with a fraction.
@@ -89,6 +98,8 @@ struct Voice {
     bar: ProgressBar,
     first_epoch: First,
     divergence: Divergence,
+    /// Of a run with a simulator.
+    course: Option<Course>,
 }
 
 /// Scores after the first epoch, where it was evaluated.
@@ -130,6 +141,7 @@ impl Reporter {
         if last + plan.config().run.report_every <= step {
             tracing::warn!("metrics.jsonl: the lines after step {last}, up to {step}, are missing");
         }
+        let simulates = plan.config().model.kind.simulates();
         let bar = progress_bar(plan.steps);
         bar.set_position(step);
         let voice = Voice {
@@ -139,6 +151,7 @@ impl Reporter {
             bar,
             first_epoch: metrics::first_epoch(&kept),
             divergence: Divergence::default(),
+            course: simulates.then(|| Course::of(plan, &kept)),
         };
         Ok(Self { voice: Some(voice) })
     }
@@ -166,6 +179,13 @@ impl Reporter {
         self.voice
             .as_ref()
             .map_or_else(First::default, |voice| voice.first_epoch)
+    }
+
+    /// On rank 0 the verdict on a run with a simulator that ended for `reason` with `scores`.
+    #[must_use]
+    pub fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
+        let course = self.voice.as_ref()?.course.as_ref()?;
+        course.verdict(plan, reason, scores)
     }
 
     /// Tells of one step.
@@ -199,6 +219,10 @@ impl Reporter {
             }
         }
         for text in voice.divergence.see(plan, record) {
+            tracing::warn!("{text}");
+        }
+        let course = voice.course.as_mut();
+        if let Some(text) = course.and_then(|course| course.see(plan, record)) {
             tracing::warn!("{text}");
         }
         voice.bar.set_position(record.step);

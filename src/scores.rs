@@ -16,6 +16,8 @@ pub enum Measure {
         /// What an output of 1 stands for.
         highest: f64,
     },
+    /// Of a simulator, the misfit in deviations of the noise: less is better, and 1 is as near as the noise lets it.
+    Misfit,
 }
 
 impl Measure {
@@ -24,13 +26,13 @@ impl Measure {
     pub fn better(self, a: f64, b: f64) -> bool {
         match self {
             Self::Accuracy | Self::Return { .. } => a > b,
-            Self::SquaredError => a < b,
+            Self::SquaredError | Self::Misfit => a < b,
         }
     }
 }
 
-/// Scores on the test set: accuracy where targets are classes, the mean return of episodes, else the mean squared error
-/// per output.
+/// Scores on the test set: accuracy where targets are classes, the mean return of episodes, the misfit of a simulator, else the
+/// mean squared error per output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
     /// Share of test samples classified right by the network at ubar.
@@ -51,6 +53,15 @@ pub struct Scores {
     /// The same of the member with the highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_best: Option<f64>,
+    /// Of a simulator: its misfit at the members' mean, in deviations of the noise (root mean square over observations).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misfit_mean: Option<f64>,
+    /// The same of the member with the least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misfit_best: Option<f64>,
+    /// The same of the final members together: the root mean square over those with outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misfit_members: Option<f64>,
     /// Where the data is a series: the mean squared error, over the present pass, of the mean of the members'
     /// predictions of each value before it was assimilated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +83,7 @@ impl Scores {
             Measure::Accuracy => (&mut scores.accuracy_mean, &mut scores.accuracy_best),
             Measure::SquaredError => (&mut scores.mse_mean, &mut scores.mse_best),
             Measure::Return { .. } => (&mut scores.return_mean, &mut scores.return_best),
+            Measure::Misfit => (&mut scores.misfit_mean, &mut scores.misfit_best),
         };
         (*mean, *best) = (Some(of_mean), of_best);
         scores

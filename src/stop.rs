@@ -15,6 +15,8 @@ pub const EXIT_STOPPED: i32 = 75;
 /// The reason, in summary.json, of a run that is over before its last step: its misfit is the noise's.
 pub const AT_NOISE_LEVEL: &str = "noise level";
 
+/// Why a run ended that took all its steps.
+pub const AT_LAST_STEP: &str = "steps used up";
 /// The reason of a run that was over at the time it was to end at.
 pub const AT_TIME: &str = "end time";
 
@@ -220,10 +222,14 @@ fn ignores(status: &str, signal: i32) -> bool {
     mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// The row that a `reason` other than the last step has in the table at a run's end: what happened, and why or how to go on.
+/// The row that a `reason` has in the table at a run's end: what happened, and why or how to go on.
 #[must_use]
 pub fn told(reason: &str) -> (&'static str, String) {
     match reason {
+        AT_LAST_STEP => (
+            "ended",
+            format!("with its {reason} (run.steps or run.epochs)"),
+        ),
         AT_NOISE_LEVEL => ("ended", format!("at the {reason} (run.stop_at_misfit)")),
         AT_TIME => ("ended", format!("at its {reason} (run.stop_at_time)")),
         _ => ("stopped early", format!("{reason}; go on with --resume")),

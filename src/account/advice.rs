@@ -74,6 +74,11 @@ pub fn advice(
             percent("forward"),
             shape.members
         ),
+        _ if account.floor_share > 1.0 => format!(
+            "the arithmetic ran at {:.0} % of the product rate, as measured at the run's end: the cores were busier then, and \
+             the shares mean little",
+            100.0 * account.floor_share
+        ),
         _ => format!(
             "nothing stands out; the arithmetic runs at {:.0} % of the product rate",
             100.0 * account.floor_share

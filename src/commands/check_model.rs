@@ -9,6 +9,7 @@ use eki_mpi::error::Result;
 use eki_mpi::numbers::number;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::{self, Given};
+use eki_mpi::report::too_few;
 
 /// Which simulator, and how long it is waited for.
 #[derive(Clone, Debug, Args)]
@@ -82,6 +83,14 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         spread(f.members.iter().map(|a| a.seconds).collect()),
     );
     line("the same question twice", told_repeated(f.repeated));
+    let far = contract.far(f, plan.config().method.fail_beyond);
+    if !far.is_empty() {
+        let beyond = plan.config().method.fail_beyond;
+        line(
+            "members too far to count",
+            format!("{} (method.fail_beyond = {beyond:e})", told_places(&far)),
+        );
+    }
     if !outputs.is_empty() {
         let misfits = outputs.iter().map(|z| contract.misfit(z)).collect();
         line(
@@ -188,6 +197,12 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
             unmoved.join(", ")
         );
     }
+    if good > 1 && f.still().len() == k {
+        return format!(
+            "all {good} members gave the same outputs, so that no observation can tell the parameters: does the simulator read \
+             them?"
+        );
+    }
     if f.repeated.is_some_and(|d| d > 1.0) {
         return "the simulator's own noise is larger than method.noise: average over it, or enlarge method.noise".to_owned();
     }
@@ -204,11 +219,8 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
         );
     }
     let rounds = plan.members(0);
-    let unknown = plan.parameters;
-    if rounds <= unknown && plan.config().method.localise == 0 {
-        return format!(
-            "{rounds} members span fewer directions than the {unknown} parameters have: method.localise = 1 lets them leave these, or take more members"
-        );
+    if let Some(text) = too_few(plan) {
+        return text;
     }
     let seconds: f64 = f.members.iter().map(|a: &Answer| a.seconds).sum::<f64>() / all as f64;
     format!(

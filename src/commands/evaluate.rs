@@ -61,8 +61,14 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         (false, 0) => "test",
         (false, _) => "held-out training",
     };
+    let simulates = finished.resolved.config.model.kind.simulates();
+    let kind = if simulates {
+        "observations".to_owned()
+    } else {
+        format!("{kind} samples")
+    };
     let mut text = format!(
-        "{}: {} parameters, judged on {} {kind} samples\n",
+        "{}: {} parameters, judged on {} {kind}\n",
         finished.folder.display(),
         a.parameters,
         a.samples
@@ -80,6 +86,13 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         ("return at the mean", s.return_mean),
         ("return of the best member", s.return_best),
     ];
+    let misfits = [
+        ("misfit at the mean", s.misfit_mean),
+        ("misfit of the best member", s.misfit_best),
+    ];
+    for (name, misfit) in misfits {
+        misfit.map(|misfit| writeln!(text, "  {name:<34} {misfit:.3} deviations of the noise"));
+    }
     for (name, score) in returns {
         score.map(|score| writeln!(text, "  {name:<34} {} steps", number(score, 4)));
     }
@@ -88,6 +101,10 @@ fn text(finished: &Finished, a: &Assessment) -> String {
     }
     for (name, error) in errors {
         error.map(|error| writeln!(text, "  {name:<34} {}", number(error, 5)));
+    }
+    if series {
+        text += "not the run's squared error, which is of the members' predictions of each value before it was assimilated: here \
+                 the network at the final mean goes through the whole series and assimilates nothing\n";
     }
     match &a.uncertainty {
         Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),

@@ -127,7 +127,8 @@ pub const KEYS: &[Key] = keys! {
     "method.form": Choice(&["auto", "explicit", "factored", "mean"]), "\"auto\"",
         "of the update; auto: mean if re-randomised at each step, explicit if K >= J/2, else factored";
     "method.fail_beyond": Above(1.0), "1e9",
-        "a member fails whose outputs' norm is over so many times the median";
+        "a member fails whose distance from the observations is over so many times the members' median, the observations' own \
+         size and the noise (other losses than least squares: whose outputs' norm is over so many times the median)";
     "method.covariance": Choice(&["parameters", "sums"]), "\"parameters\"",
         "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank \
          draws only; an extension of the publication)";
@@ -140,7 +141,8 @@ pub const KEYS: &[Key] = keys! {
     "ensemble.members": Integer(2), "200",
         "J";
     "ensemble.initial": Text, "\"prior\"",
-        "drawn from the prior, or an .npy file, J x P";
+        "drawn from the prior, or an .npy file, J x P; of a simulator in the parameters' own units, also a .csv file that names \
+         its columns (a run's final/ensemble.csv)";
     "ensemble.centre": Choice(&["zero", "prior"]), "\"zero\"",
         "centre of the initial ensemble: 0, or one draw of the prior, members about it with gamma";
     "ensemble.rerandomise": Choice(&["never", "epoch", "step"]), "\"never\"",

@@ -130,6 +130,10 @@ impl<T: Real> ForwardMap<T> for AskTell {
         self.marginals.len()
     }
 
+    fn own_units(&self) -> Option<&[Marginal]> {
+        Some(&self.marginals)
+    }
+
     fn features(&self) -> usize {
         0
     }

@@ -61,6 +61,12 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         None
     }
 
+    /// The parameters' names and priors where they have units of their own: what a user gives and gets is in these, and the
+    /// ensemble's coordinates are mapped to them.
+    fn own_units(&self) -> Option<&[process::Marginal]> {
+        None
+    }
+
     /// What it is made of, where it is a network.
     fn network(&self) -> Option<network::Network> {
         None

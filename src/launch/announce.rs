@@ -32,6 +32,9 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             plan.form(members)
         );
     }
+    if let Some(text) = eki_mpi::report::too_few(plan) {
+        tracing::warn!("{text}");
+    }
     let left = plan.data.train % plan.batches.batch;
     if left > 0 {
         tracing::info!(

@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 use super::scale::{Scale, escaped, number, range};
 
 /// Size of a chart, and the margins around its frame, in SVG units.
-const WIDTH: f64 = 400.0;
-const NAMED_WIDTH: f64 = 500.0;
+const FRAME: f64 = 296.0;
+const NAMED_FRAME: f64 = 320.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 50.0;
 const RIGHT: f64 = 54.0;
 const NAMED_RIGHT: f64 = 130.0;
+/// A character of an end's label.
+const CHARACTER: f64 = 7.6;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 38.0;
 
@@ -60,9 +62,10 @@ pub struct Chart {
 
 /// A curve cut into pieces: (x, mean, least, most) of each.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64, f64, f64)> {
-    let size = points.len().div_ceil(POINTS).max(1);
-    points
-        .chunks(size)
+    // Pieces of one length, to one point: a short last one would be noisier than the others.
+    let (count, pieces) = (points.len(), points.len().min(POINTS));
+    (0..pieces)
+        .map(|i| &points[i * count / pieces..(i + 1) * count / pieces])
         .map(|piece| {
             let n = piece.len() as f64;
             let mean = |of: fn(&(f64, f64)) -> f64| piece.iter().map(of).sum::<f64>() / n;
@@ -87,14 +90,30 @@ impl Chart {
         )
     }
 
-    /// Width and height in SVG units.
+    /// Width and height in SVG units: labels at the curves' ends find room beside the frame, however long they are.
     pub(super) fn size(&self) -> (f64, f64) {
-        (if self.named { NAMED_WIDTH } else { WIDTH }, HEIGHT)
+        let labels = self.lines.iter().filter_map(|line| self.label(line));
+        let longest = labels.map(|label| label.chars().count()).max();
+        let least = if self.named { NAMED_RIGHT } else { RIGHT };
+        let beside = least.max(10.0 + CHARACTER * longest.unwrap_or(0) as f64);
+        (self.right() + beside, HEIGHT)
     }
 
     /// Where the frame ends on the right.
     fn right(&self) -> f64 {
-        self.size().0 - if self.named { NAMED_RIGHT } else { RIGHT }
+        LEFT + if self.named { NAMED_FRAME } else { FRAME }
+    }
+
+    /// What stands at the end of `line`: its label, or its last value.
+    fn label(&self, line: &Line) -> Option<String> {
+        let value = line.points.last().filter(|_| !line.second)?.1;
+        // Accuracies have four digits everywhere.
+        let digits = if (0.1..1.0).contains(&value) { 4 } else { 3 };
+        Some(if self.named {
+            line.label.clone()
+        } else {
+            number(value, digits)
+        })
     }
 
     /// The drawing alone.
@@ -139,12 +158,13 @@ impl Chart {
 
     /// The last value of each curve, at its end, pushed apart where they would overlap.
     fn last_values(&self, y: &Scale) -> String {
-        let mut ends: Vec<(f64, f64, &Line)> = self
+        let mut ends: Vec<(f64, String, &Line)> = self
             .lines
             .iter()
-            .filter(|line| !line.second)
-            .filter_map(|line| Some((thinned(&line.points).last()?.1, line)))
-            .map(|(value, line)| (y.at(value) + 4.0, value, line))
+            .filter_map(|line| {
+                let end = thinned(&line.points).last()?.1;
+                Some((y.at(end) + 4.0, self.label(line)?, line))
+            })
             .collect();
         if ends.len() > 8 {
             return String::new();
@@ -160,14 +180,8 @@ impl Chart {
             bound = end.0 - 13.0;
         }
         ends.iter()
-            .fold(String::new(), |mut svg, (place, value, line)| {
-                // Accuracies have four digits everywhere; others must fit beside the frame.
-                let digits = if (0.1..1.0).contains(value) { 4 } else { 3 };
-                let text = if self.named {
-                    escaped(&line.label)
-                } else {
-                    number(*value, digits)
-                };
+            .fold(String::new(), |mut svg, (place, label, line)| {
+                let text = escaped(label);
                 let _ = writeln!(
                     svg,
                     "<text class=\"value c{}\" x=\"{}\" y=\"{place:.1}\">{text}</text>",
@@ -267,6 +281,41 @@ mod tests {
                 .iter()
                 .all(|p| p.2 == 0.0 && p.3 == 1.0 && (0.3..0.7).contains(&p.1))
         );
+    }
+
+    #[test]
+    fn pieces_are_of_one_length_so_that_the_curve_ends_as_it_went() {
+        // Of 441 points in pieces of three the last would stand alone.
+        let points: Vec<(f64, f64)> = (0..441).map(|i| (f64::from(i), f64::from(i % 2))).collect();
+        let pieces = thinned(&points);
+        let last = pieces.last().unwrap();
+        assert!((0.3..0.7).contains(&last.1), "{last:?}");
+        assert_eq!(thinned(&points[..3]).len(), 3);
+    }
+
+    #[test]
+    fn labels_at_the_ends_find_room() {
+        for value in [3.85e-3, -1.234e-17, 0.9871, 12.0] {
+            let line = Line {
+                run: 0,
+                label: String::new(),
+                points: vec![(0.0, 1.0), (1.0, value)],
+                second: false,
+                marked: false,
+            };
+            let chart = Chart {
+                title: String::new(),
+                note: String::new(),
+                lines: vec![line],
+                logarithmic: false,
+                along: Along::Even,
+                named: false,
+            };
+            let label = chart.label(&chart.lines[0]).unwrap();
+            let room = chart.size().0 - chart.right() - 7.0;
+            assert!(room >= 7.3 * label.len() as f64, "{label} {room}");
+            assert!(chart.svg("x").contains(&label));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::bounded;
+use crate::config::{MethodKind, StepKind};
 use crate::error::Result;
 use crate::finished::{Ending, Finished, Point};
 use crate::uncertainty::Uncertainty;
@@ -64,6 +65,11 @@ impl Shown {
             uncertainty: None,
             finished,
         })
+    }
+
+    /// Whether its forward map is a simulator.
+    fn simulates(&self) -> bool {
+        self.finished.resolved.config.model.kind.simulates()
     }
 
     /// Steps in an epoch, from the curve.
@@ -169,12 +175,17 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         let told = best.iter().any(|line| !line.points.is_empty());
         let mut all = lines(false, true, "at the mean", mean);
         all.extend(best.into_iter().filter(|line| !line.points.is_empty()));
-        let note = if told {
-            "on the test set: line, at the mean; dotted, the best member"
+        let on = if runs.iter().all(Shown::simulates) {
+            "of the observations"
         } else {
-            "on the test set, at the mean"
+            "on the test set"
         };
-        (all, note.to_owned())
+        let note = if told {
+            format!("{on}: line, at the mean; dotted, the best member")
+        } else {
+            format!("{on}, at the mean")
+        };
+        (all, note)
     };
     let chart = |title: &str, note: String, lines, logarithmic| Chart {
         title: title.to_owned(),
@@ -189,10 +200,12 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
     };
     let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);
     let (error, of_error) = judged(|p| p.mse_mean, |p| p.mse_best);
+    let (misfit, of_misfit) = judged(|p| p.misfit_mean, |p| p.misfit_best);
     let (returned, of_return) = judged(|p| p.return_mean, |p| p.return_best);
     let mut charts = vec![
         chart("Accuracy", of_accuracy, accuracy, false),
         chart("Squared error", of_error, error, true),
+        chart("Misfit, deviations of the noise", of_misfit, misfit, true),
         chart("Return, steps", of_return, returned, false),
         plain(
             "Squared error of each pass",
@@ -201,13 +214,15 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         ),
         plain(
             "Loss",
-            "misfit per sample, mean over members, before each update",
+            if runs.iter().all(Shown::simulates) {
+                "half the squared misfit in deviations of the noise, summed over observations; mean over members, before each update"
+            } else {
+                "misfit per sample, mean over members, before each update"
+            },
             |p| p.loss,
         ),
         plain("Interaction", "‖D‖, Frobenius norm", |p| p.d_norm),
-        plain("Step size", "h / (‖D‖ + ε) at each step", |p| {
-            p.step_size
-        }),
+        plain("Step size", step_size(runs), |p| p.step_size),
         plain(
             "Spread",
             "of members about their mean, root mean square over parameters",
@@ -231,6 +246,25 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         }));
     }
     charts
+}
+
+/// What the step size of `runs` is.
+fn step_size(runs: &[Shown]) -> &'static str {
+    let rule = |run: &Shown| {
+        let method = &run.finished.resolved.config.method;
+        match (method.kind, method.step) {
+            (MethodKind::Eki, StepKind::Adaptive) => "h / (‖D‖ + ε) at each step",
+            (MethodKind::Eki, StepKind::Kalman) => "h at each step, of the Kalman gain",
+            (MethodKind::Eki, StepKind::Fixed) => "h at each step",
+            _ => "the rate of descent at each step",
+        }
+    };
+    let first = rule(&runs[0]);
+    if runs.iter().all(|run| rule(run) == first) {
+        first
+    } else {
+        "at each step; the runs' rules differ (method.step)"
+    }
 }
 
 /// The section on the ensemble's uncertainty, where any run kept its members.

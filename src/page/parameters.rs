@@ -26,6 +26,8 @@ const MOST: f64 = 1.0;
 pub struct Parameters {
     calibrated: Calibrated,
     priors: Vec<Marginal>,
+    /// Whether members began at draws of the priors, not at those of a file.
+    is_drawn: bool,
 }
 
 impl Parameters {
@@ -42,7 +44,11 @@ impl Parameters {
             Precision::Single | Precision::Mixed => Calibrated::of::<f32>(finished, &priors)?,
             Precision::Double => Calibrated::of::<f64>(finished, &priors)?,
         };
-        Ok(Some(Self { calibrated, priors }))
+        Ok(Some(Self {
+            calibrated,
+            priors,
+            is_drawn: resolved.config.ensemble.initial == "prior",
+        }))
     }
 }
 
@@ -93,9 +99,15 @@ pub fn section(runs: &[Shown]) -> String {
         0 => String::new(),
         more => format!("<p class=\"soft\">and {more} more in final/parameters.csv</p>\n"),
     };
+    let from_file = known().any(|(_, _, known)| !known.is_drawn);
+    let begun = if from_file {
+        " No prior is shown where the first members came from a file (ensemble.initial)."
+    } else {
+        ""
+    };
     format!(
         "<h2>Parameters</h2>\n<p class=\"soft\">Pale, two thirds of the prior; bold, two thirds of the members; the upright line, \
-         their mean. Members draw together as they near the fit: their range is no posterior, but where observations were \
+         their mean.{begun} Members draw together as they near the fit: their range is no posterior, but where observations were \
          perturbed.</p>\n{}{more}",
         table(&head, rows.into_iter())
     )
@@ -107,8 +119,9 @@ fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
     let range = found.range(p);
     let (low, high) = range.unzip();
     let best = found.best.as_ref().map(|best| best[p]);
-    let (from, to) = (prior.at(-MOST), prior.at(MOST));
-    let numbers = [Some(found.mean[p]), low, high, best, Some(from), Some(to)];
+    let prior = Some(prior).filter(|_| known.is_drawn);
+    let (from, to) = prior.map(|prior| (prior.at(-MOST), prior.at(MOST))).unzip();
+    let numbers = [Some(found.mean[p]), low, high, best, from, to];
     let mut cells: Vec<String> = numbers
         .iter()
         .map(|x| x.map_or("-".to_owned(), |x| number(x, 5)))
@@ -117,10 +130,11 @@ fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
     cells
 }
 
-fn strip(i: usize, prior: &Marginal, mean: f64, members: Option<(f64, f64)>) -> String {
+fn strip(i: usize, prior: Option<&Marginal>, mean: f64, members: Option<(f64, f64)>) -> String {
     let (low, high) = members.unwrap_or((mean, mean));
-    let from = prior.at(-SEEN).min(low).min(mean);
-    let to = prior.at(SEEN).max(high).max(mean);
+    let at = |xi: f64| prior.map(|prior| prior.at(xi));
+    let from = at(-SEEN).unwrap_or(low).min(low).min(mean);
+    let to = at(SEEN).unwrap_or(high).max(high).max(mean);
     let x = Scale::new((from, to), (6.0, WIDTH - 6.0), false);
     let middle = HEIGHT / 2.0;
     let mut svg = format!(
@@ -138,7 +152,9 @@ fn strip(i: usize, prior: &Marginal, mean: f64, members: Option<(f64, f64)>) -> 
         );
     };
     bar("band", (from, to), 2.0);
-    bar("band", (prior.at(-MOST), prior.at(MOST)), 16.0);
+    if let (Some(from), Some(to)) = (at(-MOST), at(MOST)) {
+        bar("band", (from, to), 16.0);
+    }
     bar("dot", (low, high), 10.0);
     let _ = write!(
         svg,

@@ -19,10 +19,15 @@ fn described(run: &Shown) -> String {
         LossKind::LeastSquares => "least squares",
         LossKind::ZeroOne => "0-1 loss",
     };
-    let data = format!(
-        "{loss}, {} in batches of {}, seed {}",
-        config.data.name, config.data.batch, config.seed
-    );
+    let data = if run.simulates() {
+        let observations = &config.data.observations;
+        format!("{loss} on {observations}, seed {}", config.seed)
+    } else {
+        format!(
+            "{loss}, {} in batches of {}, seed {}",
+            config.data.name, config.data.batch, config.seed
+        )
+    };
     let name = match (config.method.kind, config.method.momentum) {
         (MethodKind::Eki, false) => "EKI",
         (MethodKind::Eki, true) => "MEKI",
@@ -68,10 +73,16 @@ pub fn tiles(run: &Shown) -> String {
     tile("accuracy at the mean", four(end.accuracy_mean));
     tile("of the best member", four(end.accuracy_best));
     let three = |x: Option<f64>| x.map(|x| number(x, 3));
+    tile("misfit of the members", three(end.misfit_members));
+    tile("misfit at their mean", three(end.misfit_mean));
+    tile("of the best member", three(end.misfit_best));
     tile("squared error at the mean", three(end.mse_mean));
     tile("of the best member", three(end.mse_best));
     tile("squared error, first pass", three(end.mse_first_pass));
     tile("squared error, last pass", three(end.mse_pass));
+    tile("of persistence", three(end.mse_persistence));
+    tile("of AR(2)", three(end.mse_ar2));
+    tile("of AR(20)", three(end.mse_ar20));
     tile("return at the mean", end.return_mean.map(|x| number(x, 4)));
     tile("of the best member", end.return_best.map(|x| number(x, 4)));
     tile("epochs", Some(number(end.epochs, 4)));
@@ -86,7 +97,10 @@ pub fn tiles(run: &Shown) -> String {
             format!("<div class=\"tile\"><b>{value}</b><span class=\"soft\">{name}</span></div>\n")
         })
         .collect();
-    format!("<div class=\"tiles\">\n{cards}</div>\n")
+    let verdict = end.verdict.as_ref().map_or(String::new(), |verdict| {
+        format!("<p><b>Verdict:</b> {}</p>\n", escaped(verdict))
+    });
+    format!("<div class=\"tiles\">\n{cards}</div>\n{verdict}")
 }
 
 /// A table of `rows` under `head`; cells are HTML.
@@ -117,6 +131,8 @@ pub fn summaries(runs: &[Shown]) -> String {
     let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
     let classes = ends().any(|end| end.accuracy_mean.is_some());
     let values = ends().any(|end| end.mse_mean.is_some());
+    let misfits = ends().any(|end| end.misfit_mean.or(end.misfit_members).is_some());
+    let series = ends().any(|end| end.mse_pass.is_some());
     let returns = ends().any(|end| end.return_mean.is_some());
     let mut head = vec!["run"];
     if classes {
@@ -125,9 +141,23 @@ pub fn summaries(runs: &[Shown]) -> String {
     if values {
         head.extend(["squared error, mean", "best member"]);
     }
+    if misfits {
+        head.extend(["misfit, members", "at their mean", "best member"]);
+    }
+    if series {
+        head.extend([
+            "squared error, first pass",
+            "last pass",
+            "persistence",
+            "AR(2)",
+            "AR(20)",
+        ]);
+    }
     if returns {
         head.extend(["return, mean", "best member"]);
     }
+    let verdicts = ends().any(|end| end.verdict.is_some());
+    head.extend(verdicts.then_some("verdict"));
     head.extend([
         "epochs",
         "steps",
@@ -154,8 +184,26 @@ pub fn summaries(runs: &[Shown]) -> String {
         if values {
             cells.extend([end.mse_mean, end.mse_best].map(short));
         }
+        if misfits {
+            cells.extend([end.misfit_members, end.misfit_mean, end.misfit_best].map(short));
+        }
+        if series {
+            cells.extend(
+                [
+                    end.mse_first_pass,
+                    end.mse_pass,
+                    end.mse_persistence,
+                    end.mse_ar2,
+                    end.mse_ar20,
+                ]
+                .map(short),
+            );
+        }
         if returns {
             cells.extend([end.return_mean, end.return_best].map(short));
+        }
+        if verdicts {
+            cells.push(escaped(end.verdict.as_deref().unwrap_or("-")));
         }
         if run.ending.is_none() {
             cells.extend(["-", "-", "-", "-", "not yet", "-"].map(str::to_owned));
@@ -254,16 +302,16 @@ fn bar(i: usize, run: &Shown, runs: usize) -> Option<String> {
     };
     let advice = escaped(timing["advice"].as_str().unwrap_or_default());
     let figure = |key: &str| timing[key].as_f64();
-    let rate =
-        figure("gflops")
-            .zip(figure("floor_share"))
-            .map_or(String::new(), |(rate, share)| {
-                format!(
-                    "{} GFLOP/s, {:.0} % of the product rate. ",
-                    number(rate, 3),
-                    100.0 * share
-                )
-            });
+    let rate = figure("gflops")
+        .filter(|rate| *rate > 0.0)
+        .zip(figure("floor_share"))
+        .map_or(String::new(), |(rate, share)| {
+            format!(
+                "{} GFLOP/s, {:.0} % of the product rate. ",
+                number(rate, 3),
+                100.0 * share
+            )
+        });
     Some(format!(
         "<div class=\"phases\">{name}<div class=\"bar\">{parts}</div><ul class=\"legend soft\">{legend}</ul>\
          <p class=\"soft\">{rate}{}</p></div>\n",

@@ -138,6 +138,7 @@ mod tests {
             d_norm: 1.0,
             step_size: 1.0,
             spread,
+            alike: false,
             seconds: 0.0,
             scores: None,
         }

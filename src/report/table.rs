@@ -11,6 +11,8 @@ pub fn verdict(scores: &Scores) -> String {
     let parts = [
         ("accuracy at the mean", scores.accuracy_mean),
         ("of the best member", scores.accuracy_best),
+        ("misfit at the mean", scores.misfit_mean),
+        ("of the best member", scores.misfit_best),
         ("squared error at the mean", scores.mse_mean),
         ("of the best member", scores.mse_best),
         ("return at the mean", scores.return_mean),
@@ -26,13 +28,18 @@ pub fn verdict(scores: &Scores) -> String {
 
 /// The table a run ends with.
 pub fn table(summary: &Summary, folder: &Path) -> String {
-    let ended = (summary.reason != "done").then(|| crate::stop::told(summary.reason));
-    let mut rows: Vec<(&str, String)> = ended.into_iter().collect();
+    let mut rows = vec![crate::stop::told(summary.reason)];
     let scores = &summary.scores;
     let mut push = |name, value: Option<String>| rows.extend(value.map(|v| (name, v)));
     let four = |share: Option<f64>| share.map(|s| number(s, 4));
     let error = |error: Option<f64>| error.map(|e| number(e, 5));
     let steps = |steps: Option<f64>| steps.map(|s| format!("{} steps", number(s, 4)));
+    push("verdict", summary.verdict.clone());
+    let misfit =
+        |misfit: Option<f64>| misfit.map(|m| format!("{} deviations of the noise", number(m, 4)));
+    push("misfit of the members", misfit(scores.misfit_members));
+    push("misfit at their mean", misfit(scores.misfit_mean));
+    push("misfit of the best member", misfit(scores.misfit_best));
     push("accuracy at the mean", four(scores.accuracy_mean));
     push("accuracy of the best member", four(scores.accuracy_best));
     push("squared error at the mean", error(scores.mse_mean));

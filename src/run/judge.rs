@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 use rayon::ThreadPool;
 
 use super::setting::Setting;
-use super::{Crew, Problem, State};
+use super::{Crew, Problem, State, fit};
 use crate::config::Best;
 use crate::data::{Batch, BatchTargets};
 use crate::evaluation::Evaluator;
@@ -36,23 +36,22 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
         Best::End => end,
         Best::Never => false,
     };
+    if let Some(marginals) = problem.map.own_units() {
+        return fit::fit(setting, state, marginals, all_members);
+    }
     let mean = state.ensemble.mean(crew);
     let of_mean = score_mean(crew, problem, &setting.evaluator, &mean);
     let best = all_members.then(|| {
         state.ensemble.swap(crew);
         let scores = score_members(crew, problem, &setting.evaluator, state);
         state.ensemble.swap(crew);
-        let first_best = |best, j| {
-            if problem.measure().better(scores[j], scores[best]) {
-                j
-            } else {
-                best
-            }
-        };
-        let best = (0..scores.len()).fold(0, first_best);
-        (best, scores[best])
+        // The first of several; never one without a score.
+        let better = |j: usize, best| problem.measure().better(scores[j], scores[best]);
+        let all = (0..scores.len()).filter(|&j| !scores[j].is_nan());
+        let best = all.reduce(|best, j| if better(j, best) { j } else { best });
+        best.map(|best| (best, scores[best]))
     });
-    let (best, of_best) = best.unzip();
+    let (best, of_best) = best.flatten().unzip();
     Scores {
         best,
         ..Scores::new(problem.measure(), of_mean, of_best)

@@ -155,6 +155,11 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
+    /// Whether `mean` is an average over steps.
+    pub fn averages(&self) -> bool {
+        matches!(self, Self::Mean(mean) if !mean.average.is_empty())
+    }
+
     /// Makes `fill` give members of the ensemble u itself rather than momentum's points v; called again, back.
     pub fn swap(&mut self, crew: Crew) {
         if let Self::Stored(stored) = self {

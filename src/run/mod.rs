@@ -1,5 +1,6 @@
 //! The run: its state, and the loop that is the algorithm.
 
+mod agree;
 mod arrays;
 mod asks;
 mod carried;
@@ -7,11 +8,14 @@ mod carried;
 mod descent;
 mod drawn;
 mod feed;
+pub(crate) mod fit;
 mod fits;
+mod initial;
 pub(crate) mod judge;
 mod keep;
 mod mean;
 mod members;
+mod own;
 mod resume;
 pub mod save;
 mod setting;
@@ -72,6 +76,9 @@ impl<T: Real> Problem<T> {
     /// What the test set says of parameters.
     #[must_use]
     pub fn measure(&self) -> Measure {
+        if self.map.own_units().is_some() {
+            return Measure::Misfit;
+        }
         match (&self.dataset.test.targets, self.map.highest_return()) {
             (_, Some(highest)) => Measure::Return { highest },
             (Targets::Classes { .. }, None) => Measure::Accuracy,

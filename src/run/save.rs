@@ -9,10 +9,20 @@ use super::{Crew, Outcome, State};
 use crate::error::Result;
 use crate::files::Files;
 use crate::forward::ForwardMap;
+use crate::forward::process::parameters_at;
 use crate::plan::Plan;
 use crate::real::Real;
 
-/// Writes the final arrays under `folder`, which rank 0 alone names. Called by all ranks.
+/// The file beside a simulator's arrays that says what they hold. Without it they are of an earlier version of the program,
+/// which left coordinates with standard normal priors.
+pub const UNITS: &str = "units.txt";
+
+/// What it says.
+const OWN: &str = "mean.npy, best.npy and ensemble.npy hold the parameters in their own units, in the order of \
+                   parameters.csv.\n";
+
+/// Writes the final arrays under `folder`, which rank 0 alone names; a simulator's in its parameters' own units. Called by
+/// all ranks.
 ///
 /// # Errors
 /// On rank 0: a file that cannot be written.
@@ -28,44 +38,62 @@ pub fn save<T: Real>(
     if let Some(folder) = &folder {
         files.create_folder(folder)?;
     }
-    let parameters = state.ensemble.parameters();
-    let mean = state.ensemble.mean(crew);
+    let Some(marginals) = map.own_units() else {
+        let mean = state.ensemble.mean(crew);
+        let to = (files, folder.as_deref());
+        return save_as(crew, plan, (map, state), outcome, to, mean, |row| row);
+    };
     if let Some(folder) = &folder {
-        write_npy(
-            files,
-            &folder.join("mean.npy"),
-            &[parameters],
-            std::iter::once(mean),
-        )?;
+        // What an earlier version left must not be taken for the new.
+        for name in ["mean.npy", "best.npy", "ensemble.npy"] {
+            files.remove(&folder.join(name))?;
+        }
+        files.write_whole(&folder.join(UNITS), OWN.as_bytes())?;
     }
+    let mean = state.own_mean(crew, map, marginals);
+    let own = |rows: Vec<T>| {
+        let rows = rows.chunks_exact(marginals.len());
+        rows.flat_map(|row| parameters_at(marginals, row)).collect()
+    };
+    let to = (files, folder.as_deref());
+    save_as(crew, plan, (map, state), outcome, to, mean, own)
+}
+
+/// Writes `mean` and the members' rows as `told` gives them. Called by all ranks.
+fn save_as<T: Real, N: npyz::AutoSerialize>(
+    crew: Crew,
+    plan: &Plan,
+    (map, state): (&dyn ForwardMap<T>, &State<T>),
+    outcome: &Outcome,
+    (files, folder): (&Files, Option<&Path>),
+    mean: Vec<N>,
+    told: impl Fn(Vec<T>) -> Vec<N>,
+) -> Result<()> {
+    let parameters = state.ensemble.parameters();
+    let one = |name: &str, row: Vec<N>| match folder {
+        Some(folder) => write_npy(
+            files,
+            &folder.join(name),
+            &[parameters],
+            std::iter::once(row),
+        ),
+        None => Ok(()),
+    };
+    one("mean.npy", mean)?;
     if let Some(best) = outcome.scores.best {
         let row = state.ensemble.rows_on_first(crew, map, best..best + 1);
-        if let (Some(folder), Some(row)) = (&folder, row) {
-            write_npy(
-                files,
-                &folder.join("best.npy"),
-                &[parameters],
-                std::iter::once(row),
-            )?;
-        }
+        row.map_or(Ok(()), |row| one("best.npy", told(row)))?;
     }
     if plan.config().output.ensemble {
         let members = state.ensemble.members(crew).items();
-        // A few rows at a time: rank 0 never holds the whole ensemble.
-        let height = (1_usize << 22).div_ceil(parameters).min(members);
-        let starts = (0..members).step_by(height);
-        let chunks = starts.map(|start| {
-            state
-                .ensemble
-                .rows_on_first(crew, map, start..(start + height).min(members))
-        });
+        let chunks = state.rows(crew, map);
         match &folder {
             Some(folder) => {
                 write_npy(
                     files,
                     &folder.join("ensemble.npy"),
                     &[members, parameters],
-                    chunks.flatten(),
+                    chunks.flatten().map(told),
                 )?;
             }
             None => chunks.for_each(drop),
@@ -75,11 +103,11 @@ pub fn save<T: Real>(
 }
 
 /// Writes `rows` one after the other as an array of `shape`, under a temporary name until whole.
-fn write_npy<T: Real>(
+fn write_npy<N: npyz::AutoSerialize>(
     files: &Files,
     path: &Path,
     shape: &[usize],
-    rows: impl Iterator<Item = Vec<T>>,
+    rows: impl Iterator<Item = Vec<N>>,
 ) -> Result<()> {
     let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
     files.write_with(path, |sink| {

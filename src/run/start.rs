@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayRef2, s};
 use super::mean::{MeanOnly, Next};
 use super::members::Ensemble;
 use super::stored::Stored;
-use super::{Crew, State, fits, manner};
+use super::{Crew, State, fits, initial, manner};
 use crate::config::Centre;
 use crate::eki::Form;
 use crate::ensemble::Draw;
@@ -16,6 +16,7 @@ use crate::npy;
 use crate::plan::Plan;
 use crate::plan::beside::Beside;
 use crate::prior::Prior;
+use crate::problem;
 use crate::real::Real;
 use crate::rng::Purpose;
 
@@ -51,11 +52,7 @@ impl<T: Real> State<T> {
         let given = initial_file(plan);
         let ensemble = if plan.form(members) == Form::Mean {
             let centre = match &given {
-                Some(path) => {
-                    read_rows(crew, path, 1, prior.parameters())?
-                        .into_raw_vec_and_offset()
-                        .0
-                }
+                Some(path) => read_rows(crew, plan, path, 1)?.into_raw_vec_and_offset().0,
                 None => centre,
             };
             Ensemble::Mean(MeanOnly::new(
@@ -74,7 +71,7 @@ impl<T: Real> State<T> {
             let momentum = beside.previous;
             let mut stored = match &given {
                 Some(path) => {
-                    let rows = read_rows(crew, path, members, prior.parameters())?;
+                    let rows = read_rows(crew, plan, path, members)?;
                     Stored::new(
                         crew,
                         members,
@@ -125,7 +122,7 @@ fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
     }
 }
 
-/// The .npy file the initial ensemble is read from, if any.
+/// The file the initial ensemble is read from, if any.
 #[must_use]
 pub fn initial_file(plan: &Plan) -> Option<PathBuf> {
     let initial = &plan.config().ensemble.initial;
@@ -135,7 +132,7 @@ pub fn initial_file(plan: &Plan) -> Option<PathBuf> {
 /// Checks the file of an initial ensemble, if one is asked for, before anything is written.
 ///
 /// # Errors
-/// As `npy::read`.
+/// As `read`.
 pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
     let rows = if plan.form(plan.members(0)) == Form::Mean {
         1
@@ -143,28 +140,37 @@ pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
         plan.members(0)
     };
     match initial_file(plan) {
-        Some(path) => npy::read::<T>(&path, rows, plan.parameters).map(drop),
+        Some(path) => read::<T>(plan, &path, rows).map(drop),
         None => Ok(()),
     }
 }
 
-/// `rows` x `columns` finite numbers of an .npy file, read by rank 0 and sent to all.
+/// `rows` x P numbers of the file `path`: points as they are, or of a simulator the coordinates of its parameters, which the
+/// file holds in their own units.
 ///
 /// # Errors
-/// On all ranks: a file that is missing, of another shape or type, or that holds a number that is not finite.
-fn read_rows<T: Real>(crew: Crew, path: &Path, rows: usize, columns: usize) -> Result<Array2<T>> {
-    let read: Result<Option<Vec<T>>> = if crew.comm.is_first() {
-        npy::read(path, rows, columns).map(Some)
-    } else {
-        Ok(None)
-    };
+/// A file that is missing, of another shape or type, or that holds a number that is not finite or that a prior excludes.
+fn read<T: Real>(plan: &Plan, path: &Path, rows: usize) -> Result<Vec<T>> {
+    match problem::priors(&plan.resolved)? {
+        Some(marginals) => initial::coordinates(path, rows, &marginals),
+        None => npy::read(path, rows, plan.parameters),
+    }
+}
+
+/// As `read`, by rank 0, which sends them to all.
+///
+/// # Errors
+/// On all ranks: as `read`.
+fn read_rows<T: Real>(crew: Crew, plan: &Plan, path: &Path, rows: usize) -> Result<Array2<T>> {
+    let first = crew.comm.is_first();
+    let numbers = first.then(|| read::<T>(plan, path, rows)).transpose();
     // The error first, so that all ranks stop alike; then the numbers, as plain bytes.
-    let (outcome, numbers) = match read {
+    let (outcome, numbers) = match numbers {
         Ok(numbers) => (Ok(()), numbers),
         Err(error) => (Err(error), None),
     };
     crew.comm.from_first(|| outcome)?;
     let bytes = numbers.map_or_else(Vec::new, |n| bytemuck::cast_slice(&n).to_vec());
     let numbers = bytemuck::pod_collect_to_vec::<u8, T>(&crew.comm.broadcast(bytes));
-    Ok(Array2::from_shape_vec((rows, columns), numbers).expect("checked on rank 0"))
+    Ok(Array2::from_shape_vec((rows, plan.parameters), numbers).expect("checked on rank 0"))
 }

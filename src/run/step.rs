@@ -11,13 +11,12 @@ use super::setting::Setting;
 use super::stored::{Redraw, Update};
 use super::{Scores, State};
 use crate::data::{Batch, BatchTargets};
-use crate::eki::Survivors;
 use crate::ensemble::Draw;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interaction::Outputs;
 use crate::partition::Partition;
 use crate::plan::Plan;
-use crate::real::{Real, inner};
+use crate::real::Real;
 use crate::report::Record;
 use crate::rng::Purpose;
 use crate::timing::{Phase, Timing};
@@ -31,6 +30,7 @@ pub struct Told {
     d_norm: f64,
     step_size: f64,
     variance: f64,
+    alike: bool,
 }
 
 impl Told {
@@ -44,6 +44,7 @@ impl Told {
             d_norm: norm,
             step_size: rate,
             variance: 0.0,
+            alike: false,
         }
     }
 
@@ -65,6 +66,7 @@ impl Told {
             d_norm: self.d_norm,
             step_size: self.step_size,
             spread: self.variance.sqrt(),
+            alike: self.alike,
             seconds,
             scores,
         }
@@ -96,8 +98,10 @@ impl<T: Real> State<T> {
         let (selected, misfits) = timing.measure(Phase::Forward, || {
             self.outputs(setting, batch, (&batch.targets, &targets))
         });
-        let (survivors, misfit, variance_of_misfit) =
-            timing.measure(Phase::Wait, || self.agree(setting, &selected, &misfits))?;
+        let agreed = timing.measure(Phase::Wait, || {
+            self.agree(setting, (&selected, &targets), &misfits)
+        })?;
+        let (survivors, misfit) = (agreed.survivors, agreed.misfit);
         if plan.at_noise_level(misfit) {
             return Ok(None);
         }
@@ -105,7 +109,7 @@ impl<T: Real> State<T> {
             let first = plan.batches.place(self.step).start;
             carried.predict(crew, members, &survivors, (&selected, first));
         }
-        let allowed = plan.allowed(misfit, variance_of_misfit);
+        let allowed = plan.allowed(misfit, agreed.variance);
         let factor = plan.factor(self.step, allowed, self.time);
         targets.resize(selected.ncols(), T::zero()); // the prior's mean, in its deviations
         let outputs = Outputs {
@@ -190,6 +194,7 @@ impl<T: Real> State<T> {
             d_norm,
             step_size: h,
             variance,
+            alike: agreed.alike,
         }))
     }
 
@@ -281,56 +286,6 @@ impl<T: Real> State<T> {
                 *x = (u - mean) / deviation;
             }
         }
-    }
-
-    /// The members whose outputs count, and the mean and the variance of their misfits; the same on all ranks.
-    fn agree(
-        &self,
-        setting: &Setting<T>,
-        selected: &Array2<T>,
-        misfits: &[f64],
-    ) -> Result<(Survivors, f64, f64)> {
-        let (crew, plan) = (setting.crew, setting.plan);
-        let members = self.ensemble.members(crew);
-        let own = members.range(crew.comm.rank());
-        let j = members.items();
-        // Misfits and squared norms of the outputs; zero on all ranks but the member's owner, so the sum is exact.
-        let mut facts = vec![0.0; 2 * j];
-        for (i, member) in own.enumerate() {
-            facts[member] = misfits[i];
-            let row = selected.row(i);
-            let row = row.to_slice().expect("row-major");
-            facts[j + member] = inner(row, row);
-        }
-        crew.comm.sum_exact(&mut facts);
-        let (misfits, squares) = facts.split_at(j);
-        let mut finite: Vec<f64> = squares.iter().copied().filter(|s| s.is_finite()).collect();
-        finite.sort_by(f64::total_cmp);
-        let median = finite.get(finite.len() / 2).copied().unwrap_or(0.0);
-        let limit = if median > 0.0 {
-            median * plan.config().method.fail_beyond.powi(2)
-        } else {
-            f64::INFINITY
-        };
-        let alive = (0..j)
-            .map(|k| misfits[k].is_finite() && squares[k].is_finite() && squares[k] <= limit)
-            .collect();
-        let survivors = Survivors::new(alive);
-        if !survivors.all() && survivors.count() < 3.max(j / 10) {
-            return Err(Error::Run(format!(
-                "step {}: only {} of {j} members gave finite outputs; at least {} are needed to go on",
-                self.step,
-                survivors.count(),
-                3.max(j / 10)
-            )));
-        }
-        let mean_of = |value: &dyn Fn(f64) -> f64| {
-            let alive = (0..j).filter(|&k| survivors.contains(k));
-            alive.map(|k| value(misfits[k])).sum::<f64>() / survivors.count() as f64
-        };
-        let mean = mean_of(&|misfit| misfit);
-        let variance = mean_of(&|misfit| (misfit - mean).powi(2));
-        Ok((survivors, mean, variance))
     }
 }
 

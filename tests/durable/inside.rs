@@ -115,7 +115,8 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
         asked.files,
     )?;
     reporter.finish(&Summary {
-        reason: "done",
+        reason: eki_mpi::stop::AT_LAST_STEP,
+        verdict: None,
         steps: state.step,
         epochs: 0.0,
         seconds: 0.0,

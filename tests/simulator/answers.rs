@@ -33,6 +33,13 @@ pub fn chain(u: &[f64]) -> Vec<f64> {
         .collect()
 }
 
+/// What arrives of `size` farther and farther off.
+pub fn faint(decay: f64, size: f64) -> Vec<f64> {
+    (0..12)
+        .map(|place| size * (-decay.exp() * (1.0 + 0.1 * f64::from(place))).exp())
+        .collect()
+}
+
 /// What is observed at the truth: errors of one deviation, now above, now below.
 pub fn observed() -> Vec<f64> {
     let signs = [
@@ -64,6 +71,9 @@ pub fn simulate(arguments: &[String]) {
         let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
         let outputs = match (kind, &numbers[..]) {
             ("chain", numbers) => chain(numbers),
+            ("same", _) => observed(),
+            // For most of a prior about 4 nothing arrives.
+            ("faint", &[decay, size]) => faint(decay, size),
             ("line", &[level, slope]) => line_of(level, slope),
             (_, &[growth, capacity]) => logistic(growth, capacity),
             _ => {

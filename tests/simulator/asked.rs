@@ -255,7 +255,7 @@ fn bring_on(run: &Run, out: &Path) {
     while go_on(run, out, 2).code == 75 {
         tell(out, &answers(out, "plain"));
     }
-    assert_eq!(ending(out).0, "done");
+    assert_eq!(ending(out).0, "steps used up");
 }
 
 fn stopped() {

@@ -66,7 +66,7 @@ fn advised() {
     told(
         "plain",
         &[few],
-        &["2 members span fewer", "method.localise = 1"],
+        &["ensemble.members = 2 span 1 of", "method.localise = 1"],
     );
     told("plain", &[few, "method.localise=1"], &["all is well"]);
     told(

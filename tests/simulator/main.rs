@@ -11,6 +11,7 @@ mod answers;
 mod asked;
 mod contract;
 mod refused;
+mod results;
 mod runs;
 #[path = "../start/mod.rs"]
 mod start;
@@ -27,7 +28,14 @@ fn main() -> ExitCode {
         answers::simulate(rest);
         return ExitCode::SUCCESS;
     }
-    let tests = [runs::TESTS, asked::TESTS, refused::TESTS, contract::TESTS].concat();
+    let tests = [
+        runs::TESTS,
+        asked::TESTS,
+        refused::TESTS,
+        contract::TESTS,
+        results::TESTS,
+    ]
+    .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let asked: Vec<Test> = tests.into_iter().filter(|test| asked(test.0)).collect();

@@ -101,7 +101,7 @@ fn at_noise_level() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let (whole, _) = case.finish(&on, "whole");
     assert_eq!(
-        (digest(&whole), ("done".to_owned(), steps + 3)),
+        (digest(&whole), ("steps used up".to_owned(), steps + 3)),
         (digest(&cut), ending(&cut))
     );
 }
@@ -279,7 +279,7 @@ fn posterior() {
     let cut = by_misfit.clone().set("run.steps=2");
     let (cut, ended) = case.finish(&cut, "cut");
     assert!(
-        ended.stderr.contains("of run.stop_at_time = 1") && ending(&cut).0 == "done",
+        ended.stderr.contains("of run.stop_at_time = 1") && ending(&cut).0 == "steps used up",
         "{}",
         ended.stderr
     );
@@ -348,7 +348,7 @@ fn localised() {
     };
     let (plain, _) = case.finish(&run, "plain");
     assert!(
-        off(&plain) > 0.3 && ending(&plain).0 == "done",
+        off(&plain) > 0.3 && ending(&plain).0 == "steps used up",
         "{}",
         off(&plain)
     );
@@ -385,7 +385,7 @@ fn recovered() {
     );
     let judged = super::start::end(super::start::alone().arg("evaluate").arg(&one));
     assert!(
-        judged.stdout.contains("squared error at the mean"),
+        judged.stdout.contains("misfit at the mean"),
         "{}",
         judged.stderr
     );

@@ -46,6 +46,59 @@ impl Marginal {
     }
 }
 
+impl Marginal {
+    /// The coordinate at which the parameter is `u`, in its own unit; none where the prior excludes `u`. At a bound of a
+    /// uniform prior, which members come as near to as numbers allow: `FARTHEST` deviations from the centre.
+    #[must_use]
+    pub fn coordinate(&self, u: f64) -> Option<f64> {
+        match self.law {
+            Law::Normal { mean, deviation } => u.is_finite().then(|| (u - mean) / deviation),
+            Law::Lognormal { mu, sigma } => {
+                (u > 0.0 && u.is_finite()).then(|| (libm::log(u) - mu) / sigma)
+            }
+            Law::Uniform { lower, upper } => {
+                let (below, above) = ((u - lower) / (upper - lower), (upper - u) / (upper - lower));
+                (lower..=upper).contains(&u).then(|| {
+                    if below <= above {
+                        -upper_quantile(below)
+                    } else {
+                        upper_quantile(above)
+                    }
+                })
+            }
+        }
+    }
+
+    /// The values that the prior allows, in words.
+    #[must_use]
+    pub fn support(&self) -> String {
+        match self.law {
+            Law::Normal { .. } => "a finite number".to_owned(),
+            Law::Lognormal { .. } => "greater than 0".to_owned(),
+            Law::Uniform { lower, upper } => format!("between {lower:?} and {upper:?}"),
+        }
+    }
+}
+
+/// The coordinate that stands for a bound.
+const FARTHEST: f64 = 9.0;
+
+/// The x >= 0 that a standard normal variable exceeds with probability `share`, at most 1/2; at most `FARTHEST`.
+fn upper_quantile(share: f64) -> f64 {
+    let exceeded = |x: f64| 0.5 * libm::erfc(x * std::f64::consts::FRAC_1_SQRT_2);
+    // Abramowitz & Stegun (1964), 26.2.23: right to 4.5e-4, improved by Newton's iteration on the logarithm.
+    let t = (-2.0 * libm::log(share.max(exceeded(FARTHEST)))).sqrt();
+    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
+    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
+    let mut x = t - above / below;
+    for _ in 0..4 {
+        let density = libm::exp(-0.5 * x * x) / (2.0 * std::f64::consts::PI).sqrt();
+        let tail = exceeded(x);
+        x += tail / density * libm::log(tail / share);
+    }
+    x.clamp(0.0, FARTHEST)
+}
+
 /// The parameters of `marginals` in their own units at the coordinates `xi`, P numbers each.
 #[must_use]
 pub fn parameters_at<T: Real>(marginals: &[Marginal], xi: &[T]) -> Vec<f64> {
@@ -190,6 +243,43 @@ mod tests {
         }
         assert_eq!(uniform.at(0.0), 0.2);
         assert!(uniform.at(-1.0) < uniform.at(1.0));
+    }
+
+    #[test]
+    fn coordinates_are_those_of_the_values() {
+        for (entry, xi) in [
+            ("a normal -3 2", vec![-7.0, 0.0, 0.3, 30.0]),
+            ("b lognormal 2.0 0.5", vec![-7.0, 0.0, 0.3, 30.0]),
+            ("c lognormal 1e-9 1e-10", vec![-2.0, 0.5]),
+            (
+                "d uniform -1 5",
+                vec![-5.0, -1.0, -1e-9, 0.0, 0.7, 3.0, 5.0],
+            ),
+            ("e uniform 0 1e-6", vec![-8.9, -3.0, 0.1, 2.0]),
+        ] {
+            let marginal = one(entry);
+            for xi in xi {
+                let found = marginal.coordinate(marginal.at(xi)).unwrap();
+                assert!((found - xi).abs() < 1e-8, "{entry} {xi} {found}");
+            }
+        }
+        let uniform = one("d uniform -1 5");
+        for (bound, xi) in [(-1.0, -9.0), (5.0, 9.0)] {
+            let found = uniform.coordinate(bound).unwrap();
+            assert_eq!((found, uniform.at(found)), (xi, bound));
+        }
+    }
+
+    #[test]
+    fn values_that_the_prior_excludes_have_no_coordinate() {
+        for (entry, values) in [
+            ("a normal -3 2", &[f64::NAN, f64::INFINITY][..]),
+            ("b lognormal 2.0 0.5", &[0.0, -1.0, f64::NAN]),
+            ("d uniform -1 5", &[-1.0 - 1e-15, 5.1, f64::NAN]),
+        ] {
+            let all = values.iter().map(|u| one(entry).coordinate(*u));
+            assert!(all.into_iter().all(|xi| xi.is_none()), "{entry}");
+        }
     }
 
     #[test]

@@ -288,6 +288,10 @@ impl<T: Real> ForwardMap<T> for Process {
         self.marginals.len()
     }
 
+    fn own_units(&self) -> Option<&[Marginal]> {
+        Some(&self.marginals)
+    }
+
     fn features(&self) -> usize {
         0
     }

@@ -1,0 +1,201 @@
+//! Which members' outputs count in a step: what all ranks must agree on before it.
+
+use ndarray::Array2;
+
+use super::State;
+use super::setting::Setting;
+use crate::eki::Survivors;
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::outlying;
+use crate::real::{Real, inner};
+
+/// The most members that one line names.
+const NAMED: usize = 8;
+
+/// What all ranks know of a step's members.
+pub(super) struct Agreed {
+    /// The members whose outputs count.
+    pub survivors: Survivors,
+    /// The mean over them of their misfits.
+    pub misfit: f64,
+    /// The variance of these.
+    pub variance: f64,
+    /// Of a simulator: whether all of them gave the same outputs.
+    pub alike: bool,
+}
+
+/// Facts on every member's outputs, the same on all ranks.
+struct Facts {
+    /// Misfits; not finite where they overflow or outputs are not finite.
+    misfits: Vec<f64>,
+    /// Squared norms of what enters D: NaN where it is not finite, infinite where the square overflows.
+    squares: Vec<f64>,
+    /// Checksums of a simulator's outputs; else 0.
+    sums: Vec<f64>,
+}
+
+impl Facts {
+    /// Whether `member`'s outputs are finite numbers.
+    fn is_finite(&self, member: usize) -> bool {
+        !self.squares[member].is_nan()
+    }
+
+    /// Whether `member`'s outputs are small enough to reckon with.
+    fn is_sound(&self, member: usize) -> bool {
+        self.misfits[member].is_finite() && self.squares[member].is_finite()
+    }
+}
+
+impl<T: Real> State<T> {
+    /// The members whose outputs count, and what is known of them, from this rank's `selected` outputs, J/R x K, the
+    /// observations `y` and the members' misfits. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks alike: too few members have outputs that count.
+    pub(super) fn agree(
+        &self,
+        setting: &Setting<T>,
+        (selected, y): (&Array2<T>, &[T]),
+        misfits: &[f64],
+    ) -> Result<Agreed> {
+        let plan = setting.plan;
+        let facts = self.facts(setting, (selected, y.len()), misfits);
+        let j = facts.misfits.len();
+        let near = self.near_enough(setting, &facts, y);
+        let alive: Vec<bool> = (0..j).map(|k| facts.is_sound(k) && near[k]).collect();
+        let survivors = Survivors::new(alive);
+        let least = 3.max(j / 10);
+        if !survivors.all() && survivors.count() < least {
+            let count = survivors.count();
+            return Err(Error::Run(too_few(self.step, &facts, (count, least))));
+        }
+        let mean_of = |value: &dyn Fn(f64) -> f64| {
+            let alive = (0..j).filter(|&k| survivors.contains(k));
+            alive.map(|k| value(facts.misfits[k])).sum::<f64>() / survivors.count() as f64
+        };
+        let mean = mean_of(&|misfit| misfit);
+        let variance = mean_of(&|misfit| (misfit - mean).powi(2));
+        let mut sums = (0..j)
+            .filter(|&k| survivors.contains(k))
+            .map(|k| facts.sums[k]);
+        let first = sums.next();
+        Ok(Agreed {
+            alike: plan.config().model.kind.simulates() && sums.all(|sum| Some(sum) == first),
+            misfit: mean,
+            variance,
+            survivors,
+        })
+    }
+
+    /// The facts on all members. Called by all ranks.
+    fn facts(
+        &self,
+        setting: &Setting<T>,
+        (selected, observed): (&Array2<T>, usize),
+        misfits: &[f64],
+    ) -> Facts {
+        let comm = setting.crew.comm;
+        let simulates = setting.plan.config().model.kind.simulates();
+        let members = self.ensemble.members(setting.crew);
+        let j = members.items();
+        // Zero on all ranks but the member's owner, so the sum is exact.
+        let mut facts = vec![0.0; 3 * j];
+        for (i, member) in members.range(comm.rank()).enumerate() {
+            let row = selected.row(i);
+            let row = row.to_slice().expect("row-major");
+            facts[member] = misfits[i];
+            facts[j + member] = if row.iter().all(|z| z.is_finite()) {
+                inner(row, row)
+            } else {
+                f64::NAN
+            };
+            if simulates {
+                let outputs = bytemuck::cast_slice(&row[..observed]);
+                facts[2 * j + member] = f64::from(crc32fast::hash(outputs));
+            }
+        }
+        comm.sum_exact(&mut facts);
+        let sums = facts.split_off(2 * j);
+        let squares = facts.split_off(j);
+        Facts {
+            misfits: facts,
+            squares,
+            sums,
+        }
+    }
+
+    /// Which members' outputs are not too far off to count: with least squares from the observations `y`, else from 0. The
+    /// log names those that are.
+    fn near_enough(&self, setting: &Setting<T>, facts: &Facts, y: &[T]) -> Vec<bool> {
+        let plan = setting.plan;
+        let beyond = plan.config().method.fail_beyond;
+        let squared = matches!(plan.loss, Loss::LeastSquares { .. });
+        let (sizes, limit): (Vec<f64>, f64) = if squared {
+            let distances = facts.misfits.iter().map(|&m| plan.in_deviations(m));
+            let distances: Vec<f64> = distances.collect();
+            let size = plan.in_deviations(plan.loss.misfit(&vec![T::zero(); y.len()], y));
+            let limit = outlying::limit(distances.iter().copied(), size, beyond);
+            (distances, limit)
+        } else {
+            let median = outlying::median(facts.squares.iter().copied());
+            let limit = match median > 0.0 {
+                true => median * beyond.powi(2),
+                false => f64::INFINITY,
+            };
+            (facts.squares.clone(), limit)
+        };
+        let is_far = |k: &usize| facts.is_sound(*k) && sizes[*k] > limit;
+        let far: Vec<usize> = (0..sizes.len()).filter(is_far).collect();
+        if let (Some(first), true) = (far.first(), setting.crew.comm.is_first()) {
+            let names: Vec<String> = far.iter().take(NAMED).map(usize::to_string).collect();
+            let more = if far.len() > NAMED { " ..." } else { "" };
+            let how = if squared {
+                let first = sizes[*first];
+                format!(
+                    "{first:.3e} deviations of the noise from the observations, and {limit:.3e} are allowed"
+                )
+            } else {
+                format!(
+                    "of norm {:.3e}, and {:.3e} is allowed",
+                    sizes[*first].sqrt(),
+                    limit.sqrt()
+                )
+            };
+            tracing::info!(
+                "step {}: failed by method.fail_beyond = {beyond:e}: member {}{more}; outputs of the first {how}",
+                self.step,
+                names.join(", ")
+            );
+        }
+        sizes.iter().map(|size| *size <= limit).collect()
+    }
+}
+
+/// Why the run cannot go on with `count` of the members: `least` are needed.
+fn too_few(step: u64, facts: &Facts, (count, least): (usize, usize)) -> String {
+    let j = facts.misfits.len();
+    let finite = (0..j).filter(|&k| facts.is_finite(k)).count();
+    let sound = (0..j).filter(|&k| facts.is_sound(k)).count();
+    if finite == count {
+        return format!(
+            "step {step}: only {count} of {j} members gave finite outputs; at least {least} are needed to go on"
+        );
+    }
+    let mut reasons = Vec::new();
+    let mut reason = |number: usize, why: &str| {
+        if number > 0 {
+            reasons.push(format!("{number} {why}"));
+        }
+    };
+    reason(j - finite, "gave no finite outputs");
+    reason(
+        finite - sound,
+        "gave finite outputs whose misfit overflows: too far from the observations for method.noise",
+    );
+    reason(sound - count, "are beyond method.fail_beyond");
+    format!(
+        "step {step}: the outputs of only {count} of {j} members can be used ({}); at least {least} are needed to go on",
+        reasons.join(", ")
+    )
+}

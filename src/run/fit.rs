@@ -1,0 +1,82 @@
+//! How well a simulator's final parameters reproduce the observations: misfits in deviations of the noise.
+
+use super::judge::test_batch;
+use super::setting::Setting;
+use super::{Problem, State};
+use crate::evaluation::Evaluator;
+use crate::forward::process::Marginal;
+use crate::loss::Loss;
+use crate::real::Real;
+use crate::scores::{Measure, Scores};
+
+/// The misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
+/// outputs. For one process.
+pub(crate) fn misfit_at<T: Real>(
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    (loss, marginals): (&Loss, &[Marginal]),
+    u: &[f64],
+) -> f64 {
+    let coordinate = |(marginal, &u): (&Marginal, &f64)| marginal.coordinate(u).map(T::of);
+    let point: Option<Vec<T>> = marginals.iter().zip(u).map(coordinate).collect();
+    // A mean that overflowed, or that rounding put on a bound.
+    let Some(point) = point else {
+        return f64::NAN;
+    };
+    let batch = test_batch(problem, &(0..1));
+    let y = loss.targets(&batch.targets, problem.map.outputs());
+    let mut selected = vec![T::zero(); y.len()];
+    evaluator.one(0, &point, batch.inputs.view(), |outputs| {
+        loss.select(outputs, &batch.targets, &y, &mut selected)
+    })
+}
+
+/// The misfits at the members' mean, and where `members` asks for them those of the members. Called by all ranks.
+pub(super) fn fit<T: Real>(
+    setting: &Setting<T>,
+    state: &mut State<T>,
+    marginals: &[Marginal],
+    members: bool,
+) -> Scores {
+    let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
+    let mean = state.own_mean(crew, problem.map.as_ref(), marginals);
+    let mut of_mean = [0.0];
+    if crew.comm.is_first() {
+        let by = (&plan.loss, marginals);
+        of_mean[0] = misfit_at(problem, &setting.evaluator, by, &mean);
+    }
+    crew.comm.sum_exact(&mut of_mean);
+    let known = |misfit: f64| misfit.is_finite().then(|| plan.in_deviations(misfit));
+    let misfits = members
+        .then(|| member_misfits(setting, state))
+        .unwrap_or_default();
+    let sound = || (0..misfits.len()).filter(|&j| misfits[j].is_finite());
+    let best = sound().reduce(|best, j| if misfits[j] < misfits[best] { j } else { best });
+    let sum: f64 = sound().map(|j| misfits[j]).sum();
+    Scores {
+        misfit_mean: known(of_mean[0]),
+        misfit_members: known(sum / sound().count() as f64),
+        best,
+        ..Scores::new(
+            Measure::Misfit,
+            0.0,
+            best.and_then(|best| known(misfits[best])),
+        )
+    }
+}
+
+/// The misfit of each member, on all ranks; NaN or infinite of one without outputs. Called by all ranks.
+fn member_misfits<T: Real>(setting: &Setting<T>, state: &mut State<T>) -> Vec<f64> {
+    let (crew, plan) = (setting.crew, setting.plan);
+    let batch = test_batch(setting.problem, &(0..1));
+    let y = plan.loss.targets(&batch.targets, plan.data.outputs);
+    state.ensemble.swap(crew);
+    let (selected, own) = state.outputs(setting, &batch, (&batch.targets, &y));
+    state.ensemble.swap(crew);
+    setting.spare.keep_array(selected);
+    let members = state.ensemble.members(crew);
+    let mut misfits = vec![0.0; members.items()];
+    misfits[members.range(crew.comm.rank())].copy_from_slice(&own);
+    crew.comm.sum_exact(&mut misfits);
+    misfits
+}

@@ -1,0 +1,59 @@
+//! The ensemble of a simulator in its parameters' own units.
+
+use super::{Crew, State};
+use crate::forward::ForwardMap;
+use crate::forward::process::{Marginal, parameters_at};
+use crate::real::Real;
+
+/// Numbers of members that rank 0 holds at once.
+const HELD: usize = 1 << 22;
+
+impl<T: Real> State<T> {
+    /// Hands rank 0 the members, a few rows of P numbers at a time in their order: it never holds the whole ensemble. Called
+    /// by all ranks.
+    pub(super) fn rows<'a>(
+        &'a self,
+        crew: Crew<'a>,
+        map: &'a dyn ForwardMap<T>,
+    ) -> impl Iterator<Item = Option<Vec<T>>> + 'a {
+        let members = self.ensemble.members(crew).items();
+        let height = HELD.div_ceil(self.ensemble.parameters()).min(members);
+        let starts = (0..members).step_by(height);
+        starts.map(move |start| {
+            let end = (start + height).min(members);
+            self.ensemble.rows_on_first(crew, map, start..end)
+        })
+    }
+
+    /// The mean of the members in the own units of their parameters `marginals`, P numbers, the same on all ranks. Where the
+    /// mean form averages its mean over steps: that average, in these units. Called by all ranks.
+    pub(super) fn own_mean(
+        &self,
+        crew: Crew,
+        map: &dyn ForwardMap<T>,
+        marginals: &[Marginal],
+    ) -> Vec<f64> {
+        if self.ensemble.averages() {
+            return parameters_at(marginals, &self.ensemble.mean(crew));
+        }
+        let members = self.ensemble.members(crew).items() as f64;
+        let mut mean = vec![0.0; marginals.len()];
+        let mut range = vec![(f64::INFINITY, f64::NEG_INFINITY); marginals.len()];
+        for rows in self.rows(crew, map).flatten() {
+            for row in rows.chunks_exact(marginals.len()) {
+                let u = parameters_at(marginals, row);
+                // Divided first, so that no sum of finite numbers overflows.
+                for ((mean, (low, high)), u) in mean.iter_mut().zip(&mut range).zip(u) {
+                    *mean += u / members;
+                    (*low, *high) = (low.min(u), high.max(u));
+                }
+            }
+        }
+        // Rounding must not lead beyond a bound that all members lie at.
+        for (mean, (low, high)) in mean.iter_mut().zip(range) {
+            *mean = mean.max(low).min(high);
+        }
+        let bytes = bytemuck::cast_slice(&mean).to_vec();
+        bytemuck::pod_collect_to_vec(&crew.comm.broadcast(bytes))
+    }
+}

@@ -1,0 +1,245 @@
+//! What a run answers: in whose units, which member is best, and whether it says where it stands against the noise.
+
+use std::path::Path;
+
+use super::answers::{faint, logistic, observed};
+use super::start::{alone, end};
+use super::{Case, Test, digest};
+
+pub const TESTS: &[Test] = &[
+    (
+        "results_are_in_the_parameters_own_units_and_can_be_fed_back",
+        own_units,
+    ),
+    (
+        "first_members_that_a_prior_excludes_are_refused_by_row_and_name",
+        excluded,
+    ),
+    ("the_best_member_has_the_least_misfit", best),
+    ("members_near_the_observations_never_fail", near),
+    ("a_verdict_says_what_a_run_reached", verdicts),
+    ("a_misfit_that_overflows_is_called_so", overflow),
+];
+
+fn summary(folder: &Path) -> serde_json::Value {
+    let text = std::fs::read(folder.join("summary.json")).expect("summary.json");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// The rows of final/ensemble.csv.
+fn members(folder: &Path) -> Vec<Vec<f64>> {
+    let text = std::fs::read_to_string(folder.join("final/ensemble.csv")).expect("a table");
+    let row = |line: &str| {
+        line.split(',')
+            .map(|x| x.parse().expect("a number"))
+            .collect()
+    };
+    text.lines().skip(1).map(row).collect()
+}
+
+/// The columns mean and best of final/parameters.csv.
+fn mean_and_best(folder: &Path) -> [Vec<f64>; 2] {
+    let text = std::fs::read_to_string(folder.join("final/parameters.csv")).expect("a table");
+    [1, 4].map(|column| {
+        let field = |line: &str| line.split(',').nth(column).and_then(|x| x.parse().ok());
+        text.lines()
+            .skip(1)
+            .map(|line| field(line).expect("a number"))
+            .collect()
+    })
+}
+
+/// The numbers of an .npy array of doubles.
+fn array(path: &Path) -> Vec<f64> {
+    let bytes = std::fs::read(path).expect("an array");
+    let npy = npyz::NpyFile::new(&bytes[..]).expect("an array");
+    npy.into_vec().expect("doubles")
+}
+
+fn own_units() {
+    let case = Case::new("plain");
+    for (name, sets) in [
+        ("stored", &[][..]),
+        ("single", &["run.precision=single"]),
+        ("mean", &["ensemble.rerandomise=step", "method.h=0.1"]),
+    ] {
+        let run = case.run(&["run.steps=3"]);
+        let run = sets.iter().fold(run, |run, set| run.set(*set)).on(2, 1);
+        let (out, _) = case.finish(&run, name);
+        let members = members(&out);
+        assert_eq!(
+            members.concat(),
+            array(&out.join("final/ensemble.npy")),
+            "{name}"
+        );
+        let [mean, best] = mean_and_best(&out);
+        assert_eq!(mean, array(&out.join("final/mean.npy")), "{name}");
+        assert_eq!(best, array(&out.join("final/best.npy")), "{name}");
+        for p in [0, 1] {
+            let of_members = members.iter().map(|u| u[p]).sum::<f64>() / members.len() as f64;
+            assert!((mean[p] / of_members - 1.0).abs() < 1e-9, "{name} {mean:?}");
+        }
+        assert!(
+            members
+                .iter()
+                .all(|u| u[0] > 0.0 && (0.5..=10.0).contains(&u[1]))
+        );
+    }
+    // As text, with its columns the other way round and one more, or as an array: one beginning.
+    let table = members(&case.file("stored"));
+    let text: String = table
+        .iter()
+        .map(|u| format!("{:?},7,{:?}\r\n", u[1], u[0]))
+        .collect();
+    let path = case.file("own.csv");
+    std::fs::write(&path, format!("capacity,weight,growth\r\n{text}")).expect("a file");
+    let array = case.file("stored/final/ensemble.npy");
+    let begun = |path: &Path, name: &str| {
+        let set = format!("ensemble.initial={}", path.display());
+        let run = case.run(&["run.steps=1"]).set(set).on(2, 1);
+        case.finish(&run, name).0
+    };
+    let (by_text, by_array) = (begun(&path, "text"), begun(&array, "array"));
+    assert_eq!(digest(&by_text), digest(&by_array));
+    // It goes on from where the first run ended: the same misfit, to rounding.
+    let metrics = std::fs::read_to_string(by_text.join("metrics.jsonl")).expect("metrics");
+    let first: serde_json::Value = serde_json::from_str(metrics.trim()).expect("a line");
+    let misfit = (2.0 * first["loss"].as_f64().unwrap() / 12.0).sqrt();
+    let ended = summary(&case.file("stored"))["misfit_members"]
+        .as_f64()
+        .unwrap();
+    assert!((misfit / ended - 1.0).abs() < 1e-6, "{misfit} {ended}");
+    // No prior is drawn on the page of a run that did not begin from it.
+    let page = case.file("page.html");
+    let ended = end(alone().arg("report").arg(&by_text).arg("--out").arg(&page));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let html = std::fs::read_to_string(page).expect("a page");
+    assert!(html.contains("No prior is shown") && html.contains("Verdict"));
+    assert!(!html.contains("test set") && !html.contains("batches of 1"));
+}
+
+fn excluded() {
+    let case = Case::new("plain");
+    let path = case.file("first.csv");
+    let refused = |text: &str, words: &[&str]| {
+        std::fs::write(&path, text).expect("a file");
+        let set = format!("ensemble.initial={}", path.display());
+        let run = case.run(&["ensemble.members=2"]).set(set);
+        let ended = end(&mut run.command(&case.file("a/run")));
+        let complaints = ended.complaints();
+        assert_eq!((ended.code, complaints.len()), (2, 1), "{}", ended.stderr);
+        for word in words {
+            assert!(complaints[0].contains(word), "{word:?}: {}", complaints[0]);
+        }
+        assert!(!case.file("a").exists());
+    };
+    refused(
+        "growth,capacity\n1,2\n-1,2\n",
+        &["first.csv: row 2, growth = -1.0", "greater than 0"],
+    );
+    refused(
+        "growth,capacity\n1,11\n1,2\n",
+        &["row 1, capacity = 11.0", "between 0.5 and 10.0"],
+    );
+    refused("growth,capacity\n1,nan\n1,2\n", &["row 1, capacity = NaN"]);
+    refused("growth,capacity\n1,2\n1\n", &["line 3", "1 fields"]);
+    refused(
+        "growth,capacity\n1,2\n1,x\n",
+        &["line 3, capacity", "\"x\" is no number"],
+    );
+    refused("growth\n1\n2\n", &["\"capacity\""]);
+    refused("growth,capacity\n1,2\n", &["has 1 members", "2 are needed"]);
+}
+
+fn best() {
+    let case = Case::new("unlucky");
+    // The last observations are trusted, the first hardly: squared errors would weigh all alike.
+    let noise: Vec<f64> = (0..12).map(|k| 10_f64.powi(2 - k)).collect();
+    let set = format!("method.noise={noise:?}");
+    let run = case.run(&["run.steps=1", "run.stop_at_misfit=0"]).set(set);
+    let (out, _) = case.finish(&run.on(2, 1), "out");
+    let misfit = |u: &[f64]| {
+        let errors = logistic(u[0], u[1]).into_iter().zip(observed()).zip(&noise);
+        let sum: f64 = errors.map(|((z, y), v)| (z - y) * (z - y) / v).sum();
+        (sum / 12.0).sqrt()
+    };
+    let answers = |u: &&Vec<f64>| {
+        let line = format!("{:?} {:?}", u[0], u[1]);
+        super::answers::plight("unlucky", &line).is_none()
+    };
+    let members = members(&out);
+    let least = members.iter().filter(answers).map(|u| misfit(u));
+    let least = least.fold(f64::INFINITY, f64::min);
+    let [_, best] = mean_and_best(&out);
+    assert!(
+        (misfit(&best) / least - 1.0).abs() < 1e-9,
+        "{} {least}",
+        misfit(&best)
+    );
+    let told = summary(&out);
+    assert!((told["misfit_best"].as_f64().unwrap() / least - 1.0).abs() < 1e-6);
+    assert!(told["mse_mean"].is_null());
+}
+
+fn near() {
+    let case = Case::new("faint");
+    let text: Vec<String> = faint(0.0, 2.0).iter().map(f64::to_string).collect();
+    std::fs::write(case.file("observed.txt"), text.join("\n")).expect("a file");
+    let prior = "model.prior=[\"decay normal 4 2\", \"size lognormal 2 0.5\"]";
+    let run = case.run(&[
+        prior,
+        "method.noise=1e-4",
+        "ensemble.members=64",
+        "run.steps=3",
+    ]);
+    let (out, ended) = case.finish(&run, "out");
+    assert_eq!(super::failures(&out), [0; 3], "{}", ended.stderr);
+    // Where members fail by the rule, which and how far off they are is told.
+    let far = case.run(&["method.fail_beyond=1.01", "method.noise=1e6", "run.steps=1"]);
+    let far = far.set("model.prior=[\"decay normal -3 2\", \"size lognormal 2000 9000\"]");
+    let (_, ended) = case.finish(&far, "far");
+    assert!(
+        ended
+            .stderr
+            .contains("failed by method.fail_beyond = 1.01e0: member "),
+        "{}",
+        ended.stderr
+    );
+}
+
+fn verdicts() {
+    let case = Case::new("plain");
+    let verdict = |case: &Case, sets: &[&str], name: &str| {
+        let (out, ended) = case.finish(&case.run(sets), name);
+        let told = summary(&out)["verdict"]
+            .as_str()
+            .expect("a verdict")
+            .to_owned();
+        assert!(ended.stdout.contains(&told), "{told}: {}", ended.stdout);
+        (told, ended.stderr)
+    };
+    let (told, said) = verdict(&case, &["run.stop_at_misfit=1", "run.steps=60"], "good");
+    assert!(told.starts_with("converged to the noise"), "{told}");
+    assert!(!said.contains("span"), "{said}");
+    let (told, _) = verdict(&case, &["run.steps=1"], "short");
+    assert!(told.starts_with("not converged"), "{told}");
+    let two = &["ensemble.members=2", "method.noise=1e-10", "run.steps=25"];
+    let (told, said) = verdict(&case, two, "two");
+    assert!(told.contains("ensemble.members = 2 span 1"), "{told}");
+    assert!(said.contains("ensemble.members = 2 span 1"), "{said}");
+    let same = Case::new("same");
+    std::fs::write(same.file("observed.txt"), "9\n".repeat(12)).expect("a file");
+    let (told, said) = verdict(&same, &["run.steps=3"], "same");
+    assert!(told.starts_with("nothing moves"), "{told}");
+    assert_eq!(said.matches("gave the same outputs").count(), 1, "{said}");
+}
+
+fn overflow() {
+    let case = Case::new("plain");
+    let run = case.run(&["method.noise=1e-309"]);
+    let ended = end(&mut run.command(&case.file("out")));
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    for words in ["gave finite outputs whose misfit overflows", "method.noise"] {
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
