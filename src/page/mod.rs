@@ -132,7 +132,7 @@ pub fn page(runs: &[Shown]) -> String {
     body += &tables::summaries(runs);
     body += &tables::phases(runs);
     body += &tables::settings(runs);
-    body += &tables::footer(runs);
+    body += &footer(runs);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -288,4 +288,32 @@ fn uncertainty(runs: &[Shown]) -> String {
         "<h2>Uncertainty</h2>\n<p class=\"soft\">The ensemble as a predictive distribution on the test set: is it right \
          as often as it is sure?</p>\n<div class=\"grid few\">\n{cards}{beside}</div>\n{below}"
     )
+}
+
+/// Which program on which hosts, when.
+fn footer(runs: &[Shown]) -> String {
+    let line = |run: &Shown| {
+        let environment = run.environment.as_ref()?;
+        let text = |key: &str| environment[key].as_str().unwrap_or("?").to_owned();
+        let hosts = environment["hosts"].as_array()?.iter().map(|host: &Value| {
+            let word = |key: &str| host[key].as_str().unwrap_or("?");
+            format!(
+                "{} ({}, {} cores)",
+                word("name"),
+                word("cpu"),
+                host["cores"]
+            )
+        });
+        let mpi = text("mpi");
+        let mpi = mpi.split(',').next().unwrap_or_default().to_owned();
+        Some(format!(
+            "<p>{}: started {}, eki-mpi {}, {mpi}, on {}</p>\n",
+            escaped(&run.name),
+            escaped(&text("started")),
+            escaped(&text("program")),
+            escaped(&hosts.collect::<Vec<_>>().join(", "))
+        ))
+    };
+    let lines: String = runs.iter().filter_map(line).collect();
+    format!("<footer class=\"soft\">\n{lines}</footer>\n")
 }

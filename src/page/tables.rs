@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::Value;
 use toml::Table;
 
 use super::Shown;
@@ -393,32 +392,4 @@ fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, String>) {
             }
         }
     }
-}
-
-/// Which program on which hosts, when.
-pub fn footer(runs: &[Shown]) -> String {
-    let line = |run: &Shown| {
-        let environment = run.environment.as_ref()?;
-        let text = |key: &str| environment[key].as_str().unwrap_or("?").to_owned();
-        let hosts = environment["hosts"].as_array()?.iter().map(|host: &Value| {
-            let word = |key: &str| host[key].as_str().unwrap_or("?");
-            format!(
-                "{} ({}, {} cores)",
-                word("name"),
-                word("cpu"),
-                host["cores"]
-            )
-        });
-        let mpi = text("mpi");
-        let mpi = mpi.split(',').next().unwrap_or_default().to_owned();
-        Some(format!(
-            "<p>{}: started {}, eki-mpi {}, {mpi}, on {}</p>\n",
-            escaped(&run.name),
-            escaped(&text("started")),
-            escaped(&text("program")),
-            escaped(&hosts.collect::<Vec<_>>().join(", "))
-        ))
-    };
-    let lines: String = runs.iter().filter_map(line).collect();
-    format!("<footer class=\"soft\">\n{lines}</footer>\n")
 }
