@@ -210,7 +210,7 @@ impl Given {
         if let Some(place) = numbers.iter().position(beyond).filter(|_| single) {
             let why = format!(
                 "holds {} as number {}, more than single precision: run.precision = \"double\" holds it",
-                numbers[place],
+                number(numbers[place], 4),
                 place + 1
             );
             return Err(Error::data(path, why));

@@ -44,7 +44,7 @@ pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
     };
     let (was, is) = (leaves(was)?, leaves(is)?);
     let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let told = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), Value::to_string);
+    let told = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), super::written);
     Ok(keys
         .into_iter()
         .filter(|key| was.get(*key) != is.get(*key) && !may_change(key))

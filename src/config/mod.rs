@@ -79,7 +79,7 @@ impl Resolved {
         let value = key
             .split('.')
             .try_fold(&Value::Table(table), |value, part| value.get(part))
-            .map(ToString::to_string);
+            .map(|value| shortened(&written(value)));
         let file = self
             .origins
             .get(key)
@@ -257,8 +257,20 @@ fn refused(file: &str, path: &str, value: &Value, allowed: impl Into<String>) ->
     Error::Config {
         file: file.to_owned(),
         key: shortened(path),
-        value: shortened(&value.to_string()),
+        value: shortened(&written(value)),
         allowed: allowed.into(),
+    }
+}
+
+/// `value` as TOML in a message: floats in the fewest digits that tell them apart, with an exponent where they are long.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Float(x) => format!("{x:?}"),
+        Value::Array(list) => {
+            let items: Vec<String> = list.iter().map(written).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string(),
     }
 }
 
@@ -324,6 +336,10 @@ mod tests {
         assert!(refused(&["seed=-1"]).contains("integer"));
         assert!(refused(&["seed"]).contains("key.path=value"));
         assert!(refused(&["model=3"]).contains("unknown key"));
+        assert!(
+            refused(&["ensemble.gamma=-1e300"]).starts_with("--set: ensemble.gamma = -1e300: ")
+        );
+        assert!(refused(&["method.noise=[1, -1e-300]"]).contains("method.noise = [1, -1e-300]: "));
         assert!(refused(&["method.localise=9007199254740993"]).contains("at most 100"));
         let deep = format!("{}=1", ["a"; 60_000].join("."));
         assert!(refused(&[&deep]).len() < 500);
