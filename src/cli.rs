@@ -100,7 +100,8 @@ impl RunArguments {
     /// The run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
-            let free = |k: &u64| !Path::new(&format!("runs/{name}-{k}")).exists();
+            let taken = |path: &Path| path.exists() || path.is_symlink();
+            let free = |k: &u64| !taken(Path::new(&format!("runs/{name}-{k}")));
             let k = (1..).find(free).expect("some number is free");
             let k = if self.resume { k.max(2) - 1 } else { k };
             PathBuf::from(format!("runs/{name}-{k}"))

@@ -66,6 +66,13 @@ pub fn place() -> String {
     }
 }
 
+/// Prints "eki-mpi: " and `text` on one line of standard error. That it cannot be printed, as on a full disk, is no reason to
+/// end, or to end otherwise.
+pub fn say(text: &str) {
+    // A value may hold line breaks; one line is the promise.
+    let _ = writeln!(std::io::stderr(), "eki-mpi: {}", text.replace('\n', " "));
+}
+
 /// From now on a panic on any thread of this rank prints one line and calls `abort`, which ends all ranks.
 ///
 /// rsmpi finalises MPI when its `Universe` is dropped, and that waits for the other ranks: a panic that unwinds hangs
@@ -82,12 +89,7 @@ pub fn abort_all_on_panic(rank: usize, host: String, abort: impl Fn() + Send + S
         let at = info
             .location()
             .map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
-        let _ = writeln!(
-            std::io::stderr(),
-            "eki-mpi: {}: {}{at}",
-            place(),
-            what.replace('\n', " ")
-        );
+        say(&format!("{}: {what}{at}", place()));
         abort();
     }));
 }

@@ -7,8 +7,11 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use crate::error::{Error, Result};
 
@@ -19,12 +22,8 @@ pub enum Call {
     CreateFolder,
     /// Make a file, in place of any there.
     Create,
-    /// Open a file to write on at its end.
-    Append,
     /// Write some bytes.
     Write,
-    /// Cut a file off.
-    Truncate,
     /// Wait until a file or folder lies on the disk.
     Sync,
     /// Give a file its final name.
@@ -38,9 +37,7 @@ impl Call {
     fn word(self) -> &'static str {
         match self {
             Self::CreateFolder | Self::Create => "create",
-            Self::Append => "open",
             Self::Write => "write",
-            Self::Truncate => "cut off",
             Self::Sync => "sync",
             Self::Rename => "rename",
             Self::Remove => "remove",
@@ -97,12 +94,18 @@ impl Files {
             .map_err(|e| Error::io(path, call.word(), e))
     }
 
-    /// Makes `folder` and those above it.
+    /// Makes `folder` in a folder that is there; one that is there already is no error. The folders above it are never
+    /// made: a run's folder that was moved away would come into being again, without the run.
     ///
     /// # Errors
     /// The system's refusal.
     pub fn create_folder(&self, folder: &Path) -> Result<()> {
-        self.told(Call::CreateFolder, folder, || fs::create_dir_all(folder))
+        self.told(Call::CreateFolder, folder, || {
+            match fs::create_dir(folder) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+                other => other,
+            }
+        })
     }
 
     /// Makes a new file at `path`, in place of any there: a link is not written through.
@@ -114,18 +117,6 @@ impl Files {
             gone(fs::remove_file(path))?;
             File::create_new(path)
         })?;
-        Ok(self.sink(file, path))
-    }
-
-    /// Opens the file at `path` to be written on from `length`, what follows being cut off.
-    ///
-    /// # Errors
-    /// The system's refusal.
-    pub fn append(&self, path: &Path, length: u64) -> Result<Sink> {
-        let file = self.told(Call::Append, path, || {
-            OpenOptions::new().create(true).append(true).open(path)
-        })?;
-        self.told(Call::Truncate, path, || file.set_len(length))?;
         Ok(self.sink(file, path))
     }
 
@@ -182,7 +173,7 @@ impl Files {
         self.rename(&part, path)
     }
 
-    /// The file at `path` with what `fill` writes, whole or not at all.
+    /// Writes the file at `path` with `fill`, whole or not at all.
     ///
     /// # Errors
     /// The first call that failed; the temporary file is then removed if it can be.
@@ -191,17 +182,33 @@ impl Files {
         path: &Path,
         fill: impl FnOnce(&mut Sink) -> io::Result<()>,
     ) -> Result<()> {
+        self.place(path, fill).map(drop)
+    }
+
+    /// Writes a new file at `path` with `bytes`, whole or not at all, and leaves it open to be written on. Whoever holds the
+    /// file that had this name writes to it no more.
+    ///
+    /// # Errors
+    /// As `write_with`.
+    pub fn write_open(&self, path: &Path, bytes: &[u8]) -> Result<Sink> {
+        self.place(path, |sink| sink.write_all(bytes))
+    }
+
+    fn place(&self, path: &Path, fill: impl FnOnce(&mut Sink) -> io::Result<()>) -> Result<Sink> {
         let part = part_of(path);
         let written = self.create(&part).and_then(|mut sink| {
             fill(&mut sink).map_err(|e| Error::io(path, "write", e))?;
-            sink.sync()
+            sink.sync()?;
+            self.rename(&part, path)?;
+            sink.path = path.to_path_buf();
+            Ok(sink)
         });
-        let renamed = written.and_then(|()| self.rename(&part, path));
-        if renamed.is_err() {
+        if written.is_err() {
             let _ = self.remove(&part);
         }
-        renamed?;
-        self.sync_folder(folder_of(path))
+        let sink = written?;
+        self.sync_folder(folder_of(path))?;
+        Ok(sink)
     }
 
     /// The file at `path` with `bytes`, whole or not at all.
@@ -213,11 +220,74 @@ impl Files {
     }
 }
 
-/// What `path` is called until it is whole.
+/// The end of a temporary file's name.
+const PART: &str = ".part";
+
+/// The name that `path` has until it is whole: this process's own, so that two that write one file at once do not meet.
 fn part_of(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
-    part.push(".part");
+    part.push(format!(".{}{PART}", std::process::id()));
     PathBuf::from(part)
+}
+
+/// Returns true if `name` is that of a temporary file that was to become the file called `of`, or any file.
+#[must_use]
+pub fn is_part(name: &str, of: Option<&str>) -> bool {
+    let Some(whole) = name.strip_suffix(PART) else {
+        return false;
+    };
+    of.is_none_or(|of| {
+        whole
+            .strip_prefix(of)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+/// Opens the file at `path` for reading and for writing at its end, and makes it where there is none. A link is not
+/// followed, and nothing but a regular file is opened.
+///
+/// # Errors
+/// The system's refusal.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    match opened {
+        Ok(file) if !file.metadata()?.is_file() => refused("it is no regular file"),
+        Err(_) if path.is_symlink() => {
+            refused("it is a link, and files are not written through links")
+        }
+        other => other,
+    }
+}
+
+/// As `open_own`; a file that has other names is replaced by a copy of its own first, as `has_other_names` asks for.
+///
+/// # Errors
+/// The system's refusal.
+pub fn open_unshared(path: &Path) -> io::Result<File> {
+    let mut file = open_own(path)?;
+    if !has_other_names(&file)? {
+        return Ok(file);
+    }
+    let part = part_of(path);
+    gone(fs::remove_file(&part))?;
+    io::copy(&mut file, &mut File::create_new(&part)?)?;
+    fs::rename(&part, path)?;
+    open_own(path)
+}
+
+/// Returns true if the opened `file` has more than one name: what is written to it would show under the others, too.
+///
+/// # Errors
+/// The system's refusal.
+pub fn has_other_names(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 1)
 }
 
 /// The folder `path` stands in: of a bare name the present one, which `Path::parent` calls by the empty name.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::folder::CONFIG;
 use crate::npy;
 use crate::real::Real;
+use crate::report::gaps;
 use crate::run::save::UNITS;
 
 /// The most bytes of summary.json that are read.
@@ -190,6 +191,13 @@ impl Finished {
                     .map_err(|e| Error::data(&path, format!("line {}: {e}", i + 1)))
             })
             .collect()
+    }
+
+    /// The steps between which lines of metrics.jsonl are missing, as `report::gaps` finds them.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<(u64, u64)> {
+        let lines = std::fs::read(self.folder.join("metrics.jsonl")).unwrap_or_default();
+        gaps(&lines, self.resolved.config.run.report_every)
     }
 
     /// The summary, where the run has ended.

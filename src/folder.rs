@@ -45,7 +45,8 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
     }
     // Root may write where permissions forbid it, and a full disk shows only now: try.
     let probe = folder.join(".probe");
-    File::create(&probe)
+    let _ = fs::remove_file(&probe);
+    File::create_new(&probe)
         .and_then(|mut file| file.write_all(b"?"))
         .and_then(|()| fs::remove_file(&probe))
         .map_err(refused)?;
@@ -59,6 +60,18 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
 /// Whether the folder may be used, by what lies in it.
 fn look(folder: &Path, resume: bool) -> Result<()> {
     let refused = |why: &str| Err(Error::Usage(format!("{}: {why}", folder.display())));
+    // A link that leads nowhere, of the folder or one above it: nothing is made where it points.
+    let mut nowhere = folder
+        .ancestors()
+        .filter(|path| path.is_symlink() && !path.exists());
+    if let Some(link) = nowhere.next() {
+        let target = fs::read_link(link).unwrap_or_default();
+        return Err(Error::Usage(format!(
+            "{}: is a link to {}, which is not there: make that folder, or choose another with --out",
+            link.display(),
+            target.display()
+        )));
+    }
     let Ok(entries) = fs::read_dir(folder) else {
         return match folder.exists() {
             true => refused("is no folder, or cannot be read"),

@@ -3,7 +3,6 @@
 mod announce;
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -16,7 +15,7 @@ use eki_mpi::cost::Shape;
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::environment::{self, Environment};
 use eki_mpi::error::{Error, Result};
-use eki_mpi::files::Files;
+use eki_mpi::files::{Files, open_unshared};
 use eki_mpi::folder::{self, Claim};
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
@@ -80,7 +79,8 @@ pub fn abort_on_panic(comm: &Comm) {
 pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result<i32> {
     let stop = Stop::new(time_limit(comm, arguments));
     stop.listen(|| {
-        eprintln!("eki-mpi: {}: told twice to stop", eki_mpi::failure::place());
+        let place = eki_mpi::failure::place();
+        eki_mpi::failure::say(&format!("{place}: second stop signal: aborting"));
         Comm::abort(1)
     })?;
     // Rank 0 reads, checks and claims; the others are told. Nothing is written before all of it has passed.
@@ -237,7 +237,7 @@ fn time_limit(comm: &Comm, arguments: &RunArguments) -> Option<Limit> {
     asked.or_else(|| {
         stop::batch_limit(|text| {
             if comm.is_first() {
-                eprintln!("eki-mpi: {text}");
+                eki_mpi::failure::say(text);
             }
         })
     })
@@ -293,10 +293,10 @@ fn watch(comm: &Comm, plan: &Plan, folder: &Path) -> Result<Option<Watch>> {
         if first {
             tracing::warn!("{text}");
         } else {
-            eprintln!("eki-mpi: {text}");
+            eki_mpi::failure::say(text);
         }
         if on_hang == OnHang::Abort {
-            eprintln!("eki-mpi: run.on_hang = \"abort\": the run ends; go on with --resume");
+            eki_mpi::failure::say("run.on_hang = \"abort\": the run ends; go on with --resume");
             Comm::abort(1);
         }
     };
@@ -357,20 +357,22 @@ fn threads(comm: &Comm, arguments: &RunArguments) -> ThreadPool {
         .unwrap_or_else(|e| panic!("{threads} threads could not be started: {e}"))
 }
 
-/// The log: rank 0 to the screen, tersely, and to run.log in the run's folder, in full.
+/// The log: rank 0 to the screen, tersely, and to run.log in the run's folder, in full. That a line cannot be written, as on
+/// a full disk, does not end the run.
 fn log_to(folder: &Path) -> Result<()> {
     let path = folder.join("run.log");
-    let file = OpenOptions::new().create(true).append(true).open(&path);
-    let file = file.map_err(|e| Error::io(&path, "open", e))?;
+    let file = open_unshared(&path).map_err(|e| Error::io(&path, "open", e))?;
     let screen = tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(false)
         .with_level(false)
         .with_ansi(false)
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_filter(tracing_subscriber::filter::LevelFilter::INFO);
     let whole = tracing_subscriber::fmt::layer()
         .with_ansi(false)
+        .log_internal_errors(false)
         .with_writer(Mutex::new(file))
         .with_filter(tracing_subscriber::filter::LevelFilter::DEBUG);
     let subscriber = tracing_subscriber::registry().with(screen).with(whole);

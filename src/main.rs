@@ -102,8 +102,7 @@ fn answer(parsed: Result<Cli, clap::Error>, network: Option<Network>) -> i32 {
 
 /// Prints an error on one line; returns its exit code.
 fn tell(error: &Error) -> i32 {
-    // A value may hold line breaks; one line is the promise.
-    eprintln!("eki-mpi: {}", error.to_string().replace('\n', " "));
+    eki_mpi::failure::say(&error.to_string());
     error.exit_code()
 }
 

@@ -131,6 +131,7 @@ pub fn ask(
         );
         return Err(Error::data(&told, why));
     }
+    files.create_folder(&run.join(FOLDER))?;
     files.create_folder(&folder)?;
     let mut text = names.join(",") + "\n";
     for question in questions {

@@ -23,6 +23,7 @@ use course::Course;
 pub use course::too_few;
 use divergence::Divergence;
 use metrics::Metrics;
+pub use metrics::gaps;
 use table::{table, verdict};
 
 /// One line of metrics.jsonl.
@@ -138,7 +139,13 @@ impl Reporter {
         files.write_whole(&folder.join(CONFIG), plan.resolved.toml().as_bytes())?;
         let (metrics, kept) = Metrics::open(files, folder, step)?;
         let last = metrics::last_step(&kept);
-        if last + plan.config().run.report_every <= step {
+        let every = plan.config().run.report_every;
+        for (before, after) in gaps(&kept, every) {
+            tracing::warn!(
+                "metrics.jsonl: the lines between step {before} and step {after} are missing"
+            );
+        }
+        if last + every <= step {
             tracing::warn!("metrics.jsonl: the lines after step {last}, up to {step}, are missing");
         }
         let simulates = plan.config().model.kind.simulates();

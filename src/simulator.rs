@@ -59,11 +59,11 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
     let (answered, waits) = mpsc::channel::<()>();
     let notice = std::thread::spawn(move || {
         if waits.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!(
-                "eki-mpi: the simulator has not answered for {} s, and is waited for; if it should have, see that it \
+            eki_mpi::failure::say(&format!(
+                "the simulator has not answered for {} s, and is waited for; if it should have, see that it \
                  reads its input line by line and flushes its output after each answer",
                 SILENCE.as_secs()
-            );
+            ));
         }
     });
     let contract = Contract {

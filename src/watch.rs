@@ -6,12 +6,15 @@
 //! The files are written a few times in the time set, so runs shorter than that write none.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, Result};
 use crate::failure;
+use crate::files::Files;
 
 /// The folder of the pulses in the run's folder.
 const FOLDER: &str = "pulse";
@@ -134,11 +137,23 @@ impl Watched {
             place: failure::place(),
             waits: failure::waits(),
         };
-        let _ = fs::create_dir_all(self.folder.join(FOLDER));
         let text = serde_json::to_vec(&pulse).expect("plain data");
+        let _ = self.place(&text);
+    }
+
+    fn place(&self, text: &[u8]) -> Result<()> {
+        let (files, folder) = (Files::default(), self.folder.join(FOLDER));
+        files.create_folder(&folder)?;
+        // A link to another folder: its files are not ours.
+        if folder.is_symlink() {
+            return Ok(());
+        }
         // Under its name only when whole: all watches start together, so that reader and writer meet again and again.
         let (file, new) = (self.file(self.rank), self.new_file());
-        let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
+        let mut sink = files.create(&new)?;
+        let written = sink.write_all(text);
+        written.map_err(|e| Error::io(&new, "write", e))?;
+        files.rename(&new, &file)
     }
 
     fn read(&self) -> Vec<Option<Pulse>> {
@@ -194,4 +209,39 @@ impl Watched {
 
 fn read(path: &Path) -> Option<Pulse> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_written_through_no_link_and_makes_no_run_anew() {
+        let room = tempfile::tempdir().unwrap();
+        let (run, victim) = (room.path().join("run"), room.path().join("thesis"));
+        let watched = Watched {
+            folder: run.clone(),
+            rank: 0,
+            hosts: vec!["a".to_owned()],
+            timeout: Duration::from_secs(1),
+        };
+        watched.write(1);
+        assert!(!run.exists());
+        fs::create_dir_all(run.join(FOLDER)).unwrap();
+        fs::write(&victim, "done").unwrap();
+        for planted in ["rank-00000.new", "rank-00000"] {
+            let link = run.join(FOLDER).join(planted);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(&victim, &link).unwrap();
+            watched.write(2);
+            assert_eq!(read(&watched.file(0)).map(|pulse| pulse.beat), Some(2));
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "done");
+        }
+        fs::remove_dir_all(run.join(FOLDER)).unwrap();
+        let elsewhere = room.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, run.join(FOLDER)).unwrap();
+        watched.write(3);
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    }
 }

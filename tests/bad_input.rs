@@ -521,6 +521,58 @@ fn output_folders_in_use_or_not_writable() {
     assert_eq!(std::fs::read_dir(&used).unwrap().count(), 1);
 }
 
+#[test]
+fn a_link_that_leads_nowhere_is_no_output_folder_and_nothing_is_made_where_it_points() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    for out in [link.clone(), link.join("run")] {
+        let mut command = alone();
+        command.args(["run", "digits", "--set", "run.steps=1", "--out"]);
+        command.arg(out);
+        refused(
+            &mut command,
+            &["link: is a link to nowhere, which is not there"],
+        );
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Words that cannot be printed change nothing: neither the exit code of a refusal nor a run.
+#[test]
+fn standard_error_on_a_full_device_changes_no_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let mut wrong = alone();
+    wrong.args(["run", "digits", "--set", "method.h=0", "--out"]);
+    wrong.arg(folder.path().join("wrong"));
+    assert_eq!(wrong.stderr(full()).status().unwrap().code(), Some(2));
+    let mut unknown = alone();
+    let status = unknown.arg("no-such-command").stderr(full()).status();
+    assert_eq!(status.unwrap().code(), Some(2));
+    let mut runs = alone();
+    runs.args([
+        "run",
+        "digits",
+        "--set",
+        "run.steps=2",
+        "--set",
+        "ensemble.members=10",
+        "--out",
+    ]);
+    runs.arg(folder.path().join("run"));
+    let status = runs
+        .stderr(full())
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
 /// A program built on one MPI and started by the launcher of another becomes R worlds of one rank each; the launcher's
 /// variables tell. The first process says so, once; the others end as it does.
 #[test]

@@ -104,7 +104,7 @@ fn rank_whose_calls_fail() {
         if world.size() == 1 && on_error.ends_with("continue") {
             // The first lines' write: they wait, and the log is whole in the end.
             let counts = |path: &Path| path.ends_with("metrics.jsonl");
-            let files = Files::watched(Arc::new(Saboteur::new(2, Fault::Full, counts)));
+            let files = Files::watched(Arc::new(Saboteur::new(1, Fault::Full, counts)));
             let folder = room.join("log");
             let found = inside::whole_run(crew, &asked.for_run(&folder, &files, false));
             assert_eq!(found.expect("the run goes on"), digest);

@@ -249,6 +249,52 @@ fn a_file_far_larger_than_published_is_not_downloaded() {
 }
 
 #[test]
+fn a_part_that_is_a_link_or_another_files_name_is_not_written_through() {
+    let content = noise(5_000);
+    let source = source_of(&content);
+    let folder = tempfile::tempdir().unwrap();
+    let victim = folder.path().join("thesis");
+    fs::write(&victim, "done").unwrap();
+    fs::create_dir(folder.path().join("set")).unwrap();
+    let part = folder.path().join("set/one.gz.part");
+    let server = Server::new(vec![Answer::File(gzip(&content))]);
+    for planted in [
+        std::os::unix::fs::symlink::<&Path, &Path>,
+        fs::hard_link::<&Path, &Path>,
+    ] {
+        planted(&victim, &part).unwrap();
+        let placed = fetch(&source, folder.path(), Some(&server.address)).unwrap();
+        assert!(placed[0].fetched);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "done");
+        assert_eq!(names(folder.path()), ["one.gz"]);
+        fs::remove_file(&placed[0].path).unwrap();
+    }
+}
+
+#[test]
+fn of_four_that_fetch_at_once_one_does_and_all_end_well() {
+    let content = noise(2_000_000);
+    let source = source_of(&content);
+    let folder = tempfile::tempdir().unwrap();
+    // The first is cut again and again, so that the others find its part.
+    let cut = Answer::Cut(gzip(&content), 300_000);
+    let server = Server::new(vec![
+        cut.clone(),
+        cut.clone(),
+        cut,
+        Answer::File(gzip(&content)),
+    ]);
+    let brought: Vec<bool> = std::thread::scope(|scope| {
+        let one = || fetch(&source, folder.path(), Some(&server.address)).unwrap()[0].fetched;
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(brought.iter().filter(|&&fetched| fetched).count(), 1);
+    assert_eq!(server.requests().len(), 4);
+    assert_eq!(names(folder.path()), ["one.gz"]);
+}
+
+#[test]
 fn the_next_mirror_is_asked_when_one_has_no_such_file() {
     let folder = tempfile::tempdir().unwrap();
     let content = noise(1000);

@@ -452,6 +452,56 @@ fn a_damaged_generation_is_passed_over_aloud_and_with_none_left_nothing_is_touch
 }
 
 #[test]
+fn a_generation_that_cannot_be_removed_is_told_once_and_the_others_go() {
+    let room = tempfile::tempdir().unwrap();
+    let stuck = checkpoint(room.path(), 99_999).join("notes");
+    saved(room.path(), 1, &[], 1);
+    std::fs::create_dir_all(&stuck).unwrap();
+    // One that a link leads to is not ours; another is in the way of a generation still to be written.
+    let elsewhere = room.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for step in 8..=12 {
+        std::fs::remove_dir_all(checkpoint(room.path(), step)).unwrap();
+    }
+    std::os::unix::fs::symlink(&elsewhere, checkpoint(room.path(), 9)).unwrap();
+    std::fs::create_dir_all(checkpoint(room.path(), 10).join("notes")).unwrap();
+    let settings = [
+        &SMALL[..],
+        &["checkpoint.every_steps=1", "checkpoint.keep=2", "--resume"],
+    ]
+    .concat();
+    let text = succeed(&mut program(2, &settings, room.path()));
+    assert!(text.contains("going on from step 7"), "{text}");
+    assert_eq!(checkpoints(room.path()), [10, 11, 12, 99_999], "{text}");
+    for step in ["10", "99999"] {
+        let told = format!("could not delete the checkpoint of step {step}: ");
+        assert_eq!(text.matches(&told).count(), 1, "{text}");
+    }
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
+
+#[test]
+fn lines_missing_within_the_log_are_told_when_a_run_is_resumed_and_reported() {
+    let room = tempfile::tempdir().unwrap();
+    whole(room.path(), 1, &[]);
+    let log = room.path().join("metrics.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines = text.lines().enumerate();
+    let kept: String = lines
+        .filter(|(i, _)| ![3, 4].contains(i))
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
+    std::fs::write(&log, kept).unwrap();
+    let told = "metrics.jsonl: the lines between step 3 and step 6 are missing";
+    let settings = [&SMALL[..], &["--resume"]].concat();
+    let text = succeed(&mut program(1, &settings, room.path()));
+    assert_eq!(text.matches("are missing").count(), 1, "{text}");
+    assert!(text.contains(told), "{text}");
+    let text = succeed(start::alone().arg("report").arg(room.path()));
+    assert!(text.contains(told), "{text}");
+}
+
+#[test]
 fn a_changed_configuration_is_refused_with_the_keys_that_differ() {
     let room = tempfile::tempdir().unwrap();
     whole(room.path(), 2, &[]);

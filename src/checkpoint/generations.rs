@@ -108,13 +108,22 @@ pub fn write_mark(files: &Files, folder: &Path, mark: &Mark) -> Result<()> {
     files.write_whole(&folder.join(MARK), &bytes)
 }
 
-/// Makes an empty folder for the generation at `step`; what an interrupted or damaged one left there goes.
+/// Makes a folder for the generation at `step`. What an interrupted or damaged one left there goes as far as it can be
+/// removed; its mark always.
 ///
 /// # Errors
 /// The first file call that failed.
 pub fn prepare(files: &Files, run: &Path, step: u64) -> Result<PathBuf> {
-    remove(files, run, step)?;
     let folder = step_folder(run, step);
+    // A link to another folder would have this generation written there.
+    if folder.is_symlink() {
+        files.remove(&folder)?;
+    }
+    match remove(files, run, step) {
+        Err(error) if has_mark(&folder) => return Err(error),
+        _ => {}
+    }
+    files.create_folder(&run.join(FOLDER))?;
     files.create_folder(&folder)?;
     // The names of the new folders must lie on the disk as surely as the files in them.
     files.sync_folder(&run.join(FOLDER))?;
@@ -134,30 +143,39 @@ pub fn remove(files: &Files, run: &Path, step: u64) -> Result<()> {
     files.remove(&folder.join(MARK))?;
     files.sync_folder(&folder)?;
     let entries = fs::read_dir(&folder).map_err(|e| Error::io(&folder, "read", e))?;
-    for entry in entries.flatten() {
-        files.remove(&entry.path())?;
+    // The folder goes only when all in it is gone; what can be removed is, whatever cannot.
+    let mut removed = Ok(());
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io(&folder, "read", e))?;
+        removed = removed.and(files.remove(&entry.path()));
     }
-    files.remove_folder(&folder)
+    removed.and_then(|()| files.remove_folder(&folder))
 }
 
 /// Removes all generations but the newest `keep` up to `step`, which has just been committed. Those after it come
-/// from a future that was given up, and those in `damaged` do not count.
+/// from a future that was given up, and those in `damaged` do not count. Returns the steps of those that could not be
+/// removed, each with the reason; the others are removed all the same.
 ///
 /// # Errors
-/// The first file call that failed.
-pub fn prune(files: &Files, run: &Path, step: u64, keep: usize, damaged: &[u64]) -> Result<()> {
-    let mut kept = 0;
+/// The folder of all generations cannot be read.
+pub fn prune(
+    files: &Files,
+    run: &Path,
+    (step, keep): (u64, usize),
+    damaged: &[u64],
+) -> Result<Vec<(u64, Error)>> {
+    let (mut kept, mut left) = (0, Vec::new());
     for found in list(run)? {
         let good = found <= step && !damaged.contains(&found);
-        if good && kept < keep && (found == step || run_has_mark(run, found)) {
+        if good && kept < keep && (found == step || has_mark(&step_folder(run, found))) {
             kept += 1;
-        } else {
-            remove(files, run, found)?;
+        } else if let Err(error) = remove(files, run, found) {
+            left.push((found, error));
         }
     }
-    Ok(())
+    Ok(left)
 }
 
-fn run_has_mark(run: &Path, step: u64) -> bool {
-    step_folder(run, step).join(MARK).is_file()
+fn has_mark(folder: &Path) -> bool {
+    folder.join(MARK).is_file()
 }

@@ -27,6 +27,12 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
     let mut runs = Vec::new();
     for folder in &arguments.folders {
         let mut run = Shown::of(Finished::open(folder)?)?;
+        for (before, after) in run.finished.gaps() {
+            notes += &format!(
+                "{}: metrics.jsonl: the lines between step {before} and step {after} are missing\n",
+                run.name
+            );
+        }
         // Without its data a run can still be drawn. A simulator has no classes to be uncertain of.
         let simulates = run.finished.resolved.config.model.kind.simulates();
         if run.finished.has_ensemble() && !simulates {

@@ -1,8 +1,6 @@
 //! One HTTP request for what is still missing of a file.
 
-use std::fs::OpenOptions;
-use std::io::{IsTerminal as _, Read, Write as _};
-use std::path::Path;
+use std::io::{IsTerminal as _, Read};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +8,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use super::catalogue::File;
+use super::part::Part;
 use crate::error::Error;
 
 /// Why an attempt ended without the whole file.
@@ -49,8 +48,8 @@ impl Link {
     }
 
     /// Asks `address` for what `part` lacks of `file`, and adds it; `Ok` when the server has given all it promised.
-    pub fn attempt(&self, address: &str, file: &File, part: &Path) -> Result<(), Failure> {
-        let mut have = std::fs::metadata(part).map_or(0, |described| described.len());
+    pub fn attempt(&self, address: &str, file: &File, part: &mut Part) -> Result<(), Failure> {
+        let mut have = part.length();
         // Longer than the file can be: not a part of it.
         if have > most(file) {
             have = 0;
@@ -60,7 +59,7 @@ impl Link {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if resumes_at(&response, have) => have,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
-                std::fs::remove_file(part).map_err(|e| local(part, "remove", e))?;
+                part.clear().map_err(Failure::Local)?;
                 return Err(Failure::Cut(
                     "the server has no such range of the file".to_owned(),
                 ));
@@ -132,17 +131,12 @@ fn resumes_at(response: &Response<Body>, have: u64) -> bool {
 fn receive(
     response: &mut Response<Body>,
     file: &File,
-    part: &Path,
+    part: &mut Part,
     start: u64,
     bar: &ProgressBar,
 ) -> Result<u64, Failure> {
-    let mut to = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(part)
-        .map_err(|e| local(part, "write", e))?;
     if start == 0 {
-        to.set_len(0).map_err(|e| local(part, "write", e))?;
+        part.clear().map_err(Failure::Local)?;
     }
     let mut from = response.body_mut().as_reader();
     let (mut end, mut buffer) = (start, vec![0; 1 << 16]);
@@ -160,14 +154,8 @@ fn receive(
                 file.bytes
             )));
         }
-        to.write_all(&buffer[..n])
-            .map_err(|e| local(part, "write", e))?;
+        part.add(&buffer[..n]).map_err(Failure::Local)?;
     }
-}
-
-/// The disk's failure.
-fn local(path: &Path, action: &'static str, e: std::io::Error) -> Failure {
-    Failure::Local(Error::io(path, action, e))
 }
 
 /// A bar on the terminal; none where standard error goes elsewhere.

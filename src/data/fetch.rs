@@ -1,7 +1,8 @@
 //! `eki-mpi data fetch` and `data list`: brings published files whole and verified, or not at all.
 //!
 //! A file grows under its name with `.part` added, goes on from there after a cut (HTTP Range), and gets its own name
-//! only once its checksum is right. Run by one process; no rank of a run ever fetches.
+//! only once its checksum is right. Of several processes that fetch it at once one does, and the others wait for it. No rank
+//! of a run ever fetches.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::catalogue::{File, Format, SOURCES, Source};
 use super::checksum;
 use super::download::{Failure, Link};
+use super::part::Part;
 use crate::error::{Error, Result};
 
 /// Attempts in a row that may bring nothing new before a mirror is given up.
@@ -42,28 +44,18 @@ pub fn fetch(source: &Source, data_dir: &Path, mirror: Option<&str>) -> Result<V
     let link = Link::new();
     let mut placed = Vec::new();
     for file in source.files {
-        if let Some(path) = source.locate(file, data_dir) {
+        let (path, fetched) = match source.locate(file, data_dir) {
+            Some(path) => (path, false),
+            None => bring(&link, (source, file), data_dir, mirror)?,
+        };
+        if !fetched {
             checksum::verify(&path, file).map_err(|e| {
                 Error::Usage(format!(
                     "{e}; it is not replaced: move it away to fetch the published file"
                 ))
             })?;
-            placed.push(Placed {
-                path,
-                fetched: false,
-            });
-            continue;
         }
-        let folder = data_dir.join(source.folder);
-        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", e))?;
-        let path = folder.join(file.name);
-        let addresses = addresses(source, file, mirror);
-        bring(&link, file, &path, &addresses)
-            .map_err(|failed| failed.into_error(source, file, &folder))?;
-        placed.push(Placed {
-            path,
-            fetched: true,
-        });
+        placed.push(Placed { path, fetched });
     }
     Ok(placed)
 }
@@ -113,27 +105,42 @@ impl Failed {
     }
 }
 
-/// Brings one file to `path` from the first address that gives it whole.
+/// Brings one file into `data_dir`: where it is, and whether this process fetched it, not another at the same time.
 fn bring(
     link: &Link,
+    (source, file): (&Source, &File),
+    data_dir: &Path,
+    mirror: Option<&str>,
+) -> Result<(PathBuf, bool)> {
+    let folder = data_dir.join(source.folder);
+    fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", e))?;
+    let path = folder.join(file.name);
+    let Some(mut part) = Part::of(&path)? else {
+        return Ok((path, false));
+    };
+    let addresses = addresses(source, file, mirror);
+    fill(link, file, (&mut part, &path), &addresses)
+        .map_err(|failed| failed.into_error(source, file, &folder))?;
+    Ok((path, true))
+}
+
+/// Fills the `part` of one file from the first address that gives it whole, and names it `path`.
+fn fill(
+    link: &Link,
     file: &File,
-    path: &Path,
+    (part, path): (&mut Part, &Path),
     addresses: &[String],
 ) -> std::result::Result<(), Failed> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
     let mut reasons = Vec::new();
     for address in addresses {
         // Once on top of what an earlier call or mirror left; should the whole turn out wrong, once more from nothing.
         for _ in 0..2 {
-            let fresh = length(&part) == 0;
-            match complete(link, file, &part, address) {
-                Ok(()) => match checksum::verify(&part, file) {
-                    Ok(()) => return keep(&part, path).map_err(Failed::Local),
+            let fresh = part.length() == 0;
+            match complete(link, file, part, address) {
+                Ok(()) => match checksum::verify(part.path(), file) {
+                    Ok(()) => return part.keep(path).map_err(Failed::Local),
                     Err(wrong) => {
-                        fs::remove_file(&part)
-                            .map_err(|e| Failed::Local(Error::io(&part, "remove", e)))?;
+                        part.clear().map_err(Failed::Local)?;
                         reasons.push(format!("{address}: {wrong}"));
                     }
                 },
@@ -157,18 +164,18 @@ fn bring(
 fn complete(
     link: &Link,
     file: &File,
-    part: &Path,
+    part: &mut Part,
     address: &str,
 ) -> std::result::Result<(), Failure> {
     // A whole part may be left where the last call was ended before its name was changed.
-    if length(part) == file.bytes {
+    if part.length() == file.bytes {
         return Ok(());
     }
-    let (mut furthest, mut idle) = (length(part), 0);
+    let (mut furthest, mut idle) = (part.length(), 0);
     loop {
         match link.attempt(address, file, part) {
             Err(Failure::Cut(reason)) => {
-                let reached = length(part);
+                let reached = part.length();
                 idle = if reached > furthest { 0 } else { idle + 1 };
                 furthest = furthest.max(reached);
                 if idle == IDLE_ATTEMPTS {
@@ -179,19 +186,6 @@ fn complete(
             ended => return ended,
         }
     }
-}
-
-/// The length of a file, 0 where there is none.
-fn length(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |described| described.len())
-}
-
-/// Gives the verified part its own name, on the disk before the name is.
-fn keep(part: &Path, path: &Path) -> Result<()> {
-    fs::File::open(part)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| Error::io(part, "write", e))?;
-    fs::rename(part, path).map_err(|e| Error::io(path, "rename", e))
 }
 
 /// One line for each known set: its name, whether it is there and as published, where it is looked for.

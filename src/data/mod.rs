@@ -10,6 +10,7 @@ mod download;
 pub mod fetch;
 pub mod folder;
 pub mod idx;
+mod part;
 pub mod published;
 pub mod recall;
 pub mod series;

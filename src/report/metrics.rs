@@ -34,7 +34,8 @@ impl Metrics {
             _ => {}
         }
         kept.truncate(lines_until(&kept, step));
-        let sink = files.append(&path, kept.len() as u64)?;
+        // A new file: a run that lost its lock and still writes to the old one adds nothing here.
+        let sink = files.write_open(&path, &kept)?;
         let metrics = Self {
             path,
             sink,
@@ -119,6 +120,23 @@ pub(super) fn last_step(lines: &[u8]) -> u64 {
     last.and_then(step_of).unwrap_or(0)
 }
 
+/// The steps between which whole `lines` of metrics.jsonl are missing, where a line was due every `every` steps at least. What
+/// that was may have changed when the run was resumed: lines at equal distances are none that are missing.
+#[must_use]
+pub fn gaps(lines: &[u8], every: u64) -> Vec<(u64, u64)> {
+    let steps = lines.split(|&byte| byte == b'\n').filter_map(step_of);
+    let steps: Vec<u64> = std::iter::once(0).chain(steps).collect();
+    let distance = |i: usize| steps.get(i + 1).map(|next| next.saturating_sub(steps[i]));
+    let regular = |i: usize, d: u64| {
+        let beside = [i.checked_sub(1).and_then(distance), distance(i + 1)];
+        steps[i + 1].is_multiple_of(d) && beside.contains(&Some(d))
+    };
+    (0..steps.len() - 1)
+        .filter(|&i| distance(i).is_some_and(|d| d > every && !regular(i, d)))
+        .map(|i| (steps[i], steps[i + 1]))
+        .collect()
+}
+
 /// Scores after the first epoch, from the lines of metrics.jsonl.
 pub(super) fn first_epoch(lines: &[u8]) -> First {
     #[derive(serde::Deserialize)]
@@ -156,6 +174,27 @@ mod tests {
         assert_eq!(lines_until(b"\xff\n{\"step\":1}\n", 5), 0);
         assert_eq!(last_step(&text[..34]), 2);
         assert_eq!(last_step(b""), 0);
+    }
+
+    #[test]
+    fn missing_lines_are_found_and_a_changed_distance_is_none() {
+        let lines = |steps: &[u64]| -> Vec<u8> {
+            let line = |step: &u64| format!("{{\"step\":{step}}}\n").into_bytes();
+            steps.iter().flat_map(line).collect()
+        };
+        for (steps, every, wanted) in [
+            (&[1, 2, 3, 4][..], 1, vec![]),
+            (&[1, 2, 5, 6], 1, vec![(2, 5)]),
+            (&[4, 5, 6], 1, vec![(0, 4)]),
+            (&[1, 5, 9, 10], 1, vec![(1, 5), (5, 9)]),
+            (&[5, 10, 12, 15, 30, 35], 5, vec![(15, 30)]),
+            // Every tenth, then each; each, then every tenth.
+            (&[10, 20, 30, 31, 32], 1, vec![]),
+            (&[1, 2, 10, 20], 10, vec![]),
+            (&[], 1, vec![]),
+        ] {
+            assert_eq!(gaps(&lines(steps), every), wanted, "{steps:?}");
+        }
     }
 
     /// Takes five bytes of each write, and refuses every other.

@@ -32,8 +32,10 @@ pub struct Keeper {
     pub(super) data: Option<[u8; 32]>,
     /// The step of the newest good generation.
     pub(super) saved: Option<u64>,
-    /// Generations passed over on resuming.
+    /// Generations skipped as damaged on resuming.
     pub(super) damaged: Vec<u64>,
+    /// Generations that could not be removed, of which the user has been told.
+    stuck: Vec<u64>,
     last_save: Instant,
     turn: Instant,
     longest_turn: Duration,
@@ -72,6 +74,7 @@ impl Keeper {
             data: None,
             saved: None,
             damaged: Vec::new(),
+            stuck: Vec::new(),
             last_save: Instant::now(),
             turn: Instant::now(),
             longest_turn: Duration::ZERO,
@@ -211,22 +214,22 @@ impl Keeper {
 
     /// Folder, parts, mark; then old generations go. The error, if any, is the same on all ranks.
     fn write<T: Real>(
-        &self,
+        &mut self,
         crew: Crew,
         plan: &Plan,
         state: &State<T>,
         reporter: &mut Reporter,
         seconds: f64,
     ) -> Result<()> {
-        let Some(run) = &self.folder else {
+        let Some(run) = self.folder.clone() else {
             return Ok(());
         };
-        let (comm, files, step) = (crew.comm, &self.files, state.step);
-        let folder = checkpoint::step_folder(run, step);
+        let (comm, files, step) = (crew.comm, self.files.clone(), state.step);
+        let folder = checkpoint::step_folder(&run, step);
         comm.from_first(|| {
             // The log first: it may run ahead of the state it belongs to, and is then cut back, but never behind.
             reporter.sync()?;
-            checkpoint::prepare(files, run, step).map(drop)
+            checkpoint::prepare(&files, &run, step).map(drop)
         })?;
         let config = plan.resolved.toml();
         let carried = state.carried(crew);
@@ -234,7 +237,7 @@ impl Keeper {
         let settings = Sha256::digest(&config).into();
         let part = write_part(
             crew,
-            (files, &folder),
+            (&files, &folder),
             state,
             (&arrays, carried.as_ref()),
             settings,
@@ -258,18 +261,18 @@ impl Keeper {
                 time: state.time,
                 version: checkpoint::VERSION,
             };
-            checkpoint::write_mark(files, &folder, &mark)
+            checkpoint::write_mark(&files, &folder, &mark)
         });
         if comm.is_first() {
-            self.tidy(run, plan, step, outcome.is_ok());
+            self.tidy(&run, plan, step, outcome.is_ok());
         }
         outcome
     }
 
-    /// Removes what is no longer needed: old generations, or the torso of one that failed. That it cannot be removed
-    /// does no harm.
-    fn tidy(&self, run: &Path, plan: &Plan, step: u64, committed: bool) {
-        let tidied = if committed {
+    /// Removes what is no longer needed: old generations, or the torso of one that failed. That one cannot be removed does no
+    /// harm, and is told once.
+    fn tidy(&mut self, run: &Path, plan: &Plan, step: u64, committed: bool) {
+        let left = if committed {
             let damaged: Vec<u64> = self
                 .damaged
                 .iter()
@@ -277,12 +280,16 @@ impl Keeper {
                 .filter(|&d| d != step)
                 .collect();
             let keep = plan.config().checkpoint.keep;
-            checkpoint::prune(&self.files, run, step, keep, &damaged)
+            checkpoint::prune(&self.files, run, (step, keep), &damaged)
         } else {
-            checkpoint::remove(&self.files, run, step)
+            checkpoint::remove(&self.files, run, step).map(|()| Vec::new())
         };
-        if let Err(error) = tidied {
-            tracing::warn!("an old checkpoint stays: {error}");
+        let left = left.unwrap_or_else(|error| vec![(step, error)]);
+        for (step, error) in left {
+            if !self.stuck.contains(&step) {
+                tracing::warn!("could not delete the checkpoint of step {step}: {error}");
+                self.stuck.push(step);
+            }
         }
     }
 }

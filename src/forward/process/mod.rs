@@ -226,7 +226,7 @@ impl Process {
         if tracing::dispatcher::has_been_set() {
             tracing::info!("{text} (more like it are only counted)");
         } else {
-            eprintln!("eki-mpi: {}: {text}", crate::failure::place());
+            crate::failure::say(&format!("{}: {text}", crate::failure::place()));
         }
         told.push(text);
     }

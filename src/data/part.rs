@@ -1,0 +1,121 @@
+//! A file that is being fetched, under its name with `.part` added: it stays for the next call where one is cut short, and one
+//! process at a time writes to it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files::{has_other_names, open_own};
+
+/// The part of a file, locked until it is dropped.
+pub struct Part {
+    path: PathBuf,
+    file: File,
+}
+
+impl Part {
+    /// Opens and locks the part of the file `path`, empty where there is none. Waits for another process that fetches the
+    /// file; None where that has brought it.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn of(path: &Path) -> Result<Option<Self>> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        loop {
+            let file = opened(&part).map_err(|e| Error::io(&part, "open", e))?;
+            lock(&file, &part).map_err(|e| Error::io(&part, "lock", e))?;
+            // While this process waited the part may have been given its final name, or removed.
+            let here = fs::symlink_metadata(&part).ok().map(|found| place(&found));
+            if here == file.metadata().ok().map(|own| place(&own)) {
+                return Ok(Some(Self { path: part, file }));
+            }
+            if path.exists() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.file.metadata().map_or(0, |described| described.len())
+    }
+
+    /// Adds `bytes` at its end.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|e| Error::io(&self.path, "write", e))
+    }
+
+    /// Throws away what it holds.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn clear(&self) -> Result<()> {
+        let cut = self.file.set_len(0);
+        cut.map_err(|e| Error::io(&self.path, "write", e))
+    }
+
+    /// Gives it its final name, `path`, once it lies on the disk.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn keep(&self, path: &Path) -> Result<()> {
+        let synced = self.file.sync_all();
+        synced.map_err(|e| Error::io(&self.path, "write", e))?;
+        fs::rename(&self.path, path).map_err(|e| Error::io(path, "rename", e))
+    }
+}
+
+impl Drop for Part {
+    /// A part with nothing in it is of no use to anybody. It is removed while it is locked.
+    fn drop(&mut self) {
+        if self.length() == 0 {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens the file at `part`; what stands there and is no regular file of this one name is removed.
+fn opened(part: &Path) -> io::Result<File> {
+    let regular = fs::symlink_metadata(part).is_ok_and(|kind| kind.is_file());
+    if !regular && part.is_symlink() {
+        fs::remove_file(part)?;
+    }
+    let file = open_own(part)?;
+    if !has_other_names(&file)? {
+        return Ok(file);
+    }
+    fs::remove_file(part)?;
+    open_own(part)
+}
+
+/// Locks `file`. Where the file system has no locks, whoever fetches twice at once fails by the checksum.
+fn lock(file: &File, part: &Path) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            crate::failure::say(&format!(
+                "{}: another process is fetching this file: waiting for it",
+                part.display()
+            ));
+            file.lock()
+        }
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// What identifies a file under any name.
+fn place(described: &fs::Metadata) -> (u64, u64) {
+    (described.dev(), described.ino())
+}
