@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use crate::cost::MOST_AS_TEXT;
 use crate::error::Result;
 use crate::files::Files;
 use crate::finished::Finished;
@@ -15,8 +16,6 @@ use crate::real::Real;
 
 /// The share of members below `low` and above `high`.
 const TAIL: f64 = 0.16;
-/// The most numbers of an ensemble that are written as text; beyond it final/ensemble.npy must do.
-const MOST: usize = 1 << 24;
 /// The most parameters the table at a run's end shows.
 const SHOWN: usize = 16;
 
@@ -62,7 +61,7 @@ impl Calibrated {
     ) -> Result<Self> {
         let parameters = marginals.len();
         let members = match finished.ensemble::<N>(parameters)? {
-            Some(mut rows) if rows.rows() * parameters <= MOST => {
+            Some(mut rows) if rows.rows() * parameters <= MOST_AS_TEXT => {
                 let all = rows.read(rows.rows())?;
                 Some(all.chunks_exact(parameters).map(&own).collect())
             }

@@ -25,7 +25,7 @@ mod whitening;
 
 use serde::Serialize;
 
-pub use memory::Memory;
+pub use memory::{MOST_AS_TEXT, Memory};
 
 use crate::config::Precision;
 use crate::eki::Form;
@@ -98,6 +98,10 @@ pub struct Shape {
     inputs: usize,
     /// Numbers that a member carries from step to step.
     hidden: usize,
+    /// Whether members are answered by a simulator, whose parameters have names.
+    simulates: bool,
+    /// Whether the final ensemble is written.
+    writes_members: bool,
 }
 
 /// Floating-point operations of one step.
@@ -221,6 +225,8 @@ impl Shape {
                 + usize::from(plan.memory().average > 0.0),
             inputs: inputs_of(map, m) + tails().map(|tail| inputs_of(tail, m)).sum::<usize>(),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
+            simulates: config.model.kind.simulates(),
+            writes_members: config.output.ensemble,
         }
     }
 

@@ -3,11 +3,15 @@
 //! Product kernels block by a processor's caches, so equal bits are promised among hosts of one processor model: a
 //! mix is told of.
 
+mod memory;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+pub use memory::{MemoryLimit, memory_of_host, memory_of_process};
 
 use crate::comm::Comm;
 use crate::error::Result;
@@ -41,6 +45,9 @@ pub struct Host {
     pub cpu: String,
     /// Logical cores that its ranks together may use.
     pub cores: usize,
+    /// Logical cores that its ranks together are bound to, more where a quota leaves fewer of them.
+    #[serde(skip)]
+    pub bound: usize,
     /// Its ranks.
     pub ranks: Vec<usize>,
     /// The threads of all its ranks together.
@@ -113,6 +120,21 @@ impl Environment {
         })
     }
 
+    /// One line where the launcher, this process's parent, has bound the ranks of rank 0's host to fewer cores than it may use
+    /// itself, as Open MPI does with one or two ranks.
+    #[must_use]
+    pub fn bound(&self) -> Option<String> {
+        let parent = format!("/proc/{}/status", std::os::unix::process::parent_id());
+        let status = std::fs::read_to_string(parent).ok()?;
+        let given = core_list(&field(&status, "Cpus_allowed_list")?).len();
+        let bound = self.hosts.first()?.bound;
+        (0 < bound && bound < given).then(|| {
+            format!(
+                "the launcher binds its ranks on this host to {bound} of {given} cores: mpirun --bind-to none lets them use all"
+            )
+        })
+    }
+
     /// The host with most threads beyond its cores.
     #[must_use]
     pub fn oversubscribed(&self) -> Option<&Host> {
@@ -174,6 +196,7 @@ fn hosts(seats: impl Iterator<Item = Seat>) -> Vec<Host> {
                 name: seat.host.clone(),
                 cpu: seat.cpu.clone(),
                 cores: 0,
+                bound: 0,
                 ranks: Vec::new(),
                 threads: 0,
             };
@@ -184,6 +207,7 @@ fn hosts(seats: impl Iterator<Item = Seat>) -> Vec<Host> {
         // Ranks bound to different cores add up; a quota below the cores they may run on is shared by all of them.
         let quota = seat.usable < seat.cores.len();
         cores.extend(&seat.cores);
+        host.bound = cores.len();
         host.cores = if quota || seat.cores.is_empty() {
             seat.usable
         } else {
@@ -213,17 +237,6 @@ fn utc(seconds: u64) -> String {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (h, m, s) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
-}
-
-/// Bytes of memory of this host, where it tells (Linux).
-#[must_use]
-pub fn memory_of_host() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]

@@ -60,9 +60,15 @@ pub fn place() -> String {
     let (rank, host) = PLACE
         .get()
         .map_or((0, "?"), |(rank, host)| (*rank, host.as_str()));
+    format!("rank {rank} on host {host}{}", at())
+}
+
+/// The step the run is in, as " at step 17"; empty before the first.
+#[must_use]
+pub fn at() -> String {
     match STEP.load(Ordering::Relaxed) {
-        u64::MAX => format!("rank {rank} on host {host}"),
-        step => format!("rank {rank} on host {host} at step {step}"),
+        u64::MAX => String::new(),
+        step => format!(" at step {step}"),
     }
 }
 

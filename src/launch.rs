@@ -13,7 +13,7 @@ use eki_mpi::comm::Comm;
 use eki_mpi::config::{OnHang, Precision, Resolved};
 use eki_mpi::cost::Shape;
 use eki_mpi::data::folder::data_dir;
-use eki_mpi::environment::{self, Environment};
+use eki_mpi::environment::{self, Environment, MemoryLimit};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::{Files, open_unshared};
 use eki_mpi::folder::{self, Claim};
@@ -141,8 +141,9 @@ fn run_in<T: Real>(
     let environment = Environment::gather(comm, pool.current_num_threads());
     if let Some(folder) = reporter.folder() {
         environment.write(&files, folder)?;
-        let mixed = environment.mixed();
-        mixed.iter().for_each(|line| tracing::warn!("{line}"));
+        let bound = launched_ranks().and_then(|_| environment.bound());
+        let lines = environment.mixed().into_iter().chain(bound);
+        lines.for_each(|line| tracing::warn!("{line}"));
     }
     let _watch = watch(comm, &plan, &folder)?;
     let around = (&mut reporter, &mut timing, &mut keeper);
@@ -329,19 +330,45 @@ fn refuse_impossible<T: Real>(crew: Crew, plan: &Plan, problem: &Problem<T>) -> 
         plan.last_epoch(),
     );
     let shape = shape.with_near(comm.near().len());
-    let needed = shape.memory(0).peak().saturating_mul(ranks as u64);
-    comm.from_first(|| match environment::memory_of_host() {
-        Some(host) if needed > host => {
-            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-            Err(Error::Usage(format!(
-                "ensemble.members = {}: {ranks} ranks on this host need {:.1} GiB, and it has {:.1}: take fewer members or more \
-                 hosts (eki-mpi plan --ranks R tells what each rank needs)",
+    let place = if comm.is_first() {
+        "this host".to_owned()
+    } else {
+        format!("host {}", eki_mpi::failure::host())
+    };
+    let flaw = too_large(&shape, ranks, &place).unwrap_or_default();
+    let flaws = comm.gather(flaw.as_bytes());
+    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
+        Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
+        None => Ok(()),
+    })
+}
+
+/// Why the run does not fit into the memory of this host, `place`, with its `ranks`, or into that of this process.
+fn too_large(shape: &Shape, ranks: usize, place: &str) -> Option<String> {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let one = shape.memory(0).peak();
+    let refused = |needed: u64, who: String, limit: MemoryLimit| {
+        (needed > limit.bytes).then(|| {
+            format!(
+                "ensemble.members = {}: {who} {:.1} GiB, and it may have {:.1} ({}): take fewer members or more hosts \
+                 (eki-mpi plan --ranks R tells what each rank needs)",
                 shape.members,
                 gib(needed),
-                gib(host)
-            )))
-        }
-        _ => Ok(()),
+                gib(limit.bytes),
+                limit.source
+            )
+        })
+    };
+    let host = environment::memory_of_host().and_then(|limit| {
+        refused(
+            one.saturating_mul(ranks as u64),
+            format!("{ranks} ranks on {place} need"),
+            limit,
+        )
+    });
+    host.or_else(|| {
+        environment::memory_of_process()
+            .and_then(|limit| refused(one, format!("a rank on {place} needs"), limit))
     })
 }
 

@@ -316,7 +316,7 @@ impl Given {
 /// in double precision, and once more while they are sent to all ranks.
 fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)) -> Result<()> {
     let needed = 16.0 * samples as f64 * numbers as f64;
-    match environment::memory_of_host() {
+    match environment::memory_of_host().map(|limit| limit.bytes) {
         Some(host) if needed > host as f64 => {
             let gib = |bytes: f64| number(bytes / f64::from(1 << 30), 3);
             let allowed = format!(

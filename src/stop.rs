@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 
 use crate::error::{Error, Result};
+use crate::failure;
 
 /// The exit code of a run stopped early with a good checkpoint: run again with --resume. (EX_TEMPFAIL of sysexits.h.)
 pub const EXIT_STOPPED: i32 = 75;
@@ -160,6 +161,9 @@ impl Stop {
                     None => {
                         first = Some(Instant::now());
                         asked.store(signal, Ordering::Relaxed);
+                        // Of a rank that dies the launcher tells the number at most, and sends the others SIGTERM.
+                        let (name, place) = (StopReason::Signal(signal).name(), failure::place());
+                        tracing::info!("{name} to {place}: the run is to stop");
                     }
                     Some(first) if first.elapsed() < ONE_REQUEST => {}
                     Some(_) if [SIGHUP, SIGXCPU].contains(&signal) => {}

@@ -170,7 +170,8 @@ impl Watched {
         }
         let name = |rank: usize| match &now[rank] {
             Some(pulse) => pulse.place.clone(),
-            None => format!("rank {rank} on host {}", self.hosts[rank]),
+            // Ranks are never more than a step apart.
+            None => format!("rank {rank} on host {}{}", self.hosts[rank], failure::at()),
         };
         let list = |ranks: Vec<usize>| {
             let names: Vec<String> = ranks.iter().take(8).map(|&rank| name(rank)).collect();

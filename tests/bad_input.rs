@@ -789,3 +789,84 @@ fn a_runs_folder_need_not_be_text() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(out.join("summary.json").is_file() && out.join("environment.json").is_file());
 }
+
+/// The least limit of memory that holds counts: a batch job's, a process's own, a control group's.
+#[test]
+fn a_run_beyond_the_memory_it_may_take_is_refused_before_its_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = ["--set", "model.layers=[64,2000,10]"];
+    let words = ["ensemble.members = 574", "1 ranks on this host need", "GiB"];
+    let run = |command: &mut Command, words: &[&str]| {
+        let out = folder.path().join("run");
+        command
+            .args(["run", "digits", "--threads", "1"])
+            .args(large);
+        refused(command.arg("--out").arg(&out), words);
+        assert!(!out.exists());
+    };
+    let node = [("SLURM_MEM_PER_NODE", "100")];
+    let cores = [("SLURM_MEM_PER_CPU", "50"), ("SLURM_CPUS_ON_NODE", "2")];
+    for job in [&node[..], &cores[..]] {
+        let words = [&words[..], &[job[0].0]].concat();
+        run(
+            alone()
+                .env_remove("SLURM_JOB_END_TIME")
+                .envs(job.iter().copied()),
+            &words,
+        );
+        let mut plan = alone();
+        plan.args(["plan", "digits", "--ranks", "1"]).args(large);
+        let ended = end(plan
+            .env_remove("SLURM_JOB_END_TIME")
+            .envs(job.iter().copied()));
+        assert!(
+            ended.stdout.contains("too much for this host"),
+            "{}",
+            ended.stdout
+        );
+    }
+    // More addresses than the program needs itself, which are not all memory.
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -v 8000000; exec \"$@\"", "sh"])
+        .arg(program());
+    let ended = end(limited.args(["plan", "digits", "--ranks", "1"]));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -v 700000; exec \"$@\"", "sh"])
+        .arg(program());
+    let out = folder.path().join("run");
+    limited.args([
+        "run",
+        "digits",
+        "--threads",
+        "1",
+        "--set",
+        "model.layers=[64,9000,10]",
+    ]);
+    let ended = end(limited.arg("--out").arg(&out));
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("(ulimit -v)"), "{}", ended.stderr);
+    assert!(!out.exists());
+}
+
+#[test]
+fn more_ranks_than_work_is_said_where_it_costs_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let observed = folder.path().join("observed");
+    std::fs::write(&observed, "1\n2\n").unwrap();
+    let file = folder.path().join("asks.toml");
+    let text = format!(
+        "preset = \"process\"\n[model]\ncommand = [\"true\"]\nprior = [\"a normal 0 1\"]\n[data]\nobservations = {observed:?}\n\
+         [method]\nnoise = 0.01\n[ensemble]\nmembers = 8\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let plan = |ranks: &str| {
+        let ended = end(alone().arg("plan").arg(&file).args(["--ranks", ranks]));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stdout
+    };
+    assert!(!plan("8").contains("more ranks than work"));
+    assert!(plan("9").contains("more ranks than work: 1 evaluate no member"));
+}

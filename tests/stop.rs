@@ -87,7 +87,13 @@ fn a_signal_to_any_rank_or_to_the_launcher_stops_all_at_one_step() {
             "USR1" => signal(name, child.id()),
             _ => signal(name, start::rank_processes(child.id())[i % 3]),
         }
-        stopped_well(&folder, &format!("signal SIG{name}"), end(child));
+        let ended = end(child);
+        // Rank 0 says where the signal met it.
+        let met = ended
+            .1
+            .contains(&format!("signal SIG{name} to rank 0 on host"));
+        assert_eq!(met, name == "USR1" || i % 3 == 0, "{}", ended.1);
+        stopped_well(&folder, &format!("signal SIG{name}"), ended);
     }
 }
 
@@ -164,6 +170,23 @@ fn a_limit_of_a_job_that_is_over_is_not_heeded_and_one_without_room_for_a_step_i
     let folder = room.path().join("short");
     let mut command = program(1, &ten, &folder);
     assert_eq!(finish(command.env("PBS_WALLTIME", "50")).0, 0);
+    // The first simulation alone takes longer.
+    let file = room.path().join("slow.toml");
+    std::fs::write(room.path().join("observed"), "1\n2\n").unwrap();
+    let text = format!(
+        "preset = \"process\"\n[model]\ncommand = [\"sh\", \"-c\", \"while read u; do sleep 1.2; echo 1 2; done\"]\n\
+         prior = [\"a normal 0 1\"]\n[data]\nobservations = {:?}\n[method]\nnoise = 0.01\n",
+        room.path().join("observed")
+    );
+    std::fs::write(&file, text).unwrap();
+    let folder = room.path().join("slow");
+    let source = file.to_str().unwrap();
+    let (code, text) = finish(&mut preset(1, source, &["--max-time 00:00:01"], &folder));
+    assert!(
+        code == 2 && text.contains("--max-time allows 1 s, which leaves no time for a step"),
+        "{text}"
+    );
+    assert!(!folder.exists());
 }
 
 #[test]

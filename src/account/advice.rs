@@ -176,6 +176,7 @@ mod tests {
             name: name.to_owned(),
             cpu: String::new(),
             cores: 1,
+            bound: 1,
             ranks: vec![rank],
             threads: 1,
         };

@@ -10,6 +10,7 @@ use clap::Args;
 use eki_mpi::calibrate::Network;
 use eki_mpi::config::{Precision, Resolved};
 use eki_mpi::cost::{Flops, Memory, Sent, Shape};
+use eki_mpi::environment;
 use eki_mpi::error::Result;
 use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::plan::Plan;
@@ -76,11 +77,16 @@ struct Forecast {
     ranks: usize,
     threads: usize,
     ranks_per_host: usize,
-    /// Ranks that evaluate no member, and that update no parameters.
+    /// Ranks that evaluate no member, and that update no parameters where that costs time.
     idle_ranks: [usize; 2],
     /// The rank that holds most.
     memory_per_rank: Memory,
     memory_peak: u64,
+    /// What the ranks of one host hold together at most.
+    memory_of_host: u64,
+    /// The most that a host like this one may hold, in words, where that is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_exceeds: Option<String>,
     /// The rank that sends most.
     bytes_sent_per_step: Sent,
     bytes_sent_total: u64,
@@ -160,6 +166,9 @@ fn forecast<T: Real>(
     } else {
         None
     };
+    let memory_of_host = memory
+        .peak()
+        .saturating_mul(per_host.clamp(1, ranks) as u64);
     Ok(Forecast {
         name: plan.resolved.name.clone(),
         form: format!("{:?}", shape.form).to_lowercase(),
@@ -173,14 +182,31 @@ fn forecast<T: Real>(
         ranks_per_host: per_host.clamp(1, ranks),
         idle_ranks: [
             shape.idle(),
-            Partition::new(Blocks::new(shape.parameters).count(), ranks).idle(),
+            // Beside simulations an update takes no time.
+            if plan.config().model.kind.simulates() {
+                0
+            } else {
+                Partition::new(Blocks::new(shape.parameters).count(), ranks).idle()
+            },
         ],
         memory_peak: memory.peak(),
         memory_per_rank: memory,
+        memory_of_host,
+        memory_exceeds: exceeded(memory_of_host),
         bytes_sent_per_step: shape.sent(most(&|r| shape.sent(r).total() as f64)),
         bytes_sent_total: (0..ranks).map(|r| shape.sent(r).total()).sum(),
         flops_per_rank: shape.flops(busiest),
         flops_total: shape.flops_of_all().total(),
         prediction,
     })
+}
+
+/// The memory that this host may have, where that is less than `needed`.
+fn exceeded(needed: u64) -> Option<String> {
+    let limit = environment::memory_of_host().filter(|limit| limit.bytes < needed)?;
+    Some(format!(
+        "{} ({})",
+        text::size(limit.bytes as f64),
+        limit.source
+    ))
 }

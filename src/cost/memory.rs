@@ -13,6 +13,15 @@ use crate::partition::BLOCK;
 const PROGRAM: u64 = 16 << 20;
 const THREAD: u64 = 4 << 20;
 
+/// Bytes of a named parameter: its name and prior; as text in a question to a simulator, with the numbers; and in the table of
+/// results, with all copies of names, numbers and text. Measured at P = 10^6 with names of ten letters.
+const NAMED: usize = 80;
+const ASKED: usize = 36;
+const REPORTED: usize = 240;
+
+/// The most numbers of an ensemble that are written as text; beyond it final/ensemble.npy must do.
+pub const MOST_AS_TEXT: usize = 1 << 24;
+
 /// Bytes one rank holds, by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Memory {
@@ -50,6 +59,7 @@ impl Shape {
         let stored = self.form != Form::Mean;
         let when = |there: bool, bytes: f64| if there { bytes } else { 0.0 };
         let slab = when(stored, product(&[s, j, own_p]));
+        let named = if self.simulates { p } else { 0 };
         let program = PROGRAM + t as u64 * THREAD;
         let given = self.by_sums.map_or(0, |(_, given)| given);
         let drawn = [
@@ -67,6 +77,7 @@ impl Shape {
                 when(stored, product(&[s, own_j, self.parameters_far(rank)])),
             ),
             ("means and draws", when(!stored, drawn.iter().sum())),
+            ("names and priors", product(&[NAMED, named])),
             ("roots of moments", self.spreading.kept as f64),
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),
@@ -85,6 +96,10 @@ impl Shape {
                 product(&[s, t, update_scratch(self.form, j, self.outputs, width)]),
             ),
         ];
+        // Of each number of the final ensemble, where its members are written as text: itself, in double precision, its text.
+        let few = product(&[j, p]) <= MOST_AS_TEXT as f64;
+        let written = when(self.writes_members && few, product(&[s + 8 + 20, j, named]));
+        let results = when(rank == 0, product(&[REPORTED, named]) + written);
         let grows = self.members > self.members_before && stored;
         let grown = product(&[self.slabs, s, self.members_before, own_p]);
         let passing = [
@@ -92,6 +107,8 @@ impl Shape {
             ("Kalman gain", self.gain_memory(rank) as f64),
             ("inputs of layers", product(&[t, self.spreading.passing])),
             ("evaluating the mean", product(&[8 + s, p])),
+            ("questions", product(&[t, ASKED, named])),
+            ("results as text", results),
             ("growth", when(grows, grown)),
         ];
         let kept = |list: &[(&'static str, f64)]| {

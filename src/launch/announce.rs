@@ -1,6 +1,7 @@
 //! What a run says of itself before it begins.
 
 use eki_mpi::comm::Comm;
+use eki_mpi::config::ModelKind;
 use eki_mpi::forward::low_rank::UNIT;
 use eki_mpi::partition::{Blocks, Partition};
 use eki_mpi::plan::Plan;
@@ -48,18 +49,29 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             }
         );
     }
-    let blocks = Blocks::new(parameters).count();
-    // Members of low rank come in whole units.
-    let unit = plan.low_rank().map_or(1, |_| UNIT);
-    let idle = [
-        Partition::in_units(members, ranks, unit).idle(),
-        Partition::new(blocks, ranks).idle(),
-    ];
-    if !plan.descends() && idle != [0, 0] {
+    let [members, blocks] = idle(plan, ranks);
+    if members > 0 {
+        tracing::info!("more ranks than work: {members} of {ranks} ranks evaluate no member");
+    }
+    if blocks > 0 {
         tracing::info!(
-            "more ranks than work: {} of {ranks} ranks evaluate no member, {} update no block of parameters",
-            idle[0],
-            idle[1]
+            "more ranks than work: {blocks} of {ranks} ranks update no block of parameters"
         );
     }
+}
+
+/// Ranks that evaluate no member, and that update no block of parameters, where that costs time: beside simulations an update
+/// takes none, and of a run that asks for outputs nothing does.
+fn idle(plan: &Plan, ranks: usize) -> [usize; 2] {
+    let kind = plan.config().model.kind;
+    if plan.descends() || kind == ModelKind::AskTell {
+        return [0, 0];
+    }
+    // Members of low rank come in whole units.
+    let unit = plan.low_rank().map_or(1, |_| UNIT);
+    let blocks = Partition::new(Blocks::new(plan.parameters).count(), ranks).idle();
+    [
+        Partition::in_units(plan.members(0), ranks, unit).idle(),
+        if kind.simulates() { 0 } else { blocks },
+    ]
 }

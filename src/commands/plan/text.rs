@@ -22,11 +22,14 @@ pub fn text(f: &Forecast) -> String {
         f.ranks_per_host,
         f.steps
     );
-    if f.idle_ranks[0].max(f.idle_ranks[1]) > 0 {
-        let [members, blocks] = f.idle_ranks;
+    let [members, blocks] = f.idle_ranks;
+    if members > 0 {
+        let _ = writeln!(text, "more ranks than work: {members} evaluate no member");
+    }
+    if blocks > 0 {
         let _ = writeln!(
             text,
-            "more ranks than work: {members} evaluate no member, {blocks} update no block of {BLOCK} parameters"
+            "more ranks than work: {blocks} update no block of {BLOCK} parameters"
         );
     }
     text += "memory of the fullest rank\n";
@@ -47,6 +50,14 @@ pub fn text(f: &Forecast) -> String {
         );
     }
     let _ = writeln!(text, "  {:<28} {:>12}", "peak", size(f.memory_peak as f64));
+    let host = size(f.memory_of_host as f64);
+    let _ = writeln!(text, "  {:<28} {host:>12}", "all ranks of a host");
+    if let Some(limit) = &f.memory_exceeds {
+        let _ = writeln!(
+            text,
+            "  too much for this host, which may have {limit}: a run here is refused"
+        );
+    }
     let sent = f.bytes_sent_per_step;
     text += "sent at a step by the rank that sends most\n";
     for (name, bytes) in [
@@ -117,7 +128,7 @@ fn predicted(told: &Foretold, f: &Forecast) -> String {
 }
 
 /// Bytes for people.
-fn size(bytes: f64) -> String {
+pub fn size(bytes: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let power = (bytes.max(1.0).log2() / 10.0).floor().min(5.0);
     let digits = usize::from(power > 0.0);

@@ -40,7 +40,7 @@
 mod child;
 mod marginal;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -246,8 +246,14 @@ impl Drop for Process {
 
 /// The line that asks for the outputs at `u`: the shortest decimals that read back as the same numbers.
 fn question(u: &[f64]) -> String {
-    let words: Vec<String> = u.iter().map(|x| format!("{x:?}")).collect();
-    words.join(" ") + "\n"
+    // Few numbers take more: a million parameters are held once, as text.
+    let mut line = String::with_capacity(24 * u.len());
+    for (i, x) in u.iter().enumerate() {
+        let blank = if i > 0 { " " } else { "" };
+        let _ = write!(line, "{blank}{x:?}");
+    }
+    line.push('\n');
+    line
 }
 
 /// The `count` finite numbers of an answer.
