@@ -9,7 +9,7 @@ use crate::data::Targets;
 use crate::error::{Error, Result};
 use crate::evaluation::Evaluator;
 use crate::finished::Finished;
-use crate::forward::process::Marginal;
+use crate::forward::process::{Failure, Marginal, Process, Settled};
 use crate::layout::for_each;
 use crate::loss::Loss;
 use crate::npy::Rows;
@@ -105,14 +105,21 @@ fn misfits<T: Real>(
         let misfit = misfit_at(problem, &evaluator, (&loss, marginals), u);
         (2.0 * misfit / observed as f64).sqrt()
     };
+    let (mean, best) = loop {
+        let misfits = (misfit(&found.mean), found.best.as_ref().map(misfit));
+        match problem.map.simulator().map(Process::settle) {
+            Some(Settled::Again) => {}
+            Some(Settled::Stray(line)) => {
+                let failure = Failure::Unasked(line);
+                return Err(Error::Run(format!("the simulator {failure}")));
+            }
+            _ => break misfits,
+        }
+    };
     Ok(Assessment {
         samples: observed,
         parameters: marginals.len(),
-        scores: Scores::new(
-            Measure::Misfit,
-            misfit(&found.mean),
-            found.best.as_ref().map(misfit),
-        ),
+        scores: Scores::new(Measure::Misfit, mean, best),
         uncertainty: None,
         accuracy_members: None,
     })

@@ -114,10 +114,19 @@ impl Comm {
 
     /// Waits for all ranks, as `barrier` does, but leaves this rank's core to others meanwhile.
     pub fn sleep_until_all(&self) {
+        self.sleep_until_all_while(|| ());
+    }
+
+    /// As `sleep_until_all`, and calls `look` now and then.
+    pub fn sleep_until_all_while(&self, look: impl Fn()) {
+        let _waiting = Waiting::begin();
         let mut request = self.world.immediate_barrier();
+        let mut pause = Duration::from_micros(20);
         while let Err(waiting) = request.test() {
             request = waiting;
-            std::thread::sleep(Duration::from_millis(2));
+            look();
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(Duration::from_millis(2));
         }
     }
 

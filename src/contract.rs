@@ -102,12 +102,13 @@ impl Contract<'_> {
     /// An answer that breaks the protocol, or no outputs at all: why.
     pub fn probe(&self) -> std::result::Result<f64, Failure> {
         let mut child = None;
-        let answered = self.first_answered(&mut child)?;
-        if answered.seconds > SHORT {
-            return Ok(answered.seconds);
+        let mut answered = self.first_answered(&mut child)?;
+        if answered.seconds <= SHORT {
+            // The program's start was most of it: once more.
+            answered = self.answer(&mut child, &self.centre())?;
         }
-        // The program's start was most of it: once more.
-        Ok(self.answer(&mut child, &self.centre())?.seconds)
+        silent(&mut child)?;
+        Ok(answered.seconds)
     }
 
     /// The first answer with outputs: at the centre, or of one of two members.
@@ -154,9 +155,7 @@ impl Contract<'_> {
             xi[p] = 1.0;
             moved.push(distance(&self.answer(&mut child, &xi)?));
         }
-        if let Some(line) = child.as_mut().and_then(|child| child.unasked(STRAY)) {
-            return Err(Failure::Unasked(line));
-        }
+        silent(&mut child)?;
         let slowest = members
             .iter()
             .map(|a| a.seconds)
@@ -180,9 +179,8 @@ impl Contract<'_> {
         xi: &[f64],
     ) -> std::result::Result<Answer, Failure> {
         let start = Instant::now();
-        let asked = child.take().map_or_else(|| self.process.start(), Ok);
         let u = parameters_at(self.process.marginals(), xi);
-        let (outputs, spared) = self.process.ask(asked.map_err(Failure::Lost)?, &u);
+        let (outputs, spared) = self.process.ask(child.take(), &u);
         *child = spared;
         match outputs {
             Err(failure) if failure.breaks_protocol() => Err(failure),
@@ -203,8 +201,10 @@ impl Contract<'_> {
         child.dismiss();
         let ends = child.await_end(Instant::now() + patience);
         let mut child = self.process.start()?;
-        let line = child.ask("this line is no numbers\n", Some(Instant::now() + patience));
-        let nonsense = match line.and_then(|line| self.process.outputs_in(&line)) {
+        let answer = self
+            .process
+            .answer_within(&mut child, "this line is no numbers\n", patience);
+        let nonsense = match answer {
             Ok(_) => Nonsense::Answered,
             Err(Failure::TimedOut) => Nonsense::Silence,
             Err(failure) => Nonsense::Refused(failure.to_string()),
@@ -270,6 +270,17 @@ impl Findings {
     }
 }
 
+/// Waits a moment for a line that nobody asked for.
+///
+/// # Errors
+/// One came.
+fn silent(child: &mut Option<Child>) -> std::result::Result<(), Failure> {
+    match child.as_mut().and_then(|child| child.unasked(STRAY)) {
+        Some(line) => Err(Failure::Unasked(line)),
+        None => Ok(()),
+    }
+}
+
 /// A simulator's failure as the fault of `model.command`.
 #[must_use]
 pub fn refused(resolved: &crate::config::Resolved, failure: &Failure) -> Error {
@@ -279,5 +290,14 @@ pub fn refused(resolved: &crate::config::Resolved, failure: &Failure) -> Error {
         }
         _ => "",
     };
-    resolved.error("model.command", format!("the simulator {failure}{hint}"))
+    let before = match failure.words().split_last() {
+        Some((_, before)) if !before.is_empty() => {
+            format!(" (before that: {})", before.join(" | "))
+        }
+        _ => String::new(),
+    };
+    resolved.error(
+        "model.command",
+        format!("the simulator {failure}{before}{hint}"),
+    )
 }

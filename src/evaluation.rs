@@ -7,7 +7,8 @@ use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, s};
 use rayon::ThreadPool;
 
 use crate::forward::ForwardMap;
-use crate::layout::for_each;
+use crate::forward::process::Process;
+use crate::layout::{for_each, wait_for_each};
 use crate::real::Real;
 use crate::spare::Aligned;
 
@@ -22,6 +23,8 @@ pub struct Evaluator<'a, T> {
     map: &'a dyn ForwardMap<T>,
     pool: &'a ThreadPool,
     samples: usize,
+    /// How many members are waited for at once, where programs simulate them.
+    waiting: Option<usize>,
     rooms: Vec<Mutex<Aligned<T>>>,
     /// The present batch's inputs as the map arranges them.
     arranged: Mutex<Aligned<T>>,
@@ -32,13 +35,15 @@ impl<'a, T: Real> Evaluator<'a, T> {
     #[must_use]
     pub fn new(map: &'a dyn ForwardMap<T>, pool: &'a ThreadPool, samples: usize) -> Self {
         let size = room(map, samples);
-        let rooms = (0..pool.current_num_threads())
+        let waiting = map.simulator().and_then(Process::at_once);
+        let rooms = (0..pool.current_num_threads().max(waiting.unwrap_or(0)))
             .map(|_| Mutex::new(Aligned::zeros(size)))
             .collect();
         Self {
             map,
             pool,
             samples,
+            waiting,
             rooms,
             arranged: Mutex::new(Aligned::zeros(map.arranged(samples))),
         }
@@ -82,13 +87,18 @@ impl<'a, T: Real> Evaluator<'a, T> {
                 (part, places)
             })
         });
-        for_each(self.pool, groups, |thread, (part, places)| {
+        let count = members.len().div_ceil(group);
+        let work = |thread: usize, (part, places): (Range<usize>, Vec<P>)| {
             let mut room = self.rooms[thread].lock().expect("one thread each");
             let outputs = self.group_outputs(&mut room, part.clone(), given, &fill);
             for (member, place) in part.zip(places) {
                 take(member, place, outputs.slice(s![member % group, .., ..]));
             }
-        });
+        };
+        match self.waiting {
+            Some(waiting) => wait_for_each(waiting.min(count), groups, work),
+            None => for_each(self.pool, groups, work),
+        }
     }
 
     /// Takes `members`, each with its hidden state, through the steps `inputs`, d x m; else as `for_members`. The map

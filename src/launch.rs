@@ -17,6 +17,7 @@ use eki_mpi::environment::{self, Environment, MemoryLimit};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::{Files, open_unshared};
 use eki_mpi::folder::{self, Claim};
+use eki_mpi::forward::process::Process;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem::Given;
 use eki_mpi::real::Real;
@@ -107,10 +108,12 @@ fn run_in<T: Real>(
     let shape = given.shape();
     let problem = given.problem::<T>(&resolved)?;
     let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-    let pool = threads(comm, arguments);
+    let pool = threads(comm, arguments, problem.map.simulator());
+    let at_once = problem.map.simulator().and_then(Process::at_once);
+    let threads = at_once.unwrap_or(pool.current_num_threads());
     let crew = Crew { comm, pool: &pool };
     refuse_impossible(crew, &plan, &problem)?;
-    let simulation = crate::simulator::tried(comm, &plan)?;
+    let simulation = crate::simulator::tried(comm, &plan, &stop)?;
     comm.from_first(|| {
         stop.check_room(simulation.map_or(Duration::ZERO, Duration::from_secs_f64))
     })?;
@@ -120,7 +123,7 @@ fn run_in<T: Real>(
     if comm.is_first() {
         announce::announce(comm, &pool, &plan);
         if let Some(taken) = simulation {
-            crate::simulator::announce(taken, &plan, comm.size(), pool.current_num_threads());
+            crate::simulator::announce(taken, &plan, comm.size(), threads);
         }
     }
     let files = Files::default();
@@ -172,7 +175,7 @@ fn run_in<T: Real>(
         first: reporter.first_epoch(),
         digest: outcome.digest,
         ranks: comm.size(),
-        threads: pool.current_num_threads(),
+        threads,
     })?;
     if let Some(map) = asks {
         let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
@@ -374,10 +377,16 @@ fn too_large(shape: &Shape, ranks: usize, place: &str) -> Option<String> {
 
 /// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
 /// wait for it.
-fn threads(comm: &Comm, arguments: &RunArguments) -> ThreadPool {
+///
+/// Where members are simulated by other programs, threads that wait for these are not of the pool, which computes.
+fn threads(comm: &Comm, arguments: &RunArguments, simulator: Option<&Process>) -> ThreadPool {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / comm.ranks_on_host()).max(1);
-    let threads = arguments.threads.map_or(share, usize::from);
+    let mut threads = arguments.threads.map_or(share, usize::from);
+    if let Some(simulator) = simulator {
+        simulator.simulate_at_once(threads);
+        threads = threads.min(share);
+    }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

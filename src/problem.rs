@@ -18,7 +18,7 @@ use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
-use crate::forward::process::{Marginal, Process, marginals};
+use crate::forward::process::{Marginal, Process, Simulator, marginals};
 use crate::numbers::number;
 use crate::observations;
 use crate::plan::DataShape;
@@ -348,8 +348,12 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
             "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
         return Err(resolved.error("model.command", allowed));
     }
-    let (command, timeout) = (model.command.clone(), model.timeout.0);
-    Ok(priors(resolved)?.map(|priors| Process::new(command, priors, outputs, timeout)))
+    let simulator = Simulator {
+        command: model.command.clone(),
+        timeout: model.timeout.0,
+        numbered: model.numbered,
+    };
+    Ok(priors(resolved)?.map(|priors| Process::new(simulator, priors, outputs)))
 }
 
 /// The parameters of the user's own forward map, where `resolved` has one.

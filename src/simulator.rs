@@ -2,7 +2,7 @@
 //! user has brought; after it its parameters are told in their own units, or what is to be brought.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use eki_mpi::calibrated::Calibrated;
@@ -12,12 +12,13 @@ use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::finished::Finished;
 use eki_mpi::forward::ask_tell::AskTell;
-use eki_mpi::forward::process::{Failure, Process};
+use eki_mpi::forward::process::{Failure, Halt, Process};
 use eki_mpi::numbers::number;
 use eki_mpi::plan::Plan;
 use eki_mpi::problem;
 use eki_mpi::questions;
 use eki_mpi::real::Real;
+use eki_mpi::stop::{EXIT_STOPPED, Stop};
 
 /// When a simulator that has not answered yet is spoken of.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -27,11 +28,16 @@ const SILENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
-pub fn tried(comm: &Comm, plan: &Plan) -> Result<Option<f64>> {
+pub fn tried(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
     let resolved = &plan.resolved;
     let Some(process) = problem::process(resolved, plan.data.outputs)? else {
         return Ok(None);
     };
+    let stop = Mutex::new(stop.clone());
+    process.heed(Halt::new(move || {
+        let mut stop = stop.lock().expect("no thread panicked");
+        stop.asked(Duration::ZERO).is_some()
+    }));
     let own = if comm.is_first() && resolved.config.model.probe {
         asked(plan, &process).map(Some)
     } else {
@@ -47,8 +53,13 @@ pub fn tried(comm: &Comm, plan: &Plan) -> Result<Option<f64>> {
         }
     };
     let flaws = comm.gather(flaw.as_bytes());
+    let given_up = matches!(own, Err(Failure::GivenUp));
     let taken = own.ok().flatten();
     comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
+        Some(_) if given_up => Err(Error::Remote {
+            message: "stopped before the run began, while its simulator was tried".to_owned(),
+            code: EXIT_STOPPED,
+        }),
         Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
         None => Ok(taken),
     })

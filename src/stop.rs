@@ -86,7 +86,7 @@ impl StopReason {
 }
 
 /// What may ask one rank to stop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stop {
     signal: Arc<AtomicI32>,
     file: Option<PathBuf>,

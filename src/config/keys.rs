@@ -47,6 +47,8 @@ pub const KEYS: &[Key] = keys! {
          UPPER";
     "model.timeout": Duration, "\"never\"",
         "a member fails whose simulation takes longer";
+    "model.numbered": Bool, "false",
+        "each question to a simulator begins with a number that its answer repeats: no answer is taken for another's";
     "model.probe": Bool, "true",
         "ask a simulator once before anything is written; false where one answer takes too long for that";
     "data.name": Text, "\"digits\"",

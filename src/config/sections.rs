@@ -35,6 +35,7 @@ pub struct Model {
     pub command: Vec<String>,
     pub prior: Vec<String>,
     pub timeout: Interval,
+    pub numbered: bool,
     pub probe: bool,
 }
 

@@ -67,6 +67,11 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         None
     }
 
+    /// The same map, where it asks programs that simulate: `settle` is to be called when all members have been asked.
+    fn simulator(&self) -> Option<&process::Process> {
+        None
+    }
+
     /// What it is made of, where it is a network.
     fn network(&self) -> Option<network::Network> {
         None

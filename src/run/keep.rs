@@ -27,7 +27,7 @@ pub struct Keeper {
     /// The run's folder, the same on all ranks; none: nothing is saved.
     pub(super) folder: Option<PathBuf>,
     pub(super) files: Files,
-    stop: Stop,
+    pub(super) stop: Stop,
     /// The data's digest, where it is known.
     pub(super) data: Option<[u8; 32]>,
     /// The step of the newest good generation.

@@ -22,6 +22,7 @@ mod setting;
 pub mod start;
 mod step;
 mod stored;
+mod waits;
 
 use rayon::ThreadPool;
 use sha2::{Digest as _, Sha256};
@@ -50,6 +51,7 @@ use crate::scores::{Measure, Scores};
 use crate::stop::StopReason;
 use crate::timing::{Phase, Timing};
 use crate::turns::Turns;
+use waits::{Round, Waits};
 
 /// Who does the work: all ranks, and the threads of this one.
 #[derive(Clone, Copy)]
@@ -153,11 +155,12 @@ pub fn run_from<T: Real>(
     problem.check(plan)?;
     state.check(crew, plan)?;
     let turns = Turns::new(plan, problem.map.as_ref());
-    let setting = Setting::new(crew, plan, problem, &turns);
+    let mut setting = Setting::new(crew, plan, problem, &turns);
     let mut feed = Feed::default();
     let (mut scores, mut stopped, mut over) = (None, None, None);
     state.whiten(&setting);
     keeper.begin(crew.comm);
+    setting.waits = Waits::new(crew.comm, keeper, problem)?;
     while state.step < plan.steps && stopped.is_none() {
         if plan.is_over(state.time) {
             over = Some(Over::Time);
@@ -174,24 +177,31 @@ pub fn run_from<T: Real>(
         }
         let batch = feed.batch(&setting, state.step);
         let Some(told) = state.advance(&setting, &batch, timing)? else {
-            over = Some(Over::NoiseLevel);
+            stopped = setting.given_up();
+            if stopped.is_none() {
+                over = Some(Over::NoiseLevel);
+            } else if state.step > 0 {
+                let seconds = timing.elapsed();
+                keeper.save(crew, plan, &state, reporter, (seconds, true))?;
+            }
             break;
         };
 
         // Below here nothing changes the result: what happened is judged, told, and kept.
-        scores = plan
-            .evaluates(state.step)
-            .then(|| judge(&setting, &mut state, timing, false));
+        scores = match plan.evaluates(state.step) {
+            true => judge(&setting, &mut state, timing, false)?,
+            false => None,
+        };
         let record = told.record(plan, &state, timing.elapsed(), scores);
         timing.measure(Phase::Report, || reporter.step(plan, &record))?;
         let due = keeper.due(crew.comm, plan, &state);
-        if due.save {
-            let (seconds, stops) = (timing.elapsed(), due.stop.is_some());
+        stopped = due.stop.or(setting.given_up());
+        if due.save || stopped.is_some() {
+            let (seconds, stops) = (timing.elapsed(), stopped.is_some());
             timing.measure(Phase::Checkpoint, || {
                 keeper.save(crew, plan, &state, reporter, (seconds, stops))
             })?;
         }
-        stopped = due.stop;
     }
     if let Some(over) = over {
         if crew.comm.is_first() {
@@ -199,13 +209,8 @@ pub fn run_from<T: Real>(
         }
         let seconds = timing.elapsed();
         keeper.save(crew, plan, &state, reporter, (seconds, false))?;
-        scores = Some(judge(&setting, &mut state, timing, true));
-    } else if let Some(reason) = stopped {
-        // A run that asks has not looked for a STOP file: it is left to whoever brings the outputs.
-        if reason != StopReason::Asks {
-            keeper.stopped();
-        }
-    } else {
+        scores = judge(&setting, &mut state, timing, true)?;
+    } else if stopped.is_none() {
         if let Some(left) = plan.left(state.time).filter(|_| !plan.is_over(state.time))
             && crew.comm.is_first()
         {
@@ -216,7 +221,14 @@ pub fn run_from<T: Real>(
             );
         }
         // A finished run that is resumed takes no step, but has a verdict all the same.
-        scores = scores.or_else(|| Some(judge(&setting, &mut state, timing, true)));
+        if scores.is_none() {
+            scores = judge(&setting, &mut state, timing, true)?;
+        }
+    }
+    stopped = stopped.or(setting.given_up());
+    // A run that asks has not looked for a STOP file: it is left to whoever brings the outputs.
+    if stopped.is_some_and(|reason| reason != StopReason::Asks) {
+        keeper.stopped();
     }
     let digest = state.digest(crew);
     Ok((
@@ -270,15 +282,23 @@ impl<T: Real> State<T> {
     }
 }
 
-/// The test set's verdict; after the last step, or at another `end`, also on the members.
+/// The test set's verdict; after the last step, or at another `end`, also on the members. None where its simulations were given
+/// up.
 fn judge<T: Real>(
     setting: &Setting<T>,
     state: &mut State<T>,
     timing: &mut Timing,
     end: bool,
-) -> Scores {
+) -> Result<Option<Scores>> {
     let end = end || state.step == setting.plan.steps;
-    timing.measure(Phase::Evaluate, || judge::judge(setting, state, end))
+    loop {
+        let scores = timing.measure(Phase::Evaluate, || judge::judge(setting, state, end));
+        match setting.settle()? {
+            Round::Good => return Ok(Some(scores)),
+            Round::Again => {}
+            Round::GivenUp => return Ok(None),
+        }
+    }
 }
 
 /// The digest of all ranks' bytes in the order of ranks, hexadecimal, on all ranks.

@@ -1,15 +1,20 @@
 //! What all steps of a run share, and what does not change from one to the next.
 
+use std::sync::{Arc, Mutex};
+
 use ndarray::Array2;
 
+use super::waits::{self, Round, Waits};
 use super::{Crew, Problem};
 use crate::data::Batch;
 use crate::data::baseline::Baselines;
+use crate::error::Result;
 use crate::evaluation::Evaluator;
 use crate::plan::Plan;
 use crate::prior::Prior;
 use crate::real::Real;
 use crate::spare::Spare;
+use crate::stop::StopReason;
 use crate::turns::{Block, Turns};
 use crate::whiten;
 
@@ -33,6 +38,8 @@ pub struct Setting<'a, T> {
     pub(super) whitened_by: Option<(Array2<T>, f64)>,
     /// What a step leaves for the next.
     pub spare: Spare<T>,
+    /// Reasons to stop while simulators are waited for.
+    pub(super) waits: Option<Arc<Mutex<Waits>>>,
 }
 
 impl<'a, T: Real> Setting<'a, T> {
@@ -60,6 +67,21 @@ impl<'a, T: Real> Setting<'a, T> {
                 (samples, damping)
             }),
             spare: Spare::default(),
+            waits: None,
         }
+    }
+
+    /// Settles the members' simulations, if there are simulators. Called by all ranks.
+    ///
+    /// # Errors
+    /// As `waits::settle`.
+    pub(super) fn settle(&self) -> Result<Round> {
+        waits::settle(self.crew, self.problem, self.waits.as_deref())
+    }
+
+    /// Why all ranks gave up a step's simulations, if they did.
+    pub(super) fn given_up(&self) -> Option<StopReason> {
+        let waits = self.waits.as_ref()?;
+        waits.lock().expect("no thread panicked").agreed()
     }
 }

@@ -9,6 +9,7 @@ use super::mean::{Length, Manner};
 use super::members::Ensemble;
 use super::setting::Setting;
 use super::stored::{Redraw, Update};
+use super::waits::Round;
 use super::{Scores, State};
 use crate::data::{Batch, BatchTargets};
 use crate::ensemble::Draw;
@@ -75,7 +76,7 @@ impl Told {
 
 impl<T: Real> State<T> {
     /// One step with `batch`; none, and nothing changed, where the members' outputs lie at the noise level already and the
-    /// run is to end there. Called by all ranks.
+    /// run is to end there, or where its simulations were given up (`Setting::given_up`). Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: too few members gave finite outputs.
@@ -95,9 +96,16 @@ impl<T: Real> State<T> {
             return self.descend(setting, batch, timing).map(Some);
         }
         let mut targets = plan.loss.targets(&batch.targets, plan.data.outputs);
-        let (selected, misfits) = timing.measure(Phase::Forward, || {
-            self.outputs(setting, batch, (&batch.targets, &targets))
-        });
+        let (selected, misfits) = loop {
+            let (selected, misfits) = timing.measure(Phase::Forward, || {
+                self.outputs(setting, batch, (&batch.targets, &targets))
+            });
+            match timing.measure(Phase::Wait, || setting.settle())? {
+                Round::Good => break (selected, misfits),
+                Round::Again => setting.spare.keep_array(selected),
+                Round::GivenUp => return Ok(None),
+            }
+        };
         let agreed = timing.measure(Phase::Wait, || {
             self.agree(setting, (&selected, &targets), &misfits)
         })?;

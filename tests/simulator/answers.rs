@@ -1,6 +1,7 @@
 //! The simulators: logistic growth, sound or at fault in one way or another.
 
 use std::io::{BufRead as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{NOISE, TRUTH};
@@ -68,6 +69,13 @@ pub fn simulate(arguments: &[String]) {
     let mut count = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("text");
+        let (number, line) = match kind {
+            "numbered" | "numbered-twice" => line.split_once(' ').expect("a number"),
+            _ => ("", line.as_str()),
+        };
+        if !number.is_empty() {
+            print!("{number} ");
+        }
         let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
         let outputs = match (kind, &numbers[..]) {
             ("chain", numbers) => chain(numbers),
@@ -82,7 +90,26 @@ pub fn simulate(arguments: &[String]) {
             }
         };
         count += 1;
-        answer(kind, &line, count, &outputs);
+        if kind == "holds"
+            && file.is_some_and(|file| Path::new(file).with_file_name("hold").exists())
+        {
+            mark("held");
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+        if kind == "helper" && hash(line).is_multiple_of(PLIGHTS) {
+            // It lives on, and holds this process's pipes.
+            let helper = std::process::Command::new("sleep").arg("1000").spawn();
+            mark(&helper.expect("sleep").id().to_string());
+            std::process::abort();
+        }
+        let first = kind == "stray-once" && count == 4 && mark_first(file);
+        answer(kind, line, count, &outputs);
+        std::io::stdout().flush().expect("a reader");
+        if first || kind == "numbered-twice" {
+            std::thread::sleep(Duration::from_millis(3));
+            print!("{number} ");
+            answer(kind, line, count, &outputs);
+        }
         std::io::stdout().flush().expect("a reader");
     }
     if kind == "stubborn" {
@@ -103,8 +130,22 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         }
         ("failing", 3) => println!("{} {}", words[0], words[1]),
         ("failing", 4) => std::process::abort(),
+        ("blank", 0) => println!(),
+        ("blank-flood", _) => loop {
+            println!();
+        },
         ("hanging", 0) => std::thread::sleep(Duration::from_secs(1000)),
         ("centre-dies", _) if line.starts_with("0.8944") => die("no such centre", 1),
+        (once, _) if once.starts_with("once ") => {
+            println!("{sound}");
+            std::process::exit(number_after(once));
+        }
+        (twice, _) if twice.starts_with("twice ") => {
+            println!("{sound}");
+            std::io::stdout().flush().expect("a reader");
+            std::thread::sleep(Duration::from_millis(number_after(twice) as u64));
+            println!("{sound}");
+        }
         ("dies", _) => die("no licence", 1),
         ("silent", _) => {}
         ("one-late", _) if count == 1 => println!("{sound}\n{sound}"),
@@ -169,7 +210,30 @@ fn kill_oneself_once() {
     std::thread::sleep(Duration::from_secs(10));
 }
 
+/// The number that ends a simulator's `kind`.
+fn number_after(kind: &str) -> i32 {
+    let number = kind.rsplit(' ').next().and_then(|n| n.parse().ok());
+    number.expect("a number")
+}
+
+/// Whether "stray" is not in `file` yet; then it is from now on.
+fn mark_first(file: Option<&String>) -> bool {
+    let Some(file) = file else { return false };
+    let marks = std::fs::read_to_string(file).unwrap_or_default();
+    if marks.lines().any(|line| line == "stray") {
+        return false;
+    }
+    std::fs::write(file, marks + "stray\n").is_ok()
+}
+
 fn of_launcher(name: &str) -> bool {
-    let ours = ["OMPI_", "PMIX_", "PMI_", "MPI_LOCAL"];
+    let ours = [
+        "OMPI_",
+        "PMIX_",
+        "PMI_",
+        "MPI_LOCAL",
+        "SLURM_STEP",
+        "SLURM_LOCALID",
+    ];
     ours.iter().any(|prefix| name.starts_with(prefix)) && !name.contains("ALLOW_RUN_AS_ROOT")
 }

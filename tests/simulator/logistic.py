@@ -8,8 +8,9 @@ def simulate(growth, capacity):
         outputs.append(x)
     return outputs
 
-for line in sys.stdin:                          # one member a line
+for line in sys.stdin:                          # one member a line: its number, its parameters
+    number, *u = line.split()
     try:
-        print(*simulate(*map(float, line.split())), flush=True)
-    except (ArithmeticError, ValueError) as reason:
-        print("failed:", reason, flush=True)    # it is left out and redrawn
+        print(number, *simulate(*map(float, u)), flush=True)
+    except (ArithmeticError, TypeError, ValueError) as reason:
+        print(number, "failed:", reason, flush=True)    # it is left out and redrawn

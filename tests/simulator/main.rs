@@ -10,6 +10,7 @@
 mod answers;
 mod asked;
 mod contract;
+mod protocol;
 mod refused;
 mod results;
 mod runs;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         refused::TESTS,
         contract::TESTS,
         results::TESTS,
+        protocol::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();

@@ -478,6 +478,12 @@ fn launcher() {
     let case = Case::new("launcher");
     let (out, _) = case.finish(&case.run(&["run.steps=2"]).on(2, 1), "2");
     assert_eq!(failures(&out), [0, 0]);
+    // As in a step of a Slurm job.
+    let out = case.file("step");
+    let mut command = case.run(&["run.steps=2"]).command(&out);
+    command.env("SLURM_STEP_ID", "0").env("SLURM_LOCALID", "0");
+    assert_eq!(super::start::end(&mut command).code, 0);
+    assert_eq!(failures(&out), [0, 0]);
 }
 
 fn dressed() {
@@ -502,7 +508,7 @@ fn runs(id: &str) -> bool {
 }
 
 /// Waits until all of `processes` are gone.
-fn all_gone(processes: &[String]) {
+pub fn all_gone(processes: &[String]) {
     assert!(!processes.is_empty());
     let start = Instant::now();
     while let Some(id) = processes.iter().find(|id| runs(id)) {

@@ -1,39 +1,31 @@
 //! One running simulator: started, asked a line, heard a line, and ended with all that it started.
 //!
-//! Nothing here blocks for ever on a simulator that doesn't listen: its pipes are polled, for writing and reading alike.
+//! Nothing here blocks for ever on a simulator that doesn't listen: its pipes are polled, for writing and reading alike. That
+//! it has ended is learned from the process itself, for what it started may hold its pipes open.
 
 use std::io::{ErrorKind, Read, Write as _};
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{
-    Child as Process, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio,
-};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child as Process, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::ioctl_fionread;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
+};
 
-use super::Failure;
+use super::failure::Failure;
+use super::halt::{Halt, LOOK, Wait};
+use super::variables::without_launchers;
 
 /// How long a simulator whose standard output has ended may take to end itself.
 const LAST: Duration = Duration::from_secs(2);
-/// What is kept of standard error: its end.
-const TAIL: usize = 2048;
-
-/// Variables by which an MPI launcher speaks to its ranks: a simulator that uses MPI itself would take them for its own.
-const LAUNCHERS: [&str; 8] = [
-    "OMPI_",
-    "PMIX_",
-    "PMI_",
-    "PMI2_",
-    "PRTE_",
-    "HYDI_",
-    "HYDRA_",
-    "MPI_LOCAL",
-];
-/// Of these, what a simulator that calls mpirun itself may need.
-const KEPT: &str = "OMPI_ALLOW_RUN_AS_ROOT";
+/// Bytes that are kept of standard error: its end.
+const TAIL: usize = 4096;
+/// Lines of standard error that are kept where a simulator has ended.
+const LINES: usize = 12;
 
 /// Signals that end simulators.
 const SIGNALS: [(i32, &str); 7] = [
@@ -59,6 +51,8 @@ pub struct Child {
     tail: Vec<u8>,
     /// The longest line an answer may be.
     longest: usize,
+    /// Questions it has answered.
+    answered: u64,
 }
 
 impl Child {
@@ -78,13 +72,7 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            let launcher = LAUNCHERS.iter().any(|prefix| text.starts_with(prefix));
-            if launcher && !text.starts_with(KEPT) {
-                starting.env_remove(&name);
-            }
-        }
+        without_launchers(&mut starting);
         ends_with_its_parent(&mut starting);
         let mut process = starting.spawn()?;
         let pipes = (
@@ -103,6 +91,7 @@ impl Child {
             heard: Vec::new(),
             tail: Vec::new(),
             longest,
+            answered: 0,
         };
         child.questions.iter().try_for_each(never_wait)?;
         never_wait(&child.answers)?;
@@ -110,52 +99,76 @@ impl Child {
         Ok(child)
     }
 
-    /// Asks `question`, whole lines, and waits for a line in answer, at most until `deadline`.
+    /// Questions it has answered.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Asks `question`, a whole line, and waits for a line in answer.
     ///
     /// # Errors
     /// No line came, or more than was asked for.
-    pub fn ask(&mut self, question: &str, deadline: Option<Instant>) -> Result<String, Failure> {
+    pub fn ask(&mut self, question: &str, wait: Wait) -> Result<String, Failure> {
         let open = self.hear();
         if let Some(line) = self.line()? {
             return Err(Failure::Unasked(shown(&line)));
         }
-        if !open {
-            return Err(self.ended());
+        if !open || self.status().is_some() {
+            return Err(self.ended(0));
         }
         let mut unsent = question.as_bytes();
+        let mut sent = 0;
         loop {
-            self.wait(deadline, !unsent.is_empty())?;
-            self.say(&mut unsent);
-            let open = self.hear();
-            if let Some(line) = self.line()? {
+            self.wait(wait, !unsent.is_empty())?;
+            sent += self.say(&mut unsent);
+            let mut open = self.hear();
+            let mut line = self.line()?;
+            if line.is_none() && open && self.status().is_some() {
+                // What it said last may have come since.
+                self.hear();
+                line = self.line()?;
+                open = false;
+            }
+            if let Some(line) = line {
+                self.answered += 1;
                 return Ok(line);
             }
             if !open {
-                return Err(self.ended());
+                return Err(self.ended(sent));
             }
         }
     }
 
     /// A line that was not asked for, if one comes within `patience`.
     pub fn unasked(&mut self, patience: Duration) -> Option<String> {
-        let deadline = Instant::now() + patience;
-        while self.wait(Some(deadline), false).is_ok() {
-            let open = self.hear();
-            match self.line() {
-                Ok(None) if open => {}
-                Ok(None) => return None,
-                Ok(Some(line)) => return Some(shown(&line)),
-                Err(_) => return Some("a line without end".to_owned()),
+        let wait = Wait {
+            deadline: Some(Instant::now() + patience),
+            halt: None,
+        };
+        loop {
+            let stray = self.stray();
+            if stray.is_some() || self.status().is_some() || self.wait(wait, false).is_err() {
+                return stray;
             }
         }
-        None
     }
 
-    /// The last line on standard error, if any.
-    pub fn last_words(&self) -> String {
+    /// A line that was not asked for and is here already, if any.
+    pub fn stray(&mut self) -> Option<String> {
+        self.hear();
+        match self.line() {
+            Ok(line) => line.map(|line| shown(&line)),
+            Err(_) => Some("a line without end".to_owned()),
+        }
+    }
+
+    /// The last lines on standard error that are not blank.
+    fn last_words(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.tail);
-        let last = text.lines().rev().map(str::trim).find(|l| !l.is_empty());
-        shown(last.unwrap_or_default())
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<String> = lines.map(shown).collect();
+        lines[lines.len().saturating_sub(LINES)..].to_vec()
     }
 
     /// Nothing more will be asked: a simulator that reads to the end of its input ends now.
@@ -165,7 +178,7 @@ impl Child {
 
     /// Waits for it to end of itself, at most until `deadline`; whether it did.
     pub fn await_end(&mut self, deadline: Instant) -> bool {
-        while let Ok(None) = self.process.try_wait() {
+        while self.status().is_none() {
             self.hear();
             // What it says now is not asked for, and must not fill its pipe or this memory.
             self.heard.clear();
@@ -177,36 +190,52 @@ impl Child {
         true
     }
 
-    /// Waits until a pipe is ready: for reading, or for writing where there is something `to_say`.
-    fn wait(&self, deadline: Option<Instant>, to_say: bool) -> Result<(), Failure> {
+    /// How it ended, if it has. It is not forgotten by the system: until it is dropped, its number and its group's are its own.
+    fn status(&self) -> Option<WaitIdStatus> {
+        let id = WaitId::Pid(Pid::from_child(&self.process));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(id, options).ok().flatten()
+    }
+
+    /// Waits until a pipe is ready, for reading, or for writing where there is something `to_say`, or for `LOOK`.
+    fn wait(&self, wait: Wait, to_say: bool) -> Result<(), Failure> {
+        let now = Instant::now();
+        if wait.halt.is_some_and(Halt::asked) {
+            return Err(Failure::GivenUp);
+        }
+        let left = wait.deadline.map(|end| end.saturating_duration_since(now));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Failure::TimedOut);
+        }
         let mut pipes = vec![PollFd::new(&self.answers, PollFlags::IN)];
         pipes.extend(self.errors.iter().map(|e| PollFd::new(e, PollFlags::IN)));
         if let (Some(questions), true) = (&self.questions, to_say) {
             pipes.push(PollFd::new(questions, PollFlags::OUT));
         }
-        loop {
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            let most = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(&mut pipes, most.as_ref()) {
-                Ok(0) if left.is_some() => return Err(Failure::TimedOut),
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(Failure::Lost(e.into())),
-            }
+        let most = Timespec::try_from(left.unwrap_or(LOOK).min(LOOK)).ok();
+        match poll(&mut pipes, most.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(e) => Err(Failure::Lost(e.into())),
         }
     }
 
-    /// Sends what its pipe takes. That it takes nothing any more is told by its answers' end.
-    fn say(&mut self, unsent: &mut &[u8]) {
+    /// Sends what its pipe takes; returns the number of bytes. That it takes nothing any more is told by its end.
+    fn say(&mut self, unsent: &mut &[u8]) -> usize {
+        let whole = unsent.len();
         while let (Some(questions), false) = (&mut self.questions, unsent.is_empty()) {
             match questions.write(unsent) {
                 Ok(sent) => *unsent = &unsent[sent..],
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                // Poll would say "writable" for ever.
-                Err(_) => *unsent = &[],
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    let sent = whole - unsent.len();
+                    // Poll would say "writable" for ever.
+                    *unsent = &[];
+                    return sent;
+                }
             }
         }
+        whole - unsent.len()
     }
 
     /// Takes what it has said; whether it may say more.
@@ -222,14 +251,11 @@ impl Child {
         drain(&mut self.answers, &mut self.heard)
     }
 
-    /// The next line it has said that is not blank.
+    /// The next line it has said, which may be empty.
     fn line(&mut self) -> Result<Option<String>, Failure> {
-        while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
+        if let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.heard.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line).trim().to_owned();
-            if !line.is_empty() {
-                return Ok(Some(line));
-            }
+            return Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()));
         }
         if self.heard.len() > self.longest {
             let begin =
@@ -243,34 +269,45 @@ impl Child {
         Ok(None)
     }
 
-    /// Why there will be no more answers.
-    fn ended(&mut self) -> Failure {
+    /// Why there will be no more answers, after `sent` bytes of a question.
+    fn ended(&mut self, sent: usize) -> Failure {
+        let cut = !self.heard.is_empty();
         self.await_end(Instant::now() + LAST);
-        self.hear();
-        let status = self.process.try_wait().ok().flatten();
+        let status = self.status();
+        let unread = self.questions.as_ref().map_or(0, |questions| {
+            ioctl_fionread(questions).map_or(0, |bytes| bytes as usize)
+        });
+        let sound = status
+            .as_ref()
+            .is_some_and(|s| s.exit_status() == Some(0) && !cut);
+        let mut how = status
+            .as_ref()
+            .map_or("closed its standard output".to_owned(), told);
+        if cut {
+            how += " in the middle of a line";
+        }
         Failure::Ended {
-            how: status.map_or("closed its standard output".to_owned(), told),
-            killed: status.is_some_and(|s| matches!(s.signal(), Some(9 | 15))),
+            how,
+            killed: status.is_some_and(|s| matches!(s.terminating_signal(), Some(9 | 15))),
+            between: self.answered > 0 && (sound || unread >= sent),
             words: self.last_words(),
         }
     }
 }
 
 impl Drop for Child {
-    /// It goes, and what it started with it.
+    /// It goes, and what it started with it: also where it has ended of itself before.
     fn drop(&mut self) {
-        // Until it is waited for, its number is its own.
-        if let Ok(None) = self.process.try_wait() {
-            let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
-            let _ = self.process.kill();
-            let _ = self.process.wait();
-        }
+        // Until it is waited for, its number and its group's are its own.
+        let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 /// How a process ended, in words.
-fn told(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
+fn told(status: &WaitIdStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
             Some((_, name)) => format!("was ended by {name}"),

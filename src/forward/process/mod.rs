@@ -3,8 +3,11 @@
 //!
 //! A question is one line: P numbers, one for each of `model.prior` in its order and unit, with all their digits,
 //! separated by blanks. The answer is one line: K numbers, one for each observation, separated by blanks or commas (as
-//! `numbers` reads them), or `failed` with a reason. Nothing else may stand on standard output; standard error is free. At the end of its input the
-//! program ends. Output must be flushed after each answer, or both sides wait for ever. In Python
+//! `numbers` reads them), or `failed` with a reason. Nothing else may stand on standard output, not even an empty line; standard error is free. Output
+//! must be flushed after each answer, or both sides wait for ever. At the end of its input the program ends.
+//!
+//! With `model.numbered = true` each question begins with a number, counted from 1 for each process that is started, and the
+//! answer, also `failed`, begins with the same number: no line can be taken for the answer to another question. In Python
 //! (`tests/simulator/logistic.py`, with its configuration beside it):
 //!
 //! ```python
@@ -18,142 +21,118 @@
 //!         outputs.append(x)
 //!     return outputs
 //!
-//! for line in sys.stdin:                          # one member a line
+//! for line in sys.stdin:                          # one member a line: its number, its parameters
+//!     number, *u = line.split()
 //!     try:
-//!         print(*simulate(*map(float, line.split())), flush=True)
-//!     except (ArithmeticError, ValueError) as reason:
-//!         print("failed:", reason, flush=True)    # it is left out and redrawn
+//!         print(number, *simulate(*map(float, u)), flush=True)
+//!     except (ArithmeticError, TypeError, ValueError) as reason:
+//!         print(number, "failed:", reason, flush=True)    # it is left out and redrawn
 //! ```
 //!
-//! A member fails whose answer is `failed`, is no K numbers, holds NaN, NA, infinities or an empty field, does not come (the program ended,
-//! or took longer than `model.timeout`, never by default): it is left out of the step and redrawn from the others. After
-//! all but the first and third the program is started anew. One that was ended from outside (SIGKILL, SIGTERM) is asked
-//! once more, since the member is not to blame. Each rank tells each reason once, with the last line of standard error;
-//! the run's log counts them.
+//! | what the program does | what becomes of it |
+//! |---|---|
+//! | it answers `failed`, or with NaN, NA, infinities or an empty field | the member is left out of the step and redrawn from the others |
+//! | its answer is an empty line or not K numbers, it crashes, or it takes longer than `model.timeout` (never by default) | the same, and the program is started anew |
+//! | it ends between two questions, as one that answers once and ends | it is started anew and asked the question again: no member is lost |
+//! | it is ended from outside (SIGKILL, SIGTERM) | it is started anew and asked once more: the member is not to blame |
+//! | it prints a line that nobody asked for | what it answered in this step is asked again of a new process; if that happens again the run ends with the reason, for answers may belong to other members |
+//!
+//! Lines that nobody asked for are looked for before each question, and for a moment when the simulator is first tried, by
+//! `check-model`, and at the end of each step. One that comes later still may be taken for an answer: only numbers rule that out.
+//!
+//! Each rank tells each reason for a failure once; the run's log counts them and holds the last lines of standard error.
 //!
 //! Every child is a process of its own: name scratch files by its process id. Its environment is eki-mpi's but for the
-//! variables of MPI launchers (OMPI_*, PMIX_*, PMI_* ...), so that it may use MPI itself. Children end with their rank;
-//! a shell script should end in `exec program`, or what it started may outlive a rank that is killed.
+//! variables of MPI launchers (OMPI_*, PMIX_*, PMI_* ...) and of a Slurm step (SLURM_STEP_ID, SLURM_PROCID ...), so that it may
+//! use MPI itself. It leads a process group, and all of that group ends with it, also where it crashed. Children end with
+//! their rank; a shell script should end in `exec program`, or what it started may outlive a rank that is killed.
+//!
+//! A signal to stop is obeyed at once: the step's simulations are given up, and the run is saved as the last step left it.
 //!
 //! A run repeats to the bit as far as the simulator does. A time-out, or noise of its own, depends on more than that.
 
 mod child;
+mod failure;
+mod halt;
+mod map;
 mod marginal;
+mod round;
+mod starter;
+mod variables;
 
-use std::fmt::{self, Write as _};
-use std::sync::Mutex;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use ndarray::{ArrayView2, ArrayViewMut3};
-
+use crate::numbers::fields;
 pub use child::Child;
+pub use failure::Failure;
+pub use halt::{Halt, Wait};
 pub(crate) use marginal::standard;
 pub use marginal::{Marginal, marginals, parameters_at};
-
-use super::ForwardMap;
-use crate::numbers::fields;
-use crate::prior::Prior;
-use crate::real::Real;
+use round::Round;
+pub use round::Settled;
+use starter::Starter;
 
 /// Reasons for failures told by one rank; of the rest the run's log has the number.
 const TOLD: usize = 10;
 /// How long children that are dismissed may take to end.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Between two looks at lines that nobody asked for.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// Why a member has no outputs.
-#[derive(Debug)]
-pub enum Failure {
-    /// The simulator said so.
-    Declared(String),
-    /// An output that is missing, NaN or infinite, by its place from 1.
-    NotFinite(usize),
-    /// An answer that is not what was asked for, in words.
-    Garbled(String),
-    /// A line that came before the question.
-    Unasked(String),
-    /// It ended.
-    Ended {
-        /// How.
-        how: String,
-        /// Whether by SIGKILL or SIGTERM, which it cannot have sent itself by mistake.
-        killed: bool,
-        /// The last line of its standard error.
-        words: String,
-    },
-    /// No answer came in the time allowed.
-    TimedOut,
-    /// It could not be started, or its pipes be read.
-    Lost(std::io::Error),
-}
-
-impl Failure {
-    /// Whether the simulator broke the protocol: no parameters excuse that.
-    #[must_use]
-    pub fn breaks_protocol(&self) -> bool {
-        matches!(self, Self::Garbled(_) | Self::Unasked(_) | Self::Lost(_))
-    }
-
-    /// Whether the same child may be asked again.
-    fn spares_the_child(&self) -> bool {
-        matches!(self, Self::Declared(_) | Self::NotFinite(_))
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Declared(reason) if reason.is_empty() => write!(f, "answered \"failed\""),
-            Self::Declared(reason) => write!(f, "answered \"failed: {reason}\""),
-            Self::NotFinite(place) => {
-                write!(
-                    f,
-                    "answered with an output {place} that is not finite or missing"
-                )
-            }
-            Self::Garbled(what) => write!(f, "answered a line that {what}"),
-            Self::Unasked(line) => write!(
-                f,
-                "printed {line:?} unasked: only answers, one line each, may stand on standard output"
-            ),
-            Self::Ended { how, words, .. } if words.is_empty() => {
-                write!(f, "{how} and wrote nothing to standard error")
-            }
-            Self::Ended { how, words, .. } => write!(f, "{how}; its last words: {words}"),
-            Self::TimedOut => write!(f, "gave no answer in the time allowed"),
-            Self::Lost(error) => write!(f, "cannot be started or heard: {error}"),
-        }
-    }
+/// How a simulator is started and asked.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    /// The words that start it.
+    pub command: Vec<String>,
+    /// How long one answer may take.
+    pub timeout: Option<Duration>,
+    /// Whether each question begins with a number that its answer repeats.
+    pub numbered: bool,
 }
 
 /// G(u) by a program that is asked; coordinates N(0, I), mapped to the parameters by their `Marginal`s.
 #[derive(Debug)]
 pub struct Process {
-    command: Vec<String>,
+    simulator: Simulator,
     marginals: Vec<Marginal>,
     outputs: usize,
-    timeout: Option<Duration>,
+    starter: Starter,
+    /// How many members are simulated at once; 0: as many as there are threads.
+    at_once: AtomicUsize,
+    halt: OnceLock<Halt>,
     /// Children that wait for a question: as many as threads have ever asked at once.
-    idle: Mutex<Vec<Child>>,
+    idle: Mutex<Vec<Numbered>>,
+    /// What was answered since the children were last found to be in step with their questions.
+    round: Mutex<Round>,
     /// The reasons for failures that were told.
     told: Mutex<Vec<String>>,
 }
 
+/// A child and its number among all that were started.
+#[derive(Debug)]
+struct Numbered {
+    child: Child,
+    number: u64,
+}
+
 impl Process {
-    /// The program `command`, its words, asked with the parameters `marginals` for `outputs` numbers K, each within
-    /// `timeout`. Nothing is started yet.
+    /// The program `simulator`, asked with the parameters `marginals` for `outputs` numbers K. Nothing is started yet.
     #[must_use]
-    pub fn new(
-        command: Vec<String>,
-        marginals: Vec<Marginal>,
-        outputs: usize,
-        timeout: Option<Duration>,
-    ) -> Self {
+    pub fn new(simulator: Simulator, marginals: Vec<Marginal>, outputs: usize) -> Self {
+        // The longest number text holds is under 400 characters; they are rarely over 25.
+        let starter = Starter::new(simulator.command.clone(), 4096 + 64 * outputs);
         Self {
-            command,
+            simulator,
             marginals,
             outputs,
-            timeout,
+            starter,
+            at_once: AtomicUsize::new(0),
+            halt: OnceLock::new(),
             idle: Mutex::default(),
+            round: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -164,55 +143,171 @@ impl Process {
         &self.marginals
     }
 
+    /// From now on `count` members are simulated at once, however many threads compute.
+    pub fn simulate_at_once(&self, count: usize) {
+        self.at_once.store(count, Ordering::Relaxed);
+    }
+
+    /// How many members are simulated at once, where that was said.
+    #[must_use]
+    pub fn at_once(&self) -> Option<usize> {
+        Some(self.at_once.load(Ordering::Relaxed)).filter(|&count| count > 0)
+    }
+
+    /// From now on waits are given up when `halt` says so. Only the first call counts.
+    pub fn heed(&self, halt: Halt) {
+        let _ = self.halt.set(halt);
+    }
+
     /// Starts one child.
     ///
     /// # Errors
     /// A program that is not there or may not be run.
     pub fn start(&self) -> std::io::Result<Child> {
-        // The longest number text holds is under 400 characters; they are rarely over 25.
-        Child::start(&self.command, 4096 + 64 * self.outputs)
+        self.starter.start()
     }
 
     /// The outputs at the parameters `u`, P numbers in their own units, and the child that answered, where it may be
-    /// asked again.
+    /// asked again. A new child is asked where there is none, and where it has ended between two questions.
     ///
     /// The result holds why there are none.
-    pub fn ask(&self, child: Child, u: &[f64]) -> (Result<Vec<f64>, Failure>, Option<Child>) {
+    pub fn ask(
+        &self,
+        child: Option<Child>,
+        u: &[f64],
+    ) -> (Result<Vec<f64>, Failure>, Option<Child>) {
         let mut child = child;
-        let deadline = self.timeout.and_then(|t| Instant::now().checked_add(t));
-        let answer = child.ask(&question(u), deadline);
-        let answer = answer.and_then(|line| self.outputs_in(&line));
-        let spared = answer.as_ref().err().is_none_or(Failure::spares_the_child);
-        (answer, spared.then_some(child))
+        loop {
+            let mut asked = match child.take().map_or_else(|| self.start(), Ok) {
+                Ok(asked) => asked,
+                Err(error) => return (Err(Failure::Lost(error)), None),
+            };
+            let answer = self.answer(&mut asked, &question(u));
+            if matches!(answer, Err(Failure::Ended { between: true, .. })) {
+                continue;
+            }
+            let spared = answer.as_ref().err().is_none_or(Failure::spares_the_child);
+            return (answer, spared.then_some(asked));
+        }
     }
 
-    /// The outputs that the line `answer` holds.
+    /// The outputs that `child` answers to `question`, a whole line without its number.
+    fn answer(&self, child: &mut Child, question: &str) -> Result<Vec<f64>, Failure> {
+        let deadline = |t| Instant::now().checked_add(t);
+        self.answer_by(child, question, self.simulator.timeout.and_then(deadline))
+    }
+
+    /// As `answer`, within `patience`.
     ///
     /// # Errors
-    /// Why it holds none.
-    pub fn outputs_in(&self, answer: &str) -> Result<Vec<f64>, Failure> {
-        numbers(answer, self.outputs)
+    /// Why there are none.
+    pub fn answer_within(
+        &self,
+        child: &mut Child,
+        question: &str,
+        patience: Duration,
+    ) -> Result<Vec<f64>, Failure> {
+        self.answer_by(child, question, Instant::now().checked_add(patience))
     }
 
-    /// As `ask`, of a child that waits, or a new one; a child ended from outside is followed by another.
+    fn answer_by(
+        &self,
+        child: &mut Child,
+        question: &str,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<f64>, Failure> {
+        let halt = self.halt.get();
+        let wait = Wait { deadline, halt };
+        if !self.simulator.numbered {
+            return numbers(&child.ask(question, wait)?, self.outputs);
+        }
+        let number = (child.answered() + 1).to_string();
+        let line = child.ask(&format!("{number} {question}"), wait)?;
+        let (first, rest) = line.split_once([' ', '\t', ',']).unwrap_or((&line, ""));
+        if first == number {
+            return numbers(rest.trim(), self.outputs);
+        }
+        if first.parse().is_ok_and(|n: u64| n < child.answered()) {
+            return Err(Failure::Unasked(line));
+        }
+        let first: String = first.chars().take(60).collect();
+        Err(Failure::Garbled(format!(
+            "begins with {first:?}, and the question's number is {number} (model.numbered = true)"
+        )))
+    }
+
+    /// As `ask`, of a child that waits, or a new one. A new one is asked once more where the child was ended from outside, and
+    /// where a child that had answered before gave no numbers: a line that nobody asked for may have come first.
     ///
     /// # Errors
     /// As `ask`.
     pub fn outputs_at(&self, u: &[f64]) -> Result<Vec<f64>, Failure> {
-        let mut again = true;
+        let waiting = self.idle.lock().expect("no thread panicked").pop();
+        let asked = Instant::now();
+        let (waiting, number) = waiting.map(|w| (w.child, w.number)).unzip();
+        let used = waiting.is_some();
+        let (mut answer, mut child) = self.ask(waiting, u);
+        let garbled = matches!(answer, Err(Failure::Garbled(_) | Failure::Empty(_)));
+        let again = match &answer {
+            Err(Failure::Ended { killed, .. }) => *killed,
+            _ => garbled && used,
+        };
+        if again {
+            (answer, child) = self.ask(None, u);
+        }
+        let mut round = self.round.lock().expect("no thread panicked");
+        if let (true, true, Some(before)) = (garbled, answer.is_ok(), number) {
+            round.distrust(before, "a line that is no answer");
+        }
+        let number = number.filter(|_| !again);
+        let number = number.unwrap_or_else(|| round.number());
+        match &answer {
+            Err(Failure::Unasked(line)) => round.distrust(number, line),
+            Err(Failure::GivenUp) => round.give_up(),
+            Err(Failure::Lost(_)) => {}
+            answer => {
+                let outputs = answer.as_ref().ok().map(Vec::as_slice);
+                round.keep(u, outputs, (number, asked.elapsed()));
+            }
+        }
+        if let Some(child) = child {
+            let mut idle = self.idle.lock().expect("no thread panicked");
+            idle.push(Numbered { child, number });
+        }
+        answer
+    }
+
+    /// Looks whether the children are in step with their questions: a line that nobody asked for tells that a child's answers
+    /// may belong to other members. Called when all members have been asked; where it returns `Again`, all are to be asked
+    /// again, and those whose answers can be trusted are answered at once.
+    pub fn settle(&self) -> Settled {
+        let mut round = self.round.lock().expect("no thread panicked");
+        let mut idle = self.idle.lock().expect("no thread panicked");
+        let patience = match self.simulator.numbered {
+            true => Duration::ZERO,
+            false => round.patience(),
+        };
+        let end = Instant::now() + patience;
         loop {
-            let waiting = self.idle.lock().expect("no thread panicked").pop();
-            let child = waiting
-                .map_or_else(|| self.start(), Ok)
-                .map_err(Failure::Lost)?;
-            let (answer, child) = self.ask(child, u);
-            if let Some(child) = child {
-                self.idle.lock().expect("no thread panicked").push(child);
+            idle.retain_mut(|Numbered { child, number }| {
+                let stray = child.stray();
+                if let Some(line) = &stray {
+                    round.distrust(*number, line);
+                }
+                stray.is_none()
+            });
+            if Instant::now() >= end {
+                return round.settle();
             }
-            match answer {
-                Err(Failure::Ended { killed: true, .. }) if again => again = false,
-                answer => return answer,
-            }
+            std::thread::sleep(PAUSE.min(patience));
+        }
+    }
+
+    fn tell_or_panic(&self, failure: &Failure) {
+        match failure {
+            Failure::Lost(error) => panic!("{}: {error}", self.simulator.command[0]),
+            Failure::GivenUp | Failure::Unasked(_) => {}
+            failure => self.tell(failure),
         }
     }
 
@@ -223,10 +318,15 @@ impl Process {
         if told.len() == TOLD || told.contains(&text) {
             return;
         }
+        let words = failure.words().iter();
         if tracing::dispatcher::has_been_set() {
             tracing::info!("{text} (more like it are only counted)");
+            words.for_each(|line| tracing::debug!("the simulator's standard error: {line}"));
         } else {
-            crate::failure::say(&format!("{}: {text}", crate::failure::place()));
+            let place = crate::failure::place();
+            crate::failure::say(&format!("{place}: {text}"));
+            let say = |line| crate::failure::say(&format!("{place}: its standard error: {line}"));
+            words.for_each(say);
         }
         told.push(text);
     }
@@ -236,10 +336,10 @@ impl Drop for Process {
     /// Children are dismissed and may end in peace; those that don't are ended.
     fn drop(&mut self) {
         let mut idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(|e| e.into_inner()));
-        idle.iter_mut().for_each(Child::dismiss);
+        idle.iter_mut().for_each(|idle| idle.child.dismiss());
         let deadline = Instant::now() + FAREWELL;
-        idle.iter_mut().for_each(|child| {
-            child.await_end(deadline);
+        idle.iter_mut().for_each(|idle| {
+            idle.child.await_end(deadline);
         });
     }
 }
@@ -272,6 +372,9 @@ pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
         ));
     }
     let fields = fields(line, Some(count)).map_err(Failure::Garbled)?;
+    if fields.is_empty() && count > 0 {
+        return Err(Failure::Empty(count));
+    }
     if fields.len() != count {
         let found = fields.len();
         let hint = match line.contains(',') && found == 2 * count {
@@ -287,62 +390,4 @@ pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
         number.ok_or(Failure::NotFinite(i + 1))
     };
     fields.into_iter().enumerate().map(finite).collect()
-}
-
-impl<T: Real> ForwardMap<T> for Process {
-    fn parameters(&self) -> usize {
-        self.marginals.len()
-    }
-
-    fn own_units(&self) -> Option<&[Marginal]> {
-        Some(&self.marginals)
-    }
-
-    fn features(&self) -> usize {
-        0
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// N(0, I): of the coordinates.
-    fn prior(&self) -> Prior {
-        standard(self.marginals.len())
-    }
-
-    /// Nobody knows.
-    fn flops(&self, _m: usize) -> f64 {
-        0.0
-    }
-
-    fn scratch(&self, _m: usize) -> usize {
-        0
-    }
-
-    /// # Panics
-    /// The program can no longer be started: that is the host's failure, not the member's.
-    fn evaluate(
-        &self,
-        members: ArrayView2<T>,
-        _inputs: ArrayView2<T>,
-        mut outputs: ArrayViewMut3<T>,
-        _scratch: &mut [T],
-    ) {
-        for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
-            let xi = member.to_slice().expect("row-major");
-            match self.outputs_at(&parameters_at(&self.marginals, xi)) {
-                Ok(numbers) => {
-                    for (mut row, z) in out.rows_mut().into_iter().zip(numbers) {
-                        row.fill(T::of(z));
-                    }
-                }
-                Err(Failure::Lost(error)) => panic!("{}: {error}", self.command[0]),
-                Err(failure) => {
-                    self.tell(&failure);
-                    out.fill(T::nan());
-                }
-            }
-        }
-    }
 }

@@ -1,0 +1,73 @@
+//! A simulator as a forward map of coordinates N(0, I).
+
+use ndarray::{ArrayView2, ArrayViewMut3};
+
+use super::{Marginal, Process, parameters_at, standard};
+use crate::forward::ForwardMap;
+use crate::prior::Prior;
+use crate::real::Real;
+
+impl<T: Real> ForwardMap<T> for Process {
+    fn simulator(&self) -> Option<&Process> {
+        Some(self)
+    }
+
+    fn parameters(&self) -> usize {
+        self.marginals.len()
+    }
+
+    fn own_units(&self) -> Option<&[Marginal]> {
+        Some(&self.marginals)
+    }
+
+    fn features(&self) -> usize {
+        0
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// N(0, I): of the coordinates.
+    fn prior(&self) -> Prior {
+        standard(self.marginals.len())
+    }
+
+    /// Nobody knows.
+    fn flops(&self, _m: usize) -> f64 {
+        0.0
+    }
+
+    fn scratch(&self, _m: usize) -> usize {
+        0
+    }
+
+    /// NaN where the member failed, and where it was not asked because all are to be asked again or the run is to stop.
+    ///
+    /// # Panics
+    /// The program can no longer be started: that is the host's failure, not the member's.
+    fn evaluate(
+        &self,
+        members: ArrayView2<T>,
+        _inputs: ArrayView2<T>,
+        mut outputs: ArrayViewMut3<T>,
+        _scratch: &mut [T],
+    ) {
+        for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
+            let xi = member.to_slice().expect("row-major");
+            let u = parameters_at(&self.marginals, xi);
+            let known = self.round.lock().expect("no thread panicked").known(&u);
+            let answer = match known {
+                Some(known) => known,
+                None => self
+                    .outputs_at(&u)
+                    .map_err(|failure| self.tell_or_panic(&failure))
+                    .ok(),
+            };
+            for (k, mut row) in out.rows_mut().into_iter().enumerate() {
+                let number = answer.as_ref().map(|numbers| numbers[k]);
+                row.fill(number.map_or(T::nan(), T::of));
+            }
+        }
+    }
+}

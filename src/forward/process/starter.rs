@@ -1,0 +1,63 @@
+//! The thread that starts a simulator's processes.
+//!
+//! Linux ends a child when the thread that started it ends (see `Child::start`). Threads that wait for answers come and go;
+//! this one stays as long as its simulator.
+
+use std::io;
+use std::sync::{Mutex, mpsc};
+
+use super::child::Child;
+
+/// Where a child that was started is sent to.
+type Reply = mpsc::Sender<io::Result<Child>>;
+
+/// Starts processes of one command.
+#[derive(Debug)]
+pub struct Starter {
+    command: Vec<String>,
+    longest: usize,
+    /// To the thread, once there is one.
+    requests: Mutex<Option<mpsc::Sender<Reply>>>,
+}
+
+impl Starter {
+    /// Of processes of `command`, its words, whose answers hold at most `longest` bytes.
+    pub fn new(command: Vec<String>, longest: usize) -> Self {
+        Self {
+            command,
+            longest,
+            requests: Mutex::default(),
+        }
+    }
+
+    /// Starts one child.
+    ///
+    /// # Errors
+    /// The operating system's: no such program, no permission, no more processes.
+    pub fn start(&self) -> io::Result<Child> {
+        let (reply, started) = mpsc::channel();
+        {
+            let mut requests = self.requests.lock().expect("no thread panicked");
+            if requests.is_none() {
+                *requests = Some(self.thread()?);
+            }
+            let sent = requests.as_ref().map(|requests| requests.send(reply));
+            sent.and_then(Result::ok)
+                .expect("the thread waits for requests");
+        }
+        started.recv().expect("every request is answered")
+    }
+
+    fn thread(&self) -> io::Result<mpsc::Sender<Reply>> {
+        let (requests, waiting) = mpsc::channel::<Reply>();
+        let (command, longest) = (self.command.clone(), self.longest);
+        let serve = move || {
+            for reply in waiting {
+                // Whoever asked waits for the reply.
+                let _ = reply.send(Child::start(&command, longest));
+            }
+        };
+        let builder = std::thread::Builder::new().name("starter".to_owned());
+        builder.spawn(serve).map(|_| requests)
+    }
+}

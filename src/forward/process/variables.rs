@@ -1,0 +1,51 @@
+//! The environment of a simulator: eki-mpi's but for the variables by which a launcher speaks to its ranks. A simulator that
+//! uses MPI would take them for its own, and end, or wait for ranks that do not exist.
+
+use std::process::Command;
+
+/// Beginnings of the names that MPI launchers set for each rank.
+const LAUNCHERS: [&str; 11] = [
+    "OMPI_",
+    "PMIX_",
+    "PMI_",
+    "PMI2_",
+    "PRTE_",
+    "HYDI_",
+    "HYDRA_",
+    "MPI_LOCAL",
+    "MV2_COMM_WORLD_",
+    "PALS_",
+    "FLUX_TASK_",
+];
+/// Beginnings of the names that Slurm sets for each step and task. What describes the job stays
+/// (SLURM_JOB_ID ...): a simulator may start steps of its own.
+const STEP: [&str; 14] = [
+    "SLURM_STEP",
+    // Open MPI takes a singleton that sees it for a task of srun; SLURM_JOB_NODELIST says the same.
+    "SLURM_NODELIST",
+    "SLURM_SRUN_",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_NODEID",
+    "SLURM_GTIDS",
+    "SLURM_TASK_PID",
+    "SLURM_LAUNCH_NODE",
+    "SLURM_MPI_TYPE",
+    "SLURM_PMI",
+    "SLURM_CPU_BIND",
+    "SLURM_MEM_BIND",
+    "SLURM_DISTRIBUTION",
+];
+/// Of these, what a simulator that calls mpirun itself may need.
+const KEPT: &str = "OMPI_ALLOW_RUN_AS_ROOT";
+
+/// Removes the variables of launchers from the environment of `starting`.
+pub fn without_launchers(starting: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let mut prefixes = LAUNCHERS.iter().chain(&STEP);
+        if prefixes.any(|prefix| text.starts_with(prefix)) && !text.starts_with(KEPT) {
+            starting.env_remove(&name);
+        }
+    }
+}
