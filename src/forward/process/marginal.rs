@@ -86,8 +86,11 @@ const FARTHEST: f64 = 9.0;
 /// The x >= 0 that a standard normal variable exceeds with probability `share`, at most 1/2; at most `FARTHEST`.
 fn upper_quantile(share: f64) -> f64 {
     let exceeded = |x: f64| 0.5 * libm::erfc(x * std::f64::consts::FRAC_1_SQRT_2);
+    if share <= exceeded(FARTHEST) {
+        return FARTHEST;
+    }
     // Abramowitz & Stegun (1964), 26.2.23: right to 4.5e-4, improved by Newton's iteration on the logarithm.
-    let t = (-2.0 * libm::log(share.max(exceeded(FARTHEST)))).sqrt();
+    let t = (-2.0 * libm::log(share)).sqrt();
     let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
     let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
     let mut x = t - above / below;
