@@ -1,6 +1,7 @@
 //! From arguments to a run on all ranks: launcher, threads, plan, folder, log, and what is left behind.
 
 mod announce;
+mod pool;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -26,7 +27,6 @@ use eki_mpi::run::{self, Crew, Keeper, Outcome, Over, Problem, State};
 use eki_mpi::stop::{self, EXIT_STOPPED, Limit, Stop, StopReason};
 use eki_mpi::timing::{Phase, Timing};
 use eki_mpi::watch::{Watch, Watched};
-use rayon::ThreadPool;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -108,7 +108,7 @@ fn run_in<T: Real>(
     let shape = given.shape();
     let problem = given.problem::<T>(&resolved)?;
     let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-    let pool = threads(comm, arguments, problem.map.simulator());
+    let pool = pool::threads(comm, arguments, problem.map.simulator());
     let at_once = problem.map.simulator().and_then(Process::at_once);
     let threads = at_once.unwrap_or(pool.current_num_threads());
     let crew = Crew { comm, pool: &pool };
@@ -373,24 +373,6 @@ fn too_large(shape: &Shape, ranks: usize, place: &str) -> Option<String> {
         environment::memory_of_process()
             .and_then(|limit| refused(one, format!("a rank on {place} needs"), limit))
     })
-}
-
-/// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
-/// wait for it.
-///
-/// Where members are simulated by other programs, threads that wait for these are not of the pool, which computes.
-fn threads(comm: &Comm, arguments: &RunArguments, simulator: Option<&Process>) -> ThreadPool {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = (cores / comm.ranks_on_host()).max(1);
-    let mut threads = arguments.threads.map_or(share, usize::from);
-    if let Some(simulator) = simulator {
-        simulator.simulate_at_once(threads);
-        threads = threads.min(share);
-    }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .unwrap_or_else(|e| panic!("{threads} threads could not be started: {e}"))
 }
 
 /// The log: rank 0 to the screen, tersely, and to run.log in the run's folder, in full. That a line cannot be written, as on
