@@ -47,9 +47,11 @@ pub(super) fn fit<T: Real>(
     }
     crew.comm.sum_exact(&mut of_mean);
     let known = |misfit: f64| misfit.is_finite().then(|| plan.in_deviations(misfit));
-    let misfits = members
-        .then(|| member_misfits(setting, state))
-        .unwrap_or_default();
+    let misfits = if members {
+        member_misfits(setting, state)
+    } else {
+        Vec::new()
+    };
     let sound = || (0..misfits.len()).filter(|&j| misfits[j].is_finite());
     let best = sound().reduce(|best, j| if misfits[j] < misfits[best] { j } else { best });
     let sum: f64 = sound().map(|j| misfits[j]).sum();

@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn answers_of_a_child_that_spoke_unasked_are_asked_for_again() {
         let mut round = Round::default();
-        (kept(&mut round, 1.0, 1), kept(&mut round, 2.0, 2));
+        kept(&mut round, 1.0, 1);
+        kept(&mut round, 2.0, 2);
         assert_eq!(round.known(&[3.0]), None);
         round.distrust(1, "1 2 3");
         // The rest of the round is not asked.
