@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use eki_mpi::page::scale::{Scale, escaped, number, range};
+use eki_mpi::report::page::scale::{Scale, escaped, number, range};
 
 /// Size of a panel, and the margins around its frame, in SVG units.
 const WIDTH: f64 = 388.0;

@@ -10,14 +10,15 @@
 
 use std::time::Instant;
 
+use eki_mpi::config::Activation;
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::forward::activation::{Activation, Output};
+use eki_mpi::forward::activation::Output;
 use eki_mpi::forward::conv::Convolutional;
 use eki_mpi::forward::dense::Dense;
 use eki_mpi::forward::layers::Shape;
 use eki_mpi::forward::recurrent::Recurrent;
-use eki_mpi::real::product;
-use eki_mpi::spare::Aligned;
+use eki_mpi::kernels::buffers::Aligned;
+use eki_mpi::kernels::real::product;
 use ndarray::{Array2, Array3};
 
 /// Samples of a batch.

@@ -5,28 +5,32 @@
 //! Products and updates of a block run on one thread, the rest on all cores and one rank. The network's side of the
 //! exchange is measured by `eki-mpi plan --calibrate` under mpirun, and whole runs on ranks by the bench `scaling`.
 
+use eki_mpi::ensemble::transform;
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use eki_mpi::bfloat::pair_of;
-use eki_mpi::bfloat::windows::{self, Summer, Sums, WindowShape, WindowSums};
-use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
 use eki_mpi::data::folder::data_dir;
-use eki_mpi::eki::{self, Form, Survivors};
-use eki_mpi::interaction::Outputs;
-use eki_mpi::layout::{Layout, Members, Slab};
-use eki_mpi::loss::Loss;
-use eki_mpi::panel::Packed;
-use eki_mpi::partition::Partition;
-use eki_mpi::plan::Plan;
-use eki_mpi::problem::Given;
-use eki_mpi::real::product;
-use eki_mpi::report::Reporter;
-use eki_mpi::run::{self, Crew};
-use eki_mpi::spare::{Aligned, Spare};
-use eki_mpi::timing::Timing;
+use eki_mpi::ensemble::survivors::Survivors;
+use eki_mpi::ensemble::transform::Form;
+use eki_mpi::forward::load::Given;
+use eki_mpi::kernels::bfloat::pair_of;
+use eki_mpi::kernels::bfloat::windows;
+use eki_mpi::kernels::bfloat::windows::{Summer, Sums, WindowShape, WindowSums};
+use eki_mpi::kernels::buffers::{Aligned, Spare};
+use eki_mpi::kernels::panel::Packed;
+use eki_mpi::kernels::real::product;
+use eki_mpi::method::loss::Loss;
+use eki_mpi::method::outputs::Outputs;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::partition::Partition;
+use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::slab::{Layout, Members, Slab};
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::reporter::Reporter;
+use eki_mpi::run::timing::Timing;
+use eki_mpi::run::{self};
 use ndarray::Array2;
 
 fn numbers(rows: usize, columns: usize) -> Array2<f32> {
@@ -115,23 +119,25 @@ fn updates(c: &mut Criterion) {
     let mut group = c.benchmark_group("update of a block");
     let mut u = numbers(j, width);
     let d = Packed::of(numbers(j, j).view());
-    let mut scratch = vec![0.0; eki::update_scratch(Form::Explicit, j, k, width)];
+    let mut scratch = vec![0.0; transform::update_scratch(Form::Explicit, j, k, width)];
     group.throughput(Throughput::Elements((2 * j * j * width) as u64));
     group.bench_function(format!("explicit, J {j}"), |bench| {
-        bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
+        bench.iter(|| transform::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
     let d = d.paired(&Spare::default());
     group.bench_function(format!("explicit in mixed precision, J {j}"), |bench| {
-        bench.iter(|| eki::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
+        bench.iter(|| transform::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
     let (v, w) = (
         Packed::of(numbers(j, k).view()),
         Packed::of(numbers(k, j).view()),
     );
-    let mut scratch = vec![0.0; eki::update_scratch(Form::Factored, j, k, width)];
+    let mut scratch = vec![0.0; transform::update_scratch(Form::Factored, j, k, width)];
     group.throughput(Throughput::Elements((4 * j * k * width) as u64));
     group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
-        bench.iter(|| eki::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch));
+        bench.iter(|| {
+            transform::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
+        });
     });
     let spare = Spare::default();
     let (v, w) = (v.paired(&spare), w.paired(&spare));
@@ -139,7 +145,7 @@ fn updates(c: &mut Criterion) {
         format!("factored in mixed precision, J {j}, K {k}"),
         |bench| {
             bench.iter(|| {
-                eki::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
+                transform::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
             });
         },
     );
@@ -196,7 +202,8 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             spare: &Spare::default(),
         };
         group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
-            bench.iter(|| outputs.interaction(crew.comm, crew.pool, form));
+            let method = eki_mpi::method::of(form, gain.is_some());
+            bench.iter(|| method.transform(&outputs, crew));
         });
     }
 }

@@ -7,7 +7,7 @@
 //! at each step n, with the next batch (x, y):
 //!     Gbar = (1/J) sum_k G(u_k)
 //!     D_jk = (1/J) < G(u_k) - Gbar , grad_z Psi(G(u_j), y) >
-//!     h_n  = h / (||D||_F + epsilon)                    or h_n = h, or h and D times the Kalman gain (`eki::gain`)
+//!     h_n  = h / (||D||_F + epsilon)                    or h_n = h, or h and D times the Kalman gain (`method::gain`)
 //!     u    <- u - h_n D u                                                      EKI
 //!     u    <- v - h_n D(v) v ,  v <- u + n/(n+3) (u - u_before)                MEKI
 //!                                                   or, of the mean alone:  v <- u + n/(n+3) (ubar - ubar_before)
@@ -21,134 +21,94 @@
 //! | W | anomalies: G(u) - Gbar | J x K |
 //! | V | gradients: grad Psi at each member's own outputs | J x K |
 //! | D | interaction: V W^T / J | J x J |
-//! | Psi | `loss::Loss` | |
-//! | C_0 | `prior::Prior` | P deviations |
+//! | Psi | `method::loss::Loss` | |
+//! | C_0 | `forward::prior::Prior` | P deviations |
 //! | J, P, K, R | members, parameters, outputs that enter D, ranks | |
 //!
-//! A run from a program of one's own (one rank here; under mpirun each rank does the same):
+//! A run from a program of your own (one rank here; under mpirun each rank does the same):
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use eki_mpi::{comm::Comm, config::Resolved, plan::Plan, problem::Given, report::Reporter, run, timing::Timing};
+//! use eki_mpi::prelude::*;
 //!
 //! let universe = mpi::initialize().expect("MPI");
 //! let comm = Comm::new(universe.world());
 //! let pool = rayon::ThreadPoolBuilder::new().build()?;
 //! let resolved = Resolved::new("digits", &["run.epochs=20".to_owned()])?;
-//! let given = Given::load(&resolved, &eki_mpi::data::folder::data_dir(None))?;
-//! let (shape, problem) = (given.shape(), given.problem::<f32>(&resolved)?); // or a `run::Problem` of one's own
+//! let given = Given::load(&resolved, &data_dir(None))?;
+//! let (shape, problem) = (given.shape(), given.problem::<f32>(&resolved)?); // or a `Problem` of your own
 //! let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-//! let crew = run::Crew { comm: &comm, pool: &pool };
+//! let crew = Crew { comm: &comm, pool: &pool };
 //! let (state, outcome) = run::run(crew, &plan, &problem, &mut Reporter::silent(), &mut Timing::default())?;
 //! println!("{:?} {}", outcome.scores, state.step);
 //! # Ok(()) }
 //! ```
 //!
-//! Modules stand in layers; a file imports only from layers above its own.
+//! The source stands in rooms (folders), each of which imports only from those above it:
+//!
+//! | room | for |
+//! |---|---|
+//! | `error` | what can go wrong |
+//! | `files` | files that are whole or absent, files that users give, numbers in text |
+//! | `kernels` | numbers on one core and its threads |
+//! | `parallel` | who holds what: ranks, shared memory, partitions, slabs |
+//! | `config` | keys, values and presets |
+//! | `data` | data sets, batches, series, scores |
+//! | `io` | .npy, observations, a run's folder, checkpoints |
+//! | `forward` | G: one map a file, priors, the evaluator |
+//! | `ensemble` | u: members or their mean, draws, how a transform is applied |
+//! | `method` | one method a file: from outputs to a transform |
+//! | `run` | the loop, a step, stopping, resuming |
+//! | `cost` | what a run will take |
+//! | `report` | what a run left |
+//!
+//! To read the algorithm: `method/eki.rs` has the equation, `run/step.rs` the order.
 
-// 0: ground
-pub mod amx;
-pub mod bfloat;
-pub mod bounded;
-pub mod elementary;
+// The rooms, in the order in which they may import: each only those above it (tests/layers.rs).
+//
+// Blank lines keep rustfmt from sorting them.
+
 pub mod error;
-pub mod failure;
+
 pub mod files;
-mod lanes;
-pub mod numbers;
-pub mod panel;
-pub mod real;
-pub mod rng;
-pub mod shared;
-pub mod spare;
-pub mod tile;
-pub mod window;
 
-pub mod exact;
+pub mod kernels;
 
-// 1: who holds what; knows ranks, knows no mathematics
-pub mod partition;
+pub mod parallel;
 
-pub mod comm;
-
-pub mod layout;
-
-// 2: what is inverted: data and forward maps
-pub mod prior;
+pub mod config;
 
 pub mod data;
 
+pub mod io;
+
 pub mod forward;
-
-// 3: the mathematics: functions of arrays, no communicator, no files, no clock
-pub mod loss;
-
-#[cfg(feature = "gradients")]
-pub mod gradient;
-
-pub mod eki;
 
 pub mod ensemble;
 
-pub mod moments;
+pub mod method;
 
-pub mod whiten;
-
-pub mod outlying;
-
-pub mod uncertainty;
-
-// 4: the mathematics over threads and ranks
-pub mod evaluation;
-pub mod interaction;
-
-// 5: around the run
-pub mod config;
-
-pub mod plan;
-
-pub mod turns;
-
-pub mod checkpoint;
-pub mod folder;
-pub mod stop;
-pub mod watch;
+pub mod run;
 
 pub mod cost;
 
-pub mod calibrate;
-
-pub mod predict;
-
-pub mod npy;
-
-pub mod observations;
-
-pub mod questions;
-
-pub mod timing;
-
-pub mod scores;
-
-// 6: the run
 pub mod report;
-pub mod run;
 
-pub mod model;
-
-pub mod problem;
-
-pub mod contract;
-
-pub mod environment;
-
-pub mod account;
-
-// 7: what a run left
-pub mod finished;
-
-pub mod calibrated;
-
-pub mod assess;
-
-pub mod page;
+/// What a program of your own needs to run an inversion.
+pub mod prelude {
+    pub use crate::config::Resolved;
+    pub use crate::data::folder::data_dir;
+    pub use crate::error::{Error, Result};
+    pub use crate::forward::ForwardMap;
+    pub use crate::forward::load::Given;
+    pub use crate::forward::prior::Prior;
+    pub use crate::forward::problem::Problem;
+    pub use crate::parallel::comm::Comm;
+    pub use crate::parallel::ranks::Crew;
+    pub use crate::run;
+    pub use crate::run::plan::Plan;
+    pub use crate::run::reporter::Reporter;
+    pub use crate::run::timing::Timing;
+    pub use mpi;
+    pub use rayon;
+}

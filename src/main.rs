@@ -3,16 +3,13 @@
 #![cfg_attr(not(feature = "gradients"), forbid(unsafe_code))]
 
 mod cli;
-mod commands;
-mod launch;
-mod simulator;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use eki_mpi::calibrate::Network;
-use eki_mpi::comm::Comm;
+use eki_mpi::cost::calibrate::Network;
 use eki_mpi::error::Error;
+use eki_mpi::parallel::comm::Comm;
 use mpi::Threading;
 
 use cli::{Cli, Command};
@@ -23,14 +20,14 @@ fn main() -> ExitCode {
     let parsed = Cli::try_parse();
     // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
     let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));
-    if !runs && launch::launched_ranks().is_none() {
+    if !runs && crate::cli::run::launched_ranks().is_none() {
         return code(answer(parsed, None));
     }
     let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
         return code(tell(&Error::Run("MPI could not be initialised".to_owned())));
     };
     let comm = Comm::new(universe.world());
-    launch::abort_on_panic(&comm);
+    crate::cli::run::abort_on_panic(&comm);
     if !runs {
         let network = (measures(&parsed) && comm.size() > 1).then(|| Network::measure(&comm));
         let exit = if comm.is_first() {
@@ -47,8 +44,8 @@ fn main() -> ExitCode {
         Some(Command::Run(arguments)) => arguments,
         _ => cli::RunArguments::default(),
     };
-    let outcome = launch::refuse_singletons(&comm)
-        .and_then(|()| launch::run(&comm, &arguments, cli.data_dir.as_deref()));
+    let outcome = crate::cli::run::refuse_singletons(&comm)
+        .and_then(|()| crate::cli::run::run(&comm, &arguments, cli.data_dir.as_deref()));
     match outcome {
         Ok(exit) => code(exit),
         // Rank 0 alone touches files once the run goes: the others would wait for ever.
@@ -58,7 +55,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             // Singletons are all first, each in a world of its own.
-            let exit = if comm.is_first() && launch::launched_rank().unwrap_or(0) == 0 {
+            let exit = if comm.is_first() && crate::cli::run::launched_rank().unwrap_or(0) == 0 {
                 tell(&error)
             } else {
                 error.exit_code()
@@ -102,7 +99,7 @@ fn answer(parsed: Result<Cli, clap::Error>, network: Option<Network>) -> i32 {
 
 /// Prints an error on one line; returns its exit code.
 fn tell(error: &Error) -> i32 {
-    eki_mpi::failure::say(&error.to_string());
+    eki_mpi::parallel::abort::say(&error.to_string());
     error.exit_code()
 }
 

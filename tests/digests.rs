@@ -374,9 +374,9 @@ fn one_flipped_bit_in_one_members_draw_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("initial.npy");
     let mut numbers: Vec<f32> = vec![0.0; members * parameters];
-    eki_mpi::rng::Key {
+    eki_mpi::kernels::rng::Key {
         seed: 5,
-        purpose: eki_mpi::rng::Purpose::Initial,
+        purpose: eki_mpi::kernels::rng::Purpose::Initial,
         step: 0,
         member: 0,
         block: 0,

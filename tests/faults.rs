@@ -18,11 +18,11 @@ use std::time::Instant;
 
 use durable::*;
 use eight::{SMALL, fast_room};
-use eki_mpi::checkpoint;
-use eki_mpi::comm::Comm;
 use eki_mpi::files::Files;
-use eki_mpi::problem::Given;
-use eki_mpi::run::Crew;
+use eki_mpi::forward::load::Given;
+use eki_mpi::io::checkpoint;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::ranks::Crew;
 use inside::{Asked, Fault, Saboteur};
 use mpi::topology::Color;
 use mpi::traits::Communicator as _;

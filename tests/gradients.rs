@@ -4,26 +4,27 @@
 
 mod start;
 
+use eki_mpi::config::Activation;
 use eki_mpi::data::{Batch, BatchTargets};
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::forward::activation::{Activation, Output};
+use eki_mpi::forward::activation::Output;
 use eki_mpi::forward::conv::Convolutional;
 use eki_mpi::forward::dense::Dense;
 use eki_mpi::forward::layers::Shape;
 use eki_mpi::forward::online::Online;
 use eki_mpi::forward::recurrent::Recurrent;
-use eki_mpi::gradient::{gradient, outputs};
-use eki_mpi::loss::Loss;
-use eki_mpi::real::Real;
+use eki_mpi::kernels::real::Real;
+use eki_mpi::method::gradient::{gradient, outputs};
+use eki_mpi::method::loss::Loss;
 use ndarray::{Array2, Array3};
 use start::Run;
 
 /// N(0, deviation^2) numbers.
 fn normal(rows: usize, columns: usize, seed: u64, deviation: f64) -> Array2<f64> {
     let mut values = vec![0.0; rows * columns];
-    eki_mpi::rng::Key {
+    eki_mpi::kernels::rng::Key {
         seed,
-        purpose: eki_mpi::rng::Purpose::Initial,
+        purpose: eki_mpi::kernels::rng::Purpose::Initial,
         step: 0,
         member: 0,
         block: 0,

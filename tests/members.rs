@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use durable::*;
-use eki_mpi::comm::Comm;
 use eki_mpi::files::Files;
-use eki_mpi::run::Crew;
-use eki_mpi::stop::Stop;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::run::stop::Stop;
 use inside::{Asked, Changed, Wrap};
 
 const SMALL: [&str; 5] = [
@@ -106,7 +106,7 @@ fn spoil(parameters: &[f32], outputs: &mut [f32], share: u64, factor: f32) {
 }
 
 fn panics_at_step_3() {
-    let place = eki_mpi::failure::place();
+    let place = eki_mpi::parallel::abort::place();
     if place.starts_with("rank 1 ") && place.ends_with("step 3") {
         panic!("the solver gave up");
     }
@@ -140,7 +140,10 @@ fn rank() {
     comm.barrier();
     let stop = Stop::new(None);
     stop.listen(|| {
-        eprintln!("eki-mpi: {}: told twice to stop", eki_mpi::failure::place());
+        eprintln!(
+            "eki-mpi: {}: told twice to stop",
+            eki_mpi::parallel::abort::place()
+        );
         Comm::abort(1)
     })
     .unwrap();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use eki_mpi::config::{PRESETS, Resolved};
-use eki_mpi::npy::Rows;
+use eki_mpi::io::npy::Rows;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 
@@ -201,7 +201,7 @@ proptest! {
     }
 }
 
-fn read<T: eki_mpi::real::Real>(path: &Path, rows: Option<usize>) {
+fn read<T: eki_mpi::kernels::real::Real>(path: &Path, rows: Option<usize>) {
     if let Ok(mut file) = Rows::<T>::open(path, rows, 5) {
         while let Ok(numbers) = file.read(2) {
             if numbers.is_empty() {

@@ -9,10 +9,13 @@
 mod inverse;
 mod start;
 
-use eki_mpi::eki::{self, Form, StepSize};
-use eki_mpi::ensemble::Draw;
-use eki_mpi::prior::{Prior, Segment};
-use eki_mpi::rng::{Key, Purpose};
+use eki_mpi::ensemble::draw::Draw;
+use eki_mpi::ensemble::momentum;
+use eki_mpi::ensemble::transform::Form;
+use eki_mpi::forward::prior::{Prior, Segment};
+use eki_mpi::kernels::rng::{Key, Purpose};
+use eki_mpi::method::anomalies;
+use eki_mpi::method::step_size::StepSize;
 use inverse::{Linear, centred, frobenius};
 use ndarray::{Array1, Array2, Axis, s};
 use start::{Run, read_npy, write_npy};
@@ -224,7 +227,7 @@ fn with_more_parameters_than_members_eki_and_meki_stay_in_the_span_of_their_star
             let (mut u, mut previous) = (start.clone(), start.clone());
             for _ in 0..100 {
                 problem.step(&mut u, rule, form);
-                eki::extrapolate(&mut u, &mut previous, momentum);
+                momentum::extrapolate(&mut u, &mut previous, momentum);
             }
             let out = outside(&u, &start);
             assert!(out < 1e-12, "{form:?}, momentum {momentum}: {out} outside");

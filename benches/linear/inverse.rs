@@ -2,9 +2,12 @@
 //!
 //! The tests of the theory use it too.
 
-use eki_mpi::eki::{self, Form, StepSize, Survivors};
-use eki_mpi::loss::Loss;
-use eki_mpi::panel::Packed;
+use eki_mpi::ensemble::survivors::Survivors;
+use eki_mpi::ensemble::transform;
+use eki_mpi::ensemble::transform::Form;
+use eki_mpi::kernels::panel::Packed;
+use eki_mpi::method::loss::Loss;
+use eki_mpi::method::step_size::StepSize;
 use ndarray::{Array1, Array2, Axis};
 
 /// The Frobenius norm.
@@ -38,7 +41,7 @@ impl Linear {
         };
         let y = self.y.as_slice().expect("one row");
         let all = Survivors::new(vec![true; u.nrows()]);
-        eki::anomalies_and_gradients(
+        anomalies::anomalies_and_gradients(
             anomalies.view_mut(),
             gradients.view_mut(),
             y,
@@ -61,14 +64,15 @@ impl Linear {
         let d = v.dot(&w.t()) / u.nrows() as f64;
         let h = rule.at(frobenius(&d), 1.0);
         let all = Survivors::new(vec![true; u.nrows()]);
-        let mut scratch = vec![0.0; eki::update_scratch(form, u.nrows(), w.ncols(), u.ncols())];
+        let mut scratch =
+            vec![0.0; transform::update_scratch(form, u.nrows(), w.ncols(), u.ncols())];
         match form {
             Form::Factored => {
                 let (v, w) = (Packed::of(v.view()), Packed::of(w.t()));
-                eki::update_factored(u, (&v, &w), None, h, &all, &mut scratch);
+                transform::update_factored(u, (&v, &w), None, h, &all, &mut scratch);
             }
             _ => {
-                eki::update_explicit(u, &Packed::of(d.view()), h, &all, &mut scratch);
+                transform::update_explicit(u, &Packed::of(d.view()), h, &all, &mut scratch);
             }
         }
         h

@@ -10,8 +10,10 @@
 //! so that all but the natural gradient go through time alike. Time is the sum of the h_n.
 #![allow(dead_code, reason = "the tests use a part")]
 
-use eki_mpi::eki::{self, Form, StepSize};
-use eki_mpi::rng::{Key, Purpose};
+use eki_mpi::ensemble::momentum;
+use eki_mpi::ensemble::transform::Form;
+use eki_mpi::kernels::rng::{Key, Purpose};
+use eki_mpi::method::step_size::StepSize;
 use ndarray::Array2;
 
 use super::flow::{Weighted, covariances, eigen, mean};
@@ -99,7 +101,7 @@ impl<'a> Course<'a> {
             Method::Meki => {
                 let h = self.plain.step(&mut self.u, self.rule, Form::Factored);
                 let n = self.steps as f64;
-                eki::extrapolate(&mut self.u, &mut self.previous, n / (n + 3.0));
+                momentum::extrapolate(&mut self.u, &mut self.previous, n / (n + 3.0));
                 h
             }
             Method::NaturalGradient => {

@@ -1,9 +1,9 @@
 //! The linear study: every method on a problem, from an ensemble that spans the parameters and from one that does not.
 #![allow(dead_code, reason = "the tests use a part")]
 
-use eki_mpi::eki::StepSize;
 use eki_mpi::forward::elliptic::{self, LinearProblem};
-use eki_mpi::rng::{Key, Purpose};
+use eki_mpi::kernels::rng::{Key, Purpose};
+use eki_mpi::method::step_size::StepSize;
 use ndarray::Array2;
 
 use super::flow::{Flow, Law, Weighted, mean};

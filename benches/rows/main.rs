@@ -138,7 +138,7 @@ fn store(name: &str, folder: &Path, commit: Option<&str>) -> Outcome<()> {
         )?)?)
     };
     let (summary, environment) = (json("summary.json")?, json("environment.json")?);
-    if summary["reason"] != eki_mpi::stop::AT_LAST_STEP {
+    if summary["reason"] != eki_mpi::run::stop::AT_LAST_STEP {
         return Err(format!("{}: the run has not ended", folder.display()).into());
     }
     let config: toml::Table = fs::read_to_string(folder.join("config.toml"))?.parse()?;

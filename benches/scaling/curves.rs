@@ -1,6 +1,6 @@
 //! The curves of strong and weak scaling: seconds of a step against ranks, in logarithms, with the ideal beside them.
 
-use eki_mpi::page::{Along, Chart, Line, figure};
+use eki_mpi::report::page::{Along, Chart, Line, figure};
 
 use super::Row;
 use super::measured::spread;

@@ -21,14 +21,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
 use eki_mpi::data::folder::data_dir;
-use eki_mpi::plan::Plan;
-use eki_mpi::problem::Given;
-use eki_mpi::report::Reporter;
-use eki_mpi::run::{self, Crew};
-use eki_mpi::timing::Timing;
+use eki_mpi::forward::load::Given;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::reporter::Reporter;
+use eki_mpi::run::timing::Timing;
+use eki_mpi::run::{self};
 use figure::{Curve, Panel, Stroke, svg};
 use rayon::ThreadPool;
 

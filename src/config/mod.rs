@@ -1,12 +1,12 @@
 //! The configuration of a run: defaults, overlaid by a preset or a file, overlaid by `--set`; every key checked once.
 
 mod changes;
-mod interval;
+mod duration;
 mod key;
 mod keys;
-mod kind;
 mod presets;
 mod sections;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,16 +14,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use crate::config::duration::Interval;
+pub use crate::config::value::Kind;
 pub use changes::{MAY_CHANGE, changes};
-pub use interval::Interval;
 pub use key::Key;
 pub use keys::KEYS;
-pub use kind::Kind;
 pub use presets::{PRESETS, Preset};
 pub use sections::*;
 
-use crate::bounded;
 use crate::error::{Error, Result};
+use crate::files::bounded;
 
 /// The longest configuration file that is read, bytes.
 const LONGEST: u64 = 1 << 26;

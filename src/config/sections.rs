@@ -27,7 +27,7 @@ pub struct Model {
     pub network: Vec<String>,
     pub units: Vec<usize>,
     pub steps: usize,
-    pub activation: crate::forward::activation::Activation,
+    pub activation: Activation,
     pub prior_scale: Vec<f64>,
     pub recurrence: Vec<f64>,
     pub recurrence_of: RecurrenceOf,
@@ -37,6 +37,18 @@ pub struct Model {
     pub timeout: Interval,
     pub numbered: bool,
     pub probe: bool,
+}
+
+/// The activation of hidden units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// tanh x.
+    Tanh,
+    /// 1 if x > 0, else 0: no gradient passes it.
+    Heaviside,
 }
 
 /// Kinds of forward map.

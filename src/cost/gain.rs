@@ -7,10 +7,10 @@
 //! own on the observations have one product J x J more.
 
 use super::Shape;
-use crate::eki::Form;
-use crate::eki::gain::SOLVED;
-use crate::interaction::PANEL;
-use crate::partition::Partition;
+use crate::ensemble::transform::Form;
+use crate::method::gain::SOLVED;
+use crate::method::outputs::PANEL;
+use crate::parallel::partition::Partition;
 
 impl Shape {
     /// The side of the matrix that is factored for the Kalman gain: J in the explicit form, K in the factored one, else the

@@ -1,10 +1,11 @@
 //! What putting D or its norm together costs, in the terms of `cost`; the Kalman gain's part: `gain`.
 
 use super::{Shape, columns};
-use crate::eki::{Form, TILE, norm_tiles};
-use crate::interaction::by_rows;
-use crate::panel::ROWS;
-use crate::partition::{Blocks, OUTPUTS, Partition};
+use crate::ensemble::transform::Form;
+use crate::kernels::panel::ROWS;
+use crate::method::norm::{TILE, norm_tiles};
+use crate::method::outputs::by_rows;
+use crate::parallel::partition::{Blocks, OUTPUTS, Partition};
 
 impl Shape {
     /// The outputs K_r whose part of D `rank` computes in the explicit form, by samples.

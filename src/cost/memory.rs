@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::Shape;
-use crate::eki::{Form, TILE, update_scratch};
+use crate::ensemble::transform::{Form, update_scratch};
 use crate::forward::low_rank::UNIT;
-use crate::interaction::PANEL;
-use crate::panel::in_panels;
-use crate::partition::BLOCK;
+use crate::kernels::panel::in_panels;
+use crate::method::norm::TILE;
+use crate::method::outputs::PANEL;
+use crate::parallel::partition::BLOCK;
 
 /// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
 const PROGRAM: u64 = 16 << 20;

@@ -6,8 +6,8 @@
 use crate::forward::ForwardMap;
 use crate::forward::inputs::COLUMNS;
 use crate::forward::low_rank::Layer;
-use crate::plan::Plan;
-use crate::real::Real;
+use crate::kernels::real::Real;
+use crate::run::plan::Plan;
 
 /// Of one rank at one step, on average over the turns of layers.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::rng::{Key, Purpose};
+use crate::kernels::rng::{Key, Purpose};
 
 /// How an epoch is cut into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
 use super::catalogue::File;
-use crate::bounded;
 use crate::error::{Error, Result};
+use crate::files::bounded;
 
 /// Feeds a hash; what is written counts, nothing is kept.
 struct Hashing(Sha256);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Dataset, idx};
 use crate::error::Result;
-use crate::rng::{Key, Purpose};
+use crate::kernels::rng::{Key, Purpose};
 
 /// Height and width of an image.
 pub const SIDE: usize = 8;

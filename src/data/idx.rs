@@ -11,8 +11,9 @@ use flate2::read::MultiGzDecoder;
 use ndarray::Array2;
 
 use super::{Inputs, Samples, Targets};
-use crate::bounded::{self, DEFLATE_RATIO};
 use crate::error::{Error, Result};
+use crate::files::bounded;
+use crate::files::bounded::DEFLATE_RATIO;
 
 /// The highest rank read; the published sets have 1 (labels), 3 (grey images) and 4 (colour).
 const MAX_RANK: u8 = 4;

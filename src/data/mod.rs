@@ -13,15 +13,17 @@ pub mod idx;
 mod part;
 pub mod published;
 pub mod recall;
+pub mod scores;
 pub mod series;
+pub mod shape;
 pub mod svhn;
 
 use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::real::Real;
-use crate::spare::LINE;
+use crate::kernels::buffers::LINE;
+use crate::kernels::real::Real;
 
 /// A data set: what is fitted and what it is judged on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

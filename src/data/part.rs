@@ -105,7 +105,7 @@ fn opened(part: &Path) -> io::Result<File> {
 fn lock(file: &File, part: &Path) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            crate::failure::say(&format!(
+            crate::parallel::abort::say(&format!(
                 "{}: another process is fetching this file: waiting for it",
                 part.display()
             ));

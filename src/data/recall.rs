@@ -16,7 +16,7 @@ use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Dataset, Inputs, Samples, Targets};
-use crate::rng::{Key, Purpose};
+use crate::kernels::rng::{Key, Purpose};
 
 /// Symbols to remember, and of how many kinds.
 const REMEMBERED: usize = 10;

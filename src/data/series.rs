@@ -6,8 +6,8 @@ use std::path::Path;
 use ndarray::Array2;
 
 use super::{Inputs, Samples, Scaling, Targets};
-use crate::bounded;
 use crate::error::{Error, Result};
+use crate::files::bounded;
 
 /// The values of a series in the order of its lines, in the file's units.
 ///

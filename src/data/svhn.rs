@@ -11,8 +11,9 @@ use flate2::read::ZlibDecoder;
 use ndarray::Array2;
 
 use super::{Inputs, Samples, Targets};
-use crate::bounded::{self, DEFLATE_RATIO};
 use crate::error::{Error, Result};
+use crate::files::bounded;
+use crate::files::bounded::DEFLATE_RATIO;
 
 /// Height and width of an image.
 pub const SIDE: usize = 32;

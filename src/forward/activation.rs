@@ -2,23 +2,12 @@
 //!
 //! All run over samples, which lie next to each other: one row is one unit on all samples of a batch.
 
+use crate::config::Activation;
 use serde::{Deserialize, Serialize};
 
-use crate::elementary::tanh_in_place_for_bfloat;
-use crate::panel::PANEL;
-use crate::real::Real;
-
-/// The activation of hidden units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// max(x, 0).
-    Relu,
-    /// tanh x.
-    Tanh,
-    /// 1 if x > 0, else 0: no gradient passes it.
-    Heaviside,
-}
+use crate::kernels::elementary::tanh_in_place_for_bfloat;
+use crate::kernels::panel::PANEL;
+use crate::kernels::real::Real;
 
 /// What the last layer's sums become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,7 +302,7 @@ mod tests {
     /// Softmax of each column of `z`, which begins a panel of zeros.
     fn softmax<T: Real>(z: &Array2<T>) -> Array2<T> {
         let mut panel = vec![T::zero(); z.nrows() * PANEL];
-        crate::panel::to_panels(z.view(), &mut panel);
+        crate::kernels::panel::to_panels(z.view(), &mut panel);
         Output::Softmax.apply(&mut panel, &vec![T::zero(); z.nrows()]);
         Array2::from_shape_fn(z.dim(), |(i, j)| panel[i * PANEL + j])
     }

@@ -19,10 +19,10 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
 use super::ForwardMap;
 use super::dense::Dense;
-use crate::elementary::sin_cos;
-use crate::prior::Prior;
-use crate::real::Real;
-use crate::rng::{Key, Purpose};
+use crate::forward::prior::Prior;
+use crate::kernels::elementary::sin_cos;
+use crate::kernels::real::Real;
+use crate::kernels::rng::{Key, Purpose};
 
 /// The steps of an episode at most: the highest return.
 pub const LONGEST: usize = 500;
@@ -216,7 +216,8 @@ mod tests {
     use super::*;
     use ndarray::Array3;
 
-    use crate::forward::activation::{Activation, Output};
+    use crate::config::Activation;
+    use crate::forward::activation::Output;
 
     fn map() -> CartPole {
         CartPole::new(Dense::new(vec![4, 1], Activation::Tanh, Output::Identity))

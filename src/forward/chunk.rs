@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use crate::real::Real;
-use crate::window::{CHUNK, FULL};
+use crate::kernels::real::Real;
+use crate::kernels::window::{CHUNK, FULL};
 
 /// The chunks of `m` samples: first sample, how many, and how many with those that fill the last vector.
 pub fn chunks(m: usize) -> impl Iterator<Item = (usize, usize, usize)> {

@@ -10,7 +10,7 @@
 
 use ndarray::{Array1, Array2};
 
-use crate::rng::{Key, Purpose};
+use crate::kernels::rng::{Key, Purpose};
 
 /// A linear problem with a known truth.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::stage::Stage;
-use crate::real::Real;
+use crate::kernels::real::Real;
 
 /// The most columns that are taken of all samples and a convolution's places; part of the format.
 pub const COLUMNS: usize = 4096;

@@ -3,8 +3,8 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut3};
 
 use super::ForwardMap;
-use crate::prior::{Prior, Segment};
-use crate::real::Real;
+use crate::forward::prior::{Prior, Segment};
+use crate::kernels::real::Real;
 
 /// G(u) = A u with prior N(0, I).
 #[derive(Clone, Debug)]

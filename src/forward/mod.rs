@@ -2,19 +2,25 @@
 
 pub mod activation;
 pub mod ask_tell;
+pub mod build;
 pub mod cart_pole;
 pub(crate) mod chunk;
 pub mod conv;
 pub mod dense;
 pub mod elliptic;
+pub mod evaluator;
 pub mod inputs;
 pub mod layers;
 pub mod linear;
+pub mod load;
 pub mod low_rank;
 pub mod network;
 pub mod online;
+pub mod prior;
+pub mod problem;
 pub mod process;
 pub mod recurrent;
+pub(crate) mod sources;
 mod stage;
 #[cfg(test)]
 mod testing;
@@ -22,9 +28,9 @@ mod testing;
 use inputs::LayerInputs;
 use ndarray::{ArrayView2, ArrayViewMut3};
 
-use crate::prior::Prior;
-use crate::real::Real;
-use crate::spare::aligned;
+use crate::forward::prior::Prior;
+use crate::kernels::buffers::aligned;
+use crate::kernels::real::Real;
 
 /// A forward map G(u, x): parameters u in R^P and inputs x, d numbers for each of m samples, to c outputs for each.
 ///

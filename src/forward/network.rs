@@ -4,8 +4,9 @@
 //! z = W_L^T a(... a(W_1^T h + b_1) ...) + b_L ,  h = body(x)
 //! ```
 
-use super::activation::{Activation, Output};
+use super::activation::Output;
 use super::layers::{Layer, Shape};
+use crate::config::Activation;
 
 /// A network: what makes features of the inputs, then dense layers. Its parameters stand in this order.
 #[derive(Clone, Debug, PartialEq)]

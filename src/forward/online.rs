@@ -9,8 +9,8 @@ use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3};
 use super::ForwardMap;
 use super::network::{Body, Network};
 use super::recurrent::Recurrent;
-use crate::prior::Prior;
-use crate::real::Real;
+use crate::forward::prior::Prior;
+use crate::kernels::real::Real;
 
 /// A forward map whose members carry a hidden state: the samples it is given are consecutive in time.
 pub trait Carrying<T: Real>: ForwardMap<T> {
@@ -172,9 +172,10 @@ impl<T: Real> ForwardMap<T> for Online {
 
 #[cfg(test)]
 mod tests {
-    use super::super::activation::{Activation, Output};
+    use super::super::activation::Output;
     use super::super::testing::numbers;
     use super::*;
+    use crate::config::Activation;
 
     fn nets(steps: usize) -> Vec<Recurrent> {
         let tanh = (Activation::Tanh, Output::Identity);

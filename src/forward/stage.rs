@@ -2,8 +2,8 @@
 //! z_yx = max_ij h_(sy+i)(sx+j).
 
 use super::layers::{Layer, Shape};
-use crate::real::Real;
-use crate::window::packed;
+use crate::kernels::real::Real;
+use crate::kernels::window::packed;
 
 /// A layer before the dense ones, with the shape it is given.
 #[derive(Clone, Copy, Debug)]

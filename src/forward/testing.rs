@@ -3,8 +3,9 @@
 use ndarray::{Array2, Array3, Axis};
 
 use super::ForwardMap;
-use super::activation::{Activation, Output};
-use crate::real::Real;
+use super::activation::Output;
+use crate::config::Activation;
+use crate::kernels::real::Real;
 
 /// Numbers between -1 and 1 without a pattern that matters.
 pub fn numbers(rows: usize, columns: usize, seed: usize) -> Array2<f64> {

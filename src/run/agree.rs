@@ -3,12 +3,12 @@
 use ndarray::Array2;
 
 use super::State;
-use super::setting::Setting;
-use crate::eki::Survivors;
+use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
-use crate::loss::Loss;
-use crate::outlying;
-use crate::real::{Real, inner};
+use crate::kernels::real::{Real, inner};
+use crate::method::loss::Loss;
+use crate::run::context::Setting;
+use crate::run::outlying;
 
 /// The most members that one line names.
 const NAMED: usize = 8;

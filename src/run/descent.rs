@@ -8,20 +8,21 @@
 //! The batch is cut into parts by its size alone; ranks and threads take whole parts, and the parts' gradients are
 //! summed exactly, so that their order does not matter.
 
-use super::carried::Carried;
-use super::members::Ensemble;
-use super::setting::Setting;
+use super::State;
 use super::step::Told;
-use super::{Crew, State};
 use crate::data::Batch;
-use crate::eki::Survivors;
+use crate::ensemble::Ensemble;
+use crate::ensemble::hidden_state::Carried;
+use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
-use crate::exact::Quantum;
-use crate::gradient::gradient;
-use crate::layout::for_each;
-use crate::partition::Partition;
-use crate::real::Real;
-use crate::timing::{Phase, Timing};
+use crate::kernels::exact_sum::Quantum;
+use crate::kernels::real::Real;
+use crate::kernels::threads::for_each;
+use crate::method::gradient::gradient;
+use crate::parallel::partition::Partition;
+use crate::parallel::ranks::Crew;
+use crate::run::context::Setting;
+use crate::run::timing::{Phase, Timing};
 
 /// Parameters that one thread sums at a time.
 const SUMMED: usize = 1 << 13;

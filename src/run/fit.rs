@@ -1,13 +1,14 @@
 //! How well a simulator's final parameters reproduce the observations: misfits in deviations of the noise.
 
-use super::judge::test_batch;
-use super::setting::Setting;
-use super::{Problem, State};
-use crate::evaluation::Evaluator;
+use super::State;
+use crate::data::scores::{Measure, Scores};
+use crate::forward::evaluator::Evaluator;
+use crate::forward::problem::Problem;
 use crate::forward::process::Marginal;
-use crate::loss::Loss;
-use crate::real::Real;
-use crate::scores::{Measure, Scores};
+use crate::kernels::real::Real;
+use crate::method::loss::Loss;
+use crate::run::context::Setting;
+use crate::run::evaluate::test_batch;
 
 /// The misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
 /// outputs. For one process.

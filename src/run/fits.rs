@@ -1,10 +1,12 @@
 //! What a caller of the library puts together, checked before a run: a forward map, its prior, data, a state and a plan.
 
-use super::{Crew, Problem, State};
+use super::State;
 use crate::data::{Inputs, Samples, Targets};
 use crate::error::{Error, Result};
-use crate::plan::Plan;
-use crate::real::Real;
+use crate::forward::problem::Problem;
+use crate::kernels::real::Real;
+use crate::parallel::ranks::Crew;
+use crate::run::plan::Plan;
 
 /// Refuses `found` of `what` where the plan was made for `needed`; `whose` begins the message.
 pub(super) fn same(whose: &str, found: usize, needed: usize, what: &str) -> Result<()> {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::forward::process::Marginal;
-use crate::npy;
-use crate::real::Real;
+use crate::io::npy;
+use crate::kernels::real::Real;
 
 /// The most bytes of a table that is read.
 const LONGEST: u64 = 1 << 30;

@@ -1,93 +1,54 @@
 //! The run: its state, and the loop that is the algorithm.
 
 mod agree;
-mod arrays;
-mod asks;
-mod carried;
+mod ask_tell;
+mod batches;
+pub mod check_simulator;
+mod checkpointing;
+mod context;
 #[cfg(feature = "gradients")]
 mod descent;
-mod drawn;
-mod feed;
+pub(crate) mod evaluate;
+pub mod final_arrays;
 pub(crate) mod fit;
 mod fits;
 mod initial;
-pub(crate) mod judge;
-mod keep;
-mod mean;
-mod members;
+pub mod layer_blocks;
+pub mod outlying;
 mod own;
+pub mod plan;
+pub mod reporter;
 mod resume;
-pub mod save;
-mod setting;
 pub mod start;
 mod step;
-mod stored;
+pub mod stop;
+pub mod timing;
 mod waits;
 
-use rayon::ThreadPool;
-use sha2::{Digest as _, Sha256};
+use crate::forward::problem::Problem;
+use crate::parallel::ranks::Crew;
 
-pub use carried::Carried;
-use carried::Whole;
-use feed::Feed;
-pub use keep::{Due, Keeper};
-pub use members::Ensemble;
+pub use crate::ensemble::Ensemble;
+pub use crate::ensemble::hidden_state::Carried;
+use crate::ensemble::hidden_state::Whole;
+pub use crate::ensemble::stored::{Redraw, Update};
+use crate::run::batches::Feed;
+pub use crate::run::checkpointing::{Due, Keeper};
+use crate::run::context::Setting;
 pub use resume::Resumed;
-use setting::Setting;
 use step::{manner, redraw_before};
-pub use stored::{Redraw, Update};
 
-use crate::checkpoint::Array;
-use crate::comm::Comm;
-use crate::data::augment::Augment;
-use crate::data::{Dataset, Scaling, Targets};
+use crate::data::scores::Scores;
 use crate::error::Result;
-use crate::forward::ForwardMap;
-use crate::numbers::number;
-use crate::plan::Plan;
-use crate::real::Real;
-use crate::report::Reporter;
-use crate::scores::{Measure, Scores};
-use crate::stop::StopReason;
-use crate::timing::{Phase, Timing};
-use crate::turns::Turns;
+use crate::files::numbers::number;
+use crate::io::checkpoint::Array;
+use crate::kernels::real::Real;
+use crate::run::layer_blocks::Turns;
+use crate::run::plan::Plan;
+use crate::run::reporter::Reporter;
+use crate::run::stop::StopReason;
+use crate::run::timing::{Phase, Timing};
 use waits::{Round, Waits};
-
-/// Who does the work: all ranks, and the threads of this one.
-#[derive(Clone, Copy)]
-pub struct Crew<'a> {
-    /// All ranks.
-    pub comm: &'a Comm,
-    /// This rank's threads.
-    pub pool: &'a ThreadPool,
-}
-
-/// What is inverted: a forward map and the data it should reproduce.
-pub struct Problem<T> {
-    /// G.
-    pub map: Box<dyn ForwardMap<T>>,
-    /// The data.
-    pub dataset: Dataset,
-    /// The inputs' scaling.
-    pub scaling: Scaling,
-    /// How training images are moved and distorted, if at all.
-    pub augment: Option<Augment>,
-}
-
-impl<T: Real> Problem<T> {
-    /// What the test set says of parameters.
-    #[must_use]
-    pub fn measure(&self) -> Measure {
-        if self.map.own_units().is_some() {
-            return Measure::Misfit;
-        }
-        match (&self.dataset.test.targets, self.map.highest_return()) {
-            (_, Some(highest)) => Measure::Return { highest },
-            (Targets::Classes { .. }, None) => Measure::Accuracy,
-            (Targets::Values(_), None) => Measure::SquaredError,
-        }
-    }
-}
 
 /// What changes from step to step.
 pub struct State<T> {
@@ -292,23 +253,13 @@ fn judge<T: Real>(
 ) -> Result<Option<Scores>> {
     let end = end || state.step == setting.plan.steps;
     loop {
-        let scores = timing.measure(Phase::Evaluate, || judge::judge(setting, state, end));
+        let scores = timing.measure(Phase::Evaluate, || {
+            crate::run::evaluate::judge(setting, state, end)
+        });
         match setting.settle()? {
             Round::Good => return Ok(Some(scores)),
             Round::Again => {}
             Round::GivenUp => return Ok(None),
         }
     }
-}
-
-/// The digest of all ranks' bytes in the order of ranks, hexadecimal, on all ranks.
-fn digest_of(crew: Crew, own: &[u8]) -> String {
-    let parts = crew.comm.gather(own);
-    let digest = crew.comm.is_first().then(|| {
-        let mut digest = Sha256::new();
-        parts.iter().for_each(|part| digest.update(part));
-        digest.finalize().to_vec()
-    });
-    let digest = crew.comm.broadcast(digest.unwrap_or_default());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

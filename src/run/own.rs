@@ -1,9 +1,10 @@
 //! The ensemble of a simulator in its parameters' own units.
 
-use super::{Crew, State};
+use super::State;
 use crate::forward::ForwardMap;
 use crate::forward::process::{Marginal, parameters_at};
-use crate::real::Real;
+use crate::kernels::real::Real;
+use crate::parallel::ranks::Crew;
 
 /// Numbers of members that rank 0 holds at once.
 const HELD: usize = 1 << 22;

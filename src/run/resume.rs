@@ -4,18 +4,23 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::carried::Whole;
-use super::keep::{Keeper, processor};
-use super::members::Ensemble;
-use super::{Crew, State, redraw_before};
-use crate::checkpoint::{self, Array, Checked, Mark, Part};
+use super::{State, manner, redraw_before};
 use crate::config::{MAY_CHANGE, changes};
+use crate::ensemble::Ensemble;
+use crate::ensemble::hidden_state::Whole;
+use crate::ensemble::mean_only::{MeanOnly, Next};
+use crate::ensemble::stored::Stored;
+use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
-use crate::partition::Blocks;
-use crate::plan::Plan;
-use crate::plan::beside::Beside;
-use crate::prior::Prior;
-use crate::real::Real;
+use crate::forward::prior::Prior;
+use crate::io::checkpoint;
+use crate::io::checkpoint::{Array, Checked, Mark, Part};
+use crate::kernels::real::Real;
+use crate::parallel::partition::Blocks;
+use crate::parallel::ranks::Crew;
+use crate::run::checkpointing::{Keeper, processor};
+use crate::run::plan::Plan;
+use crate::run::plan::beside::Beside;
 
 /// A state read from a checkpoint.
 pub struct Resumed<T> {
@@ -157,7 +162,7 @@ fn read<T: Real>(
     mark: &Mark,
 ) -> Checked<Resumed<T>> {
     let members = mark.members as usize;
-    let mut ensemble = Ensemble::blank(crew, plan, prior, members, mark.step);
+    let mut ensemble = blank(crew, plan, prior, members, mark.step);
     // A mark's lengths are no reason to allocate: only those that this run's state may have.
     let fits = |array: &Array| match *array {
         Array::Hidden { width } => width <= plan.parameters as u64,
@@ -270,4 +275,30 @@ impl<T: Real> State<T> {
         };
         Ok(())
     }
+}
+
+/// Room for the state that enters `step`, to be filled section by section, then made whole by `share`.
+fn blank<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    prior: &Prior,
+    members: usize,
+    step: u64,
+) -> Ensemble<T> {
+    if plan.form(members) == Form::Mean {
+        let redraw = redraw_before(plan, step);
+        let zeros = vec![T::zero(); prior.parameters()];
+        let next = Next {
+            draw: redraw.draw,
+            spread: redraw.spread,
+            differing: prior.within(plan.layers(step)),
+        };
+        return Ensemble::Mean(MeanOnly::new(members, zeros, prior, next, manner(plan)));
+    }
+    let beside = Beside::of(plan);
+    let mut stored = Stored::new(crew, members, prior, beside.previous, |_, _, _| ());
+    if beside.centres {
+        stored.track_centre(&vec![T::zero(); prior.parameters()]);
+    }
+    Ensemble::Stored(stored)
 }

@@ -4,21 +4,22 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayRef2, s};
 
-use super::mean::{MeanOnly, Next};
-use super::members::Ensemble;
-use super::stored::Stored;
-use super::{Crew, State, fits, initial, manner};
+use super::{State, fits, initial, manner};
 use crate::config::Centre;
-use crate::eki::Form;
-use crate::ensemble::Draw;
+use crate::ensemble::Ensemble;
+use crate::ensemble::draw::Draw;
+use crate::ensemble::mean_only::{MeanOnly, Next};
+use crate::ensemble::stored::Stored;
+use crate::ensemble::transform::Form;
 use crate::error::Result;
-use crate::npy;
-use crate::plan::Plan;
-use crate::plan::beside::Beside;
-use crate::prior::Prior;
-use crate::problem;
-use crate::real::Real;
-use crate::rng::Purpose;
+use crate::forward::load;
+use crate::forward::prior::Prior;
+use crate::io::npy;
+use crate::kernels::real::Real;
+use crate::kernels::rng::Purpose;
+use crate::parallel::ranks::Crew;
+use crate::run::plan::Plan;
+use crate::run::plan::beside::Beside;
 
 /// The member number of the draw that a centred ensemble is drawn about: no ensemble has so many.
 const CENTRE: usize = u32::MAX as usize;
@@ -151,7 +152,7 @@ pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
 /// # Errors
 /// A file that is missing, of another shape or type, or that holds a number that is not finite or that a prior excludes.
 fn read<T: Real>(plan: &Plan, path: &Path, rows: usize) -> Result<Vec<T>> {
-    match problem::priors(&plan.resolved)? {
+    match load::priors(&plan.resolved)? {
         Some(marginals) => initial::coordinates(path, rows, &marginals),
         None => npy::read(path, rows, plan.parameters),
     }

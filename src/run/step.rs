@@ -4,23 +4,23 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 
-use super::carried::Carried;
-use super::mean::{Length, Manner};
-use super::members::Ensemble;
-use super::setting::Setting;
-use super::stored::{Redraw, Update};
 use super::waits::Round;
 use super::{Scores, State};
 use crate::data::{Batch, BatchTargets};
-use crate::ensemble::Draw;
+use crate::ensemble::Ensemble;
+use crate::ensemble::draw::Draw;
+use crate::ensemble::hidden_state::Carried;
+use crate::ensemble::mean_only::{Length, Manner};
+use crate::ensemble::stored::{Redraw, Update};
 use crate::error::Result;
-use crate::interaction::Outputs;
-use crate::partition::Partition;
-use crate::plan::Plan;
-use crate::real::Real;
-use crate::report::Record;
-use crate::rng::Purpose;
-use crate::timing::{Phase, Timing};
+use crate::kernels::real::Real;
+use crate::kernels::rng::Purpose;
+use crate::method::outputs::Outputs;
+use crate::parallel::partition::Partition;
+use crate::run::context::Setting;
+use crate::run::plan::Plan;
+use crate::run::reporter::Record;
+use crate::run::timing::{Phase, Timing};
 
 /// What one step tells of itself; the same on all ranks.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ impl<T: Real> State<T> {
         timing: &mut Timing,
     ) -> Result<Option<Told>> {
         let (crew, plan) = (setting.crew, setting.plan);
-        crate::failure::at_step(self.step);
+        crate::parallel::abort::at_step(self.step);
         timing.begin_step(crew.comm);
         let members = self.ensemble.members(crew);
         self.begin_pass(setting, members);
@@ -137,10 +137,9 @@ impl<T: Real> State<T> {
             mixed: plan.mixed(),
             spare: &setting.spare,
         };
-        let form = plan.form(members.items());
-        let (interaction, d_norm) = timing.measure(Phase::Interaction, || {
-            outputs.interaction(crew.comm, crew.pool, form)
-        })?;
+        let method = crate::method::of::<T>(plan.form(members.items()), outputs.gain.is_some());
+        let (interaction, d_norm) =
+            timing.measure(Phase::Interaction, || method.transform(&outputs, crew))?;
         setting.spare.keep_array(selected);
         let h = plan.step_size.at(d_norm, factor);
         let (epoch, grows) = self.grows(plan, members.items());

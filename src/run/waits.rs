@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Crew, Keeper, Problem};
-use crate::comm::Comm;
+use super::Keeper;
 use crate::error::{Error, Result};
+use crate::forward::problem::Problem;
 use crate::forward::process::{Halt, Settled};
-use crate::real::Real;
-use crate::stop::{Stop, StopReason};
+use crate::kernels::real::Real;
+use crate::parallel::comm::Comm;
+use crate::parallel::ranks::Crew;
+use crate::run::stop::{Stop, StopReason};
 
 /// The file in the run's folder by which a rank that is told to stop tells the others, who wait for simulators.
 const TOLD: &str = ".stopping";
@@ -161,7 +163,7 @@ fn stray_lines(comm: &Comm, broken: bool, line: &str) -> Error {
     let text = format!(
         "{}: the simulator printed {line:?} unasked, also after it was started anew, so its answers may belong to other \
          members: only answers, one line each, may stand on standard output (model.numbered = true makes it certain)",
-        crate::failure::place()
+        crate::parallel::abort::place()
     );
     let texts = comm.gather(if broken { text.as_bytes() } else { &[] });
     let found = comm.from_first::<()>(|| {

@@ -5,19 +5,20 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
 use eki_mpi::error::Result;
 use eki_mpi::files::{Call, Files, Watch};
-use eki_mpi::folder;
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::plan::Plan;
-use eki_mpi::prior::Prior;
-use eki_mpi::problem::Given;
-use eki_mpi::report::{Reporter, Summary};
-use eki_mpi::run::{self, Crew, Keeper, State};
-use eki_mpi::stop::Stop;
-use eki_mpi::timing::Timing;
+use eki_mpi::forward::load::Given;
+use eki_mpi::forward::prior::Prior;
+use eki_mpi::io::run_folder;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::reporter::{Reporter, Summary};
+use eki_mpi::run::stop::Stop;
+use eki_mpi::run::timing::Timing;
+use eki_mpi::run::{self, Keeper, State};
 use mpi::environment::Universe;
 use ndarray::{ArrayView2, ArrayViewMut3};
 
@@ -39,7 +40,9 @@ pub fn start() -> Universe {
     let (universe, _) =
         mpi::initialize_with_threading(mpi::Threading::Funneled).expect("MPI starts");
     let rank = Comm::new(universe.world()).rank();
-    eki_mpi::failure::abort_all_on_panic(rank, eki_mpi::failure::host(), || Comm::abort(1));
+    eki_mpi::parallel::abort::abort_all_on_panic(rank, eki_mpi::parallel::abort::host(), || {
+        Comm::abort(1)
+    });
     universe
 }
 
@@ -81,7 +84,7 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
     let plan = Plan::new(resolved, shape, problem.map.parameters())?;
     let mut claim = None;
     comm.from_first(|| {
-        claim = Some(folder::claim(
+        claim = Some(run_folder::claim(
             asked.folder,
             asked.resume,
             &plan.resolved.toml(),
@@ -106,7 +109,7 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
     let map = problem.map.as_ref();
-    run::save::save(
+    run::final_arrays::save(
         crew,
         &plan,
         (map, &state),
@@ -115,7 +118,7 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
         asked.files,
     )?;
     reporter.finish(&Summary {
-        reason: eki_mpi::stop::AT_LAST_STEP,
+        reason: eki_mpi::run::stop::AT_LAST_STEP,
         verdict: None,
         steps: state.step,
         epochs: 0.0,

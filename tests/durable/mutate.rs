@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use eki_mpi::config::Resolved;
 use eki_mpi::error::Result;
 use eki_mpi::files::Files;
-use eki_mpi::plan::Plan;
-use eki_mpi::prior::Prior;
-use eki_mpi::problem::Given;
-use eki_mpi::run::{Crew, Keeper};
-use eki_mpi::stop::Stop;
+use eki_mpi::forward::load::Given;
+use eki_mpi::forward::prior::Prior;
+use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::run::Keeper;
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::stop::Stop;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 

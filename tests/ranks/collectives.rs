@@ -1,8 +1,8 @@
 //! `Comm`: every collective gives what it promises when it is cut into chunks of three elements.
 
 use eki_mpi::error::{Error, Result};
-use eki_mpi::exact::Quantum;
-use eki_mpi::partition::Partition;
+use eki_mpi::kernels::exact_sum::Quantum;
+use eki_mpi::parallel::partition::Partition;
 
 use crate::{Check, Crowd};
 

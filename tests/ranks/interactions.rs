@@ -1,15 +1,22 @@
 //! `Interaction`: each form of D equals the plain sum it stands for, and has the same bits on any number of ranks.
 
-use eki_mpi::comm::Comm;
-use eki_mpi::eki::{self, Form, Survivors, mean_coefficients, norm_tiles};
-use eki_mpi::ensemble::{Draw, digest_of};
-use eki_mpi::interaction::{Interaction, Outputs};
-use eki_mpi::loss::Loss;
-use eki_mpi::panel::Packed;
-use eki_mpi::partition::{Blocks, OUTPUTS, Partition};
-use eki_mpi::real::Real;
-use eki_mpi::rng::{Key, Purpose};
-use eki_mpi::spare::Spare;
+use eki_mpi::ensemble::centre;
+use eki_mpi::ensemble::draw::{Draw, digest_of};
+use eki_mpi::ensemble::survivors::Survivors;
+use eki_mpi::ensemble::transform::Form;
+use eki_mpi::ensemble::transform::Transform;
+use eki_mpi::kernels::buffers::Spare;
+use eki_mpi::kernels::panel::Packed;
+use eki_mpi::kernels::real::Real;
+use eki_mpi::kernels::rng::{Key, Purpose};
+use eki_mpi::method::anomalies;
+use eki_mpi::method::loss::Loss;
+use eki_mpi::method::mean::mean_coefficients;
+use eki_mpi::method::norm::norm_tiles;
+use eki_mpi::method::outputs::Outputs;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::partition::{Blocks, OUTPUTS, Partition};
+use eki_mpi::parallel::ranks::Crew;
 use ndarray::{Array2, s};
 use proptest::strategy::Strategy;
 
@@ -84,15 +91,15 @@ impl<T: Real> Case<T> {
     }
 
     /// D in the form asked for, put together by all ranks of `comm`, and its norm.
-    fn interaction(&self, crowd: &Crowd, comm: &Comm, form: Form) -> (Interaction<T>, f64) {
+    fn interaction(&self, crowd: &Crowd, comm: &Comm, form: Form) -> (Transform<T>, f64) {
         self.interaction_of(crowd, comm, form, None, None)
     }
 
     /// D times the Kalman gain in the form asked for, J x J or its columns' means, 1 x J.
     fn with_gain(&self, crowd: &Crowd, comm: &Comm, form: Form) -> Array2<f64> {
         match self.interaction_of(crowd, comm, form, None, Some(H)).0 {
-            Interaction::Explicit(d) => d.to_array().mapv(Real::wide),
-            Interaction::Factored {
+            Transform::Matrix(d) => d.to_array().mapv(Real::wide),
+            Transform::Factors {
                 gradients,
                 anomalies,
                 ..
@@ -100,8 +107,8 @@ impl<T: Real> Case<T> {
                 let wide = |packed: Packed<T>| packed.to_array().mapv(Real::wide);
                 wide(gradients).dot(&wide(anomalies)) / self.survivors.count() as f64
             }
-            Interaction::Mean(c) => Array2::from_shape_vec((1, c.len()), c).expect("one row"),
-            Interaction::Samples(_) => unreachable!("not asked for"),
+            Transform::Mean(c) => Array2::from_shape_vec((1, c.len()), c).expect("one row"),
+            Transform::MeanBySample(_) => unreachable!("not asked for"),
         }
     }
 
@@ -113,13 +120,13 @@ impl<T: Real> Case<T> {
         form: Form,
         samples: Option<usize>,
         gain: Option<f64>,
-    ) -> (Interaction<T>, f64) {
+    ) -> (Transform<T>, f64) {
         let members = Partition::new(self.selected.nrows(), comm.size());
         let own = self
             .selected
             .slice(s![members.range(comm.rank()), ..])
             .to_owned();
-        Outputs {
+        let outputs = Outputs {
             selected: &own,
             targets: &self.targets,
             loss: &self.loss,
@@ -131,9 +138,13 @@ impl<T: Real> Case<T> {
             localise: 0,
             mixed: false,
             spare: &Spare::default(),
-        }
-        .interaction(comm, &crowd.pool, form)
-        .expect("moderate outputs")
+        };
+        let ranks = Crew {
+            comm,
+            pool: &crowd.pool,
+        };
+        let method = eki_mpi::method::of(form, gain.is_some());
+        method.transform(&outputs, ranks).expect("moderate outputs")
     }
 
     /// D by its definition, in double precision; and the size that rounding is measured by, the largest product of
@@ -174,7 +185,7 @@ impl<T: Real> Case<T> {
                 w[[j, i]] = z[[j, i]] - mean;
             }
         }
-        let size = eki::largest_row(v.view()) * eki::largest_row(w.view()) / count;
+        let size = anomalies::largest_row(v.view()) * anomalies::largest_row(w.view()) / count;
         (v.dot(&w.t()) / count, size)
     }
 }
@@ -207,13 +218,13 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         let allowed = rounding * size * members as f64;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Explicit);
         near("explicit norm", found, norm, allowed)?;
-        let Interaction::Explicit(d) = interaction else {
+        let Transform::Matrix(d) = interaction else {
             return Err("not explicit".to_owned());
         };
         each("explicit", d.to_array().mapv(Real::wide))?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Factored);
         near("factored norm", found, norm, allowed)?;
-        let Interaction::Factored {
+        let Transform::Factors {
             gradients,
             anomalies,
             ..
@@ -239,10 +250,10 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         )?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Mean);
         near("mean norm", found, norm, allowed)?;
-        let Interaction::Mean(c) = interaction else {
+        let Transform::Mean(c) = interaction else {
             return Err("not the mean".to_owned());
         };
-        let mean_gradient = eki::column_means(gradients.view(), &case.survivors);
+        let mean_gradient = centre::column_means(gradients.view(), &case.survivors);
         let by_hand = mean_coefficients(&mean_gradient, anomalies.view(), &case.survivors);
         (c == by_hand)
             .then_some(())
@@ -336,8 +347,8 @@ fn same_bits(crowd: &Crowd) {
                 let (interaction, norm) = case.interaction_of(crowd, &comm, form, None, gain);
                 let mut bits = norm.to_bits().to_le_bytes().to_vec();
                 match interaction {
-                    Interaction::Explicit(d) => bits.extend(digest_of(&[d.to_array().view()])),
-                    Interaction::Factored {
+                    Transform::Matrix(d) => bits.extend(digest_of(&[d.to_array().view()])),
+                    Transform::Factors {
                         gradients,
                         anomalies,
                         ..
@@ -345,8 +356,8 @@ fn same_bits(crowd: &Crowd) {
                         bits.extend(digest_of(&[gradients.to_array().view()]));
                         bits.extend(digest_of(&[anomalies.to_array().view()]));
                     }
-                    Interaction::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
-                    Interaction::Samples(_) => unreachable!("not asked for"),
+                    Transform::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
+                    Transform::MeanBySample(_) => unreachable!("not asked for"),
                 }
                 let name = format!("{form:?}-{gain:?}-{members}x{outputs}");
                 crowd.same_bits(&name, &bits);

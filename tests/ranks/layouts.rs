@@ -1,7 +1,7 @@
 //! `Layout`, `Slab`, `Members`: whoever asks for a member gets the numbers the slabs hold, whatever J, P and R are.
 
-use eki_mpi::comm::Comm;
-use eki_mpi::layout::{Layout, Members, Slab};
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::slab::{Layout, Members, Slab};
 
 use crate::{Check, Crowd};
 

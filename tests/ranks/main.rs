@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use eki_mpi::comm::Comm;
-use eki_mpi::run::Crew;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::ranks::Crew;
 use mpi::Threading;
 use mpi::environment::Universe;
 use proptest::strategy::Strategy;
@@ -144,7 +144,7 @@ fn on_this_rank(names: &str) {
         pool: pool.expect("two threads"),
     };
     let rank = crowd.comm().rank();
-    eki_mpi::failure::abort_all_on_panic(rank, "this host".to_owned(), || Comm::abort(1));
+    eki_mpi::parallel::abort::abort_all_on_panic(rank, "this host".to_owned(), || Comm::abort(1));
     std::thread::spawn(|| {
         std::thread::sleep(PATIENCE);
         panic!("still at work after {} s", PATIENCE.as_secs());

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use eki_mpi::comm::Comm;
 use eki_mpi::config::Resolved;
 use eki_mpi::data::{Dataset, Targets};
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::partition::{BLOCK, Blocks, Partition};
-use eki_mpi::plan::Plan;
-use eki_mpi::prior::{Prior, Segment};
-use eki_mpi::problem::Given;
-use eki_mpi::report::Reporter;
+use eki_mpi::forward::load::Given;
+use eki_mpi::forward::prior::{Prior, Segment};
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::partition::{BLOCK, Blocks, Partition};
 use eki_mpi::run;
-use eki_mpi::stop::StopReason;
-use eki_mpi::timing::Timing;
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::reporter::Reporter;
+use eki_mpi::run::stop::StopReason;
+use eki_mpi::run::timing::Timing;
 use ndarray::{Array2, ArrayView2, ArrayViewMut3};
 
 use crate::{Check, Crowd};

@@ -74,7 +74,7 @@ pub fn eki_mpi(ranks: usize) -> Command {
 
 /// Makes the ranks that `command` starts send each other messages only, as ranks of several hosts do.
 pub fn apart(command: &mut Command) {
-    command.env(eki_mpi::comm::SHARED_MEMORY, "never");
+    command.env(eki_mpi::parallel::comm::SHARED_MEMORY, "never");
 }
 
 /// The built program.

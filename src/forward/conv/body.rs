@@ -3,14 +3,14 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::paired::Paired;
+use crate::config::Activation;
 use crate::forward::SINGLE;
-use crate::forward::activation::Activation;
 use crate::forward::chunk::{chunks, copy_in, copy_out};
 use crate::forward::layers::Shape;
 use crate::forward::stage::{Stage, clip, pool};
-use crate::real::Real;
-use crate::spare::{LOST, aligned};
-use crate::window::{CHUNK, Window, WindowSums, pack};
+use crate::kernels::buffers::{LOST, aligned};
+use crate::kernels::real::Real;
+use crate::kernels::window::{CHUNK, Window, WindowSums, pack};
 
 /// Such layers, on inputs of one shape.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! A grid: sixteen samples' pairs of channels at each place of an image, with the border that windows reach into.
 
-use crate::bfloat::windows::{BEYOND, LANES};
-use crate::bfloat::{halves, places};
 use crate::forward::layers::Shape;
 use crate::forward::stage::Stage;
+use crate::kernels::bfloat::windows::{BEYOND, LANES};
+use crate::kernels::bfloat::{halves, places};
 
 /// Where a layer finds its inputs.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! The layers before the dense ones in mixed precision: products of bfloat16, by `bfloat::windows`.
+//! The layers before the dense ones in mixed precision: products of bfloat16, by `kernels::bfloat::windows`.
 //!
 //! Sixteen samples go through all layers before the next. What stands between two layers is a *grid*: rows of sixteen
 //! samples' pairs of channels, a place's rows together, with the border of zeros that the next layer's windows reach into.
@@ -9,13 +9,13 @@
 use ndarray::ArrayView2;
 
 use super::grid::{Grid, put_features};
-use crate::bfloat::pair_of;
-use crate::bfloat::windows::{
+use crate::config::Activation;
+use crate::forward::stage::Stage;
+use crate::kernels::bfloat::pair_of;
+use crate::kernels::bfloat::windows::{
     LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, ordered, put_biases,
 };
-use crate::forward::activation::Activation;
-use crate::forward::stage::Stage;
-use crate::real::Real;
+use crate::kernels::real::Real;
 
 /// One layer, what it reads and where it writes.
 #[derive(Clone, Copy, Debug)]

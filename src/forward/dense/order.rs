@@ -1,9 +1,9 @@
 //! In which order a member's weights are read: put so once a batch, where it has samples enough to repay it.
 
-use crate::bfloat::left_numbers;
-use crate::panel::{PANEL, PanelProduct, ROWS};
-use crate::real::Real;
-use crate::spare::LINE;
+use crate::kernels::bfloat::left_numbers;
+use crate::kernels::buffers::LINE;
+use crate::kernels::panel::{PANEL, PanelProduct, ROWS};
+use crate::kernels::real::Real;
 
 /// How a layer's weight, fan_in x units, stands when it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) enum Order {
     /// For every twelve units in turn, fan_in x 12: read at their distance, the weights of twelve units cost a cache line or
     /// two for each input.
     ByUnits,
-    /// As `bfloat::left_of` puts them, for mixed precision.
+    /// As `kernels::bfloat::left_of` puts them, for mixed precision.
     InPairs,
 }
 

@@ -6,7 +6,7 @@ use super::places::{self, Layer};
 use super::{About, LowRank};
 use crate::forward::ForwardMap;
 use crate::forward::conv::Convolutional;
-use crate::real::Real;
+use crate::kernels::real::Real;
 
 impl<T: Real> LowRank<T> for Convolutional {
     fn layers(&self, rank: usize) -> Vec<Layer> {

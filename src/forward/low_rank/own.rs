@@ -4,8 +4,8 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::places::Layer;
 use crate::forward::activation::OwnSums;
-use crate::panel::PANEL;
-use crate::real::{Real, product};
+use crate::kernels::panel::PANEL;
+use crate::kernels::real::{Real, product};
 
 /// A^T x of the first layer for all members of a unit, rank x n x m in whole panels.
 pub(super) fn project_first<T: Real>(

@@ -6,9 +6,9 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::About;
-use crate::exact::Quantum;
 use crate::forward::dense::Dense;
-use crate::real::{Real, product};
+use crate::kernels::exact_sum::Quantum;
+use crate::kernels::real::{Real, product};
 
 /// Rows of a weight summed together, at most; part of the format.
 const ROWS: usize = 128;

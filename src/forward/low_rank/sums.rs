@@ -20,9 +20,9 @@ use super::own::project_first;
 use super::places::{Layer, layers};
 use super::{About, LowRank, UNIT};
 use crate::forward::dense::Dense;
-use crate::panel::PANEL;
-use crate::real::{Real, product};
-use crate::spare::aligned;
+use crate::kernels::buffers::aligned;
+use crate::kernels::panel::PANEL;
+use crate::kernels::real::{Real, product};
 
 /// Low-rank members whose every layer's sums are linear in its parameters, as this module needs them.
 pub trait LayerSums<T: Real>: LowRank<T> {

@@ -1,9 +1,10 @@
 //! What units give, by definition; and that it is the derivative of the expected outputs, which it never takes.
 
 use super::*;
+use crate::config::Activation;
 use crate::forward::ForwardMap;
-use crate::forward::activation::{Activation, Output};
-use crate::rng::{Key, Purpose};
+use crate::forward::activation::Output;
+use crate::kernels::rng::{Key, Purpose};
 
 fn normals(rows: usize, columns: usize, member: u64) -> Array2<f64> {
     let mut out = Array2::zeros((rows, columns));

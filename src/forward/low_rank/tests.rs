@@ -1,15 +1,16 @@
 //! Low-rank members against members written in full.
 
 use super::*;
-use crate::forward::activation::{Activation, Output};
+use crate::config::Activation;
+use crate::forward::activation::Output;
 use crate::forward::conv::Convolutional;
 use crate::forward::layers::Shape;
 use ndarray::{Array2, Array3, s};
 
 fn normals(rows: usize, columns: usize, member: u64) -> Array2<f64> {
     let mut out = Array2::zeros((rows, columns));
-    let purpose = crate::rng::Purpose::Rerandomise;
-    let key = crate::rng::Key {
+    let purpose = crate::kernels::rng::Purpose::Rerandomise;
+    let key = crate::kernels::rng::Key {
         seed: 5,
         purpose,
         step: 1,

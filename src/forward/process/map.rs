@@ -4,8 +4,8 @@ use ndarray::{ArrayView2, ArrayViewMut3};
 
 use super::{Marginal, Process, parameters_at, standard};
 use crate::forward::ForwardMap;
-use crate::prior::Prior;
-use crate::real::Real;
+use crate::forward::prior::Prior;
+use crate::kernels::real::Real;
 
 impl<T: Real> ForwardMap<T> for Process {
     fn simulator(&self) -> Option<&Process> {

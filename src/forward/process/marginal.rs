@@ -9,8 +9,8 @@
 //! The ensemble moves in the coordinates xi ~ N(0, I), which know no bounds; the simulator is never asked beyond them.
 //! EnsembleKalmanProcesses.jl's constrained priors do the same. Functions are `libm`'s: the same bits everywhere.
 
-use crate::prior::{Prior, Segment};
-use crate::real::Real;
+use crate::forward::prior::{Prior, Segment};
+use crate::kernels::real::Real;
 
 /// A parameter: its name and its prior.
 #[derive(Clone, Debug, PartialEq)]

@@ -65,7 +65,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::numbers::fields;
+use crate::files::numbers::fields;
 pub use child::Child;
 pub use failure::Failure;
 pub use halt::{Halt, Wait};
@@ -323,9 +323,10 @@ impl Process {
             tracing::info!("{text} (more like it are only counted)");
             words.for_each(|line| tracing::debug!("the simulator's standard error: {line}"));
         } else {
-            let place = crate::failure::place();
-            crate::failure::say(&format!("{place}: {text}"));
-            let say = |line| crate::failure::say(&format!("{place}: its standard error: {line}"));
+            let place = crate::parallel::abort::place();
+            crate::parallel::abort::say(&format!("{place}: {text}"));
+            let say =
+                |line| crate::parallel::abort::say(&format!("{place}: its standard error: {line}"));
             words.for_each(say);
         }
         told.push(text);

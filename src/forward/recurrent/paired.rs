@@ -1,4 +1,4 @@
-//! Recurrent layers in mixed precision: products of bfloat16, by `bfloat::windows`.
+//! Recurrent layers in mixed precision: products of bfloat16, by `kernels::bfloat::windows`.
 //!
 //! Sixteen samples are a place of those windows, and four places go through all steps before the next four. A place's state
 //! is rows of pairs, [x_t; h_1; h_2; ...], each part from a row of its own on: what a layer reads, its inputs and its own
@@ -8,11 +8,11 @@
 use ndarray::ArrayView2;
 
 use super::Recurrent;
-use crate::bfloat::windows::{
+use crate::kernels::bfloat::windows::{
     BEYOND, LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, put_biases,
 };
-use crate::bfloat::{halves, pair_of, places};
-use crate::real::Real;
+use crate::kernels::bfloat::{halves, pair_of, places};
+use crate::kernels::real::Real;
 
 /// A recurrent network's layers, seen so.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,77 @@
+//! What a run says of itself before it begins.
+
+use eki_mpi::config::ModelKind;
+use eki_mpi::forward::low_rank::UNIT;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::partition::{Blocks, Partition};
+use eki_mpi::run::plan::Plan;
+use rayon::ThreadPool;
+
+/// One line on what is about to run, one on each thing a user would want to know first.
+pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
+    let members = plan.members(0);
+    let (name, parameters) = (&plan.resolved.name, plan.parameters);
+    let (ranks, threads) = (comm.size(), pool.current_num_threads());
+    if plan.descends() {
+        let parts = plan.parts().parts();
+        tracing::info!(
+            "{name}: {parameters} parameters down the gradient, at rate {}, momentum {}, {ranks} ranks x {threads} threads",
+            plan.rate(0),
+            plan.heavy_ball()
+        );
+        if parts < ranks {
+            tracing::info!(
+                "more ranks than work: a batch of {} is cut into {parts} parts, and {} of {ranks} ranks have none",
+                plan.batches.batch,
+                ranks - parts
+            );
+        }
+    } else {
+        tracing::info!(
+            "{name}: {members} members of {parameters} parameters, {} outputs a step, {:?} form, {ranks} ranks x {threads} threads",
+            plan.outputs(),
+            plan.form(members)
+        );
+    }
+    if let Some(text) = eki_mpi::run::reporter::too_few(plan) {
+        tracing::warn!("{text}");
+    }
+    let left = plan.data.train % plan.batches.batch;
+    if left > 0 {
+        tracing::info!(
+            "batches of {} leave {left} of {} samples out of each epoch{}",
+            plan.batches.batch,
+            plan.data.train,
+            if plan.batches.shuffle {
+                ", others each time"
+            } else {
+                ""
+            }
+        );
+    }
+    let [members, blocks] = idle(plan, ranks);
+    if members > 0 {
+        tracing::info!("more ranks than work: {members} of {ranks} ranks evaluate no member");
+    }
+    if blocks > 0 {
+        tracing::info!(
+            "more ranks than work: {blocks} of {ranks} ranks update no block of parameters"
+        );
+    }
+}
+
+/// Ranks that evaluate no member, and that update no block of parameters, where that costs time: beside simulations an update
+/// takes none, and of a run that asks for outputs nothing does.
+fn idle(plan: &Plan, ranks: usize) -> [usize; 2] {
+    let kind = plan.config().model.kind;
+    if plan.descends() || kind == ModelKind::AskTell {
+        return [0, 0];
+    }
+    // Members of low rank come in whole units.
+    let unit = plan.low_rank().map_or(1, |_| UNIT);
+    let blocks = Partition::new(Blocks::new(plan.parameters).count(), ranks).idle();
+    [
+        Partition::in_units(plan.members(0), ranks, unit).idle(),
+        if kind.simulates() { 0 } else { blocks },
+    ]
+}

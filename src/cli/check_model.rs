@@ -1,0 +1,232 @@
+//! `eki-mpi check-model FILE.toml`: a simulator tried before a run relies on it.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use eki_mpi::config::{Interval, Resolved};
+use eki_mpi::error::Result;
+use eki_mpi::files::numbers::number;
+use eki_mpi::forward::load;
+use eki_mpi::forward::load::Given;
+use eki_mpi::run::check_simulator;
+use eki_mpi::run::check_simulator::{Answer, Contract, Findings, Nonsense};
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::reporter::too_few;
+
+/// Which simulator, and how long it is waited for.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArguments {
+    /// The configuration file of a run with a simulator
+    #[arg(value_name = "FILE.toml")]
+    source: String,
+    /// Change a key, as in --set model.timeout=5min
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Members of the prior that are simulated
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..))]
+    members: u16,
+    /// How long an answer is waited for, where model.timeout does not say
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    patience: Interval,
+}
+
+/// Answers `eki-mpi check-model`.
+pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<String> {
+    let mut resolved = Resolved::new(&arguments.source, &arguments.sets)?;
+    let given = Given::load(&resolved, data_dir)?;
+    let limit = resolved.config.model.timeout.0.or(arguments.patience.0);
+    resolved.config.model.timeout = Interval(limit);
+    let outputs = given.shape().outputs;
+    let Some(process) = load::process(&resolved, outputs)? else {
+        let allowed = "must be \"process\": check-model tries the simulator that a run starts";
+        return Err(resolved.error("model.kind", allowed));
+    };
+    let parameters = process.marginals().len();
+    let plan = Plan::new(resolved, given.shape(), parameters)?;
+    let contract = Contract {
+        process: &process,
+        observations: given.observations(),
+        variance: &plan.config().method.noise,
+        seed: plan.config().seed,
+    };
+    let findings = contract
+        .check(usize::from(arguments.members))
+        .map_err(|failure| check_simulator::refused(&plan.resolved, &failure))?;
+    let table = table(&plan, &contract, &findings);
+    let advice = advice(&plan, &contract, &findings, &arguments.source);
+    Ok(format!("{table}{advice}\n"))
+}
+
+fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
+    let (p, k) = (contract.process.marginals().len(), plan.data.outputs);
+    let mut text = format!(
+        "{}: {}, {p} parameters, {k} observations\n",
+        plan.resolved.name,
+        plan.config().model.command.join(" ")
+    );
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<28} {value}");
+    };
+    let took = format!("{} s with its start", number(f.centre.seconds, 3));
+    line(
+        "the prior's centre",
+        match &f.centre.outputs {
+            Ok(outputs) => format!(
+                "{k} finite numbers, {took}, misfit {}",
+                number(contract.misfit(outputs), 4)
+            ),
+            Err(failure) => format!("no outputs, {took}: {failure}"),
+        },
+    );
+    let outputs = f.outputs();
+    line("members", told_members(f));
+    line(
+        "seconds a member",
+        spread(f.members.iter().map(|a| a.seconds).collect()),
+    );
+    line("the same question twice", told_repeated(f.repeated));
+    let far = contract.far(f, plan.config().method.fail_beyond);
+    if !far.is_empty() {
+        let beyond = plan.config().method.fail_beyond;
+        line(
+            "members too far to count",
+            format!("{} (method.fail_beyond = {beyond:e})", told_places(&far)),
+        );
+    }
+    if !outputs.is_empty() {
+        let misfits = outputs.iter().map(|z| contract.misfit(z)).collect();
+        line(
+            "misfit",
+            spread(misfits) + " (1: as near as the noise lets it)",
+        );
+        line(
+            "observations within reach",
+            format!(
+                "{} of {k} lie between what members give",
+                contract.covered(f)
+            ),
+        );
+        line("outputs that never move", told_places(&f.still()));
+    }
+    line(
+        "a line that is no numbers",
+        match &f.nonsense {
+            Nonsense::Refused(how) => how.clone(),
+            Nonsense::Answered => "answered with numbers, as if it were a member".to_owned(),
+            Nonsense::Silence => "no answer".to_owned(),
+        },
+    );
+    let ends = if f.ends {
+        "it ends"
+    } else {
+        "it goes on, and is ended"
+    };
+    line("at the end of its input", ends.to_owned());
+    text + &told_parameters(contract, f)
+}
+
+/// How many members have outputs, and why the first that has none has none.
+fn told_members(f: &Findings) -> String {
+    let good = f.outputs().len();
+    let first = f.members.iter().find_map(|a| a.outputs.as_ref().err());
+    let why = first.map_or(String::new(), |failure| {
+        format!("; the first that fails {failure}")
+    });
+    format!("{good} of {} with outputs{why}", f.members.len())
+}
+
+fn told_repeated(distance: Option<f64>) -> String {
+    match distance {
+        None => "no outputs to compare".to_owned(),
+        Some(0.0) => "the same answer: deterministic".to_owned(),
+        Some(d) => format!(
+            "differs by {} deviations of the noise: not deterministic",
+            number(d, 4)
+        ),
+    }
+}
+
+fn told_places(places: &[usize]) -> String {
+    let shown: Vec<String> = places.iter().take(8).map(|k| (k + 1).to_string()).collect();
+    match places.len() {
+        0 => "none".to_owned(),
+        n if n > 8 => format!("{n}: number {} ...", shown.join(", ")),
+        _ => format!("number {}", shown.join(", ")),
+    }
+}
+
+/// Least, median and largest.
+fn spread(mut values: Vec<f64>) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |i: usize| number(values[i], 4);
+    let n = values.len();
+    format!("{} .. {} .. {}", at(0), at(n / 2), at(n - 1))
+}
+
+/// Each parameter with the range of most of its prior, and what it moves.
+fn told_parameters(contract: &Contract, f: &Findings) -> String {
+    let marginals = contract.process.marginals();
+    let mut text = String::new();
+    for (marginal, moved) in marginals.iter().zip(&f.moved) {
+        let [low, high] = [-1.0, 1.0].map(|xi| number(marginal.at(xi), 5));
+        let moved = moved.map_or("no outputs one deviation up".to_owned(), |d| {
+            format!("outputs move by {} deviations of the noise", number(d, 4))
+        });
+        let name = format!("{} in {low} .. {high}", marginal.name);
+        let _ = writeln!(text, "  {name:<40} {moved}");
+    }
+    text
+}
+
+/// The one sentence that matters most.
+fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> String {
+    let (good, all) = (f.outputs().len(), f.members.len());
+    let k = plan.data.outputs;
+    let unmoved = contract.process.marginals().iter().zip(&f.moved);
+    let unmoved = unmoved
+        .filter(|(_, moved)| **moved == Some(0.0))
+        .map(|(m, _)| m.name.clone());
+    let unmoved: Vec<String> = unmoved.collect();
+    if 2 * good < all {
+        return format!(
+            "{} of {all} members fail: narrow model.prior, or mend what the failures tell of",
+            all - good
+        );
+    }
+    if !unmoved.is_empty() {
+        return format!(
+            "no output moves with {}: no observation can tell it",
+            unmoved.join(", ")
+        );
+    }
+    if good > 1 && f.still().len() == k {
+        return format!(
+            "all {good} members gave the same outputs, so that no observation can tell the parameters: does the simulator read \
+             them?"
+        );
+    }
+    if f.repeated.is_some_and(|d| d > 1.0) {
+        return "the simulator's own noise is larger than method.noise: average over it, or enlarge method.noise".to_owned();
+    }
+    if f.nonsense == Nonsense::Silence {
+        return "a line it cannot read leaves it silent: let it answer \"failed\", or set model.timeout".to_owned();
+    }
+    if f.nonsense == Nonsense::Answered {
+        return "it answers a line that is no numbers with numbers: let it read each number, and answer \"failed\" where it can't".to_owned();
+    }
+    if 2 * contract.covered(f) < k {
+        return format!(
+            "only {} of {k} observations lie between what members give: widen model.prior, or look at units and order",
+            contract.covered(f)
+        );
+    }
+    let rounds = plan.members(0);
+    if let Some(text) = too_few(plan) {
+        return text;
+    }
+    let seconds: f64 = f.members.iter().map(|a: &Answer| a.seconds).sum::<f64>() / all as f64;
+    format!(
+        "all is well: `mpirun -n R eki-mpi run {source}` simulates {rounds} members a step, about {} s over R",
+        number(seconds * rounds as f64, 3)
+    )
+}

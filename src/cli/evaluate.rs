@@ -1,0 +1,151 @@
+//! `eki-mpi evaluate DIR`: a finished run judged on its test set.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use eki_mpi::config::Precision;
+use eki_mpi::data::catalogue;
+use eki_mpi::error::Result;
+use eki_mpi::files::numbers::number;
+use eki_mpi::forward::load::Given;
+use eki_mpi::kernels::real::Real;
+use eki_mpi::report::assess::{Assessment, assess};
+use eki_mpi::report::finished::Finished;
+use eki_mpi::report::uncertainty::Uncertainty;
+
+use crate::cli::output::{all_cores, json};
+
+/// Which run, and how it is told.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArguments {
+    /// The run's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Answers `eki-mpi evaluate`.
+pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> {
+    let finished = Finished::open(&arguments.folder)?;
+    let assessment = judged(&finished, data_dir)?;
+    Ok(if arguments.json {
+        json(&assessment)
+    } else {
+        text(&finished, &assessment)
+    })
+}
+
+/// The run judged in its own precision, on all cores.
+pub fn judged(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
+    match finished.resolved.config.run.precision {
+        Precision::Single | Precision::Mixed => judged_in::<f32>(finished, data_dir),
+        Precision::Double => judged_in::<f64>(finished, data_dir),
+    }
+}
+
+fn judged_in<T: Real>(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
+    let given = Given::load(&finished.resolved, data_dir)?;
+    let problem = given.problem::<T>(&finished.resolved)?;
+    assess(&all_cores()?, finished, &problem)
+}
+
+fn text(finished: &Finished, a: &Assessment) -> String {
+    let data = &finished.resolved.config.data;
+    let series = catalogue::is_series(&data.name);
+    let kind = match (series, data.validation) {
+        // The net at the mean is taken through the whole series without assimilating anything.
+        (true, _) => "assimilated",
+        (false, 0) => "test",
+        (false, _) => "held-out training",
+    };
+    let simulates = finished.resolved.config.model.kind.simulates();
+    let kind = if simulates {
+        "observations".to_owned()
+    } else {
+        format!("{kind} samples")
+    };
+    let mut text = format!(
+        "{}: {} parameters, judged on {} {kind}\n",
+        finished.folder.display(),
+        a.parameters,
+        a.samples
+    );
+    let s = &a.scores;
+    let scores = [
+        ("accuracy at the mean", s.accuracy_mean),
+        ("accuracy of the best member", s.accuracy_best),
+    ];
+    let errors = [
+        ("squared error at the mean", s.mse_mean),
+        ("squared error of the best", s.mse_best),
+    ];
+    let returns = [
+        ("return at the mean", s.return_mean),
+        ("return of the best member", s.return_best),
+    ];
+    let misfits = [
+        ("misfit at the mean", s.misfit_mean),
+        ("misfit of the best member", s.misfit_best),
+    ];
+    for (name, misfit) in misfits {
+        misfit.map(|misfit| writeln!(text, "  {name:<34} {misfit:.3} deviations of the noise"));
+    }
+    for (name, score) in returns {
+        score.map(|score| writeln!(text, "  {name:<34} {} steps", number(score, 4)));
+    }
+    for (name, score) in scores {
+        score.map(|score| writeln!(text, "  {name:<34} {}", number(score, 4)));
+    }
+    for (name, error) in errors {
+        error.map(|error| writeln!(text, "  {name:<34} {}", number(error, 5)));
+    }
+    if series {
+        text += "not the run's squared error, which is of the members' predictions of each value before it was assimilated: here \
+                 the network at the final mean goes through the whole series and assimilates nothing\n";
+    }
+    match &a.uncertainty {
+        Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),
+        None if s.accuracy_mean.is_some() => {
+            text += "the ensemble was not kept: run with --set output.ensemble=true for its uncertainty\n";
+        }
+        None => {}
+    }
+    text
+}
+
+/// The ensemble's table, and the reliability of its confidence.
+fn of_ensemble(u: &Uncertainty, members: Option<[f64; 3]>) -> String {
+    let mut text = format!("the {} members together\n", u.members);
+    let mut line = |name: &str, value: f64, unit: &str| {
+        let _ = writeln!(text, "  {name:<34} {}{unit}", number(value, 4));
+    };
+    line("accuracy of their mean prediction", u.accuracy, "");
+    line("confidence", u.confidence, "");
+    line("log loss", u.log_loss, " nats");
+    line("entropy", u.entropy, " nats");
+    line("of it disagreement", u.disagreement, " nats");
+    line("spread of the probability", u.spread, "");
+    line("expected calibration error", u.calibration_error, "");
+    if let Some([least, median, most]) = members {
+        let _ = writeln!(
+            text,
+            "  {:<34} {} .. {} .. {}",
+            "members' own accuracy",
+            number(least, 4),
+            number(median, 4),
+            number(most, 4)
+        );
+    }
+    text += "reliability\n  confidence       samples   mean confidence   accuracy\n";
+    for bin in u.reliability.iter().filter(|bin| bin.samples > 0) {
+        let _ = writeln!(
+            text,
+            "  {:.3} .. {:.3} {:>9}   {:>15.4}   {:>8.4}",
+            bin.from, bin.to, bin.samples, bin.confidence, bin.accuracy
+        );
+    }
+    text
+}

@@ -1,0 +1,191 @@
+//! The command line, and the commands that need no other rank.
+
+pub(crate) mod announce;
+pub mod check_model;
+pub mod data;
+pub mod evaluate;
+pub(crate) mod output;
+pub mod plan;
+pub mod report;
+pub(crate) mod run;
+pub(crate) mod simulator;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use eki_mpi::config::{KEYS, PRESETS, Preset};
+use eki_mpi::cost::calibrate::Network;
+use eki_mpi::data::folder::data_dir;
+use eki_mpi::error::{Error, Result};
+
+use crate::cli::check_model::CheckArguments;
+use crate::cli::data::DataCommand;
+use crate::cli::evaluate::EvaluateArguments;
+use crate::cli::plan::PlanArguments;
+use crate::cli::report::ReportArguments;
+
+/// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
+///
+/// With no command: `run digits`. Under mpirun every rank takes its share of the ensemble.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Where data sets are looked for [default: $EKI_DATA_DIR, else the user's cache folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a preset or a configuration file
+    Run(RunArguments),
+    /// List the presets, or print one as TOML
+    Presets {
+        /// The preset to print
+        name: Option<String>,
+        /// List every configuration key instead, with its default and meaning
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Memory per rank, bytes and flops per step of a run on R ranks, before anything is allocated
+    Plan(PlanArguments),
+    /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
+    Evaluate(EvaluateArguments),
+    /// A page with plots of a run; of several, drawn together
+    Report(ReportArguments),
+    /// Try a simulator of your own on a few members before a run relies on it
+    CheckModel(CheckArguments),
+    /// Data sets: show them, or fetch one
+    Data {
+        /// What to do
+        #[command(subcommand)]
+        command: Option<DataCommand>,
+    },
+}
+
+/// What to run, and where its files go.
+#[derive(Clone, Debug, Args)]
+pub struct RunArguments {
+    /// A preset's name or a configuration file
+    #[arg(value_name = "PRESET | FILE.toml", default_value = "digits")]
+    pub source: String,
+    /// Change a key, as in --set ensemble.members=500
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// The run's folder [default: runs/NAME-1, -2, ...]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on from the newest checkpoint in the run's folder, or begin where there is none [without --out: in the last
+    /// runs/NAME-k]
+    #[arg(long)]
+    pub resume: bool,
+    /// Save the state and exit with 75 in time to end within this [default: what Slurm or PBS allows the job]
+    #[arg(long, value_name = "HH:MM:SS", value_parser = eki_mpi::run::stop::parse_limit)]
+    pub max_time: Option<Duration>,
+    /// Threads of each rank [default: the host's cores over its ranks]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+impl Default for RunArguments {
+    fn default() -> Self {
+        Self {
+            source: "digits".to_owned(),
+            sets: Vec::new(),
+            out: None,
+            resume: false,
+            max_time: None,
+            threads: None,
+        }
+    }
+}
+
+impl RunArguments {
+    /// The run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let taken = |path: &Path| path.exists() || path.is_symlink();
+            let free = |k: &u64| !taken(Path::new(&format!("runs/{name}-{k}")));
+            let k = (1..).find(free).expect("some number is free");
+            let k = if self.resume { k.max(2) - 1 } else { k };
+            PathBuf::from(format!("runs/{name}-{k}"))
+        })
+    }
+}
+
+/// Runs a command that needs no other rank; returns the exit code. `network` is what was measured between a launcher's
+/// ranks, where the command asks for it.
+pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
+    let folder = data_dir(cli.data_dir.as_deref());
+    match cli.command {
+        Some(Command::Presets { keys: true, .. }) => print(&keys_table()),
+        Some(Command::Presets { name: None, .. }) => {
+            let lines: String = PRESETS
+                .iter()
+                .map(|p| format!("{:<18} {}\n", p.name, p.title()))
+                .collect();
+            print(&lines);
+        }
+        Some(Command::Presets {
+            name: Some(name), ..
+        }) => {
+            let preset = Preset::find(&name).ok_or_else(|| {
+                let known = PRESETS
+                    .iter()
+                    .map(|p| p.name)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                Error::Usage(format!("{name}: no such preset; there are {known}"))
+            })?;
+            print(&full_preset(preset)?);
+        }
+        Some(Command::Plan(arguments)) => print(&plan::answer(&arguments, network)?),
+        Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
+        Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
+        Some(Command::CheckModel(arguments)) => print(&check_model::answer(&arguments, &folder)?),
+        Some(Command::Data { command }) => {
+            print(&data::answer(
+                &command.unwrap_or(DataCommand::List),
+                &folder,
+            )?);
+        }
+        Some(Command::Run(_)) | None => unreachable!("runs go through MPI"),
+    }
+    Ok(0)
+}
+
+/// The preset's own comments, then every key with the value it has there.
+fn full_preset(preset: &Preset) -> Result<String> {
+    let comments: String = preset
+        .text
+        .lines()
+        .take_while(|l| l.starts_with('#'))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    Ok(comments + &eki_mpi::config::Resolved::new(preset.name, &[])?.toml())
+}
+
+fn keys_table() -> String {
+    KEYS.iter()
+        .map(|key| {
+            format!(
+                "{} = {}\n    {} ({})\n",
+                key.path,
+                key.default,
+                key.about,
+                key.kind.allowed()
+            )
+        })
+        .collect()
+}
+
+/// Prints to standard output; a reader that has gone away is no error.
+pub fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,57 @@
+//! `eki-mpi report DIR...`: the page of one run, or of several drawn together.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use eki_mpi::error::Result;
+use eki_mpi::files::Files;
+use eki_mpi::report::finished::Finished;
+use eki_mpi::report::page;
+use eki_mpi::report::page::Shown;
+
+use super::evaluate::judged;
+
+/// Which runs, and where the page goes.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArguments {
+    /// The runs' folders
+    #[arg(value_name = "DIR", required = true)]
+    pub folders: Vec<PathBuf>,
+    /// The page [default: DIR/report.html, of several runs report.html]
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+}
+
+/// Answers `eki-mpi report`: writes the page.
+pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
+    let mut notes = String::new();
+    let mut runs = Vec::new();
+    for folder in &arguments.folders {
+        let mut run = Shown::of(Finished::open(folder)?)?;
+        for (before, after) in run.finished.gaps() {
+            notes += &format!(
+                "{}: metrics.jsonl: the lines between step {before} and step {after} are missing\n",
+                run.name
+            );
+        }
+        // Without its data a run can still be drawn. A simulator has no classes to be uncertain of.
+        let simulates = run.finished.resolved.config.model.kind.simulates();
+        if run.finished.has_ensemble() && !simulates {
+            match judged(&run.finished, data_dir) {
+                Ok(assessment) => run.uncertainty = assessment.uncertainty,
+                Err(error) => notes += &format!("without {}'s uncertainty: {error}\n", run.name),
+            }
+        }
+        runs.push(run);
+    }
+    page::tell_apart(&mut runs);
+    let path = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| match &arguments.folders[..] {
+            [one] => one.join("report.html"),
+            _ => PathBuf::from("report.html"),
+        });
+    Files::default().write_whole(&path, page::page(&runs).as_bytes())?;
+    Ok(format!("{notes}{}\n", path.display()))
+}

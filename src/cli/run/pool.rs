@@ -1,0 +1,25 @@
+//! The threads of one rank.
+
+use eki_mpi::forward::process::Process;
+use eki_mpi::parallel::comm::Comm;
+use rayon::ThreadPool;
+
+use crate::cli::RunArguments;
+
+/// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
+/// wait for it.
+///
+/// Where members are simulated by other programs, threads that wait for these are not of the pool, which computes.
+pub fn threads(comm: &Comm, arguments: &RunArguments, simulator: Option<&Process>) -> ThreadPool {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = (cores / comm.ranks_on_host()).max(1);
+    let mut threads = arguments.threads.map_or(share, usize::from);
+    if let Some(simulator) = simulator {
+        simulator.simulate_at_once(threads);
+        threads = threads.min(share);
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap_or_else(|e| panic!("{threads} threads could not be started: {e}"))
+}

@@ -1,0 +1,155 @@
+//! A run with a simulator of the user's: before it every rank starts it and rank 0 asks it once, or all are told what the
+//! user has brought; after it its parameters are told in their own units, or what is to be brought.
+
+use std::path::Path;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use eki_mpi::error::{Error, Result};
+use eki_mpi::files::Files;
+use eki_mpi::files::numbers::number;
+use eki_mpi::forward::ask_tell::AskTell;
+use eki_mpi::forward::ask_tell::files;
+use eki_mpi::forward::load;
+use eki_mpi::forward::process::{Failure, Halt, Process};
+use eki_mpi::kernels::real::Real;
+use eki_mpi::parallel::comm::Comm;
+use eki_mpi::report::calibrated::Calibrated;
+use eki_mpi::report::finished::Finished;
+use eki_mpi::run::check_simulator;
+use eki_mpi::run::check_simulator::Contract;
+use eki_mpi::run::plan::Plan;
+use eki_mpi::run::stop::{EXIT_STOPPED, Stop};
+
+/// When a simulator that has not answered yet is spoken of.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Tries the simulator of `plan`, if it has one; the seconds of an answer, where one was asked for. Called by all ranks,
+/// whose hosts may differ, and before anything is written.
+///
+/// # Errors
+/// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
+pub fn tried(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
+    let resolved = &plan.resolved;
+    let Some(process) = load::process(resolved, plan.data.outputs)? else {
+        return Ok(None);
+    };
+    let stop = Mutex::new(stop.clone());
+    process.heed(Halt::new(move || {
+        let mut stop = stop.lock().expect("no thread panicked");
+        stop.asked(Duration::ZERO).is_some()
+    }));
+    let own = if comm.is_first() && resolved.config.model.probe {
+        asked(plan, &process).map(Some)
+    } else {
+        process.start().map(|_| None).map_err(Failure::Lost)
+    };
+    let refused = |failure: &Failure| check_simulator::refused(resolved, failure).to_string();
+    let flaw = match &own {
+        Ok(_) => String::new(),
+        Err(failure) if comm.is_first() => refused(failure),
+        Err(failure) => {
+            let (rank, host) = (comm.rank(), eki_mpi::parallel::abort::host());
+            format!("{} (rank {rank} on host {host})", refused(failure))
+        }
+    };
+    let flaws = comm.gather(flaw.as_bytes());
+    let given_up = matches!(own, Err(Failure::GivenUp));
+    let taken = own.ok().flatten();
+    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
+        Some(_) if given_up => Err(Error::Remote {
+            message: "stopped before the run began, while its simulator was tried".to_owned(),
+            code: EXIT_STOPPED,
+        }),
+        Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
+        None => Ok(taken),
+    })
+}
+
+/// The seconds of an answer.
+fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
+    let (answered, waits) = mpsc::channel::<()>();
+    let notice = std::thread::spawn(move || {
+        if waits.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eki_mpi::parallel::abort::say(&format!(
+                "the simulator has not answered for {} s, and is waited for; if it should have, see that it \
+                 reads its input line by line and flushes its output after each answer",
+                SILENCE.as_secs()
+            ));
+        }
+    });
+    let contract = Contract {
+        process,
+        observations: &[],
+        variance: &plan.config().method.noise,
+        seed: plan.config().seed,
+    };
+    let taken = contract.probe();
+    drop(answered);
+    let _ = notice.join();
+    taken
+}
+
+/// What a simulation takes, and so a step.
+pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
+    let rounds = plan.members(0).div_ceil(ranks).div_ceil(threads);
+    let step = seconds * rounds as f64;
+    tracing::info!(
+        "a simulation took {} s: {rounds} one after another are a step of about {} s, {} steps about {} h",
+        number(seconds, 3),
+        number(step, 3),
+        plan.steps,
+        number(step * plan.steps as f64 / 3600.0, 3)
+    );
+}
+
+/// Writes a simulator's parameters in their own units in the run's `folder`; lines for the table at the run's end.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<String> {
+    let Some(priors) = load::priors(&plan.resolved)? else {
+        return Ok(String::new());
+    };
+    let finished = Finished::open(folder)?;
+    let calibrated = Calibrated::of::<T>(&finished, &priors)?;
+    calibrated.write(files, &finished)?;
+    Ok(calibrated.table())
+}
+
+/// Tells `map` the outputs that were brought to the run's `folder` for `step`. Called by all ranks.
+///
+/// # Errors
+/// On all ranks alike: outputs that are not those asked for, line by line.
+pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u64) -> Result<()> {
+    let shape = (plan.parameters, plan.data.outputs);
+    let told = comm.from_first(|| files::told(folder, step, shape))?;
+    told.into_iter()
+        .try_for_each(|(u, outputs)| map.tell(&u, outputs))
+}
+
+/// For rank 0, at the end of a run: asks in its `folder` for the outputs at the parameters `open` that `step` needs, if any; lines
+/// for the table.
+///
+/// # Errors
+/// Files that cannot be written; outputs that are there already, of something else.
+pub fn ask(
+    files: &Files,
+    (folder, step): (&Path, u64),
+    map: &AskTell,
+    open: Option<&[Vec<f64>]>,
+) -> Result<String> {
+    let Some(open) = open else {
+        files::close(files, folder)?;
+        return Ok(String::new());
+    };
+    let names: Vec<&str> = map.marginals().iter().map(|m| m.name.as_str()).collect();
+    files::ask(files, (folder, step), &names, open)?;
+    Ok(format!(
+        "  {:<28} {}: a line of outputs for each of the {} members in {} beside it\n",
+        "asks for",
+        files::now(folder).join(files::OUTPUTS).display(),
+        open.len(),
+        files::PARAMETERS
+    ))
+}

@@ -1,0 +1,333 @@
+//! The seconds of a step on any number of ranks, from the cost's formulas and this machine's rates.
+//!
+//! A rank's threads take whole items (groups of members, blocks of columns, panels, tiles), so n items of s seconds on t
+//! threads take ceil(n/t) s; what one thread does alone is counted in full. Of the ranks the slowest counts. With
+//! latency a, bandwidth b and overhead o of a message:
+//!
+//! ```text
+//! reduction of n bytes      2 ceil(log2 R) a + 2 n / b
+//! gathering of n bytes      ceil(log2 R) a + n / b              and two copies of what arrives
+//! exchange of parameters    max(0, messages o + n / b - update) + a + the last block's bytes / b; within a host none
+//! ```
+//!
+//! Evaluations, checkpoints, the re-draw at an epoch's end and growth are left out: this is the median step.
+
+use serde::Serialize;
+
+use crate::cost::Shape;
+use crate::cost::calibrate::{Network, Rates};
+use crate::ensemble::transform::Form;
+use crate::method::gain::SOLVED;
+use crate::method::norm::norm_tiles;
+use crate::method::outputs::PANEL;
+use crate::parallel::partition::{BLOCK, Blocks, DRAWN, OUTPUTS, Partition};
+
+/// The seconds of one step, by parts.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Prediction {
+    /// Members through the forward map.
+    pub forward: f64,
+    /// Agreeing on which members failed.
+    pub agreement: f64,
+    /// Putting D or its factors together, outputs' exchange included.
+    pub interaction: f64,
+    /// Moving the members.
+    pub update: f64,
+    /// What of the parameters' exchange the update does not hide.
+    pub exchange: f64,
+    /// All of it.
+    pub step_seconds: f64,
+}
+
+/// What a step of `shape` takes where every rank's threads have these `rates` and `network` lies between ranks.
+#[must_use]
+pub fn predict(shape: &Shape, rates: &Rates, network: &Network) -> Prediction {
+    let model = Model {
+        shape,
+        rates,
+        network,
+    };
+    let slowest = |of: &dyn Fn(usize) -> f64| (0..shape.ranks).map(of).fold(0.0, f64::max);
+    let update = slowest(&|rank| model.update(rank));
+    let told = Prediction {
+        forward: slowest(&|rank| model.forward(rank)),
+        agreement: slowest(&|rank| model.agreement(rank)),
+        interaction: slowest(&|rank| model.interaction(rank)),
+        update,
+        exchange: slowest(&|rank| model.exchange(rank, update)),
+        step_seconds: 0.0,
+    };
+    let sum = told.forward + told.agreement + told.interaction + told.update + told.exchange;
+    Prediction {
+        step_seconds: sum,
+        ..told
+    }
+}
+
+struct Model<'a> {
+    shape: &'a Shape,
+    rates: &'a Rates,
+    network: &'a Network,
+}
+
+impl Model<'_> {
+    /// Rounds in which `items` whole items are done by a rank's threads.
+    fn rounds(&self, items: usize) -> f64 {
+        items.div_ceil(self.shape.threads) as f64
+    }
+
+    /// The blocks of parameters, and their owners.
+    fn blocks(&self) -> (Blocks, Partition) {
+        let blocks = Blocks::new(self.shape.parameters);
+        (blocks, Partition::new(blocks.count(), self.shape.ranks))
+    }
+
+    fn several(&self) -> bool {
+        self.shape.ranks > 1
+    }
+
+    /// ceil(log2 R) messages, one after the other.
+    fn hops(&self) -> f64 {
+        (self.shape.ranks as f64).log2().ceil() * self.network.latency
+    }
+
+    /// Seconds in which `bytes` leave a rank.
+    fn wire(&self, bytes: usize) -> f64 {
+        bytes as f64 / self.network.bandwidth
+    }
+
+    /// An allreduce of `bytes`.
+    fn reduction(&self, bytes: usize) -> f64 {
+        if self.several() {
+            2.0 * (self.hops() + self.wire(bytes))
+        } else {
+            0.0
+        }
+    }
+
+    fn forward(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let own = s.members_of(rank);
+        if own == 0 {
+            return r.shared;
+        }
+        let drawn = if s.form == Form::Mean && s.drawn == 0 {
+            s.differing
+        } else {
+            s.drawn as f64
+        };
+        let draws = self.rounds(own) * drawn * r.draw;
+        // A rank's first and last group may be shared with its neighbours, and each evaluates the whole group.
+        let start = Partition::in_units(s.members, s.ranks, s.unit)
+            .range(rank)
+            .start;
+        let groups = (start + own).div_ceil(s.group) - start / s.group;
+        let spread = self.rounds(own) * s.spreading.of_member + s.spreading.once;
+        r.shared + draws + spread / r.product + self.rounds(groups) * r.group
+    }
+
+    fn agreement(&self, rank: usize) -> f64 {
+        let s = self.shape;
+        let squares = (s.members_of(rank) * s.outputs) as f64 * self.rates.square;
+        squares + self.reduction(16 * s.members)
+    }
+
+    fn interaction(&self, rank: usize) -> f64 {
+        self.without_gain(rank) + self.gain(rank)
+    }
+
+    /// The Kalman gain: rows that ranks share out and gather, and a factor on each.
+    fn gain(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates.gain);
+        if !s.gain {
+            return 0.0;
+        }
+        let side = s.gain_side();
+        let shared = |rows: usize, each: f64| {
+            let own = s.solved_of(rows, rank);
+            let gathered = if self.several() {
+                self.hops() + self.wire(8 * side * (rows - own))
+            } else {
+                0.0
+            };
+            self.rounds(own.div_ceil(SOLVED)) * each + gathered
+        };
+        r.factor
+            + match s.form {
+                Form::Explicit => {
+                    // A group of the Gram matrix's rows is half as long as one of another product.
+                    let gram = match (s.by_rows(), s.perturbed) {
+                        (false, _) => 0.0,
+                        (true, false) => shared(side, r.gram),
+                        (true, true) => shared(side, r.gram) + shared(side, 2.0 * r.gram),
+                    };
+                    gram + shared(side, r.solved)
+                }
+                Form::Factored => shared(side, r.gram) + shared(s.members, r.solved),
+                Form::Mean => shared(side, r.gram),
+            }
+    }
+
+    fn without_gain(&self, rank: usize) -> f64 {
+        match self.shape.form {
+            Form::Explicit if self.shape.by_rows() => {
+                self.factors(rank)
+                    + if self.shape.gain {
+                        0.0
+                    } else {
+                        self.rows(rank)
+                    }
+            }
+            Form::Explicit => self.explicit(rank),
+            Form::Factored => self.factors(rank) + self.norm(rank),
+            Form::Mean => {
+                // The gradients' mean and c, by one thread.
+                let outputs = (self.shape.members * self.shape.outputs) as f64;
+                self.factors(rank) + self.norm(rank) + 2.0 * outputs * self.rates.mean
+            }
+        }
+    }
+
+    /// The gathering of a matrix of so many numbers, of which `own` are there.
+    fn gathering(&self, numbers: usize, own: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        if self.several() {
+            let copies = 2.0 * (s.number * numbers) as f64 / r.copy;
+            self.hops() + self.wire(s.number * (numbers - own)) + copies
+        } else {
+            0.0
+        }
+    }
+
+    /// V and W on every rank.
+    fn factors(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let (j, k) = (s.members, s.outputs);
+        let outputs = (j * k) as f64;
+        let passes = outputs * (r.mean + (r.gradient - r.mean).max(0.0) / s.threads as f64);
+        let copy = (s.number * j * k) as f64 / r.copy;
+        self.gathering(j * k, s.members_of(rank) * k) + copy + passes
+    }
+
+    /// ||D|| by tiles.
+    fn norm(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let tiles = norm_tiles(s.members, s.outputs).len();
+        let own = Partition::new(tiles, s.ranks).range(rank).len();
+        self.rounds(own) * r.tile + self.reduction(8 * tiles)
+    }
+
+    /// Rows of D, and all of D gathered; W^T in panels before it.
+    fn rows(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let (j, own) = (s.members, s.rows_of(rank));
+        let panels = self.rounds(own.div_ceil(PANEL)) * r.panel * own.min(PANEL) as f64;
+        let arranged = (s.number * j * s.outputs) as f64 / (r.copy * s.threads as f64);
+        arranged + panels / PANEL as f64 + self.gathering(j * j, own * j) + self.reduction(8 * j)
+    }
+
+    /// Sample slabs, and D by panels of rows, a wave of them summed over ranks at a time.
+    fn explicit(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        let (j, own_j, own_k) = (s.members, s.members_of(rank), s.outputs_of(rank));
+        let sent = s.number * own_j * (s.outputs - own_k);
+        let slabs = s.number * (j * own_k + own_j * s.outputs);
+        let exchange = if self.several() {
+            let ranks = s.ranks as f64;
+            self.network.latency + ranks * self.network.overhead + self.wire(sent)
+        } else {
+            0.0
+        };
+        let blocks = own_k.div_ceil(OUTPUTS);
+        let gradients = self.rounds(blocks) * (j * own_k.min(OUTPUTS)) as f64 * r.gradient;
+        let waves = j.div_ceil(4 * s.threads * PANEL) as f64;
+        let width = own_k as f64 / OUTPUTS as f64;
+        let panels = self.rounds(j.div_ceil(PANEL)) * width * r.panel;
+        let square = (j * j) as f64;
+        let reductions = if self.several() {
+            waves * 2.0 * self.hops() + 2.0 * self.wire(8 * j * j) + 2.0 * square * 8.0 / r.copy
+        } else {
+            0.0
+        };
+        // The wave's sums are set to zero, read, and become a panel of D, by one thread.
+        let panel_bytes = square * (8 + s.number) as f64;
+        exchange + (slabs as f64 + panel_bytes) / r.copy + gradients + panels + reductions
+    }
+
+    fn update(&self, rank: usize) -> f64 {
+        let (s, r) = (self.shape, self.rates);
+        if s.form == Form::Mean {
+            let own = s.members_of(rank);
+            let work = if s.drawn > 0 {
+                own.div_ceil(s.unit) as f64 * r.unit_sum / s.threads as f64
+            } else {
+                let (blocks, drawn) = (s.parameters.div_ceil(DRAWN), DRAWN.min(s.parameters));
+                self.rounds(blocks) * (own * drawn) as f64 * r.summed_draw
+            };
+            return work + self.reduction(8 * s.parameters);
+        }
+        let width = BLOCK.min(s.parameters);
+        // After a block's update: momentum reads and writes it and the other slab's; momentum of the mean reads it twice
+        // and writes it; a re-draw draws it anew.
+        let of_mean = s.centres && !s.redrawn;
+        let passes = 4 * (s.slabs - 1) + if of_mean { 3 } else { 0 };
+        let passes = passes * s.number * s.members * width;
+        let redrawn = if s.redrawn { s.members * width } else { 0 };
+        let block = r.block + passes as f64 / r.copy + redrawn as f64 * r.draw;
+        let (blocks, owners) = self.blocks();
+        let own = owners.range(rank);
+        let widths = own.map(|b| blocks.range(b).len() as f64 / width as f64);
+        finish(s.threads, widths) * block
+    }
+
+    fn exchange(&self, rank: usize, update: f64) -> f64 {
+        let s = self.shape;
+        if !self.several() || s.form == Form::Mean {
+            return 0.0;
+        }
+        let (blocks, owners) = self.blocks();
+        let (own, all) = (owners.range(rank).len(), blocks.count());
+        let far = s.ranks - s.near(rank).len();
+        if far == 0 {
+            // All wait for all, twice.
+            return 2.0 * self.hops() + self.reduction(8 * all);
+        }
+        let receives = if s.members_of(rank) > 0 {
+            s.parameters_far(rank).div_ceil(BLOCK)
+        } else {
+            0
+        };
+        let messages = own * far.min(s.members) + receives;
+        let bytes = s.number * s.parameters_of(rank) * s.members_far(rank);
+        let arriving = s.number * s.members_of(rank) * s.parameters_far(rank);
+        let travel = messages as f64 * self.network.overhead + self.wire(bytes.max(arriving));
+        let last = s.number * s.members * BLOCK.min(s.parameters);
+        (travel - update).max(0.0)
+            + self.network.latency
+            + self.wire(last)
+            + self.reduction(8 * all)
+    }
+}
+
+/// When the last of `items`, each taken in turn by the thread that is free first, is done.
+fn finish(threads: usize, items: impl Iterator<Item = f64>) -> f64 {
+    let mut busy = vec![0.0_f64; threads];
+    for item in items {
+        let free = busy.iter_mut().min_by(|a, b| a.total_cmp(b));
+        *free.expect("a thread") += item;
+    }
+    busy.into_iter().fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_take_whole_items_in_turn() {
+        assert_eq!(finish(2, [1.0; 5].into_iter()), 3.0);
+        assert_eq!(finish(2, [1.0, 1.0, 1.0, 0.25].into_iter()), 2.0);
+        assert_eq!(finish(8, [1.0, 0.5].into_iter()), 1.0);
+        assert_eq!(finish(3, std::iter::empty()), 0.0);
+    }
+}

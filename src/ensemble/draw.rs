@@ -1,0 +1,247 @@
+//! Draws of members: the prior's ensemble, re-randomisation, replacements of failed members, and the ensemble's digest.
+//!
+//! ```text
+//! u_j = centre + sqrt(gamma) C_0^{1/2} xi_j ,  xi_j ~ N(0, I) from the stream (seed, purpose, step, member, block)
+//! ```
+//!
+//! Kovachki & Stuart (2019), section 4.3 (EKI(R)). Every draw is a function of its key, so any rank can make it.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
+use sha2::{Digest as _, Sha256};
+
+use crate::ensemble::survivors::Survivors;
+use crate::forward::prior::Prior;
+use crate::kernels::real::{Real, product};
+use crate::kernels::rng::{Key, Purpose};
+use crate::parallel::partition::{Blocks, DRAWN};
+
+/// A family of draws: all members at one step, for one purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// The run's seed.
+    pub seed: u64,
+    /// What for.
+    pub purpose: Purpose,
+    /// At which step.
+    pub step: u64,
+}
+
+impl Draw {
+    /// The key of `member`'s numbers in `block`.
+    #[must_use]
+    pub fn key(&self, member: usize, block: usize) -> Key {
+        let block = u32::try_from(block).expect("fewer than 2^32 blocks");
+        Key {
+            seed: self.seed,
+            purpose: self.purpose,
+            step: self.step,
+            member: member as u64,
+            block,
+        }
+    }
+
+    /// Writes `member`'s parameters from the `first` on, which stay within one key's: centre + deviations xi.
+    fn fill<T: Real>(
+        &self,
+        member: usize,
+        first: usize,
+        centre: &[T],
+        deviations: &[T],
+        out: &mut [T],
+    ) {
+        T::fill_normal(&self.key(member, first / DRAWN), first % DRAWN, out);
+        for ((x, &centre), &deviation) in out.iter_mut().zip(centre).zip(deviations) {
+            *x = centre + deviation * *x;
+        }
+    }
+
+    /// `member` in full, about the prior's mean: P numbers.
+    #[must_use]
+    pub fn point<T: Real>(&self, member: usize, prior: &Prior) -> Vec<T> {
+        let blocks = Blocks::of_width(prior.parameters(), DRAWN);
+        let mut point = vec![T::zero(); prior.parameters()];
+        for b in 0..blocks.count() {
+            let out = &mut point[blocks.range(b)];
+            let (mean, mut deviations) = (prior.mean(blocks.range(b)), vec![T::zero(); out.len()]);
+            let first = blocks.range(b).start;
+            prior.deviations(first, 1.0, &mut deviations);
+            self.fill(member, first, &mean, &deviations, out);
+        }
+        point
+    }
+
+    /// Writes the parameters `columns`, those of a block, of `members`, about `centre` with `spread` times the prior's
+    /// deviations. Row j of `out` is member j.
+    pub fn fill_block<T: Real>(
+        &self,
+        members: Range<usize>,
+        columns: Range<usize>,
+        centre: &[T],
+        (prior, spread): (&Prior, f64),
+        out: &mut ArrayRef2<T>,
+    ) {
+        let mut deviations = vec![T::zero(); columns.len()];
+        prior.deviations(columns.start, spread, &mut deviations);
+        for member in members {
+            let mut row = out.row_mut(member);
+            self.fill(
+                member,
+                columns.start,
+                centre,
+                &deviations,
+                row.as_slice_mut().expect("row-major"),
+            );
+        }
+    }
+}
+
+/// Replaces failed members of one block u, J x w, by draws from the normal law of the survivors:
+/// u_f = ubar + (S - 1)^{-1/2} sum_k z_k (u_k - ubar), z_k ~ N(0, 1), S survivors.
+pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Survivors) {
+    if survivors.all() {
+        return;
+    }
+    let failed: Vec<usize> = survivors.failed().collect();
+    let means: Vec<T> = crate::ensemble::centre::column_means(u.view(), survivors)
+        .into_iter()
+        .map(T::of)
+        .collect();
+    let mut weights = Array2::zeros((failed.len(), u.nrows()));
+    let scale = T::of(1.0 / (survivors.count() as f64 - 1.0).sqrt());
+    for (mut row, &member) in weights.rows_mut().into_iter().zip(&failed) {
+        let numbers = row.as_slice_mut().expect("row-major");
+        T::fill_normal(&draw.key(member, 0), 0, numbers);
+        for (k, z) in row.iter_mut().enumerate() {
+            *z = if survivors.contains(k) {
+                *z * scale
+            } else {
+                T::zero()
+            };
+        }
+    }
+    let mut centred = u.to_owned();
+    for (j, mut row) in centred.rows_mut().into_iter().enumerate() {
+        if survivors.contains(j) {
+            row.iter_mut().zip(&means).for_each(|(x, &mean)| *x -= mean);
+        } else {
+            row.fill(T::zero());
+        }
+    }
+    let mut drawn = Array2::zeros((failed.len(), u.ncols()));
+    product(
+        drawn.view_mut(),
+        T::zero(),
+        T::one(),
+        weights.view(),
+        centred.view(),
+    );
+    for (row, &member) in drawn.rows().into_iter().zip(&failed) {
+        for ((x, &z), &mean) in u.row_mut(member).iter_mut().zip(row).zip(&means) {
+            *x = mean + z;
+        }
+    }
+}
+
+/// The SHA-256 digest of the numbers of `blocks` that lie side by side, little-endian, row by row.
+#[must_use]
+pub fn digest_of<T: Real>(blocks: &[ArrayView2<T>]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let rows = blocks.first().map_or(0, |block| block.nrows());
+    for row in 0..rows {
+        for block in blocks {
+            let row = block.row(row);
+            digest.update(bytemuck::cast_slice(row.as_slice().expect("row-major")));
+        }
+    }
+    digest.finalize().into()
+}
+
+/// A view of `rows x columns` numbers of scratch.
+pub(crate) fn matrix<T>(scratch: &mut [T], rows: usize, columns: usize) -> ArrayViewMut2<'_, T> {
+    ArrayViewMut2::from_shape((rows, columns), &mut scratch[..rows * columns])
+        .expect("scratch holds the matrix")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::prior::Segment;
+
+    fn draw(step: u64) -> Draw {
+        Draw {
+            seed: 3,
+            purpose: Purpose::Rerandomise,
+            step,
+        }
+    }
+
+    #[test]
+    fn a_redrawn_ensemble_has_the_asked_mean_and_covariance() {
+        let prior = Prior::new(vec![
+            Segment {
+                count: 1,
+                deviation: 2.0,
+            },
+            Segment {
+                count: 2,
+                deviation: 0.5,
+            },
+        ]);
+        let (members, centre) = (40_000, [1.0, -1.0, 0.0]);
+        let mut u = Array2::<f64>::zeros((members, 3));
+        draw(1).fill_block(0..members, 0..3, &centre, (&prior, 0.5), &mut u);
+        let mean = u.mean_axis(ndarray::Axis(0)).unwrap();
+        let covariance = (&u - &mean).t().dot(&(&u - &mean)) / members as f64;
+        for i in 0..3 {
+            assert!((mean[i] - centre[i]).abs() < 0.03, "mean {mean}");
+            for j in 0..3 {
+                let deviation = [1.0, 0.25, 0.25];
+                let want = if i == j {
+                    deviation[i] * deviation[i]
+                } else {
+                    0.0
+                };
+                assert!(
+                    (covariance[[i, j]] - want).abs() < 0.03,
+                    "covariance {covariance}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn replacements_stay_in_the_span_of_the_survivors_and_leave_them_alone() {
+        let mut u = Array2::<f64>::zeros((6, 40));
+        let prior = Prior::new(vec![Segment {
+            count: 40,
+            deviation: 1.0,
+        }]);
+        draw(1).fill_block(0..6, 0..40, &[0.0; 40], (&prior, 1.0), &mut u);
+        u.row_mut(2).fill(f64::NAN);
+        let before = u.clone();
+        let survivors = Survivors::new(vec![true, true, false, true, true, true]);
+        replace_failed(&mut u, draw(2), &survivors);
+        for j in [0, 1, 3, 4, 5] {
+            assert_eq!(u.row(j), before.row(j));
+        }
+        // u_2 - ubar = sum a_k (u_k - ubar): solve the normal equations by repeated projection.
+        let mean: ndarray::Array1<f64> = [0, 1, 3, 4, 5]
+            .iter()
+            .map(|&j| before.row(j).to_owned())
+            .reduce(|a, b| a + b)
+            .unwrap()
+            / 5.0;
+        let mut rest = &u.row(2) - &mean;
+        let size = rest.dot(&rest);
+        for _ in 0..2_000 {
+            for j in [0, 1, 3, 4, 5] {
+                let direction = &before.row(j) - &mean;
+                let along = rest.dot(&direction) / direction.dot(&direction);
+                rest = rest - along * direction;
+            }
+        }
+        assert!(size > 1.0 && rest.dot(&rest) < 1e-16 * size);
+    }
+}

@@ -1,0 +1,183 @@
+//! What members carry from one observation to the next, where the data is a series: their hidden states, and the
+//! predictions of the present pass.
+//!
+//! ```text
+//! (h_j, z_j) <- G(u_j, h_j, x)          each member's own state, with its parameters before the assimilation
+//! prediction  = (1/J) sum_j z_j         the mean of the members' predictions, not the prediction of their mean
+//! ```
+//!
+//! A pass begins with the states zero, and so does a member that failed and is redrawn.
+
+use ndarray::Array2;
+use sha2::{Digest as _, Sha256};
+
+use crate::data::{Samples, Targets};
+use crate::ensemble::survivors::Survivors;
+use crate::io::checkpoint::Array;
+use crate::kernels::real::Real;
+use crate::parallel::partition::Partition;
+use crate::parallel::ranks::Crew;
+
+/// The hidden states of this rank's members, and the predictions of the pass, the same on all ranks.
+pub struct Carried<T> {
+    hidden: Array2<T>, // J/R x H
+    /// Of each training sample; zero until it is predicted.
+    predictions: Array2<T>, // n x c
+}
+
+impl<T: Real> Carried<T> {
+    /// Before a pass over `samples` samples of `outputs` numbers: `own` members on this rank, of `width` numbers H.
+    pub fn new((samples, outputs): (usize, usize), own: usize, width: usize) -> Self {
+        Self {
+            hidden: Array2::zeros((own, width)),
+            predictions: Array2::zeros((samples, outputs)),
+        }
+    }
+
+    /// This rank's members' states, to be taken on.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [T]> + Send {
+        let rows = self.hidden.rows_mut().into_iter();
+        rows.map(|row| row.into_slice().expect("row-major"))
+    }
+
+    /// The state of this rank's first member; nothing where it has none.
+    #[cfg(feature = "gradients")]
+    pub fn first_state(&self) -> &[T] {
+        let rows = self.hidden.as_slice().expect("row-major");
+        &rows[..self.hidden.ncols().min(rows.len())]
+    }
+
+    /// Notes what the survivors predicted together before their update: `selected` holds this rank's members' outputs,
+    /// J/R x K, of the samples from `first` on. Failed members begin anew. Called by all ranks.
+    pub fn predict(
+        &mut self,
+        crew: Crew,
+        members: Partition,
+        survivors: &Survivors,
+        (selected, first): (&Array2<T>, usize),
+    ) {
+        let (own, k) = (members.range(crew.comm.rank()), selected.ncols());
+        // Zero on all ranks but the member's owner, so the sum over ranks is exact; that over members has one order.
+        let mut outputs = Array2::zeros((members.items(), k));
+        for (member, row) in own.clone().zip(selected.rows()) {
+            if survivors.contains(member) {
+                outputs.row_mut(member).assign(&row.mapv(T::wide));
+            }
+        }
+        crew.comm
+            .sum_exact(outputs.as_slice_mut().expect("row-major"));
+        let c = self.predictions.ncols();
+        let predictions = self.predictions.as_slice_mut().expect("row-major");
+        let places = predictions[first * c..].iter_mut();
+        for (prediction, outputs) in places.zip(outputs.columns()) {
+            *prediction = T::of(outputs.iter().sum::<f64>() / survivors.count() as f64);
+        }
+        for (member, mut state) in own.zip(self.hidden.rows_mut()) {
+            if !survivors.contains(member) {
+                state.fill(T::zero());
+            }
+        }
+    }
+
+    /// The mean squared error of the first `done` predictions of the pass over `train`.
+    pub fn squared_error(&self, train: &Samples, done: usize) -> f64 {
+        let Targets::Values(targets) = &train.targets else {
+            unreachable!("the plan admits a series with values only")
+        };
+        let count = done * targets.ncols();
+        let pairs = self.predictions.iter().zip(targets).take(count);
+        pairs.map(|(z, y)| (z.wide() - y).powi(2)).sum::<f64>() / count as f64
+    }
+
+    /// All members' states and the predictions. Called by all ranks.
+    pub fn whole(&self, crew: Crew, members: Partition) -> Whole<T> {
+        let width = self.hidden.ncols();
+        let mut hidden = vec![T::zero(); members.items() * width];
+        let own = members.range(crew.comm.rank());
+        hidden[own.start * width..own.end * width]
+            .copy_from_slice(self.hidden.as_slice().expect("row-major"));
+        crew.comm.all_gather_rows(members, width, &mut hidden);
+        Whole {
+            hidden,
+            predictions: self.predictions.iter().copied().collect(),
+        }
+    }
+}
+
+/// The hidden states of all members, J x H, and the predictions, n x c, as a checkpoint and the digest have them.
+pub struct Whole<T> {
+    hidden: Vec<T>,
+    predictions: Vec<T>,
+}
+
+impl<T: Real> Whole<T> {
+    /// The arrays it consists of, for `members` members.
+    pub fn arrays(&self, members: usize) -> [Array; 2] {
+        let (width, count) = (self.hidden.len() / members, self.predictions.len());
+        [
+            Array::Hidden {
+                width: width as u64,
+            },
+            Array::Predictions {
+                count: count as u64,
+            },
+        ]
+    }
+
+    /// Room for what `arrays` tell of, of `members` members; None where they tell of nothing carried.
+    pub fn blank(arrays: &[Array], members: usize) -> Option<Self> {
+        let [.., Array::Hidden { width }, Array::Predictions { count }] = arrays else {
+            return None;
+        };
+        Some(Self {
+            hidden: vec![T::zero(); members * *width as usize],
+            predictions: vec![T::zero(); *count as usize],
+        })
+    }
+
+    /// The numbers of `array`; None for one that is not carried.
+    pub fn section(&self, array: Array) -> Option<&[T]> {
+        match array {
+            Array::Hidden { .. } => Some(&self.hidden),
+            Array::Predictions { .. } => Some(&self.predictions),
+            _ => None,
+        }
+    }
+
+    /// As `section`, to be filled.
+    pub fn section_mut(&mut self, array: Array) -> Option<&mut [T]> {
+        match array {
+            Array::Hidden { .. } => Some(&mut self.hidden),
+            Array::Predictions { .. } => Some(&mut self.predictions),
+            _ => None,
+        }
+    }
+
+    /// What rank 0 has read, on all ranks: this one's `members` and the predictions, of `outputs` numbers a sample.
+    pub fn share(self, crew: Crew, members: Partition, outputs: usize) -> Carried<T> {
+        let send = |numbers: Vec<T>| {
+            let bytes = crew.comm.broadcast(bytemuck::cast_slice(&numbers).to_vec());
+            bytemuck::pod_collect_to_vec::<u8, T>(&bytes)
+        };
+        let (hidden, predictions) = (send(self.hidden), send(self.predictions));
+        let width = hidden.len() / members.items();
+        let own = members.range(crew.comm.rank());
+        let rows = hidden[own.start * width..own.end * width].to_vec();
+        let samples = predictions.len() / outputs;
+        Carried {
+            hidden: Array2::from_shape_vec((own.len(), width), rows).expect("its rows"),
+            predictions: Array2::from_shape_vec((samples, outputs), predictions)
+                .expect("as it was saved"),
+        }
+    }
+
+    /// The digest of an ensemble of digest `ensemble` that carries this, hexadecimal.
+    pub fn digest(&self, ensemble: &str) -> String {
+        let mut digest = Sha256::new();
+        digest.update(ensemble);
+        digest.update(bytemuck::cast_slice(&self.hidden));
+        digest.update(bytemuck::cast_slice(&self.predictions));
+        let digest = digest.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

@@ -1,0 +1,392 @@
+//! The mean form: re-randomised at each step, all that survives a step is the mean, so only the mean is kept.
+//!
+//! ```text
+//! u_k = v + sqrt(gamma) C_0^{1/2} xi_k                 drawn where needed, never kept
+//! m_{n+1} = v_n - h_n sum_k c_k (u_k - v_n)            c = W vbar / J
+//! v_{n+1} = m_{n+1} + momentum (m_{n+1} - m_n)
+//! ```
+//!
+//! The draws' own mean, of order sqrt(gamma/J), is left out: it is noise. State and memory are O(P), not O(J P).
+//! This form extends the publication (its EKI(R) re-draws at each epoch's end).
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::ensemble::draw::Draw;
+use crate::ensemble::low_rank::LowRankDraws;
+use crate::ensemble::moments::Memory;
+use crate::ensemble::whitening::Whitening;
+use crate::forward::ForwardMap;
+use crate::forward::low_rank::LowRank;
+use crate::forward::prior::Prior;
+use crate::kernels::exact_sum::Quantum;
+use crate::kernels::real::Real;
+use crate::kernels::threads::for_each;
+use crate::parallel::partition::{Blocks, DRAWN, Partition};
+use crate::parallel::ranks::Crew;
+
+/// No draw's magnitude reaches this: |xi| < 6.8 in single precision; in double, beyond it with probability 1e-57.
+pub(crate) const LARGEST_DRAW: f64 = 16.0;
+
+/// An ensemble of which only the mean is kept, the same on all ranks.
+pub struct MeanOnly<T> {
+    members: usize,
+    /// The parameters drawn from one key.
+    blocks: Blocks,
+    /// m, P numbers.
+    pub(crate) mean: Vec<T>,
+    /// v: what members are drawn about.
+    pub(crate) centre: Vec<T>,
+    /// The prior's deviations, P numbers.
+    deviations: Vec<T>,
+    /// The present step's draws, sqrt(gamma), and the parameters in which members differ.
+    draw: Draw,
+    spread: f64,
+    differing: Range<usize>,
+    /// Where members are of low rank: their numbers.
+    low_rank: Option<LowRankDraws<T>>,
+    /// How the draws of the layers in which members differ are spread.
+    whitening: Whitening<T>,
+    memory: Memory,
+    /// Second moments of the mean's move, P numbers; empty without.
+    pub(crate) second: Vec<T>,
+    /// The mean's average over steps, P numbers; empty without.
+    pub(crate) average: Vec<T>,
+}
+
+/// What a run's mean form keeps and does beside the mean; the same in every step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// The rank of low-rank draws, where members are drawn so.
+    pub rank: Option<usize>,
+    /// What the mean's move remembers.
+    pub memory: Memory,
+}
+
+/// How far the mean moves in one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    /// The step's number n, from 1.
+    pub step: u64,
+    /// h_n.
+    pub h: f64,
+    /// h at this step, before it is divided by ||D||.
+    pub undivided: f64,
+    /// The momentum coefficient, 0 without.
+    pub momentum: f64,
+}
+
+/// What the mean moves by.
+pub enum Weights<'a, T> {
+    /// The coefficients c of all members.
+    Members(&'a [f64]),
+    /// This rank's members' coefficients for each sample, J/R x m, and the samples, d x m.
+    Samples(ArrayView2<'a, T>, ArrayView2<'a, T>),
+}
+
+/// The members of the step after an update.
+#[derive(Clone, Debug)]
+pub struct Next {
+    /// Their draws.
+    pub draw: Draw,
+    /// sqrt(gamma).
+    pub spread: f64,
+    /// The parameters in which they differ.
+    pub differing: Range<usize>,
+}
+
+impl<T: Real> MeanOnly<T> {
+    /// `members` members drawn as `first` says about `mean`, in the run's `manner`.
+    pub fn new(members: usize, mean: Vec<T>, prior: &Prior, first: Next, manner: Manner) -> Self {
+        let parameters = mean.len();
+        let mut deviations = vec![T::zero(); parameters];
+        prior.deviations(0, 1.0, &mut deviations);
+        let centre = mean.clone();
+        let kept = |decay: f64, numbers: &dyn Fn() -> Vec<T>| {
+            if decay > 0.0 { numbers() } else { Vec::new() }
+        };
+        Self {
+            members,
+            blocks: Blocks::of_width(parameters, DRAWN),
+            second: kept(manner.memory.second, &|| vec![T::zero(); parameters]),
+            average: kept(manner.memory.average, &|| centre.clone()),
+            memory: manner.memory,
+            centre,
+            mean,
+            deviations,
+            draw: first.draw,
+            spread: first.spread,
+            differing: first.differing,
+            low_rank: manner.rank.map(LowRankDraws::new),
+            whitening: Whitening::default(),
+        }
+    }
+
+    /// How many members there are.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Members over ranks: whole units where their sums are formed by units.
+    pub fn partition(&self, crew: Crew) -> Partition {
+        let unit = if self.low_rank.is_some() {
+            crate::forward::low_rank::UNIT
+        } else {
+            1
+        };
+        Partition::in_units(self.members, crew.comm.size(), unit)
+    }
+
+    /// From now on there are `members`.
+    pub fn expand(&mut self, members: usize) {
+        self.members = members;
+    }
+
+    /// Parameters P.
+    pub fn parameters(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// What the run has found, P numbers: m, or its average over steps where that is kept.
+    pub fn found(&self) -> &[T] {
+        if self.average.is_empty() {
+            &self.mean
+        } else {
+            &self.average
+        }
+    }
+
+    /// Evaluates this rank's members on `inputs`, d x m, where they are of low rank; see `Evaluator::for_members`.
+    pub fn evaluate_low_rank<P: Send>(
+        &mut self,
+        crew: Crew,
+        map: &dyn LowRank<T>,
+        inputs: ArrayView2<T>,
+        places: impl Iterator<Item = P> + Send,
+        take: impl Fn(P, ArrayView2<T>) + Sync,
+    ) {
+        let own = self.partition(crew).range(crew.comm.rank());
+        let draws = self
+            .low_rank
+            .as_mut()
+            .expect("called with low-rank draws alone");
+        draws.prepare(crew, map, own, self.draw);
+        draws.evaluate(crew, map, (&self.centre, self.spread), inputs, places, take);
+    }
+
+    /// Whether members are of low rank.
+    pub fn is_low_rank(&self) -> bool {
+        self.low_rank.is_some()
+    }
+
+    /// Draws `member` to `out`: all P numbers, or where there is room for fewer the last ones.
+    pub fn fill(&self, map: Option<&dyn LowRank<T>>, member: usize, out: &mut [T]) {
+        if let (Some(draws), Some(map)) = (&self.low_rank, map) {
+            draws.member(map, (&self.centre, self.spread), self.draw, member, out);
+            return;
+        }
+        let (spread, first) = (T::of(self.spread), self.parameters() - out.len());
+        let (mut numbers, nothing) = ([T::zero(); DRAWN], [T::zero(); DRAWN]);
+        for b in 0..self.blocks.count() {
+            let columns = self.blocks.range(b);
+            let (start, end) = (columns.start.max(first), columns.end);
+            let drawn = start.max(self.differing.start)..end.min(self.differing.end);
+            if drawn.len() < end.saturating_sub(start) {
+                out[start - first..end - first].copy_from_slice(&self.centre[start..end]);
+            }
+            if drawn.is_empty() {
+                continue;
+            }
+            T::fill_normal(&self.draw.key(member, b), 0, &mut numbers[..columns.len()]);
+            let about = match self.whitening.is_none() {
+                true => &self.centre[drawn.clone()],
+                false => &nothing[..drawn.len()],
+            };
+            pulp::Arch::new().dispatch(Place {
+                xi: &numbers[drawn.start - columns.start..drawn.end - columns.start],
+                out: &mut out[drawn.start - first..drawn.end - first],
+                centre: about,
+                deviations: &self.deviations[drawn],
+                spread,
+            });
+        }
+        self.whitening.spread_about(&self.centre, out);
+    }
+
+    /// Spreads the draws of `layers`, from 0, by the moments of their inputs on `samples`, d x m.
+    pub fn whiten(
+        &mut self,
+        crew: Crew,
+        map: &dyn ForwardMap<T>,
+        samples: ArrayView2<T>,
+        layers: Range<usize>,
+        damping: f64,
+    ) {
+        let about = (&*self.centre, samples);
+        self.whitening.renew(crew.pool, map, about, layers, damping);
+    }
+
+    /// Moves the mean along `weights` by `length`, and extrapolates; then come the members of `next`. Called by all ranks.
+    pub fn update(
+        &mut self,
+        crew: Crew,
+        map: Option<&dyn LowRank<T>>,
+        weights: &Weights<T>,
+        length: Length,
+        next: Next,
+    ) {
+        let own = self.partition(crew).range(crew.comm.rank());
+        let mut sums = vec![0.0; self.mean.len()];
+        match (weights, &mut self.low_rank, map) {
+            (Weights::Samples(weights, inputs), Some(draws), Some(map)) => {
+                let map = map.layer_sums().expect("the plan admits such maps alone");
+                let (about, to) = ((&*self.centre, self.spread), (self.members, &mut *sums));
+                draws.sum_by_layers(crew, map, about, (weights.view(), inputs.view()), to);
+            }
+            (Weights::Members(coefficients), Some(draws), Some(map)) => {
+                draws.sum(crew, map, own, coefficients, &mut sums);
+                crew.comm.sum_exact(&mut sums);
+            }
+            (Weights::Members(coefficients), ..) => {
+                self.sum_full(crew, own, coefficients, &mut sums);
+                crew.comm.sum_exact(&mut sums);
+            }
+            (Weights::Samples(..), ..) => unreachable!("the plan asks for low-rank draws"),
+        }
+        self.whitening.spread_sums(&mut sums);
+        self.shift(&sums, length);
+        if !self.average.is_empty() {
+            self.memory
+                .average(length.step, &self.mean, &mut self.average);
+        }
+        (self.draw, self.spread, self.differing) = (next.draw, next.spread, next.differing);
+    }
+
+    /// m <- v - h_n sums, in units of the members' deviations, and v from it.
+    fn shift(&mut self, sums: &[f64], length: Length) {
+        let scale = length.h * self.spread;
+        let (unit, filled) = (scale / length.undivided, self.memory.filled(length.step));
+        for i in self.differing.clone() {
+            let (sum, deviation) = (sums[i], self.deviations[i].wide());
+            let by = match self.second.get_mut(i) {
+                None => scale * deviation * sum,
+                Some(held) => {
+                    length.undivided * deviation * self.memory.scale(filled, unit * sum, held)
+                }
+            };
+            let moved = T::of(self.centre[i].wide() - by);
+            self.centre[i] =
+                T::of(moved.wide() + length.momentum * (moved.wide() - self.mean[i].wide()));
+            self.mean[i] = moved;
+        }
+    }
+
+    /// Moves m against a `gradient`, P numbers, by `rate`, and lets it roll on: v keeps m + momentum (m - m_before).
+    #[cfg(feature = "gradients")]
+    pub fn descend(&mut self, gradient: &[f64], rate: f64, momentum: f64) {
+        for ((m, v), g) in self.mean.iter_mut().zip(&mut self.centre).zip(gradient) {
+            let moved = T::of(v.wide() - rate * g);
+            *v = T::of(moved.wide() + momentum * (moved.wide() - m.wide()));
+            *m = moved;
+        }
+    }
+
+    /// sum_k c_k xi_k over this rank's members, each term rounded so that sums over ranks are exact.
+    fn sum_full(&self, crew: Crew, own: Range<usize>, coefficients: &[f64], sums: &mut [f64]) {
+        let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
+        let quantum = Quantum::new(largest * LARGEST_DRAW, coefficients.len());
+        let rooms: Vec<Mutex<Vec<T>>> = (0..crew.pool.current_num_threads())
+            .map(|_| Mutex::default())
+            .collect();
+        let draw = self.draw;
+        for_each(
+            crew.pool,
+            sums.chunks_mut(self.blocks.range(0).len())
+                .enumerate()
+                .filter(|(b, _)| {
+                    let columns = self.blocks.range(*b);
+                    columns.start < self.differing.end && self.differing.start < columns.end
+                }),
+            |thread, (b, sums)| {
+                let mut xi = rooms[thread].lock().expect("one thread each");
+                xi.resize(sums.len(), T::zero());
+                for member in own.clone() {
+                    T::fill_normal(&draw.key(member, b), 0, &mut xi);
+                    pulp::Arch::new().dispatch(AddRounded {
+                        sums: &mut *sums,
+                        xi: &xi,
+                        coefficient: coefficients[member],
+                        quantum,
+                    });
+                }
+            },
+        );
+    }
+
+    /// The mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance, and
+    /// what spreading makes of it.
+    pub fn mean_variance(&self) -> f64 {
+        let sum = |range: Range<usize>| -> f64 {
+            let deviations = self.deviations[range].iter();
+            deviations.map(|d| d.wide() * d.wide()).sum()
+        };
+        let differing = self.differing.clone();
+        let whole = if self.whitening.is_none() {
+            sum(differing.clone())
+        } else {
+            let layers = self.whitening.mean_squares();
+            layers.map(|(layer, square)| square * sum(layer)).sum()
+        };
+        self.spread * self.spread * whole / differing.len() as f64
+    }
+
+    /// All it keeps: m, and beside it second moments and average, each a row of P numbers.
+    pub fn as_rows(&self) -> Array2<T> {
+        let rows = [&self.mean, &self.second, &self.average];
+        let numbers: Vec<T> = rows.into_iter().flatten().copied().collect();
+        let count = numbers.len() / self.mean.len();
+        Array2::from_shape_vec((count, self.mean.len()), numbers).expect("whole rows")
+    }
+}
+
+/// centre + spread deviation xi, in whatever vectors the processor has.
+struct Place<'a, T> {
+    out: &'a mut [T],
+    xi: &'a [T],
+    centre: &'a [T],
+    deviations: &'a [T],
+    spread: T,
+}
+
+impl<T: Real> pulp::WithSimd for Place<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let drawn = self.centre.iter().zip(self.deviations).zip(self.xi);
+        for (x, ((&centre, &deviation), &xi)) in self.out.iter_mut().zip(drawn) {
+            *x = centre + self.spread * deviation * xi;
+        }
+    }
+}
+
+/// Adds c xi, rounded, to the sums, in whatever vectors the processor has.
+struct AddRounded<'a, T> {
+    sums: &'a mut [f64],
+    xi: &'a [T],
+    coefficient: f64,
+    quantum: Quantum,
+}
+
+impl<T: Real> pulp::WithSimd for AddRounded<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (sum, xi) in self.sums.iter_mut().zip(self.xi) {
+            *sum += self.quantum.round(self.coefficient * xi.wide());
+        }
+    }
+}

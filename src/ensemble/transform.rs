@@ -1,0 +1,200 @@
+//! How the members move in a step, in the shape that is cheapest to apply, and the update of one block of columns by it.
+//!
+//! ```text
+//! u <- u - h D (u - ubar)             explicit, D = V W^T / J: 2 J^2 P flops
+//! u <- u - h/J V (W^T (u - ubar))     factored: 4 J K P flops
+//! ```
+//!
+//! In mixed precision (`Packed::paired`) the factors are rounded to bfloat16; u, ubar and all sums are not.
+
+use ndarray::{Array2, ArrayRef2};
+
+use crate::ensemble::centre::{Centred, centre, standing};
+use crate::ensemble::localisation::Localised;
+use crate::ensemble::survivors::Survivors;
+use crate::kernels::buffers::{LOST, Spare, aligned};
+use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
+use crate::kernels::real::Real;
+
+/// How members move in one step, u <- u - h X (u - ubar), in the shape that is cheapest to apply; the same on every rank.
+#[derive(Debug)]
+pub enum Transform<T> {
+    /// The matrix itself, J x J.
+    Matrix(Packed<T>),
+    /// Its factors: D = gradients anomalies / J.
+    Factors {
+        /// V, J x K.
+        gradients: Packed<T>,
+        /// W^T, K x J.
+        anomalies: Packed<T>,
+        /// How covariances of parameters with outputs are corrected, if at all.
+        localised: Option<Localised>,
+    },
+    /// The coefficients c of the mean's move, J numbers.
+    Mean(Vec<f64>),
+    /// The same sample by sample, of this rank's members alone: J/R x m, row k sums to c_k.
+    MeanBySample(Array2<T>),
+}
+
+impl<T: Real> Transform<T> {
+    /// Leaves its room to `spare`, where it is from there.
+    pub fn give_back(self, spare: &Spare<T>) {
+        match self {
+            Self::Matrix(d) => d.give_back(spare),
+            Self::Factors {
+                gradients,
+                anomalies,
+                ..
+            } => {
+                gradients.give_back(spare);
+                anomalies.give_back(spare);
+            }
+            Self::Mean(_) | Self::MeanBySample(_) => (),
+        }
+    }
+}
+
+/// Which of the equal forms of the update a run uses; fixed by (J, K) and the method, never by ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// By the J x J matrix D.
+    Explicit,
+    /// By the two J x K factors of D.
+    Factored,
+    /// Of the mean alone, members being redrawn about it at each step.
+    Mean,
+}
+
+/// The scratch numbers an update of a block of `width` columns needs, in any precision.
+#[must_use]
+pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
+    let standing = [false, true].map(|paired| standing(members, paired));
+    let centred = LOST + in_panels(standing[0].max(standing[1]), width);
+    match form {
+        Form::Explicit => centred,
+        Form::Factored => centred + in_panels(outputs, width),
+        Form::Mean => 0,
+    }
+}
+
+/// Explicit form: u <- u - h D (u - ubar) for one block u, J x w, with D, J x J.
+pub fn update_explicit<T: Real>(
+    u: &mut ArrayRef2<T>,
+    d: &Packed<T>,
+    h: f64,
+    survivors: &Survivors,
+    scratch: &mut [T],
+) -> Centred {
+    moved(u, survivors, scratch, d.is_paired(), |centred, _, u| {
+        multiply(d, centred, true, T::of(-h), u);
+    })
+}
+
+/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J, which are no pairs
+/// where W^T (u - ubar) is to be `localised`.
+pub fn update_factored<T: Real>(
+    u: &mut ArrayRef2<T>,
+    (gradients, anomalies): (&Packed<T>, &Packed<T>),
+    localised: Option<&Localised>,
+    h: f64,
+    survivors: &Survivors,
+    scratch: &mut [T],
+) -> Centred {
+    let (outputs, scale) = (anomalies.rows(), T::of(-h / survivors.count() as f64));
+    let paired = anomalies.is_paired();
+    moved(u, survivors, scratch, paired, |centred, inner, u| {
+        let columns = u.columns.next_multiple_of(PANEL);
+        let inner = &mut inner[..outputs * columns]; // K x w
+        let mut target = Target {
+            numbers: &mut *inner,
+            panel: outputs * PANEL,
+            row: PANEL,
+            columns,
+        };
+        multiply(anomalies, centred, false, T::one(), &mut target);
+        if let Some(localised) = localised {
+            localised.correct(centred, inner);
+        }
+        if paired {
+            T::pair_rows::<PANEL>(inner, outputs);
+        }
+        multiply(gradients, inner, true, scale, u);
+    })
+}
+
+/// Hands u, J x w, to `by`: less its means in panels, its rows `paired` or not, the rest of the scratch, and where to add
+/// the members' move.
+fn moved<T: Real>(
+    u: &mut ArrayRef2<T>,
+    survivors: &Survivors,
+    scratch: &mut [T],
+    paired: bool,
+    by: impl FnOnce(&[T], &mut [T], &mut Target<T>),
+) -> Centred {
+    let (members, width) = u.dim();
+    let size = in_panels(standing(members, paired), width);
+    let (centred, rest) = aligned(scratch).split_at_mut(size);
+    let before = centre(u.view(), survivors, paired, centred);
+    let mut target = Target {
+        numbers: u.as_slice_mut().expect("row-major"),
+        panel: PANEL,
+        row: width,
+        columns: width,
+    };
+    by(centred, rest, &mut target);
+    before
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::ArrayView2;
+
+    use super::*;
+
+    fn numbers(rows: usize, columns: usize, seed: usize) -> Array2<f32> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| {
+            ((i * 7919 + j * 104_729 + seed * 31) % 997) as f32 / 500.0 - 1.0
+        })
+    }
+
+    /// What mixed precision moves members by is what single precision does but for bfloat16's rounding, 2^-8 of each
+    /// operand; a failed member's numbers, whatever they are, reach nobody.
+    #[test]
+    fn mixed_precision_moves_members_alike() {
+        let (members, outputs, width) = (43, 21, 300);
+        let mut start = numbers(members, width, 1);
+        start.row_mut(5).fill(f32::NAN);
+        let survivors = Survivors::new((0..members).map(|j| j != 5).collect());
+        let failing = |mut factor: Array2<f32>| {
+            factor.row_mut(5).fill(0.0);
+            factor
+        };
+        let v = failing(numbers(members, outputs, 2));
+        let w = failing(numbers(members, outputs, 3));
+        let mut d = v.dot(&w.t());
+        d /= survivors.count() as f32;
+        let moved = |form: Form, mixed: bool| {
+            let pack =
+                |matrix: ArrayView2<f32>| Packed::of(matrix).paired_if(mixed, &Spare::default());
+            let mut u = start.clone();
+            let mut scratch = vec![f32::NAN; update_scratch(form, members, outputs, width)];
+            if form == Form::Explicit {
+                let d = pack(d.view());
+                update_explicit(&mut u, &d, 0.5, &survivors, &mut scratch);
+            } else {
+                let (v, w) = (pack(v.view()), pack(w.t()));
+                update_factored(&mut u, (&v, &w), None, 0.5, &survivors, &mut scratch);
+            }
+            u.remove_index(ndarray::Axis(0), 5);
+            u
+        };
+        let single = moved(Form::Explicit, false);
+        let largest = single.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        for form in [Form::Explicit, Form::Factored] {
+            let mixed = moved(form, true);
+            assert_ne!(mixed, moved(form, false), "{form:?}");
+            let apart = (&mixed - &single).mapv(f32::abs);
+            assert!(apart.iter().all(|x| *x < 0.01 * largest), "{form:?}");
+        }
+    }
+}

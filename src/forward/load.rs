@@ -1,0 +1,407 @@
+//! From a configuration to what is inverted: the data, loaded by rank 0 and sent to all, and the forward map.
+
+use crate::parallel::memory;
+use std::path::Path;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, ModelKind, Precision, Resolved, Scale};
+use crate::data::augment::Augment;
+use crate::data::catalogue::Format;
+use crate::data::shape::DataShape;
+use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
+use crate::error::{Error, Result};
+use crate::files::numbers::number;
+use crate::forward::ForwardMap;
+use crate::forward::ask_tell::AskTell;
+use crate::forward::cart_pole;
+use crate::forward::elliptic;
+use crate::forward::linear::Linear;
+use crate::forward::problem::Problem;
+use crate::forward::process::{Marginal, Process, Simulator, marginals};
+use crate::forward::sources::{TEST_EXAMPLES, known_source, predicted, split, task};
+use crate::io::observations;
+use crate::kernels::real::Real;
+
+/// The data of a run, and the operator of a synthetic problem.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Given {
+    dataset: Dataset,
+    largest: f64,
+    /// The linear operator and prior deviation, where the data is synthetic.
+    operator: Option<Array2<f64>>,
+    /// The shape as published, where the samples themselves were not loaded.
+    published: Option<DataShape>,
+}
+
+/// Starts of cart-pole's episodes to learn from, and others to be judged by.
+const EPISODES: (usize, usize) = (1000, 100);
+
+impl Given {
+    /// `dataset` as it is, in numbers up to 1.
+    fn of(dataset: Dataset) -> Self {
+        Self {
+            dataset,
+            largest: 1.0,
+            operator: None,
+            published: None,
+        }
+    }
+
+    /// Loads or draws what `resolved` asks for.
+    ///
+    /// # Errors
+    /// A data set that is unknown, missing or damaged; a key that does not fit it.
+    pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
+        let config = &resolved.config;
+        if let Some(task) = task(resolved)? {
+            let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
+            let sample = steps * inputs + answers * numbers;
+            check_room(
+                resolved,
+                "data.length",
+                (config.data.examples + TEST_EXAMPLES, sample),
+            )?;
+            let dataset = task.draw(config.seed, config.data.examples, TEST_EXAMPLES);
+            return Ok(Self::of(dataset));
+        }
+        let given = match known_source(resolved)? {
+            None => Self::unpublished(resolved)?,
+            Some(source) if source.format == Format::Series => {
+                let values = catalogue::load_series(source.name, data_dir)?;
+                return Self::series(resolved, &values);
+            }
+            Some(source) => {
+                let loaded = catalogue::load(source.name, data_dir)?;
+                Self {
+                    largest: loaded.largest,
+                    ..Self::of(loaded.dataset)
+                }
+            }
+        };
+        given.cut(resolved)
+    }
+
+    /// The samples that `resolved` keeps, and those that it holds out.
+    fn cut(mut self, resolved: &Resolved) -> Result<Self> {
+        let Dataset { train, test } = &mut self.dataset;
+        let n = train.len();
+        let (kept, held_out) = split(resolved, n)?;
+        if held_out > 0 {
+            *test = train.select(&(n - held_out..n).collect::<Vec<_>>());
+        }
+        if kept < n {
+            *train = train.select(&(0..kept).collect::<Vec<_>>());
+        }
+        Ok(self)
+    }
+
+    /// As `load`, but with the shape alone of a published set, from the catalogue: no file is read, and the problem
+    /// can be planned but not run.
+    ///
+    /// # Errors
+    /// A data set that is unknown; a key that does not fit it.
+    pub fn foresee(resolved: &Resolved) -> Result<Self> {
+        let nothing = Samples {
+            inputs: Inputs::Bytes(Array2::zeros((0, 0))),
+            targets: Targets::Values(Array2::zeros((0, 0))),
+        };
+        let dataset = Dataset {
+            train: nothing.clone(),
+            test: nothing,
+        };
+        if let Some(task) = task(resolved)? {
+            let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
+            return Ok(Self {
+                published: Some(DataShape {
+                    train: resolved.config.data.examples,
+                    test: TEST_EXAMPLES,
+                    features: steps * inputs,
+                    outputs: answers * numbers,
+                    classes: false,
+                }),
+                ..Self::of(dataset)
+            });
+        }
+        let Some(source) = known_source(resolved)? else {
+            return Self::unpublished(resolved)?.cut(resolved);
+        };
+        if source.format == Format::Series {
+            let kept = predicted(resolved, source.samples.0)?;
+            return Ok(Self {
+                published: Some(DataShape {
+                    train: kept,
+                    test: kept,
+                    features: resolved.config.data.window,
+                    outputs: 1,
+                    classes: false,
+                }),
+                ..Self::of(dataset)
+            });
+        }
+        let (channels, height, width) = source.shape;
+        let (train, test) = source.samples;
+        let (kept, held_out) = split(resolved, train)?;
+        Ok(Self {
+            largest: source.largest,
+            published: Some(DataShape {
+                train: kept,
+                test: if held_out > 0 { held_out } else { test },
+                features: channels * height * width,
+                outputs: source.classes,
+                classes: true,
+            }),
+            ..Self::of(dataset)
+        })
+    }
+
+    /// A series, scaled to 0..1 by its own range, as samples of one-step-ahead prediction.
+    fn series(resolved: &Resolved, values: &[f64]) -> Result<Self> {
+        let kept = predicted(resolved, values.len())?;
+        check_room(
+            resolved,
+            "data.window",
+            (kept, resolved.config.data.window + 1),
+        )?;
+        let (unit, _) = series::to_unit(values);
+        let train = series::lagged(&unit[..=kept], resolved.config.data.window);
+        Ok(Self::of(Dataset {
+            test: train.clone(),
+            train,
+        }))
+    }
+
+    fn synthetic(config: &Config) -> Self {
+        let problem = match config.data.name.as_str() {
+            "cart-pole" => return Self::episodes(config.seed),
+            "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
+            _ => elliptic::random(config.seed, config.method.noise[0]),
+        };
+        Self::one_sample(problem.observations, Some(problem.matrix))
+    }
+
+    /// A problem of `UNPUBLISHED`.
+    fn unpublished(resolved: &Resolved) -> Result<Self> {
+        if resolved.config.model.kind.simulates() {
+            Self::observed(resolved)
+        } else {
+            Ok(Self::synthetic(&resolved.config))
+        }
+    }
+
+    /// The observations that a simulator should reproduce, from their file.
+    fn observed(resolved: &Resolved) -> Result<Self> {
+        let path = &resolved.config.data.observations;
+        if path.is_empty() {
+            let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
+            return Err(resolved.error("data.observations", allowed));
+        }
+        if !resolved.origins.contains_key("method.noise") {
+            let allowed = "must be given: the variance of the observations' errors, one number or one for each \
+                           observation (without it, runs of earlier versions took 1.0)";
+            return Err(resolved.error("method.noise", allowed));
+        }
+        let numbers = observations::read(Path::new(path))?;
+        let beyond = |y: &f64| y.abs() > f64::from(f32::MAX);
+        let single = resolved.config.run.precision != Precision::Double;
+        if let Some(place) = numbers.iter().position(beyond).filter(|_| single) {
+            let why = format!(
+                "holds {} as number {}, more than single precision: run.precision = \"double\" holds it",
+                number(numbers[place], 4),
+                place + 1
+            );
+            return Err(Error::data(path, why));
+        }
+        Ok(Self::one_sample(numbers.into(), None))
+    }
+
+    /// One sample without inputs, whose outputs are the `observations`.
+    fn one_sample(
+        observations: ndarray::Array1<f64>,
+        operator: Option<ndarray::Array2<f64>>,
+    ) -> Self {
+        let row = observations.insert_axis(ndarray::Axis(0));
+        let one = Samples {
+            inputs: Inputs::Reals(Array2::zeros((1, 0))),
+            targets: Targets::Values(row),
+        };
+        Self {
+            operator,
+            ..Self::of(Dataset {
+                train: one.clone(),
+                test: one,
+            })
+        }
+    }
+
+    /// Cart-pole's: start states, and the highest return as the target of each.
+    fn episodes(seed: u64) -> Self {
+        // Blocks 0 to 2 are the linear problems'.
+        let samples = |block, count| Samples {
+            inputs: Inputs::Reals(cart_pole::starts(seed, block, count)),
+            targets: Targets::Values(Array2::ones((count, 1))),
+        };
+        Self::of(Dataset {
+            train: samples(3, EPISODES.0),
+            test: samples(4, EPISODES.1),
+        })
+    }
+
+    /// What the plan must know of the data.
+    #[must_use]
+    pub fn shape(&self) -> DataShape {
+        if let Some(published) = self.published {
+            return published;
+        }
+        let train = &self.dataset.train;
+        DataShape {
+            train: train.len(),
+            test: self.dataset.test.len(),
+            features: train.features(),
+            outputs: train.outputs(),
+            classes: matches!(train.targets, Targets::Classes { .. }),
+        }
+    }
+
+    /// The forward map of `resolved` in precision `T`.
+    ///
+    /// # Errors
+    /// A model whose shape does not fit the data.
+    pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
+        if let Some(operator) = &self.operator {
+            return Ok(Box::new(Linear::new(operator.clone())));
+        }
+        let outputs = self.shape().outputs;
+        if let Some(process) = process(resolved, outputs)? {
+            return Ok(Box::new(process));
+        }
+        if let Some(priors) = priors(resolved)? {
+            return Ok(Box::new(AskTell::new(priors, outputs)));
+        }
+        crate::forward::build::network(resolved, self.shape())
+    }
+
+    /// The observations of a problem of one sample, K numbers; of others, none.
+    #[must_use]
+    pub fn observations(&self) -> &[f64] {
+        match &self.dataset.train.targets {
+            Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
+            _ => &[],
+        }
+    }
+
+    /// The whole problem in precision `T`.
+    ///
+    /// # Errors
+    /// A model whose shape does not fit the data.
+    pub fn problem<T: Real>(self, resolved: &Resolved) -> Result<Problem<T>> {
+        let map = self.map(resolved)?;
+        let scaling = match resolved.config.data.scale {
+            Scale::Unit => Scaling::unit(self.largest),
+            Scale::Standard => Scaling::standard(&self.dataset.train),
+        };
+        Ok(Problem {
+            map,
+            augment: augment(resolved, self.shape())?,
+            dataset: self.dataset,
+            scaling,
+        })
+    }
+}
+
+/// Refuses a data set of `samples` of `numbers` each, sized by `key`, which this host has no memory for: all numbers are held
+/// in double precision, and once more while they are sent to all ranks.
+fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)) -> Result<()> {
+    let needed = 16.0 * samples as f64 * numbers as f64;
+    match memory::memory_of_host().map(|limit| limit.bytes) {
+        Some(host) if needed > host as f64 => {
+            let gib = |bytes: f64| number(bytes / f64::from(1 << 30), 3);
+            let allowed = format!(
+                "{samples} samples of {numbers} numbers need {} GiB, and this host has {}",
+                gib(needed),
+                gib(host as f64)
+            );
+            Err(resolved.error(key, allowed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The simulator of `resolved`, where it starts one, for `outputs` observations; nothing is started yet.
+///
+/// # Errors
+/// Keys that do not say what to start or to ask.
+pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
+    let model = &resolved.config.model;
+    if model.kind != ModelKind::Process {
+        if !model.command.is_empty() {
+            let allowed = "must be [] but for model.kind = \"process\": nothing else is started";
+            return Err(resolved.error("model.command", allowed));
+        }
+        return Ok(None);
+    }
+    if model.command.first().is_none_or(String::is_empty) {
+        let allowed =
+            "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
+        return Err(resolved.error("model.command", allowed));
+    }
+    let simulator = Simulator {
+        command: model.command.clone(),
+        timeout: model.timeout.0,
+        numbered: model.numbered,
+    };
+    Ok(priors(resolved)?.map(|priors| Process::new(simulator, priors, outputs)))
+}
+
+/// The parameters of the user's own forward map, where `resolved` has one.
+///
+/// # Errors
+/// Entries of model.prior that cannot be read, or none.
+pub fn priors(resolved: &Resolved) -> Result<Option<Vec<Marginal>>> {
+    let model = &resolved.config.model;
+    if !model.kind.simulates() {
+        return Ok(None);
+    }
+    let priors = marginals(&model.prior)
+        .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
+    if priors.is_empty() {
+        let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
+        return Err(resolved.error("model.prior", allowed));
+    }
+    Ok(Some(priors))
+}
+
+/// How training images of data of `shape` are moved and distorted, if they are to be.
+fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
+    let config = &resolved.config;
+    let (shift, distort, warp) = (config.data.augment, config.data.distort, config.data.warp);
+    let keys = [
+        ("data.augment", shift > 0),
+        ("data.distort", distort > 0.0),
+        ("data.warp", warp > 0.0),
+    ];
+    let Some((key, _)) = keys.into_iter().find(|(_, asked)| *asked) else {
+        return Ok(None);
+    };
+    let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
+    let image = image.filter(|(c, h, w)| c * h * w == shape.features);
+    let (image, side) = image
+        .map(|image| (image, image.1.min(image.2)))
+        .filter(|&(_, side)| side > 1)
+        .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;
+    for (key, pixels) in [("data.augment", shift as f64), ("data.warp", warp)] {
+        if pixels >= side as f64 {
+            let allowed = format!("must be less than the {side} pixels of an image's side");
+            return Err(resolved.error(key, allowed));
+        }
+    }
+    Ok(Some(Augment {
+        seed: config.seed,
+        shift,
+        distort,
+        warp,
+        epochs: Some(config.data.distort_epochs).filter(|&epochs| epochs > 0),
+        image,
+    }))
+}

@@ -1,0 +1,34 @@
+//! What is inverted: a forward map and the data it should reproduce.
+
+use crate::data::augment::Augment;
+use crate::data::scores::Measure;
+use crate::data::{Dataset, Scaling, Targets};
+use crate::forward::ForwardMap;
+use crate::kernels::real::Real;
+
+/// What is inverted: a forward map and the data it should reproduce.
+pub struct Problem<T> {
+    /// G.
+    pub map: Box<dyn ForwardMap<T>>,
+    /// The data.
+    pub dataset: Dataset,
+    /// The inputs' scaling.
+    pub scaling: Scaling,
+    /// How training images are moved and distorted, if at all.
+    pub augment: Option<Augment>,
+}
+
+impl<T: Real> Problem<T> {
+    /// What the test set says of parameters.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        if self.map.own_units().is_some() {
+            return Measure::Misfit;
+        }
+        match (&self.dataset.test.targets, self.map.highest_return()) {
+            (_, Some(highest)) => Measure::Return { highest },
+            (Targets::Classes { .. }, None) => Measure::Accuracy,
+            (Targets::Values(_), None) => Measure::SquaredError,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Where a configuration's data comes from, how much of it is taken, and what does not fit together.
+
+use crate::config::{MethodKind, ModelKind, Resolved};
+use crate::data::catalogue;
+use crate::data::recall::Task;
+use crate::error::Result;
+
+/// The problems that come from no published set, each with the kinds of model that take it and how these are written: drawn
+/// from the seed, or from the user's own file.
+const UNPUBLISHED: [(&str, &[ModelKind], &str); 4] = [
+    ("elliptic", &[ModelKind::Linear], "\"linear\""),
+    ("random", &[ModelKind::Linear], "\"linear\""),
+    ("cart-pole", &[ModelKind::CartPole], "\"cart-pole\""),
+    (
+        "observations",
+        &[ModelKind::Process, ModelKind::AskTell],
+        SIMULATORS,
+    ),
+];
+
+/// The kinds whose forward map is the user's.
+const SIMULATORS: &str = "\"process\" or \"ask-tell\"";
+
+/// Examples of a task that it is judged on.
+pub(crate) const TEST_EXAMPLES: usize = 1000;
+
+/// The task of long memory that `resolved` names, if it names one.
+pub(crate) fn task(resolved: &Resolved) -> Result<Option<Task>> {
+    let (model, data) = (&resolved.config.model, &resolved.config.data);
+    let Some(task) = Task::find(&data.name, data.length) else {
+        return Ok(None);
+    };
+    let (steps, _) = task.steps();
+    let refuse = |key: &str, allowed: String| Err(resolved.error(key, allowed));
+    if model.kind != ModelKind::Recurrent {
+        return refuse(
+            "model.kind",
+            "must be \"recurrent\" for a task of long memory".to_owned(),
+        );
+    }
+    if ![0, steps].contains(&model.steps) {
+        return refuse(
+            "model.steps",
+            format!("must be 0 or the task's {steps} steps"),
+        );
+    }
+    for (key, value) in [
+        ("data.limit", data.limit),
+        ("data.validation", data.validation),
+    ] {
+        if value > 0 {
+            return refuse(
+                key,
+                "must be 0: data.examples says how many examples are drawn".to_owned(),
+            );
+        }
+    }
+    Ok(Some(task))
+}
+
+/// The published set that `resolved` names; None for a problem of `UNPUBLISHED`.
+pub(crate) fn known_source(resolved: &Resolved) -> Result<Option<&'static catalogue::Source>> {
+    let config = &resolved.config;
+    let name = config.data.name.as_str();
+    let kind = config.model.kind;
+    if let Some((_, needed, words)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
+        if needed.contains(&kind) {
+            return Ok(None);
+        }
+        return Err(resolved.error("data.name", format!("needs model.kind = {words}")));
+    }
+    let takes: Vec<&str> = UNPUBLISHED
+        .iter()
+        .filter(|(_, needed, _)| needed.contains(&kind))
+        .map(|(known, ..)| *known)
+        .collect();
+    if let [_, ..] = takes[..] {
+        let allowed = format!("must be {} for this model.kind", takes.join(" or "));
+        return Err(resolved.error("data.name", allowed));
+    }
+    if !config.data.observations.is_empty() {
+        return Err(resolved.error(
+            "data.observations",
+            format!("needs model.kind = {SIMULATORS}"),
+        ));
+    }
+    catalogue::find(name).map(Some).map_err(|_| {
+        let known: Vec<&str> = catalogue::SOURCES
+            .iter()
+            .map(|s| s.name)
+            .chain(UNPUBLISHED.map(|(name, ..)| name))
+            .chain(["adding", "copying"])
+            .collect();
+        resolved.error("data.name", format!("must be one of {}", known.join(", ")))
+    })
+}
+
+/// How many of `n` training samples are fitted, and how many of the last are held out to judge on.
+pub(crate) fn split(resolved: &Resolved, n: usize) -> Result<(usize, usize)> {
+    let data = &resolved.config.data;
+    if data.validation >= n {
+        return Err(resolved.error(
+            "data.validation",
+            format!("must be less than the {n} training samples"),
+        ));
+    }
+    let kept = n - data.validation;
+    if data.limit > kept {
+        return Err(resolved.error("data.limit", format!("must be at most {kept}")));
+    }
+    let kept = if data.limit > 0 { data.limit } else { kept };
+    Ok((kept, data.validation))
+}
+
+/// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.
+pub(crate) fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
+    let config = &resolved.config;
+    let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
+    if config.model.kind != ModelKind::Recurrent {
+        return refuse("model.kind", "must be \"recurrent\" for a series");
+    }
+    if config.data.shuffle {
+        return refuse(
+            "data.shuffle",
+            "must be false: a series is taken in its order",
+        );
+    }
+    if config.method.kind == MethodKind::MomentumSgd {
+        return refuse("method.kind", "must be eki, sgd or ogd for a series");
+    }
+    if config.data.validation > 0 {
+        return refuse(
+            "data.validation",
+            "must be 0: each value of a series is predicted before it is assimilated",
+        );
+    }
+    if n < 2 || config.data.limit >= n {
+        let most = n.saturating_sub(1);
+        return refuse(
+            "data.limit",
+            &format!("must be at most {most}, for a series of {n} values"),
+        );
+    }
+    Ok(match config.data.limit {
+        0 => n - 1,
+        limit => limit,
+    })
+}

@@ -1,0 +1,219 @@
+//! Arrays from .npy files: checked against the shape and type that are wanted, read whole or a few rows at a time.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files::bounded;
+use crate::kernels::real::Real;
+
+/// An array of `rows x columns` numbers in a file whose header has been checked, read from its first row on.
+pub struct Rows<T: Real> {
+    path: PathBuf,
+    rows: usize,
+    columns: usize,
+    next: usize,
+    numbers: npyz::NpyReader<T, BufReader<File>>,
+}
+
+impl<T: Real> Rows<T> {
+    /// Opens `path`, which must hold rows of `columns` numbers: `rows` of them, or any number where None. A single row
+    /// may be stored as a vector.
+    ///
+    /// # Errors
+    /// A file that is missing, no .npy file, of another shape, order or type, or too short for its header.
+    pub fn open(path: &Path, rows: Option<usize>, columns: usize) -> Result<Self> {
+        let (npy, stored) = opened(path)?;
+        let rows = matching_rows(npy.shape(), rows, columns).map_err(|e| Error::data(path, e))?;
+        if npy.order() != npyz::Order::C {
+            return Err(Error::data(
+                path,
+                "is in Fortran order: save it row-major, as numpy.ascontiguousarray gives",
+            ));
+        }
+        let dtype = npy.dtype().descr();
+        let (mark, want) = if T::NAME == "single" {
+            ("f4", "float32")
+        } else {
+            ("f8", "float64")
+        };
+        let wrong = || {
+            let precision = T::NAME;
+            Error::data(
+                path,
+                format!("has dtype {dtype}, but run.precision = \"{precision}\" needs {want}"),
+            )
+        };
+        if !dtype.contains(mark) {
+            return Err(wrong());
+        }
+        // A header's promise is not a reason to allocate.
+        if u128::from(stored) < rows as u128 * columns as u128 * size_of::<T>() as u128 {
+            return Err(Error::data(
+                path,
+                format!("is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"),
+            ));
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            rows,
+            columns,
+            next: 0,
+            numbers: npy.data::<T>().map_err(|_| wrong())?,
+        })
+    }
+
+    /// Rows in the file.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The next rows, at most `count` of them, row-major; none after the last.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a number that is not finite.
+    pub fn read(&mut self, count: usize) -> Result<Vec<T>> {
+        let count = count.min(self.rows - self.next);
+        let mut numbers = Vec::with_capacity(count * self.columns);
+        for number in self.numbers.by_ref().take(count * self.columns) {
+            let number = number.map_err(|e| {
+                let what = match e.kind() {
+                    std::io::ErrorKind::UnexpectedEof => "is cut short".to_owned(),
+                    _ => format!("cannot be read: {e}"),
+                };
+                Error::data(&self.path, what)
+            })?;
+            if !number.is_finite() {
+                let (row, column) = (numbers.len() / self.columns, numbers.len() % self.columns);
+                return Err(Error::data(
+                    &self.path,
+                    format!(
+                        "holds {number} at member {}, parameter {column}",
+                        self.next + row
+                    ),
+                ));
+            }
+            numbers.push(number);
+        }
+        self.next += count;
+        Ok(numbers)
+    }
+}
+
+/// The .npy file `path`, its header read, and its length in bytes.
+fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
+    let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
+    let (mut file, stored) = bounded::regular(path).map_err(unread)?;
+    header_fits(&mut file, stored)
+        .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+    let npy = npyz::NpyFile::new(BufReader::new(file))
+        .map_err(|e| Error::data(path, format!("not an .npy file: {e}")))?;
+    Ok((npy, stored))
+}
+
+/// The `rows` x `columns` finite numbers of an .npy file, float32 or float64, row-major.
+///
+/// # Errors
+/// As `Rows::open` and `Rows::read`.
+pub fn read_either(path: &Path, rows: usize, columns: usize) -> Result<Vec<f64>> {
+    let single = opened(path)?.0.dtype().descr().contains("f4");
+    if single {
+        let numbers = read::<f32>(path, rows, columns)?;
+        return Ok(numbers.into_iter().map(f64::from).collect());
+    }
+    read::<f64>(path, rows, columns)
+}
+
+/// The numbers of an .npy file that holds a vector, float32 or float64, in one dimension or with another of length 1.
+///
+/// # Errors
+/// A file that is missing, no .npy file, no vector, of another type, or too short for its header.
+pub fn vector(path: &Path) -> Result<Vec<f64>> {
+    let (npy, stored) = opened(path)?;
+    let shape = npy.shape().to_vec();
+    let count = match shape[..] {
+        [count] | [1, count] | [count, 1] => count,
+        _ => {
+            return Err(Error::data(
+                path,
+                format!("has shape {shape:?}, but must be a vector"),
+            ));
+        }
+    };
+    let dtype = npy.dtype().descr();
+    let single = dtype.contains("f4");
+    let wrong = || {
+        Error::data(
+            path,
+            format!("has dtype {dtype}, but float64 or float32 is needed"),
+        )
+    };
+    let size = if single { 4 } else { 8 };
+    if u128::from(stored) < u128::from(count) * size {
+        let why = format!("is cut short: {stored} bytes cannot hold {count} numbers");
+        return Err(Error::data(path, why));
+    }
+    let unread = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => Error::data(path, "is cut short"),
+        _ => Error::data(path, format!("cannot be read: {e}")),
+    };
+    if single {
+        let numbers = npy.data::<f32>().map_err(|_| wrong())?;
+        numbers
+            .map(|x| x.map(f64::from))
+            .collect::<std::io::Result<_>>()
+            .map_err(unread)
+    } else {
+        let numbers = npy.data::<f64>().map_err(|_| wrong())?;
+        numbers.collect::<std::io::Result<_>>().map_err(unread)
+    }
+}
+
+/// Refuses a header longer than the file: the reader would make room for up to 4 GiB before it noticed. Leaves `file` at
+/// its start.
+fn header_fits(file: &mut File, stored: u64) -> std::io::Result<()> {
+    let mut head = [0; 12];
+    let found = file.by_ref().take(12).read(&mut head)?;
+    let length = match head[6] {
+        _ if found < 12 => u64::MAX,
+        1 => 10 + u64::from(u16::from_le_bytes([head[8], head[9]])),
+        _ => 12 + u64::from(u32::from_le_bytes([head[8], head[9], head[10], head[11]])),
+    };
+    if length > stored {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    file.seek(SeekFrom::Start(0)).map(drop)
+}
+
+/// The rows of an array of `shape`, if it is `rows` (or any number of) rows of `columns` numbers.
+fn matching_rows(
+    shape: &[u64],
+    rows: Option<usize>,
+    columns: usize,
+) -> std::result::Result<usize, String> {
+    let found = match shape {
+        [n, width] if *width == columns as u64 => Some(*n as usize),
+        [width] if *width == columns as u64 => Some(1),
+        _ => None,
+    };
+    found
+        .filter(|found| rows.is_none_or(|rows| rows == *found))
+        .ok_or_else(|| {
+            let wanted = match rows {
+                Some(1) => format!("one set of parameters is 1 x {columns}"),
+                Some(rows) => format!("J x P is {rows} x {columns}"),
+                None => format!("J x P is J x {columns}"),
+            };
+            format!("has shape {shape:?}, but {wanted}")
+        })
+}
+
+/// The `rows` x `columns` finite numbers of an .npy file, row-major.
+///
+/// # Errors
+/// As `Rows::open` and `Rows::read`.
+pub fn read<T: Real>(path: &Path, rows: usize, columns: usize) -> Result<Vec<T>> {
+    Rows::open(path, Some(rows), columns)?.read(rows)
+}

@@ -1,0 +1,398 @@
+//! Matrices in panels of columns, and products of matrices that are read where they stand: c <- keep c + scale a b.
+//!
+//! A general product rearranges both operands at every call; here what is used again and again is put in order once: the
+//! left operand twelve rows at a time (`Packed`), the right one in panels. Sums run over k in order, in parts of at most
+//! `DEPTH`.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::kernels::bfloat::{left_height, left_numbers, places};
+use crate::kernels::buffers::{Aligned, Spare};
+use crate::kernels::real::Real;
+pub use crate::kernels::tile::{PANEL, PanelProduct, ROWS};
+
+/// Terms summed in registers before the sum is put down; part of the format.
+pub const DEPTH: usize = 1024;
+
+/// Numbers of panels that stay in the second cache while all rows of `a` pass by; no result depends on it.
+const STAY: usize = 160 << 10;
+
+/// The same where the left operand stands in tiles: processors with a matrix unit have twice the cache.
+const STAY_BESIDE_TILES: usize = 240 << 10;
+
+/// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
+/// anything for the rows missing. Its columns may be paired (`bfloat`), in the order that suits the processor: the right
+/// operand's rows must be paired then, too.
+#[derive(Debug)]
+pub struct Packed<T> {
+    rows: usize,
+    inner: usize,
+    paired: bool,
+    numbers: Aligned<T>,
+}
+
+impl<T: Real> Packed<T> {
+    /// A matrix `rows` x `inner` of any numbers, to be filled by parts, in what `spare` has room for.
+    #[must_use]
+    pub fn unfilled(rows: usize, inner: usize, spare: &Spare<T>) -> Self {
+        Self {
+            rows,
+            inner,
+            paired: false,
+            numbers: spare.aligned(rows.div_ceil(ROWS) * ROWS * inner),
+        }
+    }
+
+    /// Leaves its room to `spare`.
+    pub fn give_back(self, spare: &Spare<T>) {
+        spare.keep(self.numbers.into_room());
+    }
+
+    /// The matrix `a`.
+    #[must_use]
+    pub fn of(a: ArrayView2<T>) -> Self {
+        Self::within(a, &Spare::default())
+    }
+
+    /// The matrix `a`, in what `spare` has room for.
+    #[must_use]
+    pub fn within(a: ArrayView2<T>, spare: &Spare<T>) -> Self {
+        let mut packed = Self::unfilled(a.nrows(), a.ncols(), spare);
+        for (part, numbers) in packed.parts_mut().enumerate() {
+            let rows = a.slice(ndarray::s![
+                part * ROWS..a.nrows().min((part + 1) * ROWS),
+                ..
+            ]);
+            pack_part(rows, numbers);
+        }
+        packed
+    }
+
+    /// The same rounded to bfloat16, its columns in pairs, in what `spare` has room for; its own room is left there.
+    #[must_use]
+    pub fn paired(self, spare: &Spare<T>) -> Self {
+        let mut paired = self.unfilled_pairs(spare);
+        for (part, numbers) in paired.parts_mut().enumerate() {
+            self.pair_part(part, numbers);
+        }
+        self.give_back(spare);
+        paired
+    }
+
+    /// As `paired` where products are to be of bfloat16, else as it is.
+    #[must_use]
+    pub fn paired_if(self, mixed: bool, spare: &Spare<T>) -> Self {
+        if mixed { self.paired(spare) } else { self }
+    }
+
+    /// A matrix as large whose columns are paired, of any numbers, to be filled by parts, in what `spare` has room for.
+    #[must_use]
+    pub fn unfilled_pairs(&self, spare: &Spare<T>) -> Self {
+        let (rows, inner, height) = (self.rows, self.inner, left_height());
+        Self {
+            rows,
+            inner,
+            paired: true,
+            numbers: spare.aligned(rows.div_ceil(height) * left_numbers(inner, height)),
+        }
+    }
+
+    /// Writes `part` of the same in pairs, where this one's columns are not.
+    pub fn pair_part(&self, part: usize, numbers: &mut [T]) {
+        let height = left_height();
+        let mut columns = vec![T::zero(); self.inner * height]; // K x height, zeros where there is no row
+        let rows = (part * height..self.rows).take(height);
+        for (row, i) in rows.enumerate() {
+            let places = columns[row..].iter_mut().step_by(height);
+            places.zip(self.row(i)).for_each(|(to, x)| *to = x);
+        }
+        T::left_of(&columns, height, numbers);
+    }
+
+    /// The numbers of row `i`, where it is not paired.
+    fn row(&self, i: usize) -> impl Iterator<Item = T> {
+        let first = i / ROWS * ROWS * self.inner + i % ROWS;
+        self.numbers[first..]
+            .iter()
+            .step_by(ROWS)
+            .take(self.inner)
+            .copied()
+    }
+
+    /// Whether its columns are paired.
+    #[must_use]
+    pub fn is_paired(&self) -> bool {
+        self.paired
+    }
+
+    /// M.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// K.
+    #[must_use]
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    /// All its numbers, every twelve rows' one after the other.
+    pub fn numbers_mut(&mut self) -> &mut [T] {
+        &mut self.numbers
+    }
+
+    /// Every twelve rows' numbers, K x `ROWS`: what `pack_part` fills; of pairs, what `pair_part` does.
+    pub fn parts_mut(&mut self) -> std::slice::ChunksMut<'_, T> {
+        let size = if self.paired {
+            left_numbers(self.inner, left_height())
+        } else {
+            ROWS * self.inner
+        };
+        self.numbers.chunks_mut(size.max(1))
+    }
+
+    /// The matrix, row-major, where it is not paired.
+    #[must_use]
+    pub fn to_array(&self) -> Array2<T> {
+        let numbers = (0..self.rows).flat_map(|i| self.row(i)).collect();
+        Array2::from_shape_vec((self.rows, self.inner), numbers).expect("as many numbers")
+    }
+}
+
+/// Writes at most twelve `rows` of a matrix to their part of a `Packed`.
+pub fn pack_part<T: Real>(rows: ArrayView2<T>, part: &mut [T]) {
+    for (column, numbers) in rows.columns().into_iter().zip(part.chunks_exact_mut(ROWS)) {
+        for (number, &a) in numbers.iter_mut().zip(column) {
+            *number = a;
+        }
+    }
+}
+
+/// Where the columns of a product go: column q of row i stands at q / 32 `panel` + i `row` + q mod 32.
+#[derive(Debug)]
+pub struct Target<'a, T> {
+    /// All of its numbers.
+    pub numbers: &'a mut [T],
+    /// From one panel to the next.
+    pub panel: usize,
+    /// From one row to the next.
+    pub row: usize,
+    /// How many columns there are.
+    pub columns: usize,
+}
+
+/// c <- keep c + scale a b for the panels `b`, each K x `PANEL`, in the order they stand in; in pairs where `a` is.
+pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut Target<T>) {
+    // Rows of `b`, rows of `a` in a part, and the numbers of a part.
+    let (inner, height, size, on_panel): (_, _, _, fn(PanelProduct<T>)) = if a.paired {
+        let (height, inner) = (left_height(), places(a.inner));
+        let size = left_numbers(a.inner, height);
+        (inner, height, size, T::paired_product)
+    } else {
+        (a.inner, ROWS, ROWS * a.inner, T::panel_product)
+    };
+    // A part that stands in tiles is read as a whole.
+    let in_tiles = height > ROWS;
+    let parts = if in_tiles { 1 } else { inner.div_ceil(DEPTH) };
+    let depth = inner.div_ceil(parts.max(1)).max(1);
+    let panels = out.columns.div_ceil(PANEL);
+    let stay = if in_tiles { STAY_BESIDE_TILES } else { STAY };
+    let together = (stay / (depth * PANEL)).max(1);
+    for group in (0..panels).step_by(together) {
+        for start in (0..inner).step_by(depth) {
+            let end = inner.min(start + depth);
+            for part in 0..a.rows.div_ceil(height) {
+                let of_a = &a.numbers[part * size..][..size];
+                for p in group..panels.min(group + together) {
+                    on_panel(PanelProduct {
+                        a: if in_tiles {
+                            of_a
+                        } else {
+                            &of_a[start * ROWS..end * ROWS]
+                        },
+                        stride: height,
+                        // The left operand passes by once for each group of panels: without it, a part's first panel
+                        // waits for memory.
+                        ahead: if a.paired { 0 } else { size },
+                        rows: height.min(a.rows - part * height),
+                        b: &b[(p * inner + start) * PANEL..(p * inner + end) * PANEL],
+                        out: &mut out.numbers[p * out.panel + part * height * out.row..],
+                        out_stride: out.row,
+                        columns: PANEL.min(out.columns - p * PANEL),
+                        keep: keep || start > 0,
+                        scale,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The numbers of `columns` columns and `rows` rows in panels.
+#[must_use]
+pub fn in_panels(rows: usize, columns: usize) -> usize {
+    columns.next_multiple_of(PANEL) * rows
+}
+
+/// Writes `from`, K x n, in panels, zeros for the columns missing.
+pub fn to_panels<T: Real>(from: ArrayView2<T>, to: &mut [T]) {
+    let size = (from.nrows() * PANEL).max(1);
+    for (p, panel) in to.chunks_exact_mut(size).enumerate() {
+        let columns = p * PANEL..from.ncols().min((p + 1) * PANEL);
+        for (row, out) in from.rows().into_iter().zip(panel.chunks_exact_mut(PANEL)) {
+            let (there, beyond) = out.split_at_mut(columns.len());
+            let row = row.slice(ndarray::s![columns.clone()]);
+            match row.to_slice() {
+                Some(row) => there.copy_from_slice(row),
+                None => there.iter_mut().zip(row).for_each(|(to, &x)| *to = x),
+            }
+            beyond.fill(T::zero());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::Simd;
+
+    fn numbers<T: Real>(m: usize, n: usize) -> Array2<T> {
+        Array2::from_shape_fn((m, n), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 - 5.0))
+    }
+
+    fn check<T: Real>(m: usize, k: usize, n: usize) {
+        let (a, b) = (numbers::<T>(m, k), numbers::<T>(k, n));
+        let packed = Packed::of(a.view());
+        assert_eq!(packed.to_array(), a);
+        let mut panels = vec![T::nan(); in_panels(k, n)];
+        to_panels(b.view(), &mut panels);
+        check_product(&packed, &panels, &a, &b);
+    }
+
+    fn check_mixed(m: usize, k: usize, n: usize) {
+        let (a, b) = (numbers::<f32>(m, k), numbers::<f32>(k, n));
+        let mut panels = vec![f32::NAN; in_panels(k, n)];
+        to_panels(b.view(), &mut panels);
+        f32::pair_rows::<PANEL>(&mut panels, k);
+        let packed = Packed::of(a.view()).paired(&Spare::default());
+        check_product(&packed, &panels, &a, &b);
+    }
+
+    /// Small whole numbers: every order of summation is exact, and so is bfloat16, so the products must be equal.
+    fn check_product<T: Real>(packed: &Packed<T>, panels: &[T], a: &Array2<T>, b: &Array2<T>) {
+        let ((m, k), n) = (a.dim(), b.ncols());
+        let plain = a.dot(b);
+        let mut rows = Array2::from_elem((m, n), T::one());
+        let two = T::of(2.0);
+        let mut target = Target {
+            numbers: rows.as_slice_mut().unwrap(),
+            panel: PANEL,
+            row: n,
+            columns: n,
+        };
+        multiply(packed, panels, true, two, &mut target);
+        assert_eq!(rows, plain.mapv(|x| two * x + T::one()), "{m} {k} {n}");
+        let mut out = vec![T::nan(); in_panels(m, n)];
+        let mut target = Target {
+            numbers: &mut out,
+            panel: m * PANEL,
+            row: PANEL,
+            columns: n.next_multiple_of(PANEL),
+        };
+        multiply(packed, panels, false, T::one(), &mut target);
+        let mut want = vec![T::nan(); in_panels(m, n)];
+        to_panels(plain.view(), &mut want);
+        assert_eq!(out, want, "{m} {k} {n}");
+    }
+
+    #[test]
+    fn products_are_the_definitions_at_every_edge() {
+        for rows in 1..=25 {
+            check::<f32>(rows, 7, 33);
+            check::<f64>(rows, 7, 33);
+            check_mixed(rows, 7, 33);
+        }
+        for (m, k, n) in [
+            (1, 1, 1),
+            (13, 513, 40),
+            (12, 1100, 64),
+            (5, 3, 300),
+            (24, 600, 31),
+        ] {
+            check::<f32>(m, k, n);
+            check::<f64>(m, k, n);
+            check_mixed(m, k, n);
+        }
+    }
+
+    /// Step after step the same room is used: what is left over would fill the memory of a long run.
+    #[test]
+    fn pairs_leave_no_room_behind() {
+        let (spare, a) = (Spare::default(), numbers::<f32>(40, 70));
+        let step = || {
+            let mut packed = Packed::unfilled(40, 70, &spare);
+            for (part, to) in packed.parts_mut().enumerate() {
+                let rows = part * ROWS..40.min((part + 1) * ROWS);
+                pack_part(a.slice(ndarray::s![rows, ..]), to);
+            }
+            packed.paired(&spare).give_back(&spare);
+            spare.held()
+        };
+        let first = step();
+        assert_eq!([step(), step()], [first, first]);
+    }
+
+    /// A weight is read where it stands, a column's numbers apart by the width of the layer.
+    #[test]
+    fn rows_are_found_by_their_stride() {
+        let (weight, x) = (numbers::<f32>(9, 14), numbers::<f32>(9, PANEL));
+        let mut out = Array2::from_elem((14, PANEL), f32::NAN);
+        f32::panel_product(PanelProduct {
+            a: weight.as_slice().unwrap(),
+            stride: 14,
+            ahead: 0,
+            rows: 14,
+            b: x.as_slice().unwrap(),
+            out: out.as_slice_mut().unwrap(),
+            out_stride: PANEL,
+            columns: PANEL,
+            keep: false,
+            scale: 1.0,
+        });
+        assert_eq!(out, weight.t().dot(&x));
+    }
+
+    /// A processor with AVX2 alone runs other instructions, chosen when the program runs, and finds the same bits.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn narrower_vectors_give_the_same_bits() {
+        let Some(narrow) = pulp::x86::V3::try_new() else {
+            return;
+        };
+        let number = |i: usize| ((i * 7919 + 31) % 1999) as f32 / 1000.0 - 1.0;
+        let (rows, depth) = (25, 301);
+        let a: Vec<f32> = (0..depth * rows).map(number).collect();
+        let b: Vec<f32> = (0..depth * PANEL).map(|i| number(i + 5)).collect();
+        let run = |by: &dyn Fn(PanelProduct<f32>)| {
+            let mut out = vec![0.25; rows * PANEL];
+            by(PanelProduct {
+                a: &a,
+                stride: rows,
+                ahead: 12,
+                rows,
+                b: &b,
+                out: &mut out,
+                out_stride: PANEL,
+                columns: PANEL - 3,
+                keep: true,
+                scale: 0.7,
+            });
+            out
+        };
+        assert_eq!(
+            run(&|product| Simd::vectorize(narrow, product)),
+            run(&f32::panel_product)
+        );
+    }
+}

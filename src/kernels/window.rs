@@ -1,0 +1,250 @@
+//! Sums over a window, for several units and all samples at once: s_o = b_o + sum_k w_ko x_k.
+//!
+//! What a convolution does at each place and a recurrence at each step, too small for a general product: sums of eight
+//! units on three vectors of samples stay in registers, each input is loaded once for eight units, each weight once for
+//! three vectors. The order of every sum is that of the weights, whatever the vectors' width.
+
+use pulp::Simd;
+
+use crate::kernels::simd::Lane;
+
+/// Units whose weights stand next to each other.
+pub const TOGETHER: usize = 8;
+
+/// Samples of one chunk: three vectors of 512 bits in single precision.
+pub const CHUNK: usize = 48;
+
+/// A chunk's samples are filled up to a multiple of this: whole vectors on every machine.
+pub const FULL: usize = 16;
+
+/// Which rows of the inputs a sum runs over: `channels` times `rows` runs of `columns` consecutive rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Runs' outermost count.
+    pub channels: usize,
+    /// Runs within a channel.
+    pub rows: usize,
+    /// Consecutive input rows of a run.
+    pub columns: usize,
+    /// First input row, and the distance between channels and between runs.
+    pub input: [usize; 3],
+    /// First weight, and the distance between channels and between runs.
+    pub weight: [usize; 3],
+}
+
+/// One window's sums for all units and samples.
+#[derive(Debug)]
+pub struct WindowSums<'a, T> {
+    /// The inputs summed.
+    pub window: Window,
+    /// Rows of `samples` numbers.
+    pub inputs: &'a [T],
+    /// As `pack` puts them, for `taps` weights a unit.
+    pub weights: &'a [T],
+    /// Weights of one unit.
+    pub taps: usize,
+    /// Rows of `samples` numbers; unit o's sums go to row `place` + o `stride`.
+    pub outputs: &'a mut [T],
+    /// The first unit's row.
+    pub place: usize,
+    /// Rows from one unit's to the next's.
+    pub stride: usize,
+    /// Units.
+    pub units: usize,
+    /// Samples of a row, a multiple of `FULL`.
+    pub samples: usize,
+}
+
+/// Numbers `pack` writes for `units` of `taps` weights each.
+#[must_use]
+pub fn packed(units: usize, taps: usize) -> usize {
+    units.div_ceil(TOGETHER) * TOGETHER * (taps + 1)
+}
+
+/// Puts biases and weights in the order `WindowSums` reads them: for each eight units their biases, then their first
+/// weights, their second, ..., zeros for the units missing. `weight(o, k)` is unit o's k-th.
+pub fn pack<T: num_traits::Zero + Copy>(
+    out: &mut [T],
+    biases: &[T],
+    taps: usize,
+    weight: impl Fn(usize, usize) -> T,
+) {
+    let blocks = out.chunks_mut(TOGETHER * (taps + 1)).enumerate();
+    for (block, out) in blocks {
+        let first = block * TOGETHER;
+        let present = TOGETHER.min(biases.len().saturating_sub(first));
+        let (bias, weights) = out.split_at_mut(TOGETHER);
+        bias.fill(T::zero());
+        bias[..present].copy_from_slice(&biases[first..first + present]);
+        for (k, out) in weights.chunks_mut(TOGETHER).enumerate() {
+            out.fill(T::zero());
+            for (o, out) in out[..present].iter_mut().enumerate() {
+                *out = weight(first + o, k);
+            }
+        }
+    }
+}
+
+impl pulp::WithSimd for WindowSums<'_, f32> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.all(simd);
+    }
+}
+
+impl pulp::WithSimd for WindowSums<'_, f64> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.all(simd);
+    }
+}
+
+impl<T> WindowSums<'_, T> {
+    /// Every unit on every sample.
+    #[inline(always)]
+    fn all<S: Simd>(mut self, simd: S)
+    where
+        T: Lane<S>,
+    {
+        for block in 0..self.units.div_ceil(TOGETHER) {
+            let left = self.units - block * TOGETHER;
+            // Sixteen registers hold four units on three vectors, thirty-two hold eight.
+            if S::REGISTER_COUNT >= 32 && left > TOGETHER / 2 {
+                self.units::<S, TOGETHER>(simd, block * TOGETHER, 0);
+            } else {
+                self.units::<S, { TOGETHER / 2 }>(simd, block * TOGETHER, 0);
+                if left > TOGETHER / 2 {
+                    self.units::<S, { TOGETHER / 2 }>(simd, block * TOGETHER, TOGETHER / 2);
+                }
+            }
+        }
+    }
+
+    /// `O` units, from number `first` + `half`, on every sample.
+    #[inline(always)]
+    fn units<S: Simd, const O: usize>(&mut self, simd: S, first: usize, half: usize)
+    where
+        T: Lane<S>,
+    {
+        let lanes = size_of::<T::Vector>() / size_of::<T>();
+        let vectors = self.samples / lanes;
+        let mut at = 0;
+        while at + 3 <= vectors {
+            self.tile::<S, O, 3>(simd, first, half, at, vectors);
+            at += 3;
+        }
+        while at < vectors {
+            self.tile::<S, O, 1>(simd, first, half, at, vectors);
+            at += 1;
+        }
+    }
+
+    /// `O` units on `N` vectors of samples from number `at` of a row's `vectors`.
+    #[inline(always)]
+    fn tile<S: Simd, const O: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+        half: usize,
+        at: usize,
+        vectors: usize,
+    ) where
+        T: Lane<S>,
+    {
+        let window = self.window;
+        let inputs = T::vectors(self.inputs);
+        let (bias, weights) = self.weights[first * (self.taps + 1)..].split_at(TOGETHER);
+        let mut sums = [[T::splat(simd, bias[0]); N]; O];
+        for (sums, &bias) in sums.iter_mut().zip(&bias[half..half + O]) {
+            *sums = [T::splat(simd, bias); N];
+        }
+        for channel in 0..window.channels {
+            for row in 0..window.rows {
+                let start = |[first, by_channel, by_row]: [usize; 3]| {
+                    first + channel * by_channel + row * by_row
+                };
+                let mut x = start(window.input) * vectors + at;
+                let mut w = start(window.weight) * TOGETHER + half;
+                for _ in 0..window.columns {
+                    let inputs: &[T::Vector; N] = inputs[x..].first_chunk().expect("inputs");
+                    let weights: &[T; O] = weights[w..].first_chunk().expect("weights");
+                    for (sums, &weight) in sums.iter_mut().zip(weights) {
+                        let weight = T::splat(simd, weight);
+                        for (sum, &input) in sums.iter_mut().zip(inputs) {
+                            *sum = T::multiply_add(simd, weight, input, *sum);
+                        }
+                    }
+                    x += vectors;
+                    w += TOGETHER;
+                }
+            }
+        }
+        let outputs = T::vectors_mut(self.outputs);
+        let units = self.units - (first + half);
+        for (o, sums) in sums.iter().enumerate().take(units) {
+            let row = (self.place + (first + half + o) * self.stride) * vectors + at;
+            outputs[row..row + N].copy_from_slice(sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::real::Real;
+
+    fn check<T: Real>(units: usize, samples: usize, tolerance: f64) {
+        let (height, width, channels) = (4, 5, 2);
+        let number = |i: usize| T::of(((i * 7919 + 31) % 199) as f64 / 100.0 - 1.0);
+        let taps = channels * 2 * 3;
+        let x: Vec<T> = (0..channels * height * width * samples)
+            .map(number)
+            .collect();
+        let biases: Vec<T> = (0..units).map(|o| number(o + 5)).collect();
+        let weight = |o: usize, k: usize| number(o * 17 + k);
+        let mut weights = vec![T::nan(); packed(units, taps)];
+        pack(&mut weights, &biases, taps, weight);
+        let mut out = vec![T::zero(); (1 + units * 2) * samples];
+        T::window_sums(WindowSums {
+            window: Window {
+                channels,
+                rows: 2,
+                columns: 3,
+                input: [width + 1, height * width, width],
+                weight: [0, 6, 3],
+            },
+            inputs: &x,
+            weights: &weights,
+            taps,
+            outputs: &mut out,
+            place: 1,
+            stride: 2,
+            units,
+            samples,
+        });
+        for o in 0..units {
+            for i in 0..samples {
+                let mut want = biases[o].wide();
+                for k in 0..taps {
+                    let (c, y, column) = (k / 6, k / 3 % 2, k % 3);
+                    let row = c * height * width + (y + 1) * width + 1 + column;
+                    want += weight(o, k).wide() * x[row * samples + i].wide();
+                }
+                let got = out[(1 + 2 * o) * samples + i].wide();
+                assert!((got - want).abs() < tolerance, "{o} {i}: {got}, not {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_the_definitions_for_any_number_of_units_and_samples() {
+        for units in [1, 4, 5, 8, 12, 19] {
+            for samples in [16, 32, 48, 64] {
+                check::<f32>(units, samples, 1e-5);
+                check::<f64>(units, samples, 1e-14);
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Ensemble Kalman inversion.
+//!
+//! ```text
+//! D_jk = (1/J) < G(u_k) - Gbar , grad Psi(G(u_j), y) >     D = V W^T / J, J x J, rows sum to zero
+//! h_n  = h / (||D||_F + epsilon)                           or h_n = h (`step_size`)
+//! u    <- u - h_n D (u - ubar)                             EKI
+//! u    <- v - h_n D(v) (v - vbar),  v <- u + n/(n+3) (u - u_before)     MEKI: `ensemble::momentum`
+//! ```
+//!
+//! Kovachki & Stuart, Inverse Problems 35 (2019) 095005. Row j of V is the loss's gradient at member j's own outputs, row k
+//! of W is G(u_k) - Gbar. Once a step: V and W from the outputs of all ranks, D or its factors, and ||D||_F. Once a block of
+//! columns: the update (`ensemble::transform`).
+
+use ndarray::ArrayView2;
+
+use crate::ensemble::localisation::Localised;
+use crate::ensemble::transform::Transform;
+use crate::error::Result;
+use crate::kernels::real::Real;
+use crate::method::Method;
+use crate::method::outputs::{Factors, Outputs, by_rows, pack};
+use crate::parallel::ranks::Crew;
+
+/// EKI by the step's forward gradient, in the form that (J, K) makes the cheaper.
+pub enum Eki {
+    /// By the J x J matrix D: 2 J^2 P flops a step.
+    Explicit,
+    /// By its factors V and W: 4 J K P flops a step.
+    Factored,
+}
+
+impl<T: Real> Method<T> for Eki {
+    fn name(&self) -> &'static str {
+        "eki"
+    }
+
+    fn transform(&self, outputs: &Outputs<T>, ranks: Crew) -> Result<(Transform<T>, f64)> {
+        let (members, k) = (outputs.members.items(), outputs.targets.len());
+        Ok(match self {
+            Self::Explicit => {
+                let (d, norm) = if by_rows(members, k) {
+                    outputs.explicit_by_rows(ranks.comm, ranks.pool)
+                } else {
+                    outputs.explicit_by_samples(ranks.comm, ranks.pool)
+                };
+                (
+                    Transform::Matrix(outputs.paired_if_mixed(ranks.pool, d)),
+                    norm,
+                )
+            }
+            Self::Factored => {
+                let factors = outputs.factors(ranks.comm, ranks.pool, 0..members);
+                let (v, w) = (&factors.gradients, &factors.anomalies);
+                let norm = outputs.factored_norm(ranks.comm, ranks.pool, v, w);
+                (outputs.by_factors(ranks, factors), norm)
+            }
+        })
+    }
+}
+
+impl<T: Real> Outputs<'_, T> {
+    /// The update by V and W, `factors`, whose room is kept for later steps.
+    pub(crate) fn by_factors(&self, ranks: Crew, factors: Factors<T>) -> Transform<T> {
+        let Factors {
+            gradients,
+            anomalies,
+            ..
+        } = factors;
+        let packed = |matrix: ArrayView2<T>| {
+            self.paired_if_mixed(ranks.pool, pack(ranks.pool, matrix, self.spare))
+        };
+        let localised =
+            (self.localise > 0).then(|| Localised::new(anomalies.view(), self.localise));
+        let (v, w) = (packed(gradients.view()), packed(anomalies.t()));
+        self.spare.keep_array(gradients);
+        self.spare.keep_array(anomalies);
+        Transform::Factors {
+            gradients: v,
+            anomalies: w,
+            localised,
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The Kalman gain put on D, by all ranks (`anomalies::gain` has the equations).
+//!
+//! Gram matrices and solutions are made in groups of rows that ranks share out and then gather; factors of the smaller
+//! side are made on every rank, by all its threads. All of it is in double precision: what is solved may be far from well
+//! conditioned.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use rayon::ThreadPool;
+
+use crate::ensemble::transform::Transform;
+use crate::error::{Error, Result};
+use crate::kernels::exact_sum::Quantum;
+use crate::kernels::panel::Packed;
+use crate::kernels::real::{Real, inner, product};
+use crate::kernels::threads::for_each;
+use crate::method::Method;
+use crate::method::anomalies;
+use crate::method::anomalies::largest_row;
+use crate::method::gain;
+use crate::method::gain::{Gain, SOLVED};
+use crate::method::outputs::{Factors, Outputs, by_rows, pack};
+use crate::parallel::comm::Comm;
+use crate::parallel::partition::{OUTPUTS, Partition};
+use crate::parallel::ranks::Crew;
+
+/// EKI with the Kalman gain, by the side of the members or of the outputs.
+pub enum Kalman {
+    /// By the J x J matrix D (I + h S)^{-1}.
+    Explicit,
+    /// By V (I + h Omega W^T W / J)^{-1} and W.
+    Factored,
+}
+
+impl<T: Real> Method<T> for Kalman {
+    fn name(&self) -> &'static str {
+        "kalman"
+    }
+
+    /// ||D||_F is that before the gain.
+    fn transform(&self, outputs: &Outputs<T>, ranks: Crew) -> Result<(Transform<T>, f64)> {
+        let (comm, pool) = (ranks.comm, ranks.pool);
+        let h = outputs.gain.expect("a step with the Kalman gain has its h");
+        Ok(match self {
+            Self::Explicit => {
+                let (d, norm) = outputs.explicit_with_gain(comm, pool, h)?;
+                (Transform::Matrix(outputs.paired_if_mixed(pool, d)), norm)
+            }
+            Self::Factored => {
+                let mut factors = outputs.factors(comm, pool, 0..outputs.members.items());
+                let (v, w) = (&mut factors.gradients, &factors.anomalies);
+                let norm = outputs.factored_norm(comm, pool, v, w);
+                outputs.gain_on_gradients(comm, pool, h, v, (w, &factors.means))?;
+                (outputs.by_factors(ranks, factors), norm)
+            }
+        })
+    }
+}
+
+fn too_large() -> Error {
+    Error::Run("the outputs are too large for the Kalman gain: scale them or method.noise".into())
+}
+
+/// grad Psi and Omega at the mean outputs, K numbers each: members' gradients are taken as grad Psi + Omega W_j, which
+/// they are where Psi is a square.
+pub(crate) struct Expanded {
+    gradient: Vec<f64>,
+    curvature: Vec<f64>,
+}
+
+impl Expanded {
+    /// A member's gradients by its anomalies and the noise on its observations, in units of Omega^{-1/2}.
+    pub(crate) fn gradients<T: Real>(
+        &self,
+        anomalies: &[T],
+        noise: Option<&[f64]>,
+        gradients: &mut [T],
+    ) {
+        let about = self.gradient.iter().zip(&self.curvature);
+        for (i, ((v, w), (gradient, omega))) in
+            gradients.iter_mut().zip(anomalies).zip(about).enumerate()
+        {
+            let of_noise = noise.map_or(0.0, |noise| omega.sqrt() * noise[i]);
+            *v = T::of(gradient + omega * w.wide() - of_noise);
+        }
+    }
+
+    fn roots(&self) -> Vec<f64> {
+        self.curvature.iter().map(|omega| omega.sqrt()).collect()
+    }
+
+    /// W Omega^{1/2} and Omega^{-1/2} grad Psi.
+    fn scales<T: Real>(&self, anomalies: ArrayView2<T>) -> (Array2<f64>, Vec<f64>) {
+        let roots = self.roots();
+        let gradient = self.gradient.iter().zip(&roots).map(|(g, root)| g / root);
+        (gain::scaled(anomalies, &roots), gradient.collect())
+    }
+}
+
+/// X g, the lower triangle of X X^T, and what takes D's place: `Outputs::products_by_rows`.
+type Products = (Vec<f64>, Array2<f64>, Array2<f64>);
+
+impl<T: Real> Outputs<'_, T> {
+    /// Psi expanded about the mean outputs `means`, which are the `first..` of a batch's K.
+    pub(crate) fn expanded(&self, means: &[T], first: usize) -> Expanded {
+        let means: Vec<f64> = means.iter().map(|z| z.wide()).collect();
+        let targets = self.targets[first..][..means.len()].iter();
+        let targets: Vec<f64> = targets.map(|y| y.wide()).collect();
+        let mut gradient = vec![0.0; means.len()];
+        self.loss.gradient(&means, &targets, first, &mut gradient);
+        Expanded {
+            gradient,
+            curvature: self.loss.curvature(&means, first),
+        }
+    }
+
+    /// Where observations are perturbed, `member`'s noise on those `columns` of a step's K, whole blocks of them, in units
+    /// of Omega^{-1/2}: N(0, 1/h).
+    pub(crate) fn noise(&self, member: usize, columns: Range<usize>) -> Option<Vec<f64>> {
+        let (draw, h) = self.noise.zip(self.gain)?;
+        let mut drawn = vec![0.0_f32; columns.len()];
+        for (block, part) in (columns.start / OUTPUTS..).zip(drawn.chunks_mut(OUTPUTS)) {
+            draw.key(member, block).fill_normal_f32(0, part);
+        }
+        let noise = drawn.iter().map(|&e| f64::from(e) / h.sqrt());
+        Some(noise.collect())
+    }
+
+    /// D (I + h S)^{-1}, J x J, and ||D||_F, with D = 1 c^T + S and c = W g / J; where observations are perturbed by E,
+    /// (W Omega^{1/2} - E) Omega^{1/2} W^T / J takes the place of S in D.
+    pub(crate) fn explicit_with_gain(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+    ) -> Result<(Packed<T>, f64)> {
+        let (members, count) = (self.members.items(), self.survivors.count() as f64);
+        let (mut through, gram, mut d) = if by_rows(members, self.targets.len()) {
+            self.products_by_rows(comm, pool)
+        } else {
+            self.products_by_samples(comm, pool)
+        };
+        through.iter_mut().for_each(|c| *c /= count);
+        let row_squares = |row: ndarray::ArrayView1<f64>| -> f64 {
+            let entries = row.iter().zip(&through).map(|(s, c)| s / count + c);
+            entries.map(|d| d * d).sum()
+        };
+        let alive = (0..members).filter(|&j| self.survivors.contains(j));
+        let norm = alive.map(|j| row_squares(d.row(j))).sum::<f64>().sqrt();
+        d /= count;
+        let gain = Gain::new(gram, h / count, pool).ok_or_else(too_large)?;
+        shared_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
+        gain.apply(&mut through);
+        drop(gain);
+        for (j, mut row) in d.rows_mut().into_iter().enumerate() {
+            if self.survivors.contains(j) {
+                row.iter_mut().zip(&through).for_each(|(d, c)| *d += c);
+            }
+        }
+        Ok((pack(pool, d.mapv(T::of).view(), self.spare), norm))
+    }
+
+    /// X g, the lower triangle of X X^T, and (X - E) X^T or all of X X^T, with X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi: each rank
+    /// makes whole rows, which all ranks then have.
+    fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Products {
+        let members = self.members.items();
+        let Factors {
+            gradients,
+            anomalies,
+            means,
+        } = self.factors(comm, pool, 0..0);
+        let (x, g) = self.expanded(&means, 0).scales(anomalies.view());
+        self.spare.keep_array(gradients);
+        self.spare.keep_array(anomalies);
+        let rows = x.rows().into_iter();
+        let through = rows.map(|row| inner(row.to_slice().expect("row-major"), &g));
+        let through = through.collect();
+        let gram = gram(comm, pool, x.view());
+        if self.noise.is_none() {
+            let mut d = gram.clone();
+            for j in 1..members {
+                let (mut above, below) = d.view_mut().split_at(Axis(0), j);
+                above.column_mut(j).assign(&below.slice(s![0, ..j]));
+            }
+            return (through, gram, d);
+        }
+        let mut d = Array2::zeros((members, members));
+        shared_rows(comm, pool, &mut d, |first, out| {
+            let own = first..first + out.len() / members;
+            let mut residuals = x.slice(s![own.clone(), ..]).to_owned();
+            self.take_noise(own, 0..self.targets.len(), residuals.view_mut());
+            let out = crate::ensemble::draw::matrix(out, residuals.nrows(), members);
+            product(out, 0.0, 1.0, residuals.view(), x.t());
+        });
+        (through, gram, d)
+    }
+
+    /// The same; each rank sums over its own blocks of samples.
+    fn products_by_samples(&self, comm: &Comm, pool: &ThreadPool) -> Products {
+        let slabs = self.sample_slabs(comm);
+        let blocks: Vec<_> = slabs.iter().map(|(columns, _)| columns.clone()).collect();
+        let mut scaled: Vec<(Array2<f64>, Vec<f64>)> = vec![Default::default(); slabs.len()];
+        let places = slabs.into_iter().zip(&mut scaled);
+        for_each(pool, places, |_, ((columns, mut w), place)| {
+            let means = anomalies::anomalies(w.view_mut(), self.survivors, |_, _| ());
+            *place = self.expanded(&means, columns.start).scales(w.view());
+        });
+        let (through, gram) = self.summed(comm, pool, &scaled);
+        let perturbed = self.perturbed(comm, pool, blocks, &scaled);
+        let d = perturbed.unwrap_or_else(|| gram.clone());
+        (through, gram, d)
+    }
+
+    /// Takes the noise of members `members` on the observations `columns`, whole blocks of them, from their `rows`.
+    fn take_noise(
+        &self,
+        members: Range<usize>,
+        columns: Range<usize>,
+        mut rows: ArrayViewMut2<f64>,
+    ) {
+        for (j, mut row) in members.zip(rows.rows_mut()) {
+            if self.survivors.contains(j) {
+                let noise = self.noise(j, columns.clone());
+                let noise = row.iter_mut().zip(noise.iter().flatten());
+                noise.for_each(|(x, e)| *x -= e);
+            }
+        }
+    }
+
+    /// (X - E) X^T over all samples, where observations are perturbed; `parts` as for `summed`.
+    fn perturbed(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        blocks: Vec<Range<usize>>,
+        parts: &[(Array2<f64>, Vec<f64>)],
+    ) -> Option<Array2<f64>> {
+        self.noise?;
+        let mut residuals: Vec<Array2<f64>> = parts.iter().map(|(x, _)| x.clone()).collect();
+        for_each(
+            pool,
+            blocks.into_iter().zip(&mut residuals),
+            |_, (columns, rows)| self.take_noise(0..rows.nrows(), columns, rows.view_mut()),
+        );
+        let pairs = residuals.iter().zip(parts);
+        let bounds = pairs.map(|(r, (x, _))| largest_row(r.view()) * largest_row(x.view()));
+        let mut bound = [bounds.fold(0.0, f64::max)];
+        comm.largest(&mut bound);
+        let pairs = residuals.iter().zip(parts);
+        let views: Vec<_> = pairs.map(|(r, (x, _))| (r.view(), x.view())).collect();
+        Some(self.whole_sum(comm, pool, &views, self.quantum(bound[0])))
+    }
+
+    /// X g and X X^T over all samples, from this rank's parts of X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi.
+    fn summed(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        parts: &[(Array2<f64>, Vec<f64>)],
+    ) -> (Vec<f64>, Array2<f64>) {
+        let members = self.members.items();
+        let norms = parts
+            .iter()
+            .map(|(x, g)| (largest_row(x.view()), inner(g, g).sqrt()));
+        let mut bounds = norms.fold([0.0_f64; 2], |most, (x, g)| {
+            [most[0].max(x * x), most[1].max(x * g)]
+        });
+        comm.largest(&mut bounds);
+        let [quantum, of_gradient] = bounds.map(|bound| self.quantum(bound));
+        let mut through = vec![0.0; members];
+        for (x, g) in parts {
+            for (sum, row) in through.iter_mut().zip(x.rows()) {
+                *sum += of_gradient.round(inner(row.to_slice().expect("row-major"), g));
+            }
+        }
+        comm.sum_exact(&mut through);
+        let views: Vec<_> = parts.iter().map(|(x, _)| (x.view(), x.view())).collect();
+        (through, self.whole_sum(comm, pool, &views, quantum))
+    }
+
+    /// `sum_panels` of all rows, J x J.
+    fn whole_sum(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        factors: &[(ArrayView2<f64>, ArrayView2<f64>)],
+        quantum: Quantum,
+    ) -> Array2<f64> {
+        let members = self.members.items();
+        let mut whole = Array2::zeros((members, members));
+        let numbers = whole.as_slice_mut().expect("row-major");
+        self.sum_panels(comm, pool, factors, quantum, |first, sums| {
+            numbers[first * members..][..sums.len()].copy_from_slice(sums);
+        });
+        whole
+    }
+
+    /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them, by the outputs' side.
+    pub(crate) fn gain_on_gradients(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+        gradients: &mut Array2<T>,
+        (anomalies, means): (&Array2<T>, &[T]),
+    ) -> Result<()> {
+        let roots = self.expanded(means, 0).roots();
+        let x = gain::scaled(anomalies.view(), &roots);
+        let gram = gram(comm, pool, x.t());
+        let scale = h / self.survivors.count() as f64;
+        let gain = Gain::new(gram, scale, pool).ok_or_else(too_large)?;
+        let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
+        let mut solved = gain::scaled(gradients.view(), &inverse);
+        shared_rows(comm, pool, &mut solved, |_, rows| {
+            gain.apply(rows);
+            for row in rows.chunks_mut(roots.len()) {
+                row.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
+            }
+        });
+        gradients.zip_mut_with(&solved, |g, &solved| *g = T::of(solved));
+        Ok(())
+    }
+
+    /// (I + h Omega W^T W / J)^{-1} g, K numbers, g being grad Psi at the mean outputs.
+    pub(crate) fn mean_gradient_with_gain(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+        (anomalies, means): (&Array2<T>, &[T]),
+    ) -> Result<Vec<f64>> {
+        let about = self.expanded(means, 0);
+        let roots = about.roots();
+        let x = gain::scaled(anomalies.view(), &roots);
+        let (members, outputs) = x.dim();
+        let gram = gram(
+            comm,
+            pool,
+            if outputs <= members { x.t() } else { x.view() },
+        );
+        let scale = h / self.survivors.count() as f64;
+        gain::one(x.view(), gram, scale, &roots, &about.gradient, pool).ok_or_else(too_large)
+    }
+}
+
+/// The lower triangle of X X^T on every rank.
+fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
+    let mut gram = Array2::zeros((x.nrows(), x.nrows()));
+    shared_rows(comm, pool, &mut gram, |first, rows| {
+        let rows = crate::ensemble::draw::matrix(rows, rows.len() / x.nrows(), x.nrows());
+        gain::gram_rows(x, first, rows);
+    });
+    gram
+}
+
+/// Works on groups of rows of `matrix`, which ranks and threads share out and all ranks then have; `work` is given the
+/// first row's number and the rows.
+fn shared_rows(
+    comm: &Comm,
+    pool: &ThreadPool,
+    matrix: &mut Array2<f64>,
+    work: impl Fn(usize, &mut [f64]) + Sync,
+) {
+    let (rows, width) = matrix.dim();
+    let shared = Partition::in_units(rows, comm.size(), SOLVED);
+    let own = shared.range(comm.rank());
+    let numbers = matrix.as_slice_mut().expect("row-major");
+    let groups = numbers[own.start * width..own.end * width].chunks_mut(SOLVED * width);
+    for_each(pool, groups.enumerate(), |_, (group, rows)| {
+        work(own.start + group * SOLVED, rows);
+    });
+    comm.all_gather_rows(shared, width, numbers);
+}

@@ -1,0 +1,270 @@
+//! Losses Psi(z, y): how a member's outputs z miss the targets y, and the gradient in z that enters D.
+//!
+//! | loss | Psi of one sample | its gradient | outputs a sample gives to D |
+//! |---|---|---|---|
+//! | least squares | 1/2 (z - y)^T Gamma^{-1} (z - y) | Gamma^{-1} (z - y) | c |
+//! | cross-entropy | -ln(z_y + delta) | -1 / (z_y + delta) | 1: the true class |
+//! | 0-1 | (1 - z)^2, z = 1 where the largest output is the true class, else 0 | -2 (1 - z) | 1: z |
+//!
+//! D needs a gradient in the outputs that enter it, and the 0-1 loss has none in a network's. It counts as a part of the
+//! forward map instead: a sample's output is whether it is classified right, 1 is its target, and the square of what
+//! it misses is the 0-1 loss itself. No derivative of the step is taken anywhere.
+//!
+//! A new loss is a variant here and an arm in each of the methods below: nothing else in the program knows losses.
+//! Gradients: Kovachki & Stuart, Inverse Problems 35 (2019) 095005, section 2.
+
+use ndarray::{ArrayView1, ArrayView2};
+
+use crate::data::BatchTargets;
+use crate::kernels::real::Real;
+
+/// A loss, with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loss {
+    /// Cross-entropy on outputs that are probabilities (softmax), with class targets.
+    CrossEntropy {
+        /// Keeps the gradient finite where the true class has probability 0; greater than 0.
+        delta: f64,
+    },
+    /// Half the squared distance weighted by Gamma^{-1}, Gamma diagonal; class targets are taken as one-hot.
+    LeastSquares {
+        /// The diagonal of Gamma, in squared units of the outputs: one number for all outputs, or c numbers.
+        variance: Vec<f64>,
+    },
+    /// One for each sample whose largest output is not the true class, with class targets.
+    ZeroOne,
+}
+
+/// The class that the outputs of one sample, c, name: the first of the largest.
+#[must_use]
+pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
+    let larger = |best: usize, (i, z): (usize, &T)| if *z > outputs[best] { i } else { best };
+    outputs.iter().enumerate().fold(0, larger)
+}
+
+impl Loss {
+    /// The numbers K that m samples of c outputs give to D.
+    #[must_use]
+    pub fn outputs(&self, m: usize, c: usize) -> usize {
+        match self {
+            Self::CrossEntropy { .. } | Self::ZeroOne => m,
+            Self::LeastSquares { .. } => m * c,
+        }
+    }
+
+    /// The targets of the K numbers of a batch, in the order `select` writes them.
+    #[must_use]
+    pub fn targets<T: Real>(&self, targets: &BatchTargets<T>, c: usize) -> Vec<T> {
+        match (self, targets) {
+            (Self::CrossEntropy { .. } | Self::ZeroOne, BatchTargets::Classes(labels)) => {
+                vec![T::one(); labels.len()]
+            }
+            (Self::CrossEntropy { .. } | Self::ZeroOne, BatchTargets::Values(_)) => {
+                unreachable!("the plan admits this loss with classes only")
+            }
+            (Self::LeastSquares { .. }, BatchTargets::Classes(labels)) => {
+                let mut one_hot = vec![T::zero(); labels.len() * c];
+                for (i, &label) in labels.iter().enumerate() {
+                    one_hot[i * c + usize::from(label)] = T::one();
+                }
+                one_hot
+            }
+            (Self::LeastSquares { .. }, BatchTargets::Values(values)) => {
+                values.iter().copied().collect()
+            }
+        }
+    }
+
+    /// Writes the K numbers of one member's `outputs`, c x m, that enter D, and returns the member's misfit: the
+    /// sum of Psi over the batch (NaN where the member failed).
+    pub fn select<T: Real>(
+        &self,
+        outputs: ArrayView2<T>,
+        targets: &BatchTargets<T>,
+        y: &[T],
+        selected: &mut [T],
+    ) -> f64 {
+        match (self, targets) {
+            (Self::CrossEntropy { .. }, BatchTargets::Classes(labels)) => {
+                for (i, (z, &label)) in selected.iter_mut().zip(labels).enumerate() {
+                    *z = outputs[[usize::from(label), i]];
+                }
+            }
+            (Self::ZeroOne, BatchTargets::Classes(labels)) => {
+                let columns = outputs.columns().into_iter();
+                for ((z, outputs), &label) in selected.iter_mut().zip(columns).zip(labels) {
+                    // A member that failed has no class.
+                    *z = if outputs.iter().any(|output| output.is_nan()) {
+                        T::nan()
+                    } else if class_of(outputs) == usize::from(label) {
+                        T::one()
+                    } else {
+                        T::zero()
+                    };
+                }
+            }
+            _ => {
+                for (z, &output) in selected.iter_mut().zip(outputs.t().iter()) {
+                    *z = output;
+                }
+            }
+        }
+        self.misfit(selected, y)
+    }
+
+    /// The sum of Psi over K selected numbers `z` with targets `y`.
+    #[must_use]
+    pub fn misfit<T: Real>(&self, z: &[T], y: &[T]) -> f64 {
+        match self {
+            Self::CrossEntropy { delta } => -z
+                .chunks(TOGETHER)
+                .map(|z| logarithm_of_product(z, *delta))
+                .sum::<f64>(),
+            Self::LeastSquares { variance } => z
+                .iter()
+                .zip(y)
+                .zip(variance.iter().cycle())
+                .map(|((z, y), variance)| (z.wide() - y.wide()).powi(2) / (2.0 * variance))
+                .sum(),
+            Self::ZeroOne => z.iter().map(|z| (1.0 - z.wide()).powi(2)).sum(),
+        }
+    }
+
+    /// Writes the gradients of Psi at the selected numbers `z`, which are the `first..` of a batch's K, with their
+    /// targets `y`.
+    pub fn gradient<T: Real>(&self, z: &[T], y: &[T], first: usize, gradient: &mut [T]) {
+        match self {
+            Self::CrossEntropy { delta } => {
+                let delta = T::of(*delta);
+                for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
+                    *g = -y / (z + delta);
+                }
+            }
+            Self::LeastSquares { variance } => {
+                for (i, ((g, &z), &y)) in gradient.iter_mut().zip(z).zip(y).enumerate() {
+                    *g = (z - y) / T::of(variance[(first + i) % variance.len()]);
+                }
+            }
+            Self::ZeroOne => {
+                for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
+                    *g = T::of(2.0) * (z - y);
+                }
+            }
+        }
+    }
+}
+
+impl Loss {
+    /// The curvature Omega of Psi in each of the selected numbers at the mean outputs `z`, which are the `first..` of a
+    /// batch's K; greater than 0. It is Psi's second derivative but for cross-entropy, where that is divided by 1 - z +
+    /// delta (ours): of a label learned well it leaves (1 - z)^2 in the softmax's logit, where the Fisher information is
+    /// z (1 - z), and a long step then moves most what should stay. With it the logit has 1 - z, which is at least both.
+    pub fn curvature<T: Real>(&self, z: &[T], first: usize) -> Vec<f64> {
+        let of = |(i, z): (usize, &T)| match self {
+            Self::CrossEntropy { delta } => {
+                (z.wide() + delta).powi(-2) / ((1.0 - z.wide()).max(0.0) + delta)
+            }
+            Self::LeastSquares { variance } => 1.0 / variance[(first + i) % variance.len()],
+            Self::ZeroOne => 2.0,
+        };
+        z.iter().enumerate().map(of).collect()
+    }
+}
+
+/// Numbers whose logarithms are taken as one of their product: a logarithm costs as much as thirty products.
+const TOGETHER: usize = 8;
+
+/// The sum of ln(z + delta).
+fn logarithm_of_product<T: Real>(z: &[T], delta: f64) -> f64 {
+    let product: f64 = z.iter().map(|z| z.wide() + delta).product();
+    if product > f64::MIN_POSITIVE {
+        product.ln()
+    } else {
+        // It is too small for a double, or no number.
+        z.iter().map(|z| (z.wide() + delta).ln()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    /// Every loss's gradient is the derivative of its misfit, by central differences.
+    #[test]
+    fn gradients_are_the_derivatives_of_the_misfits() {
+        let classes = BatchTargets::Classes(vec![2, 0]);
+        let outputs = array![[0.2, 0.6], [0.3, 0.1], [0.5, 0.3]];
+        for loss in [
+            Loss::CrossEntropy { delta: 0.005 },
+            Loss::LeastSquares {
+                variance: vec![0.25],
+            },
+            Loss::LeastSquares {
+                variance: vec![0.25, 1.0, 4.0],
+            },
+            Loss::ZeroOne,
+        ] {
+            let k = loss.outputs(2, 3);
+            let y: Vec<f64> = loss.targets(&classes, 3);
+            let mut z = vec![0.0; k];
+            loss.select(outputs.view(), &classes, &y, &mut z);
+            let mut gradient = vec![0.0; k];
+            loss.gradient(&z, &y, 0, &mut gradient);
+            for i in 0..k {
+                let at = |shift: f64| {
+                    let mut moved = z.clone();
+                    moved[i] += shift;
+                    loss.misfit(&moved, &y)
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                assert!(
+                    (slope - gradient[i]).abs() < 1e-6 * (1.0 + slope.abs()),
+                    "{loss:?} {i}"
+                );
+            }
+            // So is every curvature that of the gradient, but for cross-entropy's part of ours.
+            for (i, curvature) in loss.curvature(&z, 0).into_iter().enumerate() {
+                let at = |shift: f64| {
+                    let (mut moved, mut gradient) = (z.clone(), vec![0.0; k]);
+                    moved[i] += shift;
+                    loss.gradient(&moved, &y, 0, &mut gradient);
+                    gradient[i]
+                };
+                let ours = match loss {
+                    Loss::CrossEntropy { delta } => 1.0 - z[i] + delta,
+                    _ => 1.0,
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6 / ours;
+                assert!(
+                    (slope - curvature).abs() < 1e-6 * (1.0 + slope.abs()),
+                    "{loss:?} {i}: {slope} {curvature}"
+                );
+            }
+            assert_eq!(loss.curvature(&z[1..], 1), loss.curvature(&z, 0)[1..]);
+            // A part of the batch has the gradients it has in the whole.
+            let mut part = vec![0.0; k - 1];
+            loss.gradient(&z[1..], &y[1..], 1, &mut part);
+            assert_eq!(part, gradient[1..]);
+        }
+    }
+
+    #[test]
+    fn the_zero_one_loss_counts_errors_and_fails_with_its_member() {
+        // Right, wrong, right as the first of two largest, and not a number.
+        let outputs = array![
+            [0.1, 0.6, 0.5, 0.0],
+            [0.2, 0.1, 0.5, f64::NAN],
+            [0.7, 0.3, 0.0, 1.0]
+        ];
+        let classes = BatchTargets::Classes(vec![2, 1, 0, 2]);
+        let mut z = [9.0; 4];
+        let misfit = Loss::ZeroOne.select(outputs.view(), &classes, &[1.0; 4], &mut z);
+        assert_eq!(z[..3], [1.0, 0.0, 1.0]);
+        assert!(z[3].is_nan() && misfit.is_nan());
+        assert_eq!(Loss::ZeroOne.misfit(&z[..3], &[1.0; 3]), 1.0);
+        let mut gradient = [9.0; 3];
+        Loss::ZeroOne.gradient(&z[..3], &[1.0; 3], 0, &mut gradient);
+        assert_eq!(gradient, [0.0, -2.0, 0.0]);
+    }
+}

@@ -1,0 +1,161 @@
+//! The interaction D of all members, put together by all ranks from the outputs each has of its own members.
+//!
+//! ```text
+//! explicit: outputs J/R x K -> gathered J x K -> J/R rows of V W^T -> gathered, D on every rank
+//!           or, where K > J, sample slabs J x K/R -> partial V W^T, summed exactly -> D on every rank
+//! factored: outputs J/R x K -> gathered J x K -> V, W on every rank; ||D||_F from tiles that the ranks share out
+//! mean:     as factored, then c = W vbar / J
+//! ```
+//!
+//! With the Kalman gain (`implicit`) D is multiplied by it once it is there.
+//!
+//! D has the same bits for any number of ranks and threads: a row is the same whoever makes it, and partial products are
+//! formed per fixed block of samples and rounded to a common quantum before they are summed (`exact`).
+
+use crate::ensemble::centre;
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, s};
+use rayon::ThreadPool;
+
+use crate::ensemble::draw::Draw;
+use crate::ensemble::survivors::Survivors;
+use crate::kernels::buffers::Spare;
+use crate::kernels::panel::{Packed, ROWS, pack_part};
+use crate::kernels::real::Real;
+use crate::kernels::threads::for_each;
+pub(crate) use crate::method::interaction_matrix::rows_of_d;
+use crate::method::loss::Loss;
+use crate::parallel::comm::Comm;
+use crate::parallel::partition::Partition;
+
+/// What all ranks bring to one interaction.
+pub struct Outputs<'a, T> {
+    /// Selected outputs of this rank's members, J/R x K.
+    pub selected: &'a Array2<T>,
+    /// Targets of the K numbers.
+    pub targets: &'a [T],
+    /// The loss whose gradients enter D.
+    pub loss: &'a Loss,
+    /// The members that count.
+    pub survivors: &'a Survivors,
+    /// Members over ranks.
+    pub members: Partition,
+    /// In the mean form, the samples m, where the coefficients are wanted sample by sample.
+    pub samples: Option<usize>,
+    /// With the Kalman gain, its h.
+    pub gain: Option<f64>,
+    /// With the Kalman gain, what draws each member's noise on the observations, where they are perturbed.
+    pub noise: Option<Draw>,
+    /// The power of correlations by which covariances with parameters are corrected; 0: none.
+    pub localise: usize,
+    /// Whether the update is to be by products of bfloat16.
+    pub mixed: bool,
+    /// Room of earlier steps.
+    pub spare: &'a Spare<T>,
+}
+
+/// Rows of V, W, J x K, and Gbar, K numbers.
+pub(crate) struct Factors<T> {
+    pub(crate) gradients: Array2<T>,
+    pub(crate) anomalies: Array2<T>,
+    pub(crate) means: Vec<T>,
+}
+
+/// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
+pub const PANEL: usize = 10 * ROWS;
+
+/// Whether ranks share out the rows of an explicit D, having gathered all outputs, rather than its samples. By rows a rank
+/// sends about 4 J (J + K) bytes and all have work, whatever K is; by samples 8 J^2, as a sum that passes twice, ranks
+/// beyond the K / 512 blocks have none, but no rank holds more than its samples.
+#[must_use]
+pub fn by_rows(members: usize, outputs: usize) -> bool {
+    outputs <= members
+}
+
+impl<T: Real> Outputs<'_, T> {
+    /// A factor as the update's products take it.
+    pub(crate) fn paired_if_mixed(&self, pool: &ThreadPool, factor: Packed<T>) -> Packed<T> {
+        if !self.mixed {
+            return factor;
+        }
+        let mut paired = factor.unfilled_pairs(self.spare);
+        for_each(
+            pool,
+            paired.parts_mut().enumerate(),
+            |_, (part, numbers)| {
+                factor.pair_part(part, numbers);
+            },
+        );
+        factor.give_back(self.spare);
+        paired
+    }
+
+    /// Rows `of_v` of V, all of W, and the outputs' means, on every rank.
+    pub(crate) fn factors(&self, comm: &Comm, pool: &ThreadPool, of_v: Range<usize>) -> Factors<T> {
+        let (members, k) = (self.members.items(), self.targets.len());
+        let own = self.members.range(comm.rank());
+        let mut anomalies = self.spare.array(members, k);
+        anomalies.slice_mut(s![own, ..]).assign(self.selected);
+        comm.all_gather_rows(
+            self.members,
+            k,
+            anomalies.as_slice_mut().expect("row-major"),
+        );
+        let mut gradients = self.spare.array(of_v.len(), k);
+        // Means run down all members, so the work is cut by rows only after they are known.
+        let means: Vec<T> = centre::column_means(anomalies.view(), self.survivors)
+            .into_iter()
+            .map(T::of)
+            .collect();
+        let about = self.gain.map(|_| self.expanded(&means, 0));
+        let mut rows_of_v = gradients.rows_mut().into_iter();
+        let rows = anomalies.rows_mut().into_iter().enumerate();
+        let rows = rows.map(|(j, w)| {
+            let v = of_v.contains(&j).then(|| rows_of_v.next().expect("a row"));
+            (j, w, v)
+        });
+        for_each(pool, rows, |_, (j, mut w, mut v)| {
+            if !self.survivors.contains(j) {
+                w.fill(T::zero());
+                if let Some(v) = &mut v {
+                    v.fill(T::zero());
+                }
+                return;
+            }
+            let w = w.as_slice_mut().expect("row-major");
+            let mut v = v.as_mut().map(|v| v.as_slice_mut().expect("row-major"));
+            if let (None, Some(v)) = (&about, &mut v) {
+                self.loss.gradient(w, self.targets, 0, v);
+            }
+            w.iter_mut().zip(&means).for_each(|(w, &mean)| *w -= mean);
+            if let (Some(about), Some(v)) = (&about, &mut v) {
+                about.gradients(w, self.noise(j, 0..k).as_deref(), v);
+            }
+        });
+        Factors {
+            gradients,
+            anomalies,
+            means,
+        }
+    }
+}
+
+/// `matrix` as the left operand of the update's products, put together by all threads.
+pub(crate) fn pack<T: Real>(
+    pool: &ThreadPool,
+    matrix: ArrayView2<T>,
+    spare: &Spare<T>,
+) -> Packed<T> {
+    let rows = matrix.nrows();
+    let mut packed = Packed::unfilled(rows, matrix.ncols(), spare);
+    for_each(
+        pool,
+        packed.parts_mut().enumerate(),
+        |_, (part, numbers)| {
+            let own = part * ROWS..rows.min((part + 1) * ROWS);
+            pack_part(matrix.slice(s![own, ..]), numbers);
+        },
+    );
+    packed
+}

@@ -1,0 +1,350 @@
+//! The ranks and what passes between them: every collective of the program, cut into chunks no count can overflow.
+//!
+//! All methods are called by all ranks in the same order unless their text says otherwise. Floats are summed over
+//! ranks only where the caller has made the sum exact (see `exact`), so no result depends on the order of reduction.
+
+mod host;
+
+use std::cell::{Cell, OnceCell};
+use std::time::{Duration, Instant};
+
+use mpi::collective::SystemOperation;
+use mpi::datatype::PartitionMut;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{
+    Communicator as _, CommunicatorCollectives as _, Destination as _, Root as _, Source as _,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use crate::parallel::comm::host::{SHARED_MEMORY, Shared};
+
+use crate::error::{Error, Result};
+use crate::kernels::real::Real;
+use crate::parallel::abort::Waiting;
+use crate::parallel::partition::Partition;
+
+/// The most elements one call of MPI carries; counts are C ints, and some transports copy whole messages.
+const LARGEST_COUNT: usize = 1 << 28;
+
+/// The ranks of a run, as one of them sees them. Stays on the thread that started MPI.
+pub struct Comm {
+    world: SimpleCommunicator,
+    largest: usize,
+    sent: Cell<u64>,
+    exposed: Cell<Duration>,
+    on_hosts_of: Option<usize>,
+    host: OnceCell<crate::parallel::comm::host::Host>,
+}
+
+impl Comm {
+    /// All ranks of `world`.
+    #[must_use]
+    pub fn new(world: SimpleCommunicator) -> Self {
+        Self {
+            world,
+            largest: LARGEST_COUNT,
+            sent: Cell::new(0),
+            exposed: Cell::default(),
+            on_hosts_of: None,
+            host: OnceCell::new(),
+        }
+    }
+
+    /// The same ranks as if every `ranks` of them, in order, were on a host of their own: for tests.
+    #[must_use]
+    pub fn on_hosts_of(mut self, ranks: usize) -> Self {
+        self.on_hosts_of = Some(ranks.max(1));
+        self
+    }
+
+    /// The same ranks with chunks of at most `elements >= 1` elements: tests make them tiny.
+    #[must_use]
+    pub fn with_chunks(mut self, elements: usize) -> Self {
+        self.largest = elements.max(1);
+        self
+    }
+
+    /// This rank's number, `0..size`.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    /// The number of ranks R.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    /// Whether this is rank 0, which speaks and writes for all.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// Bytes this rank has handed to MPI for other ranks so far; a reduction of n numbers counts as n sent.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// Time this rank has waited so far for parameters to arrive, with nothing left to compute.
+    #[must_use]
+    pub fn exposed(&self) -> Duration {
+        self.exposed.get()
+    }
+
+    /// Adds to [`Comm::exposed`].
+    pub fn count_exposed(&self, waited: Duration) {
+        self.exposed.set(self.exposed.get() + waited);
+    }
+
+    fn count_sent<T>(&self, elements: usize) {
+        if self.size() > 1 {
+            self.sent
+                .set(self.sent.get() + (elements * size_of::<T>()) as u64);
+        }
+    }
+
+    /// Waits for all ranks.
+    pub fn barrier(&self) {
+        let _waiting = Waiting::begin();
+        self.world.barrier();
+    }
+
+    /// Waits for all ranks, as `barrier` does, but leaves this rank's core to others meanwhile.
+    pub fn sleep_until_all(&self) {
+        self.sleep_until_all_while(|| ());
+    }
+
+    /// As `sleep_until_all`, and calls `look` now and then.
+    pub fn sleep_until_all_while(&self, look: impl Fn()) {
+        let _waiting = Waiting::begin();
+        let mut request = self.world.immediate_barrier();
+        let mut pause = Duration::from_micros(20);
+        while let Err(waiting) = request.test() {
+            request = waiting;
+            look();
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(Duration::from_millis(2));
+        }
+    }
+
+    /// Ends all ranks of the world with exit code `code`; called by any one rank, from any thread, for a panic's hook
+    /// cannot reach the communicator.
+    pub fn abort(code: i32) -> ! {
+        // A launcher told to abort may end before it has passed on the lines that say why.
+        std::thread::sleep(Duration::from_millis(300));
+        SimpleCommunicator::world().abort(code)
+    }
+
+    /// Rank 0's bytes, on every rank.
+    #[must_use]
+    pub fn broadcast(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let _waiting = Waiting::begin();
+        let mut length = [bytes.len() as u64];
+        let root = self.world.process_at_rank(0);
+        root.broadcast_into(&mut length[..]);
+        let mut bytes = bytes;
+        bytes.resize(length[0] as usize, 0);
+        for chunk in bytes.chunks_mut(self.largest) {
+            root.broadcast_into(chunk);
+        }
+        if self.is_first() {
+            self.count_sent::<u8>(bytes.len());
+        }
+        bytes
+    }
+
+    /// What rank 0 found, value or error, on every rank; the others' argument is not called.
+    ///
+    /// # Errors
+    /// Rank 0's error: its own on rank 0, a copy of its message and exit code elsewhere.
+    pub fn from_first<V: Serialize + DeserializeOwned>(
+        &self,
+        find: impl FnOnce() -> Result<V>,
+    ) -> Result<V> {
+        let found = if self.is_first() { Some(find()) } else { None };
+        let message: std::result::Result<Option<&V>, (String, i32)> = match &found {
+            Some(Err(error)) => Err((error.to_string(), error.exit_code())),
+            Some(Ok(value)) => Ok(Some(value)),
+            None => Ok(None),
+        };
+        let config = bincode::config::standard();
+        let bytes = bincode::serde::encode_to_vec(&message, config).expect("plain data encodes");
+        let bytes = self.broadcast(bytes);
+        match found {
+            Some(result) => result,
+            None => {
+                let (message, _): (std::result::Result<Option<V>, (String, i32)>, usize) =
+                    bincode::serde::decode_from_slice(&bytes, config)
+                        .expect("rank 0's message decodes");
+                match message {
+                    Ok(value) => Ok(value.expect("rank 0 sends a value")),
+                    Err((message, code)) => Err(Error::Remote { message, code }),
+                }
+            }
+        }
+    }
+
+    /// Element by element, the largest over ranks: exact in any order.
+    pub fn largest(&self, values: &mut [f64]) {
+        self.reduce(values, SystemOperation::max());
+    }
+
+    /// Element by element, the sum over ranks of integers.
+    pub fn sum_counts(&self, values: &mut [u64]) {
+        self.reduce(values, SystemOperation::sum());
+    }
+
+    /// Element by element, the sum over ranks; the caller has made every partial sum exact (`kernels::exact_sum::Quantum`, or
+    /// all but one rank holding zero), so the result does not depend on the order of reduction.
+    pub fn sum_exact(&self, values: &mut [f64]) {
+        self.reduce(values, SystemOperation::sum());
+    }
+
+    fn reduce<V: mpi::traits::Equivalence + Copy>(
+        &self,
+        values: &mut [V],
+        operation: SystemOperation,
+    ) {
+        if self.size() == 1 {
+            return;
+        }
+        let _waiting = Waiting::begin();
+        self.count_sent::<V>(values.len());
+        let mut own = Vec::new();
+        // One chunk is copied at a time, so that a large matrix needs no second copy.
+        for chunk in values.chunks_mut(self.largest.min(1 << 20)) {
+            own.clear();
+            own.extend_from_slice(chunk);
+            self.world.all_reduce_into(&own[..], chunk, operation);
+        }
+    }
+
+    /// On every rank, all rows of a matrix `rows.items() x width` whose rows `rows` shares out; `all` holds this
+    /// rank's rows in their place on entry.
+    pub fn all_gather_rows<T: Real>(&self, rows: Partition, width: usize, all: &mut [T]) {
+        assert_eq!(
+            all.len(),
+            rows.items() * width,
+            "shape of the gathered matrix"
+        );
+        if self.size() == 1 {
+            return;
+        }
+        let _waiting = Waiting::begin();
+        let spans: Vec<_> = rows
+            .ranges()
+            .map(|r| r.start * width..r.end * width)
+            .collect();
+        self.count_sent::<T>(spans[self.rank()].len() * (self.size() - 1));
+        // Some at a time, so that a large matrix needs no second copy.
+        let piece = (self.largest.min(1 << 20) / self.size()).max(1);
+        let rounds = spans
+            .iter()
+            .map(|s| s.len().div_ceil(piece))
+            .max()
+            .unwrap_or(0);
+        let mut buffer: Vec<T> = Vec::new();
+        for round in 0..rounds {
+            let parts: Vec<_> = spans
+                .iter()
+                .map(|s| {
+                    (s.start + round * piece).min(s.end)..(s.start + (round + 1) * piece).min(s.end)
+                })
+                .collect();
+            let counts: Vec<i32> = parts.iter().map(|p| p.len() as i32).collect();
+            let starts: Vec<i32> = counts
+                .iter()
+                .scan(0, |next, &count| {
+                    let start = *next;
+                    *next += count;
+                    Some(start)
+                })
+                .collect();
+            buffer.resize(parts.iter().map(std::ops::Range::len).sum(), T::zero());
+            let own = &all[parts[self.rank()].clone()];
+            let mut partition = PartitionMut::new(&mut buffer[..], counts, &starts[..]);
+            self.world.all_gather_varcount_into(own, &mut partition);
+            for (part, &start) in parts.iter().zip(&starts) {
+                all[part.clone()]
+                    .copy_from_slice(&buffer[start as usize..start as usize + part.len()]);
+            }
+        }
+    }
+
+    /// Moves slices between ranks: `receives` names, for each slice to be filled, the rank it comes from; `sends`
+    /// yields, for each slice to go, the rank it goes to. Between two ranks slices pair up in the order given.
+    pub fn exchange<'a, T: Real>(
+        &self,
+        receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
+        sends: impl IntoIterator<Item = (usize, &'a [T])>,
+    ) {
+        let _ = self.exchange_along(receives, sends.into_iter().map(Some));
+    }
+
+    /// As `exchange`, while slices are still being computed: `sends` yields None, after a short wait, where the next
+    /// one is not ready, and what has been sent is moved on meanwhile, which MPI does within its own calls alone.
+    ///
+    /// What is left to wait for once the last has been handed over is returned: the part that nothing hides.
+    pub fn exchange_along<'a, T: Real>(
+        &self,
+        receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
+        sends: impl IntoIterator<Item = Option<(usize, &'a [T])>>,
+    ) -> Duration {
+        mpi::request::multiple_scope(16, |scope, requests| {
+            for (from, slice) in receives {
+                let from = self.world.process_at_rank(from as i32);
+                for chunk in slice.chunks_mut(self.largest) {
+                    requests.add(from.immediate_receive_into(scope, chunk));
+                }
+            }
+            let mut arrived = Vec::new();
+            for send in sends {
+                let Some((to, slice)) = send else {
+                    if requests.incomplete() > 0 {
+                        requests.test_some(&mut arrived);
+                    }
+                    continue;
+                };
+                self.count_sent::<T>(slice.len());
+                let to = self.world.process_at_rank(to as i32);
+                for chunk in slice.chunks(self.largest) {
+                    requests.add(to.immediate_send(scope, chunk));
+                }
+            }
+            let _waiting = Waiting::begin();
+            let computed = Instant::now();
+            requests.wait_all(&mut arrived);
+            computed.elapsed()
+        })
+    }
+
+    /// Every rank's bytes, in the order of ranks, on rank 0; nothing elsewhere.
+    #[must_use]
+    pub fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut lengths = vec![0_u64; self.size()];
+        lengths[self.rank()] = bytes.len() as u64;
+        self.sum_counts(&mut lengths);
+        let _waiting = Waiting::begin();
+        if !self.is_first() {
+            self.count_sent::<u8>(bytes.len());
+            let first = self.world.process_at_rank(0);
+            for chunk in bytes.chunks(self.largest) {
+                first.send(chunk);
+            }
+            return Vec::new();
+        }
+        let mut all = vec![bytes.to_vec()];
+        for (rank, &length) in lengths.iter().enumerate().skip(1) {
+            let mut theirs = vec![0_u8; length as usize];
+            let from = self.world.process_at_rank(rank as i32);
+            for chunk in theirs.chunks_mut(self.largest) {
+                from.receive_into(chunk);
+            }
+            all.push(theirs);
+        }
+        all
+    }
+}

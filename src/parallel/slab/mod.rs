@@ -1,0 +1,384 @@
+//! The two layouts of the ensemble u in R^{J x P}: columns for the update (`Slab`), rows for the forward map
+//! (`Members`), and the one exchange that leads from the first to the second.
+//!
+//! A slab block is J x w, row-major, so the rows that go to one rank are one consecutive slice: nothing is packed,
+//! and they arrive where they stay. Blocks of its own, and of ranks of the same host, a rank reads in the slab: these need
+//! no second copy and no message, only turns: all write, all read.
+
+mod member_rows;
+
+use crate::kernels::threads::for_each;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2};
+use rayon::ThreadPool;
+
+use crate::kernels::buffers::Aligned;
+use crate::kernels::real::Real;
+use crate::parallel::comm::Comm;
+use crate::parallel::partition::{BLOCK, Blocks, Partition};
+use crate::parallel::shared_memory::{Own, Theirs};
+pub use crate::parallel::slab::member_rows::Members;
+
+/// Who holds what, as one rank sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// This rank.
+    pub rank: usize,
+    /// Rows of the ensemble over ranks.
+    pub members: Partition,
+    /// Columns of the ensemble in blocks.
+    pub blocks: Blocks,
+    /// Blocks over ranks.
+    pub owners: Partition,
+}
+
+impl Layout {
+    /// J x P over the ranks of `comm`.
+    #[must_use]
+    pub fn new(comm: &Comm, members: usize, parameters: usize) -> Self {
+        let blocks = Blocks::new(parameters);
+        Self {
+            rank: comm.rank(),
+            members: Partition::new(members, comm.size()),
+            blocks,
+            owners: Partition::new(blocks.count(), comm.size()),
+        }
+    }
+
+    /// The rows (members) this rank evaluates.
+    #[must_use]
+    pub fn own_members(&self) -> Range<usize> {
+        self.members.range(self.rank)
+    }
+
+    /// The blocks of columns this rank updates.
+    #[must_use]
+    pub fn own_blocks(&self) -> Range<usize> {
+        self.owners.range(self.rank)
+    }
+
+    /// The columns that `rank` updates.
+    fn columns_of(&self, rank: usize) -> Range<usize> {
+        self.blocks.span(self.owners.range(rank))
+    }
+}
+
+/// The columns of this rank's blocks, all members of them: the authority on the ensemble. Ranks near each other (see
+/// `Comm::near`) read each other's where they lie.
+#[derive(Debug)]
+pub struct Slab<T> {
+    layout: Layout,
+    /// This rank's blocks one after the other, each J x w.
+    own: Numbers<T>,
+    /// Others' blocks, by rank: None where this rank can't read them.
+    theirs: Vec<Option<Theirs>>,
+}
+
+/// Numbers that only this rank sees, or that others read, too.
+#[derive(Debug)]
+enum Numbers<T> {
+    Private(Aligned<T>),
+    Shared(Own),
+}
+
+impl<T: Real> Numbers<T> {
+    fn all(&self) -> &[T] {
+        match self {
+            Self::Private(numbers) => numbers,
+            Self::Shared(own) => bytemuck::cast_slice(own.bytes()),
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Private(numbers) => numbers,
+            Self::Shared(own) => bytemuck::cast_slice_mut(own.bytes_mut()),
+        }
+    }
+}
+
+impl<T: Real> Slab<T> {
+    /// This rank's blocks, made one by one, in parallel, from (block, its columns, J x w zeros). Called by all ranks.
+    ///
+    /// # Panics
+    /// There is no room.
+    pub fn fill(
+        comm: &Comm,
+        pool: &ThreadPool,
+        layout: &Layout,
+        fill: impl Fn(usize, Range<usize>, &mut ArrayRef2<T>) + Sync,
+    ) -> Self {
+        let numbers = layout.members.items() * layout.columns_of(layout.rank).len();
+        let shared = comm
+            .share(numbers * size_of::<T>())
+            .unwrap_or_else(|e| panic!("{e}"));
+        let mut theirs: Vec<_> = (0..comm.size()).map(|_| None).collect();
+        let own = match shared {
+            Some(shared) => {
+                for (rank, map) in shared.theirs {
+                    theirs[rank] = Some(map);
+                }
+                Numbers::Shared(shared.own)
+            }
+            None => Numbers::Private(Aligned::zeros(numbers)),
+        };
+        let mut slab = Self {
+            layout: *layout,
+            own,
+            theirs,
+        };
+        for_each(pool, slab.iter_mut(), |_, (b, mut block)| {
+            fill(b, layout.blocks.range(b), &mut block);
+        });
+        slab
+    }
+
+    /// A copy of its own. Called by all ranks.
+    pub fn copy(&self, comm: &Comm, pool: &ThreadPool) -> Self {
+        Self::fill(comm, pool, &self.layout, |b, _, block| {
+            block.assign(&self.block(b));
+        })
+    }
+
+    /// The block numbered `block` among all, J x w, which this rank owns.
+    #[must_use]
+    pub fn block(&self, block: usize) -> ArrayView2<'_, T> {
+        self.seen(block).expect("a block of this rank's")
+    }
+
+    /// All blocks of a rank that this one can read, one after the other.
+    fn all_of(&self, owner: usize) -> Option<&[T]> {
+        if owner == self.layout.rank {
+            return Some(self.own.all());
+        }
+        self.theirs[owner].as_deref().map(bytemuck::cast_slice)
+    }
+
+    /// The block `block` of any rank that this one can read.
+    fn seen(&self, block: usize) -> Option<ArrayView2<'_, T>> {
+        let layout = &self.layout;
+        let owner = layout.owners.owner(block);
+        let all = self.all_of(owner)?;
+        let (members, columns) = (layout.members.items(), layout.blocks.range(block));
+        let start = members * (columns.start - layout.columns_of(owner).start);
+        let numbers = &all[start..start + members * columns.len()];
+        Some(ArrayView2::from_shape((members, columns.len()), numbers).expect("a block"))
+    }
+
+    /// What `of` makes of every `count` consecutive blocks, one after the other, of those whose first is this rank's; the
+    /// others it reads, or is sent. Called by all ranks.
+    pub fn in_groups<D: Clone + Default + Send>(
+        &self,
+        (comm, pool): (&Comm, &ThreadPool),
+        count: usize,
+        of: impl Fn(&[ArrayView2<T>]) -> D + Sync,
+    ) -> Vec<D> {
+        comm.turn();
+        let (layout, members) = (&self.layout, self.layout.members.items());
+        let (own, all) = (layout.own_blocks(), layout.blocks.count());
+        let first = |block: usize| block / count * count;
+        let groups = own.clone().filter(|&b| first(b) == b);
+        let groups: Vec<Range<usize>> = groups.map(|b| b..(b + count).min(all)).collect();
+        let unseen = groups.iter().cloned().flatten();
+        let mut sent: BTreeMap<usize, Vec<T>> = unseen
+            .filter(|&b| self.seen(b).is_none())
+            .map(|b| (b, vec![T::zero(); members * layout.blocks.range(b).len()]))
+            .collect();
+        let away = own
+            .map(|b| (layout.owners.owner(first(b)), b))
+            .filter(|(to, _)| *to != layout.rank && self.theirs[*to].is_none());
+        comm.exchange(
+            sent.iter_mut()
+                .map(|(&b, room)| (layout.owners.owner(b), &mut room[..])),
+            away.map(|(to, b)| (to, self.block(b).to_slice().expect("row-major"))),
+        );
+        let mut made = vec![D::default(); groups.len()];
+        for_each(pool, groups.iter().zip(&mut made), |_, (group, made)| {
+            let blocks = group.clone().map(|b| match sent.get(&b) {
+                Some(numbers) => {
+                    let shape = (members, layout.blocks.range(b).len());
+                    ArrayView2::from_shape(shape, numbers).expect("a block")
+                }
+                None => self.seen(b).expect("else it was sent"),
+            });
+            *made = of(&blocks.collect::<Vec<_>>());
+        });
+        comm.turn();
+        made
+    }
+
+    /// This rank's blocks with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, ArrayView2<'_, T>)> {
+        self.layout.own_blocks().map(|b| (b, self.block(b)))
+    }
+
+    /// This rank's blocks with their numbers, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, ArrayViewMut2<'_, T>)> {
+        let layout = self.layout;
+        let members = layout.members.items();
+        // All blocks but the last of all are of one width.
+        let blocks = self.own.all_mut().chunks_mut((members * BLOCK).max(1));
+        layout.own_blocks().zip(blocks).map(move |(b, block)| {
+            let shape = (members, layout.blocks.range(b).len());
+            (b, ArrayViewMut2::from_shape(shape, block).expect("a block"))
+        })
+    }
+}
+
+impl Layout {
+    /// Applies `update` to each of this rank's blocks, in parallel, and carries the new columns to their members'
+    /// owners while later blocks are still being computed. Called by all ranks, when none reads members any longer.
+    ///
+    /// `update` is given the number of its thread, for scratch space, the block's number, and whatever `along`
+    /// yields beside the block.
+    pub fn carry<'a, T: Real, A: Send>(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        slab: &'a mut Slab<T>,
+        members: &'a mut Members<T>,
+        along: impl Iterator<Item = A> + Send,
+        update: impl Fn(usize, usize, &mut ArrayRef2<T>, A) + Sync,
+    ) {
+        let far: Vec<(usize, Range<usize>)> = {
+            let all = self.members.ranges().enumerate();
+            all.filter(|(rank, _)| *rank != self.rank && slab.theirs[*rank].is_none())
+                .collect()
+        };
+        comm.turn();
+        if far.is_empty() {
+            for_each(
+                pool,
+                slab.iter_mut().zip(along),
+                |thread, ((b, mut block), along)| {
+                    update(thread, b, &mut block, along);
+                },
+            );
+        } else {
+            self.carry_far(comm, pool, (slab, &far), members, along, update);
+        }
+        let computed = Instant::now();
+        comm.turn();
+        comm.count_exposed(computed.elapsed());
+    }
+
+    /// As `carry`, of which it is the part that deals with the ranks `far`, those that can't read this rank's slab.
+    fn carry_far<'a, T: Real, A: Send>(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        (slab, far): (&'a mut Slab<T>, &[(usize, Range<usize>)]),
+        members: &'a mut Members<T>,
+        along: impl Iterator<Item = A> + Send,
+        update: impl Fn(usize, usize, &mut ArrayRef2<T>, A) + Sync,
+    ) {
+        let own = self.own_blocks();
+        let receives = members
+            .remote
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(b, block)| {
+                let block = block.as_mut()?;
+                Some((
+                    self.owners.owner(b),
+                    block.as_slice_mut().expect("row-major"),
+                ))
+            });
+        let queue = Mutex::new(slab.iter_mut().zip(along));
+        let (done, finished) = mpsc::channel::<(usize, &'a [T])>();
+        pool.in_place_scope(|scope| {
+            for thread in 0..pool.current_num_threads() {
+                let (queue, done, update) = (&queue, done.clone(), &update);
+                scope.spawn(move |_| {
+                    loop {
+                        let next = queue.lock().expect("no thread panicked").next();
+                        let Some(((b, mut block), along)) = next else {
+                            break;
+                        };
+                        update(thread, b, &mut block, along);
+                        let block: &'a [T] = block.into_slice().expect("row-major");
+                        // The receiver outlives this scope; it is gone only when its thread panicked.
+                        let _ = done.send((b, block));
+                    }
+                });
+            }
+            drop(done);
+            let sends = InOrder {
+                next: own.start,
+                early: BTreeMap::new(),
+                finished,
+            }
+            .flat_map(|finished| {
+                let slices = finished.map(|(b, block)| {
+                    let width = self.blocks.range(b).len();
+                    let slice =
+                        move |rows: Range<usize>| &block[rows.start * width..rows.end * width];
+                    far.iter()
+                        .map(move |(to, rows)| Some((*to, slice(rows.clone()))))
+                });
+                let unfinished = slices.is_none().then_some(None);
+                slices.into_iter().flatten().chain(unfinished)
+            });
+            comm.count_exposed(comm.exchange_along(receives, sends));
+        });
+    }
+}
+
+/// How long to wait for a block before the exchange is moved on: so long that it costs the thread that computes on the
+/// same core a per mille, so short that what travels keeps up with what is computed.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Finished blocks in the order of their numbers, which is the order the receivers expect them in; None now and then
+/// while the next is not ready.
+struct InOrder<'a, T> {
+    next: usize,
+    early: BTreeMap<usize, &'a [T]>,
+    finished: mpsc::Receiver<(usize, &'a [T])>,
+}
+
+impl<'a, T> Iterator for InOrder<'a, T> {
+    type Item = Option<(usize, &'a [T])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.early.contains_key(&self.next) {
+            match self.finished.recv_timeout(PAUSE) {
+                Ok((b, block)) => self.early.insert(b, block),
+                Err(RecvTimeoutError::Timeout) => return Some(None),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            };
+        }
+        let block = self.early.remove(&self.next)?;
+        self.next += 1;
+        Some(Some((self.next - 1, block)))
+    }
+}
+
+/// As `for_each`, of work that waits more than it computes, on `count` threads of its own: a pool of so many would have each of
+/// them look for work at all others.
+pub fn wait_for_each<I: Send>(
+    count: usize,
+    items: impl Iterator<Item = I> + Send,
+    work: impl Fn(usize, I) + Sync,
+) {
+    if count <= 1 {
+        return items.for_each(|item| work(0, item));
+    }
+    let queue = Mutex::new(items);
+    std::thread::scope(|scope| {
+        for thread in 0..count {
+            let (queue, work) = (&queue, &work);
+            scope.spawn(move || {
+                loop {
+                    let next = queue.lock().expect("no thread panicked").next();
+                    let Some(item) = next else { break };
+                    work(thread, item);
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,222 @@
+//! One sentence on what would make a run faster, from where its time went.
+
+use crate::cost::Shape;
+use crate::ensemble::transform::Form;
+use crate::report::account::Account;
+use crate::report::environment::Environment;
+
+/// A share of the run's time worth a word.
+const NOTABLE: f64 = 0.15;
+
+/// What to change first. `forward` holds each rank's seconds in the forward map.
+#[must_use]
+pub fn advice(
+    account: &Account,
+    shape: &Shape,
+    environment: &Environment,
+    forward: &[f64],
+) -> String {
+    if let Some(host) = environment.oversubscribed() {
+        return format!(
+            "more threads than cores: {} ranks with {} threads on the {} cores of {}; timings mean little",
+            host.ranks.len(),
+            host.threads,
+            host.cores,
+            host.name
+        );
+    }
+    if let Some(load) = busy(account, environment) {
+        let host = &environment.hosts[0];
+        return format!(
+            "other programs share the {} cores of {} (load {load:.1}): timings mean little",
+            host.cores, host.name
+        );
+    }
+    let idle = shape.idle();
+    if idle > 0 {
+        return format!(
+            "{idle} of {} ranks had no member to evaluate: use fewer",
+            shape.ranks
+        );
+    }
+    let share = |name| account.phase(name).share;
+    let percent = |name| format!("{:.0} %", 100.0 * share(name));
+    let candidates = ["wait", "exchange", "interaction", "evaluate", "report"];
+    let worst = candidates
+        .into_iter()
+        .filter(|&name| share(name) > limit(name, shape))
+        .max_by(|a, b| {
+            let beyond = |name| share(name) - limit(name, shape);
+            beyond(a).total_cmp(&beyond(b))
+        });
+    match worst {
+        Some("wait") => waiting(&percent("wait"), shape, environment, forward),
+        Some("exchange") => format!(
+            "exchange is exposed ({}): fewer ranks with more threads each",
+            percent("exchange")
+        ),
+        Some("interaction") if shape.ranks > 1 => format!(
+            "{} in the interaction, which every rank takes part in: fewer ranks with more threads each",
+            percent("interaction")
+        ),
+        Some("interaction") if shape.form == Form::Explicit => format!(
+            "{} in the interaction: a smaller batch, or method.form = \"factored\", makes it cheaper",
+            percent("interaction")
+        ),
+        Some("evaluate") => format!(
+            "{} on the test set: raise run.evaluate_every, or set run.best = \"never\"",
+            percent("evaluate")
+        ),
+        Some("report") => format!("{} in reporting: raise run.report_every", percent("report")),
+        // A simulator's operations are not known, but its time is.
+        _ if shape.flops_of_all().forward == 0.0 && share("forward") > 0.5 => format!(
+            "{} in simulations: more ranks or threads, up to one for each of the {} members, shorten it",
+            percent("forward"),
+            shape.members
+        ),
+        _ if account.floor_share > 1.0 => format!(
+            "the arithmetic ran at {:.0} % of the product rate, as measured at the run's end: the cores were busier then, and \
+             the shares mean little",
+            100.0 * account.floor_share
+        ),
+        _ => format!(
+            "nothing stands out; the arithmetic runs at {:.0} % of the product rate",
+            100.0 * account.floor_share
+        ),
+    }
+}
+
+/// The load of rank 0's host over the last minute, where it is well beyond the host's cores.
+fn busy(account: &Account, environment: &Environment) -> Option<f64> {
+    let host = environment.hosts.first()?;
+    let load = account.load?;
+    // A minute's mean says nothing of a run of seconds.
+    (account.seconds >= 20.0 && load > 1.5 * host.cores as f64 + 0.5).then_some(load)
+}
+
+/// The share beyond which a phase is worth a word.
+fn limit(name: &str, shape: &Shape) -> f64 {
+    let flops = shape.flops_of_all();
+    match name {
+        // It computes too: as much of the time as of the arithmetic is no surprise.
+        "interaction" => NOTABLE + 1.3 * flops.interaction / flops.total(),
+        "evaluate" => 2.0 * NOTABLE,
+        _ => NOTABLE,
+    }
+}
+
+/// Why ranks wait for each other.
+fn waiting(percent: &str, shape: &Shape, environment: &Environment, forward: &[f64]) -> String {
+    let mean = forward.iter().sum::<f64>() / forward.len() as f64;
+    let slow = (0..forward.len()).fold(0, |s, r| if forward[r] > forward[s] { r } else { s });
+    let even = shape.members as f64 / shape.ranks as f64;
+    let most = shape.members_of(0) as f64;
+    if forward[slow] < 1.15 * mean {
+        format!(
+            "{percent} waiting though no rank is slow: steps are short for {} ranks; use fewer, or a larger batch",
+            shape.ranks
+        )
+    } else if most > 1.15 * even {
+        format!(
+            "{percent} waiting: {} members do not split evenly over {} ranks",
+            shape.members, shape.ranks
+        )
+    } else {
+        format!(
+            "{percent} waiting: rank {slow} on host {} is slow, {:.1} times the mean in the forward map",
+            environment.host_of(slow),
+            forward[slow] / mean
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Resolved;
+    use crate::forward::load::Given;
+    use crate::report::account::Times;
+    use crate::report::environment::Host;
+    use crate::run::plan::Plan;
+
+    /// What is said of `digits` on two ranks on hosts a and b, with `phases` of given shares.
+    fn said(phases: &[(&'static str, f64)], forward: &[f64], members: usize) -> String {
+        let sets = [
+            "data.batch=479".to_owned(),
+            format!("ensemble.members={members}"),
+        ];
+        let resolved = Resolved::new("digits", &sets).unwrap();
+        let given = Given::foresee(&resolved).unwrap();
+        let map = given.map::<f32>(&resolved).unwrap();
+        let plan = Plan::new(resolved, given.shape(), map.parameters()).unwrap();
+        let shape = Shape::of(&plan, map.as_ref(), forward.len(), 1);
+        let times = |share| Times {
+            share,
+            ..Times::default()
+        };
+        let account = Account {
+            seconds: 100.0,
+            seconds_before: 0.0,
+            steps: 10,
+            step_seconds: None,
+            phases: phases
+                .iter()
+                .map(|&(name, share)| (name, times(share)))
+                .collect(),
+            members_samples_per_second: 0.0,
+            gflops: 0.0,
+            product_gflops: 0.0,
+            floor_share: 0.5,
+            bytes_sent_per_step: 0,
+            peak_rss: None,
+            load: None,
+            advice: String::new(),
+        };
+        let host = |(rank, name): (usize, &str)| Host {
+            name: name.to_owned(),
+            cpu: String::new(),
+            cores: 1,
+            bound: 1,
+            ranks: vec![rank],
+            threads: 1,
+        };
+        let environment = Environment {
+            program: "",
+            rustc: None,
+            mpi: String::new(),
+            command: Vec::new(),
+            started: String::new(),
+            ranks: forward.len(),
+            hosts: ["a", "b", "c"]
+                .into_iter()
+                .enumerate()
+                .take(forward.len())
+                .map(host)
+                .collect(),
+        };
+        advice(&account, &shape, &environment, forward)
+    }
+
+    #[test]
+    fn a_slow_rank_is_named_with_its_host() {
+        let text = said(&[("wait", 0.31)], &[1.0, 3.0], 800);
+        assert!(
+            text.starts_with("31 % waiting: rank 1 on host b is slow"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn waiting_has_other_reasons_too() {
+        assert!(said(&[("wait", 0.4)], &[1.0, 1.0], 800).contains("no rank is slow"));
+        assert!(said(&[("wait", 0.4)], &[2.0, 1.0], 3).contains("do not split evenly"));
+        assert!(said(&[("wait", 0.4)], &[1.0, 1.0, 1.0], 2).contains("no member to evaluate"));
+    }
+
+    #[test]
+    fn the_phase_furthest_beyond_its_due_is_spoken_of() {
+        let phases = [("exchange", 0.2), ("interaction", 0.3), ("evaluate", 0.31)];
+        assert!(said(&phases, &[1.0, 1.0], 800).contains("exchange is exposed (20 %)"));
+        assert!(said(&[("forward", 0.9)], &[1.0, 1.0], 800).contains("50 % of the product rate"));
+    }
+}

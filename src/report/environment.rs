@@ -1,0 +1,295 @@
+//! What a run ran on: versions, hosts with their processors, ranks and threads; environment.json.
+//!
+//! Product kernels block by a processor's caches, so equal bits are promised among hosts of one processor model: a
+//! mix is told of.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::files::Files;
+use crate::parallel::comm::Comm;
+
+/// environment.json.
+#[derive(Clone, Debug, Serialize)]
+pub struct Environment {
+    /// The program's version.
+    pub program: &'static str,
+    /// The compiler that built it, where known.
+    pub rustc: Option<&'static str>,
+    /// The MPI library's own words, first line.
+    pub mpi: String,
+    /// The command line of rank 0.
+    pub command: Vec<String>,
+    /// When the run began, UTC.
+    pub started: String,
+    /// Ranks R.
+    pub ranks: usize,
+    /// The hosts, in the order of their first ranks.
+    pub hosts: Vec<Host>,
+}
+
+/// A host and what the run uses of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its processor's model.
+    pub cpu: String,
+    /// Logical cores that its ranks together may use.
+    pub cores: usize,
+    /// Logical cores that its ranks together are bound to, more where a quota leaves fewer of them.
+    #[serde(skip)]
+    pub bound: usize,
+    /// Its ranks.
+    pub ranks: Vec<usize>,
+    /// The threads of all its ranks together.
+    pub threads: usize,
+}
+
+/// What one rank sees of its host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Seat {
+    host: String,
+    cpu: String,
+    /// The cores this rank may run on, where the system tells.
+    cores: BTreeSet<usize>,
+    /// How many of them it may use at once.
+    usable: usize,
+    threads: usize,
+}
+
+impl Environment {
+    /// Of the ranks of `comm`, this one with `threads` threads. Called by all ranks; whole on rank 0.
+    #[must_use]
+    pub fn gather(comm: &Comm, threads: usize) -> Self {
+        let config = bincode::config::standard();
+        let seat = Seat::own(threads);
+        let bytes = bincode::serde::encode_to_vec(&seat, config).expect("plain data encodes");
+        let seats = comm.gather(&bytes).into_iter().map(|bytes| {
+            let decoded = bincode::serde::decode_from_slice(&bytes, config);
+            decoded.expect("a rank's own bytes decode").0
+        });
+        let mpi = mpi::environment::library_version().unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            program: env!("CARGO_PKG_VERSION"),
+            rustc: option_env!("EKI_RUSTC"),
+            mpi: mpi
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('\0')
+                .to_owned(),
+            // An argument need not be text.
+            command: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
+            started: utc(since.map_or(0, |since| since.as_secs())),
+            ranks: comm.size(),
+            hosts: hosts(seats),
+        }
+    }
+
+    /// Writes environment.json to `folder`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, files: &Files, folder: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).expect("plain data encodes") + "\n";
+        files.write_whole(&folder.join("environment.json"), json.as_bytes())
+    }
+
+    /// One line where hosts have processors of different models.
+    #[must_use]
+    pub fn mixed(&self) -> Option<String> {
+        let models: BTreeSet<&str> = self.hosts.iter().map(|host| host.cpu.as_str()).collect();
+        (models.len() > 1).then(|| {
+            let models: Vec<&str> = models.into_iter().collect();
+            format!(
+                "hosts have different processors ({}): the same bits are promised among hosts of one model only",
+                models.join("; ")
+            )
+        })
+    }
+
+    /// One line where the launcher, this process's parent, has bound the ranks of rank 0's host to fewer cores than it may use
+    /// itself, as Open MPI does with one or two ranks.
+    #[must_use]
+    pub fn bound(&self) -> Option<String> {
+        let parent = format!("/proc/{}/status", std::os::unix::process::parent_id());
+        let status = std::fs::read_to_string(parent).ok()?;
+        let given = core_list(&field(&status, "Cpus_allowed_list")?).len();
+        let bound = self.hosts.first()?.bound;
+        (0 < bound && bound < given).then(|| {
+            format!(
+                "the launcher binds its ranks on this host to {bound} of {given} cores: mpirun --bind-to none lets them use all"
+            )
+        })
+    }
+
+    /// The host with most threads beyond its cores.
+    #[must_use]
+    pub fn oversubscribed(&self) -> Option<&Host> {
+        let beyond = |host: &&Host| host.threads > host.cores;
+        self.hosts
+            .iter()
+            .filter(beyond)
+            .max_by_key(|host| host.threads - host.cores)
+    }
+
+    /// The name of the host of `rank`.
+    #[must_use]
+    pub fn host_of(&self, rank: usize) -> &str {
+        let host = self.hosts.iter().find(|host| host.ranks.contains(&rank));
+        host.map_or("?", |host| &host.name)
+    }
+}
+
+impl Seat {
+    fn own(threads: usize) -> Self {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let cpu = field(&read("/proc/cpuinfo"), "model name");
+        let allowed = field(&read("/proc/self/status"), "Cpus_allowed_list");
+        Self {
+            host: mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned()),
+            cpu: cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cores: allowed.map_or_else(BTreeSet::new, |list| core_list(&list)),
+            usable: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads,
+        }
+    }
+}
+
+/// The value of the first line `name : value`.
+fn field(text: &str, name: &str) -> Option<String> {
+    let (_, value) = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)?;
+    Some(value.trim().to_owned())
+}
+
+/// The numbers of a list like "0-3,8".
+fn core_list(list: &str) -> BTreeSet<usize> {
+    let range = |part: &str| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        Some(from.trim().parse::<usize>().ok()?..=to.trim().parse().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
+
+/// Ranks' seats, in the order of ranks, by host.
+fn hosts(seats: impl Iterator<Item = Seat>) -> Vec<Host> {
+    let mut hosts: Vec<(Host, BTreeSet<usize>)> = Vec::new();
+    for (rank, seat) in seats.enumerate() {
+        let known = hosts.iter().position(|(host, _)| host.name == seat.host);
+        let place = known.unwrap_or_else(|| {
+            let host = Host {
+                name: seat.host.clone(),
+                cpu: seat.cpu.clone(),
+                cores: 0,
+                bound: 0,
+                ranks: Vec::new(),
+                threads: 0,
+            };
+            hosts.push((host, BTreeSet::new()));
+            hosts.len() - 1
+        });
+        let (host, cores) = &mut hosts[place];
+        // Ranks bound to different cores add up; a quota below the cores they may run on is shared by all of them.
+        let quota = seat.usable < seat.cores.len();
+        cores.extend(&seat.cores);
+        host.bound = cores.len();
+        host.cores = if quota || seat.cores.is_empty() {
+            seat.usable
+        } else {
+            cores.len()
+        };
+        host.ranks.push(rank);
+        host.threads += seat.threads;
+    }
+    hosts.into_iter().map(|(host, _)| host).collect()
+}
+
+/// `seconds` since 1970 as 2026-11-24T02:51:03Z (Howard Hinnant's civil-from-days).
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March, so that the leap day ends the year.
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (h, m, s) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(host: &str, cpu: &str, cores: &str, usable: usize, threads: usize) -> Seat {
+        Seat {
+            host: host.to_owned(),
+            cpu: cpu.to_owned(),
+            cores: core_list(cores),
+            usable,
+            threads,
+        }
+    }
+
+    fn of(seats: Vec<Seat>) -> Environment {
+        Environment {
+            program: "",
+            rustc: None,
+            mpi: String::new(),
+            command: Vec::new(),
+            started: String::new(),
+            ranks: seats.len(),
+            hosts: hosts(seats.into_iter()),
+        }
+    }
+
+    #[test]
+    fn cores_of_bound_ranks_add_up_and_shared_ones_do_not() {
+        let bound = of(vec![
+            seat("a", "x", "0-1", 2, 2),
+            seat("a", "x", "2-3", 2, 2),
+        ]);
+        assert_eq!(bound.hosts[0].cores, 4);
+        assert!(bound.oversubscribed().is_none() && bound.mixed().is_none());
+        let shared = of(vec![
+            seat("a", "x", "0-1", 2, 2),
+            seat("a", "x", "0-1", 2, 2),
+        ]);
+        assert_eq!(shared.oversubscribed().map(|host| host.cores), Some(2));
+        // A container's quota of 2 on a host of 64.
+        let quota = of(vec![seat("a", "x", "0-63", 2, 3)]);
+        assert_eq!(quota.oversubscribed().map(|host| host.cores), Some(2));
+    }
+
+    #[test]
+    fn a_mix_of_processors_is_told_of() {
+        let mixed = of(vec![seat("a", "x", "0", 1, 1), seat("b", "y", "0", 1, 1)]);
+        assert!(mixed.mixed().is_some_and(|line| line.contains("x; y")));
+        assert_eq!((mixed.host_of(0), mixed.host_of(1)), ("a", "b"));
+    }
+
+    #[test]
+    fn seconds_become_the_calendars_date() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_767_225_599), "2025-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,217 @@
+//! A run's folder, read back: its configuration, its curve, its summary, and the arrays it left.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::config::Resolved;
+use crate::error::{Error, Result};
+use crate::files::bounded;
+use crate::io::npy;
+use crate::io::run_folder::CONFIG;
+use crate::kernels::real::Real;
+use crate::run::final_arrays::UNITS;
+use crate::run::reporter::gaps;
+
+/// The most bytes of summary.json that are read.
+const LONGEST: u64 = 1 << 20;
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The run's configuration.
+    pub resolved: Resolved,
+}
+
+/// One line of metrics.jsonl, as `run::reporter::Record` wrote it. A number that was not finite reads as None.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Point {
+    pub step: u64,
+    pub epoch: u64,
+    pub samples: u64,
+    pub members: usize,
+    pub failed: usize,
+    pub loss: Option<f64>,
+    pub d_norm: Option<f64>,
+    pub step_size: Option<f64>,
+    pub spread: Option<f64>,
+    pub seconds: Option<f64>,
+    pub accuracy_mean: Option<f64>,
+    pub accuracy_best: Option<f64>,
+    pub mse_mean: Option<f64>,
+    pub mse_best: Option<f64>,
+    pub return_mean: Option<f64>,
+    pub return_best: Option<f64>,
+    pub mse_pass: Option<f64>,
+    pub misfit_mean: Option<f64>,
+    pub misfit_best: Option<f64>,
+    pub misfit_members: Option<f64>,
+}
+
+/// summary.json, as `run::reporter::Summary` wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Ending {
+    pub reason: String,
+    pub steps: u64,
+    pub epochs: f64,
+    pub seconds: f64,
+    pub accuracy_mean: Option<f64>,
+    pub accuracy_best: Option<f64>,
+    pub accuracy_first_epoch: Option<f64>,
+    pub mse_mean: Option<f64>,
+    pub mse_best: Option<f64>,
+    pub return_mean: Option<f64>,
+    pub return_best: Option<f64>,
+    pub misfit_mean: Option<f64>,
+    pub misfit_best: Option<f64>,
+    pub misfit_members: Option<f64>,
+    pub mse_persistence: Option<f64>,
+    pub mse_ar2: Option<f64>,
+    pub mse_ar20: Option<f64>,
+    pub verdict: Option<String>,
+    pub mse_pass: Option<f64>,
+    pub mse_first_pass: Option<f64>,
+    pub digest: String,
+    pub ranks: usize,
+    pub threads: usize,
+}
+
+impl Finished {
+    /// The run whose folder is `folder`.
+    ///
+    /// # Errors
+    /// A folder that holds no run, or whose configuration this program cannot read.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let config = folder.join(CONFIG);
+        if !config.is_file() {
+            let why = if folder.is_dir() {
+                "holds no run: there is no config.toml in it"
+            } else {
+                "no such folder; name the folder of a run"
+            };
+            return Err(Error::Usage(format!("{}: {why}", folder.display())));
+        }
+        let path = config
+            .to_str()
+            .ok_or_else(|| Error::Usage(format!("{}: not UTF-8", folder.display())))?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            resolved: Resolved::new(path, &[])?,
+        })
+    }
+
+    /// The folder's own name, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = self.folder.canonicalize().ok();
+        let name = name.as_deref().unwrap_or(&self.folder).file_name();
+        name.map_or_else(
+            || self.folder.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
+    fn array(&self, name: &str) -> Option<PathBuf> {
+        let path = self.folder.join("final").join(name);
+        path.is_file().then_some(path)
+    }
+
+    /// The final mean, `parameters` numbers.
+    ///
+    /// # Errors
+    /// A run that has not ended, or a damaged file.
+    pub fn mean<T: Real>(&self, parameters: usize) -> Result<Vec<T>> {
+        let path = self.array("mean.npy").ok_or_else(|| {
+            Error::Usage(format!(
+                "{}: the run has not ended: there is no final/mean.npy in it",
+                self.folder.display()
+            ))
+        })?;
+        npy::read(&path, 1, parameters)
+    }
+
+    /// Whether it has left its mean: it has ended.
+    #[must_use]
+    pub fn has_mean(&self) -> bool {
+        self.array("mean.npy").is_some()
+    }
+
+    /// The best member, `parameters` numbers, where the run looked for it.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn best<T: Real>(&self, parameters: usize) -> Result<Option<Vec<T>>> {
+        self.array("best.npy")
+            .map(|path| npy::read(&path, 1, parameters))
+            .transpose()
+    }
+
+    /// All members, rows of `parameters` numbers, where the run kept them.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn ensemble<T: Real>(&self, parameters: usize) -> Result<Option<npy::Rows<T>>> {
+        self.array("ensemble.npy")
+            .map(|path| npy::Rows::open(&path, None, parameters))
+            .transpose()
+    }
+
+    /// Whether a simulator's arrays hold its parameters in their own units, not coordinates with standard normal priors.
+    #[must_use]
+    pub fn is_in_own_units(&self) -> bool {
+        self.array(UNITS).is_some()
+    }
+
+    /// Whether all members were kept.
+    #[must_use]
+    pub fn has_ensemble(&self) -> bool {
+        self.array("ensemble.npy").is_some()
+    }
+
+    /// The reported steps. A last line that was cut short, as by a kill, is left out.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a damaged line.
+    pub fn curve(&self) -> Result<Vec<Point>> {
+        let path = self.folder.join("metrics.jsonl");
+        let text = bounded::text(&path, u64::MAX)?;
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+            .map(|(i, line)| {
+                serde_json::from_str(line)
+                    .map_err(|e| Error::data(&path, format!("line {}: {e}", i + 1)))
+            })
+            .collect()
+    }
+
+    /// The steps between which lines of metrics.jsonl are missing, as `run::reporter::gaps` finds them.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<(u64, u64)> {
+        let lines = std::fs::read(self.folder.join("metrics.jsonl")).unwrap_or_default();
+        gaps(&lines, self.resolved.config.run.report_every)
+    }
+
+    /// The summary, where the run has ended.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn ending(&self) -> Result<Option<Ending>> {
+        let path = self.folder.join("summary.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = bounded::text(&path, LONGEST)?;
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|e| Error::data(&path, e.to_string()))
+    }
+}

@@ -1,0 +1,42 @@
+//! Before a step whose outputs are brought from outside: whether they are all there, and else what is asked for.
+
+use super::State;
+use crate::forward::process::parameters_at;
+use crate::kernels::real::Real;
+use crate::run::context::Setting;
+
+impl<T: Real> State<T> {
+    /// Whether this step must wait for outputs of its members; the map's `open` then holds the parameters that are asked for.
+    /// The same on all ranks, and called by all.
+    pub(super) fn asks(&self, setting: &Setting<T>) -> bool {
+        let (crew, map) = (setting.crew, setting.problem.map.as_ref());
+        let Some(told) = map.ask_tell() else {
+            return false;
+        };
+        let own = self.ensemble.members(crew).range(crew.comm.rank());
+        let mut point = vec![T::zero(); map.parameters()];
+        let mut unknown: Vec<f64> = Vec::new();
+        for member in own {
+            self.ensemble.fill(map, member, &mut point);
+            let u = parameters_at(told.marginals(), &point);
+            if !told.knows(&u) {
+                unknown.extend(u);
+            }
+        }
+        let mut count = [unknown.len() as u64];
+        crew.comm.sum_counts(&mut count);
+        if count == [0] {
+            return false;
+        }
+        let parts = crew.comm.gather(bytemuck::cast_slice(&unknown));
+        let all = crew.comm.broadcast(parts.concat());
+        let all: Vec<f64> = bytemuck::pod_collect_to_vec(&all);
+        let questions: Vec<_> = all.chunks(point.len()).map(<[f64]>::to_vec).collect();
+        // None is known: what was told is of steps before.
+        if questions.len() == self.ensemble.members(crew).items() {
+            told.forget();
+        }
+        told.ask(questions);
+        true
+    }
+}

@@ -1,0 +1,303 @@
+//! What a simulator must keep to be a forward map, tried on a few members of the prior before a run relies on it.
+//!
+//! | asked | expected |
+//! |---|---|
+//! | the prior's centre, xi = 0 | K finite numbers |
+//! | a member, then the centre again | the same answer as before, or one that differs by the simulator's own noise |
+//! | nothing | silence |
+//! | a line that is no numbers | anything but silence for ever |
+//! | each parameter moved by one deviation of its prior | outputs that move |
+//! | the end of input | its end |
+//!
+//! ParticleDA.jl's `testing.jl` does the like for models in Julia.
+
+use std::time::{Duration, Instant};
+
+use crate::ensemble::draw::Draw;
+use crate::error::Error;
+use crate::forward::ForwardMap;
+use crate::forward::process::{Child, Failure, Process, parameters_at};
+use crate::kernels::rng::Purpose;
+use crate::run::outlying;
+
+/// Other members asked where the centre has no outputs, before a run is refused.
+const OTHERS: usize = 2;
+/// The most parameters that are moved one by one.
+pub const MOVED: usize = 12;
+/// Seconds of a first answer beyond which the program's start is no matter.
+const SHORT: f64 = 10.0;
+/// How long stray lines are waited for.
+const STRAY: Duration = Duration::from_millis(200);
+/// The least patience with a line that is no numbers, and with an end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A simulator and what it should reproduce.
+#[derive(Clone, Copy)]
+pub struct Contract<'a> {
+    /// The simulator.
+    pub process: &'a Process,
+    /// The observations y, K numbers.
+    pub observations: &'a [f64],
+    /// The diagonal of Gamma: one number, or K.
+    pub variance: &'a [f64],
+    /// The run's seed: members are those it begins with (to single precision's last bits).
+    pub seed: u64,
+}
+
+/// An answer: outputs, or why there are none, and the seconds it took.
+#[derive(Debug)]
+pub struct Answer {
+    /// K numbers, or the failure.
+    pub outputs: std::result::Result<Vec<f64>, Failure>,
+    /// Seconds from question to answer.
+    pub seconds: f64,
+}
+
+/// What becomes of a line that is no numbers.
+#[derive(Debug, PartialEq)]
+pub enum Nonsense {
+    /// It is refused, in words that tell how.
+    Refused(String),
+    /// It is answered with K finite numbers.
+    Answered,
+    /// Nothing comes.
+    Silence,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Findings {
+    /// At the prior's centre, the program's start included.
+    pub centre: Answer,
+    /// At the members drawn from the prior.
+    pub members: Vec<Answer>,
+    /// How far the centre's second answer lies from the first, root mean square in the noise's deviations.
+    pub repeated: Option<f64>,
+    /// How far outputs move with each parameter, in the same unit; empty where there are too many.
+    pub moved: Vec<Option<f64>>,
+    /// What became of a line that is no numbers.
+    pub nonsense: Nonsense,
+    /// Whether it ended at the end of its input.
+    pub ends: bool,
+}
+
+impl Contract<'_> {
+    /// The coordinates of member `j` of the initial ensemble.
+    fn member(&self, j: usize) -> Vec<f64> {
+        let draw = Draw {
+            seed: self.seed,
+            purpose: Purpose::Initial,
+            step: 0,
+        };
+        draw.point(j, &ForwardMap::<f64>::prior(self.process))
+    }
+
+    fn centre(&self) -> Vec<f64> {
+        vec![0.0; self.process.marginals().len()]
+    }
+
+    /// Asks once, at the centre; where that fails two members. The seconds of an answer, of a program that runs already.
+    ///
+    /// # Errors
+    /// An answer that breaks the protocol, or no outputs at all: why.
+    pub fn probe(&self) -> std::result::Result<f64, Failure> {
+        let mut child = None;
+        let mut answered = self.first_answered(&mut child)?;
+        if answered.seconds <= SHORT {
+            // The program's start was most of it: once more.
+            answered = self.answer(&mut child, &self.centre())?;
+        }
+        silent(&mut child)?;
+        Ok(answered.seconds)
+    }
+
+    /// The first answer with outputs: at the centre, or of one of two members.
+    fn first_answered(&self, child: &mut Option<Child>) -> std::result::Result<Answer, Failure> {
+        let mut first = None;
+        for others in 0..=OTHERS {
+            let member = others.checked_sub(1);
+            let xi = member.map_or_else(|| self.centre(), |j| self.member(j));
+            let answer = self.answer(child, &xi)?;
+            match answer.outputs {
+                Ok(_) => return Ok(answer),
+                Err(failure) => first = first.or(Some(failure)),
+            }
+        }
+        Err(first.expect("asked at least once"))
+    }
+
+    /// Tries all of it, with `count` members.
+    ///
+    /// # Errors
+    /// A program that cannot be started, breaks the protocol or has no outputs at all: no run could go on with it.
+    pub fn check(&self, count: usize) -> std::result::Result<Findings, Failure> {
+        self.first_answered(&mut None)?;
+        let mut child = None;
+        let centre = self.answer(&mut child, &self.centre())?;
+        let mut members = Vec::new();
+        let mut again = None;
+        for j in 0..count {
+            members.push(self.answer(&mut child, &self.member(j))?);
+            if j == 0 {
+                // After another question, so that an answer that comes one question late is seen.
+                again = Some(self.answer(&mut child, &self.centre())?);
+            }
+        }
+        let distance = |other: &Answer| match (&centre.outputs, &other.outputs) {
+            (Ok(a), Ok(b)) => Some(self.distance(a, b)),
+            _ => None,
+        };
+        let repeated = again.as_ref().and_then(distance);
+        let mut moved = Vec::new();
+        let parameters = self.process.marginals().len();
+        for p in (0..parameters).filter(|_| parameters <= MOVED) {
+            let mut xi = self.centre();
+            xi[p] = 1.0;
+            moved.push(distance(&self.answer(&mut child, &xi)?));
+        }
+        silent(&mut child)?;
+        let slowest = members
+            .iter()
+            .map(|a| a.seconds)
+            .fold(centre.seconds, f64::max);
+        let patience = PATIENCE + Duration::from_secs_f64(3.0 * slowest);
+        let (nonsense, ends) = self.misuse(child, patience).map_err(Failure::Lost)?;
+        Ok(Findings {
+            centre,
+            members,
+            repeated,
+            moved,
+            nonsense,
+            ends,
+        })
+    }
+
+    /// The answer at the coordinates `xi`, of `child`, which is started where there is none.
+    fn answer(
+        &self,
+        child: &mut Option<Child>,
+        xi: &[f64],
+    ) -> std::result::Result<Answer, Failure> {
+        let start = Instant::now();
+        let u = parameters_at(self.process.marginals(), xi);
+        let (outputs, spared) = self.process.ask(child.take(), &u);
+        *child = spared;
+        match outputs {
+            Err(failure) if failure.breaks_protocol() => Err(failure),
+            outputs => Ok(Answer {
+                outputs,
+                seconds: start.elapsed().as_secs_f64(),
+            }),
+        }
+    }
+
+    /// What becomes of a line that is no numbers, and whether a fresh child ends at the end of its input.
+    fn misuse(
+        &self,
+        child: Option<Child>,
+        patience: Duration,
+    ) -> std::io::Result<(Nonsense, bool)> {
+        let mut child = child.map_or_else(|| self.process.start(), Ok)?;
+        child.dismiss();
+        let ends = child.await_end(Instant::now() + patience);
+        let mut child = self.process.start()?;
+        let answer = self
+            .process
+            .answer_within(&mut child, "this line is no numbers\n", patience);
+        let nonsense = match answer {
+            Ok(_) => Nonsense::Answered,
+            Err(Failure::TimedOut) => Nonsense::Silence,
+            Err(failure) => Nonsense::Refused(failure.to_string()),
+        };
+        Ok((nonsense, ends))
+    }
+
+    /// The root mean square of a - b in the noise's deviations.
+    fn distance(&self, a: &[f64], b: &[f64]) -> f64 {
+        let pairs = a.iter().zip(b).zip(self.variance.iter().cycle());
+        let sum: f64 = pairs.map(|((a, b), v)| (a - b) * (a - b) / v).sum();
+        (sum / a.len() as f64).sqrt()
+    }
+
+    /// How far outputs lie from the observations, in the same unit: about 1 where the fit is as good as the noise lets it.
+    #[must_use]
+    pub fn misfit(&self, outputs: &[f64]) -> f64 {
+        self.distance(outputs, self.observations)
+    }
+
+    /// The members, from 0, whose outputs a run with this `fail_beyond` would not count, since they lie too far from the
+    /// observations.
+    #[must_use]
+    pub fn far(&self, findings: &Findings, fail_beyond: f64) -> Vec<usize> {
+        let misfit = |a: &Answer| a.outputs.as_ref().map_or(f64::NAN, |z| self.misfit(z));
+        let misfits: Vec<f64> = findings.members.iter().map(misfit).collect();
+        let size = self.misfit(&vec![0.0; self.observations.len()]);
+        let limit = outlying::limit(misfits.iter().copied(), size, fail_beyond);
+        let far = (0..misfits.len()).filter(|&j| misfits[j] > limit);
+        far.collect()
+    }
+
+    /// How many observations lie within the range of what the members give.
+    #[must_use]
+    pub fn covered(&self, findings: &Findings) -> usize {
+        let outputs = findings.outputs();
+        let covered = |k: &usize| {
+            let y = self.observations[*k];
+            outputs.iter().any(|z| z[*k] <= y) && outputs.iter().any(|z| z[*k] >= y)
+        };
+        (0..self.observations.len()).filter(covered).count()
+    }
+}
+
+impl Findings {
+    /// The members' outputs, of those that have some.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<&[f64]> {
+        let all = self.members.iter().flat_map(|a| &a.outputs);
+        all.map(Vec::as_slice).collect()
+    }
+
+    /// The outputs that are the same in all members, by their places from 0.
+    #[must_use]
+    pub fn still(&self) -> Vec<usize> {
+        let outputs = self.outputs();
+        let Some((first, rest)) = outputs.split_first() else {
+            return Vec::new();
+        };
+        (0..first.len())
+            .filter(|&k| !rest.is_empty() && rest.iter().all(|z| z[k] == first[k]))
+            .collect()
+    }
+}
+
+/// Waits a moment for a line that nobody asked for.
+///
+/// # Errors
+/// One came.
+fn silent(child: &mut Option<Child>) -> std::result::Result<(), Failure> {
+    match child.as_mut().and_then(|child| child.unasked(STRAY)) {
+        Some(line) => Err(Failure::Unasked(line)),
+        None => Ok(()),
+    }
+}
+
+/// A simulator's failure as the fault of `model.command`.
+#[must_use]
+pub fn refused(resolved: &crate::config::Resolved, failure: &Failure) -> Error {
+    let hint = match failure {
+        Failure::TimedOut => {
+            ": does it read its input line by line, and flush its output after each answer?"
+        }
+        _ => "",
+    };
+    let before = match failure.words().split_last() {
+        Some((_, before)) if !before.is_empty() => {
+            format!(" (before that: {})", before.join(" | "))
+        }
+        _ => String::new(),
+    };
+    resolved.error(
+        "model.command",
+        format!("the simulator {failure}{before}{hint}"),
+    )
+}

@@ -1,0 +1,367 @@
+//! What keeps a run safe, agreed by all ranks: when to save, when to stop, and how a generation is written.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::State;
+use crate::config::OnError;
+use crate::ensemble::hidden_state::Whole;
+use crate::error::{Error, Result};
+use crate::files::Files;
+use crate::io::checkpoint;
+use crate::io::checkpoint::{Array, Mark, PartHeader, Stamp};
+use crate::io::run_folder::STOP_FILE;
+use crate::kernels::real::Real;
+use crate::kernels::threads::for_each;
+use crate::parallel::comm::Comm;
+use crate::parallel::ranks::Crew;
+use crate::run::plan::Plan;
+use crate::run::reporter::Reporter;
+use crate::run::stop::{Stop, StopReason};
+
+/// What a first checkpoint is thought to take, until one was seen: bytes a second of one rank.
+const SLOW_DISK: f64 = 1e8;
+
+/// Saves the state of a run, and hears of reasons to stop. One on every rank.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The run's folder, the same on all ranks; none: nothing is saved.
+    pub(super) folder: Option<PathBuf>,
+    pub(super) files: Files,
+    pub(super) stop: Stop,
+    /// The data's digest, where it is known.
+    pub(super) data: Option<[u8; 32]>,
+    /// The step of the newest good generation.
+    pub(super) saved: Option<u64>,
+    /// Generations skipped as damaged on resuming.
+    pub(super) damaged: Vec<u64>,
+    /// Generations that could not be removed, of which the user has been told.
+    stuck: Vec<u64>,
+    last_save: Instant,
+    turn: Instant,
+    longest_turn: Duration,
+    longest_save: Option<Duration>,
+    /// Steps taken since `begin`.
+    steps: u64,
+}
+
+/// What is due after a step, the same on all ranks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Due {
+    /// The state is to be saved.
+    pub save: bool,
+    /// The run is to stop.
+    pub stop: Option<StopReason>,
+}
+
+impl Keeper {
+    /// Saves nothing, hears nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::with(None, Files::default(), Stop::new(None))
+    }
+
+    /// Saves in the run's `folder`, the same on all ranks, by `files`; hears what `stop` hears.
+    #[must_use]
+    pub fn new(folder: &Path, files: Files, stop: Stop) -> Self {
+        Self::with(Some(folder.to_path_buf()), files, stop)
+    }
+
+    fn with(folder: Option<PathBuf>, files: Files, stop: Stop) -> Self {
+        Self {
+            folder,
+            files,
+            stop,
+            data: None,
+            saved: None,
+            damaged: Vec::new(),
+            stuck: Vec::new(),
+            last_save: Instant::now(),
+            turn: Instant::now(),
+            longest_turn: Duration::ZERO,
+            longest_save: None,
+            steps: 0,
+        }
+    }
+
+    /// Of a run on data with this digest (`Dataset::digest`; rank 0's counts): a state of other data is not resumed.
+    #[must_use]
+    pub fn on_data(self, digest: Option<[u8; 32]>) -> Self {
+        Self {
+            data: digest,
+            ..self
+        }
+    }
+
+    /// The longest a checkpoint took on this rank.
+    #[must_use]
+    pub fn longest_save(&self) -> Option<Duration> {
+        self.longest_save
+    }
+
+    /// The steps begin: the clock of the first one starts.
+    pub(super) fn begin(&mut self, comm: &Comm) {
+        if let (Some(folder), true) = (&self.folder, comm.is_first()) {
+            self.stop.look_in(folder);
+        }
+        self.last_save = Instant::now();
+        self.turn = Instant::now();
+    }
+
+    /// What is due after a step. Called by all ranks, who agree: one small reduction.
+    ///
+    /// Any rank may have had a signal; on time rank 0's clock alone decides.
+    pub(super) fn due<T: Real>(&mut self, comm: &Comm, plan: &Plan, state: &State<T>) -> Due {
+        if self.folder.is_none() {
+            return Due::default();
+        }
+        self.longest_turn = self.longest_turn.max(self.turn.elapsed());
+        self.turn = Instant::now();
+        self.steps += 1;
+        let rules = &plan.config().checkpoint;
+        let save = self.longest_save.unwrap_or_else(|| {
+            let bytes = state.ensemble.saved_numbers() * size_of::<T>() as f64;
+            Duration::from_secs_f64(bytes / comm.size() as f64 / SLOW_DISK)
+        });
+        let asked = self.stop.asked(self.longest_turn + save);
+        // Of the time left and the time since the last save only rank 0 speaks.
+        let asked = asked.filter(|reason| comm.is_first() || *reason != StopReason::Time);
+        let time = rules
+            .every
+            .0
+            .is_some_and(|every| self.last_save.elapsed() >= every);
+        let mut wishes = [
+            asked.map_or(0.0, StopReason::code),
+            f64::from(u8::from(comm.is_first() && time)),
+        ];
+        comm.largest(&mut wishes);
+        let by_steps = rules.every_steps > 0 && state.step.is_multiple_of(rules.every_steps);
+        let end = state.step >= plan.steps;
+        let stop = StopReason::of_code(wishes[0]).filter(|_| !end);
+        if comm.is_first() && stop == Some(StopReason::Time) {
+            self.announce_limit(state.step);
+        }
+        Due {
+            save: end || by_steps || wishes[1] > 0.0 || stop.is_some(),
+            stop,
+        }
+    }
+
+    /// Says which time limit stops the run, and that it is too short where it left room for one step alone.
+    fn announce_limit(&self, step: u64) {
+        let Some(limit) = self.stop.limit() else {
+            return;
+        };
+        let (source, allowed) = (limit.source, limit.time.as_secs());
+        tracing::info!("step {step}: the time limit is near: {source} allowed {allowed} s");
+        if self.steps == 1 {
+            tracing::warn!(
+                "this limit left time for one step, which took {:.1} s, and so will the next: allow more time",
+                self.longest_turn.as_secs_f64()
+            );
+        }
+    }
+
+    /// Saves the state; whether it could be. Called by all ranks. `seconds` is the run's time so far.
+    ///
+    /// # Errors
+    /// On all ranks alike: it could not be written, and the run is to stop at that (`must`, or as configured).
+    pub(super) fn save<T: Real>(
+        &mut self,
+        crew: Crew,
+        plan: &Plan,
+        state: &State<T>,
+        reporter: &mut Reporter,
+        (seconds, must): (f64, bool),
+    ) -> Result<bool> {
+        if self.saved == Some(state.step) {
+            return Ok(true);
+        }
+        let begun = Instant::now();
+        let written = self.write(crew, plan, state, reporter, seconds);
+        self.longest_save = self.longest_save.max(Some(begun.elapsed()));
+        self.last_save = Instant::now();
+        self.turn = Instant::now();
+        let step = state.step;
+        let Err(error) = written else {
+            tracing::debug!(
+                "step {step}: saved in {:.3} s",
+                begun.elapsed().as_secs_f64()
+            );
+            self.saved = Some(step);
+            return Ok(true);
+        };
+        let older = self.saved.map_or("there is none yet".to_owned(), |older| {
+            format!("the newest is that of step {older}")
+        });
+        let text = format!("step {step}: no checkpoint could be written: {error}; {older}");
+        if must || plan.config().checkpoint.on_error == OnError::Stop {
+            return Err(Error::Run(text));
+        }
+        if crew.comm.is_first() {
+            tracing::warn!("{text}; the run goes on (checkpoint.on_error = \"continue\")");
+        }
+        Ok(false)
+    }
+
+    /// The stop was made and the state is safe.
+    pub(super) fn stopped(&self) {
+        if let Err(error) = self.stop.done() {
+            tracing::warn!(
+                "{STOP_FILE} in the run's folder cannot be removed: {error}: remove it, or the next run stops at once"
+            );
+        }
+    }
+
+    /// Folder, parts, mark; then old generations go. The error, if any, is the same on all ranks.
+    fn write<T: Real>(
+        &mut self,
+        crew: Crew,
+        plan: &Plan,
+        state: &State<T>,
+        reporter: &mut Reporter,
+        seconds: f64,
+    ) -> Result<()> {
+        let Some(run) = self.folder.clone() else {
+            return Ok(());
+        };
+        let (comm, files, step) = (crew.comm, self.files.clone(), state.step);
+        let folder = checkpoint::step_folder(&run, step);
+        comm.from_first(|| {
+            // The log first: it may run ahead of the state it belongs to, and is then cut back, but never behind.
+            reporter.sync()?;
+            checkpoint::prepare(&files, &run, step).map(drop)
+        })?;
+        let config = plan.resolved.toml();
+        let carried = state.carried(crew);
+        let arrays = state.arrays(crew, carried.as_ref());
+        let settings = Sha256::digest(&config).into();
+        let part = write_part(
+            crew,
+            (&files, &folder),
+            state,
+            (&arrays, carried.as_ref()),
+            settings,
+        );
+        let stamps = gather_stamps(comm, part);
+        let outcome = comm.from_first(|| {
+            let parts = stamps?;
+            let mark = Mark {
+                step,
+                steps: plan.steps,
+                momentum_steps: state.momentum_steps,
+                members: state.ensemble.members(crew).items() as u64,
+                parameters: plan.parameters as u64,
+                number: size_of::<T>() as u64,
+                arrays,
+                seconds,
+                config,
+                processor: processor(),
+                parts,
+                data: self.data,
+                time: state.time,
+                version: checkpoint::VERSION,
+            };
+            checkpoint::write_mark(&files, &folder, &mark)
+        });
+        if comm.is_first() {
+            self.tidy(&run, plan, step, outcome.is_ok());
+        }
+        outcome
+    }
+
+    /// Removes what is no longer needed: old generations, or the torso of one that failed. That one cannot be removed does no
+    /// harm, and is told once.
+    fn tidy(&mut self, run: &Path, plan: &Plan, step: u64, committed: bool) {
+        let left = if committed {
+            let damaged: Vec<u64> = self
+                .damaged
+                .iter()
+                .copied()
+                .filter(|&d| d != step)
+                .collect();
+            let keep = plan.config().checkpoint.keep;
+            checkpoint::prune(&self.files, run, (step, keep), &damaged)
+        } else {
+            checkpoint::remove(&self.files, run, step).map(|()| Vec::new())
+        };
+        let left = left.unwrap_or_else(|error| vec![(step, error)]);
+        for (step, error) in left {
+            if !self.stuck.contains(&step) {
+                tracing::warn!("could not delete the checkpoint of step {step}: {error}");
+                self.stuck.push(step);
+            }
+        }
+    }
+}
+
+/// Writes this rank's part.
+fn write_part<T: Real>(
+    crew: Crew,
+    (files, folder): (&Files, &Path),
+    state: &State<T>,
+    (arrays, carried): (&[Array], Option<&Whole<T>>),
+    run: [u8; 32],
+) -> Result<Stamp> {
+    let ensemble = &state.ensemble;
+    // What is carried stands with block 0, the same on all ranks.
+    let section = |array, b| match carried.and_then(|carried| carried.section(array)) {
+        Some(numbers) if b == 0 => numbers,
+        Some(_) => &[],
+        None => ensemble.section(array, b),
+    };
+    let mut sections: Vec<(&[u8], u32)> = ensemble
+        .own_blocks(crew)
+        .flat_map(|b| arrays.iter().map(move |&array| (array, b)))
+        .map(|(array, b)| (bytemuck::cast_slice(section(array, b)), 0))
+        .collect();
+    for_each(crew.pool, sections.iter_mut(), |_, (bytes, sum)| {
+        *sum = crc32fast::hash(bytes);
+    });
+    let header = PartHeader {
+        rank: crew.comm.rank() as u64,
+        ranks: crew.comm.size() as u64,
+        members: ensemble.members(crew).items() as u64,
+        parameters: ensemble.parameters() as u64,
+        step: state.step,
+        run,
+        number: size_of::<T>() as u64,
+        sections: Vec::new(),
+    };
+    checkpoint::write_part(files, folder, header, &sections)
+}
+
+/// Every rank's stamp, or the first ranks' errors, on rank 0; nothing of use elsewhere.
+fn gather_stamps(comm: &Comm, own: Result<Stamp>) -> Result<Vec<Stamp>> {
+    let own: std::result::Result<Stamp, String> =
+        own.map_err(|error| format!("{}: {error}", crate::parallel::abort::place()));
+    let coding = bincode::config::standard();
+    let bytes = bincode::serde::encode_to_vec(&own, coding).expect("plain data encodes");
+    let (mut stamps, mut errors) = (Vec::new(), Vec::new());
+    for bytes in comm.gather(&bytes) {
+        let (theirs, _): (std::result::Result<Stamp, String>, usize) =
+            bincode::serde::decode_from_slice(&bytes, coding).expect("a rank's message decodes");
+        match theirs {
+            Ok(stamp) => stamps.push(stamp),
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.first() {
+        None => Ok(stamps),
+        Some(first) if errors.len() == 1 => Err(Error::Run(first.clone())),
+        Some(first) => Err(Error::Run(format!(
+            "{first} (and {} more ranks)",
+            errors.len() - 1
+        ))),
+    }
+}
+
+/// This host's processor, as the system names it; empty where it does not say.
+pub(super) fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    line.and_then(|line| line.split_once(':'))
+        .map_or_else(String::new, |(_, name)| name.trim().to_owned())
+}

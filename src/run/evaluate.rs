@@ -1,0 +1,195 @@
+//! The verdict of the test set on the ensemble: at the mean, and of the best member.
+
+use ndarray::ArrayView2;
+use rayon::ThreadPool;
+
+use super::{State, fit};
+use crate::config::Best;
+use crate::data::scores::{Measure, Scores};
+use crate::data::{Batch, BatchTargets};
+use crate::forward::evaluator::Evaluator;
+use crate::forward::problem::Problem;
+use crate::kernels::real::Real;
+use crate::kernels::threads::for_each;
+use crate::method::loss::class_of;
+use crate::parallel::partition::Partition;
+use crate::parallel::ranks::Crew;
+use crate::run::context::Setting;
+
+/// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
+pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {
+    let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
+    if let Some(carried) = &state.carried {
+        // A series is judged as it is assimilated: by what was predicted before.
+        let done = plan.batches.place(state.step - 1).end;
+        return Scores {
+            mse_pass: Some(carried.squared_error(&problem.dataset.train, done)),
+            baselines: setting.baselines,
+            ..Scores::default()
+        };
+    }
+    if problem.map.ask_tell().is_some() {
+        // The outputs at the mean are not known, nor worth a round of their own.
+        return Scores::default();
+    }
+    let all_members = match plan.config().run.best {
+        _ if plan.descends() => false,
+        Best::Evaluation => true,
+        Best::End => end,
+        Best::Never => false,
+    };
+    if let Some(marginals) = problem.map.own_units() {
+        return fit::fit(setting, state, marginals, all_members);
+    }
+    let mean = state.ensemble.mean(crew);
+    let of_mean = score_mean(crew, problem, &setting.evaluator, &mean);
+    let best = all_members.then(|| {
+        state.ensemble.swap(crew);
+        let scores = score_members(crew, problem, &setting.evaluator, state);
+        state.ensemble.swap(crew);
+        // The first of several; never one without a score.
+        let better = |j: usize, best| problem.measure().better(scores[j], scores[best]);
+        let all = (0..scores.len()).filter(|&j| !scores[j].is_nan());
+        let best = all.reduce(|best, j| if better(j, best) { j } else { best });
+        best.map(|best| (best, scores[best]))
+    });
+    let (best, of_best) = best.flatten().unzip();
+    Scores {
+        best,
+        ..Scores::new(problem.measure(), of_mean, of_best)
+    }
+}
+
+/// The test samples in chunks of the evaluator's size.
+pub fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range<usize>> {
+    let n = problem.dataset.test.len();
+    (0..n)
+        .step_by(size)
+        .map(|start| start..(start + size).min(n))
+        .collect()
+}
+
+/// The test samples of `chunk`, scaled.
+pub fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> Batch<T> {
+    Batch::gather(
+        &problem.dataset.test,
+        &chunk.clone().collect::<Vec<_>>(),
+        problem.scaling,
+    )
+}
+
+/// What divides the summed merits: samples for accuracy, samples times outputs for the rest.
+pub fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
+    let test = &problem.dataset.test;
+    match &test.targets {
+        crate::data::Targets::Classes { labels, .. } => labels.len() as f64,
+        crate::data::Targets::Values(values) => values.len() as f64,
+    }
+}
+
+/// Right answers, the sum of squared errors, or the sum of returns, of outputs c x m.
+pub fn merit<T: Real>(measure: Measure, outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
+    if let Measure::Return { highest } = measure {
+        // Whole steps, whatever the outputs' precision.
+        return outputs.iter().map(|z| (z.wide() * highest).round()).sum();
+    }
+    match targets {
+        BatchTargets::Classes(labels) => outputs
+            .columns()
+            .into_iter()
+            .zip(labels)
+            .filter(|(outputs, label)| class_of(*outputs) == usize::from(**label))
+            .count() as f64,
+        // Of one sample after the other, as its targets stand.
+        BatchTargets::Values(values) => outputs
+            .t()
+            .iter()
+            .zip(values)
+            .map(|(z, y)| (z.wide() - y.wide()).powi(2))
+            .sum(),
+    }
+}
+
+/// The score of the parameters `mean`: the test set's chunks are shared out over ranks and threads.
+fn score_mean<T: Real>(
+    crew: Crew,
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    mean: &[T],
+) -> f64 {
+    let rank = (crew.comm.rank(), crew.comm.size());
+    // Each chunk's merit is zero on all ranks but its own: the sum is exact.
+    score_point((crew.pool, rank), problem, evaluator, mean, |merits| {
+        crew.comm.sum_exact(merits);
+    })
+}
+
+/// The score of the parameters `point`, P numbers, of which rank `rank.0` of `rank.1` judges its share of the test set
+/// and `sum` makes the whole.
+pub fn score_point<T: Real>(
+    (pool, rank): (&ThreadPool, (usize, usize)),
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    point: &[T],
+    sum: impl FnOnce(&mut [f64]),
+) -> f64 {
+    let chunks = chunks(problem, evaluator.samples());
+    let own = Partition::new(chunks.len(), rank.1).range(rank.0);
+    let mut merits = vec![0.0; chunks.len()];
+    for_each(
+        pool,
+        merits[own.clone()].iter_mut().zip(&chunks[own]),
+        |thread, (place, chunk)| {
+            let batch = test_batch(problem, chunk);
+            *place = evaluator.one(thread, point, batch.inputs.view(), |outputs| {
+                merit(problem.measure(), outputs, &batch.targets)
+            });
+        },
+    );
+    sum(&mut merits);
+    merits.iter().sum::<f64>() / divisor(problem)
+}
+
+/// The score of each member, on all ranks.
+fn score_members<T: Real>(
+    crew: Crew,
+    problem: &Problem<T>,
+    evaluator: &Evaluator<T>,
+    state: &mut State<T>,
+) -> Vec<f64> {
+    let members = state.ensemble.members(crew);
+    let own = members.range(crew.comm.rank());
+    let mut merits = vec![0.0; members.items()];
+    for chunk in chunks(problem, evaluator.samples()) {
+        let batch = test_batch(problem, &chunk);
+        let places = merits[own.clone()].iter_mut();
+        state.ensemble.for_outputs(
+            evaluator,
+            crew,
+            batch.inputs.view(),
+            places,
+            |place, outputs| {
+                *place += merit(problem.measure(), outputs, &batch.targets);
+            },
+        );
+    }
+    crew.comm.sum_exact(&mut merits);
+    let divisor = divisor(problem);
+    merits.iter().map(|merit| merit / divisor).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    /// Outputs are c x m, targets m x c.
+    #[test]
+    fn errors_are_of_each_samples_own_targets() {
+        let outputs = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]];
+        let values = BatchTargets::Values(array![[1.0, 4.0], [2.0, 5.0], [3.5, 6.0]]);
+        assert_eq!(merit(Measure::SquaredError, outputs.view(), &values), 0.25);
+        let labels = BatchTargets::Classes(vec![1, 1, 0]);
+        assert_eq!(merit(Measure::Accuracy, outputs.view(), &labels), 2.0);
+    }
+}

@@ -1,0 +1,127 @@
+//! The arrays a run leaves: final/mean.npy, final/best.npy, final/ensemble.npy; what NumPy reads.
+
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use npyz::WriterBuilder as _;
+
+use super::{Outcome, State};
+use crate::error::Result;
+use crate::files::Files;
+use crate::forward::ForwardMap;
+use crate::forward::process::parameters_at;
+use crate::kernels::real::Real;
+use crate::parallel::ranks::Crew;
+use crate::run::plan::Plan;
+
+/// The file beside a simulator's arrays that says what they hold. Without it they are of an earlier version of the program,
+/// which left coordinates with standard normal priors.
+pub const UNITS: &str = "units.txt";
+
+/// What it says.
+const OWN: &str = "mean.npy, best.npy and ensemble.npy hold the parameters in their own units, in the order of \
+                   parameters.csv.\n";
+
+/// Writes the final arrays under `folder`, which rank 0 alone names; a simulator's in its parameters' own units. Called by
+/// all ranks.
+///
+/// # Errors
+/// On rank 0: a file that cannot be written.
+pub fn save<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    (map, state): (&dyn ForwardMap<T>, &State<T>),
+    outcome: &Outcome,
+    folder: Option<&Path>,
+    files: &Files,
+) -> Result<()> {
+    let folder = folder.map(|folder| folder.join("final"));
+    if let Some(folder) = &folder {
+        files.create_folder(folder)?;
+    }
+    let Some(marginals) = map.own_units() else {
+        let mean = state.ensemble.mean(crew);
+        let to = (files, folder.as_deref());
+        return save_as(crew, plan, (map, state), outcome, to, mean, |row| row);
+    };
+    if let Some(folder) = &folder {
+        // What an earlier version left must not be taken for the new.
+        for name in ["mean.npy", "best.npy", "ensemble.npy"] {
+            files.remove(&folder.join(name))?;
+        }
+        files.write_whole(&folder.join(UNITS), OWN.as_bytes())?;
+    }
+    let mean = state.own_mean(crew, map, marginals);
+    let own = |rows: Vec<T>| {
+        let rows = rows.chunks_exact(marginals.len());
+        rows.flat_map(|row| parameters_at(marginals, row)).collect()
+    };
+    let to = (files, folder.as_deref());
+    save_as(crew, plan, (map, state), outcome, to, mean, own)
+}
+
+/// Writes `mean` and the members' rows as `told` gives them. Called by all ranks.
+fn save_as<T: Real, N: npyz::AutoSerialize>(
+    crew: Crew,
+    plan: &Plan,
+    (map, state): (&dyn ForwardMap<T>, &State<T>),
+    outcome: &Outcome,
+    (files, folder): (&Files, Option<&Path>),
+    mean: Vec<N>,
+    told: impl Fn(Vec<T>) -> Vec<N>,
+) -> Result<()> {
+    let parameters = state.ensemble.parameters();
+    let one = |name: &str, row: Vec<N>| match folder {
+        Some(folder) => write_npy(
+            files,
+            &folder.join(name),
+            &[parameters],
+            std::iter::once(row),
+        ),
+        None => Ok(()),
+    };
+    one("mean.npy", mean)?;
+    if let Some(best) = outcome.scores.best {
+        let row = state.ensemble.rows_on_first(crew, map, best..best + 1);
+        row.map_or(Ok(()), |row| one("best.npy", told(row)))?;
+    }
+    if plan.config().output.ensemble {
+        let members = state.ensemble.members(crew).items();
+        let chunks = state.rows(crew, map);
+        match &folder {
+            Some(folder) => {
+                write_npy(
+                    files,
+                    &folder.join("ensemble.npy"),
+                    &[members, parameters],
+                    chunks.flatten().map(told),
+                )?;
+            }
+            None => chunks.for_each(drop),
+        }
+    }
+    Ok(())
+}
+
+/// Writes `rows` one after the other as an array of `shape`, under a temporary name until whole.
+fn write_npy<N: npyz::AutoSerialize>(
+    files: &Files,
+    path: &Path,
+    shape: &[usize],
+    rows: impl Iterator<Item = Vec<N>>,
+) -> Result<()> {
+    let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+    files.write_with(path, |sink| {
+        let mut file = BufWriter::new(sink);
+        let mut writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&shape)
+            .writer(&mut file)
+            .begin_nd()?;
+        for row in rows {
+            writer.extend(row)?;
+        }
+        writer.finish()?;
+        file.flush()
+    })
+}

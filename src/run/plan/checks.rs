@@ -1,0 +1,278 @@
+//! What of a configuration contradicts itself, its data or its size, in one line.
+
+use super::descent;
+use crate::config::{
+    Config, Covariance, DrawKind, FormKind, KEYS, LossKind, ModelKind, OutputKind, Precision,
+    Resolved, Scale, Shape, StepKind,
+};
+use crate::data::catalogue;
+use crate::data::shape::DataShape;
+use crate::error::Result;
+use crate::files::numbers::number;
+
+/// What the mean form needs, as messages put it.
+const EACH_STEP: &str = "ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1";
+
+/// The most numbers an ensemble or its outputs may hold, J x P and J x K: beyond it sizes no longer fit the machine's integers.
+const LARGEST_ENSEMBLE: usize = 1 << 48;
+/// The most members J, for the same reason: a matrix may have J x J numbers.
+const MOST_MEMBERS: usize = 1_000_000_000;
+/// The most parameters P, for the same reason: every thread holds as many.
+const MOST_PARAMETERS: usize = 1 << 40;
+
+/// Refuses sizes that no machine has room for, before they are multiplied: P `parameters`, K `outputs`.
+pub(super) fn check_size(resolved: &Resolved, parameters: usize, outputs: usize) -> Result<()> {
+    let ensemble = &resolved.config.ensemble;
+    if parameters > MOST_PARAMETERS {
+        let key = match resolved.config.model.kind {
+            ModelKind::Conv => "model.network",
+            ModelKind::Recurrent => "model.units",
+            _ => "model.layers",
+        };
+        let allowed =
+            format!("has {parameters} parameters, and at most {MOST_PARAMETERS} are allowed");
+        return Err(resolved.error(key, allowed));
+    }
+    let most = MOST_MEMBERS.min(LARGEST_ENSEMBLE / parameters.max(outputs).max(1));
+    let allowed =
+        format!("must be at most {most} with {parameters} parameters and {outputs} outputs");
+    if ensemble.members > most {
+        return Err(resolved.error("ensemble.members", allowed));
+    }
+    if ensemble.grow_to > most {
+        return Err(resolved.error("ensemble.grow_to", allowed));
+    }
+    if ensemble.rank > parameters {
+        return Err(resolved.error(
+            "ensemble.rank",
+            format!("must be at most the {parameters} parameters"),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
+    let config = &resolved.config;
+    let (method, ensemble) = (&config.method, &config.ensemble);
+    descent::check(resolved, cfg!(feature = "gradients"))?;
+    if method.loss != LossKind::LeastSquares && !data.classes {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\": this data has values, not classes",
+        ));
+    }
+    if method.loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
+        return Err(resolved.error(
+            "method.loss",
+            "must be \"least-squares\" or \"zero-one\": cross-entropy needs softmax outputs",
+        ));
+    }
+    if config.model.kind == ModelKind::CartPole && config.data.scale != Scale::Unit {
+        return Err(resolved.error(
+            "data.scale",
+            "must be \"unit\": episodes start from states in their own units",
+        ));
+    }
+    let gain_of_squares = method.step == StepKind::Kalman && method.loss == LossKind::LeastSquares;
+    if method.h_shape == Shape::Misfit && !gain_of_squares {
+        return Err(resolved.error(
+            "method.h_shape",
+            "\"misfit\" needs method.step = \"kalman\" and method.loss = \"least-squares\"",
+        ));
+    }
+    if method.perturb && (!gain_of_squares || ensemble.redrawn_each_step()) {
+        return Err(resolved.error(
+            "method.perturb",
+            "needs method.step = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
+        ));
+    }
+    let one_set = config.model.kind.simulates() || config.model.kind == ModelKind::Linear;
+    if config.run.stop_at_misfit > 0.0 && !one_set {
+        return Err(resolved.error(
+            "run.stop_at_misfit",
+            "needs one set of observations: model.kind = \"process\", \"ask-tell\" or \"linear\"",
+        ));
+    }
+    if method.tikhonov > 0.0 {
+        let sound = one_set && method.loss == LossKind::LeastSquares && !descent::descends(config);
+        if !sound || method.perturb {
+            return Err(resolved.error(
+                "method.tikhonov",
+                "needs one set of observations (model.kind = \"process\", \"ask-tell\" or \"linear\"), least squares, and method.perturb = false, whose members hold the prior already",
+            ));
+        }
+    }
+    let gain = method.step == StepKind::Kalman && !descent::descends(config);
+    if config.run.stop_at_time > 0.0 && !gain {
+        return Err(resolved.error("run.stop_at_time", "needs method.step = \"kalman\""));
+    }
+    let other_form = matches!(method.form, FormKind::Explicit | FormKind::Mean)
+        || in_mean_form(config)
+        || descent::descends(config);
+    if method.localise > 0 && (other_form || config.run.mixed()) {
+        return Err(resolved.error(
+            "method.localise",
+            "needs the factored form of \"eki\", not in mixed precision",
+        ));
+    }
+    if ![1, data.outputs].contains(&method.noise.len()) {
+        return Err(resolved.error(
+            "method.noise",
+            format!(
+                "must be one number or {}, one for each output",
+                data.outputs
+            ),
+        ));
+    }
+    if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
+        return Err(resolved.error("method.form", format!("\"mean\" needs {EACH_STEP}")));
+    }
+    if ensemble.draw == DrawKind::LowRank {
+        if !ensemble.redrawn_each_step() || !matches!(method.form, FormKind::Auto | FormKind::Mean)
+        {
+            return Err(resolved.error(
+                "ensemble.draw",
+                format!("\"low-rank\" needs the mean form: {EACH_STEP}"),
+            ));
+        }
+        if !matches!(config.model.kind, ModelKind::Dense | ModelKind::Conv) {
+            return Err(resolved.error(
+                "ensemble.draw",
+                "\"low-rank\" needs model.kind = \"dense\" or \"conv\"",
+            ));
+        }
+    }
+    check_extensions(resolved)?;
+    check_precision(resolved)?;
+    if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
+        return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    Ok(())
+}
+
+/// The Kalman gain, where the form can have it with `outputs` numbers K.
+pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
+    let config = &resolved.config;
+    let kalman = config.method.step == StepKind::Kalman && !descent::descends(config);
+    // What is localised has no other form, however much work a matrix of the outputs' side is.
+    let other = config.method.localise == 0 && outputs > config.ensemble.members;
+    if kalman && config.method.form == FormKind::Factored && other {
+        let allowed = format!(
+            "must not be \"factored\" with method.step = \"kalman\" and fewer members than outputs, of which there are {outputs}"
+        );
+        return Err(resolved.error("method.form", allowed));
+    }
+    Ok(())
+}
+
+/// Whether EKI moves the mean alone.
+fn in_mean_form(config: &Config) -> bool {
+    !descent::descends(config)
+        && config.ensemble.redrawn_each_step()
+        && matches!(config.method.form, FormKind::Auto | FormKind::Mean)
+}
+
+/// Mixed precision, where something of the run would be in it.
+fn check_precision(resolved: &Resolved) -> Result<()> {
+    let config = &resolved.config;
+    let knows = match config.model.kind {
+        ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv => true,
+        // A series is learned one value at a time: there is no product.
+        ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
+        ModelKind::Linear | ModelKind::Process | ModelKind::AskTell => false,
+    };
+    let nothing = descent::descends(config)
+        || config.ensemble.draw == DrawKind::LowRank && config.model.kind == ModelKind::Dense
+        || in_mean_form(config) && !knows;
+    if config.run.mixed() && nothing {
+        return Err(resolved.error(
+            "run.precision",
+            "\"mixed\" needs the explicit or factored form of \"eki\", or a network that learns no series, of full draws where it is dense",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses numbers that single precision cannot hold: what would become infinite, or 0.
+pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
+    if resolved.config.run.precision == Precision::Double {
+        return Ok(());
+    }
+    let (least, most) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
+    let table = toml::Table::try_from(&resolved.config).expect("a configuration is a table");
+    // Those of a run's length and of failed members are compared in double precision.
+    let kept = |path: &str| path.starts_with("run.") || path == "method.fail_beyond";
+    for key in KEYS.iter().filter(|key| !kept(key.path)) {
+        let (section, name) = key.path.split_once('.').unwrap_or_default();
+        let value = table.get(section).and_then(|section| section.get(name));
+        let one = value.and_then(toml::Value::as_float);
+        let many = value.and_then(toml::Value::as_array).into_iter().flatten();
+        let mut numbers = one
+            .into_iter()
+            .chain(many.filter_map(toml::Value::as_float));
+        if numbers.any(|x| x != 0.0 && !(least..=most).contains(&x.abs())) {
+            let allowed = format!(
+                "must be 0 or from {} to {} in size, which single precision holds: run.precision = \"double\" holds more",
+                number(least, 3),
+                number(most, 3)
+            );
+            return Err(resolved.error(key.path, allowed));
+        }
+    }
+    Ok(())
+}
+
+/// What only the mean form, or only low-rank draws, can do.
+fn check_extensions(resolved: &Resolved) -> Result<()> {
+    let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
+    let mean = in_mean_form(&resolved.config);
+    let needs = format!("needs the mean form of \"eki\": {EACH_STEP}");
+    if ensemble.inflation != 1.0
+        && (ensemble.redrawn_each_step() || descent::descends(&resolved.config))
+    {
+        return Err(resolved.error(
+            "ensemble.inflation",
+            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart, or there are none",
+        ));
+    }
+    if method.second_moment > 0.0 && !mean {
+        return Err(resolved.error("method.second_moment", needs));
+    }
+    if ensemble.average > 0.0 && !mean {
+        return Err(resolved.error("ensemble.average", needs));
+    }
+    let low_rank = mean && ensemble.draw == DrawKind::LowRank;
+    let dense = resolved.config.model.kind == ModelKind::Dense;
+    let conv = resolved.config.model.kind == ModelKind::Conv;
+    if ensemble.layers != [1] {
+        if !(mean && conv && !low_rank) {
+            return Err(resolved.error(
+                "ensemble.layers",
+                format!("must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"),
+            ));
+        }
+        let network = &resolved.config.model.network;
+        let layers = network
+            .iter()
+            .filter(|l| l.trim_start().starts_with("conv"));
+        let layers = layers.count() + 1;
+        if ensemble.layers.iter().any(|&layer| layer > layers) {
+            let allowed =
+                format!("must hold numbers from 1 to {layers}, the dense layers counting as one");
+            return Err(resolved.error("ensemble.layers", allowed));
+        }
+    }
+    if ensemble.whiten > 0.0 && !(mean && !low_rank && (dense || conv)) {
+        return Err(resolved.error(
+            "ensemble.whiten",
+            format!("must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"),
+        ));
+    }
+    if method.covariance == Covariance::Sums && !(low_rank && dense) {
+        return Err(resolved.error(
+            "method.covariance",
+            "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! A checked configuration with the numbers that follow from it: only a `Plan` runs.
+
+pub mod beside;
+mod checks;
+mod descent;
+
+use crate::data::shape::DataShape;
+use std::ops::Range;
+
+use crate::config::{
+    Config, Covariance, DrawKind, FormKind, LossKind, Rerandomise, Resolved, Shape, StepKind,
+};
+use crate::data::batch::Batches;
+use crate::ensemble::moments::Memory;
+use crate::ensemble::transform::Form;
+use crate::error::{Error, Result};
+use crate::method::loss::Loss;
+use crate::method::step_size::StepSize;
+use checks::{check_gain, check_magnitudes, check_method, check_size};
+
+/// Everything fixed for a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The configuration and where its keys were set.
+    pub resolved: Resolved,
+    /// The data's shape.
+    pub data: DataShape,
+    /// Parameters P.
+    pub parameters: usize,
+    /// How epochs are cut into batches.
+    pub batches: Batches,
+    /// The loss.
+    pub loss: Loss,
+    /// The loss whose gradients enter D: the same, or with the prior's part, that of the outputs and after them of the
+    /// parameters in units of the prior's deviations.
+    pub loss_in_d: Loss,
+    /// The step size's rule.
+    pub step_size: StepSize,
+    /// Steps of the whole run.
+    pub steps: u64,
+}
+
+impl Plan {
+    /// Checks what no single key can tell. `parameters` is the forward map's P.
+    ///
+    /// # Errors
+    /// One line naming the key, its value, where it was set and what is allowed.
+    pub fn new(resolved: Resolved, data: DataShape, parameters: usize) -> Result<Self> {
+        let config = &resolved.config;
+        if parameters == 0 || data.outputs == 0 {
+            let why = "there is nothing to fit: no parameters, or no outputs";
+            return Err(Error::Usage(why.to_owned()));
+        }
+        if config.data.batch > data.train {
+            return Err(resolved.error(
+                "data.batch",
+                format!("must be at most the {} training samples", data.train),
+            ));
+        }
+        check_method(&resolved, data)?;
+        let observed = config.data.batch.saturating_mul(data.outputs);
+        check_size(&resolved, parameters, observed)?;
+        check_magnitudes(&resolved)?;
+        let batches = Batches {
+            seed: config.seed,
+            samples: data.train,
+            batch: config.data.batch,
+            shuffle: config.data.shuffle,
+        };
+        let steps = match config.run.steps {
+            0 => config
+                .run
+                .epochs
+                .checked_mul(batches.steps_per_epoch())
+                .ok_or_else(|| {
+                    resolved.error("run.epochs", "must not overflow the count of steps")
+                })?,
+            steps => steps,
+        };
+        let variance = config.method.noise.clone();
+        let loss = match config.method.loss {
+            LossKind::CrossEntropy => Loss::CrossEntropy {
+                delta: config.method.delta,
+            },
+            LossKind::LeastSquares => Loss::LeastSquares { variance },
+            LossKind::ZeroOne => Loss::ZeroOne,
+        };
+        check_gain(&resolved, loss.outputs(batches.batch, data.outputs))?;
+        let loss_in_d = match (&loss, config.method.tikhonov) {
+            (Loss::LeastSquares { variance }, weight) if weight > 0.0 => {
+                let of_outputs = variance.iter().copied().cycle().take(data.outputs);
+                let of_prior = std::iter::repeat_n(1.0 / weight, parameters);
+                Loss::LeastSquares {
+                    variance: of_outputs.chain(of_prior).collect(),
+                }
+            }
+            _ => loss.clone(),
+        };
+        let step_size = StepSize {
+            h: config.method.h,
+            epsilon: (config.method.step == StepKind::Adaptive).then_some(config.method.epsilon),
+        };
+        Ok(Self {
+            data,
+            parameters,
+            batches,
+            loss,
+            loss_in_d,
+            step_size,
+            steps,
+            resolved,
+        })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.resolved.config
+    }
+
+    /// Outputs K that enter D at each step, the prior's part among them.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        let of_prior = if self.config().method.tikhonov > 0.0 {
+            self.parameters
+        } else {
+            0
+        };
+        self.observed() + of_prior
+    }
+
+    /// Of these, those that are observed.
+    #[must_use]
+    pub fn observed(&self) -> usize {
+        self.loss.outputs(self.batches.batch, self.data.outputs)
+    }
+
+    /// The form of the update with `members` members: from (J, K) and the method alone.
+    #[must_use]
+    pub fn form(&self, members: usize) -> Form {
+        let config = self.config();
+        if self.descends() {
+            return Form::Mean; // of a single point, which is its own mean
+        }
+        match config.method.form {
+            FormKind::Explicit => Form::Explicit,
+            FormKind::Factored => Form::Factored,
+            FormKind::Mean => Form::Mean,
+            FormKind::Auto if self.redraws_each_step() => Form::Mean,
+            FormKind::Auto if config.method.localise > 0 => Form::Factored,
+            FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
+            FormKind::Auto => Form::Factored,
+        }
+    }
+
+    /// Whether products are of bfloat16.
+    #[must_use]
+    pub fn mixed(&self) -> bool {
+        self.config().run.mixed()
+    }
+
+    /// The rank of low-rank draws, where members are drawn so.
+    #[must_use]
+    pub fn low_rank(&self) -> Option<usize> {
+        let ensemble = &self.config().ensemble;
+        (ensemble.draw == DrawKind::LowRank && !self.descends()).then_some(ensemble.rank)
+    }
+
+    /// The damping of the moments by which draws are spread, where they are.
+    #[must_use]
+    pub fn whitens(&self) -> Option<f64> {
+        let damping = self.config().ensemble.whiten;
+        (damping > 0.0 && !self.descends()).then_some(damping)
+    }
+
+    /// Whether the mean moves by way of the layers' sums.
+    #[must_use]
+    pub fn by_layer_sums(&self) -> bool {
+        self.config().method.covariance == Covariance::Sums
+    }
+
+    /// What the mean's move remembers.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            second: self.config().method.second_moment,
+            average: self.config().ensemble.average,
+        }
+    }
+
+    /// Whether what a step does depends on how long the run is to be.
+    #[must_use]
+    pub fn depends_on_its_end(&self) -> Option<&'static str> {
+        let (method, ensemble) = (&self.config().method, &self.config().ensemble);
+        if ensemble.grow_to > ensemble.members && !self.descends() {
+            Some("the ensemble grows")
+        } else if method.h_shape == Shape::Cosine {
+            Some("h falls")
+        } else {
+            None
+        }
+    }
+
+    /// The last epoch, from 0.
+    #[must_use]
+    pub fn last_epoch(&self) -> u64 {
+        self.batches.epoch(self.steps.saturating_sub(1))
+    }
+
+    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch. 1 in gradient descent.
+    #[must_use]
+    pub fn members(&self, epoch: u64) -> usize {
+        let ensemble = &self.config().ensemble;
+        let last = self.last_epoch();
+        if self.descends() {
+            return 1;
+        }
+        if ensemble.grow_to <= ensemble.members || last == 0 {
+            return ensemble.members;
+        }
+        let grown = (ensemble.grow_to - ensemble.members) as u128 * u128::from(epoch.min(last))
+            / u128::from(last);
+        ensemble.members + grown as usize
+    }
+
+    /// Epochs passed at `step`, with a fraction.
+    fn time(&self, step: u64) -> f64 {
+        step as f64 / self.batches.steps_per_epoch() as f64
+    }
+
+    /// The factor of h at `step`: h_decay to the power of the epochs passed, times the shape.
+    #[must_use]
+    pub fn h_factor(&self, step: u64) -> f64 {
+        let method = &self.config().method;
+        let shape = match method.h_shape {
+            // By misfit it depends on what the step finds: `allowed`.
+            Shape::Level | Shape::Misfit => 1.0,
+            Shape::Cosine => {
+                let passed = step as f64 / self.steps as f64;
+                f64::midpoint(1.0, (std::f64::consts::PI * passed).cos())
+            }
+        };
+        shape * method.h_decay.powf(self.time(step))
+    }
+
+    /// What members' misfits Phi (the sum of Psi over a step's K outputs) allow of h, as a factor: 1, or where h goes by
+    /// misfit min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi)))), so that a step's observations count for no more than
+    /// the members' outputs can follow. It is 1 once the mean misfit is the noise's. Iglesias & Yang, Inverse Problems 37
+    /// (2021) 025008; their end at a time of 1, which is for sampling, is `run.stop_at_time`.
+    #[must_use]
+    pub fn allowed(&self, mean: f64, variance: f64) -> f64 {
+        let half = self.observed() as f64 / 2.0;
+        match self.config().method.h_shape {
+            Shape::Level | Shape::Cosine => 1.0,
+            // Of no misfit at all, or none that varies, nothing is to be feared: infinity is more than 1.
+            Shape::Misfit => f64::min(1.0, f64::max(half / mean, (half / variance).sqrt())),
+        }
+    }
+
+    /// With the Kalman gain, its h where `factor` of it is to be taken.
+    #[must_use]
+    pub fn gain(&self, factor: f64) -> Option<f64> {
+        let kalman = self.config().method.step == StepKind::Kalman;
+        (kalman && !self.descends()).then_some(self.step_size.h * factor)
+    }
+
+    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
+    #[must_use]
+    pub fn spread(&self, step: u64) -> f64 {
+        let ensemble = &self.config().ensemble;
+        if self.descends() {
+            return 0.0;
+        }
+        (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
+    }
+
+    /// The layers, from 0, in which members of `step` differ: all, or those of the block whose turn it is.
+    #[must_use]
+    pub fn layers(&self, step: u64) -> Range<usize> {
+        let firsts = &self.config().ensemble.layers;
+        self.block(firsts[(step % firsts.len() as u64) as usize])
+    }
+
+    /// The layers, from 0, of the block that begins at layer `first`, from 1.
+    #[must_use]
+    pub fn block(&self, first: usize) -> Range<usize> {
+        let firsts = self.config().ensemble.layers.iter();
+        let next = firsts.filter(|&&other| other > first).min();
+        first - 1..next.map_or(usize::MAX, |next| next - 1)
+    }
+
+    /// Whether the ensemble that enters `step` is drawn anew.
+    #[must_use]
+    pub fn rerandomises(&self, step: u64) -> bool {
+        let ensemble = &self.config().ensemble;
+        let unit = match ensemble.rerandomise {
+            Rerandomise::Epoch => self.batches.steps_per_epoch(),
+            Rerandomise::Step => 1,
+            Rerandomise::Never => return false,
+        };
+        // Members that outlive a step are the run's result after the last one.
+        !self.descends()
+            && step.is_multiple_of(unit.saturating_mul(ensemble.rerandomise_every))
+            && (step < self.steps || ensemble.redrawn_each_step())
+    }
+
+    /// Whether the members of every step are drawn anew.
+    #[must_use]
+    pub fn redraws_each_step(&self) -> bool {
+        self.config().ensemble.redrawn_each_step()
+    }
+
+    /// Whether `step` is the first of an epoch.
+    #[must_use]
+    pub fn begins_epoch(&self, step: u64) -> bool {
+        step.is_multiple_of(self.batches.steps_per_epoch())
+    }
+
+    /// The momentum coefficient that extrapolates after step number `n` since momentum last started; 0 without.
+    #[must_use]
+    pub fn momentum(&self, n: u64) -> f64 {
+        let method = &self.config().method;
+        match (method.momentum, method.momentum_coefficient) {
+            (false, _) => 0.0,
+            (true, 0.0) => n as f64 / (n as f64 + 3.0),
+            (true, constant) => constant,
+        }
+    }
+
+    /// Whether a mean `misfit` of the members (the sum of Psi over a batch) is at the noise level, where the run is to end:
+    /// the discrepancy principle (Morozov; for EKI Iglesias, Inverse Problems 32 (2016) 025002),
+    /// (1/J) sum_j ||y - G(u_j)||^2_Gamma <= tau^2 K.
+    #[must_use]
+    pub fn at_noise_level(&self, misfit: f64) -> bool {
+        let tau = self.config().run.stop_at_misfit;
+        2.0 * misfit <= tau * tau * self.observed() as f64 && tau > 0.0
+    }
+
+    /// The members' mean `misfit` in deviations of the noise: 1 is the noise's own.
+    #[must_use]
+    pub fn in_deviations(&self, misfit: f64) -> f64 {
+        (2.0 * misfit / self.observed() as f64).sqrt()
+    }
+
+    /// What of h is left at `time`, the sum of the h of all steps before, where the run ends at a time.
+    #[must_use]
+    pub fn left(&self, time: f64) -> Option<f64> {
+        let end = self.config().run.stop_at_time;
+        (end > 0.0).then_some(end - time)
+    }
+
+    /// The factor of h at `step`, of which what `allowed` tells is taken, but no more than is left at `time`.
+    #[must_use]
+    pub fn factor(&self, step: u64, allowed: f64, time: f64) -> f64 {
+        let factor = self.h_factor(step) * allowed;
+        // h times what is left over h may lie a rounding apart from it: `is_over` takes that for the end.
+        self.left(time)
+            .map_or(factor, |left| factor.min(left / self.step_size.h))
+    }
+
+    /// Whether the run is over at `time`.
+    #[must_use]
+    pub fn is_over(&self, time: f64) -> bool {
+        let end = self.config().run.stop_at_time;
+        self.left(time).is_some_and(|left| left <= 1e-12 * end)
+    }
+
+    /// Whether the test set is judged after `step` steps.
+    #[must_use]
+    pub fn evaluates(&self, steps: u64) -> bool {
+        let epochs = self.config().run.evaluate_every;
+        let every = epochs.saturating_mul(self.batches.steps_per_epoch());
+        steps == self.steps || (every > 0 && steps.is_multiple_of(every))
+    }
+}

@@ -1,0 +1,175 @@
+//! How a simulator's run stands against the noise: what is warned of while it runs, and the verdict at its end.
+
+use super::Record;
+use crate::config::{Rerandomise, StepKind};
+use crate::data::scores::Scores;
+use crate::run::plan::Plan;
+use crate::run::stop::AT_NOISE_LEVEL;
+
+/// Misfits, in deviations of the noise, up to which a run has converged, and from which it is far from the noise.
+const NEAR: f64 = 1.5;
+const FAR: f64 = 3.0;
+/// A misfit that has not fallen by this share in so many steps stands still.
+const FALLEN: f64 = 0.02;
+const STEPS: usize = 10;
+/// Members have drawn together at this share of their first spread.
+const TOGETHER: f64 = 1e-3;
+
+/// The steps of a run with a simulator, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// The members' misfit in each, in deviations of the noise.
+    misfits: Vec<f64>,
+    first_spread: Option<f64>,
+    spread: f64,
+    /// Whether all members gave the same outputs in the last one.
+    alike: bool,
+    warned: bool,
+}
+
+/// What is read of a line of metrics.jsonl.
+#[derive(serde::Deserialize)]
+struct Line {
+    loss: f64,
+    spread: f64,
+    #[serde(default)]
+    alike: bool,
+}
+
+impl Course {
+    /// The course that the `lines` of metrics.jsonl tell of.
+    pub(super) fn of(plan: &Plan, lines: &[u8]) -> Self {
+        let mut course = Self::default();
+        for line in lines.split(|&byte| byte == b'\n') {
+            if let Ok(line) = serde_json::from_slice::<Line>(line) {
+                course.add(plan, line.loss, line.spread, line.alike);
+            }
+        }
+        course
+    }
+
+    fn add(&mut self, plan: &Plan, loss: f64, spread: f64, alike: bool) {
+        let misfit = plan.in_deviations(loss * plan.batches.batch as f64);
+        self.misfits.push(misfit);
+        self.first_spread = self.first_spread.or(Some(spread));
+        (self.spread, self.alike) = (spread, alike);
+    }
+
+    /// Adds a step; the one warning of a run that gets nowhere, once it does.
+    pub(super) fn see(&mut self, plan: &Plan, record: &Record) -> Option<String> {
+        self.add(plan, record.loss, record.spread, record.alike);
+        let misfit = *self.misfits.last().expect("just added");
+        if self.warned {
+            return None;
+        }
+        let text = if self.alike {
+            self.same_outputs()
+        } else if misfit > FAR && self.is_together() {
+            self.together(plan, misfit)
+        } else if misfit > FAR && !self.falls(STEPS) {
+            format!(
+                "the misfit has stood still for {STEPS} steps at {misfit:.3} deviations of the noise: {}",
+                remedy(plan)
+            )
+        } else {
+            return None;
+        };
+        self.warned = true;
+        Some(format!("step {}: {text}", record.step))
+    }
+
+    /// Whether the misfit was lower in the last `steps` steps than before, or there are no more than these.
+    fn falls(&self, steps: usize) -> bool {
+        let Some(before) = self.misfits.len().checked_sub(steps).filter(|n| *n > 0) else {
+            return true;
+        };
+        let lowest = |misfits: &[f64]| misfits.iter().copied().fold(f64::INFINITY, f64::min);
+        let (before, last) = self.misfits.split_at(before);
+        lowest(last) < (1.0 - FALLEN) * lowest(before)
+    }
+
+    fn is_together(&self) -> bool {
+        self.first_spread
+            .is_some_and(|first| self.spread <= TOGETHER * first)
+    }
+
+    fn same_outputs(&self) -> String {
+        if self.spread == 0.0 {
+            return "all members are the same and give the same outputs: nothing moves (ensemble.initial must \
+                    hold members that differ)"
+                .to_owned();
+        }
+        "all members gave the same outputs, so that no observation can tell the parameters: nothing moves; does the \
+         simulator read them? (eki-mpi check-model shows what each parameter moves)"
+            .to_owned()
+    }
+
+    fn together(&self, plan: &Plan, misfit: f64) -> String {
+        format!(
+            "the members' spread has collapsed, from {:.3e} to {:.3e}, at a misfit of {misfit:.3} deviations, far from the \
+             noise: {}",
+            self.first_spread.unwrap_or(0.0),
+            self.spread,
+            remedy(plan)
+        )
+    }
+
+    /// The verdict on a run that ended for `reason` with `scores`; none of one without a step.
+    pub(super) fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
+        let known = scores.misfit_members.or(scores.misfit_best);
+        let misfit = known.or(self.misfits.last().copied())?;
+        let of = format!("a misfit of {misfit:.3} deviations");
+        let ended_near = reason == AT_NOISE_LEVEL;
+        let text = if self.alike {
+            format!(
+                "nothing moves, at {of} of the noise: {}",
+                self.same_outputs()
+            )
+        } else if misfit <= NEAR {
+            format!("converged to the noise, at {of} (1 is the noise's own)")
+        } else if ended_near {
+            let tau = plan.config().run.stop_at_misfit;
+            format!("ended at {of}, as run.stop_at_misfit = {tau} asks for; the noise's own is 1")
+        } else if misfit <= FAR {
+            format!("ended near the noise, at {of} (1 is the noise's own)")
+        } else if self.is_together() {
+            self.together(plan, misfit)
+        } else if !misfit.is_finite() || self.falls((self.misfits.len() / 4).clamp(1, STEPS)) {
+            format!("not converged: {of}, far from the noise, and falling still: raise run.steps")
+        } else {
+            format!("stalled at {of}, far from the noise: {}", remedy(plan))
+        };
+        let few = too_few(plan).filter(|_| misfit > NEAR);
+        Some(few.map_or(text.clone(), |few| format!("{text}; {few}")))
+    }
+}
+
+/// What to try where a run ends far from the noise.
+fn remedy(plan: &Plan) -> String {
+    let method = &plan.config().method;
+    let step = match method.step {
+        StepKind::Kalman => "a smaller method.h, method.h_shape = \"misfit\"",
+        _ => "method.step = \"kalman\", a larger method.h",
+    };
+    format!(
+        "try {step}, more ensemble.members or a wider model.prior; or method.noise is too small for this simulator"
+    )
+}
+
+/// Why the members of a simulator's run of `plan` cannot move in all directions, if they cannot.
+#[must_use]
+pub fn too_few(plan: &Plan) -> Option<String> {
+    let config = plan.config();
+    let (members, parameters) = (plan.members(0), plan.parameters);
+    let spans = !config.model.kind.simulates()
+        || plan.descends()
+        || config.method.localise > 0
+        || config.ensemble.rerandomise != Rerandomise::Never;
+    (!spans && (members <= parameters || members == 2)).then(|| {
+        format!(
+            "ensemble.members = {members} span {} of the {parameters} parameters' directions, and the run never leaves these: \
+             take more members, or method.localise = 1",
+            members - 1
+        )
+    })
+}

@@ -1,0 +1,229 @@
+//! metrics.jsonl: a line a step, cut back to the step a run goes on from, so that the joined log is an unbroken run's.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::First;
+use crate::error::{Error, Result};
+use crate::files::bounded;
+use crate::files::{Files, Sink};
+
+/// So many bytes wait at most until they are written.
+const WAITING: usize = 1 << 13;
+
+/// The log of a run, open on rank 0.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    path: PathBuf,
+    sink: Sink,
+    /// Lines not yet written; a part of one where a write stopped within it.
+    waiting: Vec<u8>,
+    failing: bool,
+}
+
+impl Metrics {
+    /// Opens the log in `folder` and keeps of it what was told up to `step`; also returns that.
+    ///
+    /// # Errors
+    /// A file that is there but cannot be read, or cannot be written.
+    pub(super) fn open(files: &Files, folder: &Path, step: u64) -> Result<(Self, Vec<u8>)> {
+        let path = folder.join("metrics.jsonl");
+        let mut kept = Vec::new();
+        match bounded::regular(&path).and_then(|(mut file, _)| file.read_to_end(&mut kept)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&path, "read", e)),
+            _ => {}
+        }
+        kept.truncate(lines_until(&kept, step));
+        // A new file: a run that lost its lock and still writes to the old one adds nothing here.
+        let sink = files.write_open(&path, &kept)?;
+        let metrics = Self {
+            path,
+            sink,
+            waiting: Vec::new(),
+            failing: false,
+        };
+        Ok((metrics, kept))
+    }
+
+    /// Adds a line; whether so much waits by now that it should be written.
+    pub(super) fn add(&mut self, line: &str) -> bool {
+        self.waiting.extend(line.bytes());
+        self.waiting.push(b'\n');
+        self.waiting.len() >= WAITING
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// The system's refusal; what it did not take waits on, so that no line is lost or written twice.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        while !self.waiting.is_empty() {
+            match self.sink.write(&self.waiting) {
+                Ok(0) => return Err(self.refused(ErrorKind::WriteZero.into())),
+                Ok(written) => drop(self.waiting.drain(..written)),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.refused(e)),
+            }
+        }
+        self.failing = false;
+        Ok(())
+    }
+
+    fn refused(&self, error: std::io::Error) -> Error {
+        Error::io(&self.path, "write", error)
+    }
+
+    /// As `flush`, but a refusal is told, once until the next success, and what waits is tried again with later lines.
+    pub(super) fn flush_or_wait(&mut self) {
+        if let Err(error) = self.flush()
+            && !std::mem::replace(&mut self.failing, true)
+        {
+            tracing::warn!("{error}; its lines wait until they can be written");
+        }
+    }
+
+    /// Waits until all lines lie on the disk.
+    ///
+    /// # Errors
+    /// As `flush`.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        self.sink.sync()
+    }
+}
+
+/// The length of the lines of metrics.jsonl (`text`) up to and with `step`; lines after it, and one cut short, belong
+/// to steps that will be taken again.
+fn lines_until(text: &[u8], step: u64) -> usize {
+    let mut length = 0;
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        if !line.ends_with(b"\n") || step_of(line).is_none_or(|of| of > step) {
+            break;
+        }
+        length += line.len();
+    }
+    length
+}
+
+fn step_of(line: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        step: u64,
+    }
+    let line: Line = serde_json::from_slice(line).ok()?;
+    Some(line.step)
+}
+
+/// The step of the last of whole `lines`; 0 where there are none.
+pub(super) fn last_step(lines: &[u8]) -> u64 {
+    let last = lines.split(|&byte| byte == b'\n').rev().nth(1);
+    last.and_then(step_of).unwrap_or(0)
+}
+
+/// The steps between which whole `lines` of metrics.jsonl are missing, where a line was due every `every` steps at least. What
+/// that was may have changed when the run was resumed: lines at equal distances are none that are missing.
+#[must_use]
+pub fn gaps(lines: &[u8], every: u64) -> Vec<(u64, u64)> {
+    let steps = lines.split(|&byte| byte == b'\n').filter_map(step_of);
+    let steps: Vec<u64> = std::iter::once(0).chain(steps).collect();
+    let distance = |i: usize| steps.get(i + 1).map(|next| next.saturating_sub(steps[i]));
+    let regular = |i: usize, d: u64| {
+        let beside = [i.checked_sub(1).and_then(distance), distance(i + 1)];
+        steps[i + 1].is_multiple_of(d) && beside.contains(&Some(d))
+    };
+    (0..steps.len() - 1)
+        .filter(|&i| distance(i).is_some_and(|d| d > every && !regular(i, d)))
+        .map(|i| (steps[i], steps[i + 1]))
+        .collect()
+}
+
+/// Scores after the first epoch, from the lines of metrics.jsonl.
+pub(super) fn first_epoch(lines: &[u8]) -> First {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        epoch: u64,
+        accuracy_mean: Option<f64>,
+        mse_pass: Option<f64>,
+    }
+    let mut first = First::default();
+    lines
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
+        .take_while(|line| line.epoch == 1)
+        .for_each(|line| {
+            first.accuracy_first_epoch = first.accuracy_first_epoch.or(line.accuracy_mean);
+            first.mse_first_pass = line.mse_pass.or(first.mse_first_pass);
+        });
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::files::{Call, Watch};
+
+    #[test]
+    fn metrics_are_kept_up_to_the_step_and_never_beyond_a_broken_line() {
+        let text = b"{\"step\":1}\n{\"step\":2,\"loss\":null}\n{\"step\":3}\n{\"st";
+        assert_eq!(lines_until(text, 2), 34);
+        assert_eq!(lines_until(text, 9), 45);
+        assert_eq!(lines_until(text, 0), 0);
+        assert_eq!(lines_until(b"\xff\n{\"step\":1}\n", 5), 0);
+        assert_eq!(last_step(&text[..34]), 2);
+        assert_eq!(last_step(b""), 0);
+    }
+
+    #[test]
+    fn missing_lines_are_found_and_a_changed_distance_is_none() {
+        let lines = |steps: &[u64]| -> Vec<u8> {
+            let line = |step: &u64| format!("{{\"step\":{step}}}\n").into_bytes();
+            steps.iter().flat_map(line).collect()
+        };
+        for (steps, every, wanted) in [
+            (&[1, 2, 3, 4][..], 1, vec![]),
+            (&[1, 2, 5, 6], 1, vec![(2, 5)]),
+            (&[4, 5, 6], 1, vec![(0, 4)]),
+            (&[1, 5, 9, 10], 1, vec![(1, 5), (5, 9)]),
+            (&[5, 10, 12, 15, 30, 35], 5, vec![(15, 30)]),
+            // Every tenth, then each; each, then every tenth.
+            (&[10, 20, 30, 31, 32], 1, vec![]),
+            (&[1, 2, 10, 20], 10, vec![]),
+            (&[], 1, vec![]),
+        ] {
+            assert_eq!(gaps(&lines(steps), every), wanted, "{steps:?}");
+        }
+    }
+
+    /// Takes five bytes of each write, and refuses every other.
+    struct Meagre(AtomicUsize);
+
+    impl Watch for Meagre {
+        fn allow(&self, call: Call, _: &Path, bytes: usize) -> std::io::Result<usize> {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            match call {
+                Call::Write if number.is_multiple_of(2) => Err(ErrorKind::StorageFull.into()),
+                _ => Ok(bytes.min(5)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_now_and_then_costs_no_line_and_doubles_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::watched(Arc::new(Meagre(AtomicUsize::new(0))));
+        let (mut metrics, _) = Metrics::open(&files, folder.path(), 0).unwrap();
+        let mut wanted = String::new();
+        for step in 1..60 {
+            let line = format!("{{\"step\":{step}}}");
+            metrics.add(&line);
+            wanted += &(line + "\n");
+            metrics.flush_or_wait();
+        }
+        while metrics.flush().is_err() {}
+        let path = folder.path().join("metrics.jsonl");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), wanted);
+    }
+}

@@ -1,0 +1,361 @@
+//! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
+
+mod course;
+mod divergence;
+mod metrics;
+mod table;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::config::OnError;
+use crate::data::scores::Scores;
+use crate::error::Result;
+use crate::files::Files;
+use crate::files::numbers::number;
+use crate::io::run_folder::CONFIG;
+use crate::run::plan::Plan;
+use course::Course;
+pub use course::too_few;
+use divergence::Divergence;
+use metrics::Metrics;
+pub use metrics::gaps;
+use table::{table, verdict};
+
+/// One line of metrics.jsonl.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Steps done.
+    pub step: u64,
+    /// The epoch of the last step, from 1.
+    pub epoch: u64,
+    /// Samples assimilated so far.
+    pub samples: u64,
+    /// Members J of the last step.
+    pub members: usize,
+    /// Members that failed in it.
+    pub failed: usize,
+    /// Mean over surviving members of the misfit per sample, before the update.
+    pub loss: f64,
+    /// ||D||_F.
+    pub d_norm: f64,
+    /// h_n.
+    pub step_size: f64,
+    /// Root mean square over members and parameters of u - ubar, before the update.
+    pub spread: f64,
+    /// Of a simulator: whether all surviving members gave the same outputs, which then tell nothing of the parameters.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alike: bool,
+    /// Seconds since the run began.
+    pub seconds: f64,
+    /// On evaluation steps, the test set's verdict.
+    #[serde(flatten)]
+    pub scores: Option<Scores>,
+}
+
+/// summary.json.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Why the run stopped.
+    pub reason: &'static str,
+    /// Of a run with a simulator that has ended: whether it reached the noise, and else what stands in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// Steps done.
+    pub steps: u64,
+    /// Epochs done, with a fraction.
+    pub epochs: f64,
+    /// Seconds of the run.
+    pub seconds: f64,
+    /// The test set's verdict at the end.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// Scores after the first epoch.
+    #[serde(flatten)]
+    pub first: First,
+    /// SHA-256 of the final ensemble.
+    pub digest: String,
+    /// Ranks R.
+    pub ranks: usize,
+    /// Threads of each rank.
+    pub threads: usize,
+}
+
+/// Tells what happens: rank 0 to the screen and the run's folder, the other ranks nothing.
+#[derive(Debug)]
+pub struct Reporter {
+    voice: Option<Voice>,
+}
+
+#[derive(Debug)]
+struct Voice {
+    folder: PathBuf,
+    metrics: Metrics,
+    files: Files,
+    bar: ProgressBar,
+    first_epoch: First,
+    divergence: Divergence,
+    /// Of a run with a simulator.
+    course: Option<Course>,
+}
+
+/// Scores after the first epoch, where it was evaluated.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct First {
+    /// Accuracy at the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_first_epoch: Option<f64>,
+    /// Where the data is a series: as `mse_pass`, of the first pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mse_first_pass: Option<f64>,
+}
+
+impl Reporter {
+    /// For every rank but 0.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { voice: None }
+    }
+
+    /// For rank 0: makes `folder` and opens the run's files in it.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn new(folder: &Path, plan: &Plan) -> Result<Self> {
+        Self::open(folder, plan, &Files::default(), 0)
+    }
+
+    /// As `new`, for a run that goes on after `step` steps: what was told of later ones is forgotten.
+    ///
+    /// # Errors
+    /// As `new`; and a log that is there but cannot be read.
+    pub fn open(folder: &Path, plan: &Plan, files: &Files, step: u64) -> Result<Self> {
+        files.create_folder(folder)?;
+        // There already, but for what may change in a run taken up again.
+        files.write_whole(&folder.join(CONFIG), plan.resolved.toml().as_bytes())?;
+        let (metrics, kept) = Metrics::open(files, folder, step)?;
+        let last = metrics::last_step(&kept);
+        let every = plan.config().run.report_every;
+        for (before, after) in gaps(&kept, every) {
+            tracing::warn!(
+                "metrics.jsonl: the lines between step {before} and step {after} are missing"
+            );
+        }
+        if last + every <= step {
+            tracing::warn!("metrics.jsonl: the lines after step {last}, up to {step}, are missing");
+        }
+        let simulates = plan.config().model.kind.simulates();
+        let bar = progress_bar(plan.steps);
+        bar.set_position(step);
+        let voice = Voice {
+            folder: folder.to_path_buf(),
+            metrics,
+            files: files.clone(),
+            bar,
+            first_epoch: metrics::first_epoch(&kept),
+            divergence: Divergence::default(),
+            course: simulates.then(|| Course::of(plan, &kept)),
+        };
+        Ok(Self { voice: Some(voice) })
+    }
+
+    /// Waits until what was told lies on the disk.
+    ///
+    /// # Errors
+    /// On rank 0: metrics.jsonl cannot be written.
+    pub fn sync(&mut self) -> Result<()> {
+        match &mut self.voice {
+            Some(voice) => voice.metrics.sync(),
+            None => Ok(()),
+        }
+    }
+
+    /// The run's folder, on rank 0.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.voice.as_ref().map(|voice| voice.folder.as_path())
+    }
+
+    /// Scores after the first epoch, where it was evaluated.
+    #[must_use]
+    pub fn first_epoch(&self) -> First {
+        self.voice
+            .as_ref()
+            .map_or_else(First::default, |voice| voice.first_epoch)
+    }
+
+    /// On rank 0 the verdict on a run with a simulator that ended for `reason` with `scores`.
+    #[must_use]
+    pub fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
+        let course = self.voice.as_ref()?.course.as_ref()?;
+        course.verdict(plan, reason, scores)
+    }
+
+    /// Tells of one step.
+    ///
+    /// # Errors
+    /// On rank 0: metrics.jsonl cannot be written, and the run is to stop at that.
+    pub fn step(&mut self, plan: &Plan, record: &Record) -> Result<()> {
+        let Some(voice) = &mut self.voice else {
+            return Ok(());
+        };
+        if record.scores.is_some() || record.step.is_multiple_of(plan.config().run.report_every) {
+            let line = serde_json::to_string(record).expect("a record is plain data");
+            let many = voice.metrics.add(&line);
+            if many || record.scores.is_some() {
+                match plan.config().checkpoint.on_error {
+                    OnError::Continue => voice.metrics.flush_or_wait(),
+                    OnError::Stop => voice.metrics.flush()?,
+                }
+            }
+        }
+        if record.failed > 0 {
+            let share = 100 * record.failed / record.members;
+            let text = format!(
+                "step {}: {} of {} members failed and are redrawn",
+                record.step, record.failed, record.members
+            );
+            if share >= 50 {
+                tracing::warn!("{text} ({share} %)")
+            } else {
+                tracing::info!("{text}")
+            }
+        }
+        for text in voice.divergence.see(plan, record) {
+            tracing::warn!("{text}");
+        }
+        let course = voice.course.as_mut();
+        if let Some(text) = course.and_then(|course| course.see(plan, record)) {
+            tracing::warn!("{text}");
+        }
+        voice.bar.set_position(record.step);
+        if let (Some(scores), 1) = (&record.scores, record.epoch) {
+            let first = &mut voice.first_epoch;
+            first.accuracy_first_epoch = first.accuracy_first_epoch.or(scores.accuracy_mean);
+            // The last verdict of a pass is on all of it.
+            first.mse_first_pass = scores.mse_pass;
+        }
+        // Simulations take long: each step is told of.
+        let simulates = plan.config().model.kind.simulates();
+        if simulates || record.scores.is_some() {
+            let loss = if simulates {
+                let misfit = plan.in_deviations(record.loss * plan.batches.batch as f64);
+                format!("misfit {} deviations of the noise", number(misfit, 4))
+            } else {
+                format!("epoch {}  loss {}", record.epoch, number(record.loss, 4))
+            };
+            let verdict = record.scores.as_ref().map_or(String::new(), verdict);
+            voice.say(plan, record, format!("{loss}  {verdict}").trim_end());
+        }
+        Ok(())
+    }
+
+    /// Writes the files a finished run leaves and the table on the screen.
+    ///
+    /// # Errors
+    /// On rank 0: a file that cannot be written.
+    pub fn finish(&mut self, summary: &Summary) -> Result<String> {
+        let Some(voice) = &mut self.voice else {
+            return Ok(String::new());
+        };
+        voice.bar.finish_and_clear();
+        voice.metrics.flush()?;
+        let json = serde_json::to_string_pretty(summary).expect("a summary is plain data") + "\n";
+        let path = voice.folder.join("summary.json");
+        voice.files.write_whole(&path, json.as_bytes())?;
+        Ok(table(summary, &voice.folder))
+    }
+}
+
+impl Voice {
+    /// How the run stands after a step: beside the bar, or where there is none a line.
+    fn say(&self, plan: &Plan, record: &Record, text: &str) {
+        let (step, steps) = (record.step, plan.steps);
+        self.bar.set_message(text.to_owned());
+        if self.bar.is_hidden() {
+            tracing::info!("step {step} of {steps}  {text}  {:.1} s", record.seconds);
+        } else {
+            tracing::debug!("step {step} of {steps}  {text}");
+        }
+    }
+}
+
+/// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say
+/// `EKI_PROGRESS=always` (or `never`).
+fn progress_bar(steps: u64) -> ProgressBar {
+    let wanted = match std::env::var("EKI_PROGRESS").as_deref() {
+        Ok("always") => true,
+        Ok("never") => false,
+        _ => std::io::stderr().is_terminal(),
+    };
+    let target = if !wanted {
+        ProgressDrawTarget::hidden()
+    } else if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::term_like_with_hz(Box::new(PipedTerminal), 4)
+    };
+    let style =
+        ProgressStyle::with_template("{bar:24} {pos}/{len} steps  {elapsed} (left {eta})  {msg}")
+            .expect("a fixed template");
+    let bar = ProgressBar::with_draw_target(Some(steps), target).with_style(style);
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}
+
+/// A terminal at the far end of mpirun's pipe: only carriage returns and clears are needed.
+#[derive(Debug)]
+struct PipedTerminal;
+
+impl indicatif::TermLike for PipedTerminal {
+    fn width(&self) -> u16 {
+        std::env::var("COLUMNS")
+            .ok()
+            .and_then(|c| c.parse().ok())
+            .unwrap_or(100)
+    }
+    fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}A")
+        } else {
+            Ok(())
+        }
+    }
+    fn move_cursor_down(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}B")
+        } else {
+            Ok(())
+        }
+    }
+    fn move_cursor_right(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}C")
+        } else {
+            Ok(())
+        }
+    }
+    fn move_cursor_left(&self, n: usize) -> std::io::Result<()> {
+        if n > 0 {
+            write!(std::io::stderr(), "\x1b[{n}D")
+        } else {
+            Ok(())
+        }
+    }
+    fn write_line(&self, line: &str) -> std::io::Result<()> {
+        writeln!(std::io::stderr(), "{line}")
+    }
+    fn write_str(&self, text: &str) -> std::io::Result<()> {
+        write!(std::io::stderr(), "{text}")
+    }
+    fn clear_line(&self) -> std::io::Result<()> {
+        write!(std::io::stderr(), "\r\x1b[2K")
+    }
+    fn flush(&self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
