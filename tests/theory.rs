@@ -14,7 +14,6 @@ use eki_mpi::ensemble::momentum;
 use eki_mpi::ensemble::transform::Form;
 use eki_mpi::forward::prior::{Prior, Segment};
 use eki_mpi::kernels::rng::{Key, Purpose};
-use eki_mpi::method::anomalies;
 use eki_mpi::method::step_size::StepSize;
 use inverse::{Linear, centred, frobenius};
 use ndarray::{Array1, Array2, Axis, s};

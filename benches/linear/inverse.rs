@@ -6,6 +6,7 @@ use eki_mpi::ensemble::survivors::Survivors;
 use eki_mpi::ensemble::transform;
 use eki_mpi::ensemble::transform::Form;
 use eki_mpi::kernels::panel::Packed;
+use eki_mpi::method::anomalies;
 use eki_mpi::method::loss::Loss;
 use eki_mpi::method::step_size::StepSize;
 use ndarray::{Array1, Array2, Axis};
