@@ -533,6 +533,51 @@ fn a_changed_configuration_is_refused_with_the_keys_that_differ() {
 }
 
 #[test]
+fn a_lost_configuration_is_written_anew_from_the_checkpoints() {
+    let room = tempfile::tempdir().unwrap();
+    let (reference, cut) = (room.path().join("whole"), room.path().join("cut"));
+    saved(&reference, 2, &[], 8);
+    let config = std::fs::read(reference.join("config.toml")).unwrap();
+    let lines = config.split_inclusive(|&byte| byte == b'\n');
+    let line: usize = lines.take(9).map(<[u8]>::len).sum();
+    let damaged = [
+        None,
+        Some(vec![]),
+        Some(config[..300].to_vec()),
+        Some(config[..line].to_vec()),
+        Some(vec![0; config.len()]),
+        Some([&config[..], b"\xff = \n"].concat()),
+    ];
+    let evaluate = || finish(start::alone().arg("evaluate").arg(&cut));
+    for (i, damage) in damaged.iter().enumerate() {
+        let _ = std::fs::remove_dir_all(&cut);
+        copy(&reference, &cut);
+        std::fs::remove_dir_all(checkpoint(&cut, 12)).unwrap();
+        match damage {
+            None => std::fs::remove_file(cut.join("config.toml")).unwrap(),
+            Some(text) => std::fs::write(cut.join("config.toml"), text).unwrap(),
+        }
+        let (code, text) = evaluate();
+        assert_eq!((code, text.lines().count()), (2, 1), "{i}: {text}");
+        assert!(text.contains("config.toml"), "{i}: {text}");
+        let settings = [&SMALL[..], &["checkpoint.keep=99", "--resume"]].concat();
+        let other = [&settings[..], &["seed=3"]].concat();
+        let (code, text) = finish(&mut alone(&other, &cut));
+        assert!(
+            code == 2 && text.contains("configuration: seed = 1, now 3;"),
+            "{i}: {text}"
+        );
+        let text = succeed(&mut alone(&settings, &cut));
+        assert!(
+            text.contains("it is written anew") && text.contains("from step 8 of 12"),
+            "{i}: {text}"
+        );
+        same(&reference, &cut, &format!("{i}"));
+        assert_eq!(evaluate().0, 0);
+    }
+}
+
+#[test]
 fn resuming_where_nothing_was_finished_starts_from_the_beginning() {
     let room = tempfile::tempdir().unwrap();
     let (whole_run, again) = (room.path().join("whole"), room.path().join("again"));

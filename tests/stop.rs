@@ -3,6 +3,7 @@
 
 mod durable;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -133,6 +134,87 @@ fn repeated_hangups_ask_once_and_nohup_is_obeyed() {
     assert!(child.try_wait().unwrap().is_none(), "nohup was not obeyed");
     signal("TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(75));
+}
+
+#[test]
+fn a_moved_folder_is_followed_and_never_made_anew() {
+    let room = tempfile::tempdir().unwrap();
+    let [folder, moved] = ["run", "moved"].map(|name| room.path().join(name));
+    let child = begun(2, &[], &folder);
+    std::fs::rename(&folder, &moved).unwrap();
+    let (code, text) = end(child);
+    assert!(!folder.exists(), "{text}");
+    let told = format!("moved to {}", moved.canonicalize().unwrap().display());
+    assert!(text.contains(&told), "{text}");
+    stopped_well(&moved, "folder moved", (code, text));
+}
+
+/// Calls `change` while the ranks of the run in `child` are held.
+fn while_held(child: &Child, change: impl FnOnce()) {
+    let ranks = start::rank_processes(child.id());
+    ranks.iter().for_each(|&rank| signal("STOP", rank));
+    change();
+    ranks.iter().for_each(|&rank| signal("CONT", rank));
+}
+
+#[test]
+fn a_removed_folder_ends_the_run_and_is_not_made_anew() {
+    let room = tempfile::tempdir().unwrap();
+    for (i, settings) in [&[][..], &["checkpoint.every_steps=1"]].iter().enumerate() {
+        let folder = room.path().join(format!("{i}"));
+        let child = begun(2, settings, &folder);
+        while_held(&child, || std::fs::remove_dir_all(&folder).unwrap());
+        let (code, text) = end(child);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("the run's folder was removed"), "{text}");
+        assert!(!folder.exists(), "{text}");
+    }
+}
+
+/// The lock removed by hand, another run goes on with the folder: the first notices, and one whole log is left.
+#[test]
+fn a_run_whose_folder_was_taken_by_another_ends() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("run");
+    let first = begun(2, &["checkpoint.every_steps=20"], &folder);
+    let saved = || !checkpoints(&folder).is_empty();
+    assert!(wait_for(patience(60.0), saved));
+    let mut second = None;
+    while_held(&first, || {
+        std::fs::remove_file(folder.join(".lock")).unwrap();
+        let log = std::fs::metadata(folder.join("metrics.jsonl")).unwrap();
+        let settings = [&ENDLESS[..], &["--resume"]].concat();
+        second = Some(alone(&settings, &folder).spawn().expect("it starts"));
+        let opened = || {
+            let now = std::fs::metadata(folder.join("metrics.jsonl"));
+            now.is_ok_and(|now| now.ino() != log.ino() && now.len() > log.len() + 2_000)
+        };
+        assert!(wait_for(patience(60.0), opened));
+    });
+    let (code, text) = end(first);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("another run has taken this folder"), "{text}");
+    let second = second.expect("it was started");
+    signal("TERM", second.id());
+    let (code, text) = end(second);
+    assert_eq!(code, 75, "{text}");
+    let step = summary(&folder)["steps"].as_u64().expect("a number");
+    assert_eq!(checkpoints(&folder).last(), Some(&step));
+    assert_eq!(metrics(&folder).len() as u64, step);
+}
+
+/// No run is in its folder without a lock for long: who removes it by hand lets no second one in.
+#[test]
+fn a_removed_lock_is_made_anew() {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("run");
+    let child = begun(1, &[], &folder);
+    std::fs::remove_file(folder.join(".lock")).unwrap();
+    assert!(wait_for(patience(60.0), || folder.join(".lock").exists()));
+    let (code, text) = finish(&mut alone(&["--resume"], &folder));
+    assert!(code == 2 && text.contains("another run is using"), "{text}");
+    signal("USR1", child.id());
+    stopped_well(&folder, "signal SIGUSR1", end(child));
 }
 
 #[test]

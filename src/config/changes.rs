@@ -33,14 +33,13 @@ fn may_change(path: &str) -> bool {
 /// # Errors
 /// A text that is not TOML.
 pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
-    let leaves = |text: &str| -> Result<std::collections::BTreeMap<String, Value>, String> {
+    let defaults = || {
         let mut leaves = Vec::new();
         super::flatten("", Value::Table(super::key::defaults()), &mut leaves);
-        let table: Table = text
-            .parse()
-            .map_err(|e: toml::de::Error| e.message().replace('\n', " "))?;
-        super::flatten("", Value::Table(table), &mut leaves);
-        Ok(leaves.into_iter().collect())
+        leaves
+    };
+    let leaves = |text: &str| -> Result<std::collections::BTreeMap<String, Value>, String> {
+        Ok(defaults().into_iter().chain(leaves(text)?).collect())
     };
     let (was, is) = (leaves(was)?, leaves(is)?);
     let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
@@ -50,6 +49,27 @@ pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
         .filter(|key| was.get(*key) != is.get(*key) && !may_change(key))
         .map(|key| format!("{key} = {}, now {}", told(was.get(key)), told(is.get(key))))
         .collect())
+}
+
+/// Returns the keys that the configuration `whole` has and `part` lacks, both as TOML: `part` was cut short.
+///
+/// # Errors
+/// A text that is not TOML.
+pub fn lacking(part: &str, whole: &str) -> Result<Vec<String>, String> {
+    let (part, whole) = (leaves(part)?, leaves(whole)?);
+    let has = |key: &String| part.iter().any(|(known, _)| known == key);
+    let keys = whole.into_iter().map(|(key, _)| key);
+    Ok(keys.filter(|key| !has(key)).collect())
+}
+
+/// The keys of the TOML `text` and their values.
+fn leaves(text: &str) -> Result<Vec<(String, Value)>, String> {
+    let table: Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| e.message().replace('\n', " "))?;
+    let mut leaves = Vec::new();
+    super::flatten("", Value::Table(table), &mut leaves);
+    Ok(leaves)
 }
 
 #[cfg(test)]
@@ -88,6 +108,18 @@ mod tests {
             1
         );
         assert!(changes("seed = ", &was).is_err());
+    }
+
+    #[test]
+    fn a_configuration_that_was_cut_short_lacks_keys() {
+        let whole = toml(&[]);
+        assert_eq!(lacking(&whole, &whole), Ok(Vec::new()));
+        let cut = whole.replace("[output]\nensemble = false\n", "");
+        assert_eq!(
+            lacking(&cut, &whole),
+            Ok(vec!["output.ensemble".to_owned()])
+        );
+        assert!(lacking("seed = ", &whole).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 
 pub use crate::config::duration::Interval;
 pub use crate::config::value::Kind;
-pub use changes::{MAY_CHANGE, changes};
+pub use changes::{MAY_CHANGE, changes, lacking};
 pub use key::Key;
 pub use keys::KEYS;
 pub use presets::{PRESETS, Preset};

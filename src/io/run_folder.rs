@@ -1,12 +1,17 @@
 //! A run's folder: who may use it, one run at a time, and what a run taken up again finds there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::config::{MAY_CHANGE, changes};
 use crate::error::{Error, Result};
-use crate::files::Files;
+use crate::files::bounded;
+use crate::files::{Files, is_part};
+use crate::io::checkpoint::newest_mark;
 
 /// The file in the run's folder that stops it.
 pub const STOP_FILE: &str = "STOP";
@@ -14,13 +19,103 @@ pub const STOP_FILE: &str = "STOP";
 /// The run's configuration, all of it, as TOML.
 pub const CONFIG: &str = "config.toml";
 
+/// The longest config.toml that is read, bytes.
+const LONGEST: u64 = 1 << 26;
+
 /// The file whose lock says that a run is using the folder.
 const LOCK: &str = ".lock";
 
 /// A folder that is ours until this is dropped, or the process ends in any way.
 #[derive(Debug)]
 pub struct Claim {
-    _lock: File,
+    /// The path it was claimed by.
+    path: PathBuf,
+    /// The folder itself, opened: it stays the same when it is moved.
+    folder: File,
+    lock: Mutex<File>,
+}
+
+impl Claim {
+    /// Returns the path where the claimed folder is now: another than it was claimed by, if it was moved. Makes the lock
+    /// file anew if it was removed.
+    ///
+    /// # Errors
+    /// The folder was removed, or another run has claimed it. Nothing may be written any more.
+    pub fn place(&self) -> Result<PathBuf> {
+        let found = match fs::metadata(&self.path) {
+            Ok(found) => is_same(&found, &self.folder),
+            Err(e) => ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&e.kind()),
+        };
+        if found {
+            return self.hold(&self.path).map(|()| self.path.clone());
+        }
+        // Linux tells where an opened folder is.
+        let link = format!("/proc/self/fd/{}", self.folder.as_raw_fd());
+        let now = fs::read_link(link).unwrap_or_default();
+        if fs::metadata(&now).is_ok_and(|found| is_same(&found, &self.folder)) {
+            return self.hold(&now).map(|()| now);
+        }
+        Err(Error::Run(format!(
+            "{}: the run's folder was removed, or moved to where it cannot be followed: the run ends, and what it did since \
+             its last checkpoint is lost",
+            self.path.display()
+        )))
+    }
+
+    /// Returns true if the folder is ours and where it was claimed.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.place().is_ok_and(|place| place == self.path)
+    }
+
+    /// Sees to it that the lock file in `folder`, which is the claimed one, is the one held.
+    fn hold(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(LOCK);
+        let taken = || {
+            Err(Error::Run(format!(
+                "{}: another run has taken this folder, whose file {LOCK} had been removed: this run ends and writes nothing \
+                 more",
+                folder.display()
+            )))
+        };
+        let mut held = self.lock.lock().expect("no thread panicked");
+        match fs::symlink_metadata(&path) {
+            Ok(found) if is_same(&found, &held) => return Ok(()),
+            Ok(_) => return taken(),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            // Whether it is there cannot be told: the next look may.
+            Err(_) => return Ok(()),
+        }
+        let mut anew = OpenOptions::new();
+        match anew.read(true).write(true).create_new(true).open(&path) {
+            Ok(mut file) => {
+                if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+                    return taken();
+                }
+                sign(&mut file);
+                *held = file;
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => taken(),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Returns true if `found` describes the opened `file`.
+fn is_same(found: &Metadata, file: &File) -> bool {
+    file.metadata()
+        .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
+}
+
+/// Writes into a lock file who holds it, for people and for the message to the next run: that it cannot be written is no
+/// reason not to run.
+fn sign(file: &mut File) {
+    let host = crate::parallel::abort::host();
+    let text = format!("process {} on host {host}\n", std::process::id());
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.write_all(text.as_bytes()));
 }
 
 /// Claims `folder` for a run, making it if need be: a new or empty one, or where `resume` one that holds a run whose
@@ -42,9 +137,7 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
     let claim = lock(folder)?;
     // Again, now that nobody else can be between looking and locking.
     look(folder, resume)?;
-    if resume {
-        compare(folder, config)?;
-    }
+    let anew = resume && is_lost(folder, config)?;
     // Root may write where permissions forbid it, and a full disk shows only now: try.
     let probe = folder.join(".probe");
     let _ = fs::remove_file(&probe);
@@ -53,9 +146,10 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
         .and_then(|()| fs::remove_file(&probe))
         .map_err(refused)?;
     let path = folder.join(CONFIG);
-    if !path.exists() {
+    if anew || !path.exists() {
         Files::default().write_whole(&path, config.as_bytes())?;
     }
+    clear(folder);
     Ok(claim)
 }
 
@@ -100,7 +194,12 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
     let foreign = entries
         .iter()
         .any(|entry| !ours.iter().any(|name| entry.file_name() == *name));
-    let run = folder.join(CONFIG).is_file() || folder.join("config.toml.part").is_file();
+    let configures = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        (name == CONFIG || is_part(&name, Some(CONFIG))) && entry.path().is_file()
+    };
+    let run = entries.iter().any(configures) || newest_mark(folder).is_some();
     match (foreign, run, resume) {
         (false, ..) | (true, true, true) => Ok(()),
         (true, true, false) => refused(
@@ -112,6 +211,7 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
 
 /// The lock, held by rank 0: it goes with the process, however that ends.
 fn lock(folder: &Path) -> Result<Claim> {
+    let opened = File::open(folder).map_err(|e| Error::io(folder, "open", e))?;
     let path = folder.join(LOCK);
     let mut file = OpenOptions::new()
         .read(true)
@@ -121,14 +221,7 @@ fn lock(folder: &Path) -> Result<Claim> {
         .open(&path)
         .map_err(|e| Error::Usage(format!("{}: cannot be written: {e}", path.display())))?;
     match file.try_lock() {
-        Ok(()) => {
-            let host = crate::parallel::abort::host();
-            let text = format!("process {} on host {host}\n", std::process::id());
-            // For people and for the message below: that it cannot be written is no reason not to run.
-            let _ = file
-                .set_len(0)
-                .and_then(|()| file.write_all(text.as_bytes()));
-        }
+        Ok(()) => sign(&mut file),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = file
@@ -148,25 +241,87 @@ fn lock(folder: &Path) -> Result<Claim> {
             );
         }
     }
-    Ok(Claim { _lock: file })
+    Ok(Claim {
+        path: folder.to_path_buf(),
+        folder: opened,
+        lock: Mutex::new(file),
+    })
 }
 
-/// Compares the run's configuration in the folder, if it is there, with `config`.
-fn compare(folder: &Path, config: &str) -> Result<()> {
+/// Reads config.toml in the run's folder with `read`; an error says what is wrong with the file.
+pub(crate) fn read_config<R>(
+    folder: &Path,
+    read: impl FnOnce(&str) -> std::result::Result<R, String>,
+) -> std::result::Result<R, String> {
     let path = folder.join(CONFIG);
-    let Ok(was) = fs::read_to_string(&path) else {
-        return Ok(());
-    };
-    let differ = changes(&was, config).map_err(|e| Error::data(&path, format!("not TOML: {e}")))?;
-    if differ.is_empty() {
-        return Ok(());
+    if !path.exists() {
+        return Err("is missing".to_owned());
     }
-    Err(Error::Usage(format!(
-        "{}: holds a run of another configuration: {}; these may change: {}",
-        folder.display(),
-        differ.join("; "),
-        MAY_CHANGE.join(", ")
-    )))
+    match bounded::text(&path, LONGEST) {
+        Ok(text) => read(&text).map_err(|e| format!("is not TOML: {e}")),
+        Err(Error::Data { problem, .. }) => Err(problem),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+/// Returns true if the configuration in the folder is lost, and is to be written anew as `config`: config.toml is missing,
+/// damaged or another, but the newest checkpoint is of a run of `config`, but for what may change.
+///
+/// # Errors
+/// The folder holds a run of another configuration, or config.toml is damaged and there is no checkpoint to compare with.
+fn is_lost(folder: &Path, config: &str) -> Result<bool> {
+    let path = folder.join(CONFIG);
+    let why = match read_config(folder, |was| changes(was, config)) {
+        Ok(differ) if differ.is_empty() => return Ok(false),
+        why => why,
+    };
+    let refused = |differ: &[String]| {
+        Err(Error::Usage(format!(
+            "{}: holds a run of another configuration: {}; these may change: {}",
+            folder.display(),
+            differ.join("; "),
+            MAY_CHANGE.join(", ")
+        )))
+    };
+    let Some(mark) = newest_mark(folder) else {
+        return match why {
+            Ok(differ) => refused(&differ),
+            // Killed as it started, a run has left nothing else.
+            Err(_) if !path.exists() => Ok(false),
+            Err(flaw) => Err(Error::data(
+                &path,
+                format!("{flaw}, and there is no checkpoint that holds the configuration"),
+            )),
+        };
+    };
+    let differ = changes(&mark.config, config).map_err(|e| {
+        Error::data(
+            &path,
+            format!("the checkpoint's configuration is not TOML: {e}"),
+        )
+    })?;
+    if !differ.is_empty() {
+        return refused(&differ);
+    }
+    crate::parallel::abort::say(&format!(
+        "{}: {}: it is written anew, for the checkpoint of step {} is of this configuration",
+        path.display(),
+        why.map_or_else(
+            |flaw| flaw,
+            |differ| format!("differs: {}", differ.join("; "))
+        ),
+        mark.step
+    ));
+    Ok(true)
+}
+
+/// Removes what a run that was killed while it wrote config.toml left of it. That it stays does no harm.
+fn clear(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_part(&entry.file_name().to_string_lossy(), Some(CONFIG)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -200,6 +355,58 @@ mod tests {
         let other = claim(path, true, "seed = 3").unwrap_err().to_string();
         assert!(other.contains("seed = 2, now 3"), "{other}");
         claim(path, true, "seed = 2\n").unwrap();
+    }
+
+    #[test]
+    fn a_run_killed_as_it_wrote_its_configuration_can_be_resumed() {
+        for name in ["config.toml.part", "config.toml.17.part"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path();
+            for file in [LOCK, ".probe", name] {
+                fs::write(path.join(file), "").unwrap();
+            }
+            claim(path, true, "seed = 2\n").unwrap();
+            assert_eq!(fs::read_to_string(path.join(CONFIG)).unwrap(), "seed = 2\n");
+            assert!(!path.join(name).exists());
+        }
+    }
+
+    #[test]
+    fn a_damaged_configuration_without_a_checkpoint_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for damaged in [&b"seed = "[..], b"seed = \xff\xfe1", b"\0\0\0\0"] {
+            fs::write(path.join(CONFIG), damaged).unwrap();
+            claim(path, true, "seed = 2\n").unwrap_err();
+            assert_eq!(fs::read(path.join(CONFIG)).unwrap(), damaged);
+        }
+    }
+
+    #[test]
+    fn a_claim_follows_its_folder_and_notices_that_it_is_gone_or_taken() {
+        let room = tempfile::tempdir().unwrap();
+        let [first, moved] = ["first", "moved"].map(|name| room.path().join(name));
+        let held = claim(&first, false, "").unwrap();
+        assert_eq!(held.place().unwrap(), first);
+        fs::remove_file(first.join(LOCK)).unwrap();
+        assert!(held.is_in_place());
+        let other = claim(&first, true, "").unwrap_err().to_string();
+        assert!(other.contains("another run is using"), "{other}");
+        fs::rename(&first, &moved).unwrap();
+        let real = moved.canonicalize().unwrap();
+        assert_eq!(held.place().unwrap(), real);
+        // Another folder in its place is not the run's.
+        let beside = claim(&first, false, "").unwrap();
+        assert_eq!(held.place().unwrap(), real);
+        assert!(beside.is_in_place() && !held.is_in_place());
+        fs::remove_file(moved.join(LOCK)).unwrap();
+        let thief = claim(&moved, true, "").unwrap();
+        let taken = held.place().unwrap_err().to_string();
+        assert!(taken.contains("another run has taken"), "{taken}");
+        assert!(thief.is_in_place());
+        fs::remove_dir_all(&first).unwrap();
+        let gone = beside.place().unwrap_err().to_string();
+        assert!(gone.contains("was removed") && !first.exists(), "{gone}");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::Resolved;
+use crate::config::{Resolved, lacking};
 use crate::error::{Error, Result};
 use crate::files::bounded;
+use crate::io::checkpoint::newest_mark;
 use crate::io::npy;
-use crate::io::run_folder::CONFIG;
+use crate::io::run_folder::{CONFIG, read_config};
 use crate::kernels::real::Real;
 use crate::run::final_arrays::UNITS;
 use crate::run::reporter::gaps;
@@ -82,6 +83,23 @@ pub struct Ending {
     pub threads: usize,
 }
 
+/// Refuses the folder of a run whose configuration, the file `config`, is lost or was cut short, as its checkpoints tell.
+fn check_config(folder: &Path, config: &Path) -> Result<()> {
+    let Some(mark) = newest_mark(folder) else {
+        return Ok(());
+    };
+    let flaw = match read_config(folder, |text| lacking(text, &mark.config)) {
+        Ok(keys) if keys.is_empty() => return Ok(()),
+        Ok(keys) => format!("was cut short: it lacks {}", keys.join(", ")),
+        Err(flaw) => flaw,
+    };
+    let why = format!(
+        "{flaw}; the checkpoint of step {} holds it: the run's command with --resume writes this file anew",
+        mark.step
+    );
+    Err(Error::data(config, why))
+}
+
 impl Finished {
     /// The run whose folder is `folder`.
     ///
@@ -89,6 +107,7 @@ impl Finished {
     /// A folder that holds no run, or whose configuration this program cannot read.
     pub fn open(folder: &Path) -> Result<Self> {
         let config = folder.join(CONFIG);
+        check_config(folder, &config)?;
         if !config.is_file() {
             let why = if folder.is_dir() {
                 "holds no run: there is no config.toml in it"

@@ -1,6 +1,9 @@
 //! What keeps a run safe, agreed by all ranks: when to save, when to stop, and how a generation is written.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -12,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::io::checkpoint;
 use crate::io::checkpoint::{Array, Mark, PartHeader, Stamp};
-use crate::io::run_folder::STOP_FILE;
+use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::parallel::comm::Comm;
@@ -29,6 +32,8 @@ const SLOW_DISK: f64 = 1e8;
 pub struct Keeper {
     /// The run's folder, the same on all ranks; none: nothing is saved.
     pub(super) folder: Option<PathBuf>,
+    /// Rank 0's claim to it.
+    claim: Option<Arc<Claim>>,
     pub(super) files: Files,
     pub(super) stop: Stop,
     /// The data's digest, where it is known.
@@ -72,6 +77,7 @@ impl Keeper {
     fn with(folder: Option<PathBuf>, files: Files, stop: Stop) -> Self {
         Self {
             folder,
+            claim: None,
             files,
             stop,
             data: None,
@@ -95,6 +101,15 @@ impl Keeper {
         }
     }
 
+    /// In a folder that is claimed by `claim`, on rank 0: the run ends where that is lost, and where the folder is moved.
+    #[must_use]
+    pub fn claimed(self, claim: Option<Claim>) -> Self {
+        Self {
+            claim: claim.map(Arc::new),
+            ..self
+        }
+    }
+
     /// The longest a checkpoint took on this rank.
     #[must_use]
     pub fn longest_save(&self) -> Option<Duration> {
@@ -104,7 +119,7 @@ impl Keeper {
     /// The steps begin: the clock of the first one starts.
     pub(super) fn begin(&mut self, comm: &Comm) {
         if let (Some(folder), true) = (&self.folder, comm.is_first()) {
-            self.stop.look_in(folder);
+            self.stop.look_in(folder, self.claim.clone());
         }
         self.last_save = Instant::now();
         self.turn = Instant::now();
@@ -176,6 +191,7 @@ impl Keeper {
         reporter: &mut Reporter,
         (seconds, must): (f64, bool),
     ) -> Result<bool> {
+        self.follow(crew.comm, reporter)?;
         if self.saved == Some(state.step) {
             return Ok(true);
         }
@@ -204,6 +220,38 @@ impl Keeper {
             tracing::warn!("{text}; the run goes on (checkpoint.on_error = \"continue\")");
         }
         Ok(false)
+    }
+
+    /// Looks where the claimed folder is now; the run writes there from now on. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks alike: it was removed, or another run has claimed it.
+    pub fn follow(&mut self, comm: &Comm, reporter: &mut Reporter) -> Result<()> {
+        let Some(folder) = &mut self.folder else {
+            return Ok(());
+        };
+        let place = comm.from_first(|| {
+            let place = self.claim.as_ref().map(|claim| claim.place()).transpose()?;
+            // As bytes: a path need not be text.
+            Ok(place
+                .unwrap_or_else(|| folder.clone())
+                .into_os_string()
+                .into_vec())
+        })?;
+        let place = PathBuf::from(OsString::from_vec(place));
+        if place == *folder {
+            return Ok(());
+        }
+        if comm.is_first() {
+            tracing::warn!(
+                "the run's folder was moved to {}: the run's state is written there, and the run ends; go on with --resume \
+                 --out {0}",
+                place.display()
+            );
+        }
+        reporter.moved(&place);
+        *folder = place;
+        Ok(())
     }
 
     /// The stop was made and the state is safe.

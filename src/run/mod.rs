@@ -187,8 +187,10 @@ pub fn run_from<T: Real>(
         }
     }
     stopped = stopped.or(setting.given_up());
-    // A run that asks has not looked for a STOP file: it is left to whoever brings the outputs.
-    if stopped.is_some_and(|reason| reason != StopReason::Asks) {
+    // A run that asks has not looked for a STOP file: it is left to whoever brings the outputs. Where the folder is gone
+    // another's may be in its place.
+    let others = [StopReason::Asks, StopReason::Folder];
+    if stopped.is_some_and(|reason| !others.contains(&reason)) {
         keeper.stopped();
     }
     let digest = state.digest(crew);

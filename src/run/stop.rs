@@ -1,6 +1,5 @@
 //! Reasons to stop early: a signal, a file named STOP, the time allowed. Ranks hear of them here and agree elsewhere.
 
-use crate::io::run_folder::STOP_FILE;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 
 use crate::error::{Error, Result};
+use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::parallel::abort;
 
 /// The exit code of a run stopped early with a good checkpoint: run again with --resume. (EX_TEMPFAIL of sysexits.h.)
@@ -39,6 +39,8 @@ pub enum StopReason {
     Time,
     /// The next step needs outputs that are brought from outside.
     Asks,
+    /// The run's folder was moved or removed, or another run has claimed it.
+    Folder,
 }
 
 impl StopReason {
@@ -50,6 +52,7 @@ impl StopReason {
             Self::File => 1e3,
             Self::Time => 2e3,
             Self::Asks => 3e3,
+            Self::Folder => 4e3,
         }
     }
 
@@ -61,6 +64,7 @@ impl StopReason {
             1_000 => Some(Self::File),
             2_000 => Some(Self::Time),
             3_000 => Some(Self::Asks),
+            4_000 => Some(Self::Folder),
             number => Some(Self::Signal(number)),
         }
     }
@@ -79,6 +83,7 @@ impl StopReason {
             Self::File => "STOP file",
             Self::Time => "time limit",
             Self::Asks => "asks for outputs",
+            Self::Folder => "folder moved",
         }
     }
 }
@@ -88,6 +93,7 @@ impl StopReason {
 pub struct Stop {
     signal: Arc<AtomicI32>,
     file: Option<PathBuf>,
+    claim: Option<Arc<Claim>>,
     looked: Option<Instant>,
     limit: Option<Limit>,
     deadline: Option<Instant>,
@@ -109,6 +115,7 @@ impl Stop {
         Self {
             signal: Arc::default(),
             file: None,
+            claim: None,
             looked: None,
             limit,
             deadline: limit.and_then(|limit| Instant::now().checked_add(limit.time)),
@@ -176,9 +183,10 @@ impl Stop {
         Ok(())
     }
 
-    /// From now on a file named STOP in `folder` asks, too. For rank 0.
-    pub fn look_in(&mut self, folder: &Path) {
+    /// From now on a file named STOP in `folder` asks, too, and so does the loss of the `claim` to it. For rank 0.
+    pub fn look_in(&mut self, folder: &Path, claim: Option<Arc<Claim>>) {
         self.file = Some(folder.join(STOP_FILE));
+        self.claim = claim;
     }
 
     /// Whether something asks for a stop, `reserve` being kept for what must still be done.
@@ -191,6 +199,13 @@ impl Stop {
             && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
         {
             self.looked = Some(Instant::now());
+            if self
+                .claim
+                .as_ref()
+                .is_some_and(|claim| !claim.is_in_place())
+            {
+                return Some(StopReason::Folder);
+            }
             if file.exists() {
                 return Some(StopReason::File);
             }
@@ -319,6 +334,7 @@ mod tests {
             StopReason::File,
             StopReason::Time,
             StopReason::Asks,
+            StopReason::Folder,
         ] {
             assert_eq!(StopReason::of_code(reason.code()), Some(reason));
         }
@@ -343,7 +359,7 @@ mod tests {
     fn a_stop_file_asks_and_is_removed_when_the_stop_was_made() {
         let folder = tempfile::tempdir().unwrap();
         let mut stop = Stop::new(None);
-        stop.look_in(folder.path());
+        stop.look_in(folder.path(), None);
         assert_eq!(stop.asked(Duration::ZERO), None);
         std::fs::write(folder.path().join(STOP_FILE), "").unwrap();
         std::thread::sleep(LOOK);
@@ -356,7 +372,7 @@ mod tests {
     fn a_stop_that_is_a_folder_is_removed_or_said_to_stay() {
         let folder = tempfile::tempdir().unwrap();
         let mut stop = Stop::new(None);
-        stop.look_in(folder.path());
+        stop.look_in(folder.path(), None);
         let file = folder.path().join(STOP_FILE);
         std::fs::create_dir(&file).unwrap();
         assert_eq!(stop.asked(Duration::ZERO), Some(StopReason::File));

@@ -78,7 +78,10 @@ impl Waits {
         let own = self.stop.asked(self.reserve);
         // On time rank 0's clock alone decides.
         let own = own.filter(|reason| self.first || *reason != StopReason::Time);
-        if let Some(reason) = own {
+        if own == Some(StopReason::Folder) {
+            // Another run may be where the file would be written.
+            self.heard = own;
+        } else if let Some(reason) = own {
             self.heard = own;
             let file = std::fs::File::create_new(&self.file);
             // That the others hear of it late does no harm: they are told at the step's end.

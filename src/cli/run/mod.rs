@@ -122,8 +122,7 @@ fn run_in<T: Real>(
     comm.from_first(|| {
         stop.check_room(simulation.map_or(Duration::ZERO, Duration::from_secs_f64))
     })?;
-    // Held until this function returns.
-    let (folder, _claim) = claim(comm, arguments, &plan)?;
+    let (folder, claim) = claim(comm, arguments, &plan)?;
     comm.from_first(|| log_to(&folder))?;
     if comm.is_first() {
         crate::cli::announce::announce(comm, &pool, &plan);
@@ -134,7 +133,9 @@ fn run_in<T: Real>(
     let files = Files::default();
     let mut timing = Timing::default();
     let data = comm.is_first().then(|| problem.dataset.digest());
-    let mut keeper = Keeper::new(&folder, files.clone(), stop).on_data(data);
+    let mut keeper = Keeper::new(&folder, files.clone(), stop)
+        .on_data(data)
+        .claimed(claim);
     let around = (&mut timing, &mut keeper);
     let state = first_state(crew, &plan, &problem, arguments.resume, around)?;
     let asks = problem.map.ask_tell();
@@ -156,6 +157,7 @@ fn run_in<T: Real>(
     let _watch = watch(comm, &plan, &folder)?;
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
+    keeper.follow(comm, &mut reporter)?;
     if outcome.stopped.is_none() {
         run::final_arrays::save(
             crew,

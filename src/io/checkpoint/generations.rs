@@ -97,6 +97,14 @@ pub fn read_mark(folder: &Path) -> Checked<Mark> {
     Ok(mark)
 }
 
+/// The newest mark in the run's folder `run` that can be read.
+#[must_use]
+pub fn newest_mark(run: &Path) -> Option<Mark> {
+    let steps = list(run).ok()?;
+    let mut marks = steps.iter().map(|&step| read_mark(&step_folder(run, step)));
+    marks.find_map(std::result::Result::ok)
+}
+
 /// Writes `mark`: from now on the generation in `folder` counts. Called when all parts lie on the disk.
 ///
 /// # Errors

@@ -30,7 +30,9 @@ mod generations;
 mod part;
 
 pub use format::{Array, Mark, PartHeader, Stamp, VERSION};
-pub use generations::{FOLDER, list, prepare, prune, read_mark, remove, step_folder, write_mark};
+pub use generations::{
+    FOLDER, list, newest_mark, prepare, prune, read_mark, remove, step_folder, write_mark,
+};
 pub use part::{Part, write_part};
 
 // The arrays are written as they lie in memory.

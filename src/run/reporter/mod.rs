@@ -180,6 +180,13 @@ impl Reporter {
         self.voice.as_ref().map(|voice| voice.folder.as_path())
     }
 
+    /// The run's folder was moved to `folder`; its files that are open moved with it.
+    pub(crate) fn moved(&mut self, folder: &Path) {
+        if let Some(voice) = &mut self.voice {
+            voice.folder = folder.to_path_buf();
+        }
+    }
+
     /// Scores after the first epoch, where it was evaluated.
     #[must_use]
     pub fn first_epoch(&self) -> First {
