@@ -22,6 +22,9 @@ pub struct EvaluateArguments {
     /// The run's folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// Start the simulator of the run's config.toml, to simulate its mean and best member anew
+    #[arg(long)]
+    pub run_command: bool,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
@@ -30,26 +33,32 @@ pub struct EvaluateArguments {
 /// Answers `eki-mpi evaluate`.
 pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> {
     let finished = Finished::open(&arguments.folder)?;
-    let assessment = judged(&finished, data_dir)?;
-    Ok(if arguments.json {
-        json(&assessment)
-    } else {
-        text(&finished, &assessment)
-    })
+    let assessment = judged(&finished, data_dir, arguments.run_command)?;
+    if arguments.json {
+        return Ok(json(&assessment));
+    }
+    let mut text = text(&finished, &assessment);
+    if finished.resolved.config.model.kind.simulates() && !arguments.run_command {
+        text += &format!(
+            "as the run's summary.json has them; to simulate them anew {}\n",
+            finished.resolved.command_shown()
+        );
+    }
+    Ok(text)
 }
 
-/// The run judged in its own precision, on all cores.
-pub fn judged(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
+/// The run judged in its own precision, on all cores; its simulator is started only where `starts`.
+pub fn judged(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
     match finished.resolved.config.run.precision {
-        Precision::Single | Precision::Mixed => judged_in::<f32>(finished, data_dir),
-        Precision::Double => judged_in::<f64>(finished, data_dir),
+        Precision::Single | Precision::Mixed => judged_in::<f32>(finished, data_dir, starts),
+        Precision::Double => judged_in::<f64>(finished, data_dir, starts),
     }
 }
 
-fn judged_in<T: Real>(finished: &Finished, data_dir: &Path) -> Result<Assessment> {
+fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
     let given = Given::load(&finished.resolved, data_dir)?;
     let problem = given.problem::<T>(&finished.resolved)?;
-    assess(&all_cores()?, finished, &problem)
+    assess(&all_cores()?, finished, &problem, starts)
 }
 
 fn text(finished: &Finished, a: &Assessment) -> String {

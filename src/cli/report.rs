@@ -37,7 +37,7 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
         // Without its data a run can still be drawn. A simulator has no classes to be uncertain of.
         let simulates = run.finished.resolved.config.model.kind.simulates();
         if run.finished.has_ensemble() && !simulates {
-            match judged(&run.finished, data_dir) {
+            match judged(&run.finished, data_dir, false) {
                 Ok(assessment) => run.uncertainty = assessment.uncertainty,
                 Err(error) => notes += &format!("without {}'s uncertainty: {error}\n", run.name),
             }

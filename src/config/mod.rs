@@ -4,6 +4,7 @@ mod changes;
 mod duration;
 mod key;
 mod keys;
+mod places;
 mod presets;
 mod sections;
 mod value;
@@ -19,6 +20,7 @@ pub use crate::config::value::Kind;
 pub use changes::{MAY_CHANGE, changes, lacking};
 pub use key::Key;
 pub use keys::KEYS;
+pub use places::{CONFIG, ENVIRONMENT, OBSERVATIONS, Places};
 pub use presets::{PRESETS, Preset};
 pub use sections::*;
 
@@ -39,6 +41,8 @@ pub struct Resolved {
     pub name: String,
     /// The preset, file or `--set` each key's value came from.
     pub origins: BTreeMap<String, String>,
+    /// Where the files that it names are looked for.
+    pub places: Places,
 }
 
 impl Resolved {
@@ -49,12 +53,15 @@ impl Resolved {
     pub fn new(source: &str, sets: &[String]) -> Result<Self> {
         let mut table = key::defaults();
         let mut origins = BTreeMap::new();
-        let name = match Preset::find(source) {
+        let (name, places) = match Preset::find(source) {
             Some(preset) => {
                 overlay(&mut table, preset.table(), source, &mut origins)?;
-                source.to_owned()
+                (source.to_owned(), Places::default())
             }
-            None => overlay_file(&mut table, source, &mut origins)?,
+            None => (
+                overlay_file(&mut table, source, &mut origins)?,
+                Places::of(Path::new(source)),
+            ),
         };
         for set in sets {
             overlay(&mut table, parse_set(set)?, "--set", &mut origins)?;
@@ -69,6 +76,7 @@ impl Resolved {
             config,
             name,
             origins,
+            places,
         })
     }
 

@@ -35,6 +35,15 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// The observations of a problem of one sample, K numbers; of others, none.
+    #[must_use]
+    pub fn observations(&self) -> &[f64] {
+        match &self.train.targets {
+            Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
+            _ => &[],
+        }
+    }
+
     /// SHA-256 of all that is fitted and judged on, sizes and kinds too.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {

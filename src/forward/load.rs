@@ -192,8 +192,7 @@ impl Given {
 
     /// The observations that a simulator should reproduce, from their file.
     fn observed(resolved: &Resolved) -> Result<Self> {
-        let path = &resolved.config.data.observations;
-        if path.is_empty() {
+        if resolved.config.data.observations.is_empty() {
             let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
             return Err(resolved.error("data.observations", allowed));
         }
@@ -202,7 +201,8 @@ impl Given {
                            observation (without it, runs of earlier versions took 1.0)";
             return Err(resolved.error("method.noise", allowed));
         }
-        let numbers = observations::read(Path::new(path))?;
+        let path = resolved.observations()?;
+        let numbers = observations::read(&path)?;
         let beyond = |y: &f64| y.abs() > f64::from(f32::MAX);
         let single = resolved.config.run.precision != Precision::Double;
         if let Some(place) = numbers.iter().position(beyond).filter(|_| single) {
@@ -285,10 +285,7 @@ impl Given {
     /// The observations of a problem of one sample, K numbers; of others, none.
     #[must_use]
     pub fn observations(&self) -> &[f64] {
-        match &self.dataset.train.targets {
-            Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
-            _ => &[],
-        }
+        self.dataset.observations()
     }
 
     /// The whole problem in precision `T`.
@@ -346,8 +343,10 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
             "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
         return Err(resolved.error("model.command", allowed));
     }
+    let (command, folder) = resolved.command();
     let simulator = Simulator {
-        command: model.command.clone(),
+        command,
+        folder,
         timeout: model.timeout.0,
         numbered: model.numbered,
     };

@@ -7,17 +7,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::config::{MAY_CHANGE, changes};
+use crate::config::{CONFIG, MAY_CHANGE, OBSERVATIONS, Resolved, changes};
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::{Files, is_part};
 use crate::io::checkpoint::newest_mark;
+use crate::io::observations;
 
 /// The file in the run's folder that stops it.
 pub const STOP_FILE: &str = "STOP";
-
-/// The run's configuration, all of it, as TOML.
-pub const CONFIG: &str = "config.toml";
 
 /// The longest config.toml that is read, bytes.
 const LONGEST: u64 = 1 << 26;
@@ -151,6 +149,40 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
     }
     clear(folder);
     Ok(claim)
+}
+
+/// Copies the file of the observations that `resolved` names, where it has a simulator, into the run's `folder`, as it is. For
+/// rank 0.
+///
+/// # Errors
+/// Files that cannot be read or written, or that no longer hold the numbers `observed`.
+pub fn copy_observations(
+    files: &Files,
+    folder: &Path,
+    resolved: &Resolved,
+    observed: &[f64],
+) -> Result<()> {
+    if !resolved.config.model.kind.simulates() {
+        return Ok(());
+    }
+    let from = resolved.observations()?;
+    if observations::read(&from)? != observed {
+        let why = "has been changed since the run read it: start the run again";
+        return Err(Error::data(&from, why));
+    }
+    let is_array = from
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("npy"));
+    let [copy, other] = match (is_array, OBSERVATIONS) {
+        (false, names) => names,
+        (true, [text, array]) => [array, text],
+    };
+    let (bytes, copy) = (bounded::whole(&from, u64::MAX)?, folder.join(copy));
+    if !fs::read(&copy).is_ok_and(|was| was == bytes) {
+        files.write_whole(&copy, &bytes)?;
+    }
+    // Of a start that went no further, with a file of another kind.
+    files.remove(&folder.join(other))
 }
 
 /// Whether the folder may be used, by what lies in it.

@@ -45,14 +45,16 @@ pub struct Assessment {
     pub accuracy_members: Option<[f64; 3]>,
 }
 
-/// Judges `finished` on `problem`'s test set with the threads of `pool`. The result does not depend on their number.
+/// Judges `finished` on `problem`'s test set with the threads of `pool`. The result does not depend on their number. A simulator
+/// is started only where `starts`; else the misfits are those of the run's summary.
 ///
 /// # Errors
-/// Arrays that are missing, damaged or of another shape.
+/// Arrays that are missing, damaged or of another shape; misfits that are not in the summary and may not be simulated.
 pub fn assess<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
     problem: &Problem<T>,
+    starts: bool,
 ) -> Result<Assessment> {
     let parameters = problem.map.parameters();
     if problem.map.ask_tell().is_some() {
@@ -63,7 +65,17 @@ pub fn assess<T: Real>(
         )));
     }
     if let Some(marginals) = problem.map.own_units() {
-        return misfits(pool, finished, problem, marginals);
+        let (mean, best) = match starts {
+            true => misfits(pool, finished, problem, marginals)?,
+            false => reported(finished)?,
+        };
+        return Ok(Assessment {
+            samples: problem.map.outputs(),
+            parameters: marginals.len(),
+            scores: Scores::new(Measure::Misfit, mean, best),
+            uncertainty: None,
+            accuracy_members: None,
+        });
     }
     // Samples that are consecutive in time stay together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
@@ -90,13 +102,30 @@ pub fn assess<T: Real>(
     Ok(assessment)
 }
 
-/// The misfits of a simulator's run: at the members' mean, and of the best of them where the run looked for it.
+/// The misfits in the summary of a simulator's run: at the members' mean, and of the best of them where the run looked for it.
+fn reported(finished: &Finished) -> Result<(f64, Option<f64>)> {
+    // That it has ended is told first.
+    if !finished.has_mean() {
+        return Err(finished.has_not_ended());
+    }
+    let ending = finished.ending()?.unwrap_or_default();
+    let Some(mean) = ending.misfit_mean else {
+        return Err(Error::Usage(format!(
+            "{}: its summary.json holds no misfits, and to find them {}",
+            finished.folder.display(),
+            finished.resolved.command_shown()
+        )));
+    };
+    Ok((mean, ending.misfit_best))
+}
+
+/// The misfits of a simulator's run, simulated anew: at the members' mean, and of the best of them where the run looked for it.
 fn misfits<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
     problem: &Problem<T>,
     marginals: &[Marginal],
-) -> Result<Assessment> {
+) -> Result<(f64, Option<f64>)> {
     let found = Calibrated::of::<T>(finished, marginals)?;
     let variance = finished.resolved.config.method.noise.clone();
     let (loss, observed) = (Loss::LeastSquares { variance }, problem.map.outputs());
@@ -105,7 +134,7 @@ fn misfits<T: Real>(
         let misfit = misfit_at(problem, &evaluator, (&loss, marginals), u);
         (2.0 * misfit / observed as f64).sqrt()
     };
-    let (mean, best) = loop {
+    loop {
         let misfits = (misfit(&found.mean), found.best.as_ref().map(misfit));
         match problem.map.simulator().map(Process::settle) {
             Some(Settled::Again) => {}
@@ -113,16 +142,9 @@ fn misfits<T: Real>(
                 let failure = Failure::Unasked(line);
                 return Err(Error::Run(format!("the simulator {failure}")));
             }
-            _ => break misfits,
+            _ => return Ok(misfits),
         }
-    };
-    Ok(Assessment {
-        samples: observed,
-        parameters: marginals.len(),
-        scores: Scores::new(Measure::Misfit, mean, best),
-        uncertainty: None,
-        accuracy_members: None,
-    })
+    }
 }
 
 /// What all members of `rows` say of the test samples, in pieces, and each member's accuracy. Members are read a few

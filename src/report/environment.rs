@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{ENVIRONMENT, Resolved};
 use crate::error::Result;
 use crate::files::Files;
 use crate::parallel::comm::Comm;
@@ -24,6 +25,8 @@ pub struct Environment {
     pub mpi: String,
     /// The command line of rank 0.
     pub command: Vec<String>,
+    /// The folders where the files that the configuration names were looked for: first the one where rank 0 was started.
+    pub folders: Vec<String>,
     /// When the run began, UTC.
     pub started: String,
     /// Ranks R.
@@ -63,9 +66,9 @@ struct Seat {
 }
 
 impl Environment {
-    /// Of the ranks of `comm`, this one with `threads` threads. Called by all ranks; whole on rank 0.
+    /// Of the ranks of `comm`, this one with `threads` threads, in a run of `resolved`. Called by all ranks; whole on rank 0.
     #[must_use]
-    pub fn gather(comm: &Comm, threads: usize) -> Self {
+    pub fn gather(comm: &Comm, threads: usize, resolved: &Resolved) -> Self {
         let config = bincode::config::standard();
         let seat = Seat::own(threads);
         let bytes = bincode::serde::encode_to_vec(&seat, config).expect("plain data encodes");
@@ -84,7 +87,12 @@ impl Environment {
                 .unwrap_or_default()
                 .trim_end_matches('\0')
                 .to_owned(),
-            // An argument need not be text.
+            // A path or an argument need not be text.
+            folders: resolved
+                .folders()
+                .iter()
+                .map(|folder| folder.to_string_lossy().into_owned())
+                .collect(),
             command: std::env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
@@ -100,7 +108,7 @@ impl Environment {
     /// The file cannot be written.
     pub fn write(&self, files: &Files, folder: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self).expect("plain data encodes") + "\n";
-        files.write_whole(&folder.join("environment.json"), json.as_bytes())
+        files.write_whole(&folder.join(ENVIRONMENT), json.as_bytes())
     }
 
     /// One line where hosts have processors of different models.
@@ -255,6 +263,7 @@ mod tests {
             rustc: None,
             mpi: String::new(),
             command: Vec::new(),
+            folders: Vec::new(),
             started: String::new(),
             ranks: seats.len(),
             hosts: hosts(seats.into_iter()),

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::{Resolved, lacking};
+use crate::config::{CONFIG, Resolved, lacking};
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::io::checkpoint::newest_mark;
 use crate::io::npy;
-use crate::io::run_folder::{CONFIG, read_config};
+use crate::io::run_folder::read_config;
 use crate::kernels::real::Real;
 use crate::run::final_arrays::UNITS;
 use crate::run::reporter::gaps;
@@ -121,7 +121,7 @@ impl Finished {
             .ok_or_else(|| Error::Usage(format!("{}: not UTF-8", folder.display())))?;
         Ok(Self {
             folder: folder.to_path_buf(),
-            resolved: Resolved::new(path, &[])?,
+            resolved: Resolved::new(path, &[])?.as_run(),
         })
     }
 
@@ -146,13 +146,18 @@ impl Finished {
     /// # Errors
     /// A run that has not ended, or a damaged file.
     pub fn mean<T: Real>(&self, parameters: usize) -> Result<Vec<T>> {
-        let path = self.array("mean.npy").ok_or_else(|| {
-            Error::Usage(format!(
-                "{}: the run has not ended: there is no final/mean.npy in it",
-                self.folder.display()
-            ))
-        })?;
+        let path = self.array("mean.npy");
+        let path = path.ok_or_else(|| self.has_not_ended())?;
         npy::read(&path, 1, parameters)
+    }
+
+    /// The refusal of what only a run that has ended can tell.
+    #[must_use]
+    pub fn has_not_ended(&self) -> Error {
+        let folder = self.folder.display();
+        Error::Usage(format!(
+            "{folder}: the run has not ended: there is no final/mean.npy in it"
+        ))
     }
 
     /// Whether it has left its mean: it has ended.

@@ -1,7 +1,5 @@
 //! The state a run begins with: members drawn from the prior, about a centre, or read from a file.
 
-use std::path::{Path, PathBuf};
-
 use ndarray::{Array2, ArrayRef2, s};
 
 use super::{State, fits, initial, manner};
@@ -50,11 +48,11 @@ impl<T: Real> State<T> {
         } else {
             1.0
         };
-        let given = initial_file(plan);
+        let given = is_from_file(plan);
         let ensemble = if plan.form(members) == Form::Mean {
-            let centre = match &given {
-                Some(path) => read_rows(crew, plan, path, 1)?.into_raw_vec_and_offset().0,
-                None => centre,
+            let centre = match given {
+                true => read_rows(crew, plan, 1)?.into_raw_vec_and_offset().0,
+                false => centre,
             };
             Ensemble::Mean(MeanOnly::new(
                 members,
@@ -70,9 +68,9 @@ impl<T: Real> State<T> {
         } else {
             let beside = Beside::of(plan);
             let momentum = beside.previous;
-            let mut stored = match &given {
-                Some(path) => {
-                    let rows = read_rows(crew, plan, path, members)?;
+            let mut stored = match given {
+                true => {
+                    let rows = read_rows(crew, plan, members)?;
                     Stored::new(
                         crew,
                         members,
@@ -83,7 +81,7 @@ impl<T: Real> State<T> {
                         },
                     )
                 }
-                None => Stored::new(crew, members, prior, momentum, |_, columns, block| {
+                false => Stored::new(crew, members, prior, momentum, |_, columns, block| {
                     draw.fill_block(
                         0..members,
                         columns.clone(),
@@ -95,7 +93,7 @@ impl<T: Real> State<T> {
             };
             if beside.centres {
                 // Draws at each step move what they are about; else the mean moves as it is.
-                let about = if each_step && given.is_none() {
+                let about = if each_step && !given {
                     centre
                 } else {
                     stored.mean(crew)
@@ -123,11 +121,9 @@ fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
     }
 }
 
-/// The file the initial ensemble is read from, if any.
-#[must_use]
-pub fn initial_file(plan: &Plan) -> Option<PathBuf> {
-    let initial = &plan.config().ensemble.initial;
-    (initial != "prior").then(|| PathBuf::from(initial))
+/// Returns true if the initial ensemble is read from a file.
+fn is_from_file(plan: &Plan) -> bool {
+    plan.config().ensemble.initial != "prior"
 }
 
 /// Checks the file of an initial ensemble, if one is asked for, before anything is written.
@@ -140,21 +136,24 @@ pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
     } else {
         plan.members(0)
     };
-    match initial_file(plan) {
-        Some(path) => read::<T>(plan, &path, rows).map(drop),
-        None => Ok(()),
+    match is_from_file(plan) {
+        true => read::<T>(plan, rows).map(drop),
+        false => Ok(()),
     }
 }
 
-/// `rows` x P numbers of the file `path`: points as they are, or of a simulator the coordinates of its parameters, which the
+/// `rows` x P numbers of the initial ensemble's file: points as they are, or of a simulator the coordinates of its parameters, which the
 /// file holds in their own units.
 ///
 /// # Errors
 /// A file that is missing, of another shape or type, or that holds a number that is not finite or that a prior excludes.
-fn read<T: Real>(plan: &Plan, path: &Path, rows: usize) -> Result<Vec<T>> {
+fn read<T: Real>(plan: &Plan, rows: usize) -> Result<Vec<T>> {
+    let path = plan
+        .resolved
+        .file("ensemble.initial", &plan.config().ensemble.initial)?;
     match load::priors(&plan.resolved)? {
-        Some(marginals) => initial::coordinates(path, rows, &marginals),
-        None => npy::read(path, rows, plan.parameters),
+        Some(marginals) => initial::coordinates(&path, rows, &marginals),
+        None => npy::read(&path, rows, plan.parameters),
     }
 }
 
@@ -162,9 +161,9 @@ fn read<T: Real>(plan: &Plan, path: &Path, rows: usize) -> Result<Vec<T>> {
 ///
 /// # Errors
 /// On all ranks: as `read`.
-fn read_rows<T: Real>(crew: Crew, plan: &Plan, path: &Path, rows: usize) -> Result<Array2<T>> {
+fn read_rows<T: Real>(crew: Crew, plan: &Plan, rows: usize) -> Result<Array2<T>> {
     let first = crew.comm.is_first();
-    let numbers = first.then(|| read::<T>(plan, path, rows)).transpose();
+    let numbers = first.then(|| read::<T>(plan, rows)).transpose();
     // The error first, so that all ranks stop alike; then the numbers, as plain bytes.
     let (outcome, numbers) = match numbers {
         Ok(numbers) => (Ok(()), numbers),

@@ -10,6 +10,7 @@
 mod answers;
 mod asked;
 mod contract;
+mod folder;
 mod protocol;
 mod refused;
 mod results;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         contract::TESTS,
         results::TESTS,
         protocol::TESTS,
+        folder::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();

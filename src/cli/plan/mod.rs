@@ -8,10 +8,10 @@ use eki_mpi::parallel::memory;
 use std::path::PathBuf;
 
 use clap::Args;
-use eki_mpi::config::{Precision, Resolved};
+use eki_mpi::config::{ModelKind, Precision, Resolved};
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::cost::{Flops, Memory, Sent, Shape};
-use eki_mpi::error::Result;
+use eki_mpi::error::{Error, Result};
 use eki_mpi::forward::load::Given;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::partition::{Blocks, Partition};
@@ -46,6 +46,9 @@ pub struct PlanArguments {
     /// Predict the seconds of a step too, from a short measurement of this machine
     #[arg(long)]
     calibrate: bool,
+    /// With --calibrate on the config.toml of a run's folder: let its simulator be started
+    #[arg(long)]
+    run_command: bool,
     /// For the prediction: what one rank can send, in GB a second [default: as measured under mpirun, else 5]
     #[arg(long, value_name = "GB/S", value_parser = positive)]
     bandwidth: Option<f64>,
@@ -116,6 +119,15 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 /// `measured` is the network between the ranks of the launcher, where there is one.
 pub fn answer(arguments: &PlanArguments, measured: Option<Network>) -> Result<String> {
     let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
+    let starts = arguments.calibrate && resolved.config.model.kind == ModelKind::Process;
+    if starts && resolved.is_of_run() && !arguments.run_command {
+        let why = format!(
+            "{}: to measure it {}",
+            arguments.source,
+            resolved.command_shown()
+        );
+        return Err(Error::Usage(why));
+    }
     let forecast = match resolved.config.run.precision {
         Precision::Single | Precision::Mixed => forecast::<f32>(arguments, measured, resolved)?,
         Precision::Double => forecast::<f64>(arguments, measured, resolved)?,

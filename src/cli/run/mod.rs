@@ -145,9 +145,10 @@ fn run_in<T: Real>(
     let mut reporter = Reporter::silent();
     comm.from_first(|| {
         reporter = Reporter::open(&folder, &plan, &files, state.step)?;
-        Ok(())
+        let observed = problem.dataset.observations();
+        run_folder::copy_observations(&files, &folder, &plan.resolved, observed)
     })?;
-    let environment = Environment::gather(comm, pool.current_num_threads());
+    let environment = Environment::gather(comm, pool.current_num_threads(), &plan.resolved);
     if let Some(folder) = reporter.folder() {
         environment.write(&files, folder)?;
         let bound = launched_ranks().and_then(|_| environment.bound());
@@ -191,8 +192,9 @@ fn run_in<T: Real>(
             crate::cli::simulator::ask(&files, (&folder, state.step), map, open.as_deref())
         })?;
     }
-    if let (None, Some(folder)) = (outcome.stopped, reporter.folder()) {
-        table += &crate::cli::simulator::calibrated::<T>(&plan, folder, &files)?;
+    if outcome.stopped.is_none() {
+        let write = || crate::cli::simulator::calibrated::<T>(&plan, &folder, &files);
+        table += &comm.from_first(write)?;
     }
     let shape = shape_in_the_middle(&plan, &problem, comm.size(), pool.current_num_threads());
     let account = account::account::<T>(crew, &shape, &timing, &environment);

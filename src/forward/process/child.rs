@@ -16,6 +16,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
 
+use super::Simulator;
 use super::failure::Failure;
 use super::halt::{Halt, LOOK, Wait};
 use super::variables::without_launchers;
@@ -56,15 +57,16 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `command`, its words; an answer holds at most `longest` bytes.
+    /// Starts `simulator`; an answer holds at most `longest` bytes.
     ///
     /// It is the first of a process group of its own, so that Ctrl-C at a terminal, which asks a run to stop at its next
     /// step, does not reach it; and Linux ends it should the thread that starts it end in any way.
     ///
     /// # Errors
     /// The operating system's: no such program, no permission, no more processes.
-    pub fn start(command: &[String], longest: usize) -> std::io::Result<Self> {
-        let (program, arguments) = command.split_first().ok_or(ErrorKind::InvalidInput)?;
+    pub fn start(simulator: &Simulator, longest: usize) -> std::io::Result<Self> {
+        let words = simulator.command.split_first();
+        let (program, arguments) = words.ok_or(ErrorKind::InvalidInput)?;
         let mut starting = Command::new(program);
         starting
             .args(arguments)
@@ -72,6 +74,9 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        if let Some(folder) = &simulator.folder {
+            starting.current_dir(folder);
+        }
         without_launchers(&mut starting);
         ends_with_its_parent(&mut starting);
         let mut process = starting.spawn()?;

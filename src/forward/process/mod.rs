@@ -42,6 +42,10 @@
 //!
 //! Each rank tells each reason for a failure once; the run's log counts them and holds the last lines of standard error.
 //!
+//! It is started in the folder where eki-mpi is, but by `evaluate --run-command` in the one where the run was started. A word of
+//! `model.command` that names no file there, but one beside the configuration file, becomes that file's path; a program's name
+//! without a slash is looked for in PATH.
+//!
 //! Every child is a process of its own: name scratch files by its process id. Its environment is eki-mpi's but for the
 //! variables of MPI launchers (OMPI_*, PMIX_*, PMI_* ...) and of a Slurm step (SLURM_STEP_ID, SLURM_PROCID ...), so that it may
 //! use MPI itself. It leads a process group, and all of that group ends with it, also where it crashed. Children end with
@@ -61,6 +65,7 @@ mod starter;
 mod variables;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -87,6 +92,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub struct Simulator {
     /// The words that start it.
     pub command: Vec<String>,
+    /// The folder it is started in, where that is not this program's.
+    pub folder: Option<PathBuf>,
     /// How long one answer may take.
     pub timeout: Option<Duration>,
     /// Whether each question begins with a number that its answer repeats.
@@ -123,7 +130,7 @@ impl Process {
     #[must_use]
     pub fn new(simulator: Simulator, marginals: Vec<Marginal>, outputs: usize) -> Self {
         // The longest number text holds is under 400 characters; they are rarely over 25.
-        let starter = Starter::new(simulator.command.clone(), 4096 + 64 * outputs);
+        let starter = Starter::new(simulator.clone(), 4096 + 64 * outputs);
         Self {
             simulator,
             marginals,

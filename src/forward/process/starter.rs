@@ -6,25 +6,26 @@
 use std::io;
 use std::sync::{Mutex, mpsc};
 
+use super::Simulator;
 use super::child::Child;
 
 /// Where a child that was started is sent to.
 type Reply = mpsc::Sender<io::Result<Child>>;
 
-/// Starts processes of one command.
+/// Starts processes of one simulator.
 #[derive(Debug)]
 pub struct Starter {
-    command: Vec<String>,
+    simulator: Simulator,
     longest: usize,
     /// To the thread, once there is one.
     requests: Mutex<Option<mpsc::Sender<Reply>>>,
 }
 
 impl Starter {
-    /// Of processes of `command`, its words, whose answers hold at most `longest` bytes.
-    pub fn new(command: Vec<String>, longest: usize) -> Self {
+    /// Of processes of `simulator`, whose answers hold at most `longest` bytes.
+    pub fn new(simulator: Simulator, longest: usize) -> Self {
         Self {
-            command,
+            simulator,
             longest,
             requests: Mutex::default(),
         }
@@ -50,11 +51,11 @@ impl Starter {
 
     fn thread(&self) -> io::Result<mpsc::Sender<Reply>> {
         let (requests, waiting) = mpsc::channel::<Reply>();
-        let (command, longest) = (self.command.clone(), self.longest);
+        let (simulator, longest) = (self.simulator.clone(), self.longest);
         let serve = move || {
             for reply in waiting {
                 // Whoever asked waits for the reply.
-                let _ = reply.send(Child::start(&command, longest));
+                let _ = reply.send(Child::start(&simulator, longest));
             }
         };
         let builder = std::thread::Builder::new().name("starter".to_owned());

@@ -185,6 +185,7 @@ mod tests {
             rustc: None,
             mpi: String::new(),
             command: Vec::new(),
+            folders: Vec::new(),
             started: String::new(),
             ranks: forward.len(),
             hosts: ["a", "b", "c"]

@@ -12,12 +12,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::config::OnError;
+use crate::config::{CONFIG, OnError};
 use crate::data::scores::Scores;
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
-use crate::io::run_folder::CONFIG;
 use crate::run::plan::Plan;
 use course::Course;
 pub use course::too_few;
