@@ -5,6 +5,7 @@
 mod cli;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use eki_mpi::cost::calibrate::Network;
@@ -13,6 +14,9 @@ use eki_mpi::parallel::comm::Comm;
 use mpi::Threading;
 
 use cli::{Cli, Command};
+
+/// How long a rank that has failed waits for the others to fail alike.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     #[cfg(feature = "gradients")]
@@ -60,11 +64,23 @@ fn main() -> ExitCode {
             } else {
                 error.exit_code()
             };
-            // All ranks are here or on their way; none may leave before rank 0 has spoken.
+            // All ranks are here or on their way, or this one has failed alone. None may leave before rank 0 has spoken.
+            abort_unless_ended(exit);
             comm.barrier();
             code(exit)
         }
     }
+}
+
+/// Ends all ranks with exit code `exit` if they have not come to the same end as this one before long.
+fn abort_unless_ended(exit: i32) {
+    // Where no thread can be started the ranks wait for each other as they are.
+    let _ = std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(PATIENCE);
+        let place = eki_mpi::parallel::abort::place();
+        eki_mpi::parallel::abort::say(&format!("{place}: the other ranks go on: aborting"));
+        Comm::abort(exit)
+    });
 }
 
 /// Whether the command asks how fast ranks reach each other.

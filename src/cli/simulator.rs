@@ -111,7 +111,10 @@ pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<
     let Some(priors) = load::priors(&plan.resolved)? else {
         return Ok(String::new());
     };
-    let finished = Finished::open(folder)?;
+    let finished = Finished {
+        folder: folder.to_path_buf(),
+        resolved: plan.resolved.clone(),
+    };
     let calibrated = Calibrated::of::<T>(&finished, &priors)?;
     calibrated.write(files, &finished)?;
     Ok(calibrated.table())
