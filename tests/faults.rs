@@ -12,17 +12,18 @@ mod eight;
 mod inside;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use durable::*;
 use eight::{SMALL, fast_room};
-use eki_mpi::files::Files;
+use eki_mpi::files::{Call, Files, Watch};
 use eki_mpi::forward::load::Given;
 use eki_mpi::io::checkpoint;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::run::stop::{Limit, Stop};
 use inside::{Asked, Fault, Saboteur};
 use mpi::topology::Color;
 use mpi::traits::Communicator as _;
@@ -277,6 +278,142 @@ fn when_one_rank_cannot_write_all_agree_and_go_on_or_stop_as_configured() {
             );
         }
     }
+}
+
+/// No room for checkpoints in a folder, from a step on and for so long.
+struct FullDisk {
+    checkpoints: PathBuf,
+    from: u64,
+    time: Duration,
+    since: OnceLock<Instant>,
+}
+
+impl Watch for FullDisk {
+    fn allow(&self, call: Call, path: &Path, bytes: usize) -> std::io::Result<usize> {
+        let step = path
+            .strip_prefix(&self.checkpoints)
+            .ok()
+            .and_then(|path| path.to_str()?.strip_prefix("step-")?.get(..8)?.parse().ok());
+        let full = call == Call::Write && step.is_some_and(|step: u64| step >= self.from);
+        if full && self.since.get_or_init(Instant::now).elapsed() < self.time {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        Ok(bytes)
+    }
+}
+
+/// On one of the ranks: from step EKI_FROM on the last rank's disk is full, for EKI_FULL seconds. A run that never had room is
+/// to stop at once.
+#[test]
+#[ignore = "started under mpirun by the test below"]
+fn rank_on_a_full_disk() {
+    let universe = inside::start();
+    let world = Comm::new(universe.world());
+    inside::log(&world);
+    let pool = inside::pool();
+    let variable = |name: &str| std::env::var(name).expect(name);
+    let number = |name: &str| variable(name).parse().expect(name);
+    let folder = PathBuf::from(variable("EKI_FOLDER"));
+    let (settings, given) = inside::prepared(&[&SMALL[..], &[&variable("EKI_MORE")]].concat());
+    let last = world.rank() + 1 == world.size();
+    let files = last.then(|| {
+        Files::watched(Arc::new(FullDisk {
+            checkpoints: folder.join("checkpoints"),
+            from: number("EKI_FROM"),
+            time: Duration::from_secs(number("EKI_FULL")),
+            since: OnceLock::new(),
+        }))
+    });
+    let asked = Asked {
+        settings: &settings,
+        given: &given,
+        folder: &folder,
+        files: &files.unwrap_or_default(),
+        resume: false,
+        wrap: |map| map,
+    };
+    let now = Limit {
+        time: Duration::ZERO,
+        source: "--max-time",
+    };
+    let stop = Stop::new((number("EKI_FROM") == 1).then_some(now));
+    let crew = Crew {
+        comm: &world,
+        pool: &pool,
+    };
+    inside::whole_run_heeding(crew, &asked, stop).expect("the run ends well");
+    world.barrier();
+    drop(universe);
+    std::process::exit(0);
+}
+
+#[test]
+fn a_disk_that_is_full_to_the_end_costs_no_state() {
+    let room = tempfile::tempdir().unwrap();
+    let whole = room.path().join("whole");
+    succeed(&mut program(1, &SMALL, &whole));
+    let run = |name: &str, more: &str, (from, seconds): (u64, u64)| {
+        let mut command = ranks_of("rank_on_a_full_disk", 3);
+        command
+            .env("EKI_FOLDER", room.path().join(name))
+            .env("EKI_MORE", more)
+            .env("EKI_FROM", from.to_string())
+            .env("EKI_FULL", seconds.to_string());
+        (succeed(&mut command), room.path().join(name))
+    };
+    // Room comes while the state is kept in memory.
+    let (text, folder) = run("waits", "checkpoint.wait=5min", (6, 2));
+    assert!(
+        text.contains("step 6: no checkpoint could be written"),
+        "{text}"
+    );
+    assert!(
+        text.contains("kept in memory until there is room, for at most 5min"),
+        "{text}"
+    );
+    assert_eq!(checkpoints(&folder), [4, 8], "{text}");
+    assert_eq!(digest(&folder), digest(&whole));
+    // None comes in time.
+    let (text, folder) = run("late", "checkpoint.wait=2s", (6, 600));
+    assert!(
+        text.contains("step 8: no checkpoint could be written"),
+        "{text}"
+    );
+    assert_eq!(checkpoints(&folder), [2, 4], "{text}");
+    assert_eq!(digest(&folder), digest(&whole));
+    // Elsewhere, at the end and at a stop, from where the run goes on.
+    let fallback = room.path().join("fallback");
+    let more = format!("checkpoint.fallback={}", fallback.display());
+    for (name, from, saved) in [("ends", 6, 8), ("stops", 1, 1)] {
+        let (text, folder) = run(name, &more, (from, 600));
+        let there = fallback.join(name);
+        assert!(
+            text.contains(&format!("--resume --out {}", there.display())),
+            "{text}"
+        );
+        assert!(!checkpoints(&folder).contains(&saved), "{text}");
+        assert_eq!(checkpoints(&there), [saved], "{text}");
+        let settings = [&SMALL[..], &["--resume"]].concat();
+        let text = succeed(&mut program(2, &settings, &there));
+        assert!(
+            text.contains(&format!("going on from step {saved} of 8")),
+            "{text}"
+        );
+        assert_eq!(digest(&there), digest(&whole));
+        assert_eq!(metrics(&there), metrics(&whole));
+    }
+    // A folder of another run is not touched.
+    std::fs::create_dir_all(fallback.join("refused/thesis")).unwrap();
+    let (text, folder) = run("refused", &more, (6, 600));
+    assert!(
+        text.contains("checkpoint.fallback cannot be used"),
+        "{text}"
+    );
+    assert_eq!(
+        std::fs::read_dir(fallback.join("refused")).unwrap().count(),
+        1
+    );
+    assert_eq!(digest(&folder), digest(&whole));
 }
 
 /// What is done to a run's checkpoints, on rank 0 of one rank.

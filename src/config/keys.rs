@@ -206,6 +206,10 @@ pub const KEYS: &[Key] = keys! {
         "generations kept, the older against damage to the newer";
     "checkpoint.on_error": Choice(&["continue", "stop"]), "\"continue\"",
         "whether the run goes on without, or stops, when a checkpoint or metrics.jsonl cannot be written";
+    "checkpoint.fallback": Text, "\"\"",
+        "a folder on another disk for the last state where the run's own disk is full; empty: none";
+    "checkpoint.wait": Duration, "\"10min\"",
+        "how long the last state is kept in memory where the disk is full; \"never\": not at all";
     "output.ensemble": Bool, "false",
         "write final/ensemble.npy, J x P";
 };

@@ -316,6 +316,8 @@ pub struct Checkpoint {
     pub every_steps: u64,
     pub keep: usize,
     pub on_error: OnError,
+    pub fallback: String,
+    pub wait: Interval,
 }
 
 /// What is done when a checkpoint cannot be written.

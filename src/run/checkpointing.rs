@@ -1,7 +1,5 @@
 //! What keeps a run safe, agreed by all ranks: when to save, when to stop, and how a generation is written.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +7,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use super::State;
+use super::rescue::lacks_room;
 use crate::config::OnError;
 use crate::ensemble::hidden_state::Whole;
 use crate::error::{Error, Result};
@@ -33,7 +32,7 @@ pub struct Keeper {
     /// The run's folder, the same on all ranks; none: nothing is saved.
     pub(super) folder: Option<PathBuf>,
     /// Rank 0's claim to it.
-    claim: Option<Arc<Claim>>,
+    pub(super) claim: Option<Arc<Claim>>,
     pub(super) files: Files,
     pub(super) stop: Stop,
     /// The data's digest, where it is known.
@@ -44,12 +43,25 @@ pub struct Keeper {
     pub(super) damaged: Vec<u64>,
     /// Generations that could not be removed, of which the user has been told.
     stuck: Vec<u64>,
+    /// This rank's last checkpoint could not be written for lack of room.
+    no_room: bool,
     last_save: Instant,
     turn: Instant,
     longest_turn: Duration,
     longest_save: Option<Duration>,
     /// Steps taken since `begin`.
     steps: u64,
+}
+
+/// What becomes of the run when its state cannot be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It goes on.
+    Periodic,
+    /// It ends, and writes its results.
+    End,
+    /// It stops, and its state is lost.
+    Stop,
 }
 
 /// What is due after a step, the same on all ranks.
@@ -84,6 +96,7 @@ impl Keeper {
             saved: None,
             damaged: Vec::new(),
             stuck: Vec::new(),
+            no_room: false,
             last_save: Instant::now(),
             turn: Instant::now(),
             longest_turn: Duration::ZERO,
@@ -182,14 +195,15 @@ impl Keeper {
     /// Saves the state; whether it could be. Called by all ranks. `seconds` is the run's time so far.
     ///
     /// # Errors
-    /// On all ranks alike: it could not be written, and the run is to stop at that (`must`, or as configured).
+    /// On all ranks alike: it could not be written, and the run is to stop at that, by its `urgency` or as configured; or the
+    /// run's folder is gone.
     pub(super) fn save<T: Real>(
         &mut self,
         crew: Crew,
         plan: &Plan,
         state: &State<T>,
         reporter: &mut Reporter,
-        (seconds, must): (f64, bool),
+        (seconds, urgency): (f64, Urgency),
     ) -> Result<bool> {
         self.follow(crew.comm, reporter)?;
         if self.saved == Some(state.step) {
@@ -197,6 +211,15 @@ impl Keeper {
         }
         let begun = Instant::now();
         let written = self.write(crew, plan, state, reporter, seconds);
+        let written = written.or_else(|error| {
+            let mut full = [f64::from(u8::from(self.no_room))];
+            crew.comm.largest(&mut full);
+            if full[0] == 0.0 || urgency == Urgency::Periodic {
+                return Err(error);
+            }
+            let last = (seconds, urgency, error);
+            self.save_without_room(crew, plan, state, reporter, last)
+        });
         self.longest_save = self.longest_save.max(Some(begun.elapsed()));
         self.last_save = Instant::now();
         self.turn = Instant::now();
@@ -213,45 +236,13 @@ impl Keeper {
             format!("the newest is that of step {older}")
         });
         let text = format!("step {step}: no checkpoint could be written: {error}; {older}");
-        if must || plan.config().checkpoint.on_error == OnError::Stop {
+        if urgency == Urgency::Stop || plan.config().checkpoint.on_error == OnError::Stop {
             return Err(Error::Run(text));
         }
         if crew.comm.is_first() {
             tracing::warn!("{text}; the run goes on (checkpoint.on_error = \"continue\")");
         }
         Ok(false)
-    }
-
-    /// Looks where the claimed folder is now; the run writes there from now on. Called by all ranks.
-    ///
-    /// # Errors
-    /// On all ranks alike: it was removed, or another run has claimed it.
-    pub fn follow(&mut self, comm: &Comm, reporter: &mut Reporter) -> Result<()> {
-        let Some(folder) = &mut self.folder else {
-            return Ok(());
-        };
-        let place = comm.from_first(|| {
-            let place = self.claim.as_ref().map(|claim| claim.place()).transpose()?;
-            // As bytes: a path need not be text.
-            Ok(place
-                .unwrap_or_else(|| folder.clone())
-                .into_os_string()
-                .into_vec())
-        })?;
-        let place = PathBuf::from(OsString::from_vec(place));
-        if place == *folder {
-            return Ok(());
-        }
-        if comm.is_first() {
-            tracing::warn!(
-                "the run's folder was moved to {}: the run's state is written there, and the run ends; go on with --resume \
-                 --out {0}",
-                place.display()
-            );
-        }
-        reporter.moved(&place);
-        *folder = place;
-        Ok(())
     }
 
     /// The stop was made and the state is safe.
@@ -264,7 +255,7 @@ impl Keeper {
     }
 
     /// Folder, parts, mark; then old generations go. The error, if any, is the same on all ranks.
-    fn write<T: Real>(
+    pub(super) fn write<T: Real>(
         &mut self,
         crew: Crew,
         plan: &Plan,
@@ -277,11 +268,13 @@ impl Keeper {
         };
         let (comm, files, step) = (crew.comm, self.files.clone(), state.step);
         let folder = checkpoint::step_folder(&run, step);
-        comm.from_first(|| {
+        let begun = comm.from_first(|| {
             // The log first: it may run ahead of the state it belongs to, and is then cut back, but never behind.
             reporter.sync()?;
             checkpoint::prepare(&files, &run, step).map(drop)
-        })?;
+        });
+        self.no_room = begun.as_ref().is_err_and(lacks_room);
+        begun?;
         let config = plan.resolved.toml();
         let carried = state.carried(crew);
         let arrays = state.arrays(crew, carried.as_ref());
@@ -293,6 +286,7 @@ impl Keeper {
             (&arrays, carried.as_ref()),
             settings,
         );
+        self.no_room = part.as_ref().is_err_and(lacks_room);
         let stamps = gather_stamps(comm, part);
         let outcome = comm.from_first(|| {
             let parts = stamps?;
@@ -314,6 +308,7 @@ impl Keeper {
             };
             checkpoint::write_mark(&files, &folder, &mark)
         });
+        self.no_room |= outcome.as_ref().is_err_and(lacks_room);
         if comm.is_first() {
             self.tidy(&run, plan, step, outcome.is_ok());
         }

@@ -18,6 +18,7 @@ pub mod outlying;
 mod own;
 pub mod plan;
 pub mod reporter;
+mod rescue;
 mod resume;
 pub mod start;
 mod step;
@@ -33,6 +34,7 @@ pub use crate::ensemble::hidden_state::Carried;
 use crate::ensemble::hidden_state::Whole;
 pub use crate::ensemble::stored::{Redraw, Update};
 use crate::run::batches::Feed;
+use crate::run::checkpointing::Urgency;
 pub use crate::run::checkpointing::{Due, Keeper};
 use crate::run::context::Setting;
 pub use resume::Resumed;
@@ -131,7 +133,7 @@ pub fn run_from<T: Real>(
             // What it begins with is drawn anew, or read, to the bit.
             if state.step > 0 {
                 let seconds = timing.elapsed();
-                keeper.save(crew, plan, &state, reporter, (seconds, true))?;
+                keeper.save(crew, plan, &state, reporter, (seconds, Urgency::Stop))?;
             }
             stopped = Some(StopReason::Asks);
             break;
@@ -143,7 +145,7 @@ pub fn run_from<T: Real>(
                 over = Some(Over::NoiseLevel);
             } else if state.step > 0 {
                 let seconds = timing.elapsed();
-                keeper.save(crew, plan, &state, reporter, (seconds, true))?;
+                keeper.save(crew, plan, &state, reporter, (seconds, Urgency::Stop))?;
             }
             break;
         };
@@ -158,9 +160,14 @@ pub fn run_from<T: Real>(
         let due = keeper.due(crew.comm, plan, &state);
         stopped = due.stop.or(setting.given_up());
         if due.save || stopped.is_some() {
-            let (seconds, stops) = (timing.elapsed(), stopped.is_some());
+            let seconds = timing.elapsed();
+            let urgency = match stopped {
+                Some(_) => Urgency::Stop,
+                None if state.step == plan.steps => Urgency::End,
+                None => Urgency::Periodic,
+            };
             timing.measure(Phase::Checkpoint, || {
-                keeper.save(crew, plan, &state, reporter, (seconds, stops))
+                keeper.save(crew, plan, &state, reporter, (seconds, urgency))
             })?;
         }
     }
@@ -169,7 +176,7 @@ pub fn run_from<T: Real>(
             tracing::info!("step {}: {}: the run ends", state.step, over.why(plan));
         }
         let seconds = timing.elapsed();
-        keeper.save(crew, plan, &state, reporter, (seconds, false))?;
+        keeper.save(crew, plan, &state, reporter, (seconds, Urgency::End))?;
         scores = judge(&setting, &mut state, timing, true)?;
     } else if stopped.is_none() {
         if let Some(left) = plan.left(state.time).filter(|_| !plan.is_over(state.time))

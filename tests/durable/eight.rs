@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Eight steps of a small ensemble with momentum, growing: three arrays' worth of state, a checkpoint every other step.
-pub const SMALL: [&str; 9] = [
+pub const SMALL: [&str; 10] = [
     "ensemble.members=6",
     "ensemble.grow_to=9",
     "data.limit=60",
@@ -13,6 +13,7 @@ pub const SMALL: [&str; 9] = [
     "run.epochs=2",
     "run.best=never",
     "checkpoint.every_steps=2",
+    "checkpoint.wait=never",
 ];
 
 /// A place in memory where syncing costs nothing, if there is one.

@@ -8,12 +8,15 @@ use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::{Files, Sink};
 
+/// The log's file in the run's folder.
+const NAME: &str = "metrics.jsonl";
+
 /// So many bytes wait at most until they are written.
 const WAITING: usize = 1 << 13;
 
 /// The log of a run, open on rank 0.
 #[derive(Debug)]
-pub(super) struct Metrics {
+pub(in crate::run) struct Metrics {
     path: PathBuf,
     sink: Sink,
     /// Lines not yet written; a part of one where a write stopped within it.
@@ -27,7 +30,7 @@ impl Metrics {
     /// # Errors
     /// A file that is there but cannot be read, or cannot be written.
     pub(super) fn open(files: &Files, folder: &Path, step: u64) -> Result<(Self, Vec<u8>)> {
-        let path = folder.join("metrics.jsonl");
+        let path = folder.join(NAME);
         let mut kept = Vec::new();
         match bounded::regular(&path).and_then(|(mut file, _)| file.read_to_end(&mut kept)) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&path, "read", e)),
@@ -43,6 +46,30 @@ impl Metrics {
             failing: false,
         };
         Ok((metrics, kept))
+    }
+
+    /// The folder of the log was moved to `folder`.
+    pub(super) fn moved(&mut self, folder: &Path) {
+        self.path = folder.join(NAME);
+    }
+
+    /// A copy of the log in `folder`, with what waits.
+    ///
+    /// # Errors
+    /// The log cannot be read, or the copy not written.
+    pub(super) fn copy(&self, files: &Files, folder: &Path) -> Result<Self> {
+        let (mut file, _) = bounded::open(&self.path)?;
+        let mut lines = Vec::new();
+        file.read_to_end(&mut lines)
+            .map_err(|e| Error::io(&self.path, "read", e))?;
+        lines.extend(&self.waiting);
+        let path = folder.join(NAME);
+        Ok(Self {
+            sink: files.write_open(&path, &lines)?,
+            path,
+            waiting: Vec::new(),
+            failing: false,
+        })
     }
 
     /// Adds a line; whether so much waits by now that it should be written.

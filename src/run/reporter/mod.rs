@@ -84,6 +84,9 @@ pub struct Summary {
     pub threads: usize,
 }
 
+/// A run's folder and the log in it.
+pub(super) type Log = (PathBuf, Metrics);
+
 /// Tells what happens: rank 0 to the screen and the run's folder, the other ranks nothing.
 #[derive(Debug)]
 pub struct Reporter {
@@ -180,9 +183,27 @@ impl Reporter {
     }
 
     /// The run's folder was moved to `folder`; its files that are open moved with it.
-    pub(crate) fn moved(&mut self, folder: &Path) {
+    pub(super) fn moved(&mut self, folder: &Path) {
         if let Some(voice) = &mut self.voice {
             voice.folder = folder.to_path_buf();
+            voice.metrics.moved(folder);
+        }
+    }
+
+    /// On rank 0 a copy of the log in `folder`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn log_in(&self, files: &Files, folder: &Path) -> Result<Option<Log>> {
+        let copy = |voice: &Voice| Ok((folder.to_path_buf(), voice.metrics.copy(files, folder)?));
+        self.voice.as_ref().map(copy).transpose()
+    }
+
+    /// Exchanges the folder and the log that are written to for `log`, on rank 0.
+    pub(super) fn swap_log(&mut self, log: &mut Option<Log>) {
+        if let (Some(voice), Some((folder, metrics))) = (&mut self.voice, log) {
+            std::mem::swap(&mut voice.folder, folder);
+            std::mem::swap(&mut voice.metrics, metrics);
         }
     }
 
