@@ -54,7 +54,7 @@ outputs() {
     local out=$EKI_ASK/$1.out
     if [[ ! -s $out ]]; then
         printf 'failed: no outputs'
-    elif ! tr -d '\0' <"$out" | cmp -s - "$out"; then
+    elif [[ $(tr -d '\0' <"$out" | wc -c) != "$(wc -c <"$out")" ]]; then
         printf 'failed: its outputs hold zero bytes'
     else
         tr -s '[:space:]' ' ' <"$out"
