@@ -130,7 +130,7 @@ pub const KEYS: &[Key] = keys! {
         "of the update; auto: mean if re-randomised at each step, explicit if K >= J/2, else factored";
     "method.fail_beyond": Above(1.0), "1e9",
         "a member fails whose distance from the observations is over so many times the members' median, the observations' own \
-         size and the noise (other losses than least squares: whose outputs' norm is over so many times the median)";
+         size and the noise (networks, and other losses than least squares: whose outputs' norm is over so many times the median)";
     "method.covariance": Choice(&["parameters", "sums"]), "\"parameters\"",
         "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank \
          draws only; an extension of the publication)";

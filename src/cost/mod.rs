@@ -317,6 +317,11 @@ impl Shape {
             .fold(Flops::default(), add)
     }
 
+    /// Bytes by which all ranks agree on one member: its misfit and squared norm, and of a simulator its outputs' checksum.
+    fn facts(&self) -> usize {
+        if self.simulates { 24 } else { 16 }
+    }
+
     /// Bytes that `rank` sends at one step, but for the growth of an ensemble.
     #[must_use]
     pub fn sent(&self, rank: usize) -> Sent {
@@ -333,7 +338,7 @@ impl Shape {
             }
         };
         Sent {
-            agreement: 16 * j as u64 + predictions,
+            agreement: (self.facts() * j) as u64 + predictions,
             interaction: (self.interaction_sent(rank) + self.gain_sent(rank)) as u64,
             exchange: exchange as u64,
         }

@@ -129,7 +129,7 @@ impl Model<'_> {
     fn agreement(&self, rank: usize) -> f64 {
         let s = self.shape;
         let squares = (s.members_of(rank) * s.outputs) as f64 * self.rates.square;
-        squares + self.reduction(16 * s.members)
+        squares + self.reduction(s.facts() * s.members)
     }
 
     fn interaction(&self, rank: usize) -> f64 {

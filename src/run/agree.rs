@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::State;
+use crate::config::ModelKind;
 use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
 use crate::kernels::real::{Real, inner};
@@ -31,7 +32,7 @@ struct Facts {
     misfits: Vec<f64>,
     /// Squared norms of what enters D: NaN where it is not finite, infinite where the square overflows.
     squares: Vec<f64>,
-    /// Checksums of a simulator's outputs; else 0.
+    /// Checksums of a simulator's outputs; of other maps none.
     sums: Vec<f64>,
 }
 
@@ -76,9 +77,10 @@ impl<T: Real> State<T> {
         };
         let mean = mean_of(&|misfit| misfit);
         let variance = mean_of(&|misfit| (misfit - mean).powi(2));
-        let mut sums = (0..j)
-            .filter(|&k| survivors.contains(k))
-            .map(|k| facts.sums[k]);
+        let sums = facts.sums.iter().enumerate();
+        let mut sums = sums
+            .filter(|(k, _)| survivors.contains(*k))
+            .map(|(_, sum)| *sum);
         let first = sums.next();
         Ok(Agreed {
             alike: plan.config().model.kind.simulates() && sums.all(|sum| Some(sum) == first),
@@ -100,7 +102,8 @@ impl<T: Real> State<T> {
         let members = self.ensemble.members(setting.crew);
         let j = members.items();
         // Zero on all ranks but the member's owner, so the sum is exact.
-        let mut facts = vec![0.0; 3 * j];
+        let kinds = if simulates { 3 } else { 2 };
+        let mut facts = vec![0.0; kinds * j];
         for (i, member) in members.range(comm.rank()).enumerate() {
             let row = selected.row(i);
             let row = row.to_slice().expect("row-major");
@@ -125,12 +128,15 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Which members' outputs are not too far off to count: with least squares from the observations `y`, else from 0. The
-    /// log names those that are.
+    /// Returns which members' outputs are near enough to count: to one set of observations `y` with least squares, else to 0.
+    /// The log names the others.
     fn near_enough(&self, setting: &Setting<T>, facts: &Facts, y: &[T]) -> Vec<bool> {
         let plan = setting.plan;
         let beyond = plan.config().method.fail_beyond;
-        let squared = matches!(plan.loss, Loss::LeastSquares { .. });
+        // Of a network's batches the observations change from step to step: its outputs' own size is the measure.
+        let kind = plan.config().model.kind;
+        let one_set = kind.simulates() || kind == ModelKind::Linear;
+        let squared = one_set && matches!(plan.loss, Loss::LeastSquares { .. });
         let (sizes, limit): (Vec<f64>, f64) = if squared {
             let distances = facts.misfits.iter().map(|&m| plan.in_deviations(m));
             let distances: Vec<f64> = distances.collect();
