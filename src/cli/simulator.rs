@@ -34,9 +34,9 @@ pub fn tried(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
     let Some(process) = load::process(resolved, plan.data.outputs)? else {
         return Ok(None);
     };
-    let stop = Mutex::new(stop.clone());
+    let heard = Mutex::new(stop.clone());
     process.heed(Halt::new(move || {
-        let mut stop = stop.lock().expect("no thread panicked");
+        let mut stop = heard.lock().expect("no thread panicked");
         stop.asked(Duration::ZERO).is_some()
     }));
     let own = if comm.is_first() && resolved.config.model.probe {
@@ -57,10 +57,14 @@ pub fn tried(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
     let given_up = matches!(own, Err(Failure::GivenUp));
     let taken = own.ok().flatten();
     comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
-        Some(_) if given_up => Err(Error::Remote {
-            message: "stopped before the run began, while its simulator was tried".to_owned(),
-            code: EXIT_STOPPED,
-        }),
+        Some(_) if given_up => {
+            // A time limit that is over by now left no time for a step.
+            stop.check_room(Duration::ZERO)?;
+            Err(Error::Remote {
+                message: "stopped before the run began, while its simulator was tried".to_owned(),
+                code: EXIT_STOPPED,
+            })
+        }
         Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
         None => Ok(taken),
     })

@@ -116,8 +116,11 @@ impl Child {
     /// No line came, or more than was asked for.
     pub fn ask(&mut self, question: &str, wait: Wait) -> Result<String, Failure> {
         let open = self.hear();
-        if let Some(line) = self.line()? {
-            return Err(Failure::Unasked(shown(&line)));
+        // Blank lines after an answer hold no numbers of another member: they are skipped.
+        while let Some(line) = self.line()? {
+            if !line.is_empty() {
+                return Err(Failure::Unasked(shown(&line)));
+            }
         }
         if !open || self.status().is_some() {
             return Err(self.ended(0));
@@ -162,9 +165,12 @@ impl Child {
     /// A line that was not asked for and is here already, if any.
     pub fn stray(&mut self) -> Option<String> {
         self.hear();
-        match self.line() {
-            Ok(line) => line.map(|line| shown(&line)),
-            Err(_) => Some("a line without end".to_owned()),
+        loop {
+            match self.line() {
+                Ok(Some(line)) if line.is_empty() => {}
+                Ok(line) => return line.map(|line| shown(&line)),
+                Err(_) => return Some("a line without end".to_owned()),
+            }
         }
     }
 
