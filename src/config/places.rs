@@ -134,7 +134,7 @@ impl Resolved {
 
     /// The words of model.command, and the folder where they are started, where that is another than the program's.
     ///
-    /// A word that names no file there, but one in another of the folders, becomes that file's path. A program's name without
+    /// A word with a slash or a dot that names no file there, but one in another of the folders, becomes that file's path. A program's name without
     /// a slash is looked for in PATH, as ever.
     #[must_use]
     pub fn command(&self) -> (Vec<String>, Option<PathBuf>) {
@@ -145,7 +145,9 @@ impl Resolved {
         let here = start.clone().unwrap_or_default();
         let found = |(i, word): (usize, &String)| {
             let is_file = |folder: &PathBuf| folder.join(word).is_file();
-            if is_file(&here) || (i == 0 && !word.contains('/')) {
+            // A program goes by PATH, and a plain word (a subcommand) is no file, whatever lies there.
+            let plain = !word.contains('/') && (i == 0 || !word.contains('.'));
+            if plain || is_file(&here) {
                 return word.clone();
             }
             let elsewhere = folders.iter().find(|folder| is_file(folder));

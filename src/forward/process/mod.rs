@@ -43,7 +43,7 @@
 //! Each rank tells each reason for a failure once; the run's log counts them and holds the last lines of standard error.
 //!
 //! It is started in the folder where eki-mpi is, but by `evaluate --run-command` in the one where the run was started. A word of
-//! `model.command` that names no file there, but one beside the configuration file, becomes that file's path; a program's name
+//! `model.command` with a slash or a dot that names no file there, but one beside the configuration file, becomes that file's path; a program's name
 //! without a slash is looked for in PATH.
 //!
 //! Every child is a process of its own: name scratch files by its process id. Its environment is eki-mpi's but for the
