@@ -41,7 +41,7 @@ pub struct Resolved {
     pub name: String,
     /// The preset, file or `--set` each key's value came from.
     pub origins: BTreeMap<String, String>,
-    /// Where the files that it names are looked for.
+    /// The folders in which the files named by the configuration are looked for.
     pub places: Places,
 }
 

@@ -1,4 +1,4 @@
-//! Where the files that a configuration names are found: its observations, its first members, and its simulator.
+//! Look-up of the files that a configuration names: the observations, the first members, and the simulator.
 //!
 //! A relative path is looked for in the folder where the program was started, then beside the configuration file; one given by
 //! `--set` in the former alone. For the config.toml in a run's folder follow the run's copy of its observations, and the folders
@@ -29,11 +29,11 @@ const LONGEST: u64 = 1 << 26;
 pub struct Places {
     /// The folder of the configuration file; empty: the one where the program was started, or there is no file.
     beside: PathBuf,
-    /// Whether that is a run's folder.
+    /// True if `beside` is the folder of a run.
     is_run: bool,
     /// The folders where the run looked, the first the one it was started in.
     recorded: Vec<PathBuf>,
-    /// Whether what the run found is meant, and not what may now lie in the folder where the program was started.
+    /// True if files are to be found as the run found them, not in the folder where this program was started.
     as_run: bool,
 }
 
@@ -64,7 +64,8 @@ impl Places {
 }
 
 impl Resolved {
-    /// The same, but what it names is found as the run found it whose config.toml it is, from wherever the program is started.
+    /// Returns the configuration of a finished run with its files found where the run found them, from whatever folder this
+    /// program was started.
     #[must_use]
     pub fn as_run(mut self) -> Self {
         self.places.as_run = true;
@@ -134,8 +135,8 @@ impl Resolved {
 
     /// The words of model.command, and the folder where they are started, where that is another than the program's.
     ///
-    /// A word with a slash or a dot that names no file there, but one in another of the folders, becomes that file's path. A program's name without
-    /// a slash is looked for in PATH, as ever.
+    /// A word with a slash or a dot that names no file there, but one in another of the folders, becomes that file's path. A
+    /// program's name without a slash is looked for in PATH.
     #[must_use]
     pub fn command(&self) -> (Vec<String>, Option<PathBuf>) {
         let places = &self.places;
@@ -159,7 +160,7 @@ impl Resolved {
         (words.collect(), start)
     }
 
-    /// What a user is told who is to allow that the command of a run's folder is started.
+    /// Returns the words that ask a user to allow the command of a run's folder: the flag, the command and its folder.
     #[must_use]
     pub fn command_shown(&self) -> String {
         let (words, folder) = self.command();

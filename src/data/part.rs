@@ -3,11 +3,10 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files::{has_other_names, open_own};
+use crate::files::{has_other_names, is_same, open_own};
 
 /// The part of a file, locked until it is dropped.
 pub struct Part {
@@ -29,8 +28,7 @@ impl Part {
             let file = opened(&part).map_err(|e| Error::io(&part, "open", e))?;
             lock(&file, &part).map_err(|e| Error::io(&part, "lock", e))?;
             // While this process waited the part may have been given its final name, or removed.
-            let here = fs::symlink_metadata(&part).ok().map(|found| place(&found));
-            if here == file.metadata().ok().map(|own| place(&own)) {
+            if fs::symlink_metadata(&part).is_ok_and(|found| is_same(&found, &file)) {
                 return Ok(Some(Self { path: part, file }));
             }
             if path.exists() {
@@ -113,9 +111,4 @@ fn lock(file: &File, part: &Path) -> io::Result<()> {
         }
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
-}
-
-/// What identifies a file under any name.
-fn place(described: &fs::Metadata) -> (u64, u64) {
-    (described.dev(), described.ino())
 }

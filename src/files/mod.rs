@@ -285,6 +285,13 @@ pub fn open_unshared(path: &Path) -> io::Result<File> {
     open_own(path)
 }
 
+/// Returns true if `found` describes the opened `file`, under whatever name.
+#[must_use]
+pub fn is_same(found: &fs::Metadata, file: &File) -> bool {
+    file.metadata()
+        .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
+}
+
 /// Returns true if the opened `file` has more than one name: what is written to it would show under the others, too.
 ///
 /// # Errors

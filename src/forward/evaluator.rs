@@ -10,8 +10,7 @@ use crate::forward::ForwardMap;
 use crate::forward::process::Process;
 use crate::kernels::buffers::Aligned;
 use crate::kernels::real::Real;
-use crate::kernels::threads::for_each;
-use crate::parallel::slab::wait_for_each;
+use crate::kernels::threads::{for_each, wait_for_each};
 
 /// Numbers that one thread's evaluation of `map` needs on `samples` samples.
 #[must_use]

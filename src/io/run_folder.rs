@@ -1,16 +1,15 @@
 //! A run's folder: who may use it, one run at a time, and what a run taken up again finds there.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::config::{CONFIG, MAY_CHANGE, OBSERVATIONS, Resolved, changes};
 use crate::error::{Error, Result};
 use crate::files::bounded;
-use crate::files::{Files, is_part};
+use crate::files::{Files, is_part, is_same};
 use crate::io::checkpoint::newest_mark;
 use crate::io::observations;
 
@@ -98,12 +97,6 @@ impl Claim {
             Err(_) => Ok(()),
         }
     }
-}
-
-/// Returns true if `found` describes the opened `file`.
-fn is_same(found: &Metadata, file: &File) -> bool {
-    file.metadata()
-        .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
 }
 
 /// Writes into a lock file who holds it, for people and for the message to the next run: that it cannot be written is no
@@ -267,10 +260,10 @@ fn lock(folder: &Path) -> Result<Claim> {
         }
         // Some cluster file systems have no locks: the user is told, and the run goes on.
         Err(TryLockError::Error(e)) => {
-            eprintln!(
-                "eki-mpi: {}: this file system gives no locks ({e}): take care that no second run uses the folder",
+            crate::parallel::abort::say(&format!(
+                "{}: this file system gives no locks ({e}): take care that no second run uses the folder",
                 folder.display()
-            );
+            ));
         }
     }
     Ok(Claim {

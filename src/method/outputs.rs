@@ -7,10 +7,10 @@
 //! mean:     as factored, then c = W vbar / J
 //! ```
 //!
-//! With the Kalman gain (`implicit`) D is multiplied by it once it is there.
+//! With the Kalman gain (`method::kalman`) D is multiplied by it once it is there.
 //!
 //! D has the same bits for any number of ranks and threads: a row is the same whoever makes it, and partial products are
-//! formed per fixed block of samples and rounded to a common quantum before they are summed (`exact`).
+//! formed per fixed block of samples and rounded to a common quantum before they are summed (`kernels::exact_sum`).
 
 use crate::ensemble::centre;
 use std::ops::Range;

@@ -18,7 +18,7 @@ use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
 use crate::report::uncertainty::{Tally, Uncertainty};
 use crate::run::evaluate::{merit, score_point, test_batch};
-use crate::run::fit::misfit_at;
+use crate::run::misfit::misfit_at;
 
 /// Samples evaluated together.
 const CHUNK: usize = 512;

@@ -108,11 +108,10 @@ impl<T: Real> State<T> {
             let row = selected.row(i);
             let row = row.to_slice().expect("row-major");
             facts[member] = misfits[i];
-            facts[j + member] = if row.iter().all(|z| z.is_finite()) {
-                inner(row, row)
-            } else {
-                f64::NAN
-            };
+            let square = inner(row, row);
+            // The square of finite numbers may overflow: only then each is looked at.
+            let sound = square.is_finite() || row.iter().all(|z| z.is_finite());
+            facts[j + member] = if sound { square } else { f64::NAN };
             if simulates {
                 let outputs = bytemuck::cast_slice(&row[..observed]);
                 facts[2 * j + member] = f64::from(crc32fast::hash(outputs));

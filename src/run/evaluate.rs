@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 use rayon::ThreadPool;
 
-use super::{State, fit};
+use super::{State, misfit};
 use crate::config::Best;
 use crate::data::scores::{Measure, Scores};
 use crate::data::{Batch, BatchTargets};
@@ -39,7 +39,7 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
         Best::Never => false,
     };
     if let Some(marginals) = problem.map.own_units() {
-        return fit::fit(setting, state, marginals, all_members);
+        return misfit::judge(setting, state, marginals, all_members);
     }
     let mean = state.ensemble.mean(crew);
     let of_mean = score_mean(crew, problem, &setting.evaluator, &mean);

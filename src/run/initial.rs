@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files::bounded;
 use crate::forward::process::Marginal;
 use crate::io::npy;
 use crate::kernels::real::Real;
@@ -48,13 +49,8 @@ pub(super) fn coordinates<T: Real>(
 
 /// The values of `rows` members from the text of `path`, in the order of `marginals`.
 fn table(path: &Path, rows: usize, marginals: &[Marginal]) -> Result<Vec<f64>> {
-    let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
-    let facts = std::fs::metadata(path).map_err(unread)?;
-    if !facts.is_file() || facts.len() > LONGEST {
-        let why = "is no file of at most 1 GiB: store a larger table as an .npy array";
-        return Err(Error::data(path, why));
-    }
-    let text = std::fs::read_to_string(path).map_err(unread)?;
+    let text = String::from_utf8(bounded::whole(path, LONGEST)?)
+        .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut lines = text
         .lines()

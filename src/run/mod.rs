@@ -10,16 +10,16 @@ mod context;
 mod descent;
 pub(crate) mod evaluate;
 pub mod final_arrays;
-pub(crate) mod fit;
-mod fits;
 mod initial;
 pub mod layer_blocks;
+pub(crate) mod misfit;
 pub mod outlying;
 mod own;
 pub mod plan;
 pub mod reporter;
 mod rescue;
 mod resume;
+mod sizes;
 pub mod start;
 mod step;
 pub mod stop;
@@ -91,7 +91,8 @@ pub enum Over {
 /// Runs `plan` on `problem` from its beginning to its end. Called by all ranks.
 ///
 /// # Errors
-/// On all ranks alike: a map, prior or data of other sizes than `plan` was made for; too few survivors at a step. On rank 0 alone: a file that cannot be written.
+/// On all ranks alike: a map, prior or data of other sizes than `plan` was made for; too few survivors at a step. On rank 0
+/// alone: a file that cannot be written.
 pub fn run<T: Real>(
     crew: Crew,
     plan: &Plan,
@@ -130,11 +131,7 @@ pub fn run_from<T: Real>(
             break;
         }
         if state.asks(&setting) {
-            // What it begins with is drawn anew, or read, to the bit.
-            if state.step > 0 {
-                let seconds = timing.elapsed();
-                keeper.save(crew, plan, &state, reporter, (seconds, Urgency::Stop))?;
-            }
+            save_before_step(crew, plan, &state, (reporter, timing, keeper))?;
             stopped = Some(StopReason::Asks);
             break;
         }
@@ -143,9 +140,8 @@ pub fn run_from<T: Real>(
             stopped = setting.given_up();
             if stopped.is_none() {
                 over = Some(Over::NoiseLevel);
-            } else if state.step > 0 {
-                let seconds = timing.elapsed();
-                keeper.save(crew, plan, &state, reporter, (seconds, Urgency::Stop))?;
+            } else {
+                save_before_step(crew, plan, &state, (reporter, timing, keeper))?;
             }
             break;
         };
@@ -210,6 +206,24 @@ pub fn run_from<T: Real>(
             over,
         },
     ))
+}
+
+/// Saves the `state` of a run that stops before its next step, but for the state it began with, which is drawn anew, or read,
+/// to the bit. Called by all ranks.
+///
+/// # Errors
+/// On all ranks alike: it cannot be saved.
+fn save_before_step<T: Real>(
+    crew: Crew,
+    plan: &Plan,
+    state: &State<T>,
+    (reporter, timing, keeper): (&mut Reporter, &Timing, &mut Keeper),
+) -> Result<()> {
+    if state.step == 0 {
+        return Ok(());
+    }
+    let last = (timing.elapsed(), Urgency::Stop);
+    keeper.save(crew, plan, state, reporter, last).map(drop)
 }
 
 impl Over {

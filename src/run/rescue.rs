@@ -1,9 +1,7 @@
 //! Where a run's state goes when its folder is not what it was: one that was moved is followed; where its disk is full at the
 //! end, the state is written to another folder, or kept in memory until there is room.
 
-use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +38,7 @@ impl Keeper {
         let Some(folder) = &mut self.folder else {
             return Ok(());
         };
-        let place = path_of_first(comm, || {
+        let place = comm.path_from_first(|| {
             let place = self.claim.as_ref().map(|claim| claim.place()).transpose()?;
             Ok(place.unwrap_or_else(|| folder.clone()))
         })?;
@@ -141,7 +139,7 @@ impl Keeper {
         let comm = crew.comm;
         let own = self.folder.clone().expect("a run that saves");
         let (mut claim, mut log) = (None, None);
-        let folder = path_of_first(comm, || {
+        let folder = comm.path_from_first(|| {
             let folder = fallback_of(plan, &own)?;
             claim = Some(claimed(&folder, plan, state.step)?);
             log = reporter.log_in(&self.files, &folder)?;
@@ -184,11 +182,4 @@ fn claimed(folder: &Path, plan: &Plan, step: u64) -> Result<Claim> {
         ))),
         _ => Ok(claim),
     }
-}
-
-/// The path that rank 0 finds, on all ranks.
-fn path_of_first(comm: &Comm, find: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
-    // As bytes: a path need not be text.
-    let bytes = comm.from_first(|| Ok(find()?.into_os_string().into_vec()))?;
-    Ok(OsString::from_vec(bytes).into())
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayRef2, s};
 
-use super::{State, fits, initial, manner};
+use super::{State, initial, manner, sizes};
 use crate::config::Centre;
 use crate::ensemble::Ensemble;
 use crate::ensemble::draw::Draw;
@@ -26,9 +26,10 @@ impl<T: Real> State<T> {
     /// The state before the first step.
     ///
     /// # Errors
-    /// On all ranks: a prior of another size than the plan's; an initial ensemble that cannot be read or has another shape (`check_initial` told before).
+    /// On all ranks: a prior of another size than the plan's; an initial ensemble that cannot be read or has another shape
+    /// (`check_initial` told before).
     pub fn start(crew: Crew, plan: &Plan, prior: &Prior) -> Result<Self> {
-        fits::same(
+        sizes::same(
             "the prior has",
             prior.parameters(),
             plan.parameters,
@@ -142,8 +143,8 @@ pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
     }
 }
 
-/// `rows` x P numbers of the initial ensemble's file: points as they are, or of a simulator the coordinates of its parameters, which the
-/// file holds in their own units.
+/// `rows` x P numbers of the initial ensemble's file: points as they are, or of a simulator the coordinates of its
+/// parameters, which the file holds in their own units.
 ///
 /// # Errors
 /// A file that is missing, of another shape or type, or that holds a number that is not finite or that a prior excludes.

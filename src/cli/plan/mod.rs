@@ -85,7 +85,7 @@ struct Forecast {
     /// The rank that holds most.
     memory_per_rank: Memory,
     memory_peak: u64,
-    /// What the ranks of one host hold together at most.
+    /// The most memory that the ranks of one host hold together, bytes.
     memory_of_host: u64,
     /// The most that a host like this one may hold, in words, where that is less.
     #[serde(skip_serializing_if = "Option::is_none")]

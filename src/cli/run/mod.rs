@@ -3,8 +3,6 @@
 mod pool;
 
 use eki_mpi::parallel::memory;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -269,7 +267,7 @@ fn reason(outcome: &Outcome) -> &'static str {
 /// The run's folder, the same on all ranks, and rank 0's claim to it.
 fn claim(comm: &Comm, arguments: &RunArguments, plan: &Plan) -> Result<(PathBuf, Option<Claim>)> {
     let mut claim = None;
-    let bytes = comm.from_first(|| {
+    let folder = comm.path_from_first(|| {
         let folder = arguments.folder(&plan.resolved.name);
         let folder = std::path::absolute(&folder).map_err(|e| Error::io(&folder, "find", e))?;
         claim = Some(run_folder::claim(
@@ -277,10 +275,9 @@ fn claim(comm: &Comm, arguments: &RunArguments, plan: &Plan) -> Result<(PathBuf,
             arguments.resume,
             &plan.resolved.toml(),
         )?);
-        // As bytes: a path need not be text.
-        Ok(folder.into_os_string().into_vec())
+        Ok(folder)
     })?;
-    Ok((OsString::from_vec(bytes).into(), claim))
+    Ok((folder, claim))
 }
 
 /// From now on ranks that hang are named.

@@ -9,7 +9,7 @@ use crate::cli::RunArguments;
 /// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
 /// wait for it.
 ///
-/// Where members are simulated by other programs, threads that wait for these are not of the pool, which computes.
+/// Of a run with a simulator the pool holds the threads that compute; those that wait for simulations are started apart.
 pub fn threads(comm: &Comm, arguments: &RunArguments, simulator: Option<&Process>) -> ThreadPool {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / comm.ranks_on_host()).max(1);

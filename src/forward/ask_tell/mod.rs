@@ -40,7 +40,7 @@ use std::sync::{Mutex, RwLock};
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 use super::ForwardMap;
-use super::process::{Marginal, parameters_at, standard};
+use super::process::{Marginal, bits, parameters_at, put, standard};
 use crate::error::{Error, Result};
 use crate::forward::prior::Prior;
 use crate::kernels::real::Real;
@@ -118,11 +118,6 @@ impl AskTell {
     }
 }
 
-/// By which numbers are told apart.
-fn bits(u: &[f64]) -> Vec<u64> {
-    u.iter().map(|x| x.to_bits()).collect()
-}
-
 impl<T: Real> ForwardMap<T> for AskTell {
     fn ask_tell(&self) -> Option<&AskTell> {
         Some(self)
@@ -170,10 +165,7 @@ impl<T: Real> ForwardMap<T> for AskTell {
         for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
             let member = member.to_slice().expect("row-major");
             let known = told.get(&bits(&parameters_at(&self.marginals, member)));
-            for (k, mut row) in out.rows_mut().into_iter().enumerate() {
-                let number = known.and_then(Option::as_ref).map(|numbers| numbers[k]);
-                row.fill(number.map_or(T::nan(), T::of));
-            }
+            put(known.and_then(Option::as_deref), &mut out);
         }
     }
 }

@@ -1,11 +1,18 @@
 //! A simulator as a forward map of coordinates N(0, I).
 
-use ndarray::{ArrayView2, ArrayViewMut3};
+use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3};
 
 use super::{Marginal, Process, parameters_at, standard};
 use crate::forward::ForwardMap;
 use crate::forward::prior::Prior;
 use crate::kernels::real::Real;
+
+/// Writes one member's `numbers`, K, to its outputs `out`, K x m; NaN where it has none.
+pub(crate) fn put<T: Real>(numbers: Option<&[f64]>, out: &mut ArrayViewMut2<T>) {
+    for (k, mut row) in out.rows_mut().into_iter().enumerate() {
+        row.fill(numbers.map_or(T::nan(), |numbers| T::of(numbers[k])));
+    }
+}
 
 impl<T: Real> ForwardMap<T> for Process {
     fn simulator(&self) -> Option<&Process> {
@@ -64,10 +71,7 @@ impl<T: Real> ForwardMap<T> for Process {
                     .map_err(|failure| self.tell_or_panic(&failure))
                     .ok(),
             };
-            for (k, mut row) in out.rows_mut().into_iter().enumerate() {
-                let number = answer.as_ref().map(|numbers| numbers[k]);
-                row.fill(number.map_or(T::nan(), T::of));
-            }
+            put(answer.as_deref(), &mut out);
         }
     }
 }

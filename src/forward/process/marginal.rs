@@ -109,6 +109,11 @@ pub fn parameters_at<T: Real>(marginals: &[Marginal], xi: &[T]) -> Vec<f64> {
     pairs.map(|(marginal, xi)| marginal.at(xi.wide())).collect()
 }
 
+/// The bits of the parameters `u`, by which questions to simulators are told apart.
+pub(crate) fn bits(u: &[f64]) -> Vec<u64> {
+    u.iter().map(|x| x.to_bits()).collect()
+}
+
 /// The prior of `count` coordinates: N(0, I).
 pub(crate) fn standard(count: usize) -> Prior {
     Prior::new(vec![Segment {

@@ -43,8 +43,8 @@
 //! Each rank tells each reason for a failure once; the run's log counts them and holds the last lines of standard error.
 //!
 //! It is started in the folder where eki-mpi is, but by `evaluate --run-command` in the one where the run was started. A word of
-//! `model.command` with a slash or a dot that names no file there, but one beside the configuration file, becomes that file's path; a program's name
-//! without a slash is looked for in PATH.
+//! `model.command` with a slash or a dot that names no file there, but one beside the configuration file, becomes that file's
+//! path; a program's name without a slash is looked for in PATH.
 //!
 //! Every child is a process of its own: name scratch files by its process id. Its environment is eki-mpi's but for the
 //! variables of MPI launchers (OMPI_*, PMIX_*, PMI_* ...) and of a Slurm step (SLURM_STEP_ID, SLURM_PROCID ...), so that it may
@@ -74,8 +74,9 @@ use crate::files::numbers::fields;
 pub use child::Child;
 pub use failure::Failure;
 pub use halt::{Halt, Wait};
-pub(crate) use marginal::standard;
+pub(crate) use map::put;
 pub use marginal::{Marginal, marginals, parameters_at};
+pub(crate) use marginal::{bits, standard};
 use round::Round;
 pub use round::Settled;
 use starter::Starter;

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::bits;
+
 /// The least and the longest wait for lines that nobody asked for at the end of the first round.
 const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// The same wait at the end of later rounds: this share of the round, and the longest.
@@ -114,11 +116,6 @@ impl Round {
         self.settled += 1;
         Settled::Good
     }
-}
-
-/// By which parameters are told apart.
-fn bits(u: &[f64]) -> Vec<u64> {
-    u.iter().map(|x| x.to_bits()).collect()
 }
 
 #[cfg(test)]

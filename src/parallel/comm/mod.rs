@@ -1,11 +1,14 @@
 //! The ranks and what passes between them: every collective of the program, cut into chunks no count can overflow.
 //!
 //! All methods are called by all ranks in the same order unless their text says otherwise. Floats are summed over
-//! ranks only where the caller has made the sum exact (see `exact`), so no result depends on the order of reduction.
+//! ranks only where the caller has made the sum exact (see `kernels::exact_sum`), so no result depends on the order of reduction.
 
 mod host;
 
 use std::cell::{Cell, OnceCell};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mpi::collective::SystemOperation;
@@ -154,6 +157,15 @@ impl Comm {
             self.count_sent::<u8>(bytes.len());
         }
         bytes
+    }
+
+    /// As `from_first`, of a path, which need not be text.
+    ///
+    /// # Errors
+    /// As `from_first`.
+    pub fn path_from_first(&self, find: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+        let bytes = self.from_first(|| Ok(find()?.into_os_string().into_vec()))?;
+        Ok(OsString::from_vec(bytes).into())
     }
 
     /// What rank 0 found, value or error, on every rank; the others' argument is not called.

@@ -357,28 +357,3 @@ impl<'a, T> Iterator for InOrder<'a, T> {
         Some(Some((self.next - 1, block)))
     }
 }
-
-/// As `for_each`, of work that waits more than it computes, on `count` threads of its own: a pool of so many would have each of
-/// them look for work at all others.
-pub fn wait_for_each<I: Send>(
-    count: usize,
-    items: impl Iterator<Item = I> + Send,
-    work: impl Fn(usize, I) + Sync,
-) {
-    if count <= 1 {
-        return items.for_each(|item| work(0, item));
-    }
-    let queue = Mutex::new(items);
-    std::thread::scope(|scope| {
-        for thread in 0..count {
-            let (queue, work) = (&queue, &work);
-            scope.spawn(move || {
-                loop {
-                    let next = queue.lock().expect("no thread panicked").next();
-                    let Some(item) = next else { break };
-                    work(thread, item);
-                }
-            });
-        }
-    });
-}

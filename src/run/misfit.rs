@@ -33,7 +33,7 @@ pub(crate) fn misfit_at<T: Real>(
 }
 
 /// The misfits at the members' mean, and where `members` asks for them those of the members. Called by all ranks.
-pub(super) fn fit<T: Real>(
+pub(super) fn judge<T: Real>(
     setting: &Setting<T>,
     state: &mut State<T>,
     marginals: &[Marginal],
