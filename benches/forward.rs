@@ -15,7 +15,7 @@ use eki_mpi::forward::ForwardMap;
 use eki_mpi::forward::activation::Output;
 use eki_mpi::forward::conv::Convolutional;
 use eki_mpi::forward::dense::Dense;
-use eki_mpi::forward::layers::Shape;
+use eki_mpi::forward::layers::ImageShape;
 use eki_mpi::forward::recurrent::Recurrent;
 use eki_mpi::kernels::buffers::Aligned;
 use eki_mpi::kernels::real::product;
@@ -49,7 +49,7 @@ fn conv(side: usize, channels: usize, layers: &str, mixed: bool) -> Box<dyn Forw
         .split(", ")
         .map(|l| l.parse().expect("a layer"))
         .collect();
-    let shape = Shape {
+    let shape = ImageShape {
         channels,
         height: side,
         width: side,

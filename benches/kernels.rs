@@ -14,18 +14,18 @@ use eki_mpi::config::Resolved;
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::ensemble::survivors::Survivors;
 use eki_mpi::ensemble::transform::Form;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::bfloat::pair_of;
 use eki_mpi::kernels::bfloat::windows;
 use eki_mpi::kernels::bfloat::windows::{Summer, Sums, WindowShape, WindowSums};
-use eki_mpi::kernels::buffers::{Aligned, Spare};
+use eki_mpi::kernels::buffers::{Aligned, BufferPool};
 use eki_mpi::kernels::panel::Packed;
 use eki_mpi::kernels::real::product;
 use eki_mpi::method::loss::Loss;
 use eki_mpi::method::outputs::Outputs;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::Partition;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::parallel::slab::{Layout, Members, Slab};
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::Reporter;
@@ -124,7 +124,7 @@ fn updates(c: &mut Criterion) {
     group.bench_function(format!("explicit, J {j}"), |bench| {
         bench.iter(|| transform::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
-    let d = d.paired(&Spare::default());
+    let d = d.paired(&BufferPool::default());
     group.bench_function(format!("explicit in mixed precision, J {j}"), |bench| {
         bench.iter(|| transform::update_explicit(&mut u, &d, 1e-6, &survivors, &mut scratch));
     });
@@ -139,8 +139,8 @@ fn updates(c: &mut Criterion) {
             transform::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
         });
     });
-    let spare = Spare::default();
-    let (v, w) = (v.paired(&spare), w.paired(&spare));
+    let buffers = BufferPool::default();
+    let (v, w) = (v.paired(&buffers), w.paired(&buffers));
     group.bench_function(
         format!("factored in mixed precision, J {j}, K {k}"),
         |bench| {
@@ -152,11 +152,13 @@ fn updates(c: &mut Criterion) {
 }
 
 /// Members gathered from their column blocks, as each is just before the forward map.
-fn layouts(c: &mut Criterion, crew: Crew) {
+fn layouts(c: &mut Criterion, ranks: Ranks) {
     let mut group = c.benchmark_group("gather");
     for (j, p) in [(2000, 7850), (2000, 79_510)] {
-        let layout = Layout::new(crew.comm, j, p);
-        let slab = Slab::<f32>::fill(crew.comm, crew.pool, &layout, |_, _, block| block.fill(0.5));
+        let layout = Layout::new(ranks.comm, j, p);
+        let slab = Slab::<f32>::fill(ranks.comm, ranks.pool, &layout, |_, _, block| {
+            block.fill(0.5)
+        });
         let members = Members::new(&slab);
         let mut out = vec![0.0_f32; p];
         let mut next = 0;
@@ -173,7 +175,7 @@ fn layouts(c: &mut Criterion, crew: Crew) {
 }
 
 /// D or its factors from the outputs of all members, slabs packed and norm included.
-fn interactions(c: &mut Criterion, crew: Crew) {
+fn interactions(c: &mut Criterion, ranks: Ranks) {
     let mut group = c.benchmark_group("interaction");
     group.sample_size(10);
     for (form, name, j, k, gain) in [
@@ -199,17 +201,17 @@ fn interactions(c: &mut Criterion, crew: Crew) {
             noise: None,
             localise: 0,
             mixed: false,
-            spare: &Spare::default(),
+            buffers: &BufferPool::default(),
         };
         group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
             let method = eki_mpi::method::of(form, gain.is_some());
-            bench.iter(|| method.transform(&outputs, crew));
+            bench.iter(|| method.transform(&outputs, ranks));
         });
     }
 }
 
 /// Whole steps on the embedded digits: medians of runs as long as criterion asks for.
-fn steps(c: &mut Criterion, crew: Crew) {
+fn steps(c: &mut Criterion, ranks: Ranks) {
     let mut group = c.benchmark_group("step on digits");
     group
         .sample_size(10)
@@ -240,7 +242,7 @@ fn steps(c: &mut Criterion, crew: Crew) {
     ] {
         group.bench_function(name, |bench| {
             bench.iter_custom(|steps| {
-                let seconds = median_step(crew, sets, steps.max(3));
+                let seconds = median_step(ranks, sets, steps.max(3));
                 Duration::from_secs_f64(seconds * steps as f64)
             });
         });
@@ -248,17 +250,17 @@ fn steps(c: &mut Criterion, crew: Crew) {
 }
 
 /// Seconds of the median step of a run of `steps` steps.
-fn median_step(crew: Crew, sets: &[&str], steps: u64) -> f64 {
+fn median_step(ranks: Ranks, sets: &[&str], steps: u64) -> f64 {
     let plain = ["run.best=never", "run.evaluate_every=0"].map(str::to_owned);
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let all = [&plain[..], &sets[..], &[format!("run.steps={steps}")]].concat();
     let resolved = Resolved::new("digits", &all).expect("settings");
-    let given = Given::load(&resolved, &data_dir(None)).expect("digits are embedded");
+    let given = LoadedProblem::load(&resolved, &data_dir(None)).expect("digits are embedded");
     let shape = given.shape();
     let problem = given.problem::<f32>(&resolved).expect("a network");
     let plan = Plan::new(resolved, shape, problem.map.parameters()).expect("a plan");
     let mut timing = Timing::default();
-    run::run(crew, &plan, &problem, &mut Reporter::silent(), &mut timing).expect("a run");
+    run::run(ranks, &plan, &problem, &mut Reporter::silent(), &mut timing).expect("a run");
     timing.steps().expect("steps").median
 }
 
@@ -266,7 +268,7 @@ fn main() {
     let universe = mpi::initialize().expect("MPI");
     let comm = Comm::new(universe.world());
     let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
-    let crew = Crew {
+    let ranks = Ranks {
         comm: &comm,
         pool: &pool,
     };
@@ -274,8 +276,8 @@ fn main() {
     products(&mut criterion);
     windows(&mut criterion);
     updates(&mut criterion);
-    layouts(&mut criterion, crew);
-    interactions(&mut criterion, crew);
-    steps(&mut criterion, crew);
+    layouts(&mut criterion, ranks);
+    interactions(&mut criterion, ranks);
+    steps(&mut criterion, ranks);
     criterion.final_summary();
 }

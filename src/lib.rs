@@ -35,11 +35,11 @@
 //! let comm = Comm::new(universe.world());
 //! let pool = rayon::ThreadPoolBuilder::new().build()?;
 //! let resolved = Resolved::new("digits", &["run.epochs=20".to_owned()])?;
-//! let given = Given::load(&resolved, &data_dir(None))?;
-//! let (shape, problem) = (given.shape(), given.problem::<f32>(&resolved)?); // or a `Problem` of your own
+//! let loaded = LoadedProblem::load(&resolved, &data_dir(None))?;
+//! let (shape, problem) = (loaded.shape(), loaded.problem::<f32>(&resolved)?); // or a `Problem` of your own
 //! let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-//! let crew = Crew { comm: &comm, pool: &pool };
-//! let (state, outcome) = run::run(crew, &plan, &problem, &mut Reporter::silent(), &mut Timing::default())?;
+//! let ranks = Ranks { comm: &comm, pool: &pool };
+//! let (state, outcome) = run::run(ranks, &plan, &problem, &mut Reporter::silent(), &mut Timing::default())?;
 //! println!("{:?} {}", outcome.scores, state.step);
 //! # Ok(()) }
 //! ```
@@ -100,11 +100,11 @@ pub mod prelude {
     pub use crate::data::folder::data_dir;
     pub use crate::error::{Error, Result};
     pub use crate::forward::ForwardMap;
-    pub use crate::forward::load::Given;
+    pub use crate::forward::load::LoadedProblem;
     pub use crate::forward::prior::Prior;
     pub use crate::forward::problem::Problem;
     pub use crate::parallel::comm::Comm;
-    pub use crate::parallel::ranks::Crew;
+    pub use crate::parallel::ranks::Ranks;
     pub use crate::run;
     pub use crate::run::plan::Plan;
     pub use crate::run::reporter::Reporter;

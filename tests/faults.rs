@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use durable::*;
 use eight::{SMALL, fast_room};
 use eki_mpi::files::{Call, Files, Watch};
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::io::checkpoint;
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::run::stop::{Limit, Stop};
 use inside::{Asked, Fault, Saboteur};
 use mpi::topology::Color;
@@ -56,7 +56,7 @@ fn believed(folder: &Path) -> Vec<(u64, Vec<Vec<u8>>)> {
 }
 
 /// Settings and data of runs that differ in all else.
-struct Ask<'a>(&'a [String], &'a Given);
+struct Ask<'a>(&'a [String], &'a LoadedProblem);
 
 impl<'a> Ask<'a> {
     fn for_run(&self, folder: &'a Path, files: &'a Files, resume: bool) -> Asked<'a> {
@@ -79,7 +79,7 @@ fn rank_whose_calls_fail() {
     let world = Comm::new(universe.world());
     let room = PathBuf::from(std::env::var_os("EKI_FOLDER").unwrap());
     let pool = inside::pool();
-    let crew = Crew {
+    let ranks = Ranks {
         comm: &world,
         pool: &pool,
     };
@@ -100,14 +100,14 @@ fn rank_whose_calls_fail() {
         let whole = room.join(format!("whole {on_error}"));
         let asked = Ask(&settings, &given);
         let digest =
-            inside::whole_run(crew, &asked.for_run(&whole, &sound, false)).expect("nothing fails");
+            inside::whole_run(ranks, &asked.for_run(&whole, &sound, false)).expect("nothing fails");
         let truth = believed(&whole);
         if world.size() == 1 && on_error.ends_with("continue") {
             // The first lines' write: they wait, and the log is whole in the end.
             let counts = |path: &Path| path.ends_with("metrics.jsonl");
             let files = Files::watched(Arc::new(Saboteur::new(1, Fault::Full, counts)));
             let folder = room.join("log");
-            let found = inside::whole_run(crew, &asked.for_run(&folder, &files, false));
+            let found = inside::whole_run(ranks, &asked.for_run(&folder, &files, false));
             assert_eq!(found.expect("the run goes on"), digest);
             assert_eq!(metrics(&folder), metrics(&whole));
             assert_eq!(
@@ -136,7 +136,7 @@ fn rank_whose_calls_fail() {
                 } else {
                     Files::default()
                 };
-                let result = inside::whole_run(crew, &asked.for_run(&folder, &files, false));
+                let result = inside::whole_run(ranks, &asked.for_run(&folder, &files, false));
                 let mut calls =
                     [saboteur.calls.load(Ordering::Relaxed) as u64 * u64::from(culprit)];
                 world.sum_counts(&mut calls);
@@ -159,11 +159,11 @@ fn rank_whose_calls_fail() {
                 }
                 world.barrier();
                 if let Some(fewer) = &fewer {
-                    let crew = Crew {
+                    let ranks = Ranks {
                         comm: fewer,
                         pool: &pool,
                     };
-                    let again = inside::whole_run(crew, &asked.for_run(&folder, &sound, true))
+                    let again = inside::whole_run(ranks, &asked.for_run(&folder, &sound, true))
                         .unwrap_or_else(|e| panic!("{e}: {what}"));
                     assert_eq!(again, digest, "{what}");
                     if fewer.is_first() {
@@ -231,7 +231,7 @@ fn rank_beside_one_that_cannot_write() {
         wrap: |map| map,
     };
     let result = inside::whole_run(
-        Crew {
+        Ranks {
             comm: &world,
             pool: &pool,
         },
@@ -337,11 +337,11 @@ fn rank_on_a_full_disk() {
         source: "--max-time",
     };
     let stop = Stop::new((number("EKI_FROM") == 1).then_some(now));
-    let crew = Crew {
+    let ranks = Ranks {
         comm: &world,
         pool: &pool,
     };
-    inside::whole_run_heeding(crew, &asked, stop).expect("the run ends well");
+    inside::whole_run_heeding(ranks, &asked, stop).expect("the run ends well");
     world.barrier();
     drop(universe);
     std::process::exit(0);
@@ -423,14 +423,14 @@ fn rank_that_reads_mutations() {
     let universe = inside::start();
     let world = Comm::new(universe.world());
     let pool = inside::pool();
-    let crew = Crew {
+    let ranks = Ranks {
         comm: &world,
         pool: &pool,
     };
     let room = PathBuf::from(std::env::var_os("EKI_FOLDER").unwrap());
     let cases: usize = std::env::var("EKI_CASES").unwrap().parse().unwrap();
     let (settings, given) = inside::prepared(&SMALL);
-    let reader = mutate::Reader::new(crew, &settings, &given, &room.join("whole"));
+    let reader = mutate::Reader::new(ranks, &settings, &given, &room.join("whole"));
     let others = [
         room.join("whole"),
         room.join("other-seed"),

@@ -10,7 +10,7 @@ use eki_mpi::forward::ForwardMap;
 use eki_mpi::forward::activation::Output;
 use eki_mpi::forward::conv::Convolutional;
 use eki_mpi::forward::dense::Dense;
-use eki_mpi::forward::layers::Shape;
+use eki_mpi::forward::layers::ImageShape;
 use eki_mpi::forward::online::Online;
 use eki_mpi::forward::recurrent::Recurrent;
 use eki_mpi::kernels::real::Real;
@@ -52,7 +52,7 @@ fn nets(output: Output) -> Vec<Net> {
             double: Box::new(map.clone()),
         }
     }
-    let image = Shape {
+    let image = ImageShape {
         channels: 2,
         height: 9,
         width: 8,
@@ -103,10 +103,14 @@ fn hidden<T: Real>(map: &dyn ForwardMap<T>) -> Vec<T> {
 
 fn farthest<T: Real>(map: &dyn ForwardMap<T>) -> f64 {
     let (p, d) = (map.parameters(), map.features());
-    let point: Vec<T> = normal(1, p, 1, 0.5).iter().copied().map(T::of).collect();
+    let point: Vec<T> = normal(1, p, 1, 0.5)
+        .iter()
+        .copied()
+        .map(T::from_f64)
+        .collect();
     // Over many steps a series' rounding grows with its state.
     let m = if map.carrying().is_some() { 9 } else { 37 };
-    let inputs = normal(d, m, 2, 1.0).mapv(T::of);
+    let inputs = normal(d, m, 2, 1.0).mapv(T::from_f64);
     let theirs = outputs(
         &map.network().unwrap(),
         (&point, &hidden(map)),
@@ -114,7 +118,7 @@ fn farthest<T: Real>(map: &dyn ForwardMap<T>) -> f64 {
     );
     let ours = ours(map, &point, &inputs);
     let off = ours.iter().zip(&theirs).map(|(a, b)| {
-        let (a, b) = (a.wide(), b.wide());
+        let (a, b) = (a.as_f64(), b.as_f64());
         (a - b).abs() / (1.0 + b.abs())
     });
     off.fold(0.0, f64::max)

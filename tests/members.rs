@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use durable::*;
 use eki_mpi::files::Files;
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::run::stop::Stop;
 use inside::{Asked, Changed, Wrap};
 
@@ -141,14 +141,14 @@ fn rank() {
     let stop = Stop::new(None);
     stop.listen(|| {
         eprintln!(
-            "eki-mpi: {}: told twice to stop",
+            "eki-mpi: {}: second stop signal: aborting",
             eki_mpi::parallel::abort::place()
         );
         Comm::abort(1)
     })
     .unwrap();
     let result = inside::whole_run_heeding(
-        Crew {
+        Ranks {
             comm: &comm,
             pool: &pool,
         },
@@ -292,7 +292,7 @@ fn a_second_request_to_stop_ends_the_job_at_once() {
     signal("TERM", ranks[1]);
     let (code, text) = ended(start::wait(child));
     assert!(
-        code == 1 && text.contains("told twice to stop"),
+        code == 1 && text.contains("second stop signal: aborting"),
         "{code} {text}"
     );
     assert!(start.elapsed() < patience(5.0), "{text}");

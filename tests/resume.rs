@@ -397,7 +397,9 @@ fn a_run_whose_end_cannot_be_lengthened_goes_on_from_the_generation_before_or_sa
     assert_eq!(run("b", carried, &saved).0, 0);
     let (code, text) = run("b", carried, &["run.epochs=3", "--resume"]);
     assert!(
-        code == 0 && text.contains("step 4 is passed over") && text.contains("from step 3 of"),
+        code == 0
+            && text.contains("step 4 is skipped as damaged")
+            && text.contains("from step 3 of"),
         "{text}"
     );
     same(&room.path().join("a"), &room.path().join("b"), "carried");
@@ -427,11 +429,11 @@ fn a_damaged_generation_is_passed_over_aloud_and_with_none_left_nothing_is_touch
     let settings = [&SMALL[..], &["--resume"]].concat();
     let text = succeed(&mut program(3, &settings, &cut));
     assert!(
-        text.contains("step 7 is passed over: part-00001-of-00002: the checksum of Points"),
+        text.contains("step 7 is skipped as damaged: part-00001-of-00002: the checksum of Points"),
         "{text}"
     );
     assert!(text.contains("going on from step 5"), "{text}");
-    same(&reference, &cut, "passed over");
+    same(&reference, &cut, "skipped as damaged");
     // The other one loses its end.
     let part = checkpoint(&none, 5).join("part-00000-of-00002");
     let file = std::fs::OpenOptions::new().write(true).open(part).unwrap();

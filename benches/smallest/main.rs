@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use eki_mpi::config::Resolved;
 use eki_mpi::data::folder::data_dir;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::Reporter;
 use eki_mpi::run::timing::Timing;
@@ -159,7 +159,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn smallest(&mut self, data: &str, width: usize) -> Outcome<Found> {
         let (least, most) = (self.arguments.least, self.arguments.most);
-        let given = Given::load(&self.resolved(data, width, most)?, &data_dir(None))?;
+        let given = LoadedProblem::load(&self.resolved(data, width, most)?, &data_dir(None))?;
         let capacity = self.accuracy(&given, data, width, most)?;
         let enough = capacity - self.arguments.slack;
         let (mut short, mut reaches) = ((least, 0.0), (most, capacity));
@@ -190,7 +190,7 @@ impl Search<'_> {
     /// The accuracy at the mean with `members` members: as it was found before, or run.
     fn accuracy(
         &mut self,
-        given: &Given,
+        given: &LoadedProblem,
         data: &str,
         width: usize,
         members: usize,
@@ -204,13 +204,13 @@ impl Search<'_> {
         let resolved = self.resolved(data, width, members)?;
         let (shape, problem) = (given.shape(), given.clone().problem::<f32>(&resolved)?);
         let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-        let crew = Crew {
+        let ranks = Ranks {
             comm: self.comm,
             pool: self.pool,
         };
         let started = std::time::Instant::now();
         let (_, outcome) = run::run(
-            crew,
+            ranks,
             &plan,
             &problem,
             &mut Reporter::silent(),

@@ -12,10 +12,10 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
     let members = plan.members(0);
     let (name, parameters) = (&plan.resolved.name, plan.parameters);
     let (ranks, threads) = (comm.size(), pool.current_num_threads());
-    if plan.descends() {
+    if plan.is_gradient_descent() {
         let parts = plan.parts().parts();
         tracing::info!(
-            "{name}: {parameters} parameters down the gradient, at rate {}, momentum {}, {ranks} ranks x {threads} threads",
+            "{name}: {parameters} parameters, gradient descent at rate {}, momentum {}, {ranks} ranks x {threads} threads",
             plan.rate(0),
             plan.heavy_ball()
         );
@@ -64,7 +64,7 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
 /// takes none, and of a run that asks for outputs nothing does.
 fn idle(plan: &Plan, ranks: usize) -> [usize; 2] {
     let kind = plan.config().model.kind;
-    if plan.descends() || kind == ModelKind::AskTell {
+    if plan.is_gradient_descent() || kind == ModelKind::AskTell {
         return [0, 0];
     }
     // Members of low rank come in whole units.

@@ -7,7 +7,7 @@ use eki_mpi::config::{Interval, Resolved};
 use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
 use eki_mpi::forward::load;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::{Answer, Contract, Findings, Nonsense};
 use eki_mpi::run::plan::Plan;
@@ -33,7 +33,7 @@ pub struct CheckArguments {
 /// Answers `eki-mpi check-model`.
 pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<String> {
     let mut resolved = Resolved::new(&arguments.source, &arguments.sets)?;
-    let given = Given::load(&resolved, data_dir)?;
+    let given = LoadedProblem::load(&resolved, data_dir)?;
     let limit = resolved.config.model.timeout.0.or(arguments.patience.0);
     resolved.config.model.timeout = Interval(limit);
     let outputs = given.shape().outputs;

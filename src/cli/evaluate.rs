@@ -8,7 +8,7 @@ use eki_mpi::config::Precision;
 use eki_mpi::data::catalogue;
 use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::report::assess::{Assessment, assess};
 use eki_mpi::report::finished::Finished;
@@ -56,7 +56,7 @@ pub fn judged(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Asse
 }
 
 fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
-    let given = Given::load(&finished.resolved, data_dir)?;
+    let given = LoadedProblem::load(&finished.resolved, data_dir)?;
     let problem = given.problem::<T>(&finished.resolved)?;
     assess(&all_cores()?, finished, &problem, starts)
 }

@@ -7,7 +7,7 @@ use eki_mpi::error::Result;
 use eki_mpi::files::Files;
 use eki_mpi::report::finished::Finished;
 use eki_mpi::report::page;
-use eki_mpi::report::page::Shown;
+use eki_mpi::report::page::ReportedRun;
 
 use super::evaluate::judged;
 
@@ -27,7 +27,7 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
     let mut notes = String::new();
     let mut runs = Vec::new();
     for folder in &arguments.folders {
-        let mut run = Shown::of(Finished::open(folder)?)?;
+        let mut run = ReportedRun::of(Finished::open(folder)?)?;
         for (before, after) in run.finished.gaps() {
             notes += &format!(
                 "{}: metrics.jsonl: the lines between step {before} and step {after} are missing\n",

@@ -29,7 +29,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
-pub fn tried(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
+pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
     let resolved = &plan.resolved;
     let Some(process) = load::process(resolved, plan.data.outputs)? else {
         return Ok(None);
@@ -155,7 +155,7 @@ pub fn ask(
     Ok(format!(
         "  {:<28} {}: a line of outputs for each of the {} members in {} beside it\n",
         "asks for",
-        files::now(folder).join(files::OUTPUTS).display(),
+        files::now(folder).join(files::OUTPUTS_FILE).display(),
         open.len(),
         files::PARAMETERS
     ))

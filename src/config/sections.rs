@@ -138,7 +138,7 @@ pub struct Method {
     pub clip: f64,
     pub h: f64,
     pub h_decay: f64,
-    pub h_shape: Shape,
+    pub h_shape: HSchedule,
     pub perturb: bool,
     pub tikhonov: f64,
     pub epsilon: f64,
@@ -162,7 +162,7 @@ pub enum MomentumOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
-pub enum Shape {
+pub enum HSchedule {
     Level,
     Cosine,
     Misfit,
@@ -225,7 +225,7 @@ pub enum FormKind {
 pub struct Ensemble {
     pub members: usize,
     pub initial: String,
-    pub centre: Centre,
+    pub centre: InitialCentre,
     pub rerandomise: Rerandomise,
     pub rerandomise_every: u64,
     pub gamma: f64,
@@ -251,7 +251,7 @@ impl Ensemble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
-pub enum Centre {
+pub enum InitialCentre {
     Zero,
     Prior,
 }

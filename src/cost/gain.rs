@@ -6,13 +6,13 @@
 //! row that a rank makes of these goes to the others, 8 n bytes to each. In the explicit form members with noise of their
 //! own on the observations have one product J x J more.
 
-use super::Shape;
+use super::StepShape;
 use crate::ensemble::transform::Form;
 use crate::method::gain::SOLVED;
-use crate::method::outputs::PANEL;
+use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::Partition;
 
-impl Shape {
+impl StepShape {
     /// The side of the matrix that is factored for the Kalman gain: J in the explicit form, K in the factored one, else the
     /// smaller of both.
     #[must_use]
@@ -94,10 +94,11 @@ impl Shape {
             Form::Explicit => {
                 let (own_k, s) = (self.outputs_of(rank), self.number);
                 let scaled = 8 * j * own_k;
-                let wave = (4 * self.threads * PANEL).min(j.next_multiple_of(PANEL)) * j;
+                let wave =
+                    (4 * self.threads * ROWS_PER_TASK).min(j.next_multiple_of(ROWS_PER_TASK)) * j;
                 // With noise on the observations once more, beside the first.
                 let times = 1 + usize::from(self.perturbed);
-                let panels = 8 * (wave + self.threads * PANEL * j);
+                let panels = 8 * (wave + self.threads * ROWS_PER_TASK * j);
                 let summed = times * (scaled + 8 * j * j) + panels;
                 (scaled + s * j * own_k).max(summed).max(2 * 8 * j * j)
             }

@@ -1,13 +1,13 @@
 //! What putting D or its norm together costs, in the terms of `cost`; the Kalman gain's part: `gain`.
 
-use super::{Shape, columns};
+use super::{StepShape, columns};
 use crate::ensemble::transform::Form;
 use crate::kernels::panel::ROWS;
 use crate::method::norm::{TILE, norm_tiles};
 use crate::method::outputs::by_rows;
 use crate::parallel::partition::{Blocks, OUTPUTS, Partition};
 
-impl Shape {
+impl StepShape {
     /// The outputs K_r whose part of D `rank` computes in the explicit form, by samples.
     #[must_use]
     pub fn outputs_of(&self, rank: usize) -> usize {

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::Shape;
+use super::StepShape;
 use crate::ensemble::transform::{Form, update_scratch};
 use crate::forward::low_rank::UNIT;
 use crate::kernels::panel::in_panels;
 use crate::method::norm::TILE;
-use crate::method::outputs::PANEL;
+use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::BLOCK;
 
 /// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
@@ -50,7 +50,7 @@ fn product(sizes: &[usize]) -> f64 {
     sizes.iter().map(|size| *size as f64).product()
 }
 
-impl Shape {
+impl StepShape {
     /// Bytes that `rank` holds.
     #[must_use]
     pub fn memory(&self, rank: usize) -> Memory {
@@ -131,7 +131,7 @@ impl Shape {
             Form::Explicit if self.by_rows() && self.gain => j * j + j * k,
             Form::Explicit if self.by_rows() => {
                 let own = self.rows_of(rank);
-                let made = self.threads * PANEL.min(own) * (j + k);
+                let made = self.threads * ROWS_PER_TASK.min(own) * (j + k);
                 j * j + j * k + own * k + in_panels(k, j) + made
             }
             Form::Explicit => j * j,
@@ -157,14 +157,14 @@ impl Shape {
             Form::Explicit => {
                 let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
                 let packed = if several { s * own_j * (k - own_k) } else { 0 };
-                let wave = (4 * t * PANEL).min(j.next_multiple_of(PANEL)) * j;
+                let wave = (4 * t * ROWS_PER_TASK).min(j.next_multiple_of(ROWS_PER_TASK)) * j;
                 // A reduction's own copy of its chunk, and as much again inside MPI, which has to receive the others'.
                 let reduced = if several {
                     2 * 8 * wave.min(1 << 20)
                 } else {
                     0
                 };
-                let sums = 8 * wave + s * t * PANEL * j + reduced;
+                let sums = 8 * wave + s * t * ROWS_PER_TASK * j + reduced;
                 s * j * own_k + packed.max(s * j * own_k + sums)
             }
             Form::Factored | Form::Mean => 2 * s * t * TILE * TILE,

@@ -36,14 +36,14 @@ use crate::forward::evaluator;
 use crate::forward::low_rank::UNIT;
 use crate::kernels::real::Real;
 use crate::parallel::partition::{Blocks, Partition};
-use crate::run::layer_blocks::Turns;
+use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
-use crate::run::plan::beside::Beside;
+use crate::run::plan::extra_arrays::ExtraArrays;
 use whitening::Spreading;
 
 /// All that the formulas need.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct StepShape {
     /// Members J, the most of any epoch.
     pub members: usize,
     /// Members of the epoch before, where the ensemble grows; else J.
@@ -144,7 +144,7 @@ impl Sent {
     }
 }
 
-impl Shape {
+impl StepShape {
     /// Of `plan` with the forward map `map` on `ranks` ranks of `threads` threads, at the most members it reaches.
     #[must_use]
     pub fn of<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>, ranks: usize, threads: usize) -> Self {
@@ -163,7 +163,7 @@ impl Shape {
         let config = plan.config();
         let members = plan.members(epoch);
         let form = plan.form(members);
-        let beside = Beside::of(plan);
+        let beside = ExtraArrays::of(plan);
         let (m, data) = (plan.batches.batch, plan.data);
         let sample = if data.classes {
             data.features + 1
@@ -171,7 +171,7 @@ impl Shape {
             8 * (data.features + data.outputs)
         };
         let whole = evaluator::room(map, m);
-        let turns = Turns::new(plan, map);
+        let turns = LayerSchedule::new(plan, map);
         let tails = || turns.tails();
         // Low-rank members come in whole units, and their numbers are kept for the step.
         let by_sums = by_sums(plan, map);
@@ -188,7 +188,7 @@ impl Shape {
             _ => (turns.mean(|map, _| map.flops(m)), whole, 1, 0),
         };
         // A gradient takes a forward pass and twice as much on the way back.
-        let forward = if plan.descends() {
+        let forward = if plan.is_gradient_descent() {
             3.0 * forward
         } else {
             forward

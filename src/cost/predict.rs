@@ -14,12 +14,12 @@
 
 use serde::Serialize;
 
-use crate::cost::Shape;
+use crate::cost::StepShape;
 use crate::cost::calibrate::{Network, Rates};
 use crate::ensemble::transform::Form;
 use crate::method::gain::SOLVED;
 use crate::method::norm::norm_tiles;
-use crate::method::outputs::PANEL;
+use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::{BLOCK, Blocks, DRAWN, OUTPUTS, Partition};
 
 /// The seconds of one step, by parts.
@@ -41,7 +41,7 @@ pub struct Prediction {
 
 /// What a step of `shape` takes where every rank's threads have these `rates` and `network` lies between ranks.
 #[must_use]
-pub fn predict(shape: &Shape, rates: &Rates, network: &Network) -> Prediction {
+pub fn predict(shape: &StepShape, rates: &Rates, network: &Network) -> Prediction {
     let model = Model {
         shape,
         rates,
@@ -65,7 +65,7 @@ pub fn predict(shape: &Shape, rates: &Rates, network: &Network) -> Prediction {
 }
 
 struct Model<'a> {
-    shape: &'a Shape,
+    shape: &'a StepShape,
     rates: &'a Rates,
     network: &'a Network,
 }
@@ -221,9 +221,13 @@ impl Model<'_> {
     fn rows(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let (j, own) = (s.members, s.rows_of(rank));
-        let panels = self.rounds(own.div_ceil(PANEL)) * r.panel * own.min(PANEL) as f64;
+        let panels =
+            self.rounds(own.div_ceil(ROWS_PER_TASK)) * r.panel * own.min(ROWS_PER_TASK) as f64;
         let arranged = (s.number * j * s.outputs) as f64 / (r.copy * s.threads as f64);
-        arranged + panels / PANEL as f64 + self.gathering(j * j, own * j) + self.reduction(8 * j)
+        arranged
+            + panels / ROWS_PER_TASK as f64
+            + self.gathering(j * j, own * j)
+            + self.reduction(8 * j)
     }
 
     /// Sample slabs, and D by panels of rows, a wave of them summed over ranks at a time.
@@ -240,9 +244,9 @@ impl Model<'_> {
         };
         let blocks = own_k.div_ceil(OUTPUTS);
         let gradients = self.rounds(blocks) * (j * own_k.min(OUTPUTS)) as f64 * r.gradient;
-        let waves = j.div_ceil(4 * s.threads * PANEL) as f64;
+        let waves = j.div_ceil(4 * s.threads * ROWS_PER_TASK) as f64;
         let width = own_k as f64 / OUTPUTS as f64;
-        let panels = self.rounds(j.div_ceil(PANEL)) * width * r.panel;
+        let panels = self.rounds(j.div_ceil(ROWS_PER_TASK)) * width * r.panel;
         let square = (j * j) as f64;
         let reductions = if self.several() {
             waves * 2.0 * self.hops() + 2.0 * self.wire(8 * j * j) + 2.0 * square * 8.0 / r.copy

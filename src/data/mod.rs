@@ -231,7 +231,7 @@ impl<T: Real> Batch<T> {
     /// The samples `rows` of `samples`, scaled, in that order.
     #[must_use]
     pub fn gather(samples: &Samples, rows: &[usize], scaling: Scaling) -> Self {
-        let scaled = |v: f64| T::of((v - scaling.shift) / scaling.scale);
+        let scaled = |v: f64| T::from_f64((v - scaling.shift) / scaling.scale);
         let inputs = match &samples.inputs {
             Inputs::Bytes(x) => {
                 let of_byte: Vec<T> = (0..=u8::MAX).map(|v| scaled(f64::from(v))).collect();
@@ -244,7 +244,7 @@ impl<T: Real> Batch<T> {
                 BatchTargets::Classes(rows.iter().map(|&row| labels[row]).collect())
             }
             Targets::Values(y) => {
-                BatchTargets::Values(y.select(ndarray::Axis(0), rows).mapv(T::of))
+                BatchTargets::Values(y.select(ndarray::Axis(0), rows).mapv(T::from_f64))
             }
         };
         Self { inputs, targets }

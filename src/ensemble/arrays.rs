@@ -4,22 +4,22 @@ use std::ops::Range;
 
 use ndarray::{ArrayRef2, ArrayView2};
 
-use super::stored::{Redraw, Stored};
+use super::full::{FullEnsemble, Redraw};
 use crate::ensemble::Ensemble;
 use crate::ensemble::centre::column_means;
-use crate::ensemble::mean_only::MeanOnly;
+use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::survivors::Survivors;
 use crate::forward::prior::Prior;
 use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
 use crate::parallel::partition::{BLOCK, Blocks, Partition};
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 impl<T: Real> Ensemble<T> {
     /// The arrays that make it up.
     pub fn arrays(&self) -> Vec<Array> {
         let stored = match self {
-            Self::Stored(stored) => stored,
+            Self::FullEnsemble(stored) => stored,
             Self::Mean(mean) => return mean.arrays(),
         };
         let mut arrays = vec![Array::Points];
@@ -33,7 +33,7 @@ impl<T: Real> Ensemble<T> {
     /// How many numbers its arrays hold, over all ranks.
     pub fn saved_numbers(&self) -> f64 {
         let members = match self {
-            Self::Stored(stored) => stored.layout.members.items(),
+            Self::FullEnsemble(stored) => stored.layout.members.items(),
             Self::Mean(mean) => mean.members(),
         };
         let rows: usize = self.arrays().iter().map(|array| array.rows(members)).sum();
@@ -41,15 +41,15 @@ impl<T: Real> Ensemble<T> {
     }
 
     /// The blocks of columns this rank saves and restores.
-    pub fn own_blocks(&self, crew: Crew) -> Range<usize> {
+    pub fn own_blocks(&self, ranks: Ranks) -> Range<usize> {
         let blocks = Blocks::new(self.parameters()).count();
-        Partition::new(blocks, crew.comm.size()).range(crew.comm.rank())
+        Partition::new(blocks, ranks.comm.size()).range(ranks.comm.rank())
     }
 
     /// The numbers of `array` in `block`, one of this rank's.
     pub fn section(&self, array: Array, block: usize) -> &[T] {
         match self {
-            Self::Stored(stored) => stored.section(array, block),
+            Self::FullEnsemble(stored) => stored.section(array, block),
             Self::Mean(mean) => mean.section(array, block),
         }
     }
@@ -57,21 +57,21 @@ impl<T: Real> Ensemble<T> {
     /// As `section`, to be filled.
     pub fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
         match self {
-            Self::Stored(stored) => stored.section_mut(array, block),
+            Self::FullEnsemble(stored) => stored.section_mut(array, block),
             Self::Mean(mean) => mean.section_mut(array, block),
         }
     }
 
     /// Carries what each rank has filled of its blocks to wherever it is needed. Called by all ranks.
-    pub fn share(&mut self, crew: Crew) {
+    pub fn share(&mut self, ranks: Ranks) {
         match self {
-            Self::Stored(stored) => stored.exchange(crew),
-            Self::Mean(mean) => mean.share(crew),
+            Self::FullEnsemble(stored) => stored.exchange(ranks),
+            Self::Mean(mean) => mean.share(ranks),
         }
     }
 }
 
-impl<T: Real> MeanOnly<T> {
+impl<T: Real> MeanEnsemble<T> {
     fn arrays(&self) -> Vec<Array> {
         let mut arrays = vec![Array::Centre, Array::Mean];
         arrays.extend((!self.second.is_empty()).then_some(Array::Second));
@@ -101,10 +101,10 @@ impl<T: Real> MeanOnly<T> {
         }
     }
 
-    fn share(&mut self, crew: Crew) {
+    fn share(&mut self, ranks: Ranks) {
         let parameters = self.mean.len();
         let blocks = Blocks::new(parameters).count();
-        let owners = Partition::new(blocks, crew.comm.size());
+        let owners = Partition::new(blocks, ranks.comm.size());
         let arrays = [
             &mut self.mean,
             &mut self.centre,
@@ -115,13 +115,13 @@ impl<T: Real> MeanOnly<T> {
             // As rows of one width, so that ranks' parts are consecutive: numbers travel as they are, signs of zero
             // included, which a sum would lose.
             array.resize(blocks * BLOCK, T::zero());
-            crew.comm.all_gather_rows(owners, BLOCK, array);
+            ranks.comm.all_gather_rows(owners, BLOCK, array);
             array.truncate(parameters);
         }
     }
 }
 
-impl<T: Real> Stored<T> {
+impl<T: Real> FullEnsemble<T> {
     fn section(&self, array: Array, block: usize) -> &[T] {
         let centre =
             || &self.centres.as_ref().expect("tracked")[block - self.layout.own_blocks().start];
@@ -152,11 +152,11 @@ impl<T: Real> Stored<T> {
 
     /// Draws all members anew about their mean, after the update: what an epoch's end brings unless it is the run's.
     /// Momentum of members starts anew; that of the mean goes on unless it is to restart.
-    pub fn redraw(&mut self, crew: Crew, prior: &Prior, redraw: Redraw) {
+    pub fn redraw(&mut self, ranks: Ranks, prior: &Prior, redraw: Redraw) {
         let all = Survivors::new(vec![true; self.layout.members.items()]);
         let blocks = self.layout.blocks;
         // Those near may still read them.
-        crew.comm.turn();
+        ranks.comm.host_barrier();
         let Self {
             points,
             previous,
@@ -180,7 +180,7 @@ impl<T: Real> Stored<T> {
                 }
                 None => {
                     let means = column_means(current.view(), &all);
-                    means.into_iter().map(T::of).collect()
+                    means.into_iter().map(T::from_f64).collect()
                 }
             };
             let draw = |block: &mut ArrayRef2<T>| {
@@ -198,7 +198,7 @@ impl<T: Real> Stored<T> {
             }
         }
         drop(previous);
-        self.exchange(crew);
+        self.exchange(ranks);
     }
 }
 

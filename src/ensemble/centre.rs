@@ -39,7 +39,7 @@ impl<T: Real> pulp::WithSimd for AddRows<'_, T> {
             }
             let row = row.to_slice().expect("row-major");
             for (sum, x) in self.sums.iter_mut().zip(row) {
-                *sum += x.wide();
+                *sum += x.as_f64();
             }
         }
     }
@@ -47,7 +47,7 @@ impl<T: Real> pulp::WithSimd for AddRows<'_, T> {
 
 /// What one pass over a block before its update tells.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Centred {
+pub struct BlockMoments {
     /// The mean of each column over survivors, before the update.
     pub means: Vec<f64>,
     /// The sum over survivors and columns of (u - ubar)^2, before the update.
@@ -66,9 +66,9 @@ pub(crate) fn centre<T: Real>(
     survivors: &Survivors,
     paired: bool,
     centred: &mut [T],
-) -> Centred {
+) -> BlockMoments {
     let means = column_means(u, survivors);
-    let rounded: Vec<T> = means.iter().copied().map(T::of).collect();
+    let rounded: Vec<T> = means.iter().copied().map(T::from_f64).collect();
     let mut squares = vec![T::zero(); means.len()];
     pulp::Arch::new().dispatch(Subtract {
         u,
@@ -78,9 +78,9 @@ pub(crate) fn centre<T: Real>(
         centred,
         squares: &mut squares,
     });
-    Centred {
+    BlockMoments {
         means,
-        squares: squares.iter().map(|x| x.wide()).sum(),
+        squares: squares.iter().map(|x| x.as_f64()).sum(),
     }
 }
 

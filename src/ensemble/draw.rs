@@ -106,10 +106,10 @@ pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Sur
     let failed: Vec<usize> = survivors.failed().collect();
     let means: Vec<T> = crate::ensemble::centre::column_means(u.view(), survivors)
         .into_iter()
-        .map(T::of)
+        .map(T::from_f64)
         .collect();
     let mut weights = Array2::zeros((failed.len(), u.nrows()));
-    let scale = T::of(1.0 / (survivors.count() as f64 - 1.0).sqrt());
+    let scale = T::from_f64(1.0 / (survivors.count() as f64 - 1.0).sqrt());
     for (mut row, &member) in weights.rows_mut().into_iter().zip(&failed) {
         let numbers = row.as_slice_mut().expect("row-major");
         T::fill_normal(&draw.key(member, 0), 0, numbers);

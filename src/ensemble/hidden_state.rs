@@ -16,16 +16,16 @@ use crate::ensemble::survivors::Survivors;
 use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
 use crate::parallel::partition::Partition;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// The hidden states of this rank's members, and the predictions of the pass, the same on all ranks.
-pub struct Carried<T> {
+pub struct HiddenStates<T> {
     hidden: Array2<T>, // J/R x H
     /// Of each training sample; zero until it is predicted.
     predictions: Array2<T>, // n x c
 }
 
-impl<T: Real> Carried<T> {
+impl<T: Real> HiddenStates<T> {
     /// Before a pass over `samples` samples of `outputs` numbers: `own` members on this rank, of `width` numbers H.
     pub fn new((samples, outputs): (usize, usize), own: usize, width: usize) -> Self {
         Self {
@@ -51,26 +51,27 @@ impl<T: Real> Carried<T> {
     /// J/R x K, of the samples from `first` on. Failed members begin anew. Called by all ranks.
     pub fn predict(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         members: Partition,
         survivors: &Survivors,
         (selected, first): (&Array2<T>, usize),
     ) {
-        let (own, k) = (members.range(crew.comm.rank()), selected.ncols());
+        let (own, k) = (members.range(ranks.comm.rank()), selected.ncols());
         // Zero on all ranks but the member's owner, so the sum over ranks is exact; that over members has one order.
         let mut outputs = Array2::zeros((members.items(), k));
         for (member, row) in own.clone().zip(selected.rows()) {
             if survivors.contains(member) {
-                outputs.row_mut(member).assign(&row.mapv(T::wide));
+                outputs.row_mut(member).assign(&row.mapv(T::as_f64));
             }
         }
-        crew.comm
+        ranks
+            .comm
             .sum_exact(outputs.as_slice_mut().expect("row-major"));
         let c = self.predictions.ncols();
         let predictions = self.predictions.as_slice_mut().expect("row-major");
         let places = predictions[first * c..].iter_mut();
         for (prediction, outputs) in places.zip(outputs.columns()) {
-            *prediction = T::of(outputs.iter().sum::<f64>() / survivors.count() as f64);
+            *prediction = T::from_f64(outputs.iter().sum::<f64>() / survivors.count() as f64);
         }
         for (member, mut state) in own.zip(self.hidden.rows_mut()) {
             if !survivors.contains(member) {
@@ -86,18 +87,18 @@ impl<T: Real> Carried<T> {
         };
         let count = done * targets.ncols();
         let pairs = self.predictions.iter().zip(targets).take(count);
-        pairs.map(|(z, y)| (z.wide() - y).powi(2)).sum::<f64>() / count as f64
+        pairs.map(|(z, y)| (z.as_f64() - y).powi(2)).sum::<f64>() / count as f64
     }
 
     /// All members' states and the predictions. Called by all ranks.
-    pub fn whole(&self, crew: Crew, members: Partition) -> Whole<T> {
+    pub fn whole(&self, ranks: Ranks, members: Partition) -> GatheredStates<T> {
         let width = self.hidden.ncols();
         let mut hidden = vec![T::zero(); members.items() * width];
-        let own = members.range(crew.comm.rank());
+        let own = members.range(ranks.comm.rank());
         hidden[own.start * width..own.end * width]
             .copy_from_slice(self.hidden.as_slice().expect("row-major"));
-        crew.comm.all_gather_rows(members, width, &mut hidden);
-        Whole {
+        ranks.comm.all_gather_rows(members, width, &mut hidden);
+        GatheredStates {
             hidden,
             predictions: self.predictions.iter().copied().collect(),
         }
@@ -105,12 +106,12 @@ impl<T: Real> Carried<T> {
 }
 
 /// The hidden states of all members, J x H, and the predictions, n x c, as a checkpoint and the digest have them.
-pub struct Whole<T> {
+pub struct GatheredStates<T> {
     hidden: Vec<T>,
     predictions: Vec<T>,
 }
 
-impl<T: Real> Whole<T> {
+impl<T: Real> GatheredStates<T> {
     /// The arrays it consists of, for `members` members.
     pub fn arrays(&self, members: usize) -> [Array; 2] {
         let (width, count) = (self.hidden.len() / members, self.predictions.len());
@@ -154,17 +155,19 @@ impl<T: Real> Whole<T> {
     }
 
     /// What rank 0 has read, on all ranks: this one's `members` and the predictions, of `outputs` numbers a sample.
-    pub fn share(self, crew: Crew, members: Partition, outputs: usize) -> Carried<T> {
+    pub fn share(self, ranks: Ranks, members: Partition, outputs: usize) -> HiddenStates<T> {
         let send = |numbers: Vec<T>| {
-            let bytes = crew.comm.broadcast(bytemuck::cast_slice(&numbers).to_vec());
+            let bytes = ranks
+                .comm
+                .broadcast(bytemuck::cast_slice(&numbers).to_vec());
             bytemuck::pod_collect_to_vec::<u8, T>(&bytes)
         };
         let (hidden, predictions) = (send(self.hidden), send(self.predictions));
         let width = hidden.len() / members.items();
-        let own = members.range(crew.comm.rank());
+        let own = members.range(ranks.comm.rank());
         let rows = hidden[own.start * width..own.end * width].to_vec();
         let samples = predictions.len() / outputs;
-        Carried {
+        HiddenStates {
             hidden: Array2::from_shape_vec((own.len(), width), rows).expect("its rows"),
             predictions: Array2::from_shape_vec((samples, outputs), predictions)
                 .expect("as it was saved"),

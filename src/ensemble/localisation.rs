@@ -51,12 +51,12 @@ impl Localised {
                     let most = norm * square.sqrt();
                     // Of what does not vary there is no correlation.
                     let r = if most > 0.0 {
-                        (x.wide() / most).abs()
+                        (x.as_f64() / most).abs()
                     } else {
                         0.0
                     };
                     let factor: f64 = std::iter::repeat_n(r, self.power).product();
-                    *x *= T::of(factor);
+                    *x *= T::from_f64(factor);
                 }
             }
         }
@@ -65,6 +65,6 @@ impl Localised {
 
 fn add_squares<T: Real>(squares: &mut [f64], row: &[T]) {
     for (square, x) in squares.iter_mut().zip(row) {
-        *square += x.wide() * x.wide();
+        *square += x.as_f64() * x.as_f64();
     }
 }

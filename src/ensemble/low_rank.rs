@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use ndarray::{Array2, ArrayView2, s};
 
 use crate::ensemble::draw::Draw;
-use crate::ensemble::mean_only::LARGEST_DRAW;
-use crate::forward::low_rank::{About, LayerSums, LowRank, UNIT};
+use crate::ensemble::mean::LARGEST_DRAW;
+use crate::forward::low_rank::{About, LowRank, PreActivations, UNIT};
 use crate::kernels::buffers::{LOST, aligned};
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// This rank's members' standard normal numbers.
 pub struct LowRankDraws<T> {
@@ -40,7 +40,7 @@ impl<T: Real> LowRankDraws<T> {
     }
 
     /// Draws the numbers of the members `own`, unless they are held already.
-    pub fn prepare(&mut self, crew: Crew, map: &dyn LowRank<T>, own: Range<usize>, draw: Draw) {
+    pub fn prepare(&mut self, ranks: Ranks, map: &dyn LowRank<T>, own: Range<usize>, draw: Draw) {
         let wanted = (own.clone(), draw.step, draw.purpose as u32);
         if self.held.as_ref() == Some(&wanted) {
             return;
@@ -50,9 +50,9 @@ impl<T: Real> LowRankDraws<T> {
             self.numbers = Array2::zeros((own.len(), width));
         }
         self.rooms
-            .resize_with(crew.pool.current_num_threads(), Mutex::default);
+            .resize_with(ranks.pool.current_num_threads(), Mutex::default);
         for_each(
-            crew.pool,
+            ranks.pool,
             own.zip(self.numbers.rows_mut()),
             |_, (member, mut row)| {
                 let row = row.as_slice_mut().expect("row-major");
@@ -66,7 +66,7 @@ impl<T: Real> LowRankDraws<T> {
     /// outputs, c x m.
     pub fn evaluate<P: Send>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         map: &dyn LowRank<T>,
         about: (&[T], f64),
         inputs: ArrayView2<T>,
@@ -83,7 +83,7 @@ impl<T: Real> LowRankDraws<T> {
             let places: Vec<P> = places.by_ref().take(unit.len()).collect();
             (unit, places)
         });
-        for_each(crew.pool, units, |thread, (unit, places)| {
+        for_each(ranks.pool, units, |thread, (unit, places)| {
             let mut room = rooms[thread].lock().expect("one thread each");
             if room.len() < scratch {
                 room.resize(scratch, T::zero());
@@ -104,7 +104,7 @@ impl<T: Real> LowRankDraws<T> {
     /// sum_k c_k xi_k over the members `own`, each unit's sum rounded so that sums over ranks are exact.
     pub fn sum(
         &self,
-        crew: Crew,
+        ranks: Ranks,
         map: &dyn LowRank<T>,
         own: Range<usize>,
         coefficients: &[f64],
@@ -113,7 +113,7 @@ impl<T: Real> LowRankDraws<T> {
         let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
         let of_unit = largest * (UNIT * self.rank) as f64 * LARGEST_DRAW * LARGEST_DRAW;
         let quantum = Quantum::new(of_unit, coefficients.len().div_ceil(UNIT));
-        let coefficients: Vec<T> = coefficients[own].iter().copied().map(T::of).collect();
+        let coefficients: Vec<T> = coefficients[own].iter().copied().map(T::from_f64).collect();
         let mut parts = Vec::new();
         let mut rest = sums;
         for (part, (_, length)) in map.parts().into_iter().enumerate() {
@@ -121,7 +121,7 @@ impl<T: Real> LowRankDraws<T> {
             rest = after;
             parts.push((part, sums));
         }
-        for_each(crew.pool, parts.into_iter(), |thread, (part, sums)| {
+        for_each(ranks.pool, parts.into_iter(), |thread, (part, sums)| {
             let mut room = self.rooms[thread].lock().expect("one thread each");
             for start in (0..coefficients.len()).step_by(UNIT) {
                 let unit = start..(start + UNIT).min(coefficients.len());
@@ -143,8 +143,8 @@ impl<T: Real> LowRankDraws<T> {
     /// ranks.
     pub fn sum_by_layers(
         &mut self,
-        crew: Crew,
-        map: &dyn LayerSums<T>,
+        ranks: Ranks,
+        map: &dyn PreActivations<T>,
         about: (&[T], f64),
         (weights, inputs): (ArrayView2<T>, ArrayView2<T>),
         (members, sums): (usize, &mut [f64]),
@@ -157,7 +157,7 @@ impl<T: Real> LowRankDraws<T> {
         self.given.resize(count.div_ceil(UNIT) * width, T::zero());
         let (numbers, rooms) = (&self.numbers, &self.rooms);
         let units = (0..count).step_by(UNIT).zip(self.given.chunks_mut(width));
-        for_each(crew.pool, units, |thread, (start, out)| {
+        for_each(ranks.pool, units, |thread, (start, out)| {
             let unit = start..(start + UNIT).min(count);
             let mut room = rooms[thread].lock().expect("one thread each");
             if room.len() < scratch {
@@ -168,12 +168,12 @@ impl<T: Real> LowRankDraws<T> {
             map.unit_sums(&about, (draws, weights), inputs, out, &mut room);
         });
         let mut total = vec![0.0; width];
-        self.add_units(crew, &lengths, members.div_ceil(UNIT), &mut total);
+        self.add_units(ranks, &lengths, members.div_ceil(UNIT), &mut total);
         map.assemble(inputs, &total, sums);
     }
 
     /// The sum over all units of what they gave, in parts of `lengths`, each with a quantum of its own.
-    fn add_units(&self, crew: Crew, lengths: &[usize], units: usize, total: &mut [f64]) {
+    fn add_units(&self, ranks: Ranks, lengths: &[usize], units: usize, total: &mut [f64]) {
         let width = total.len();
         let mut largest = vec![0.0_f64; lengths.len()];
         for given in self.given.chunks(width) {
@@ -182,11 +182,11 @@ impl<T: Real> LowRankDraws<T> {
                 let (part, after) = rest.split_at(length);
                 *largest = part
                     .iter()
-                    .fold(*largest, |most, x| most.max(x.wide().abs()));
+                    .fold(*largest, |most, x| most.max(x.as_f64().abs()));
                 rest = after;
             }
         }
-        crew.comm.largest(&mut largest);
+        ranks.comm.largest(&mut largest);
         let quanta: Vec<Quantum> = lengths
             .iter()
             .zip(&largest)
@@ -196,10 +196,10 @@ impl<T: Real> LowRankDraws<T> {
             .collect();
         for given in self.given.chunks(width) {
             for ((total, &term), quantum) in total.iter_mut().zip(given).zip(&quanta) {
-                *total += quantum.round(term.wide());
+                *total += quantum.round(term.as_f64());
             }
         }
-        crew.comm.sum_exact(total);
+        ranks.comm.sum_exact(total);
     }
 
     /// Writes `member` of `draw` about `centre` with `spread`, in full.

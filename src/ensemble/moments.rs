@@ -16,14 +16,14 @@ const LEAST: f64 = 1e-8;
 
 /// The decay of the second moments b and of the average c; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct MeanAveraging {
     /// b.
     pub second: f64,
     /// c.
     pub average: f64,
 }
 
-impl Memory {
+impl MeanAveraging {
     /// How much of a second moment there is after step `n`, from 1: 1 - b^n.
     #[must_use]
     pub fn filled(self, n: u64) -> f64 {
@@ -33,8 +33,8 @@ impl Memory {
     /// One parameter's move in units of h, `filled` being that of its step; brings its second moment `held` up to date.
     #[inline(always)]
     pub fn scale<T: Real>(self, filled: f64, raw: f64, held: &mut T) -> f64 {
-        let second = self.second * held.wide() + (1.0 - self.second) * raw * raw;
-        *held = T::of(second);
+        let second = self.second * held.as_f64() + (1.0 - self.second) * raw * raw;
+        *held = T::from_f64(second);
         raw / ((second / filled).sqrt() + LEAST)
     }
 
@@ -42,7 +42,8 @@ impl Memory {
     pub fn average<T: Real>(self, n: u64, mean: &[T], average: &mut [T]) {
         let keep = self.average.min(n as f64 / (n as f64 + 9.0));
         for (average, mean) in average.iter_mut().zip(mean) {
-            *average = T::of(average.wide() + (1.0 - keep) * (mean.wide() - average.wide()));
+            *average =
+                T::from_f64(average.as_f64() + (1.0 - keep) * (mean.as_f64() - average.as_f64()));
         }
     }
 }
@@ -54,7 +55,7 @@ mod tests {
     /// Equal moves are scaled to 1 from the first step on, whatever their size; a smaller one after them to less.
     #[test]
     fn moves_of_one_size_become_one_and_others_keep_their_proportion() {
-        let memory = Memory {
+        let memory = MeanAveraging {
             second: 0.99,
             average: 0.0,
         };
@@ -73,7 +74,7 @@ mod tests {
     /// The average of a mean that stands still is the mean; of one that swings, its middle.
     #[test]
     fn the_average_forgets_where_it_began_and_smooths() {
-        let memory = Memory {
+        let memory = MeanAveraging {
             second: 0.0,
             average: 0.95,
         };

@@ -9,10 +9,10 @@
 
 use ndarray::{Array2, ArrayRef2};
 
-use crate::ensemble::centre::{Centred, centre, standing};
+use crate::ensemble::centre::{BlockMoments, centre, standing};
 use crate::ensemble::localisation::Localised;
 use crate::ensemble::survivors::Survivors;
-use crate::kernels::buffers::{LOST, Spare, aligned};
+use crate::kernels::buffers::{BufferPool, LOST, aligned};
 use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::kernels::real::Real;
 
@@ -37,17 +37,17 @@ pub enum Transform<T> {
 }
 
 impl<T: Real> Transform<T> {
-    /// Leaves its room to `spare`, where it is from there.
-    pub fn give_back(self, spare: &Spare<T>) {
+    /// Leaves its room to `buffers`, where it is from there.
+    pub fn recycle(self, buffers: &BufferPool<T>) {
         match self {
-            Self::Matrix(d) => d.give_back(spare),
+            Self::Matrix(d) => d.recycle(buffers),
             Self::Factors {
                 gradients,
                 anomalies,
                 ..
             } => {
-                gradients.give_back(spare);
-                anomalies.give_back(spare);
+                gradients.recycle(buffers);
+                anomalies.recycle(buffers);
             }
             Self::Mean(_) | Self::MeanBySample(_) => (),
         }
@@ -84,9 +84,9 @@ pub fn update_explicit<T: Real>(
     h: f64,
     survivors: &Survivors,
     scratch: &mut [T],
-) -> Centred {
+) -> BlockMoments {
     moved(u, survivors, scratch, d.is_paired(), |centred, _, u| {
-        multiply(d, centred, true, T::of(-h), u);
+        multiply(d, centred, true, T::from_f64(-h), u);
     })
 }
 
@@ -99,8 +99,8 @@ pub fn update_factored<T: Real>(
     h: f64,
     survivors: &Survivors,
     scratch: &mut [T],
-) -> Centred {
-    let (outputs, scale) = (anomalies.rows(), T::of(-h / survivors.count() as f64));
+) -> BlockMoments {
+    let (outputs, scale) = (anomalies.rows(), T::from_f64(-h / survivors.count() as f64));
     let paired = anomalies.is_paired();
     moved(u, survivors, scratch, paired, |centred, inner, u| {
         let columns = u.columns.next_multiple_of(PANEL);
@@ -130,7 +130,7 @@ fn moved<T: Real>(
     scratch: &mut [T],
     paired: bool,
     by: impl FnOnce(&[T], &mut [T], &mut Target<T>),
-) -> Centred {
+) -> BlockMoments {
     let (members, width) = u.dim();
     let size = in_panels(standing(members, paired), width);
     let (centred, rest) = aligned(scratch).split_at_mut(size);
@@ -174,8 +174,9 @@ mod tests {
         let mut d = v.dot(&w.t());
         d /= survivors.count() as f32;
         let moved = |form: Form, mixed: bool| {
-            let pack =
-                |matrix: ArrayView2<f32>| Packed::of(matrix).paired_if(mixed, &Spare::default());
+            let pack = |matrix: ArrayView2<f32>| {
+                Packed::of(matrix).paired_if(mixed, &BufferPool::default())
+            };
             let mut u = start.clone();
             let mut scratch = vec![f32::NAN; update_scratch(form, members, outputs, width)];
             if form == Form::Explicit {

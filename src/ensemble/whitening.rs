@@ -28,7 +28,7 @@ pub const SAMPLES: usize = 128;
 /// How the draws of the layers in which members differ are spread; by default as they are.
 #[derive(Clone, Debug)]
 pub struct Whitening<T> {
-    layers: Vec<OfLayer<T>>,
+    layers: Vec<LayerWhitening<T>>,
 }
 
 impl<T> Default for Whitening<T> {
@@ -56,7 +56,7 @@ impl<T: Real> Whitening<T> {
         self.layers
             .retain(|layer| layer.parameters.start == 0 && layers.start == 0);
         let missing: Vec<usize> = layers.skip(self.layers.len()).collect();
-        let mut found: Vec<Option<OfLayer<T>>> = vec![None; missing.len()];
+        let mut found: Vec<Option<LayerWhitening<T>>> = vec![None; missing.len()];
         for_each(
             pool,
             missing.into_iter().zip(&mut found),
@@ -64,7 +64,7 @@ impl<T: Real> Whitening<T> {
                 let inputs = map.layer_inputs(layer, centre, samples);
                 let inputs = inputs.expect("a network of which the inputs are known");
                 let parameters = prior.within(layer..layer + 1);
-                *found = Some(OfLayer::new(parameters, &inputs, damping));
+                *found = Some(LayerWhitening::new(parameters, &inputs, damping));
             },
         );
         self.layers.extend(found.into_iter().flatten());
@@ -107,7 +107,7 @@ impl<T: Real> Whitening<T> {
 
 /// How one layer's draws are spread.
 #[derive(Clone, Debug)]
-struct OfLayer<T> {
+struct LayerWhitening<T> {
     /// The layer's parameters.
     parameters: Range<usize>,
     units: usize,
@@ -118,7 +118,7 @@ struct OfLayer<T> {
     wide: Array2<f64>,
 }
 
-impl<T: Real> OfLayer<T> {
+impl<T: Real> LayerWhitening<T> {
     /// Of the layer whose `parameters` these are and whose units sum over `inputs`; `damping` is greater than 0.
     fn new(parameters: Range<usize>, inputs: &LayerInputs<T>, damping: f64) -> Self {
         let mut a = moments(inputs.columns.view());
@@ -129,7 +129,7 @@ impl<T: Real> OfLayer<T> {
             parameters,
             units: inputs.units,
             units_first: inputs.units_first,
-            root: wide.mapv(T::of),
+            root: wide.mapv(T::from_f64),
             wide,
         }
     }
@@ -163,7 +163,7 @@ impl<T: Real> OfLayer<T> {
 /// A over the columns of h.
 fn moments<T: Real>(columns: ArrayView2<T>) -> Array2<f64> {
     let (n, count) = columns.dim();
-    let h = columns.mapv(T::wide);
+    let h = columns.mapv(T::as_f64);
     let mut a = Array2::eye(n + 1);
     let each = 1.0 / count as f64;
     product(a.slice_mut(s![..n, ..n]), 0.0, each, h.view(), h.t());
@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn of_one(parameters: Range<usize>, inputs: &LayerInputs<f64>, damping: f64) -> Whitening<f64> {
-        let layers = vec![OfLayer::new(parameters, inputs, damping)];
+        let layers = vec![LayerWhitening::new(parameters, inputs, damping)];
         Whitening { layers }
     }
 

@@ -10,7 +10,7 @@ use crate::forward::activation::Output;
 use crate::forward::cart_pole::CartPole;
 use crate::forward::conv::Convolutional;
 use crate::forward::dense::Dense;
-use crate::forward::layers::{Layer, Shape};
+use crate::forward::layers::{ImageShape, Layer};
 use crate::forward::online::Online;
 use crate::forward::recurrent::Recurrent;
 use crate::kernels::real::Real;
@@ -69,9 +69,9 @@ fn output(resolved: &Resolved, shape: DataShape) -> Output {
 }
 
 /// The shape of one sample, where it is an image of a set of the catalogue.
-fn image(resolved: &Resolved, shape: DataShape) -> Option<Shape> {
+fn image(resolved: &Resolved, shape: DataShape) -> Option<ImageShape> {
     let (channels, height, width) = catalogue::find(&resolved.config.data.name).ok()?.shape;
-    let image = Shape {
+    let image = ImageShape {
         channels,
         height,
         width,

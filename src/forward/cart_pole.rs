@@ -121,7 +121,7 @@ impl<'a, T: Real> Room<'a, T> {
         let rows = self.seen.rows_mut().into_iter().zip(self.states.rows());
         for ((seen, states), size) in rows.zip(SIZES) {
             let pairs = seen.into_iter().zip(states);
-            pairs.for_each(|(seen, x)| *seen = T::of(x.wide() / size));
+            pairs.for_each(|(seen, x)| *seen = T::from_f64(x.as_f64() / size));
         }
         let m = self.pushes.len();
         let out = ArrayViewMut3::from_shape((1, 1, m), &mut *self.pushes).expect("room");
@@ -139,10 +139,10 @@ impl<'a, T: Real> Room<'a, T> {
         } else {
             -FORCE
         };
-        let now = std::array::from_fn(|k| self.states[[k, i]].wide());
+        let now = std::array::from_fn(|k| self.states[[k, i]].as_f64());
         let next = after(now, force);
         for (place, x) in self.states.column_mut(i).iter_mut().zip(next) {
-            *place = T::of(x);
+            *place = T::from_f64(x);
         }
         let steps = steps + T::one();
         if ends(next) { -steps } else { steps }
@@ -206,7 +206,7 @@ impl<T: Real> ForwardMap<T> for CartPole {
                     }
                 }
             }
-            lasted.mapv_inplace(|steps| steps.abs() / T::of(LONGEST as f64));
+            lasted.mapv_inplace(|steps| steps.abs() / T::from_f64(LONGEST as f64));
         }
     }
 }
@@ -225,15 +225,17 @@ mod tests {
 
     fn returns<T: Real>(policy: &[f64], starts: &Array2<f64>) -> Vec<f64> {
         let map = map();
-        let (starts, m) = (starts.t().mapv(T::of), starts.nrows());
+        let (starts, m) = (starts.t().mapv(T::from_f64), starts.nrows());
         let member = Array2::from_shape_vec((1, 5), policy.to_vec())
             .unwrap()
-            .mapv(T::of);
+            .mapv(T::from_f64);
         let mut out = Array3::zeros((1, 1, m));
         let mut scratch = vec![T::nan(); ForwardMap::<T>::scratch(&map, m)];
         let inputs = starts.as_standard_layout();
         map.evaluate(member.view(), inputs.view(), out.view_mut(), &mut scratch);
-        out.iter().map(|z: &T| z.wide() * LONGEST as f64).collect()
+        out.iter()
+            .map(|z: &T| z.as_f64() * LONGEST as f64)
+            .collect()
     }
 
     /// One step from the upright pole at rest, worked by hand: f = 10/1.1, a'' = -f / (0.5 (4/3 - 0.1/1.1)), and

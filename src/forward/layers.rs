@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The shape of one sample: channels, height and width, flattened in that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct ImageShape {
     /// Channels.
     pub channels: usize,
     /// Rows of pixels.
@@ -16,7 +16,7 @@ pub struct Shape {
     pub width: usize,
 }
 
-impl Shape {
+impl ImageShape {
     /// Numbers of one sample.
     #[must_use]
     pub fn size(self) -> usize {

@@ -58,9 +58,9 @@ impl<T: Real> ForwardMap<T> for Linear {
     ) {
         for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
             for (row, mut out) in self.matrix.rows().into_iter().zip(out.rows_mut()) {
-                let sum: f64 = row.iter().zip(member).map(|(a, u)| a * u.wide()).sum();
+                let sum: f64 = row.iter().zip(member).map(|(a, u)| a * u.as_f64()).sum();
                 debug_assert_eq!(out.len(), inputs.ncols());
-                out.fill(T::of(sum));
+                out.fill(T::from_f64(sum));
             }
         }
     }

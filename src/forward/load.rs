@@ -26,7 +26,7 @@ use crate::kernels::real::Real;
 
 /// The data of a run, and the operator of a synthetic problem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Given {
+pub struct LoadedProblem {
     dataset: Dataset,
     largest: f64,
     /// The linear operator and prior deviation, where the data is synthetic.
@@ -38,7 +38,7 @@ pub struct Given {
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
 const EPISODES: (usize, usize) = (1000, 100);
 
-impl Given {
+impl LoadedProblem {
     /// `dataset` as it is, in numbers up to 1.
     fn of(dataset: Dataset) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Given {
     ///
     /// # Errors
     /// A data set that is unknown; a key that does not fit it.
-    pub fn foresee(resolved: &Resolved) -> Result<Self> {
+    pub fn without_data(resolved: &Resolved) -> Result<Self> {
         let nothing = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
             targets: Targets::Values(Array2::zeros((0, 0))),

@@ -84,7 +84,7 @@ pub trait ForwardMap<T: Real>: Send + Sync {
     }
 
     /// The layers with parameters from `layer`, from 1, on, where it is a network that can be cut there.
-    fn tail(&self, _layer: usize) -> Option<Tail<T>> {
+    fn tail(&self, _layer: usize) -> Option<LayerSuffix<T>> {
         None
     }
 
@@ -150,15 +150,15 @@ pub trait ForwardMap<T: Real>: Send + Sync {
 }
 
 /// The last layers of a network as a map of their own, whose inputs are what the layers before give.
-pub struct Tail<T> {
+pub struct LayerSuffix<T> {
     /// Its parameters are the network's last ones.
     pub map: Box<dyn ForwardMap<T>>,
     /// Writes what the layers before make of inputs, d x m, at a point of the whole network, P numbers: the map's inputs.
-    pub before: Box<Before<T>>,
+    pub before: Box<LayerPrefix<T>>,
 }
 
 /// From a point, P numbers, and inputs, d x m, to what layers make of them, features x m.
-pub type Before<T> = dyn Fn(&[T], ArrayView2<T>, &mut [T]) + Send + Sync;
+pub type LayerPrefix<T> = dyn Fn(&[T], ArrayView2<T>, &mut [T]) + Send + Sync;
 
 /// Why a map in mixed precision meets single precision alone.
 const SINGLE: &str = "mixed precision is single's";

@@ -5,7 +5,7 @@
 //! ```
 
 use super::activation::Output;
-use super::layers::{Layer, Shape};
+use super::layers::{ImageShape, Layer};
 use crate::config::Activation;
 
 /// A network: what makes features of the inputs, then dense layers. Its parameters stand in this order.
@@ -29,7 +29,7 @@ pub enum Body {
     /// Convolutions and pools on images.
     Images {
         /// The inputs' shape.
-        from: Shape,
+        from: ImageShape,
         /// No dense layer among them.
         layers: Vec<Layer>,
     },

@@ -67,7 +67,7 @@ impl Prior {
         let from = self.mean.partition_point(|(at, _)| *at < range.start);
         let within = self.mean[from..].iter();
         for (at, value) in within.take_while(|(at, _)| *at < range.end) {
-            mean[at - range.start] = T::of(*value);
+            mean[at - range.start] = T::from_f64(*value);
         }
         mean
     }
@@ -80,7 +80,7 @@ impl Prior {
             let to = from + segment.count;
             let (a, b) = (from.max(start), to.min(end));
             if a < b {
-                out[a - start..b - start].fill(T::of(segment.deviation * factor));
+                out[a - start..b - start].fill(T::from_f64(segment.deviation * factor));
             }
             from = to;
         }

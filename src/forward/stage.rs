@@ -1,7 +1,7 @@
 //! One layer of a convolutional network before the dense ones: what shape it makes of what, its sizes, and pooling,
 //! z_yx = max_ij h_(sy+i)(sx+j).
 
-use super::layers::{Layer, Shape};
+use super::layers::{ImageShape, Layer};
 use crate::kernels::real::Real;
 use crate::kernels::window::packed;
 
@@ -10,13 +10,13 @@ use crate::kernels::window::packed;
 pub enum Stage {
     /// 'same' padding, stride 1, `outputs` channels, kernels of side `kernel`.
     Convolution {
-        from: Shape,
+        from: ImageShape,
         outputs: usize,
         kernel: usize,
     },
     /// The largest of each window of side `window`.
     Pool {
-        from: Shape,
+        from: ImageShape,
         window: usize,
         stride: usize,
     },
@@ -34,9 +34,9 @@ impl Stage {
     }
 
     /// The shape it gives.
-    pub fn to(self) -> Shape {
+    pub fn to(self) -> ImageShape {
         match self {
-            Self::Convolution { from, outputs, .. } => Shape {
+            Self::Convolution { from, outputs, .. } => ImageShape {
                 channels: outputs,
                 ..from
             },
@@ -44,7 +44,7 @@ impl Stage {
                 from,
                 window,
                 stride,
-            } => Shape {
+            } => ImageShape {
                 height: (from.height - window) / stride + 1,
                 width: (from.width - window) / stride + 1,
                 ..from
@@ -104,7 +104,7 @@ pub fn clip(at: usize, kernel: usize, size: usize) -> (usize, usize, usize) {
 
 /// The largest of each window, first down, then along the line that leaves.
 pub fn pool<T: Real>(
-    (from, window, stride): (Shape, usize, usize),
+    (from, window, stride): (ImageShape, usize, usize),
     inputs: &[T],
     outputs: &mut [T],
     line: &mut [T],

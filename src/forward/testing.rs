@@ -53,11 +53,11 @@ pub fn evaluate<T: Real>(
     members: &Array2<f64>,
     inputs: &Array2<f64>,
 ) -> Array3<f64> {
-    let (members, inputs) = (members.mapv(T::of), inputs.mapv(T::of));
+    let (members, inputs) = (members.mapv(T::from_f64), inputs.mapv(T::from_f64));
     let mut out = Array3::zeros((members.nrows(), net.outputs(), inputs.ncols()));
     let mut scratch = vec![T::nan(); net.scratch(inputs.ncols())];
     net.evaluate(members.view(), inputs.view(), out.view_mut(), &mut scratch);
-    out.mapv(Real::wide)
+    out.mapv(Real::as_f64)
 }
 
 /// Compares the network with `plain`, (parameters, one sample) to outputs, on 1, `m` - 1 and `m` samples; in single

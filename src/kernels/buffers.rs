@@ -69,15 +69,15 @@ impl<T> DerefMut for Aligned<T> {
 
 /// What is there to be used again.
 #[derive(Debug)]
-pub struct Spare<T>(Mutex<Vec<Vec<T>>>);
+pub struct BufferPool<T>(Mutex<Vec<Vec<T>>>);
 
-impl<T> Default for Spare<T> {
+impl<T> Default for BufferPool<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Real> Spare<T> {
+impl<T: Real> BufferPool<T> {
     /// How many arrays there are.
     #[cfg(test)]
     pub fn held(&self) -> usize {
@@ -110,13 +110,13 @@ impl<T: Real> Spare<T> {
     }
 
     /// Keeps `numbers` to be used again, whatever they are.
-    pub fn keep(&self, numbers: Vec<T>) {
+    pub fn put(&self, numbers: Vec<T>) {
         self.0.lock().expect("no thread panicked").push(numbers);
     }
 
     /// The same of an array.
-    pub fn keep_array(&self, array: Array2<T>) {
-        self.keep(array.into_raw_vec_and_offset().0);
+    pub fn put_array(&self, array: Array2<T>) {
+        self.put(array.into_raw_vec_and_offset().0);
     }
 }
 
@@ -140,18 +140,18 @@ mod tests {
 
     #[test]
     fn room_is_used_again_where_it_fits() {
-        let spare = Spare::default();
+        let buffers = BufferPool::default();
         let (large, small) = (vec![1.0_f32; 100], vec![2.0_f32; 10]);
         let places = [large.as_ptr(), small.as_ptr()];
-        spare.keep(large);
-        spare.keep(small);
-        let array = spare.array(2, 5);
+        buffers.put(large);
+        buffers.put(small);
+        let array = buffers.array(2, 5);
         assert_eq!((array.as_ptr(), array.dim()), (places[1], (2, 5)));
-        let other = spare.take(9);
+        let other = buffers.take(9);
         assert_eq!((other.as_ptr(), other.len()), (places[0], 9));
-        assert_eq!(spare.take(3), [0.0; 3]);
-        spare.keep_array(array);
-        let again = spare.take(10);
+        assert_eq!(buffers.take(3), [0.0; 3]);
+        buffers.put_array(array);
+        let again = buffers.take(10);
         assert_eq!(again.as_ptr(), places[1]);
     }
 }

@@ -7,7 +7,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::kernels::bfloat::{left_height, left_numbers, places};
-use crate::kernels::buffers::{Aligned, Spare};
+use crate::kernels::buffers::{Aligned, BufferPool};
 use crate::kernels::real::Real;
 pub use crate::kernels::tile::{PANEL, PanelProduct, ROWS};
 
@@ -32,32 +32,32 @@ pub struct Packed<T> {
 }
 
 impl<T: Real> Packed<T> {
-    /// A matrix `rows` x `inner` of any numbers, to be filled by parts, in what `spare` has room for.
+    /// A matrix `rows` x `inner` of any numbers, to be filled by parts, in what `buffers` has room for.
     #[must_use]
-    pub fn unfilled(rows: usize, inner: usize, spare: &Spare<T>) -> Self {
+    pub fn unfilled(rows: usize, inner: usize, buffers: &BufferPool<T>) -> Self {
         Self {
             rows,
             inner,
             paired: false,
-            numbers: spare.aligned(rows.div_ceil(ROWS) * ROWS * inner),
+            numbers: buffers.aligned(rows.div_ceil(ROWS) * ROWS * inner),
         }
     }
 
-    /// Leaves its room to `spare`.
-    pub fn give_back(self, spare: &Spare<T>) {
-        spare.keep(self.numbers.into_room());
+    /// Leaves its room to `buffers`.
+    pub fn recycle(self, buffers: &BufferPool<T>) {
+        buffers.put(self.numbers.into_room());
     }
 
     /// The matrix `a`.
     #[must_use]
     pub fn of(a: ArrayView2<T>) -> Self {
-        Self::within(a, &Spare::default())
+        Self::within(a, &BufferPool::default())
     }
 
-    /// The matrix `a`, in what `spare` has room for.
+    /// The matrix `a`, in what `buffers` has room for.
     #[must_use]
-    pub fn within(a: ArrayView2<T>, spare: &Spare<T>) -> Self {
-        let mut packed = Self::unfilled(a.nrows(), a.ncols(), spare);
+    pub fn within(a: ArrayView2<T>, buffers: &BufferPool<T>) -> Self {
+        let mut packed = Self::unfilled(a.nrows(), a.ncols(), buffers);
         for (part, numbers) in packed.parts_mut().enumerate() {
             let rows = a.slice(ndarray::s![
                 part * ROWS..a.nrows().min((part + 1) * ROWS),
@@ -68,32 +68,32 @@ impl<T: Real> Packed<T> {
         packed
     }
 
-    /// The same rounded to bfloat16, its columns in pairs, in what `spare` has room for; its own room is left there.
+    /// The same rounded to bfloat16, its columns in pairs, in what `buffers` has room for; its own room is left there.
     #[must_use]
-    pub fn paired(self, spare: &Spare<T>) -> Self {
-        let mut paired = self.unfilled_pairs(spare);
+    pub fn paired(self, buffers: &BufferPool<T>) -> Self {
+        let mut paired = self.unfilled_pairs(buffers);
         for (part, numbers) in paired.parts_mut().enumerate() {
             self.pair_part(part, numbers);
         }
-        self.give_back(spare);
+        self.recycle(buffers);
         paired
     }
 
     /// As `paired` where products are to be of bfloat16, else as it is.
     #[must_use]
-    pub fn paired_if(self, mixed: bool, spare: &Spare<T>) -> Self {
-        if mixed { self.paired(spare) } else { self }
+    pub fn paired_if(self, mixed: bool, buffers: &BufferPool<T>) -> Self {
+        if mixed { self.paired(buffers) } else { self }
     }
 
-    /// A matrix as large whose columns are paired, of any numbers, to be filled by parts, in what `spare` has room for.
+    /// A matrix as large whose columns are paired, of any numbers, to be filled by parts, in what `buffers` has room for.
     #[must_use]
-    pub fn unfilled_pairs(&self, spare: &Spare<T>) -> Self {
+    pub fn unfilled_pairs(&self, buffers: &BufferPool<T>) -> Self {
         let (rows, inner, height) = (self.rows, self.inner, left_height());
         Self {
             rows,
             inner,
             paired: true,
-            numbers: spare.aligned(rows.div_ceil(height) * left_numbers(inner, height)),
+            numbers: buffers.aligned(rows.div_ceil(height) * left_numbers(inner, height)),
         }
     }
 
@@ -258,7 +258,9 @@ mod tests {
     use pulp::Simd;
 
     fn numbers<T: Real>(m: usize, n: usize) -> Array2<T> {
-        Array2::from_shape_fn((m, n), |(i, j)| T::of(((i * 7 + j * 3) % 11) as f64 - 5.0))
+        Array2::from_shape_fn((m, n), |(i, j)| {
+            T::from_f64(((i * 7 + j * 3) % 11) as f64 - 5.0)
+        })
     }
 
     fn check<T: Real>(m: usize, k: usize, n: usize) {
@@ -275,7 +277,7 @@ mod tests {
         let mut panels = vec![f32::NAN; in_panels(k, n)];
         to_panels(b.view(), &mut panels);
         f32::pair_rows::<PANEL>(&mut panels, k);
-        let packed = Packed::of(a.view()).paired(&Spare::default());
+        let packed = Packed::of(a.view()).paired(&BufferPool::default());
         check_product(&packed, &panels, &a, &b);
     }
 
@@ -284,7 +286,7 @@ mod tests {
         let ((m, k), n) = (a.dim(), b.ncols());
         let plain = a.dot(b);
         let mut rows = Array2::from_elem((m, n), T::one());
-        let two = T::of(2.0);
+        let two = T::from_f64(2.0);
         let mut target = Target {
             numbers: rows.as_slice_mut().unwrap(),
             panel: PANEL,
@@ -329,15 +331,15 @@ mod tests {
     /// Step after step the same room is used: what is left over would fill the memory of a long run.
     #[test]
     fn pairs_leave_no_room_behind() {
-        let (spare, a) = (Spare::default(), numbers::<f32>(40, 70));
+        let (buffers, a) = (BufferPool::default(), numbers::<f32>(40, 70));
         let step = || {
-            let mut packed = Packed::unfilled(40, 70, &spare);
+            let mut packed = Packed::unfilled(40, 70, &buffers);
             for (part, to) in packed.parts_mut().enumerate() {
                 let rows = part * ROWS..40.min((part + 1) * ROWS);
                 pack_part(a.slice(ndarray::s![rows, ..]), to);
             }
-            packed.paired(&spare).give_back(&spare);
-            spare.held()
+            packed.paired(&buffers).recycle(&buffers);
+            buffers.held()
         };
         let first = step();
         assert_eq!([step(), step()], [first, first]);

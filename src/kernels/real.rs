@@ -27,10 +27,10 @@ pub trait Real:
     const NAME: &'static str;
 
     /// The nearest value to `x`.
-    fn of(x: f64) -> Self;
+    fn from_f64(x: f64) -> Self;
 
     /// The value in double precision, exactly.
-    fn wide(self) -> f64;
+    fn as_f64(self) -> f64;
 
     /// These numbers, where they are of single precision.
     fn single(numbers: &[Self]) -> Option<&[f32]>;
@@ -69,11 +69,11 @@ pub trait Real:
 impl Real for f32 {
     const NAME: &'static str = "single";
 
-    fn of(x: f64) -> Self {
+    fn from_f64(x: f64) -> Self {
         x as f32
     }
 
-    fn wide(self) -> f64 {
+    fn as_f64(self) -> f64 {
         f64::from(self)
     }
 
@@ -126,11 +126,11 @@ impl Real for f32 {
 impl Real for f64 {
     const NAME: &'static str = "double";
 
-    fn of(x: f64) -> Self {
+    fn from_f64(x: f64) -> Self {
         x
     }
 
-    fn wide(self) -> f64 {
+    fn as_f64(self) -> f64 {
         self
     }
 
@@ -253,7 +253,7 @@ impl<A: Real, B: Real> pulp::WithSimd for Inner<'_, A, B> {
         let mut sums = [0.0; LANES];
         for (a, b) in self.a.chunks(LANES).zip(self.b.chunks(LANES)) {
             for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-                *sum += a.wide() * b.wide();
+                *sum += a.as_f64() * b.as_f64();
             }
         }
         sums.iter().sum()

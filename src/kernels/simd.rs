@@ -19,7 +19,7 @@ pub fn fetch_beyond<T>(here: &T, distance: usize) {
 }
 
 /// A number that fills the lanes of the vectors of `S`.
-pub(crate) trait Lane<S: Simd>: Copy {
+pub(crate) trait SimdFloat<S: Simd>: Copy {
     /// As many numbers as the processor works on at once.
     type Vector: Copy;
     /// The whole vectors that `numbers` begins with.
@@ -38,7 +38,7 @@ pub(crate) trait Lane<S: Simd>: Copy {
     fn store(simd: S, to: &mut [Self], vector: Self::Vector);
 }
 
-impl<S: Simd> Lane<S> for f32 {
+impl<S: Simd> SimdFloat<S> for f32 {
     type Vector = S::f32s;
     #[inline(always)]
     fn vectors(numbers: &[Self]) -> &[Self::Vector] {
@@ -70,7 +70,7 @@ impl<S: Simd> Lane<S> for f32 {
     }
 }
 
-impl<S: Simd> Lane<S> for f64 {
+impl<S: Simd> SimdFloat<S> for f64 {
     type Vector = S::f64s;
     #[inline(always)]
     fn vectors(numbers: &[Self]) -> &[Self::Vector] {

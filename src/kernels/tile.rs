@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use crate::kernels::simd::{Lane, fetch_beyond};
+use crate::kernels::simd::{SimdFloat, fetch_beyond};
 
 /// Columns of a panel: two vectors of 512 bits in single precision.
 pub const PANEL: usize = 32;
@@ -75,7 +75,7 @@ impl<T> PanelProduct<'_, T> {
     #[inline(always)]
     fn all<S: Simd>(mut self, simd: S, zero: T)
     where
-        T: Lane<S>,
+        T: SimdFloat<S>,
     {
         let lanes = size_of::<T::Vector>() / size_of::<T>();
         // Sixteen registers hold the sums of six rows, thirty-two those of twelve.
@@ -114,7 +114,7 @@ impl<T> PanelProduct<'_, T> {
     #[inline(always)]
     fn tile<S: Simd, const O: usize>(&mut self, simd: S, first: usize, at: usize, zero: T)
     where
-        T: Lane<S>,
+        T: SimdFloat<S>,
     {
         let (lanes, ahead) = (size_of::<T::Vector>() / size_of::<T>(), self.ahead);
         let mut sums = [[T::splat(simd, zero); 2]; O];

@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use crate::kernels::simd::Lane;
+use crate::kernels::simd::SimdFloat;
 
 /// Units whose weights stand next to each other.
 pub const TOGETHER: usize = 8;
@@ -106,7 +106,7 @@ impl<T> WindowSums<'_, T> {
     #[inline(always)]
     fn all<S: Simd>(mut self, simd: S)
     where
-        T: Lane<S>,
+        T: SimdFloat<S>,
     {
         for block in 0..self.units.div_ceil(TOGETHER) {
             let left = self.units - block * TOGETHER;
@@ -126,7 +126,7 @@ impl<T> WindowSums<'_, T> {
     #[inline(always)]
     fn units<S: Simd, const O: usize>(&mut self, simd: S, first: usize, half: usize)
     where
-        T: Lane<S>,
+        T: SimdFloat<S>,
     {
         let lanes = size_of::<T::Vector>() / size_of::<T>();
         let vectors = self.samples / lanes;
@@ -151,7 +151,7 @@ impl<T> WindowSums<'_, T> {
         at: usize,
         vectors: usize,
     ) where
-        T: Lane<S>,
+        T: SimdFloat<S>,
     {
         let window = self.window;
         let inputs = T::vectors(self.inputs);
@@ -197,7 +197,7 @@ mod tests {
 
     fn check<T: Real>(units: usize, samples: usize, tolerance: f64) {
         let (height, width, channels) = (4, 5, 2);
-        let number = |i: usize| T::of(((i * 7919 + 31) % 199) as f64 / 100.0 - 1.0);
+        let number = |i: usize| T::from_f64(((i * 7919 + 31) % 199) as f64 / 100.0 - 1.0);
         let taps = channels * 2 * 3;
         let x: Vec<T> = (0..channels * height * width * samples)
             .map(number)
@@ -226,13 +226,13 @@ mod tests {
         });
         for o in 0..units {
             for i in 0..samples {
-                let mut want = biases[o].wide();
+                let mut want = biases[o].as_f64();
                 for k in 0..taps {
                     let (c, y, column) = (k / 6, k / 3 % 2, k % 3);
                     let row = c * height * width + (y + 1) * width + 1 + column;
-                    want += weight(o, k).wide() * x[row * samples + i].wide();
+                    want += weight(o, k).as_f64() * x[row * samples + i].as_f64();
                 }
-                let got = out[(1 + 2 * o) * samples + i].wide();
+                let got = out[(1 + 2 * o) * samples + i].as_f64();
                 assert!((got - want).abs() < tolerance, "{o} {i}: {got}, not {want}");
             }
         }

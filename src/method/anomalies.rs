@@ -31,7 +31,7 @@ pub fn anomalies<T: Real>(
 ) -> Vec<T> {
     let means: Vec<T> = column_means(outputs.view(), survivors)
         .into_iter()
-        .map(T::of)
+        .map(T::from_f64)
         .collect();
     for (j, mut z) in outputs.rows_mut().into_iter().enumerate() {
         if !survivors.contains(j) {
@@ -70,6 +70,11 @@ pub fn anomalies_and_gradients<T: Real>(
 pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
     a.rows()
         .into_iter()
-        .map(|row| row.iter().map(|x| x.wide() * x.wide()).sum::<f64>().sqrt())
+        .map(|row| {
+            row.iter()
+                .map(|x| x.as_f64() * x.as_f64())
+                .sum::<f64>()
+                .sqrt()
+        })
         .fold(0.0, f64::max)
 }

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::kernels::real::Real;
 use crate::method::Method;
 use crate::method::outputs::{Factors, Outputs, by_rows, pack};
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// EKI by the step's forward gradient, in the form that (J, K) makes the cheaper.
 pub enum Eki {
@@ -34,7 +34,7 @@ impl<T: Real> Method<T> for Eki {
         "eki"
     }
 
-    fn transform(&self, outputs: &Outputs<T>, ranks: Crew) -> Result<(Transform<T>, f64)> {
+    fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)> {
         let (members, k) = (outputs.members.items(), outputs.targets.len());
         Ok(match self {
             Self::Explicit => {
@@ -60,20 +60,20 @@ impl<T: Real> Method<T> for Eki {
 
 impl<T: Real> Outputs<'_, T> {
     /// The update by V and W, `factors`, whose room is kept for later steps.
-    pub(crate) fn by_factors(&self, ranks: Crew, factors: Factors<T>) -> Transform<T> {
+    pub(crate) fn by_factors(&self, ranks: Ranks, factors: Factors<T>) -> Transform<T> {
         let Factors {
             gradients,
             anomalies,
             ..
         } = factors;
         let packed = |matrix: ArrayView2<T>| {
-            self.paired_if_mixed(ranks.pool, pack(ranks.pool, matrix, self.spare))
+            self.paired_if_mixed(ranks.pool, pack(ranks.pool, matrix, self.buffers))
         };
         let localised =
             (self.localise > 0).then(|| Localised::new(anomalies.view(), self.localise));
         let (v, w) = (packed(gradients.view()), packed(anomalies.t()));
-        self.spare.keep_array(gradients);
-        self.spare.keep_array(anomalies);
+        self.buffers.put_array(gradients);
+        self.buffers.put_array(anomalies);
         Transform::Factors {
             gradients: v,
             anomalies: w,

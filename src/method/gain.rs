@@ -52,7 +52,7 @@ pub fn gram_rows(x: ArrayView2<f64>, first: usize, mut out: ArrayViewMut2<f64>) 
 /// W Omega^{1/2}, in double precision, with the roots of Omega.
 #[must_use]
 pub fn scaled<T: Real>(anomalies: ArrayView2<T>, roots: &[f64]) -> Array2<f64> {
-    let mut scaled = anomalies.mapv(T::wide);
+    let mut scaled = anomalies.mapv(T::as_f64);
     for mut row in scaled.rows_mut() {
         row.iter_mut().zip(roots).for_each(|(x, root)| *x *= root);
     }

@@ -7,28 +7,28 @@ use std::sync::Mutex;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::ThreadPool;
 
-use crate::kernels::buffers::Spare;
+use crate::kernels::buffers::BufferPool;
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::panel;
 use crate::kernels::panel::{Packed, ROWS, Target, in_panels, multiply, pack_part, to_panels};
 use crate::kernels::real::{Real, inner, product};
 use crate::kernels::threads::for_each;
 use crate::method::anomalies;
-use crate::method::outputs::{Factors, Outputs, PANEL};
+use crate::method::outputs::{Factors, Outputs, ROWS_PER_TASK};
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::{Blocks, OUTPUTS, Partition};
 
-/// Rows `scale` v W^T of D, for at most `PANEL` rows v of V, as a `Packed` holds them, and the sum of each one's squares;
+/// Rows `scale` v W^T of D, for at most `ROWS_PER_TASK` rows v of V, as a `Packed` holds them, and the sum of each one's squares;
 /// with W^T, K x `members`, in panels.
 pub(crate) fn rows_of_d<T: Real>(
     v: ArrayView2<T>,
     (w, members): (&[T], usize),
     scale: T,
     (out, squares): (&mut [T], &mut [f64]),
-    spare: &Spare<T>,
+    buffers: &BufferPool<T>,
 ) {
-    let v = Packed::within(v, spare);
-    let mut rows = spare.array(v.rows(), members);
+    let v = Packed::within(v, buffers);
+    let mut rows = buffers.array(v.rows(), members);
     let mut target = Target {
         numbers: rows.as_slice_mut().expect("row-major"),
         panel: panel::PANEL,
@@ -36,7 +36,7 @@ pub(crate) fn rows_of_d<T: Real>(
         columns: members,
     };
     multiply(&v, w, false, scale, &mut target);
-    v.give_back(spare);
+    v.recycle(buffers);
     for (row, square) in rows.rows().into_iter().zip(squares) {
         let row = row.to_slice().expect("row-major");
         *square = inner(row, row);
@@ -45,7 +45,7 @@ pub(crate) fn rows_of_d<T: Real>(
     for (rows, out) in parts.zip(out.chunks_mut(ROWS * members)) {
         pack_part(rows, out);
     }
-    spare.keep_array(rows);
+    buffers.put_array(rows);
 }
 
 impl<T: Real> Outputs<'_, T> {
@@ -59,25 +59,25 @@ impl<T: Real> Outputs<'_, T> {
             ..
         } = self.factors(comm, pool, own.clone());
         // W^T in panels: each of the members in it.
-        let mut w = self.spare.aligned(in_panels(outputs, members));
+        let mut w = self.buffers.aligned(in_panels(outputs, members));
         let panels = w.chunks_mut((outputs * panel::PANEL).max(1));
         for_each(pool, panels.enumerate(), |_, (p, panel)| {
             let rows = p * panel::PANEL..members.min((p + 1) * panel::PANEL);
             to_panels(anomalies.slice(s![rows, ..]).reversed_axes(), panel);
         });
-        self.spare.keep_array(anomalies);
-        let mut d = Packed::unfilled(members, members, self.spare);
+        self.buffers.put_array(anomalies);
+        let mut d = Packed::unfilled(members, members, self.buffers);
         let mut squares = vec![0.0; members];
         let tasks = d.numbers_mut()[own.start * members..]
-            .chunks_mut(PANEL * members)
-            .zip(squares[own].chunks_mut(PANEL))
-            .zip(gradients.axis_chunks_iter(Axis(0), PANEL));
-        let scale = T::of(1.0 / self.survivors.count() as f64);
+            .chunks_mut(ROWS_PER_TASK * members)
+            .zip(squares[own].chunks_mut(ROWS_PER_TASK))
+            .zip(gradients.axis_chunks_iter(Axis(0), ROWS_PER_TASK));
+        let scale = T::from_f64(1.0 / self.survivors.count() as f64);
         for_each(pool, tasks, |_, ((out, squares), v)| {
-            rows_of_d(v, (&w, members), scale, (out, squares), self.spare);
+            rows_of_d(v, (&w, members), scale, (out, squares), self.buffers);
         });
-        self.spare.keep_array(gradients);
-        self.spare.keep(w.into_room());
+        self.buffers.put_array(gradients);
+        self.buffers.put(w.into_room());
         let parts = Partition::new(members.div_ceil(ROWS), comm.size());
         comm.all_gather_rows(parts, ROWS * members, d.numbers_mut());
         // Every row's is zero but on the rank that made it: the sum is exact.
@@ -158,7 +158,7 @@ impl<T: Real> Outputs<'_, T> {
         let factors = gradients.iter().zip(&slabs);
         let factors: Vec<_> = factors.map(|(v, (_, w))| (v.view(), w.view())).collect();
         let count = self.survivors.count() as f64;
-        let mut d = Packed::unfilled(members, members, self.spare);
+        let mut d = Packed::unfilled(members, members, self.buffers);
         let mut parts = d.parts_mut();
         let mut squares = vec![0.0; members];
         self.sum_panels(comm, pool, &factors, self.quantum(bound), |first, sums| {
@@ -172,7 +172,7 @@ impl<T: Real> Outputs<'_, T> {
                     for (part, sum) in part.chunks_exact_mut(ROWS).zip(sums) {
                         let entry = sum / count;
                         *square += entry * entry;
-                        part[row] = T::of(entry);
+                        part[row] = T::from_f64(entry);
                     }
                 }
             });
@@ -201,19 +201,19 @@ impl<T: Real> Outputs<'_, T> {
         mut take: impl FnMut(usize, &mut [f64]),
     ) {
         let (members, threads) = (self.members.items(), pool.current_num_threads());
-        let wave = 4 * threads * PANEL;
-        let mut sums = vec![0.0_f64; wave.min(members.next_multiple_of(PANEL)) * members];
+        let wave = 4 * threads * ROWS_PER_TASK;
+        let mut sums = vec![0.0_f64; wave.min(members.next_multiple_of(ROWS_PER_TASK)) * members];
         let scratch: Vec<Mutex<Vec<N>>> = (0..threads)
-            .map(|_| Mutex::new(vec![N::zero(); PANEL * members]))
+            .map(|_| Mutex::new(vec![N::zero(); ROWS_PER_TASK * members]))
             .collect();
         for first in (0..members).step_by(wave) {
             let rows = wave.min(members - first);
             let sums = &mut sums[..rows * members];
             for_each(
                 pool,
-                sums.chunks_mut(PANEL * members).enumerate(),
+                sums.chunks_mut(ROWS_PER_TASK * members).enumerate(),
                 |thread, (panel, sum)| {
-                    let start = first + panel * PANEL;
+                    let start = first + panel * ROWS_PER_TASK;
                     let height = sum.len() / members;
                     let mut partial = scratch[thread].lock().expect("one thread each");
                     sum.fill(0.0);
@@ -225,7 +225,7 @@ impl<T: Real> Outputs<'_, T> {
                         for (sum, &term) in
                             sum.iter_mut().zip(partial.as_slice().expect("row-major"))
                         {
-                            *sum += quantum.round(term.wide());
+                            *sum += quantum.round(term.as_f64());
                         }
                     }
                 },

@@ -23,7 +23,7 @@ use crate::method::gain::{Gain, SOLVED};
 use crate::method::outputs::{Factors, Outputs, by_rows, pack};
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::{OUTPUTS, Partition};
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// EKI with the Kalman gain, by the side of the members or of the outputs.
 pub enum Kalman {
@@ -39,7 +39,7 @@ impl<T: Real> Method<T> for Kalman {
     }
 
     /// ||D||_F is that before the gain.
-    fn transform(&self, outputs: &Outputs<T>, ranks: Crew) -> Result<(Transform<T>, f64)> {
+    fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)> {
         let (comm, pool) = (ranks.comm, ranks.pool);
         let h = outputs.gain.expect("a step with the Kalman gain has its h");
         Ok(match self {
@@ -64,12 +64,12 @@ fn too_large() -> Error {
 
 /// grad Psi and Omega at the mean outputs, K numbers each: members' gradients are taken as grad Psi + Omega W_j, which
 /// they are where Psi is a square.
-pub(crate) struct Expanded {
+pub(crate) struct GaussNewton {
     gradient: Vec<f64>,
     curvature: Vec<f64>,
 }
 
-impl Expanded {
+impl GaussNewton {
     /// A member's gradients by its anomalies and the noise on its observations, in units of Omega^{-1/2}.
     pub(crate) fn gradients<T: Real>(
         &self,
@@ -82,7 +82,7 @@ impl Expanded {
             gradients.iter_mut().zip(anomalies).zip(about).enumerate()
         {
             let of_noise = noise.map_or(0.0, |noise| omega.sqrt() * noise[i]);
-            *v = T::of(gradient + omega * w.wide() - of_noise);
+            *v = T::from_f64(gradient + omega * w.as_f64() - of_noise);
         }
     }
 
@@ -103,13 +103,13 @@ type Products = (Vec<f64>, Array2<f64>, Array2<f64>);
 
 impl<T: Real> Outputs<'_, T> {
     /// Psi expanded about the mean outputs `means`, which are the `first..` of a batch's K.
-    pub(crate) fn expanded(&self, means: &[T], first: usize) -> Expanded {
-        let means: Vec<f64> = means.iter().map(|z| z.wide()).collect();
+    pub(crate) fn expanded(&self, means: &[T], first: usize) -> GaussNewton {
+        let means: Vec<f64> = means.iter().map(|z| z.as_f64()).collect();
         let targets = self.targets[first..][..means.len()].iter();
-        let targets: Vec<f64> = targets.map(|y| y.wide()).collect();
+        let targets: Vec<f64> = targets.map(|y| y.as_f64()).collect();
         let mut gradient = vec![0.0; means.len()];
         self.loss.gradient(&means, &targets, first, &mut gradient);
-        Expanded {
+        GaussNewton {
             gradient,
             curvature: self.loss.curvature(&means, first),
         }
@@ -158,7 +158,7 @@ impl<T: Real> Outputs<'_, T> {
                 row.iter_mut().zip(&through).for_each(|(d, c)| *d += c);
             }
         }
-        Ok((pack(pool, d.mapv(T::of).view(), self.spare), norm))
+        Ok((pack(pool, d.mapv(T::from_f64).view(), self.buffers), norm))
     }
 
     /// X g, the lower triangle of X X^T, and (X - E) X^T or all of X X^T, with X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi: each rank
@@ -171,8 +171,8 @@ impl<T: Real> Outputs<'_, T> {
             means,
         } = self.factors(comm, pool, 0..0);
         let (x, g) = self.expanded(&means, 0).scales(anomalies.view());
-        self.spare.keep_array(gradients);
-        self.spare.keep_array(anomalies);
+        self.buffers.put_array(gradients);
+        self.buffers.put_array(anomalies);
         let rows = x.rows().into_iter();
         let through = rows.map(|row| inner(row.to_slice().expect("row-major"), &g));
         let through = through.collect();
@@ -318,7 +318,7 @@ impl<T: Real> Outputs<'_, T> {
                 row.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
             }
         });
-        gradients.zip_mut_with(&solved, |g, &solved| *g = T::of(solved));
+        gradients.zip_mut_with(&solved, |g, &solved| *g = T::from_f64(solved));
         Ok(())
     }
 

@@ -124,9 +124,9 @@ impl Loss {
                 .iter()
                 .zip(y)
                 .zip(variance.iter().cycle())
-                .map(|((z, y), variance)| (z.wide() - y.wide()).powi(2) / (2.0 * variance))
+                .map(|((z, y), variance)| (z.as_f64() - y.as_f64()).powi(2) / (2.0 * variance))
                 .sum(),
-            Self::ZeroOne => z.iter().map(|z| (1.0 - z.wide()).powi(2)).sum(),
+            Self::ZeroOne => z.iter().map(|z| (1.0 - z.as_f64()).powi(2)).sum(),
         }
     }
 
@@ -135,19 +135,19 @@ impl Loss {
     pub fn gradient<T: Real>(&self, z: &[T], y: &[T], first: usize, gradient: &mut [T]) {
         match self {
             Self::CrossEntropy { delta } => {
-                let delta = T::of(*delta);
+                let delta = T::from_f64(*delta);
                 for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
                     *g = -y / (z + delta);
                 }
             }
             Self::LeastSquares { variance } => {
                 for (i, ((g, &z), &y)) in gradient.iter_mut().zip(z).zip(y).enumerate() {
-                    *g = (z - y) / T::of(variance[(first + i) % variance.len()]);
+                    *g = (z - y) / T::from_f64(variance[(first + i) % variance.len()]);
                 }
             }
             Self::ZeroOne => {
                 for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
-                    *g = T::of(2.0) * (z - y);
+                    *g = T::from_f64(2.0) * (z - y);
                 }
             }
         }
@@ -162,7 +162,7 @@ impl Loss {
     pub fn curvature<T: Real>(&self, z: &[T], first: usize) -> Vec<f64> {
         let of = |(i, z): (usize, &T)| match self {
             Self::CrossEntropy { delta } => {
-                (z.wide() + delta).powi(-2) / ((1.0 - z.wide()).max(0.0) + delta)
+                (z.as_f64() + delta).powi(-2) / ((1.0 - z.as_f64()).max(0.0) + delta)
             }
             Self::LeastSquares { variance } => 1.0 / variance[(first + i) % variance.len()],
             Self::ZeroOne => 2.0,
@@ -176,12 +176,12 @@ const TOGETHER: usize = 8;
 
 /// The sum of ln(z + delta).
 fn logarithm_of_product<T: Real>(z: &[T], delta: f64) -> f64 {
-    let product: f64 = z.iter().map(|z| z.wide() + delta).product();
+    let product: f64 = z.iter().map(|z| z.as_f64() + delta).product();
     if product > f64::MIN_POSITIVE {
         product.ln()
     } else {
         // It is too small for a double, or no number.
-        z.iter().map(|z| (z.wide() + delta).ln()).sum()
+        z.iter().map(|z| (z.as_f64() + delta).ln()).sum()
     }
 }
 

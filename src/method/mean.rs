@@ -19,7 +19,7 @@ use crate::kernels::real::{Real, inner};
 use crate::method::Method;
 use crate::method::outputs::{Factors, Outputs};
 use crate::parallel::comm::Comm;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// EKI of the mean, by the plain gradient or with the Kalman gain (`Outputs::gain`).
 pub struct Mean;
@@ -29,7 +29,7 @@ impl<T: Real> Method<T> for Mean {
         "mean"
     }
 
-    fn transform(&self, outputs: &Outputs<T>, ranks: Crew) -> Result<(Transform<T>, f64)> {
+    fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)> {
         let Factors {
             gradients,
             anomalies,
@@ -43,8 +43,8 @@ impl<T: Real> Method<T> for Mean {
             }
         };
         let transform = outputs.of_mean(ranks.comm, &mean_gradient, anomalies.view());
-        outputs.spare.keep_array(gradients);
-        outputs.spare.keep_array(anomalies);
+        outputs.buffers.put_array(gradients);
+        outputs.buffers.put_array(anomalies);
         Ok((transform, norm))
     }
 }
@@ -91,7 +91,7 @@ pub fn sample_coefficients<T: Real>(
     let each = mean_gradient.len() / samples;
     let scaled: Vec<T> = mean_gradient
         .iter()
-        .map(|v| T::of(v / survivors as f64))
+        .map(|v| T::from_f64(v / survivors as f64))
         .collect();
     let mut weights = Array2::zeros((anomalies.nrows(), samples));
     for (mut row, of_member) in weights.rows_mut().into_iter().zip(anomalies.rows()) {

@@ -23,7 +23,7 @@ use crate::ensemble::transform::{Form, Transform};
 use crate::error::Result;
 use crate::kernels::real::Real;
 use crate::method::outputs::Outputs;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// A method: from all members' outputs to how the ensemble moves in one step.
 pub trait Method<T: Real>: Send + Sync {
@@ -35,7 +35,7 @@ pub trait Method<T: Real>: Send + Sync {
     ///
     /// # Errors
     /// On all ranks alike: outputs too large to be solved with.
-    fn transform(&self, outputs: &Outputs<T>, ranks: Crew) -> Result<(Transform<T>, f64)>;
+    fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)>;
 }
 
 /// The method that updates in `form`, with the Kalman gain or without.

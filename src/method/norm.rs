@@ -38,7 +38,7 @@ pub fn norm_tile<T: Real>(
     scratch.resize(2 * TILE * TILE, T::zero());
     let (first, second) = scratch.split_at_mut(TILE * TILE);
     let inner =
-        |x: &[T], y: &[T]| -> f64 { x.iter().zip(y).map(|(x, y)| x.wide() * y.wide()).sum() };
+        |x: &[T], y: &[T]| -> f64 { x.iter().zip(y).map(|(x, y)| x.as_f64() * y.as_f64()).sum() };
     if outputs > members {
         let entries = rows_product(v, a, w, b, first);
         return inner(entries, entries);
@@ -83,7 +83,7 @@ impl<T: Real> Outputs<'_, T> {
         let own = Partition::new(tiles.len(), comm.size()).range(comm.rank());
         let mut parts = vec![0.0; tiles.len()];
         let scratch: Vec<Mutex<Vec<T>>> = (0..pool.current_num_threads())
-            .map(|_| Mutex::new(self.spare.take(0)))
+            .map(|_| Mutex::new(self.buffers.take(0)))
             .collect();
         for_each(
             pool,
@@ -98,8 +98,8 @@ impl<T: Real> Outputs<'_, T> {
             },
         );
         for room in scratch {
-            self.spare
-                .keep(room.into_inner().expect("no thread panicked"));
+            self.buffers
+                .put(room.into_inner().expect("no thread panicked"));
         }
         // Every part is zero but on the rank that computed it: the sum is exact.
         comm.sum_exact(&mut parts);

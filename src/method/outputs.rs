@@ -20,7 +20,7 @@ use rayon::ThreadPool;
 
 use crate::ensemble::draw::Draw;
 use crate::ensemble::survivors::Survivors;
-use crate::kernels::buffers::Spare;
+use crate::kernels::buffers::BufferPool;
 use crate::kernels::panel::{Packed, ROWS, pack_part};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
@@ -52,7 +52,7 @@ pub struct Outputs<'a, T> {
     /// Whether the update is to be by products of bfloat16.
     pub mixed: bool,
     /// Room of earlier steps.
-    pub spare: &'a Spare<T>,
+    pub buffers: &'a BufferPool<T>,
 }
 
 /// Rows of V, W, J x K, and Gbar, K numbers.
@@ -63,7 +63,7 @@ pub(crate) struct Factors<T> {
 }
 
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
-pub const PANEL: usize = 10 * ROWS;
+pub const ROWS_PER_TASK: usize = 10 * ROWS;
 
 /// Whether ranks share out the rows of an explicit D, having gathered all outputs, rather than its samples. By rows a rank
 /// sends about 4 J (J + K) bytes and all have work, whatever K is; by samples 8 J^2, as a sum that passes twice, ranks
@@ -79,7 +79,7 @@ impl<T: Real> Outputs<'_, T> {
         if !self.mixed {
             return factor;
         }
-        let mut paired = factor.unfilled_pairs(self.spare);
+        let mut paired = factor.unfilled_pairs(self.buffers);
         for_each(
             pool,
             paired.parts_mut().enumerate(),
@@ -87,7 +87,7 @@ impl<T: Real> Outputs<'_, T> {
                 factor.pair_part(part, numbers);
             },
         );
-        factor.give_back(self.spare);
+        factor.recycle(self.buffers);
         paired
     }
 
@@ -95,18 +95,18 @@ impl<T: Real> Outputs<'_, T> {
     pub(crate) fn factors(&self, comm: &Comm, pool: &ThreadPool, of_v: Range<usize>) -> Factors<T> {
         let (members, k) = (self.members.items(), self.targets.len());
         let own = self.members.range(comm.rank());
-        let mut anomalies = self.spare.array(members, k);
+        let mut anomalies = self.buffers.array(members, k);
         anomalies.slice_mut(s![own, ..]).assign(self.selected);
         comm.all_gather_rows(
             self.members,
             k,
             anomalies.as_slice_mut().expect("row-major"),
         );
-        let mut gradients = self.spare.array(of_v.len(), k);
+        let mut gradients = self.buffers.array(of_v.len(), k);
         // Means run down all members, so the work is cut by rows only after they are known.
         let means: Vec<T> = centre::column_means(anomalies.view(), self.survivors)
             .into_iter()
-            .map(T::of)
+            .map(T::from_f64)
             .collect();
         let about = self.gain.map(|_| self.expanded(&means, 0));
         let mut rows_of_v = gradients.rows_mut().into_iter();
@@ -145,10 +145,10 @@ impl<T: Real> Outputs<'_, T> {
 pub(crate) fn pack<T: Real>(
     pool: &ThreadPool,
     matrix: ArrayView2<T>,
-    spare: &Spare<T>,
+    buffers: &BufferPool<T>,
 ) -> Packed<T> {
     let rows = matrix.nrows();
-    let mut packed = Packed::unfilled(rows, matrix.ncols(), spare);
+    let mut packed = Packed::unfilled(rows, matrix.ncols(), buffers);
     for_each(
         pool,
         packed.parts_mut().enumerate(),

@@ -7,7 +7,7 @@ use crate::parallel::comm::Comm;
 
 /// Who does the work: all ranks, and the threads of this one.
 #[derive(Clone, Copy)]
-pub struct Crew<'a> {
+pub struct Ranks<'a> {
     /// All ranks.
     pub comm: &'a Comm,
     /// This rank's threads.
@@ -15,13 +15,13 @@ pub struct Crew<'a> {
 }
 
 /// The digest of all ranks' bytes in the order of ranks, hexadecimal, on all ranks.
-pub(crate) fn digest_of(crew: Crew, own: &[u8]) -> String {
-    let parts = crew.comm.gather(own);
-    let digest = crew.comm.is_first().then(|| {
+pub(crate) fn digest_of(ranks: Ranks, own: &[u8]) -> String {
+    let parts = ranks.comm.gather(own);
+    let digest = ranks.comm.is_first().then(|| {
         let mut digest = Sha256::new();
         parts.iter().for_each(|part| digest.update(part));
         digest.finalize().to_vec()
     });
-    let digest = crew.comm.broadcast(digest.unwrap_or_default());
+    let digest = ranks.comm.broadcast(digest.unwrap_or_default());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,6 @@
 //! Memory of one process that other processes of its host read where it lies.
 //!
-//! One process makes it ([`Own`]) and tells others its [`Address`]; they map it by way of /proc ([`Theirs`]). It has no
+//! One process makes it ([`SharedRegion`]) and tells others its [`Address`]; they map it by way of /proc ([`PeerRegion`]). It has no
 //! name that could be left behind, no limit but the host's memory (/dev/shm is often small in containers), and goes with
 //! the last process that holds it. Linux alone has it.
 #![allow(
@@ -20,7 +20,7 @@ pub type Address = [u64; 3];
 
 /// Memory this process has made; it alone writes it.
 #[derive(Debug)]
-pub struct Own {
+pub struct SharedRegion {
     map: MmapMut,
     file: Option<File>,
     bytes: usize,
@@ -29,12 +29,12 @@ pub struct Own {
 /// What another process of this host has made, to be read. Its maker must not write it while it is read: those who share
 /// it agree on turns.
 #[derive(Debug)]
-pub struct Theirs {
+pub struct PeerRegion {
     map: Mmap,
     bytes: usize,
 }
 
-impl Own {
+impl SharedRegion {
     /// `bytes` zeros.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Own {
     }
 }
 
-impl Theirs {
+impl PeerRegion {
     /// What `address` tells of.
     ///
     /// # Errors
@@ -92,13 +92,13 @@ impl Theirs {
         }
         let bytes = bytes as usize;
         // SAFETY: the file is as long as the map and its maker never shortens it; its maker writes it while nobody
-        // reads, which is what `Theirs` asks of those who share.
+        // reads, which is what `PeerRegion` asks of those who share.
         let map = unsafe { MmapOptions::new().len(bytes.max(1)).map(&file)? };
         Ok(Self { map, bytes })
     }
 }
 
-impl Deref for Theirs {
+impl Deref for PeerRegion {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn what_one_map_writes_the_other_reads() {
         for bytes in [0, 1, 5000] {
-            let mut own = Own::new(bytes).unwrap();
-            let theirs = Theirs::open(own.address()).unwrap();
+            let mut own = SharedRegion::new(bytes).unwrap();
+            let theirs = PeerRegion::open(own.address()).unwrap();
             assert!(theirs.iter().all(|&byte| byte == 0));
             own.close();
             own.bytes_mut().fill(7);
@@ -145,12 +145,12 @@ mod tests {
 
     #[test]
     fn what_is_not_there_or_of_another_size_is_refused() {
-        let mut own = Own::new(100).unwrap();
+        let mut own = SharedRegion::new(100).unwrap();
         let [process, descriptor, _] = own.address();
-        assert!(Theirs::open([process, descriptor, 101]).is_err());
-        assert!(Theirs::open([process, 1 << 20, 100]).is_err());
-        assert!(Theirs::open([u64::MAX, descriptor, 100]).is_err());
+        assert!(PeerRegion::open([process, descriptor, 101]).is_err());
+        assert!(PeerRegion::open([process, 1 << 20, 100]).is_err());
+        assert!(PeerRegion::open([u64::MAX, descriptor, 100]).is_err());
         own.close();
-        assert!(Theirs::open(own.address()).is_err());
+        assert!(PeerRegion::open(own.address()).is_err());
     }
 }

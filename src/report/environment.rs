@@ -55,7 +55,7 @@ pub struct Host {
 
 /// What one rank sees of its host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Seat {
+struct RankHost {
     host: String,
     cpu: String,
     /// The cores this rank may run on, where the system tells.
@@ -70,7 +70,7 @@ impl Environment {
     #[must_use]
     pub fn gather(comm: &Comm, threads: usize, resolved: &Resolved) -> Self {
         let config = bincode::config::standard();
-        let seat = Seat::own(threads);
+        let seat = RankHost::own(threads);
         let bytes = bincode::serde::encode_to_vec(&seat, config).expect("plain data encodes");
         let seats = comm.gather(&bytes).into_iter().map(|bytes| {
             let decoded = bincode::serde::decode_from_slice(&bytes, config);
@@ -157,7 +157,7 @@ impl Environment {
     }
 }
 
-impl Seat {
+impl RankHost {
     fn own(threads: usize) -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let cpu = field(&read("/proc/cpuinfo"), "model name");
@@ -191,7 +191,7 @@ fn core_list(list: &str) -> BTreeSet<usize> {
 }
 
 /// Ranks' seats, in the order of ranks, by host.
-fn hosts(seats: impl Iterator<Item = Seat>) -> Vec<Host> {
+fn hosts(seats: impl Iterator<Item = RankHost>) -> Vec<Host> {
     let mut hosts: Vec<(Host, BTreeSet<usize>)> = Vec::new();
     for (rank, seat) in seats.enumerate() {
         let known = hosts.iter().position(|(host, _)| host.name == seat.host);
@@ -247,8 +247,8 @@ fn utc(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    fn seat(host: &str, cpu: &str, cores: &str, usable: usize, threads: usize) -> Seat {
-        Seat {
+    fn seat(host: &str, cpu: &str, cores: &str, usable: usize, threads: usize) -> RankHost {
+        RankHost {
             host: host.to_owned(),
             cpu: cpu.to_owned(),
             cores: core_list(cores),
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    fn of(seats: Vec<Seat>) -> Environment {
+    fn of(seats: Vec<RankHost>) -> Environment {
         Environment {
             program: "",
             rustc: None,

@@ -30,7 +30,7 @@ pub struct Finished {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]
-pub struct Point {
+pub struct MetricsRow {
     pub step: u64,
     pub epoch: u64,
     pub samples: u64,
@@ -57,7 +57,7 @@ pub struct Point {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]
-pub struct Ending {
+pub struct Summary {
     pub reason: String,
     pub steps: u64,
     pub epochs: f64,
@@ -202,7 +202,7 @@ impl Finished {
     ///
     /// # Errors
     /// A file that cannot be read, or a damaged line.
-    pub fn curve(&self) -> Result<Vec<Point>> {
+    pub fn curve(&self) -> Result<Vec<MetricsRow>> {
         let path = self.folder.join("metrics.jsonl");
         let text = bounded::text(&path, u64::MAX)?;
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -228,7 +228,7 @@ impl Finished {
     ///
     /// # Errors
     /// A damaged file.
-    pub fn ending(&self) -> Result<Option<Ending>> {
+    pub fn ending(&self) -> Result<Option<Summary>> {
         let path = self.folder.join("summary.json");
         if !path.exists() {
             return Ok(None);

@@ -84,7 +84,7 @@ impl Tally {
             rows.zip(self.squares.rows_mut()).zip(probabilities.rows())
         {
             for (i, z) in z.iter().enumerate() {
-                let z = z.wide();
+                let z = z.as_f64();
                 sums[i] += z;
                 squares[i] += z * z;
                 self.entropies[i] += surprise(z);

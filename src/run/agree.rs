@@ -8,7 +8,7 @@ use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
 use crate::kernels::real::{Real, inner};
 use crate::method::loss::Loss;
-use crate::run::context::Setting;
+use crate::run::context::StepContext;
 use crate::run::outlying;
 
 /// The most members that one line names.
@@ -56,14 +56,14 @@ impl<T: Real> State<T> {
     /// On all ranks alike: too few members have outputs that count.
     pub(super) fn agree(
         &self,
-        setting: &Setting<T>,
+        context: &StepContext<T>,
         (selected, y): (&Array2<T>, &[T]),
         misfits: &[f64],
     ) -> Result<Agreed> {
-        let plan = setting.plan;
-        let facts = self.facts(setting, (selected, y.len()), misfits);
+        let plan = context.plan;
+        let facts = self.facts(context, (selected, y.len()), misfits);
         let j = facts.misfits.len();
-        let near = self.near_enough(setting, &facts, y);
+        let near = self.near_enough(context, &facts, y);
         let alive: Vec<bool> = (0..j).map(|k| facts.is_sound(k) && near[k]).collect();
         let survivors = Survivors::new(alive);
         let least = 3.max(j / 10);
@@ -93,13 +93,13 @@ impl<T: Real> State<T> {
     /// The facts on all members. Called by all ranks.
     fn facts(
         &self,
-        setting: &Setting<T>,
+        context: &StepContext<T>,
         (selected, observed): (&Array2<T>, usize),
         misfits: &[f64],
     ) -> Facts {
-        let comm = setting.crew.comm;
-        let simulates = setting.plan.config().model.kind.simulates();
-        let members = self.ensemble.members(setting.crew);
+        let comm = context.ranks.comm;
+        let simulates = context.plan.config().model.kind.simulates();
+        let members = self.ensemble.members(context.ranks);
         let j = members.items();
         // Zero on all ranks but the member's owner, so the sum is exact.
         let kinds = if simulates { 3 } else { 2 };
@@ -129,8 +129,8 @@ impl<T: Real> State<T> {
 
     /// Returns which members' outputs are near enough to count: to one set of observations `y` with least squares, else to 0.
     /// The log names the others.
-    fn near_enough(&self, setting: &Setting<T>, facts: &Facts, y: &[T]) -> Vec<bool> {
-        let plan = setting.plan;
+    fn near_enough(&self, context: &StepContext<T>, facts: &Facts, y: &[T]) -> Vec<bool> {
+        let plan = context.plan;
         let beyond = plan.config().method.fail_beyond;
         // Of a network's batches the observations change from step to step: its outputs' own size is the measure.
         let kind = plan.config().model.kind;
@@ -152,7 +152,7 @@ impl<T: Real> State<T> {
         };
         let is_far = |k: &usize| facts.is_sound(*k) && sizes[*k] > limit;
         let far: Vec<usize> = (0..sizes.len()).filter(is_far).collect();
-        if let (Some(first), true) = (far.first(), setting.crew.comm.is_first()) {
+        if let (Some(first), true) = (far.first(), context.ranks.comm.is_first()) {
             let names: Vec<String> = far.iter().take(NAMED).map(usize::to_string).collect();
             let more = if far.len() > NAMED { " ..." } else { "" };
             let how = if squared {

@@ -3,17 +3,17 @@
 use super::State;
 use crate::forward::process::parameters_at;
 use crate::kernels::real::Real;
-use crate::run::context::Setting;
+use crate::run::context::StepContext;
 
 impl<T: Real> State<T> {
     /// Whether this step must wait for outputs of its members; the map's `open` then holds the parameters that are asked for.
     /// The same on all ranks, and called by all.
-    pub(super) fn asks(&self, setting: &Setting<T>) -> bool {
-        let (crew, map) = (setting.crew, setting.problem.map.as_ref());
+    pub(super) fn awaits_outputs(&self, context: &StepContext<T>) -> bool {
+        let (ranks, map) = (context.ranks, context.problem.map.as_ref());
         let Some(told) = map.ask_tell() else {
             return false;
         };
-        let own = self.ensemble.members(crew).range(crew.comm.rank());
+        let own = self.ensemble.members(ranks).range(ranks.comm.rank());
         let mut point = vec![T::zero(); map.parameters()];
         let mut unknown: Vec<f64> = Vec::new();
         for member in own {
@@ -24,16 +24,16 @@ impl<T: Real> State<T> {
             }
         }
         let mut count = [unknown.len() as u64];
-        crew.comm.sum_counts(&mut count);
+        ranks.comm.sum_counts(&mut count);
         if count == [0] {
             return false;
         }
-        let parts = crew.comm.gather(bytemuck::cast_slice(&unknown));
-        let all = crew.comm.broadcast(parts.concat());
+        let parts = ranks.comm.gather(bytemuck::cast_slice(&unknown));
+        let all = ranks.comm.broadcast(parts.concat());
         let all: Vec<f64> = bytemuck::pod_collect_to_vec(&all);
         let questions: Vec<_> = all.chunks(point.len()).map(<[f64]>::to_vec).collect();
         // None is known: what was told is of steps before.
-        if questions.len() == self.ensemble.members(crew).items() {
+        if questions.len() == self.ensemble.members(ranks).items() {
             told.forget();
         }
         told.ask(questions);

@@ -2,19 +2,19 @@
 
 use crate::data::Batch;
 use crate::kernels::real::Real;
-use crate::run::context::Setting;
+use crate::run::context::StepContext;
 
 /// The batches of the training data, one after the other.
 #[derive(Debug, Default)]
-pub struct Feed {
+pub struct BatchSequence {
     /// The epoch whose order is held, and that order.
     order: Option<(u64, Vec<usize>)>,
 }
 
-impl Feed {
+impl BatchSequence {
     /// The batch of `step`.
-    pub fn batch<T: Real>(&mut self, setting: &Setting<T>, step: u64) -> Batch<T> {
-        let (batches, problem) = (&setting.plan.batches, setting.problem);
+    pub fn batch<T: Real>(&mut self, context: &StepContext<T>, step: u64) -> Batch<T> {
+        let (batches, problem) = (&context.plan.batches, context.problem);
         let epoch = batches.epoch(step);
         let (held, order) = self
             .order
@@ -25,8 +25,8 @@ impl Feed {
         let rows = &order[batches.place(step)];
         let mut batch = Batch::gather(&problem.dataset.train, rows, problem.scaling);
         if let Some(augment) = &problem.augment {
-            let zero = T::of(-problem.scaling.shift / problem.scaling.scale);
-            augment.apply(setting.crew.pool, &mut batch, rows, (epoch, zero));
+            let zero = T::from_f64(-problem.scaling.shift / problem.scaling.scale);
+            augment.apply(context.ranks.pool, &mut batch, rows, (epoch, zero));
         }
         batch
     }

@@ -9,16 +9,16 @@ use sha2::{Digest as _, Sha256};
 use super::State;
 use super::rescue::lacks_room;
 use crate::config::OnError;
-use crate::ensemble::hidden_state::Whole;
+use crate::ensemble::hidden_state::GatheredStates;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::io::checkpoint;
-use crate::io::checkpoint::{Array, Mark, PartHeader, Stamp};
+use crate::io::checkpoint::{Array, Manifest, PartHeader, ShardDigest};
 use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::parallel::comm::Comm;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 use crate::run::reporter::Reporter;
 use crate::run::stop::{Stop, StopReason};
@@ -28,7 +28,7 @@ const SLOW_DISK: f64 = 1e8;
 
 /// Saves the state of a run, and hears of reasons to stop. One on every rank.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Checkpointer {
     /// The run's folder, the same on all ranks; none: nothing is saved.
     pub(super) folder: Option<PathBuf>,
     /// Rank 0's claim to it.
@@ -66,14 +66,14 @@ pub(super) enum Urgency {
 
 /// What is due after a step, the same on all ranks.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Due {
+pub struct AfterStep {
     /// The state is to be saved.
     pub save: bool,
     /// The run is to stop.
     pub stop: Option<StopReason>,
 }
 
-impl Keeper {
+impl Checkpointer {
     /// Saves nothing, hears nothing.
     #[must_use]
     pub fn none() -> Self {
@@ -141,9 +141,9 @@ impl Keeper {
     /// What is due after a step. Called by all ranks, who agree: one small reduction.
     ///
     /// Any rank may have had a signal; on time rank 0's clock alone decides.
-    pub(super) fn due<T: Real>(&mut self, comm: &Comm, plan: &Plan, state: &State<T>) -> Due {
+    pub(super) fn due<T: Real>(&mut self, comm: &Comm, plan: &Plan, state: &State<T>) -> AfterStep {
         if self.folder.is_none() {
-            return Due::default();
+            return AfterStep::default();
         }
         self.longest_turn = self.longest_turn.max(self.turn.elapsed());
         self.turn = Instant::now();
@@ -171,7 +171,7 @@ impl Keeper {
         if comm.is_first() && stop == Some(StopReason::Time) {
             self.announce_limit(state.step);
         }
-        Due {
+        AfterStep {
             save: end || by_steps || wishes[1] > 0.0 || stop.is_some(),
             stop,
         }
@@ -199,26 +199,26 @@ impl Keeper {
     /// run's folder is gone.
     pub(super) fn save<T: Real>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         plan: &Plan,
         state: &State<T>,
         reporter: &mut Reporter,
         (seconds, urgency): (f64, Urgency),
     ) -> Result<bool> {
-        self.follow(crew.comm, reporter)?;
+        self.follow(ranks.comm, reporter)?;
         if self.saved == Some(state.step) {
             return Ok(true);
         }
         let begun = Instant::now();
-        let written = self.write(crew, plan, state, reporter, seconds);
+        let written = self.write(ranks, plan, state, reporter, seconds);
         let written = written.or_else(|error| {
             let mut full = [f64::from(u8::from(self.no_room))];
-            crew.comm.largest(&mut full);
+            ranks.comm.largest(&mut full);
             if full[0] == 0.0 || urgency == Urgency::Periodic {
                 return Err(error);
             }
             let last = (seconds, urgency, error);
-            self.save_without_room(crew, plan, state, reporter, last)
+            self.save_without_room(ranks, plan, state, reporter, last)
         });
         self.longest_save = self.longest_save.max(Some(begun.elapsed()));
         self.last_save = Instant::now();
@@ -239,7 +239,7 @@ impl Keeper {
         if urgency == Urgency::Stop || plan.config().checkpoint.on_error == OnError::Stop {
             return Err(Error::Run(text));
         }
-        if crew.comm.is_first() {
+        if ranks.comm.is_first() {
             tracing::warn!("{text}; the run goes on (checkpoint.on_error = \"continue\")");
         }
         Ok(false)
@@ -257,7 +257,7 @@ impl Keeper {
     /// Folder, parts, mark; then old generations go. The error, if any, is the same on all ranks.
     pub(super) fn write<T: Real>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         plan: &Plan,
         state: &State<T>,
         reporter: &mut Reporter,
@@ -266,7 +266,7 @@ impl Keeper {
         let Some(run) = self.folder.clone() else {
             return Ok(());
         };
-        let (comm, files, step) = (crew.comm, self.files.clone(), state.step);
+        let (comm, files, step) = (ranks.comm, self.files.clone(), state.step);
         let folder = checkpoint::step_folder(&run, step);
         let begun = comm.from_first(|| {
             // The log first: it may run ahead of the state it belongs to, and is then cut back, but never behind.
@@ -276,11 +276,11 @@ impl Keeper {
         self.no_room = begun.as_ref().is_err_and(lacks_room);
         begun?;
         let config = plan.resolved.toml();
-        let carried = state.carried(crew);
-        let arrays = state.arrays(crew, carried.as_ref());
+        let carried = state.carried(ranks);
+        let arrays = state.arrays(ranks, carried.as_ref());
         let settings = Sha256::digest(&config).into();
         let part = write_part(
-            crew,
+            ranks,
             (&files, &folder),
             state,
             (&arrays, carried.as_ref()),
@@ -290,11 +290,11 @@ impl Keeper {
         let stamps = gather_stamps(comm, part);
         let outcome = comm.from_first(|| {
             let parts = stamps?;
-            let mark = Mark {
+            let mark = Manifest {
                 step,
                 steps: plan.steps,
                 momentum_steps: state.momentum_steps,
-                members: state.ensemble.members(crew).items() as u64,
+                members: state.ensemble.members(ranks).items() as u64,
                 parameters: plan.parameters as u64,
                 number: size_of::<T>() as u64,
                 arrays,
@@ -342,12 +342,12 @@ impl Keeper {
 
 /// Writes this rank's part.
 fn write_part<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     (files, folder): (&Files, &Path),
     state: &State<T>,
-    (arrays, carried): (&[Array], Option<&Whole<T>>),
+    (arrays, carried): (&[Array], Option<&GatheredStates<T>>),
     run: [u8; 32],
-) -> Result<Stamp> {
+) -> Result<ShardDigest> {
     let ensemble = &state.ensemble;
     // What is carried stands with block 0, the same on all ranks.
     let section = |array, b| match carried.and_then(|carried| carried.section(array)) {
@@ -356,17 +356,17 @@ fn write_part<T: Real>(
         None => ensemble.section(array, b),
     };
     let mut sections: Vec<(&[u8], u32)> = ensemble
-        .own_blocks(crew)
+        .own_blocks(ranks)
         .flat_map(|b| arrays.iter().map(move |&array| (array, b)))
         .map(|(array, b)| (bytemuck::cast_slice(section(array, b)), 0))
         .collect();
-    for_each(crew.pool, sections.iter_mut(), |_, (bytes, sum)| {
+    for_each(ranks.pool, sections.iter_mut(), |_, (bytes, sum)| {
         *sum = crc32fast::hash(bytes);
     });
     let header = PartHeader {
-        rank: crew.comm.rank() as u64,
-        ranks: crew.comm.size() as u64,
-        members: ensemble.members(crew).items() as u64,
+        rank: ranks.comm.rank() as u64,
+        ranks: ranks.comm.size() as u64,
+        members: ensemble.members(ranks).items() as u64,
         parameters: ensemble.parameters() as u64,
         step: state.step,
         run,
@@ -377,14 +377,14 @@ fn write_part<T: Real>(
 }
 
 /// Every rank's stamp, or the first ranks' errors, on rank 0; nothing of use elsewhere.
-fn gather_stamps(comm: &Comm, own: Result<Stamp>) -> Result<Vec<Stamp>> {
-    let own: std::result::Result<Stamp, String> =
+fn gather_stamps(comm: &Comm, own: Result<ShardDigest>) -> Result<Vec<ShardDigest>> {
+    let own: std::result::Result<ShardDigest, String> =
         own.map_err(|error| format!("{}: {error}", crate::parallel::abort::place()));
     let coding = bincode::config::standard();
     let bytes = bincode::serde::encode_to_vec(&own, coding).expect("plain data encodes");
     let (mut stamps, mut errors) = (Vec::new(), Vec::new());
     for bytes in comm.gather(&bytes) {
-        let (theirs, _): (std::result::Result<Stamp, String>, usize) =
+        let (theirs, _): (std::result::Result<ShardDigest, String>, usize) =
             bincode::serde::decode_from_slice(&bytes, coding).expect("a rank's message decodes");
         match theirs {
             Ok(stamp) => stamps.push(stamp),

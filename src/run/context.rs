@@ -12,17 +12,17 @@ use crate::error::Result;
 use crate::forward::evaluator::Evaluator;
 use crate::forward::prior::Prior;
 use crate::forward::problem::Problem;
-use crate::kernels::buffers::Spare;
+use crate::kernels::buffers::BufferPool;
 use crate::kernels::real::Real;
-use crate::parallel::ranks::Crew;
-use crate::run::layer_blocks::{Block, Turns};
+use crate::parallel::ranks::Ranks;
+use crate::run::layer_blocks::{LayerBlock, LayerSchedule};
 use crate::run::plan::Plan;
 use crate::run::stop::StopReason;
 
 /// What all steps share.
-pub struct Setting<'a, T> {
+pub struct StepContext<'a, T> {
     /// Who works.
-    pub crew: Crew<'a>,
+    pub ranks: Ranks<'a>,
     /// What is to be done.
     pub plan: &'a Plan,
     /// On what.
@@ -30,7 +30,7 @@ pub struct Setting<'a, T> {
     /// The forward map on this rank's threads.
     pub evaluator: Evaluator<'a, T>,
     /// Its layers from the first of each block on, where members differ in some layers alone.
-    pub(super) blocks: Vec<Block<'a, T>>,
+    pub(super) blocks: Vec<LayerBlock<'a, T>>,
     /// The forward map's prior.
     pub prior: Prior,
     /// What a forecast of the training data must beat, where it is a series.
@@ -38,27 +38,27 @@ pub struct Setting<'a, T> {
     /// Where draws are to be spread: the samples by whose layers' inputs, d x m, and the damping.
     pub(super) whitened_by: Option<(Array2<T>, f64)>,
     /// What a step leaves for the next.
-    pub spare: Spare<T>,
+    pub buffers: BufferPool<T>,
     /// Reasons to stop while simulators are waited for.
     pub(super) waits: Option<Arc<Mutex<Waits>>>,
 }
 
-impl<'a, T: Real> Setting<'a, T> {
+impl<'a, T: Real> StepContext<'a, T> {
     /// With room for the plan's batches.
     pub fn new(
-        crew: Crew<'a>,
+        ranks: Ranks<'a>,
         plan: &'a Plan,
         problem: &'a Problem<T>,
-        turns: &'a Turns<T>,
+        turns: &'a LayerSchedule<T>,
     ) -> Self {
-        let evaluator = Evaluator::new(problem.map.as_ref(), crew.pool, plan.batches.batch);
+        let evaluator = Evaluator::new(problem.map.as_ref(), ranks.pool, plan.batches.batch);
         let series = problem.map.carrying().map(|_| &problem.dataset.train);
         Self {
-            crew,
+            ranks,
             plan,
             problem,
             evaluator,
-            blocks: turns.blocks(crew.pool),
+            blocks: turns.blocks(ranks.pool),
             prior: problem.map.prior(),
             baselines: series.and_then(Baselines::of),
             whitened_by: plan.whitens().map(|damping| {
@@ -67,7 +67,7 @@ impl<'a, T: Real> Setting<'a, T> {
                 let samples = Batch::gather(train, &rows, problem.scaling).inputs;
                 (samples, damping)
             }),
-            spare: Spare::default(),
+            buffers: BufferPool::default(),
             waits: None,
         }
     }
@@ -77,7 +77,7 @@ impl<'a, T: Real> Setting<'a, T> {
     /// # Errors
     /// As `waits::settle`.
     pub(super) fn settle(&self) -> Result<Round> {
-        waits::settle(self.crew, self.problem, self.waits.as_deref())
+        waits::settle(self.ranks, self.problem, self.waits.as_deref())
     }
 
     /// Why all ranks gave up a step's simulations, if they did.

@@ -9,10 +9,10 @@
 //! summed exactly, so that their order does not matter.
 
 use super::State;
-use super::step::Told;
+use super::step::StepStats;
 use crate::data::Batch;
 use crate::ensemble::Ensemble;
-use crate::ensemble::hidden_state::Carried;
+use crate::ensemble::hidden_state::HiddenStates;
 use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
 use crate::kernels::exact_sum::Quantum;
@@ -20,8 +20,8 @@ use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::method::gradient::gradient;
 use crate::parallel::partition::Partition;
-use crate::parallel::ranks::Crew;
-use crate::run::context::Setting;
+use crate::parallel::ranks::Ranks;
+use crate::run::context::StepContext;
 use crate::run::timing::{Phase, Timing};
 
 /// Parameters that one thread sums at a time.
@@ -34,18 +34,18 @@ impl<T: Real> State<T> {
     /// On all ranks alike: a misfit or gradient that is not finite.
     pub(super) fn descend(
         &mut self,
-        setting: &Setting<T>,
+        context: &StepContext<T>,
         batch: &Batch<T>,
         timing: &mut Timing,
-    ) -> Result<Told> {
-        let (crew, plan) = (setting.crew, setting.plan);
-        let cut = parts(setting);
+    ) -> Result<StepStats> {
+        let (ranks, plan) = (context.ranks, context.plan);
+        let cut = parts(context);
         let own = timing.measure(Phase::Forward, || {
-            let own = self.own_parts(setting, batch, cut);
-            self.carry_on(setting, batch);
+            let own = self.own_parts(context, batch, cut);
+            self.carry_on(context, batch);
             own
         });
-        let summed = timing.measure(Phase::Wait, || sum(crew, plan.parameters, cut, &own));
+        let summed = timing.measure(Phase::Wait, || sum(ranks, plan.parameters, cut, &own));
         let Some((misfit, mut gradient)) = summed else {
             return Err(Error::Run(format!(
                 "step {}: the loss or its gradient is not finite: take a smaller method.rate",
@@ -65,25 +65,28 @@ impl<T: Real> State<T> {
             point.descend(&gradient, rate, plan.heavy_ball());
         });
         self.step += 1;
-        timing.end_step(crew.comm);
-        Ok(Told::of_descent(misfit, norm, rate))
+        timing.end_step(ranks.comm);
+        Ok(StepStats::of_descent(misfit, norm, rate))
     }
 
     /// The misfits and gradients of this rank's parts of the batch.
     fn own_parts(
         &self,
-        setting: &Setting<T>,
+        context: &StepContext<T>,
         batch: &Batch<T>,
         cut: Partition,
     ) -> Vec<(f64, Vec<T>)> {
-        let (comm, plan, map) = (setting.crew.comm, setting.plan, &setting.problem.map);
+        let (comm, plan, map) = (context.ranks.comm, context.plan, &context.problem.map);
         let network = map.network().expect("the plan admits networks only");
-        let point = self.ensemble.mean(setting.crew);
-        let hidden = self.carried.as_ref().map_or(&[][..], Carried::first_state);
+        let point = self.ensemble.mean(context.ranks);
+        let hidden = self
+            .carried
+            .as_ref()
+            .map_or(&[][..], HiddenStates::first_state);
         let own = Partition::new(cut.parts(), comm.size()).range(comm.rank());
         let mut found: Vec<(f64, Vec<T>)> = vec![Default::default(); own.len()];
         let places = own.zip(found.iter_mut());
-        for_each(setting.crew.pool, places, |_, (part, found)| {
+        for_each(context.ranks.pool, places, |_, (part, found)| {
             let samples = (batch, cut.range(part));
             *found = gradient(&network, &plan.loss, (&point, hidden), samples);
         });
@@ -91,40 +94,40 @@ impl<T: Real> State<T> {
     }
 
     /// Over a series: predicts the batch with the point before its move, and takes its state on.
-    fn carry_on(&mut self, setting: &Setting<T>, batch: &Batch<T>) {
+    fn carry_on(&mut self, context: &StepContext<T>, batch: &Batch<T>) {
         if self.carried.is_none() {
             return;
         }
-        let (crew, plan) = (setting.crew, setting.plan);
+        let (ranks, plan) = (context.ranks, context.plan);
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
-        let (selected, _) = self.outputs(setting, batch, (&batch.targets, &targets));
+        let (selected, _) = self.outputs(context, batch, (&batch.targets, &targets));
         let (members, first) = (
-            self.ensemble.members(crew),
+            self.ensemble.members(ranks),
             plan.batches.place(self.step).start,
         );
         if let Some(carried) = &mut self.carried {
             let alive = Survivors::new(vec![true]);
-            carried.predict(crew, members, &alive, (&selected, first));
+            carried.predict(ranks, members, &alive, (&selected, first));
         }
     }
 }
 
 /// How a batch is cut: the steps of a series hang together.
-fn parts<T: Real>(setting: &Setting<T>) -> Partition {
-    match setting.problem.map.carrying() {
-        Some(_) => Partition::new(setting.plan.batches.batch, 1),
-        None => setting.plan.parts(),
+fn parts<T: Real>(context: &StepContext<T>) -> Partition {
+    match context.problem.map.carrying() {
+        Some(_) => Partition::new(context.plan.batches.batch, 1),
+        None => context.plan.parts(),
     }
 }
 
 /// All parts' misfits and gradients summed, the same on all ranks; none where one of them is not finite.
 fn sum<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     parameters: usize,
     cut: Partition,
     own: &[(f64, Vec<T>)],
 ) -> Option<(f64, Vec<f64>)> {
-    let (comm, parts) = (crew.comm, cut.parts());
+    let (comm, parts) = (ranks.comm, cut.parts());
     // Zero on all ranks but the part's own, so the sum is exact.
     let mut misfits = vec![0.0; parts];
     let first = Partition::new(parts, comm.size()).range(comm.rank());
@@ -141,10 +144,10 @@ fn sum<T: Real>(
     let quantum = Quantum::new(largest[0], parts);
     let mut sums = vec![0.0; parameters];
     let blocks = sums.chunks_mut(SUMMED).enumerate();
-    for_each(crew.pool, blocks, |_, (block, sums)| {
+    for_each(ranks.pool, blocks, |_, (block, sums)| {
         for (_, gradient) in own {
             for (sum, g) in sums.iter_mut().zip(&gradient[block * SUMMED..]) {
-                *sum += quantum.round(g.wide());
+                *sum += quantum.round(g.as_f64());
             }
         }
     });
@@ -165,6 +168,6 @@ fn magnitude<T: Real>(numbers: &[T]) -> f64 {
     if largest.is_nan() {
         f64::INFINITY
     } else {
-        largest.wide()
+        largest.as_f64()
     }
 }

@@ -13,18 +13,18 @@ use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::method::loss::class_of;
 use crate::parallel::partition::Partition;
-use crate::parallel::ranks::Crew;
-use crate::run::context::Setting;
+use crate::parallel::ranks::Ranks;
+use crate::run::context::StepContext;
 
 /// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
-pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bool) -> Scores {
-    let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
+pub(super) fn judge<T: Real>(context: &StepContext<T>, state: &mut State<T>, end: bool) -> Scores {
+    let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
     if let Some(carried) = &state.carried {
         // A series is judged as it is assimilated: by what was predicted before.
         let done = plan.batches.place(state.step - 1).end;
         return Scores {
             mse_pass: Some(carried.squared_error(&problem.dataset.train, done)),
-            baselines: setting.baselines,
+            baselines: context.baselines,
             ..Scores::default()
         };
     }
@@ -33,20 +33,20 @@ pub(super) fn judge<T: Real>(setting: &Setting<T>, state: &mut State<T>, end: bo
         return Scores::default();
     }
     let all_members = match plan.config().run.best {
-        _ if plan.descends() => false,
+        _ if plan.is_gradient_descent() => false,
         Best::Evaluation => true,
         Best::End => end,
         Best::Never => false,
     };
     if let Some(marginals) = problem.map.own_units() {
-        return misfit::judge(setting, state, marginals, all_members);
+        return misfit::judge(context, state, marginals, all_members);
     }
-    let mean = state.ensemble.mean(crew);
-    let of_mean = score_mean(crew, problem, &setting.evaluator, &mean);
+    let mean = state.ensemble.mean(ranks);
+    let of_mean = score_mean(ranks, problem, &context.evaluator, &mean);
     let best = all_members.then(|| {
-        state.ensemble.swap(crew);
-        let scores = score_members(crew, problem, &setting.evaluator, state);
-        state.ensemble.swap(crew);
+        state.ensemble.swap(ranks);
+        let scores = score_members(ranks, problem, &context.evaluator, state);
+        state.ensemble.swap(ranks);
         // The first of several; never one without a score.
         let better = |j: usize, best| problem.measure().better(scores[j], scores[best]);
         let all = (0..scores.len()).filter(|&j| !scores[j].is_nan());
@@ -91,7 +91,7 @@ pub fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
 pub fn merit<T: Real>(measure: Measure, outputs: ArrayView2<T>, targets: &BatchTargets<T>) -> f64 {
     if let Measure::Return { highest } = measure {
         // Whole steps, whatever the outputs' precision.
-        return outputs.iter().map(|z| (z.wide() * highest).round()).sum();
+        return outputs.iter().map(|z| (z.as_f64() * highest).round()).sum();
     }
     match targets {
         BatchTargets::Classes(labels) => outputs
@@ -105,22 +105,22 @@ pub fn merit<T: Real>(measure: Measure, outputs: ArrayView2<T>, targets: &BatchT
             .t()
             .iter()
             .zip(values)
-            .map(|(z, y)| (z.wide() - y.wide()).powi(2))
+            .map(|(z, y)| (z.as_f64() - y.as_f64()).powi(2))
             .sum(),
     }
 }
 
 /// The score of the parameters `mean`: the test set's chunks are shared out over ranks and threads.
 fn score_mean<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     problem: &Problem<T>,
     evaluator: &Evaluator<T>,
     mean: &[T],
 ) -> f64 {
-    let rank = (crew.comm.rank(), crew.comm.size());
+    let rank = (ranks.comm.rank(), ranks.comm.size());
     // Each chunk's merit is zero on all ranks but its own: the sum is exact.
-    score_point((crew.pool, rank), problem, evaluator, mean, |merits| {
-        crew.comm.sum_exact(merits);
+    score_point((ranks.pool, rank), problem, evaluator, mean, |merits| {
+        ranks.comm.sum_exact(merits);
     })
 }
 
@@ -152,20 +152,20 @@ pub fn score_point<T: Real>(
 
 /// The score of each member, on all ranks.
 fn score_members<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     problem: &Problem<T>,
     evaluator: &Evaluator<T>,
     state: &mut State<T>,
 ) -> Vec<f64> {
-    let members = state.ensemble.members(crew);
-    let own = members.range(crew.comm.rank());
+    let members = state.ensemble.members(ranks);
+    let own = members.range(ranks.comm.rank());
     let mut merits = vec![0.0; members.items()];
     for chunk in chunks(problem, evaluator.samples()) {
         let batch = test_batch(problem, &chunk);
         let places = merits[own.clone()].iter_mut();
         state.ensemble.for_outputs(
             evaluator,
-            crew,
+            ranks,
             batch.inputs.view(),
             places,
             |place, outputs| {
@@ -173,7 +173,7 @@ fn score_members<T: Real>(
             },
         );
     }
-    crew.comm.sum_exact(&mut merits);
+    ranks.comm.sum_exact(&mut merits);
     let divisor = divisor(problem);
     merits.iter().map(|merit| merit / divisor).collect()
 }

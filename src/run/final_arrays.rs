@@ -11,7 +11,7 @@ use crate::files::Files;
 use crate::forward::ForwardMap;
 use crate::forward::process::parameters_at;
 use crate::kernels::real::Real;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 
 /// The file beside a simulator's arrays that says what they hold. Without it they are of an earlier version of the program,
@@ -28,7 +28,7 @@ const OWN: &str = "mean.npy, best.npy and ensemble.npy hold the parameters in th
 /// # Errors
 /// On rank 0: a file that cannot be written.
 pub fn save<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     (map, state): (&dyn ForwardMap<T>, &State<T>),
     outcome: &Outcome,
@@ -40,9 +40,9 @@ pub fn save<T: Real>(
         files.create_folder(folder)?;
     }
     let Some(marginals) = map.own_units() else {
-        let mean = state.ensemble.mean(crew);
+        let mean = state.ensemble.mean(ranks);
         let to = (files, folder.as_deref());
-        return save_as(crew, plan, (map, state), outcome, to, mean, |row| row);
+        return save_as(ranks, plan, (map, state), outcome, to, mean, |row| row);
     };
     if let Some(folder) = &folder {
         // What an earlier version left must not be taken for the new.
@@ -51,18 +51,18 @@ pub fn save<T: Real>(
         }
         files.write_whole(&folder.join(UNITS), OWN.as_bytes())?;
     }
-    let mean = state.own_mean(crew, map, marginals);
+    let mean = state.own_mean(ranks, map, marginals);
     let own = |rows: Vec<T>| {
         let rows = rows.chunks_exact(marginals.len());
         rows.flat_map(|row| parameters_at(marginals, row)).collect()
     };
     let to = (files, folder.as_deref());
-    save_as(crew, plan, (map, state), outcome, to, mean, own)
+    save_as(ranks, plan, (map, state), outcome, to, mean, own)
 }
 
 /// Writes `mean` and the members' rows as `told` gives them. Called by all ranks.
 fn save_as<T: Real, N: npyz::AutoSerialize>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     (map, state): (&dyn ForwardMap<T>, &State<T>),
     outcome: &Outcome,
@@ -82,12 +82,12 @@ fn save_as<T: Real, N: npyz::AutoSerialize>(
     };
     one("mean.npy", mean)?;
     if let Some(best) = outcome.scores.best {
-        let row = state.ensemble.rows_on_first(crew, map, best..best + 1);
+        let row = state.ensemble.rows_on_first(ranks, map, best..best + 1);
         row.map_or(Ok(()), |row| one("best.npy", told(row)))?;
     }
     if plan.config().output.ensemble {
-        let members = state.ensemble.members(crew).items();
-        let chunks = state.rows(crew, map);
+        let members = state.ensemble.members(ranks).items();
+        let chunks = state.rows(ranks, map);
         match &folder {
             Some(folder) => {
                 write_npy(

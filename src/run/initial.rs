@@ -42,7 +42,7 @@ pub(super) fn coordinates<T: Real>(
                 ),
             )
         };
-        Ok(T::of(marginal.coordinate(u).ok_or_else(outside)?))
+        Ok(T::from_f64(marginal.coordinate(u).ok_or_else(outside)?))
     };
     values.into_iter().enumerate().map(of).collect()
 }

@@ -7,20 +7,20 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::ThreadPool;
 
 use crate::forward::evaluator::Evaluator;
-use crate::forward::{Before, ForwardMap, Tail};
+use crate::forward::{ForwardMap, LayerPrefix, LayerSuffix};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::kernels::window::CHUNK;
 use crate::run::plan::Plan;
 
 /// What the steps of a plan evaluate in turn: the whole map, or its layers from one on.
-pub struct Turns<'a, T> {
+pub struct LayerSchedule<'a, T> {
     whole: &'a dyn ForwardMap<T>,
-    tails: Vec<(usize, Tail<T>)>,
+    tails: Vec<(usize, LayerSuffix<T>)>,
     plan: &'a Plan,
 }
 
-impl<'a, T: Real> Turns<'a, T> {
+impl<'a, T: Real> LayerSchedule<'a, T> {
     /// Of `plan`, with the forward map `whole` it was checked for.
     #[must_use]
     pub fn new(plan: &'a Plan, whole: &'a dyn ForwardMap<T>) -> Self {
@@ -64,9 +64,9 @@ impl<'a, T: Real> Turns<'a, T> {
 
     /// How they are evaluated, on the threads of `pool`.
     #[must_use]
-    pub fn blocks(&'a self, pool: &'a ThreadPool) -> Vec<Block<'a, T>> {
+    pub fn blocks(&'a self, pool: &'a ThreadPool) -> Vec<LayerBlock<'a, T>> {
         let samples = self.plan.batches.batch;
-        let blocks = self.tails.iter().map(|(first, tail)| Block {
+        let blocks = self.tails.iter().map(|(first, tail)| LayerBlock {
             first: *first,
             before: tail.before.as_ref(),
             pool,
@@ -77,17 +77,17 @@ impl<'a, T: Real> Turns<'a, T> {
 }
 
 /// A network's layers from one on, on a rank's threads.
-pub struct Block<'a, T> {
+pub struct LayerBlock<'a, T> {
     /// The first of them, from 0.
     pub first: usize,
     /// The layers before.
-    before: &'a Before<T>,
+    before: &'a LayerPrefix<T>,
     pool: &'a ThreadPool,
     /// They themselves.
     pub evaluator: Evaluator<'a, T>,
 }
 
-impl<T: Real> Block<'_, T> {
+impl<T: Real> LayerBlock<'_, T> {
     /// What the layers before make of `inputs`, d x m, at `point`, P numbers: their features x m.
     #[must_use]
     pub fn inputs(&self, point: &[T], inputs: ArrayView2<T>) -> Array2<T> {

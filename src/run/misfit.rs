@@ -7,7 +7,7 @@ use crate::forward::problem::Problem;
 use crate::forward::process::Marginal;
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
-use crate::run::context::Setting;
+use crate::run::context::StepContext;
 use crate::run::evaluate::test_batch;
 
 /// The misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
@@ -18,7 +18,7 @@ pub(crate) fn misfit_at<T: Real>(
     (loss, marginals): (&Loss, &[Marginal]),
     u: &[f64],
 ) -> f64 {
-    let coordinate = |(marginal, &u): (&Marginal, &f64)| marginal.coordinate(u).map(T::of);
+    let coordinate = |(marginal, &u): (&Marginal, &f64)| marginal.coordinate(u).map(T::from_f64);
     let point: Option<Vec<T>> = marginals.iter().zip(u).map(coordinate).collect();
     // A mean that overflowed, or that rounding put on a bound.
     let Some(point) = point else {
@@ -34,22 +34,22 @@ pub(crate) fn misfit_at<T: Real>(
 
 /// The misfits at the members' mean, and where `members` asks for them those of the members. Called by all ranks.
 pub(super) fn judge<T: Real>(
-    setting: &Setting<T>,
+    context: &StepContext<T>,
     state: &mut State<T>,
     marginals: &[Marginal],
     members: bool,
 ) -> Scores {
-    let (crew, plan, problem) = (setting.crew, setting.plan, setting.problem);
-    let mean = state.own_mean(crew, problem.map.as_ref(), marginals);
+    let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
+    let mean = state.own_mean(ranks, problem.map.as_ref(), marginals);
     let mut of_mean = [0.0];
-    if crew.comm.is_first() {
+    if ranks.comm.is_first() {
         let by = (&plan.loss, marginals);
-        of_mean[0] = misfit_at(problem, &setting.evaluator, by, &mean);
+        of_mean[0] = misfit_at(problem, &context.evaluator, by, &mean);
     }
-    crew.comm.sum_exact(&mut of_mean);
+    ranks.comm.sum_exact(&mut of_mean);
     let known = |misfit: f64| misfit.is_finite().then(|| plan.in_deviations(misfit));
     let misfits = if members {
-        member_misfits(setting, state)
+        member_misfits(context, state)
     } else {
         Vec::new()
     };
@@ -69,17 +69,17 @@ pub(super) fn judge<T: Real>(
 }
 
 /// The misfit of each member, on all ranks; NaN or infinite of one without outputs. Called by all ranks.
-fn member_misfits<T: Real>(setting: &Setting<T>, state: &mut State<T>) -> Vec<f64> {
-    let (crew, plan) = (setting.crew, setting.plan);
-    let batch = test_batch(setting.problem, &(0..1));
+fn member_misfits<T: Real>(context: &StepContext<T>, state: &mut State<T>) -> Vec<f64> {
+    let (ranks, plan) = (context.ranks, context.plan);
+    let batch = test_batch(context.problem, &(0..1));
     let y = plan.loss.targets(&batch.targets, plan.data.outputs);
-    state.ensemble.swap(crew);
-    let (selected, own) = state.outputs(setting, &batch, (&batch.targets, &y));
-    state.ensemble.swap(crew);
-    setting.spare.keep_array(selected);
-    let members = state.ensemble.members(crew);
+    state.ensemble.swap(ranks);
+    let (selected, own) = state.outputs(context, &batch, (&batch.targets, &y));
+    state.ensemble.swap(ranks);
+    context.buffers.put_array(selected);
+    let members = state.ensemble.members(ranks);
     let mut misfits = vec![0.0; members.items()];
-    misfits[members.range(crew.comm.rank())].copy_from_slice(&own);
-    crew.comm.sum_exact(&mut misfits);
+    misfits[members.range(ranks.comm.rank())].copy_from_slice(&own);
+    ranks.comm.sum_exact(&mut misfits);
     misfits
 }

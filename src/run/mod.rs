@@ -27,16 +27,16 @@ pub mod timing;
 mod waits;
 
 use crate::forward::problem::Problem;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 pub use crate::ensemble::Ensemble;
-pub use crate::ensemble::hidden_state::Carried;
-use crate::ensemble::hidden_state::Whole;
-pub use crate::ensemble::stored::{Redraw, Update};
-use crate::run::batches::Feed;
+pub use crate::ensemble::full::{Redraw, Update};
+use crate::ensemble::hidden_state::GatheredStates;
+pub use crate::ensemble::hidden_state::HiddenStates;
+use crate::run::batches::BatchSequence;
 use crate::run::checkpointing::Urgency;
-pub use crate::run::checkpointing::{Due, Keeper};
-use crate::run::context::Setting;
+pub use crate::run::checkpointing::{AfterStep, Checkpointer};
+use crate::run::context::StepContext;
 pub use resume::Resumed;
 use step::{manner, redraw_before};
 
@@ -45,7 +45,7 @@ use crate::error::Result;
 use crate::files::numbers::number;
 use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
-use crate::run::layer_blocks::Turns;
+use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
 use crate::run::reporter::Reporter;
 use crate::run::stop::StopReason;
@@ -61,7 +61,7 @@ pub struct State<T> {
     /// The sum of the h of all steps done.
     pub time: f64,
     /// What members carry from one observation to the next, once the first pass over a series has begun.
-    pub carried: Option<Carried<T>>,
+    pub carried: Option<HiddenStates<T>>,
     /// The members, or their mean.
     pub ensemble: Ensemble<T>,
 }
@@ -76,12 +76,12 @@ pub struct Outcome {
     /// Why the run stopped before its last step, if it did.
     pub stopped: Option<StopReason>,
     /// Why it was over before its last step, if it was.
-    pub over: Option<Over>,
+    pub over: Option<StoppingCriterion>,
 }
 
 /// What a run can be over at, before its last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum StoppingCriterion {
     /// The members' misfit is the noise's (`run.stop_at_misfit`).
     NoiseLevel,
     /// The steps' h add up to what was asked for (`run.stop_at_time`).
@@ -94,15 +94,15 @@ pub enum Over {
 /// On all ranks alike: a map, prior or data of other sizes than `plan` was made for; too few survivors at a step. On rank 0
 /// alone: a file that cannot be written.
 pub fn run<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     problem: &Problem<T>,
     reporter: &mut Reporter,
     timing: &mut Timing,
 ) -> Result<(State<T>, Outcome)> {
-    let state = State::start(crew, plan, &problem.map.prior())?;
-    let keeper = &mut Keeper::none();
-    run_from(crew, plan, problem, state, (reporter, timing, keeper))
+    let state = State::start(ranks, plan, &problem.map.prior())?;
+    let keeper = &mut Checkpointer::none();
+    run_from(ranks, plan, problem, state, (reporter, timing, keeper))
 }
 
 /// As `run`, from `state` on, with a `keeper` that saves it and may stop the run. Called by all ranks.
@@ -110,51 +110,51 @@ pub fn run<T: Real>(
 /// # Errors
 /// As `run`; and on all ranks alike, a checkpoint that cannot be written where that ends the run.
 pub fn run_from<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     problem: &Problem<T>,
     mut state: State<T>,
-    (reporter, timing, keeper): (&mut Reporter, &mut Timing, &mut Keeper),
+    (reporter, timing, keeper): (&mut Reporter, &mut Timing, &mut Checkpointer),
 ) -> Result<(State<T>, Outcome)> {
     problem.check(plan)?;
-    state.check(crew, plan)?;
-    let turns = Turns::new(plan, problem.map.as_ref());
-    let mut setting = Setting::new(crew, plan, problem, &turns);
-    let mut feed = Feed::default();
+    state.check(ranks, plan)?;
+    let turns = LayerSchedule::new(plan, problem.map.as_ref());
+    let mut context = StepContext::new(ranks, plan, problem, &turns);
+    let mut feed = BatchSequence::default();
     let (mut scores, mut stopped, mut over) = (None, None, None);
-    state.whiten(&setting);
-    keeper.begin(crew.comm);
-    setting.waits = Waits::new(crew.comm, keeper, problem)?;
+    state.whiten(&context);
+    keeper.begin(ranks.comm);
+    context.waits = Waits::new(ranks.comm, keeper, problem)?;
     while state.step < plan.steps && stopped.is_none() {
         if plan.is_over(state.time) {
-            over = Some(Over::Time);
+            over = Some(StoppingCriterion::Time);
             break;
         }
-        if state.asks(&setting) {
-            save_before_step(crew, plan, &state, (reporter, timing, keeper))?;
+        if state.awaits_outputs(&context) {
+            save_before_step(ranks, plan, &state, (reporter, timing, keeper))?;
             stopped = Some(StopReason::Asks);
             break;
         }
-        let batch = feed.batch(&setting, state.step);
-        let Some(told) = state.advance(&setting, &batch, timing)? else {
-            stopped = setting.given_up();
+        let batch = feed.batch(&context, state.step);
+        let Some(told) = state.advance(&context, &batch, timing)? else {
+            stopped = context.given_up();
             if stopped.is_none() {
-                over = Some(Over::NoiseLevel);
+                over = Some(StoppingCriterion::NoiseLevel);
             } else {
-                save_before_step(crew, plan, &state, (reporter, timing, keeper))?;
+                save_before_step(ranks, plan, &state, (reporter, timing, keeper))?;
             }
             break;
         };
 
         // Below here nothing changes the result: what happened is judged, told, and kept.
         scores = match plan.evaluates(state.step) {
-            true => judge(&setting, &mut state, timing, false)?,
+            true => judge(&context, &mut state, timing, false)?,
             false => None,
         };
         let record = told.record(plan, &state, timing.elapsed(), scores);
         timing.measure(Phase::Report, || reporter.step(plan, &record))?;
-        let due = keeper.due(crew.comm, plan, &state);
-        stopped = due.stop.or(setting.given_up());
+        let due = keeper.due(ranks.comm, plan, &state);
+        stopped = due.stop.or(context.given_up());
         if due.save || stopped.is_some() {
             let seconds = timing.elapsed();
             let urgency = match stopped {
@@ -163,20 +163,20 @@ pub fn run_from<T: Real>(
                 None => Urgency::Periodic,
             };
             timing.measure(Phase::Checkpoint, || {
-                keeper.save(crew, plan, &state, reporter, (seconds, urgency))
+                keeper.save(ranks, plan, &state, reporter, (seconds, urgency))
             })?;
         }
     }
     if let Some(over) = over {
-        if crew.comm.is_first() {
+        if ranks.comm.is_first() {
             tracing::info!("step {}: {}: the run ends", state.step, over.why(plan));
         }
         let seconds = timing.elapsed();
-        keeper.save(crew, plan, &state, reporter, (seconds, Urgency::End))?;
-        scores = judge(&setting, &mut state, timing, true)?;
+        keeper.save(ranks, plan, &state, reporter, (seconds, Urgency::End))?;
+        scores = judge(&context, &mut state, timing, true)?;
     } else if stopped.is_none() {
         if let Some(left) = plan.left(state.time).filter(|_| !plan.is_over(state.time))
-            && crew.comm.is_first()
+            && ranks.comm.is_first()
         {
             tracing::warn!(
                 "the last step leaves {} of run.stop_at_time = {}: more run.steps are needed to reach it",
@@ -186,17 +186,17 @@ pub fn run_from<T: Real>(
         }
         // A finished run that is resumed takes no step, but has a verdict all the same.
         if scores.is_none() {
-            scores = judge(&setting, &mut state, timing, true)?;
+            scores = judge(&context, &mut state, timing, true)?;
         }
     }
-    stopped = stopped.or(setting.given_up());
+    stopped = stopped.or(context.given_up());
     // A run that asks has not looked for a STOP file: it is left to whoever brings the outputs. Where the folder is gone
     // another's may be in its place.
     let others = [StopReason::Asks, StopReason::Folder];
     if stopped.is_some_and(|reason| !others.contains(&reason)) {
         keeper.stopped();
     }
-    let digest = state.digest(crew);
+    let digest = state.digest(ranks);
     Ok((
         state,
         Outcome {
@@ -214,19 +214,19 @@ pub fn run_from<T: Real>(
 /// # Errors
 /// On all ranks alike: it cannot be saved.
 fn save_before_step<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     state: &State<T>,
-    (reporter, timing, keeper): (&mut Reporter, &Timing, &mut Keeper),
+    (reporter, timing, keeper): (&mut Reporter, &Timing, &mut Checkpointer),
 ) -> Result<()> {
     if state.step == 0 {
         return Ok(());
     }
     let last = (timing.elapsed(), Urgency::Stop);
-    keeper.save(crew, plan, state, reporter, last).map(drop)
+    keeper.save(ranks, plan, state, reporter, last).map(drop)
 }
 
-impl Over {
+impl StoppingCriterion {
     /// What has come about, in words.
     fn why(self, plan: &Plan) -> String {
         let run = &plan.config().run;
@@ -242,24 +242,24 @@ impl Over {
 
 impl<T: Real> State<T> {
     /// What members carry, of all members. Called by all ranks.
-    fn carried(&self, crew: Crew) -> Option<Whole<T>> {
-        let members = self.ensemble.members(crew);
+    fn carried(&self, ranks: Ranks) -> Option<GatheredStates<T>> {
+        let members = self.ensemble.members(ranks);
         self.carried
             .as_ref()
-            .map(|carried| carried.whole(crew, members))
+            .map(|carried| carried.whole(ranks, members))
     }
 
     /// The arrays it is made of, `carried` among them.
-    fn arrays(&self, crew: Crew, carried: Option<&Whole<T>>) -> Vec<Array> {
-        let members = self.ensemble.members(crew).items();
+    fn arrays(&self, ranks: Ranks, carried: Option<&GatheredStates<T>>) -> Vec<Array> {
+        let members = self.ensemble.members(ranks).items();
         let carried = carried.into_iter().flat_map(|c| c.arrays(members));
         self.ensemble.arrays().into_iter().chain(carried).collect()
     }
 
     /// The digest of the ensemble and of what its members carry. Called by all ranks.
-    fn digest(&self, crew: Crew) -> String {
-        let ensemble = self.ensemble.digest(crew);
-        match self.carried(crew) {
+    fn digest(&self, ranks: Ranks) -> String {
+        let ensemble = self.ensemble.digest(ranks);
+        match self.carried(ranks) {
             Some(carried) => carried.digest(&ensemble),
             None => ensemble,
         }
@@ -269,17 +269,17 @@ impl<T: Real> State<T> {
 /// The test set's verdict; after the last step, or at another `end`, also on the members. None where its simulations were given
 /// up.
 fn judge<T: Real>(
-    setting: &Setting<T>,
+    context: &StepContext<T>,
     state: &mut State<T>,
     timing: &mut Timing,
     end: bool,
 ) -> Result<Option<Scores>> {
-    let end = end || state.step == setting.plan.steps;
+    let end = end || state.step == context.plan.steps;
     loop {
         let scores = timing.measure(Phase::Evaluate, || {
-            crate::run::evaluate::judge(setting, state, end)
+            crate::run::evaluate::judge(context, state, end)
         });
-        match setting.settle()? {
+        match context.settle()? {
             Round::Good => return Ok(Some(scores)),
             Round::Again => {}
             Round::GivenUp => return Ok(None),

@@ -4,7 +4,7 @@ use super::State;
 use crate::forward::ForwardMap;
 use crate::forward::process::{Marginal, parameters_at};
 use crate::kernels::real::Real;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// Numbers of members that rank 0 holds at once.
 const HELD: usize = 1 << 22;
@@ -14,15 +14,15 @@ impl<T: Real> State<T> {
     /// by all ranks.
     pub(super) fn rows<'a>(
         &'a self,
-        crew: Crew<'a>,
+        ranks: Ranks<'a>,
         map: &'a dyn ForwardMap<T>,
     ) -> impl Iterator<Item = Option<Vec<T>>> + 'a {
-        let members = self.ensemble.members(crew).items();
+        let members = self.ensemble.members(ranks).items();
         let height = HELD.div_ceil(self.ensemble.parameters()).min(members);
         let starts = (0..members).step_by(height);
         starts.map(move |start| {
             let end = (start + height).min(members);
-            self.ensemble.rows_on_first(crew, map, start..end)
+            self.ensemble.rows_on_first(ranks, map, start..end)
         })
     }
 
@@ -30,17 +30,17 @@ impl<T: Real> State<T> {
     /// mean form averages its mean over steps: that average, in these units. Called by all ranks.
     pub(super) fn own_mean(
         &self,
-        crew: Crew,
+        ranks: Ranks,
         map: &dyn ForwardMap<T>,
         marginals: &[Marginal],
     ) -> Vec<f64> {
         if self.ensemble.averages() {
-            return parameters_at(marginals, &self.ensemble.mean(crew));
+            return parameters_at(marginals, &self.ensemble.mean(ranks));
         }
-        let members = self.ensemble.members(crew).items() as f64;
+        let members = self.ensemble.members(ranks).items() as f64;
         let mut mean = vec![0.0; marginals.len()];
         let mut range = vec![(f64::INFINITY, f64::NEG_INFINITY); marginals.len()];
-        for rows in self.rows(crew, map).flatten() {
+        for rows in self.rows(ranks, map).flatten() {
             for row in rows.chunks_exact(marginals.len()) {
                 let u = parameters_at(marginals, row);
                 // Divided first, so that no sum of finite numbers overflows.
@@ -55,6 +55,6 @@ impl<T: Real> State<T> {
             *mean = mean.max(low).min(high);
         }
         let bytes = bytemuck::cast_slice(&mean).to_vec();
-        bytemuck::pod_collect_to_vec(&crew.comm.broadcast(bytes))
+        bytemuck::pod_collect_to_vec(&ranks.comm.broadcast(bytes))
     }
 }

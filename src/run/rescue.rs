@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::State;
-use super::checkpointing::{Keeper, Urgency};
+use super::checkpointing::{Checkpointer, Urgency};
 use crate::error::{Error, Result};
 use crate::io::checkpoint::newest_mark;
 use crate::io::run_folder::{self, Claim};
 use crate::kernels::real::Real;
 use crate::parallel::abort;
 use crate::parallel::comm::Comm;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 use crate::run::reporter::Reporter;
 
@@ -29,7 +29,7 @@ pub(super) fn lacks_room(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if full.contains(&source.kind()))
 }
 
-impl Keeper {
+impl Checkpointer {
     /// Looks where the claimed folder is now; the run writes there from now on. Called by all ranks.
     ///
     /// # Errors
@@ -64,15 +64,15 @@ impl Keeper {
     /// On all ranks alike: there was no room.
     pub(super) fn save_without_room<T: Real>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         plan: &Plan,
         state: &State<T>,
         reporter: &mut Reporter,
         (seconds, urgency, error): (f64, Urgency, Error),
     ) -> Result<()> {
-        let (comm, rules) = (crew.comm, &plan.config().checkpoint);
+        let (comm, rules) = (ranks.comm, &plan.config().checkpoint);
         if !rules.fallback.is_empty() {
-            let Err(refusal) = self.fall_back(crew, plan, state, reporter, seconds) else {
+            let Err(refusal) = self.fall_back(ranks, plan, state, reporter, seconds) else {
                 return Ok(());
             };
             if comm.is_first() {
@@ -100,7 +100,7 @@ impl Keeper {
             // No rank hangs: each has taken a turn.
             abort::at_step(step);
             self.follow(comm, reporter)?;
-            match self.write(crew, plan, state, reporter, seconds) {
+            match self.write(ranks, plan, state, reporter, seconds) {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
             }
@@ -130,13 +130,13 @@ impl Keeper {
     /// On all ranks alike: it cannot be written, or holds another run. The run's folder is then the one it was.
     fn fall_back<T: Real>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         plan: &Plan,
         state: &State<T>,
         reporter: &mut Reporter,
         seconds: f64,
     ) -> Result<()> {
-        let comm = crew.comm;
+        let comm = ranks.comm;
         let own = self.folder.clone().expect("a run that saves");
         let (mut claim, mut log) = (None, None);
         let folder = comm.path_from_first(|| {
@@ -148,7 +148,7 @@ impl Keeper {
         let claims = std::mem::replace(&mut self.claim, claim.map(Arc::new));
         self.folder = Some(folder.clone());
         reporter.swap_log(&mut log);
-        let written = self.write(crew, plan, state, reporter, seconds);
+        let written = self.write(ranks, plan, state, reporter, seconds);
         if written.is_err() {
             (self.claim, self.folder) = (claims, Some(own));
             reporter.swap_log(&mut log);

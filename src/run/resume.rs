@@ -7,20 +7,20 @@ use sha2::{Digest as _, Sha256};
 use super::{State, manner, redraw_before};
 use crate::config::{MAY_CHANGE, changes};
 use crate::ensemble::Ensemble;
-use crate::ensemble::hidden_state::Whole;
-use crate::ensemble::mean_only::{MeanOnly, Next};
-use crate::ensemble::stored::Stored;
+use crate::ensemble::full::FullEnsemble;
+use crate::ensemble::hidden_state::GatheredStates;
+use crate::ensemble::mean::{MeanEnsemble, NextDraw};
 use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
 use crate::forward::prior::Prior;
 use crate::io::checkpoint;
-use crate::io::checkpoint::{Array, Checked, Mark, Part};
+use crate::io::checkpoint::{Array, Checked, Manifest, Shard};
 use crate::kernels::real::Real;
 use crate::parallel::partition::Blocks;
-use crate::parallel::ranks::Crew;
-use crate::run::checkpointing::{Keeper, processor};
+use crate::parallel::ranks::Ranks;
+use crate::run::checkpointing::{Checkpointer, processor};
 use crate::run::plan::Plan;
-use crate::run::plan::beside::Beside;
+use crate::run::plan::extra_arrays::ExtraArrays;
 
 /// A state read from a checkpoint.
 pub struct Resumed<T> {
@@ -30,27 +30,27 @@ pub struct Resumed<T> {
     pub seconds: f64,
 }
 
-impl Keeper {
+impl Checkpointer {
     /// The newest state that can be read whole; none where no checkpoint was ever finished. Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: checkpoints of another configuration, or none that is whole. Nothing has been changed then.
     pub fn resume<T: Real>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         plan: &Plan,
         prior: &Prior,
     ) -> Result<Option<Resumed<T>>> {
         let Some(run) = self.folder.clone() else {
             return Ok(None);
         };
-        let comm = crew.comm;
+        let comm = ranks.comm;
         let steps = comm.from_first(|| checkpoint::list(&run))?;
         let (mut flaws, mut finished) = (Vec::new(), false);
         for &step in &steps {
             let folder = checkpoint::step_folder(&run, step);
             // A mark, or what is wrong with it; an error only where this run cannot go on from that one at all.
-            let mark: Checked<Mark> = comm.from_first(|| {
+            let mark: Checked<Manifest> = comm.from_first(|| {
                 let mark = checkpoint::read_mark(&folder);
                 if let Ok(mark) = &mark {
                     check::<T>(mark, plan, &folder)?;
@@ -59,7 +59,7 @@ impl Keeper {
                 Ok(mark)
             })?;
             finished |= mark.is_ok() || comm.from_first(|| Ok(folder.join("mark").exists()))?;
-            let read = mark.and_then(|mark| read(crew, plan, prior, &folder, &mark));
+            let read = mark.and_then(|mark| read(ranks, plan, prior, &folder, &mark));
             match read {
                 Ok(resumed) => {
                     self.saved = Some(step);
@@ -67,7 +67,9 @@ impl Keeper {
                 }
                 Err(flaw) => {
                     if comm.is_first() {
-                        tracing::warn!("the checkpoint of step {step} is passed over: {flaw}");
+                        tracing::warn!(
+                            "the checkpoint of step {step} is skipped as damaged: {flaw}"
+                        );
                     }
                     flaws.push(format!("step {step}: {flaw}"));
                     self.damaged.push(step);
@@ -89,7 +91,7 @@ impl Keeper {
 ///
 /// # Errors
 /// The keys that differ, or another difference.
-fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
+fn check<T: Real>(mark: &Manifest, plan: &Plan, folder: &Path) -> Result<()> {
     let refused = |why: String| Err(Error::Usage(format!("{}: {why}", folder.display())));
     let differ = match changes(&mark.config, &plan.resolved.toml()) {
         Ok(differ) => differ,
@@ -143,7 +145,7 @@ fn check<T: Real>(mark: &Mark, plan: &Plan, folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// It has not.
-fn check_data(mark: &Mark, now: Option<[u8; 32]>, folder: &Path) -> Result<()> {
+fn check_data(mark: &Manifest, now: Option<[u8; 32]>, folder: &Path) -> Result<()> {
     match (mark.data, now) {
         (Some(was), Some(now)) if was != now => Err(Error::Usage(format!(
             "{}: belongs to a run on other data: the data's files have changed since",
@@ -155,14 +157,14 @@ fn check_data(mark: &Mark, now: Option<[u8; 32]>, folder: &Path) -> Result<()> {
 
 /// Reads the generation in `folder`. Called by all ranks; the flaw, if any, is the same on all.
 fn read<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     prior: &Prior,
     folder: &Path,
-    mark: &Mark,
+    mark: &Manifest,
 ) -> Checked<Resumed<T>> {
     let members = mark.members as usize;
-    let mut ensemble = blank(crew, plan, prior, members, mark.step);
+    let mut ensemble = blank(ranks, plan, prior, members, mark.step);
     // A mark's lengths are no reason to allocate: only those that this run's state may have.
     let fits = |array: &Array| match *array {
         Array::Hidden { width } => width <= plan.parameters as u64,
@@ -170,33 +172,35 @@ fn read<T: Real>(
         _ => true,
     };
     let sane = mark.arrays.iter().all(fits);
-    let mut carried = sane.then(|| Whole::blank(&mark.arrays, members)).flatten();
+    let mut carried = sane
+        .then(|| GatheredStates::blank(&mark.arrays, members))
+        .flatten();
     let known = mark.arrays.strip_prefix(&ensemble.arrays()[..]);
     let expected = carried.as_ref().map(|carried| carried.arrays(members));
     let own = if known == Some(expected.as_ref().map_or(&[][..], |arrays| &arrays[..])) {
-        read_own(crew, folder, mark, (&mut ensemble, carried.as_mut()))
+        read_own(ranks, folder, mark, (&mut ensemble, carried.as_mut()))
     } else {
         Err("holds other arrays than this run's state".to_owned())
     };
     // All or none: one rank's flaw is everyone's.
-    let flaws = crew.comm.gather(own.err().unwrap_or_default().as_bytes());
+    let flaws = ranks.comm.gather(own.err().unwrap_or_default().as_bytes());
     let first = flaws.iter().find(|flaw| !flaw.is_empty());
     let first = first.map(|flaw| String::from_utf8_lossy(flaw).into_owned());
-    let flaw = crew.comm.broadcast(first.unwrap_or_default().into_bytes());
+    let flaw = ranks.comm.broadcast(first.unwrap_or_default().into_bytes());
     if !flaw.is_empty() {
         return Err(String::from_utf8_lossy(&flaw).into_owned());
     }
-    ensemble.share(crew);
-    let held = ensemble.members(crew);
+    ensemble.share(ranks);
+    let held = ensemble.members(ranks);
     let mut state = State {
         step: mark.step,
         momentum_steps: mark.momentum_steps,
         time: mark.time,
-        carried: carried.map(|carried| carried.share(crew, held, plan.data.outputs)),
+        carried: carried.map(|carried| carried.share(ranks, held, plan.data.outputs)),
         ensemble,
     };
     if plan.steps > mark.steps && mark.step == mark.steps {
-        state.extend(crew, plan, prior)?;
+        state.extend(ranks, plan, prior)?;
     }
     Ok(Resumed {
         state,
@@ -206,24 +210,24 @@ fn read<T: Real>(
 
 /// Fills this rank's blocks from whichever parts hold them.
 fn read_own<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     folder: &Path,
-    mark: &Mark,
-    (ensemble, mut carried): (&mut Ensemble<T>, Option<&mut Whole<T>>),
+    mark: &Manifest,
+    (ensemble, mut carried): (&mut Ensemble<T>, Option<&mut GatheredStates<T>>),
 ) -> Checked<()> {
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
     let (theirs, ours) = (mark.blocks(), Blocks::new(mark.parameters as usize));
-    let own = ensemble.own_blocks(crew);
+    let own = ensemble.own_blocks(ranks);
     let around = theirs.around(ours.span(own.clone()));
-    let (rank, ranks) = (crew.comm.rank(), crew.comm.size());
+    let (rank, count) = (ranks.comm.rank(), ranks.comm.size());
     let mut section = Vec::new();
     for (writer, blocks) in mark.owners().ranges().enumerate() {
         let wanted = blocks.start.max(around.start)..blocks.end.min(around.end);
         // Parts that hold nothing for anyone are looked at, too: the generation is whole or it is not.
-        if wanted.is_empty() && writer % ranks != rank {
+        if wanted.is_empty() && writer % count != rank {
             continue;
         }
-        let mut part = Part::open(folder, mark, &run, writer)?;
+        let mut part = Shard::open(folder, mark, &run, writer)?;
         for block in wanted {
             for &array in &mark.arrays {
                 if let Some(beside) = carried.as_deref_mut().and_then(|c| c.section_mut(array)) {
@@ -252,12 +256,12 @@ fn read_own<T: Real>(
 
 impl<T: Real> State<T> {
     /// Goes on beyond what was to be the run's last step: what ends there now may end with a re-draw.
-    fn extend(&mut self, crew: Crew, plan: &Plan, prior: &Prior) -> Checked<()> {
+    fn extend(&mut self, ranks: Ranks, plan: &Plan, prior: &Prior) -> Checked<()> {
         if plan.redraws_each_step() || !plan.rerandomises(self.step) {
             return Ok(());
         }
         let redraw = redraw_before(plan, self.step);
-        if Beside::of(plan).previous && !redraw.restart {
+        if ExtraArrays::of(plan).previous && !redraw.restart {
             // The mean's velocity is gone: it lies between the last two steps.
             return Err(
                 "is the end of a run with momentum and method.momentum_restart = false, \
@@ -265,8 +269,8 @@ impl<T: Real> State<T> {
                     .to_owned(),
             );
         }
-        if let Ensemble::Stored(stored) = &mut self.ensemble {
-            stored.redraw(crew, prior, redraw);
+        if let Ensemble::FullEnsemble(stored) = &mut self.ensemble {
+            stored.redraw(ranks, prior, redraw);
         }
         self.momentum_steps = if redraw.restart {
             0
@@ -279,7 +283,7 @@ impl<T: Real> State<T> {
 
 /// Room for the state that enters `step`, to be filled section by section, then made whole by `share`.
 fn blank<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     prior: &Prior,
     members: usize,
@@ -288,17 +292,17 @@ fn blank<T: Real>(
     if plan.form(members) == Form::Mean {
         let redraw = redraw_before(plan, step);
         let zeros = vec![T::zero(); prior.parameters()];
-        let next = Next {
+        let next = NextDraw {
             draw: redraw.draw,
             spread: redraw.spread,
             differing: prior.within(plan.layers(step)),
         };
-        return Ensemble::Mean(MeanOnly::new(members, zeros, prior, next, manner(plan)));
+        return Ensemble::Mean(MeanEnsemble::new(members, zeros, prior, next, manner(plan)));
     }
-    let beside = Beside::of(plan);
-    let mut stored = Stored::new(crew, members, prior, beside.previous, |_, _, _| ());
+    let beside = ExtraArrays::of(plan);
+    let mut stored = FullEnsemble::new(ranks, members, prior, beside.previous, |_, _, _| ());
     if beside.centres {
         stored.track_centre(&vec![T::zero(); prior.parameters()]);
     }
-    Ensemble::Stored(stored)
+    Ensemble::FullEnsemble(stored)
 }

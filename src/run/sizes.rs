@@ -5,7 +5,7 @@ use crate::data::{Inputs, Samples, Targets};
 use crate::error::{Error, Result};
 use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 
 /// Refuses `found` of `what` where the plan was made for `needed`; `whose` begins the message.
@@ -96,8 +96,8 @@ impl<T: Real> State<T> {
     ///
     /// # Errors
     /// Another number of parameters, or more members than there will ever be.
-    pub(super) fn check(&self, crew: Crew, plan: &Plan) -> Result<()> {
-        let members = self.ensemble.members(crew).items();
+    pub(super) fn check(&self, ranks: Ranks, plan: &Plan) -> Result<()> {
+        let members = self.ensemble.members(ranks).items();
         let most = plan.members(plan.last_epoch()).max(plan.members(0));
         same(
             "the state has",

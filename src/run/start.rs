@@ -3,11 +3,11 @@
 use ndarray::{Array2, ArrayRef2, s};
 
 use super::{State, initial, manner, sizes};
-use crate::config::Centre;
+use crate::config::InitialCentre;
 use crate::ensemble::Ensemble;
 use crate::ensemble::draw::Draw;
-use crate::ensemble::mean_only::{MeanOnly, Next};
-use crate::ensemble::stored::Stored;
+use crate::ensemble::full::FullEnsemble;
+use crate::ensemble::mean::{MeanEnsemble, NextDraw};
 use crate::ensemble::transform::Form;
 use crate::error::Result;
 use crate::forward::load;
@@ -15,9 +15,9 @@ use crate::forward::prior::Prior;
 use crate::io::npy;
 use crate::kernels::real::Real;
 use crate::kernels::rng::Purpose;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
-use crate::run::plan::beside::Beside;
+use crate::run::plan::extra_arrays::ExtraArrays;
 
 /// The member number of the draw that a centred ensemble is drawn about: no ensemble has so many.
 const CENTRE: usize = u32::MAX as usize;
@@ -28,7 +28,7 @@ impl<T: Real> State<T> {
     /// # Errors
     /// On all ranks: a prior of another size than the plan's; an initial ensemble that cannot be read or has another shape
     /// (`check_initial` told before).
-    pub fn start(crew: Crew, plan: &Plan, prior: &Prior) -> Result<Self> {
+    pub fn start(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Self> {
         sizes::same(
             "the prior has",
             prior.parameters(),
@@ -44,7 +44,7 @@ impl<T: Real> State<T> {
         let members = plan.members(0);
         let each_step = plan.redraws_each_step();
         let centre = centre(plan, prior, draw);
-        let spread = if each_step || config.ensemble.centre == Centre::Prior {
+        let spread = if each_step || config.ensemble.centre == InitialCentre::Prior {
             plan.spread(0)
         } else {
             1.0
@@ -52,14 +52,14 @@ impl<T: Real> State<T> {
         let given = is_from_file(plan);
         let ensemble = if plan.form(members) == Form::Mean {
             let centre = match given {
-                true => read_rows(crew, plan, 1)?.into_raw_vec_and_offset().0,
+                true => read_rows(ranks, plan, 1)?.into_raw_vec_and_offset().0,
                 false => centre,
             };
-            Ensemble::Mean(MeanOnly::new(
+            Ensemble::Mean(MeanEnsemble::new(
                 members,
                 centre,
                 prior,
-                Next {
+                NextDraw {
                     draw,
                     spread: plan.spread(0),
                     differing: prior.within(plan.layers(0)),
@@ -67,13 +67,13 @@ impl<T: Real> State<T> {
                 manner(plan),
             ))
         } else {
-            let beside = Beside::of(plan);
+            let beside = ExtraArrays::of(plan);
             let momentum = beside.previous;
             let mut stored = match given {
                 true => {
-                    let rows = read_rows(crew, plan, members)?;
-                    Stored::new(
-                        crew,
+                    let rows = read_rows(ranks, plan, members)?;
+                    FullEnsemble::new(
+                        ranks,
                         members,
                         prior,
                         momentum,
@@ -82,7 +82,7 @@ impl<T: Real> State<T> {
                         },
                     )
                 }
-                false => Stored::new(crew, members, prior, momentum, |_, columns, block| {
+                false => FullEnsemble::new(ranks, members, prior, momentum, |_, columns, block| {
                     draw.fill_block(
                         0..members,
                         columns.clone(),
@@ -97,11 +97,11 @@ impl<T: Real> State<T> {
                 let about = if each_step && !given {
                     centre
                 } else {
-                    stored.mean(crew)
+                    stored.mean(ranks)
                 };
                 stored.track_centre(&about);
             }
-            Ensemble::Stored(stored)
+            Ensemble::FullEnsemble(stored)
         };
         Ok(Self {
             step: 0,
@@ -115,7 +115,7 @@ impl<T: Real> State<T> {
 
 /// What the initial ensemble is drawn about, P numbers; where descent begins.
 fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
-    if plan.descends() || plan.config().ensemble.centre == Centre::Prior {
+    if plan.is_gradient_descent() || plan.config().ensemble.centre == InitialCentre::Prior {
         draw.point(CENTRE, prior)
     } else {
         prior.mean(0..prior.parameters())
@@ -162,16 +162,16 @@ fn read<T: Real>(plan: &Plan, rows: usize) -> Result<Vec<T>> {
 ///
 /// # Errors
 /// On all ranks: as `read`.
-fn read_rows<T: Real>(crew: Crew, plan: &Plan, rows: usize) -> Result<Array2<T>> {
-    let first = crew.comm.is_first();
+fn read_rows<T: Real>(ranks: Ranks, plan: &Plan, rows: usize) -> Result<Array2<T>> {
+    let first = ranks.comm.is_first();
     let numbers = first.then(|| read::<T>(plan, rows)).transpose();
     // The error first, so that all ranks stop alike; then the numbers, as plain bytes.
     let (outcome, numbers) = match numbers {
         Ok(numbers) => (Ok(()), numbers),
         Err(error) => (Err(error), None),
     };
-    crew.comm.from_first(|| outcome)?;
+    ranks.comm.from_first(|| outcome)?;
     let bytes = numbers.map_or_else(Vec::new, |n| bytemuck::cast_slice(&n).to_vec());
-    let numbers = bytemuck::pod_collect_to_vec::<u8, T>(&crew.comm.broadcast(bytes));
+    let numbers = bytemuck::pod_collect_to_vec::<u8, T>(&ranks.comm.broadcast(bytes));
     Ok(Array2::from_shape_vec((rows, plan.parameters), numbers).expect("checked on rank 0"))
 }

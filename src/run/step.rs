@@ -9,22 +9,22 @@ use super::{Scores, State};
 use crate::data::{Batch, BatchTargets};
 use crate::ensemble::Ensemble;
 use crate::ensemble::draw::Draw;
-use crate::ensemble::hidden_state::Carried;
-use crate::ensemble::mean_only::{Length, Manner};
-use crate::ensemble::stored::{Redraw, Update};
+use crate::ensemble::full::{Redraw, Update};
+use crate::ensemble::hidden_state::HiddenStates;
+use crate::ensemble::mean::{MeanOptions, StepLength};
 use crate::error::Result;
 use crate::kernels::real::Real;
 use crate::kernels::rng::Purpose;
 use crate::method::outputs::Outputs;
 use crate::parallel::partition::Partition;
-use crate::run::context::Setting;
+use crate::run::context::StepContext;
 use crate::run::plan::Plan;
 use crate::run::reporter::Record;
 use crate::run::timing::{Phase, Timing};
 
 /// What one step tells of itself; the same on all ranks.
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
+pub struct StepStats {
     members: usize,
     survivors: usize,
     misfit: f64,
@@ -34,7 +34,7 @@ pub struct Told {
     alike: bool,
 }
 
-impl Told {
+impl StepStats {
     /// Of gradient descent: one point, the gradient's norm for D's, the rate for the step size.
     #[cfg(feature = "gradients")]
     pub(super) fn of_descent(misfit: f64, norm: f64, rate: f64) -> Self {
@@ -76,38 +76,38 @@ impl Told {
 
 impl<T: Real> State<T> {
     /// One step with `batch`; none, and nothing changed, where the members' outputs lie at the noise level already and the
-    /// run is to end there, or where its simulations were given up (`Setting::given_up`). Called by all ranks.
+    /// run is to end there, or where its simulations were given up (`StepContext::given_up`). Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: too few members gave finite outputs.
     pub fn advance(
         &mut self,
-        setting: &Setting<T>,
+        context: &StepContext<T>,
         batch: &Batch<T>,
         timing: &mut Timing,
-    ) -> Result<Option<Told>> {
-        let (crew, plan) = (setting.crew, setting.plan);
+    ) -> Result<Option<StepStats>> {
+        let (ranks, plan) = (context.ranks, context.plan);
         crate::parallel::abort::at_step(self.step);
-        timing.begin_step(crew.comm);
-        let members = self.ensemble.members(crew);
-        self.begin_pass(setting, members);
+        timing.begin_step(ranks.comm);
+        let members = self.ensemble.members(ranks);
+        self.begin_pass(context, members);
         #[cfg(feature = "gradients")]
-        if plan.descends() {
-            return self.descend(setting, batch, timing).map(Some);
+        if plan.is_gradient_descent() {
+            return self.descend(context, batch, timing).map(Some);
         }
         let mut targets = plan.loss.targets(&batch.targets, plan.data.outputs);
         let (selected, misfits) = loop {
             let (selected, misfits) = timing.measure(Phase::Forward, || {
-                self.outputs(setting, batch, (&batch.targets, &targets))
+                self.outputs(context, batch, (&batch.targets, &targets))
             });
-            match timing.measure(Phase::Wait, || setting.settle())? {
+            match timing.measure(Phase::Wait, || context.settle())? {
                 Round::Good => break (selected, misfits),
-                Round::Again => setting.spare.keep_array(selected),
+                Round::Again => context.buffers.put_array(selected),
                 Round::GivenUp => return Ok(None),
             }
         };
         let agreed = timing.measure(Phase::Wait, || {
-            self.agree(setting, (&selected, &targets), &misfits)
+            self.agree(context, (&selected, &targets), &misfits)
         })?;
         let (survivors, misfit) = (agreed.survivors, agreed.misfit);
         if plan.at_noise_level(misfit) {
@@ -115,9 +115,9 @@ impl<T: Real> State<T> {
         }
         if let Some(carried) = &mut self.carried {
             let first = plan.batches.place(self.step).start;
-            carried.predict(crew, members, &survivors, (&selected, first));
+            carried.predict(ranks, members, &survivors, (&selected, first));
         }
-        let allowed = plan.allowed(misfit, agreed.variance);
+        let allowed = plan.misfit_factor(misfit, agreed.variance);
         let factor = plan.factor(self.step, allowed, self.time);
         targets.resize(selected.ncols(), T::zero()); // the prior's mean, in its deviations
         let outputs = Outputs {
@@ -135,12 +135,12 @@ impl<T: Real> State<T> {
             }),
             localise: plan.config().method.localise,
             mixed: plan.mixed(),
-            spare: &setting.spare,
+            buffers: &context.buffers,
         };
         let method = crate::method::of::<T>(plan.form(members.items()), outputs.gain.is_some());
         let (interaction, d_norm) =
-            timing.measure(Phase::Interaction, || method.transform(&outputs, crew))?;
-        setting.spare.keep_array(selected);
+            timing.measure(Phase::Interaction, || method.transform(&outputs, ranks))?;
+        context.buffers.put_array(selected);
         let h = plan.step_size.at(d_norm, factor);
         let (epoch, grows) = self.grows(plan, members.items());
         let redraw = plan
@@ -160,7 +160,7 @@ impl<T: Real> State<T> {
         };
         let update = Update {
             interaction: &interaction,
-            length: Length {
+            length: StepLength {
                 step: self.step + 1,
                 h,
                 undivided: plan.step_size.h * factor,
@@ -173,28 +173,28 @@ impl<T: Real> State<T> {
             // Members that are joined by others are drawn with them, below; a re-draw at each step moves what all of
             // them are drawn about.
             redraw: redraw.filter(|_| !grows || plan.redraws_each_step()),
-            differing: setting.prior.within(plan.layers(self.step + 1)),
+            differing: context.prior.within(plan.layers(self.step + 1)),
         };
-        let variance = timing.measure_update(crew.comm, || {
+        let variance = timing.measure_update(ranks.comm, || {
             self.ensemble
-                .update(crew, setting.problem.map.as_ref(), &setting.prior, &update)
+                .update(ranks, context.problem.map.as_ref(), &context.prior, &update)
         });
-        interaction.give_back(&setting.spare);
+        interaction.recycle(&context.buffers);
         self.step += 1;
         self.time += h;
         self.momentum_steps += 1;
         if grows {
             let (count, draw) = (plan.members(epoch + 1), redraw_before(plan, self.step));
             self.ensemble
-                .expand(crew, count, &setting.prior, draw, redraw.is_some());
+                .expand(ranks, count, &context.prior, draw, redraw.is_some());
         }
         if grows || redraw.is_some_and(|redraw| redraw.restart) {
             self.momentum_steps = 0;
         }
-        timing.measure(Phase::Update, || self.whiten(setting));
-        timing.end_step(crew.comm);
+        timing.measure(Phase::Update, || self.whiten(context));
+        timing.end_step(ranks.comm);
         let (members, survivors) = (members.items(), survivors.count());
-        Ok(Some(Told {
+        Ok(Some(StepStats {
             members,
             survivors,
             misfit,
@@ -207,22 +207,22 @@ impl<T: Real> State<T> {
 
     /// Spreads the draws of the members that enter the next step, where that is asked for; it depends on what they are drawn
     /// about alone.
-    pub(super) fn whiten(&mut self, setting: &Setting<T>) {
+    pub(super) fn whiten(&mut self, context: &StepContext<T>) {
         if let (Some((samples, damping)), Ensemble::Mean(mean)) =
-            (&setting.whitened_by, &mut self.ensemble)
+            (&context.whitened_by, &mut self.ensemble)
         {
-            let (map, layers) = (setting.problem.map.as_ref(), setting.plan.layers(self.step));
-            mean.whiten(setting.crew, map, samples.view(), layers, *damping);
+            let (map, layers) = (context.problem.map.as_ref(), context.plan.layers(self.step));
+            mean.whiten(context.ranks, map, samples.view(), layers, *damping);
         }
     }
 
     /// At the start of a pass over a series, members have nothing to carry yet.
-    fn begin_pass(&mut self, setting: &Setting<T>, members: Partition) {
-        let (plan, own) = (setting.plan, members.range(setting.crew.comm.rank()));
-        let carrying = setting.problem.map.carrying();
+    fn begin_pass(&mut self, context: &StepContext<T>, members: Partition) {
+        let (plan, own) = (context.plan, members.range(context.ranks.comm.rank()));
+        let carrying = context.problem.map.carrying();
         if let Some(map) = carrying.filter(|_| plan.begins_epoch(self.step)) {
             let predicted = (plan.data.train, plan.data.outputs);
-            self.carried = Some(Carried::new(predicted, own.len(), map.hidden()));
+            self.carried = Some(HiddenStates::new(predicted, own.len(), map.hidden()));
         }
     }
 
@@ -237,32 +237,32 @@ impl<T: Real> State<T> {
     /// This rank's members' outputs that enter D, J/R x K, and their misfits.
     pub(super) fn outputs(
         &mut self,
-        setting: &Setting<T>,
+        context: &StepContext<T>,
         batch: &Batch<T>,
         (given, targets): (&BatchTargets<T>, &[T]),
     ) -> (Array2<T>, Vec<f64>) {
         let own = self
             .ensemble
-            .members(setting.crew)
-            .range(setting.crew.comm.rank());
-        let mut selected = setting.spare.array(own.len(), setting.plan.outputs());
+            .members(context.ranks)
+            .range(context.ranks.comm.rank());
+        let mut selected = context.buffers.array(own.len(), context.plan.outputs());
         let mut misfits = vec![0.0; own.len()];
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
-        let loss = &setting.plan.loss;
-        let (evaluator, inputs) = (&setting.evaluator, batch.inputs.view());
+        let loss = &context.plan.loss;
+        let (evaluator, inputs) = (&context.evaluator, batch.inputs.view());
         let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
             let row = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
             *misfit = loss.select(outputs, given, targets, row);
         };
-        let crew = setting.crew;
+        let ranks = context.ranks;
         match &mut self.carried {
             Some(carried) => {
                 let along = (carried.rows_mut(), places);
-                self.ensemble.advance(evaluator, crew, inputs, along, take);
+                self.ensemble.advance(evaluator, ranks, inputs, along, take);
             }
             None => {
-                let first = setting.plan.layers(self.step).start;
-                let block = setting.blocks.iter().find(|block| block.first == first);
+                let first = context.plan.layers(self.step).start;
+                let block = context.blocks.iter().find(|block| block.first == first);
                 let reached = block.map(|block| {
                     let centre = self.ensemble.centre();
                     block.inputs(centre.expect("blocks are the mean form's"), inputs)
@@ -270,18 +270,23 @@ impl<T: Real> State<T> {
                 let evaluator = block.map_or(evaluator, |block| &block.evaluator);
                 let inputs = reached.as_ref().map_or(inputs, |reached| reached.view());
                 self.ensemble
-                    .for_outputs(evaluator, crew, inputs, places, take);
+                    .for_outputs(evaluator, ranks, inputs, places, take);
             }
         }
         if selected.ncols() > targets.len() {
-            self.put_points(setting, own, selected.slice_mut(s![.., targets.len()..]));
+            self.put_points(context, own, selected.slice_mut(s![.., targets.len()..]));
         }
         (selected, misfits)
     }
 
     /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P.
-    fn put_points(&self, setting: &Setting<T>, own: Range<usize>, mut points: ArrayViewMut2<T>) {
-        let (map, prior) = (setting.problem.map.as_ref(), &setting.prior);
+    fn put_points(
+        &self,
+        context: &StepContext<T>,
+        own: Range<usize>,
+        mut points: ArrayViewMut2<T>,
+    ) {
+        let (map, prior) = (context.problem.map.as_ref(), &context.prior);
         let parameters = prior.parameters();
         let (mean, mut deviations) = (prior.mean(0..parameters), vec![T::zero(); parameters]);
         prior.deviations(0, 1.0, &mut deviations);
@@ -297,8 +302,8 @@ impl<T: Real> State<T> {
 }
 
 /// How a run of `plan` keeps its mean.
-pub(super) fn manner(plan: &Plan) -> Manner {
-    Manner {
+pub(super) fn manner(plan: &Plan) -> MeanOptions {
+    MeanOptions {
         rank: plan.low_rank(),
         memory: plan.memory(),
     }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::Keeper;
+use super::Checkpointer;
 use crate::error::{Error, Result};
 use crate::forward::problem::Problem;
 use crate::forward::process::{Halt, Settled};
 use crate::kernels::real::Real;
 use crate::parallel::comm::Comm;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::run::stop::{Stop, StopReason};
 
 /// The file in the run's folder by which a rank that is told to stop tells the others, who wait for simulators.
@@ -41,7 +41,7 @@ impl Waits {
     /// On all ranks: an old file cannot be removed.
     pub fn new<T: Real>(
         comm: &Comm,
-        keeper: &Keeper,
+        keeper: &Checkpointer,
         problem: &Problem<T>,
     ) -> Result<Option<Arc<Mutex<Self>>>> {
         let (Some(folder), Some(simulator)) = (&keeper.folder, problem.map.simulator()) else {
@@ -110,11 +110,11 @@ pub enum Round {
 /// # Errors
 /// On all ranks alike: a simulator printed lines that nobody asked for, again after it was started anew.
 pub fn settle<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     problem: &Problem<T>,
     waits: Option<&Mutex<Waits>>,
 ) -> Result<Round> {
-    let (comm, Some(simulator)) = (crew.comm, problem.map.simulator()) else {
+    let (comm, Some(simulator)) = (ranks.comm, problem.map.simulator()) else {
         return Ok(Round::Good);
     };
     let settled = simulator.settle();

@@ -9,16 +9,16 @@ use eki_mpi::config::Resolved;
 use eki_mpi::error::Result;
 use eki_mpi::files::{Call, Files, Watch};
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::prior::Prior;
 use eki_mpi::io::run_folder;
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::{Reporter, Summary};
 use eki_mpi::run::stop::Stop;
 use eki_mpi::run::timing::Timing;
-use eki_mpi::run::{self, Keeper, State};
+use eki_mpi::run::{self, Checkpointer, State};
 use mpi::environment::Universe;
 use ndarray::{ArrayView2, ArrayViewMut3};
 
@@ -28,7 +28,7 @@ pub type Wrap = fn(Box<dyn ForwardMap<f32>>) -> Box<dyn ForwardMap<f32>>;
 /// What a run is asked for.
 pub struct Asked<'a> {
     pub settings: &'a [String],
-    pub given: &'a Given,
+    pub given: &'a LoadedProblem,
     pub folder: &'a Path,
     pub files: &'a Files,
     pub resume: bool,
@@ -62,21 +62,21 @@ pub fn pool() -> rayon::ThreadPool {
 }
 
 /// `settings` and the digits, for a run.
-pub fn prepared(settings: &[&str]) -> (Vec<String>, Given) {
+pub fn prepared(settings: &[&str]) -> (Vec<String>, LoadedProblem) {
     let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
     let resolved = Resolved::new("digits", &settings).expect("a sound configuration");
-    let given = Given::load(&resolved, Path::new("nowhere")).expect("embedded data");
+    let given = LoadedProblem::load(&resolved, Path::new("nowhere")).expect("embedded data");
     (settings, given)
 }
 
 /// A run as the program makes it, to its digest. Called by all ranks.
-pub fn whole_run(crew: Crew, asked: &Asked) -> Result<String> {
-    whole_run_heeding(crew, asked, Stop::new(None))
+pub fn whole_run(ranks: Ranks, asked: &Asked) -> Result<String> {
+    whole_run_heeding(ranks, asked, Stop::new(None))
 }
 
 /// As `whole_run`, heeding `stop`.
-pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String> {
-    let comm = crew.comm;
+pub fn whole_run_heeding(ranks: Ranks, asked: &Asked, stop: Stop) -> Result<String> {
+    let comm = ranks.comm;
     let resolved = Resolved::new("digits", asked.settings)?;
     let shape = asked.given.shape();
     let mut problem = asked.given.clone().problem::<f32>(&resolved)?;
@@ -92,14 +92,14 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
         Ok(())
     })?;
     let prior = problem.map.prior();
-    let mut keeper = Keeper::new(asked.folder, asked.files.clone(), stop);
+    let mut keeper = Checkpointer::new(asked.folder, asked.files.clone(), stop);
     let resumed = match asked.resume {
-        true => keeper.resume(crew, &plan, &prior)?,
+        true => keeper.resume(ranks, &plan, &prior)?,
         false => None,
     };
     let state = match resumed {
         Some(resumed) => resumed.state,
-        None => State::start(crew, &plan, &prior)?,
+        None => State::start(ranks, &plan, &prior)?,
     };
     let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
     comm.from_first(|| {
@@ -107,10 +107,10 @@ pub fn whole_run_heeding(crew: Crew, asked: &Asked, stop: Stop) -> Result<String
         Ok(())
     })?;
     let around = (&mut reporter, &mut timing, &mut keeper);
-    let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
+    let (state, outcome) = run::run_from(ranks, &plan, &problem, state, around)?;
     let map = problem.map.as_ref();
     run::final_arrays::save(
-        crew,
+        ranks,
         &plan,
         (map, &state),
         &outcome,

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use eki_mpi::config::Resolved;
 use eki_mpi::error::Result;
 use eki_mpi::files::Files;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::prior::Prior;
-use eki_mpi::parallel::ranks::Crew;
-use eki_mpi::run::Keeper;
+use eki_mpi::parallel::ranks::Ranks;
+use eki_mpi::run::Checkpointer;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::stop::Stop;
 use rand::RngExt as _;
@@ -20,7 +20,7 @@ use crate::durable::checkpoints;
 
 /// Reads checkpoints of one run and knows the digest of each step's state.
 pub struct Reader<'a> {
-    crew: Crew<'a>,
+    ranks: Ranks<'a>,
     plan: Plan,
     prior: Prior,
     truth: BTreeMap<u64, (u64, String)>,
@@ -28,13 +28,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// For the run in `whole`, whose checkpoints are sound.
-    pub fn new(crew: Crew<'a>, settings: &[String], given: &Given, whole: &Path) -> Self {
+    pub fn new(ranks: Ranks<'a>, settings: &[String], given: &LoadedProblem, whole: &Path) -> Self {
         let resolved = Resolved::new("digits", settings).expect("sound");
         let problem = given.clone().problem::<f32>(&resolved).expect("sound");
         let plan = Plan::new(resolved, given.shape(), problem.map.parameters()).expect("sound");
         let prior = problem.map.prior();
         let mut reader = Self {
-            crew,
+            ranks,
             plan,
             prior,
             truth: BTreeMap::new(),
@@ -53,14 +53,14 @@ impl<'a> Reader<'a> {
 
     /// Step, momentum's steps and digest of the state a resumed run finds.
     pub fn read(&self, folder: &Path) -> Result<Option<(u64, u64, String)>> {
-        let mut keeper = Keeper::new(folder, Files::default(), Stop::new(None));
-        let resumed = keeper.resume::<f32>(self.crew, &self.plan, &self.prior)?;
+        let mut keeper = Checkpointer::new(folder, Files::default(), Stop::new(None));
+        let resumed = keeper.resume::<f32>(self.ranks, &self.plan, &self.prior)?;
         Ok(resumed.map(|resumed| {
             let state = resumed.state;
             (
                 state.step,
                 state.momentum_steps,
-                state.ensemble.digest(self.crew),
+                state.ensemble.digest(self.ranks),
             )
         }))
     }

@@ -5,7 +5,7 @@ use eki_mpi::ensemble::draw::{Draw, digest_of};
 use eki_mpi::ensemble::survivors::Survivors;
 use eki_mpi::ensemble::transform::Form;
 use eki_mpi::ensemble::transform::Transform;
-use eki_mpi::kernels::buffers::Spare;
+use eki_mpi::kernels::buffers::BufferPool;
 use eki_mpi::kernels::panel::Packed;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::kernels::rng::{Key, Purpose};
@@ -16,7 +16,7 @@ use eki_mpi::method::norm::norm_tiles;
 use eki_mpi::method::outputs::Outputs;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::{Blocks, OUTPUTS, Partition};
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use ndarray::{Array2, s};
 use proptest::strategy::Strategy;
 
@@ -56,7 +56,7 @@ impl<T: Real> Case<T> {
         let mut numbers = vec![T::zero(); members * outputs + outputs];
         T::fill_normal(&key, 0, &mut numbers);
         let targets = numbers.split_off(members * outputs);
-        let probability = |x: T| T::of((1.0 / (1.0 + (-x.wide()).exp())).min(0.99));
+        let probability = |x: T| T::from_f64((1.0 / (1.0 + (-x.as_f64()).exp())).min(0.99));
         let mut selected = Array2::from_shape_vec((members, outputs), numbers)
             .expect("J x K")
             .mapv(probability);
@@ -98,13 +98,13 @@ impl<T: Real> Case<T> {
     /// D times the Kalman gain in the form asked for, J x J or its columns' means, 1 x J.
     fn with_gain(&self, crowd: &Crowd, comm: &Comm, form: Form) -> Array2<f64> {
         match self.interaction_of(crowd, comm, form, None, Some(H)).0 {
-            Transform::Matrix(d) => d.to_array().mapv(Real::wide),
+            Transform::Matrix(d) => d.to_array().mapv(Real::as_f64),
             Transform::Factors {
                 gradients,
                 anomalies,
                 ..
             } => {
-                let wide = |packed: Packed<T>| packed.to_array().mapv(Real::wide);
+                let wide = |packed: Packed<T>| packed.to_array().mapv(Real::as_f64);
                 wide(gradients).dot(&wide(anomalies)) / self.survivors.count() as f64
             }
             Transform::Mean(c) => Array2::from_shape_vec((1, c.len()), c).expect("one row"),
@@ -137,9 +137,9 @@ impl<T: Real> Case<T> {
             noise: self.noise,
             localise: 0,
             mixed: false,
-            spare: &Spare::default(),
+            buffers: &BufferPool::default(),
         };
-        let ranks = Crew {
+        let ranks = Ranks {
             comm,
             pool: &crowd.pool,
         };
@@ -152,7 +152,7 @@ impl<T: Real> Case<T> {
     /// observations is N(0, Gamma / h), drawn for each member and block of outputs.
     fn plain(&self) -> (Array2<f64>, f64) {
         let outputs = self.targets.len();
-        let z = self.selected.mapv(Real::wide);
+        let z = self.selected.mapv(Real::as_f64);
         let alive: Vec<usize> = (0..z.nrows())
             .filter(|&j| self.survivors.contains(j))
             .collect();
@@ -160,9 +160,9 @@ impl<T: Real> Case<T> {
         let gradient = |j: usize, i: usize| match &self.loss {
             Loss::CrossEntropy { delta } => -1.0 / (z[[j, i]] + delta),
             Loss::LeastSquares { variance } => {
-                (z[[j, i]] - self.targets[i].wide()) / variance[i % variance.len()]
+                (z[[j, i]] - self.targets[i].as_f64()) / variance[i % variance.len()]
             }
-            Loss::ZeroOne => 2.0 * (z[[j, i]] - self.targets[i].wide()),
+            Loss::ZeroOne => 2.0 * (z[[j, i]] - self.targets[i].as_f64()),
         };
         let (mut v, mut w) = (Array2::zeros(z.dim()), Array2::zeros(z.dim()));
         let mut noise = Array2::<f32>::zeros(z.dim());
@@ -221,7 +221,7 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         let Transform::Matrix(d) = interaction else {
             return Err("not explicit".to_owned());
         };
-        each("explicit", d.to_array().mapv(Real::wide))?;
+        each("explicit", d.to_array().mapv(Real::as_f64))?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Factored);
         near("factored norm", found, norm, allowed)?;
         let Transform::Factors {
@@ -244,8 +244,8 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         each(
             "factored",
             gradients
-                .mapv(Real::wide)
-                .dot(&anomalies.mapv(Real::wide).t())
+                .mapv(Real::as_f64)
+                .dot(&anomalies.mapv(Real::as_f64).t())
                 / count,
         )?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Mean);

@@ -58,7 +58,7 @@ fn carried_by(crowd: &Crowd, comm: Comm) {
         let mut out = vec![0.0; parameters];
         for round in 0..3 {
             let seen: Vec<_> = layout.own_blocks().collect();
-            layout.carry(
+            layout.update_and_send(
                 &comm,
                 &crowd.pool,
                 &mut slab,
@@ -90,7 +90,7 @@ fn sent(crowd: &Crowd, comm: &Comm, layout: &Layout) -> u64 {
     let mut slab = Slab::<f32>::fill(comm, &crowd.pool, layout, |_, _, _| ());
     let mut held = Members::new(&slab);
     let before = comm.bytes_sent();
-    layout.carry(
+    layout.update_and_send(
         comm,
         &crowd.pool,
         &mut slab,

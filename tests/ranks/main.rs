@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use mpi::Threading;
 use mpi::environment::Universe;
 use proptest::strategy::Strategy;
@@ -80,8 +80,8 @@ impl Crowd {
     }
 
     /// `comm` with this rank's threads.
-    pub fn crew<'a>(&'a self, comm: &'a Comm) -> Crew<'a> {
-        Crew {
+    pub fn ranks<'a>(&'a self, comm: &'a Comm) -> Ranks<'a> {
+        Ranks {
             comm,
             pool: &self.pool,
         }

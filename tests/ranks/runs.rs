@@ -5,7 +5,7 @@ use std::path::Path;
 use eki_mpi::config::Resolved;
 use eki_mpi::data::{Dataset, Targets};
 use eki_mpi::forward::ForwardMap;
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::prior::{Prior, Segment};
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::{BLOCK, Blocks, Partition};
@@ -94,7 +94,7 @@ const SETS: [&str; 9] = [
 fn whole_run(crowd: &Crowd, comm: Comm, sets: &[&str], wrong: Option<usize>) -> (String, u64) {
     let sets: Vec<String> = SETS.iter().chain(sets).map(|s| (*s).to_owned()).collect();
     let resolved = Resolved::new("digits", &sets).expect("a sound configuration");
-    let given = Given::load(&resolved, Path::new("nowhere")).expect("embedded data");
+    let given = LoadedProblem::load(&resolved, Path::new("nowhere")).expect("embedded data");
     let shape = given.shape();
     let mut problem = given.problem::<f32>(&resolved).expect("a fitting model");
     problem.map = Box::new(Drawn {
@@ -104,7 +104,7 @@ fn whole_run(crowd: &Crowd, comm: Comm, sets: &[&str], wrong: Option<usize>) -> 
     let plan = Plan::new(resolved, shape, problem.map.parameters()).expect("a sound plan");
     let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
     let (_, outcome) = run::run(
-        crowd.crew(&comm),
+        crowd.ranks(&comm),
         &plan,
         &problem,
         &mut reporter,
@@ -175,7 +175,7 @@ fn bytes_of_a_run_of(crowd: &Crowd, comm: &dyn Fn() -> Comm) {
 /// Observations of growth at twelve times, by members that the caller evaluates, of which those beyond a bound fail.
 fn asked_and_told(crowd: &Crowd) {
     let comm = crowd.comm();
-    let crew = crowd.crew(&comm);
+    let ranks = crowd.ranks(&comm);
     let observed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulator/observed.txt");
     let sets = [
         "model.prior=[\"rate uniform 0 1\", \"start normal 1 0.5\"]",
@@ -187,17 +187,17 @@ fn asked_and_told(crowd: &Crowd) {
     ];
     let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
     let resolved = Resolved::new("ask-tell", &sets).expect("a sound configuration");
-    let given = Given::load(&resolved, Path::new("nowhere")).expect("observations");
+    let given = LoadedProblem::load(&resolved, Path::new("nowhere")).expect("observations");
     let shape = given.shape();
     let problem = given.problem::<f64>(&resolved).expect("a map");
     let map = problem.map.ask_tell().expect("what is asked");
     let plan = Plan::new(resolved, shape, 2).expect("a sound plan");
-    let mut state = run::State::start(crew, &plan, &problem.map.prior()).expect("members");
+    let mut state = run::State::start(ranks, &plan, &problem.map.prior()).expect("members");
     for step in 0..=3 {
         let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
-        let around = (&mut reporter, &mut timing, &mut run::Keeper::none());
+        let around = (&mut reporter, &mut timing, &mut run::Checkpointer::none());
         let (reached, outcome) =
-            run::run_from(crew, &plan, &problem, state, around).expect("a step");
+            run::run_from(ranks, &plan, &problem, state, around).expect("a step");
         assert_eq!(reached.step, step);
         if step == 3 {
             assert_eq!(outcome.stopped, None);
@@ -268,15 +268,15 @@ fn misfits(crowd: &Crowd) {
     let comm = crowd.comm();
     let sets: Vec<String> = SETS.iter().map(|s| (*s).to_owned()).collect();
     let resolved = Resolved::new("digits", &sets).expect("a sound configuration");
-    let given = Given::load(&resolved, Path::new("nowhere")).expect("embedded data");
+    let given = LoadedProblem::load(&resolved, Path::new("nowhere")).expect("embedded data");
     let plan = Plan::new(resolved.clone(), given.shape(), 7).expect("a sound plan");
     let run = |map: Sized, change: &dyn Fn(&mut Dataset)| {
         let mut problem = given.clone().problem::<f32>(&resolved).expect("a model");
         problem.map = Box::new(map);
         change(&mut problem.dataset);
         let (mut reporter, mut timing) = (Reporter::silent(), Timing::default());
-        let crew = crowd.crew(&comm);
-        run::run(crew, &plan, &problem, &mut reporter, &mut timing).map(drop)
+        let ranks = crowd.ranks(&comm);
+        run::run(ranks, &plan, &problem, &mut reporter, &mut timing).map(drop)
     };
     let sound = Sized(7, 7, 64, 10);
     for (map, words) in [
@@ -322,6 +322,6 @@ fn misfits(crowd: &Crowd) {
     assert!(run(sound, &|_| ()).is_ok());
     let problem = given.problem::<f32>(&resolved).expect("a model");
     let plan = Plan::new(resolved, plan.data, problem.map.parameters()).expect("a plan");
-    let state = run::State::<f32>::start(crowd.crew(&comm), &plan, &problem.map.prior());
+    let state = run::State::<f32>::start(crowd.ranks(&comm), &plan, &problem.map.prior());
     assert!(state.expect("members").ensemble.centre().is_err());
 }

@@ -9,7 +9,7 @@ use eki_mpi::files::Files;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::report::page::{Along, Chart, Line, figure};
 
-use super::scene::Scene;
+use super::scene::ForecastModel;
 
 /// A part's name, and its seconds.
 type Part = (&'static str, fn(&Prediction) -> f64);
@@ -34,10 +34,10 @@ fn counts(most: usize) -> Vec<usize> {
 }
 
 /// Writes `path`.csv and `path`.svg for up to `most` ranks.
-pub fn write<T: Real>(path: &Path, scene: &Scene<T>, most: usize) -> Result<()> {
+pub fn write<T: Real>(path: &Path, scene: &ForecastModel<T>, most: usize) -> Result<()> {
     let told: Vec<(usize, Prediction)> = counts(most)
         .into_iter()
-        .map(|ranks| (ranks, scene.foretold(ranks).prediction))
+        .map(|ranks| (ranks, scene.forecast(ranks).prediction))
         .collect();
     let files = Files::default();
     let with = |ending: &str| {
@@ -49,7 +49,7 @@ pub fn write<T: Real>(path: &Path, scene: &Scene<T>, most: usize) -> Result<()> 
     files.write_whole(&with(".svg"), drawn(scene, &told).as_bytes())
 }
 
-fn table<T: Real>(scene: &Scene<T>, told: &[(usize, Prediction)]) -> String {
+fn table<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> String {
     let mut text = "ranks,threads".to_owned();
     for (name, _) in PARTS {
         let _ = write!(text, ",{name}");
@@ -70,7 +70,7 @@ fn table<T: Real>(scene: &Scene<T>, told: &[(usize, Prediction)]) -> String {
     text
 }
 
-fn drawn<T: Real>(scene: &Scene<T>, told: &[(usize, Prediction)]) -> String {
+fn drawn<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> String {
     let shape = scene.shape(1);
     let curve = |of: &dyn Fn(&Prediction) -> f64| -> Vec<(f64, f64)> {
         let points = told.iter().map(|(ranks, p)| (*ranks as f64, of(p)));

@@ -10,16 +10,16 @@ use std::path::PathBuf;
 use clap::Args;
 use eki_mpi::config::{ModelKind, Precision, Resolved};
 use eki_mpi::cost::calibrate::Network;
-use eki_mpi::cost::{Flops, Memory, Sent, Shape};
+use eki_mpi::cost::{Flops, Memory, Sent, StepShape};
 use eki_mpi::error::{Error, Result};
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::partition::{Blocks, Partition};
 use eki_mpi::run::plan::Plan;
 use serde::Serialize;
 
 use crate::cli::output::json;
-use scene::{Foretold, Scene};
+use scene::{Forecast, ForecastModel};
 
 /// The most ranks that a plan is made for: each is looked at.
 const MOST_RANKS: i64 = 1_000_000;
@@ -69,7 +69,7 @@ pub struct PlanArguments {
 
 /// What a run would cost.
 #[derive(Debug, Serialize)]
-struct Forecast {
+struct Estimate {
     name: String,
     form: String,
     members: usize,
@@ -97,7 +97,7 @@ struct Forecast {
     flops_per_rank: Flops,
     flops_total: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prediction: Option<Foretold>,
+    prediction: Option<Forecast>,
 }
 
 impl PlanArguments {
@@ -143,8 +143,8 @@ fn forecast<T: Real>(
     arguments: &PlanArguments,
     measured: Option<Network>,
     resolved: Resolved,
-) -> Result<Forecast> {
-    let given = Given::foresee(&resolved)?;
+) -> Result<Estimate> {
+    let given = LoadedProblem::without_data(&resolved)?;
     let map = given.map::<T>(&resolved)?;
     let plan = Plan::new(resolved, given.shape(), map.parameters())?;
     let ranks = arguments.ranks as usize;
@@ -154,7 +154,7 @@ fn forecast<T: Real>(
     let per_host = arguments
         .per_host
         .map_or(cores / threads, |ranks| ranks as usize);
-    let shape = Shape::of(&plan, map.as_ref(), ranks, threads).with_near(per_host);
+    let shape = StepShape::of(&plan, map.as_ref(), ranks, threads).with_near(per_host);
     let most = |of: &dyn Fn(usize) -> f64| {
         (0..ranks)
             .max_by(|&a, &b| of(a).total_cmp(&of(b)))
@@ -164,7 +164,7 @@ fn forecast<T: Real>(
     let busiest = most(&|r| shape.flops(r).total());
     let memory = shape.memory(largest);
     let prediction = if arguments.calibrate {
-        let scene = Scene::new(
+        let scene = ForecastModel::new(
             arguments,
             measured,
             &plan,
@@ -174,14 +174,14 @@ fn forecast<T: Real>(
         if let Some(path) = &arguments.curve {
             curve::write(path, &scene, ranks)?;
         }
-        Some(scene.foretold(ranks))
+        Some(scene.forecast(ranks))
     } else {
         None
     };
     let memory_of_host = memory
         .peak()
         .saturating_mul(per_host.clamp(1, ranks) as u64);
-    Ok(Forecast {
+    Ok(Estimate {
         name: plan.resolved.name.clone(),
         form: format!("{:?}", shape.form).to_lowercase(),
         members: shape.members,

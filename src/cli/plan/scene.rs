@@ -1,13 +1,13 @@
 //! What a prediction rests on: this machine's rates, the network as measured, assumed or given, and a run whose number
 //! of ranks may vary.
 
-use eki_mpi::cost::Shape;
+use eki_mpi::cost::StepShape;
 use eki_mpi::cost::calibrate::{Network, Rates, Sizes};
 use eki_mpi::cost::predict::{Prediction, predict};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::forward::ForwardMap;
 use eki_mpi::kernels::real::Real;
-use eki_mpi::run::layer_blocks::Turns;
+use eki_mpi::run::layer_blocks::LayerSchedule;
 use eki_mpi::run::plan::Plan;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ const ASSUMED: Network = Network {
 
 /// The seconds of a step, and what they rest on.
 #[derive(Clone, Debug, Serialize)]
-pub struct Foretold {
+pub struct Forecast {
     /// Of one rank's threads.
     pub product_gflops: f64,
     /// The network between ranks.
@@ -35,7 +35,7 @@ pub struct Foretold {
 }
 
 /// A run whose number of ranks may vary, on ranks that all have cores like this machine's.
-pub struct Scene<'a, T> {
+pub struct ForecastModel<'a, T> {
     /// The run.
     pub plan: &'a Plan,
     map: &'a dyn ForwardMap<T>,
@@ -48,7 +48,7 @@ pub struct Scene<'a, T> {
     source: &'static str,
 }
 
-impl<'a, T: Real> Scene<'a, T> {
+impl<'a, T: Real> ForecastModel<'a, T> {
     /// Measures this machine.
     pub fn new(
         arguments: &PlanArguments,
@@ -63,7 +63,7 @@ impl<'a, T: Real> Scene<'a, T> {
             .num_threads(cores.min(arguments.ranks as usize * threads))
             .build()
             .map_err(|e| Error::Run(format!("threads could not be started: {e}")))?;
-        let shape = Shape::of(plan, map, 1, threads);
+        let shape = StepShape::of(plan, map, 1, threads);
         let sizes = Sizes {
             mixed: plan.mixed(),
             gain: shape.gain.then(|| shape.gain_side()),
@@ -81,7 +81,7 @@ impl<'a, T: Real> Scene<'a, T> {
             map,
             threads,
             per_host,
-            rates: Rates::measure(&pool, &Turns::new(plan, map), &sizes),
+            rates: Rates::measure(&pool, &LayerSchedule::new(plan, map), &sizes),
             network: Network {
                 latency: micro(arguments.latency, assumed.latency),
                 overhead: micro(arguments.overhead, assumed.overhead),
@@ -96,13 +96,13 @@ impl<'a, T: Real> Scene<'a, T> {
     }
 
     /// What it costs on `ranks` ranks.
-    pub fn shape(&self, ranks: usize) -> Shape {
-        Shape::of(self.plan, self.map, ranks, self.threads).with_near(self.per_host)
+    pub fn shape(&self, ranks: usize) -> StepShape {
+        StepShape::of(self.plan, self.map, ranks, self.threads).with_near(self.per_host)
     }
 
     /// What a step takes on `ranks` ranks.
-    pub fn foretold(&self, ranks: usize) -> Foretold {
-        Foretold {
+    pub fn forecast(&self, ranks: usize) -> Forecast {
+        Forecast {
             product_gflops: self.rates.product * self.threads as f64 / 1e9,
             network: self.network,
             source: self.source,

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use eki_mpi::files::numbers::number;
 use eki_mpi::parallel::partition::BLOCK;
 
-use super::Forecast;
-use super::scene::Foretold;
+use super::Estimate;
+use super::scene::Forecast;
 
 /// All of the forecast.
-pub fn text(f: &Forecast) -> String {
+pub fn text(f: &Estimate) -> String {
     let mut text = format!(
         "{}: {} members of {} parameters, {} outputs a step, {} form, {} ranks x {} threads, {} a host, {} steps\n",
         f.name,
@@ -90,18 +90,18 @@ pub fn text(f: &Forecast) -> String {
     text
 }
 
-fn predicted(told: &Foretold, f: &Forecast) -> String {
-    let (p, network) = (&told.prediction, &told.network);
+fn predicted(forecast: &Forecast, f: &Estimate) -> String {
+    let (p, network) = (&forecast.prediction, &forecast.network);
     let mut text = format!(
         "seconds of a step, at {} GFLOP/s a rank as measured now{}\n",
-        number(told.product_gflops, 3),
+        number(forecast.product_gflops, 3),
         if f.ranks > 1 {
             format!(
                 ", {} GB/s a rank and {} + {} us a message {}",
                 number(network.bandwidth / 1e9, 3),
                 number(network.latency * 1e6, 3),
                 number(network.overhead * 1e6, 3),
-                told.source
+                forecast.source
             )
         } else {
             String::new()

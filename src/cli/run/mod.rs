@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use eki_mpi::config::{OnHang, Precision, Resolved};
-use eki_mpi::cost::Shape;
+use eki_mpi::cost::StepShape;
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::{Files, open_unshared};
-use eki_mpi::forward::load::Given;
+use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::problem::Problem;
 use eki_mpi::forward::process::Process;
 use eki_mpi::io::run_folder;
@@ -21,7 +21,7 @@ use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::hang_watch::{Watch, Watched};
 use eki_mpi::parallel::memory::MemoryLimit;
-use eki_mpi::parallel::ranks::Crew;
+use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::report::account;
 use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
@@ -29,7 +29,7 @@ use eki_mpi::run::reporter::{Reporter, Summary};
 use eki_mpi::run::stop;
 use eki_mpi::run::stop::{EXIT_STOPPED, Limit, Stop, StopReason};
 use eki_mpi::run::timing::{Phase, Timing};
-use eki_mpi::run::{self, Keeper, Outcome, Over, State};
+use eki_mpi::run::{self, Checkpointer, Outcome, State, StoppingCriterion};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -90,7 +90,7 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
     // Rank 0 reads, checks and claims; the others are told. Nothing is written before all of it has passed.
     let (resolved, given) = comm.from_first(|| {
         let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
-        let given = Given::load(&resolved, &data_dir(data))?;
+        let given = LoadedProblem::load(&resolved, &data_dir(data))?;
         Ok((resolved, given))
     })?;
     match resolved.config.run.precision {
@@ -106,7 +106,7 @@ fn run_in<T: Real>(
     arguments: &RunArguments,
     stop: Stop,
     resolved: Resolved,
-    given: Given,
+    given: LoadedProblem,
 ) -> Result<i32> {
     let shape = given.shape();
     let problem = given.problem::<T>(&resolved)?;
@@ -114,9 +114,9 @@ fn run_in<T: Real>(
     let pool = pool::threads(comm, arguments, problem.map.simulator());
     let at_once = problem.map.simulator().and_then(Process::at_once);
     let threads = at_once.unwrap_or(pool.current_num_threads());
-    let crew = Crew { comm, pool: &pool };
-    refuse_impossible(crew, &plan, &problem)?;
-    let simulation = crate::cli::simulator::tried(comm, &plan, &stop)?;
+    let ranks = Ranks { comm, pool: &pool };
+    refuse_impossible(ranks, &plan, &problem)?;
+    let simulation = crate::cli::simulator::check_simulator(comm, &plan, &stop)?;
     comm.from_first(|| {
         stop.check_room(simulation.map_or(Duration::ZERO, Duration::from_secs_f64))
     })?;
@@ -131,11 +131,11 @@ fn run_in<T: Real>(
     let files = Files::default();
     let mut timing = Timing::default();
     let data = comm.is_first().then(|| problem.dataset.digest());
-    let mut keeper = Keeper::new(&folder, files.clone(), stop)
+    let mut keeper = Checkpointer::new(&folder, files.clone(), stop)
         .on_data(data)
         .claimed(claim);
     let around = (&mut timing, &mut keeper);
-    let state = first_state(crew, &plan, &problem, arguments.resume, around)?;
+    let state = first_state(ranks, &plan, &problem, arguments.resume, around)?;
     let asks = problem.map.ask_tell();
     if let Some(map) = asks {
         crate::cli::simulator::tell(comm, map, (&plan, &folder), state.step)?;
@@ -155,11 +155,11 @@ fn run_in<T: Real>(
     }
     let _watch = watch(comm, &plan, &folder)?;
     let around = (&mut reporter, &mut timing, &mut keeper);
-    let (state, outcome) = run::run_from(crew, &plan, &problem, state, around)?;
+    let (state, outcome) = run::run_from(ranks, &plan, &problem, state, around)?;
     keeper.follow(comm, &mut reporter)?;
     if outcome.stopped.is_none() {
         run::final_arrays::save(
-            crew,
+            ranks,
             &plan,
             (problem.map.as_ref(), &state),
             &outcome,
@@ -195,7 +195,7 @@ fn run_in<T: Real>(
         table += &comm.from_first(write)?;
     }
     let shape = shape_in_the_middle(&plan, &problem, comm.size(), pool.current_num_threads());
-    let account = account::account::<T>(crew, &shape, &timing, &environment);
+    let account = account::account::<T>(ranks, &shape, &timing, &environment);
     if let (Some(account), Some(folder)) = (account, reporter.folder()) {
         account.write(&files, folder)?;
         // Of the one step that each start takes it says nothing.
@@ -212,18 +212,18 @@ fn run_in<T: Real>(
 
 /// The state a run begins with: as it was left, where it is to be taken up and was saved, else a new one.
 fn first_state<T: Real>(
-    crew: Crew,
+    ranks: Ranks,
     plan: &Plan,
     problem: &Problem<T>,
     resume: bool,
-    (timing, keeper): (&mut Timing, &mut Keeper),
+    (timing, keeper): (&mut Timing, &mut Checkpointer),
 ) -> Result<State<T>> {
     let prior = problem.map.prior();
     let resumed = match resume {
-        true => keeper.resume(crew, plan, &prior)?,
+        true => keeper.resume(ranks, plan, &prior)?,
         false => None,
     };
-    let first = crew.comm.is_first();
+    let first = ranks.comm.is_first();
     if let Some(resumed) = resumed {
         timing.resume(resumed.seconds);
         if first {
@@ -236,7 +236,7 @@ fn first_state<T: Real>(
     if first && resume && problem.map.ask_tell().is_none() {
         tracing::info!("no checkpoint to resume: starting from the beginning");
     }
-    timing.measure(Phase::Start, || State::start(crew, plan, &prior))
+    timing.measure(Phase::Start, || State::start(ranks, plan, &prior))
 }
 
 /// The time this process may take: as asked for, else as the batch system says.
@@ -258,8 +258,8 @@ fn time_limit(comm: &Comm, arguments: &RunArguments) -> Option<Limit> {
 fn reason(outcome: &Outcome) -> &'static str {
     match (outcome.stopped, outcome.over) {
         (Some(stopped), _) => stopped.name(),
-        (None, Some(Over::NoiseLevel)) => stop::AT_NOISE_LEVEL,
-        (None, Some(Over::Time)) => stop::AT_TIME,
+        (None, Some(StoppingCriterion::NoiseLevel)) => stop::AT_NOISE_LEVEL,
+        (None, Some(StoppingCriterion::Time)) => stop::AT_TIME,
         (None, None) => stop::AT_LAST_STEP,
     }
 }
@@ -323,21 +323,21 @@ fn shape_in_the_middle<T: Real>(
     problem: &Problem<T>,
     ranks: usize,
     threads: usize,
-) -> Shape {
+) -> StepShape {
     let epoch = plan.batches.epoch(plan.steps / 2);
-    Shape::at(plan, problem.map.as_ref(), (ranks, threads), epoch)
+    StepShape::at(plan, problem.map.as_ref(), (ranks, threads), epoch)
 }
 
 /// Refuses a run whose first members are not to be had, or whose ranks on this host need more memory than it has, before any
 /// of it is taken. Called by all ranks.
-fn refuse_impossible<T: Real>(crew: Crew, plan: &Plan, problem: &Problem<T>) -> Result<()> {
-    let comm = crew.comm;
+fn refuse_impossible<T: Real>(ranks: Ranks, plan: &Plan, problem: &Problem<T>) -> Result<()> {
+    let comm = ranks.comm;
     comm.from_first(|| run::start::check_initial::<T>(plan))?;
-    let ranks = comm.ranks_on_host();
-    let shape = Shape::at(
+    let on_host = comm.ranks_on_host();
+    let shape = StepShape::at(
         plan,
         problem.map.as_ref(),
-        (comm.size(), crew.pool.current_num_threads()),
+        (comm.size(), ranks.pool.current_num_threads()),
         plan.last_epoch(),
     );
     let shape = shape.with_near(comm.near().len());
@@ -346,7 +346,7 @@ fn refuse_impossible<T: Real>(crew: Crew, plan: &Plan, problem: &Problem<T>) -> 
     } else {
         format!("host {}", eki_mpi::parallel::abort::host())
     };
-    let flaw = too_large(&shape, ranks, &place).unwrap_or_default();
+    let flaw = too_large(&shape, on_host, &place).unwrap_or_default();
     let flaws = comm.gather(flaw.as_bytes());
     comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
         Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
@@ -355,7 +355,7 @@ fn refuse_impossible<T: Real>(crew: Crew, plan: &Plan, problem: &Problem<T>) -> 
 }
 
 /// Why the run does not fit into the memory of this host, `place`, with its `ranks`, or into that of this process.
-fn too_large(shape: &Shape, ranks: usize, place: &str) -> Option<String> {
+fn too_large(shape: &StepShape, ranks: usize, place: &str) -> Option<String> {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let one = shape.memory(0).peak();
     let refused = |needed: u64, who: String, limit: MemoryLimit| {

@@ -11,7 +11,7 @@ use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::Form;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::{About, LowRank, UNIT};
-use crate::kernels::buffers::{Aligned, Spare};
+use crate::kernels::buffers::{Aligned, BufferPool};
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::panel::{Packed, in_panels, to_panels};
 use crate::kernels::real::{Real, inner, product};
@@ -20,7 +20,7 @@ use crate::method::anomalies;
 use crate::method::gain;
 use crate::method::gain::{Gain, SOLVED};
 use crate::method::norm::TILE;
-use crate::method::outputs::{PANEL, rows_of_d};
+use crate::method::outputs::{ROWS_PER_TASK, rows_of_d};
 use crate::parallel::partition::{DRAWN, OUTPUTS};
 
 /// Kernels are measured at up to so many members and outputs, and scaled from there.
@@ -28,7 +28,7 @@ const LARGEST: usize = 2048;
 
 /// Any numbers of both signs will do.
 fn small<T: Real>(i: usize) -> T {
-    T::of(((i % 7) as f64 - 3.0) * 1e-3)
+    T::from_f64(((i % 7) as f64 - 3.0) * 1e-3)
 }
 
 /// `rows x columns` of them.
@@ -47,7 +47,7 @@ pub(super) fn group_seconds<T: Real>(
     map.prior().deviations(0, 1.0, &mut deviations);
     let seconds = pool.broadcast(|_| {
         // Halves of the deviations, of both signs.
-        let sign = |i: usize| T::of(if i.is_multiple_of(3) { 0.5 } else { -0.25 });
+        let sign = |i: usize| T::from_f64(if i.is_multiple_of(3) { 0.5 } else { -0.25 });
         let count = (64 << 20) / (group * parameters * size_of::<T>()) + 1;
         let stored = Array2::from_shape_fn((count.min(64) * group, parameters), |(i, p)| {
             deviations[p] * sign(i + p)
@@ -129,7 +129,7 @@ pub(super) fn draw_seconds<T: Real>(pool: &ThreadPool, summed: bool) -> f64 {
             T::fill_normal(&key(block), 0, &mut numbers);
             if summed {
                 for (sum, xi) in sums.iter_mut().zip(&numbers) {
-                    *sum += quantum.round(0.3 * xi.wide());
+                    *sum += quantum.round(0.3 * xi.as_f64());
                 }
             }
             std::hint::black_box((&mut numbers, &mut sums));
@@ -143,7 +143,7 @@ pub(super) fn output_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> (f64,
     let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(OUTPUTS));
     let survivors = Survivors::new(vec![true; j]);
     let measured = pool.broadcast(|_| {
-        let mut outputs = Array2::from_elem((j, k), T::of(0.1));
+        let mut outputs = Array2::from_elem((j, k), T::from_f64(0.1));
         let mut gradients = Array2::zeros((j, k));
         let y = vec![T::one(); k];
         let means = usual(|| {
@@ -197,13 +197,16 @@ pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     let j = sizes.members.min(LARGEST);
     let quantum = Quantum::new(1.0, OUTPUTS);
     let seconds = pool.broadcast(|_| {
-        let (v, w) = (numbers::<T>(PANEL, OUTPUTS), numbers::<T>(j, OUTPUTS));
-        let mut partial = Array2::zeros((PANEL, j));
-        let mut sums = vec![0.0_f64; PANEL * j];
+        let (v, w) = (
+            numbers::<T>(ROWS_PER_TASK, OUTPUTS),
+            numbers::<T>(j, OUTPUTS),
+        );
+        let mut partial = Array2::zeros((ROWS_PER_TASK, j));
+        let mut sums = vec![0.0_f64; ROWS_PER_TASK * j];
         usual(|| {
             product(partial.view_mut(), T::zero(), T::one(), v.view(), w.t());
             for (sum, &term) in sums.iter_mut().zip(&partial) {
-                *sum += quantum.round(term.wide());
+                *sum += quantum.round(term.as_f64());
             }
         })
     });
@@ -214,17 +217,20 @@ pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
 pub(super) fn rows_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
     let seconds = pool.broadcast(|_| {
-        let (v, mut w) = (numbers::<T>(PANEL, k), Aligned::zeros(in_panels(k, j)));
+        let (v, mut w) = (
+            numbers::<T>(ROWS_PER_TASK, k),
+            Aligned::zeros(in_panels(k, j)),
+        );
         to_panels(numbers::<T>(k, j).view(), &mut w);
-        let (mut out, mut squares) = (vec![T::zero(); PANEL * j], vec![0.0; PANEL]);
-        let spare = Spare::default();
+        let (mut out, mut squares) = (vec![T::zero(); ROWS_PER_TASK * j], vec![0.0; ROWS_PER_TASK]);
+        let buffers = BufferPool::default();
         usual(|| {
             rows_of_d(
                 v.view(),
                 (&w, j),
                 T::one(),
                 (&mut out, &mut squares),
-                &spare,
+                &buffers,
             );
         })
     });
@@ -280,7 +286,8 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
         let mut blocks: Vec<_> = (0..count.min(64)).map(|_| block()).collect();
         let mut scratch = vec![T::zero(); transform::update_scratch(form, j, k, width)];
         let packed = |rows, columns| {
-            Packed::of(numbers::<T>(rows, columns).view()).paired_if(sizes.mixed, &Spare::default())
+            Packed::of(numbers::<T>(rows, columns).view())
+                .paired_if(sizes.mixed, &BufferPool::default())
         };
         let (v, w) = match form {
             Form::Explicit => (packed(j, j), packed(0, 0)),

@@ -12,13 +12,13 @@ use rayon::ThreadPool;
 pub use network::Network;
 
 use crate::ensemble::transform::Form;
-use crate::kernels::buffers::{Aligned, Spare};
+use crate::kernels::buffers::{Aligned, BufferPool};
 use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::kernels::real::{Real, product};
 use crate::method::loss::Loss;
 use crate::method::outputs::by_rows;
 use crate::parallel::partition::BLOCK;
-use crate::run::layer_blocks::Turns;
+use crate::run::layer_blocks::LayerSchedule;
 
 /// How long each measurement repeats its work, in every thread at once.
 const MOMENT: Duration = Duration::from_millis(120);
@@ -28,13 +28,13 @@ const MOMENT: Duration = Duration::from_millis(120);
 pub fn product_rate<T: Real>(pool: &ThreadPool, mixed: bool) -> f64 {
     let (m, k, n) = (512, 1024, 512);
     let rates = pool.broadcast(|_| {
-        let a = Array2::from_elem((m, k), T::of(0.5));
-        let b = Array2::from_elem((k, n), T::of(0.25));
+        let a = Array2::from_elem((m, k), T::from_f64(0.5));
+        let b = Array2::from_elem((k, n), T::from_f64(0.25));
         let mut c = Array2::zeros((m, n));
         let seconds = if mixed {
-            let a = Packed::of(a.view()).paired(&Spare::default());
+            let a = Packed::of(a.view()).paired(&BufferPool::default());
             let mut panels = Aligned::zeros(in_panels(k, n));
-            panels.fill(T::of(0.25));
+            panels.fill(T::from_f64(0.25));
             T::pair_rows::<PANEL>(&mut panels, k);
             let mut target = Target {
                 numbers: c.as_slice_mut().expect("row-major"),
@@ -119,7 +119,7 @@ pub struct Sizes<'a> {
 impl Rates {
     /// Measured on the threads of `pool`, all of them at once.
     #[must_use]
-    pub fn measure<T: Real>(pool: &ThreadPool, turns: &Turns<T>, sizes: &Sizes) -> Self {
+    pub fn measure<T: Real>(pool: &ThreadPool, turns: &LayerSchedule<T>, sizes: &Sizes) -> Self {
         let map = turns.whole();
         let mut rates = Self {
             product: product_rate::<T>(pool, sizes.mixed),

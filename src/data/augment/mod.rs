@@ -231,10 +231,10 @@ impl<T: Real> pulp::WithSimd for Distort<'_, T> {
             for ((to, &row), &column) in to.iter_mut().zip(&rows).zip(&columns) {
                 let ((y, down), (x, right)) = (split(row, height), split(column, width));
                 let line_at = |y: usize| {
-                    let [left, next] = [x, x + 1].map(|x| framed[y * line + x].wide());
+                    let [left, next] = [x, x + 1].map(|x| framed[y * line + x].as_f64());
                     (1.0 - right) * left + right * next
                 };
-                *to = T::of((1.0 - down) * line_at(y) + down * line_at(y + 1));
+                *to = T::from_f64((1.0 - down) * line_at(y) + down * line_at(y + 1));
             }
         }
     }

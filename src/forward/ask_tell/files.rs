@@ -23,13 +23,13 @@ const NOW: &str = "now";
 /// What is asked.
 pub const PARAMETERS: &str = "parameters.csv";
 /// What is told.
-pub const OUTPUTS: &str = "outputs.csv";
+pub const OUTPUTS_FILE: &str = "outputs.csv";
 
 /// The most bytes of parameters that are read.
 const LONGEST: u64 = 1 << 36;
 
 /// What was told: parameters, P numbers, and their outputs, none where they have none.
-pub type Told = (Vec<f64>, Option<Vec<f64>>);
+pub type Answer = (Vec<f64>, Option<Vec<f64>>);
 
 /// Where the questions of `step` of the run in `run` stand.
 fn place(run: &Path, step: u64) -> PathBuf {
@@ -48,9 +48,9 @@ pub fn now(run: &Path) -> PathBuf {
 /// # Errors
 /// Answers that are not as many as the questions, a line that is none, or a last line without its end, which may be cut; a
 /// file that cannot be read.
-pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Result<Vec<Told>> {
+pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Result<Vec<Answer>> {
     let folder = place(run, step);
-    let (asked, told) = (folder.join(PARAMETERS), folder.join(OUTPUTS));
+    let (asked, told) = (folder.join(PARAMETERS), folder.join(OUTPUTS_FILE));
     if !told.exists() {
         return Ok(Vec::new());
     }
@@ -123,7 +123,7 @@ pub fn ask(
     questions: &[Vec<f64>],
 ) -> Result<()> {
     let folder = place(run, step);
-    let told = folder.join(OUTPUTS);
+    let told = folder.join(OUTPUTS_FILE);
     if told.exists() {
         let why = format!(
             "holds outputs of other parameters than step {step} asks for now: move it out of {}",
@@ -163,7 +163,7 @@ mod tests {
         let names = ["# 1", "b"];
         ask(&Files::default(), (run.path(), 7), &names, &questions).unwrap();
         assert_eq!(told(run.path(), 7, (2, 1)).unwrap(), []);
-        std::fs::write(now(run.path()).join(OUTPUTS), "1\nfailed: why # not\n").unwrap();
+        std::fs::write(now(run.path()).join(OUTPUTS_FILE), "1\nfailed: why # not\n").unwrap();
         let told = told(run.path(), 7, (2, 1)).unwrap();
         let outputs = [Some(vec![1.0]), None];
         for ((found, question), output) in told.iter().zip(&questions).zip(&outputs) {

@@ -11,16 +11,16 @@
 //! use eki_mpi::run::{Keeper, Outcome, State, stop::StopReason};
 //!
 //! fn calibrate(
-//!     crew: Crew,
+//!     ranks: Ranks,
 //!     plan: &Plan,
 //!     problem: &Problem<f64>,
 //!     simulate: impl Fn(&[f64]) -> Option<Vec<f64>>,
 //! ) -> Result<(State<f64>, Outcome)> {
 //!     let map = problem.map.ask_tell().expect("model.kind = \"ask-tell\"");
-//!     let mut state = State::start(crew, plan, &problem.map.prior())?;
+//!     let mut state = State::start(ranks, plan, &problem.map.prior())?;
 //!     loop {
 //!         let around = (&mut Reporter::silent(), &mut Timing::default(), &mut Keeper::none());
-//!         let (reached, outcome) = run::run_from(crew, plan, problem, state, around)?;
+//!         let (reached, outcome) = run::run_from(ranks, plan, problem, state, around)?;
 //!         if outcome.stopped != Some(StopReason::Asks) {
 //!             return Ok((reached, outcome));
 //!         }

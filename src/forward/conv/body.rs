@@ -6,7 +6,7 @@ use super::paired::Paired;
 use crate::config::Activation;
 use crate::forward::SINGLE;
 use crate::forward::chunk::{chunks, copy_in, copy_out};
-use crate::forward::layers::Shape;
+use crate::forward::layers::ImageShape;
 use crate::forward::stage::{Stage, clip, pool};
 use crate::kernels::buffers::{LOST, aligned};
 use crate::kernels::real::Real;
@@ -15,7 +15,7 @@ use crate::kernels::window::{CHUNK, Window, WindowSums, pack};
 /// Such layers, on inputs of one shape.
 #[derive(Clone, Debug)]
 pub(super) struct Body {
-    pub input: Shape,
+    pub input: ImageShape,
     pub stages: Vec<Stage>,
     pub activation: Activation,
     /// The stages where products are of bfloat16; single precision alone has them.
@@ -52,7 +52,7 @@ impl Body {
     }
 
     /// The shape of what it gives.
-    pub fn output(&self) -> Shape {
+    pub fn output(&self) -> ImageShape {
         self.stages.last().map_or(self.input, |stage| stage.to())
     }
 
@@ -91,7 +91,7 @@ impl Body {
     /// A convolution and its activation on rows of `samples`.
     fn convolve<T: Real>(
         &self,
-        (from, units, kernel): (Shape, usize, usize),
+        (from, units, kernel): (ImageShape, usize, usize),
         (inputs, weights, outputs): (&[T], &[T], &mut [T]),
         samples: usize,
     ) {

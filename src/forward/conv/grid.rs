@@ -1,6 +1,6 @@
 //! A grid: sixteen samples' pairs of channels at each place of an image, with the border that windows reach into.
 
-use crate::forward::layers::Shape;
+use crate::forward::layers::ImageShape;
 use crate::forward::stage::Stage;
 use crate::kernels::bfloat::windows::{BEYOND, LANES};
 use crate::kernels::bfloat::{halves, places};
@@ -9,7 +9,7 @@ use crate::kernels::bfloat::{halves, places};
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
     /// The image; channels with what stands among them.
-    pub shape: Shape,
+    pub shape: ImageShape,
     /// Lines above the image, and places before each line.
     pub before: [usize; 2],
     /// Lines and places beyond the image's, on both sides together.
@@ -31,7 +31,7 @@ impl Grid {
                     from.channels
                 };
                 Self {
-                    shape: Shape { channels, ..from },
+                    shape: ImageShape { channels, ..from },
                     before: [high * before, before],
                     around: [high * around, around],
                     ordered: false,
@@ -45,7 +45,7 @@ impl Grid {
     }
 
     /// Without a border.
-    pub fn bare(shape: Shape) -> Self {
+    pub fn bare(shape: ImageShape) -> Self {
         Self {
             shape,
             before: [0; 2],
@@ -77,7 +77,7 @@ impl Grid {
 
 /// Writes samples `first` and on of the features, channel by channel.
 pub fn put_features(from: Grid, grid: &[u32], (first, m): (usize, usize), to: &mut [f32]) {
-    let Shape {
+    let ImageShape {
         channels,
         height,
         width,

@@ -16,11 +16,11 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut3, Axis, s};
 use super::activation::Output;
 use super::dense::Dense;
 use super::inputs::{LayerInputs, windows};
-use super::layers::{Layer, Shape};
+use super::layers::{ImageShape, Layer};
 use super::low_rank::LowRank;
 use super::network::{self, Network};
 use super::stage::Stage;
-use super::{ForwardMap, Tail};
+use super::{ForwardMap, LayerSuffix};
 use crate::config::Activation;
 use crate::forward::prior::{Prior, Segment};
 use crate::kernels::buffers::{LOST, aligned};
@@ -43,7 +43,7 @@ impl Convolutional {
     /// # Errors
     /// What is wrong with `layers`, in words that follow "must".
     pub fn new(
-        input: Shape,
+        input: ImageShape,
         layers: &[Layer],
         activation: Activation,
         output: Output,
@@ -167,10 +167,10 @@ impl<T: Real> ForwardMap<T> for Convolutional {
         Some(self)
     }
 
-    fn tail(&self, layer: usize) -> Option<Tail<T>> {
+    fn tail(&self, layer: usize) -> Option<LayerSuffix<T>> {
         let (before, map) = self.cut(layer.checked_sub(1)?)?;
         let own = before.parameters();
-        Some(Tail {
+        Some(LayerSuffix {
             map: Box::new(map),
             before: Box::new(move |point, inputs, reached| {
                 before.reach_once(&point[..own], inputs, reached);

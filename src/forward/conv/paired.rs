@@ -121,7 +121,7 @@ impl Paired {
                     let row = from.row(line, x) + channel / 2;
                     let pairs = grid[row * LANES..][..LANES].iter_mut();
                     for (pair, &number) in pairs.zip(numbers.iter().skip(first)) {
-                        let number = number.wide() as f32; // which it is
+                        let number = number.as_f64() as f32; // which it is
                         *pair |= match channel % 2 {
                             0 => pair_of(number, 0.0),
                             _ => pair_of(0.0, number),

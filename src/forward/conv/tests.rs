@@ -7,7 +7,7 @@ use crate::forward::inputs::COLUMNS;
 fn net(shape: (usize, usize, usize), layers: &str, activation: Activation) -> Convolutional {
     let (channels, height, width) = shape;
     let layers: Vec<Layer> = layers.split(", ").map(|l| l.parse().unwrap()).collect();
-    let shape = Shape {
+    let shape = ImageShape {
         channels,
         height,
         width,
@@ -16,7 +16,7 @@ fn net(shape: (usize, usize, usize), layers: &str, activation: Activation) -> Co
 }
 
 /// A convolution of one sample, padded with zeros.
-fn convolve(u: &[f64], h: &[f64], from: Shape, outputs: usize, kernel: usize) -> Vec<f64> {
+fn convolve(u: &[f64], h: &[f64], from: ImageShape, outputs: usize, kernel: usize) -> Vec<f64> {
     let (height, width, before) = (
         from.height as isize,
         from.width as isize,
@@ -43,7 +43,7 @@ fn convolve(u: &[f64], h: &[f64], from: Shape, outputs: usize, kernel: usize) ->
     z
 }
 
-fn largest(h: &[f64], from: Shape, window: usize, stride: usize) -> Vec<f64> {
+fn largest(h: &[f64], from: ImageShape, window: usize, stride: usize) -> Vec<f64> {
     let mut z = Vec::new();
     for c in 0..from.channels {
         for y in (0..=from.height - window).step_by(stride) {
@@ -212,7 +212,7 @@ fn a_nan_among_the_parameters_reaches_the_outputs_through_any_activation() {
 
 #[test]
 fn what_does_not_fit_is_refused_in_words() {
-    let shape = Shape {
+    let shape = ImageShape {
         channels: 1,
         height: 4,
         width: 6,
@@ -297,7 +297,7 @@ fn a_network_from_one_layer_on_is_the_rest_of_it() {
             let point: Vec<f32> = u.iter().map(|&u| u as f32).collect();
             let inputs = x.mapv(|x| x as f32);
             for layer in 1..=cuts {
-                let Tail { map, before } = net.tail(layer).expect("a layer");
+                let LayerSuffix { map, before } = net.tail(layer).expect("a layer");
                 let mut reached = vec![f32::NAN; map.features() * 37];
                 before(&point, inputs.view(), &mut reached);
                 let reached = ArrayView2::from_shape((map.features(), 37), &reached).unwrap();

@@ -46,12 +46,12 @@ fn evaluate<T: Real>(
     members: &Array2<f64>,
     inputs: &Array2<f64>,
 ) -> ndarray::Array3<f64> {
-    let (members, inputs) = (members.mapv(T::of), inputs.mapv(T::of));
+    let (members, inputs) = (members.mapv(T::from_f64), inputs.mapv(T::from_f64));
     let c = ForwardMap::<T>::outputs(net);
     let mut out = ndarray::Array3::zeros((members.nrows(), c, inputs.ncols()));
     let mut scratch = vec![T::nan(); ForwardMap::<T>::scratch(net, inputs.ncols())];
     net.evaluate(members.view(), inputs.view(), out.view_mut(), &mut scratch);
-    out.mapv(Real::wide)
+    out.mapv(Real::as_f64)
 }
 
 impl Dense {

@@ -13,7 +13,7 @@
 mod conv;
 mod own;
 mod places;
-mod sums;
+mod pre_activations;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -23,7 +23,7 @@ use super::dense::Dense;
 use own::{AddOwn, project_first};
 pub use places::Layer;
 use places::layers;
-pub use sums::LayerSums;
+pub use pre_activations::PreActivations;
 
 use crate::kernels::buffers::{LOST, aligned};
 use crate::kernels::exact_sum::Quantum;
@@ -88,7 +88,7 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
     }
 
     /// The same map, where its layers' sums are linear in their parameters.
-    fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
+    fn layer_sums(&self) -> Option<&dyn PreActivations<T>> {
         None
     }
 }
@@ -110,7 +110,7 @@ pub struct About<'a, T> {
 pub const UNIT: usize = 64;
 
 impl<T: Real> LowRank<T> for Dense {
-    fn layer_sums(&self) -> Option<&dyn LayerSums<T>> {
+    fn layer_sums(&self) -> Option<&dyn PreActivations<T>> {
         Some(self)
     }
 
@@ -213,11 +213,11 @@ impl Dense {
                     *own = left[r * layer.fan_in + i];
                 }
             }
-            let scale = T::of(about.spread * layer.deviation / (rank as f64).sqrt());
+            let scale = T::from_f64(about.spread * layer.deviation / (rank as f64).sqrt());
             for (own, &b) in right.iter_mut().zip(&draw[layer.right(rank)]) {
                 *own = scale * b;
             }
-            let deviation = T::of(about.spread * layer.deviation);
+            let deviation = T::from_f64(about.spread * layer.deviation);
             let mean = &about.centre[layer.at + layer.fan_in * layer.fan_out..];
             let draws = mean.iter().zip(&draw[layer.bias(rank)]);
             for (bias, (&mean, &xi)) in bias.iter_mut().zip(draws) {

@@ -121,7 +121,7 @@ pub(super) fn accumulate<T: Real>(
 ) {
     let (layer, rows) = part_table(layers).swap_remove(part);
     let n = draws.nrows();
-    let scale = T::of(1.0 / (rank as f64).sqrt());
+    let scale = T::from_f64(1.0 / (rank as f64).sqrt());
     scratch.clear();
     scratch.resize(sums.len() + n * layer.fan_out, T::zero());
     let (partial, weighted) = scratch.split_at_mut(sums.len());
@@ -136,7 +136,7 @@ pub(super) fn accumulate<T: Real>(
         }
         sums.iter_mut()
             .zip(&*partial)
-            .for_each(|(sum, &term)| *sum += quantum.round(term.wide()));
+            .for_each(|(sum, &term)| *sum += quantum.round(term.as_f64()));
         return;
     };
     for r in 0..rank {
@@ -164,7 +164,7 @@ pub(super) fn accumulate<T: Real>(
     }
     sums.iter_mut()
         .zip(&*partial)
-        .for_each(|(sum, &term)| *sum += quantum.round(term.wide()));
+        .for_each(|(sum, &term)| *sum += quantum.round(term.as_f64()));
 }
 
 /// As `LowRank::member`.
@@ -177,7 +177,7 @@ pub(super) fn member<T: Real>(layers: &[Layer], about: &About<T>, draw: &[T], ou
             &draw[layer.left(about.rank)],
             &draw[layer.right(about.rank)],
         );
-        let scale = T::of(scale * layer.deviation);
+        let scale = T::from_f64(scale * layer.deviation);
         for (a, b) in left.chunks(layer.fan_in).zip(right.chunks(layer.fan_out)) {
             for (row, &a) in out[weight.clone()].chunks_mut(layer.fan_out).zip(a) {
                 row.iter_mut()
@@ -185,7 +185,7 @@ pub(super) fn member<T: Real>(layers: &[Layer], about: &About<T>, draw: &[T], ou
                     .for_each(|(w, &b)| *w += scale * a * b);
             }
         }
-        let deviation = T::of(about.spread * layer.deviation);
+        let deviation = T::from_f64(about.spread * layer.deviation);
         let biases = out[biases].iter_mut().zip(&draw[layer.bias(about.rank)]);
         biases.for_each(|(w, &xi)| *w += deviation * xi);
     }

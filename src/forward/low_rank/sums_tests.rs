@@ -45,7 +45,7 @@ impl Case {
 
     /// The parameters' sums of members with `draws` and `weights`, unit by unit.
     fn sums(&self, draws: &Array2<f64>, weights: &Array2<f64>, spread: f64) -> Vec<f64> {
-        let (map, m): (&dyn LayerSums<f64>, _) = (&self.net, self.inputs.ncols());
+        let (map, m): (&dyn PreActivations<f64>, _) = (&self.net, self.inputs.ncols());
         let mut shared = vec![0.0; map.shared(m)];
         map.share(&self.centre, self.inputs.view(), &mut shared);
         let about = About {

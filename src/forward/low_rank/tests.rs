@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Activation;
 use crate::forward::activation::Output;
 use crate::forward::conv::Convolutional;
-use crate::forward::layers::Shape;
+use crate::forward::layers::ImageShape;
 use ndarray::{Array2, Array3, s};
 
 fn normals(rows: usize, columns: usize, member: u64) -> Array2<f64> {
@@ -23,7 +23,7 @@ fn normals(rows: usize, columns: usize, member: u64) -> Array2<f64> {
 
 /// Two convolutions on 2 x 5 x 4 pixels, more channels than taps in one and fewer in the other, and dense layers.
 fn convolutional() -> Convolutional {
-    let shape = Shape {
+    let shape = ImageShape {
         channels: 2,
         height: 5,
         width: 4,

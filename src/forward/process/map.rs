@@ -10,7 +10,7 @@ use crate::kernels::real::Real;
 /// Writes one member's `numbers`, K, to its outputs `out`, K x m; NaN where it has none.
 pub(crate) fn put<T: Real>(numbers: Option<&[f64]>, out: &mut ArrayViewMut2<T>) {
     for (k, mut row) in out.rows_mut().into_iter().enumerate() {
-        row.fill(numbers.map_or(T::nan(), |numbers| T::of(numbers[k])));
+        row.fill(numbers.map_or(T::nan(), |numbers| T::from_f64(numbers[k])));
     }
 }
 

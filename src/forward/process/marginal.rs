@@ -106,7 +106,9 @@ fn upper_quantile(share: f64) -> f64 {
 #[must_use]
 pub fn parameters_at<T: Real>(marginals: &[Marginal], xi: &[T]) -> Vec<f64> {
     let pairs = marginals.iter().zip(xi);
-    pairs.map(|(marginal, xi)| marginal.at(xi.wide())).collect()
+    pairs
+        .map(|(marginal, xi)| marginal.at(xi.as_f64()))
+        .collect()
 }
 
 /// The bits of the parameters `u`, by which questions to simulators are told apart.

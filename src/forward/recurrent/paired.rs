@@ -82,7 +82,7 @@ impl Paired<'_> {
             let (t, i) = (d / self.0.inputs, d % self.0.inputs);
             let row = t * self.of_step() + i / 2 * LANES;
             for (sample, number) in numbers.iter().enumerate() {
-                let number = number.wide() as f32; // which it is
+                let number = number.as_f64() as f32; // which it is
                 arranged[sample / LANES * of_place + row + sample % LANES] |= match i % 2 {
                     0 => pair_of(number, 0.0),
                     _ => pair_of(0.0, number),

@@ -3,7 +3,7 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Checked, Flaw};
+use super::{Checked, Defect};
 use crate::parallel::partition::{BLOCK, Blocks, Partition};
 
 /// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
@@ -111,7 +111,7 @@ pub struct PartHeader {
 
 /// A part as the mark knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct ShardDigest {
     /// The file's length in bytes.
     pub length: u64,
     /// The CRC-32 at the end of its header's frame.
@@ -120,7 +120,7 @@ pub struct Stamp {
 
 /// What makes a generation valid: written last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct Manifest {
     /// Steps done.
     pub step: u64,
     /// Steps the whole run was to have.
@@ -142,7 +142,7 @@ pub struct Mark {
     /// The processor of rank 0's host: products have the same bits on hosts of one kind.
     pub processor: String,
     /// The parts, by rank.
-    pub parts: Vec<Stamp>,
+    pub parts: Vec<ShardDigest>,
     /// SHA-256 of the data (`Dataset::digest`), which the oldest marks lack.
     pub data: Option<[u8; 32]>,
     /// The sum of the h of all steps done; 0 in older marks, whose runs did not end by it.
@@ -151,9 +151,9 @@ pub struct Mark {
     pub version: u32,
 }
 
-impl Mark {
+impl Manifest {
     /// In a frame.
-    pub(super) fn frame(&self, magic: &[u8; 8]) -> Result<Vec<u8>, Flaw> {
+    pub(super) fn frame(&self, magic: &[u8; 8]) -> Result<Vec<u8>, Defect> {
         frame(magic, self)
     }
 
@@ -218,7 +218,7 @@ fn coding() -> Configuration<LittleEndian, Fixint, Limit<LARGEST_HEADER>> {
 }
 
 /// `header` in a frame.
-pub(super) fn frame(magic: &[u8; 8], header: &impl Serialize) -> Result<Vec<u8>, Flaw> {
+pub(super) fn frame(magic: &[u8; 8], header: &impl Serialize) -> Result<Vec<u8>, Defect> {
     let header =
         bincode::serde::encode_to_vec(header, coding()).map_err(|e| format!("too large: {e}"))?;
     let length = u32::try_from(header.len()).map_err(|_| "too large".to_owned())?;

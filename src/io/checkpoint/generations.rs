@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::format::{Mark, PRELUDE, frame_length};
-use super::{Checked, Flaw};
+use super::format::{Manifest, PRELUDE, frame_length};
+use super::{Checked, Defect};
 use crate::error::{Error, Result};
 use crate::files::Files;
 
@@ -72,8 +72,8 @@ pub(super) fn open_regular(path: &Path) -> Checked<File> {
 ///
 /// # Errors
 /// A mark that is missing, damaged, or of another step than the folder's name says.
-pub fn read_mark(folder: &Path) -> Checked<Mark> {
-    let flawed = |flaw: Flaw| format!("{MARK}: {flaw}");
+pub fn read_mark(folder: &Path) -> Checked<Manifest> {
+    let flawed = |flaw: Defect| format!("{MARK}: {flaw}");
     let mut file = open_regular(&folder.join(MARK)).map_err(|flaw| match flaw.as_str() {
         "is missing" => "was never finished".to_owned(),
         _ => flawed(flaw),
@@ -89,7 +89,7 @@ pub fn read_mark(folder: &Path) -> Checked<Mark> {
     let mut bytes = vec![0; whole];
     bytes[..PRELUDE].copy_from_slice(&prelude);
     file.read_exact(&mut bytes[PRELUDE..]).map_err(unreadable)?;
-    let mark = Mark::unframe(&bytes).map_err(flawed)?;
+    let mark = Manifest::unframe(&bytes).map_err(flawed)?;
     mark.check().map_err(flawed)?;
     if !folder.ends_with(format!("step-{:08}", mark.step)) {
         return Err(flawed(format!("is that of step {}", mark.step)));
@@ -99,7 +99,7 @@ pub fn read_mark(folder: &Path) -> Checked<Mark> {
 
 /// The newest mark in the run's folder `run` that can be read.
 #[must_use]
-pub fn newest_mark(run: &Path) -> Option<Mark> {
+pub fn newest_mark(run: &Path) -> Option<Manifest> {
     let steps = list(run).ok()?;
     let mut marks = steps.iter().map(|&step| read_mark(&step_folder(run, step)));
     marks.find_map(std::result::Result::ok)
@@ -109,7 +109,7 @@ pub fn newest_mark(run: &Path) -> Option<Mark> {
 ///
 /// # Errors
 /// The first file call that failed.
-pub fn write_mark(files: &Files, folder: &Path, mark: &Mark) -> Result<()> {
+pub fn write_mark(files: &Files, folder: &Path, mark: &Manifest) -> Result<()> {
     let bytes = mark
         .frame(MAGIC)
         .map_err(|flaw| Error::Run(format!("mark: {flaw}")))?;

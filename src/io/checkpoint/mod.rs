@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! part-RRRRR-of-RRRRR    frame "EKI-PART" of `PartHeader`, then the sections' numbers, one after the other
-//! mark                   frame "EKI-MARK" of `Mark`, the step, the configuration, each part's length and checksum, and
+//! mark                   frame "EKI-MARK" of `Manifest`, the step, the configuration, each part's length and checksum, and
 //!                        of the data's digest
 //!
 //! frame      8 bytes  magic
@@ -29,11 +29,11 @@ mod format;
 mod generations;
 mod part;
 
-pub use format::{Array, Mark, PartHeader, Stamp, VERSION};
+pub use format::{Array, Manifest, PartHeader, ShardDigest, VERSION};
 pub use generations::{
     FOLDER, list, newest_mark, prepare, prune, read_mark, remove, step_folder, write_mark,
 };
-pub use part::{Part, write_part};
+pub use part::{Shard, write_part};
 
 // The arrays are written as they lie in memory.
 const _: () = assert!(
@@ -42,7 +42,7 @@ const _: () = assert!(
 );
 
 /// What is wrong with a checkpoint's file, in words.
-pub type Flaw = String;
+pub type Defect = String;
 
 /// What was read from a checkpoint, or what is wrong with it.
-pub type Checked<T> = std::result::Result<T, Flaw>;
+pub type Checked<T> = std::result::Result<T, Defect>;

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use super::format::{
-    Array, Mark, PRELUDE, PartHeader, Stamp, frame, frame_length, frame_sum, unframe,
+    Array, Manifest, PRELUDE, PartHeader, ShardDigest, frame, frame_length, frame_sum, unframe,
 };
 use super::{Checked, generations};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub fn write_part(
     folder: &Path,
     mut header: PartHeader,
     sections: &[(&[u8], u32)],
-) -> Result<Stamp> {
+) -> Result<ShardDigest> {
     header.sections = sections
         .iter()
         .map(|(bytes, sum)| (bytes.len() as u64, *sum))
@@ -38,7 +38,7 @@ pub fn write_part(
             .try_for_each(|(bytes, _)| sink.write_all(bytes))
     })?;
     let bulk: u64 = header.sections.iter().map(|(length, _)| length).sum();
-    Ok(Stamp {
+    Ok(ShardDigest {
         length: head.len() as u64 + bulk,
         header: frame_sum(&head),
     })
@@ -46,7 +46,7 @@ pub fn write_part(
 
 /// A part open for reading.
 #[derive(Debug)]
-pub struct Part {
+pub struct Shard {
     name: String,
     file: File,
     first_block: usize,
@@ -55,12 +55,12 @@ pub struct Part {
     sections: Vec<(u64, u64, u32)>,
 }
 
-impl Part {
+impl Shard {
     /// Opens part `rank` of the generation in `folder` whose mark is `mark` and whose configuration has digest `run`.
     ///
     /// # Errors
     /// Anything that is not as the mark says.
-    pub fn open(folder: &Path, mark: &Mark, run: &[u8; 32], rank: usize) -> Checked<Self> {
+    pub fn open(folder: &Path, mark: &Manifest, run: &[u8; 32], rank: usize) -> Checked<Self> {
         let name = generations::part_name(rank as u64, mark.parts.len() as u64);
         match Self::open_named(&folder.join(&name), mark, run, rank) {
             Ok(part) => Ok(Self { name, ..part }),
@@ -68,7 +68,7 @@ impl Part {
         }
     }
 
-    fn open_named(path: &Path, mark: &Mark, run: &[u8; 32], rank: usize) -> Checked<Self> {
+    fn open_named(path: &Path, mark: &Manifest, run: &[u8; 32], rank: usize) -> Checked<Self> {
         let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
         let stamp = mark.parts[rank];
         let mut file = generations::open_regular(path)?;
@@ -111,7 +111,7 @@ impl Part {
     /// Compares the sections' lengths with what the mark implies and notes where each begins.
     fn index(
         file: File,
-        mark: &Mark,
+        mark: &Manifest,
         rank: usize,
         header: &PartHeader,
         start: u64,

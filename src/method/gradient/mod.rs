@@ -41,7 +41,7 @@ pub fn gradient<T: Real>(
         let sums = tensors::sums(network, &parameters, &inputs, &hidden)?;
         let misfit = misfit(network.output, loss, &sums, (&batch.targets, part.clone()))?;
         let gradient = parameters.gradient(&misfit.backward()?)?;
-        Ok::<_, candle_core::Error>((numbers::<T>(&misfit)?[0].wide(), gradient))
+        Ok::<_, candle_core::Error>((numbers::<T>(&misfit)?[0].as_f64(), gradient))
     };
     whole().expect("the network's shapes fit each other")
 }
@@ -102,7 +102,7 @@ fn misfit<T: Real>(
             let Loss::LeastSquares { variance } = loss else {
                 unreachable!("the plan admits cross-entropy with classes only")
             };
-            let weights = (0..c).map(|k| T::of(0.5 / variance[k % variance.len()]));
+            let weights = (0..c).map(|k| T::from_f64(0.5 / variance[k % variance.len()]));
             let weights = tensor(&weights.collect::<Vec<_>>(), &[1, c])?;
             (z - y)?.sqr()?.broadcast_mul(&weights)?.sum_all()
         }

@@ -5,7 +5,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 
 use crate::config::Activation;
-use crate::forward::layers::{Layer, Shape};
+use crate::forward::layers::{ImageShape, Layer};
 use crate::forward::network::{Body, Network};
 use crate::kernels::real::Real;
 
@@ -159,7 +159,7 @@ fn step(
 
 /// Convolutions and pools, one sample's result a row.
 fn images<'a>(
-    from: Shape,
+    from: ImageShape,
     layers: &[Layer],
     activation: Activation,
     vars: &mut impl Iterator<Item = &'a Tensor>,

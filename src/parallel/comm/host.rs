@@ -8,7 +8,7 @@ use mpi::traits::{Communicator as _, CommunicatorCollectives as _};
 use super::Comm;
 use crate::error::{Error, Result};
 use crate::parallel::abort::Waiting;
-use crate::parallel::shared_memory::{Address, Own, Theirs};
+use crate::parallel::shared_memory::{Address, PeerRegion, SharedRegion};
 
 /// Set to "never": ranks of one host send each other messages, as ranks of two hosts do.
 pub const SHARED_MEMORY: &str = "EKI_SHARED_MEMORY";
@@ -26,9 +26,9 @@ pub(super) struct Host {
 #[derive(Debug)]
 pub struct Shared {
     /// This rank's.
-    pub own: Own,
+    pub own: SharedRegion,
     /// The others', with their numbers.
-    pub theirs: Vec<(usize, Theirs)>,
+    pub theirs: Vec<(usize, PeerRegion)>,
 }
 
 impl Host {
@@ -53,7 +53,7 @@ impl Host {
         // descriptors of the same numbers: what is read must be what its owner wrote.
         let made = match std::env::var(SHARED_MEMORY).as_deref() {
             Ok("never") => Err(ErrorKind::Unsupported.into()),
-            _ => Own::new(size_of::<usize>()),
+            _ => SharedRegion::new(size_of::<usize>()),
         };
         let reads = host.share(made.map(|mut own| {
             own.bytes_mut().copy_from_slice(&comm.rank().to_le_bytes());
@@ -76,15 +76,15 @@ impl Host {
     }
 
     /// What this rank has `made`, and what each other has. Fails on all alike where any has failed.
-    fn share(&self, made: std::io::Result<Own>) -> std::io::Result<Shared> {
+    fn share(&self, made: std::io::Result<SharedRegion>) -> std::io::Result<Shared> {
         let nowhere: Address = [u64::MAX; 3];
-        let address = made.as_ref().map_or(nowhere, Own::address);
+        let address = made.as_ref().map_or(nowhere, SharedRegion::address);
         let mut addresses = vec![0_u64; 3 * self.ranks.size() as usize];
         self.ranks.all_gather_into(&address[..], &mut addresses[..]);
         let all = self.numbers.iter().zip(addresses.as_chunks().0).enumerate();
         let others = all.filter(|(place, _)| *place != self.ranks.rank() as usize);
         let opened: std::io::Result<Vec<_>> = others
-            .map(|(_, (&rank, &address))| Ok((rank, Theirs::open(address)?)))
+            .map(|(_, (&rank, &address))| Ok((rank, PeerRegion::open(address)?)))
             .collect();
         // Everyone has opened everything, or has failed to.
         let both = made.and_then(|own| Ok((own, opened?)));
@@ -130,7 +130,7 @@ impl Comm {
         if self.near().len() == 1 {
             return Ok(None);
         }
-        let shared = self.host().share(Own::new(bytes));
+        let shared = self.host().share(SharedRegion::new(bytes));
         shared.map(Some).map_err(|e| {
             Error::Run(format!(
                 "the ranks of this host can't share {bytes} bytes of memory: {e} (set {SHARED_MEMORY}=never, and they send \
@@ -140,7 +140,7 @@ impl Comm {
     }
 
     /// Waits for the ranks near: before it they read, or write, what is shared; after it they take the other turn.
-    pub fn turn(&self) {
+    pub fn host_barrier(&self) {
         if self.near().len() > 1 {
             let _waiting = Waiting::begin();
             self.host().ranks.barrier();

@@ -21,7 +21,7 @@ use crate::kernels::buffers::Aligned;
 use crate::kernels::real::Real;
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::{BLOCK, Blocks, Partition};
-use crate::parallel::shared_memory::{Own, Theirs};
+use crate::parallel::shared_memory::{PeerRegion, SharedRegion};
 pub use crate::parallel::slab::member_rows::Members;
 
 /// Who holds what, as one rank sees it.
@@ -76,14 +76,14 @@ pub struct Slab<T> {
     /// This rank's blocks one after the other, each J x w.
     own: Numbers<T>,
     /// Others' blocks, by rank: None where this rank can't read them.
-    theirs: Vec<Option<Theirs>>,
+    theirs: Vec<Option<PeerRegion>>,
 }
 
 /// Numbers that only this rank sees, or that others read, too.
 #[derive(Debug)]
 enum Numbers<T> {
     Private(Aligned<T>),
-    Shared(Own),
+    Shared(SharedRegion),
 }
 
 impl<T: Real> Numbers<T> {
@@ -172,13 +172,13 @@ impl<T: Real> Slab<T> {
 
     /// What `of` makes of every `count` consecutive blocks, one after the other, of those whose first is this rank's; the
     /// others it reads, or is sent. Called by all ranks.
-    pub fn in_groups<D: Clone + Default + Send>(
+    pub fn map_block_groups<D: Clone + Default + Send>(
         &self,
         (comm, pool): (&Comm, &ThreadPool),
         count: usize,
         of: impl Fn(&[ArrayView2<T>]) -> D + Sync,
     ) -> Vec<D> {
-        comm.turn();
+        comm.host_barrier();
         let (layout, members) = (&self.layout, self.layout.members.items());
         let (own, all) = (layout.own_blocks(), layout.blocks.count());
         let first = |block: usize| block / count * count;
@@ -208,7 +208,7 @@ impl<T: Real> Slab<T> {
             });
             *made = of(&blocks.collect::<Vec<_>>());
         });
-        comm.turn();
+        comm.host_barrier();
         made
     }
 
@@ -236,7 +236,7 @@ impl Layout {
     ///
     /// `update` is given the number of its thread, for scratch space, the block's number, and whatever `along`
     /// yields beside the block.
-    pub fn carry<'a, T: Real, A: Send>(
+    pub fn update_and_send<'a, T: Real, A: Send>(
         &self,
         comm: &Comm,
         pool: &ThreadPool,
@@ -250,7 +250,7 @@ impl Layout {
             all.filter(|(rank, _)| *rank != self.rank && slab.theirs[*rank].is_none())
                 .collect()
         };
-        comm.turn();
+        comm.host_barrier();
         if far.is_empty() {
             for_each(
                 pool,
@@ -263,7 +263,7 @@ impl Layout {
             self.carry_far(comm, pool, (slab, &far), members, along, update);
         }
         let computed = Instant::now();
-        comm.turn();
+        comm.host_barrier();
         comm.count_exposed(computed.elapsed());
     }
 

@@ -1,6 +1,6 @@
 //! One sentence on what would make a run faster, from where its time went.
 
-use crate::cost::Shape;
+use crate::cost::StepShape;
 use crate::ensemble::transform::Form;
 use crate::report::account::Account;
 use crate::report::environment::Environment;
@@ -12,7 +12,7 @@ const NOTABLE: f64 = 0.15;
 #[must_use]
 pub fn advice(
     account: &Account,
-    shape: &Shape,
+    shape: &StepShape,
     environment: &Environment,
     forward: &[f64],
 ) -> String {
@@ -95,7 +95,7 @@ fn busy(account: &Account, environment: &Environment) -> Option<f64> {
 }
 
 /// The share beyond which a phase is worth a word.
-fn limit(name: &str, shape: &Shape) -> f64 {
+fn limit(name: &str, shape: &StepShape) -> f64 {
     let flops = shape.flops_of_all();
     match name {
         // It computes too: as much of the time as of the arithmetic is no surprise.
@@ -106,7 +106,7 @@ fn limit(name: &str, shape: &Shape) -> f64 {
 }
 
 /// Why ranks wait for each other.
-fn waiting(percent: &str, shape: &Shape, environment: &Environment, forward: &[f64]) -> String {
+fn waiting(percent: &str, shape: &StepShape, environment: &Environment, forward: &[f64]) -> String {
     let mean = forward.iter().sum::<f64>() / forward.len() as f64;
     let slow = (0..forward.len()).fold(0, |s, r| if forward[r] > forward[s] { r } else { s });
     let even = shape.members as f64 / shape.ranks as f64;
@@ -134,7 +134,7 @@ fn waiting(percent: &str, shape: &Shape, environment: &Environment, forward: &[f
 mod tests {
     use super::*;
     use crate::config::Resolved;
-    use crate::forward::load::Given;
+    use crate::forward::load::LoadedProblem;
     use crate::report::account::Times;
     use crate::report::environment::Host;
     use crate::run::plan::Plan;
@@ -146,10 +146,10 @@ mod tests {
             format!("ensemble.members={members}"),
         ];
         let resolved = Resolved::new("digits", &sets).unwrap();
-        let given = Given::foresee(&resolved).unwrap();
+        let given = LoadedProblem::without_data(&resolved).unwrap();
         let map = given.map::<f32>(&resolved).unwrap();
         let plan = Plan::new(resolved, given.shape(), map.parameters()).unwrap();
-        let shape = Shape::of(&plan, map.as_ref(), forward.len(), 1);
+        let shape = StepShape::of(&plan, map.as_ref(), forward.len(), 1);
         let times = |share| Times {
             share,
             ..Times::default()

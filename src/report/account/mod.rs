@@ -7,13 +7,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::cost::Shape;
+use crate::cost::StepShape;
 use crate::cost::calibrate;
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
 use crate::kernels::real::Real;
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 use crate::report::environment::Environment;
 use crate::run::timing::{PHASES, Spread, Timing};
 
@@ -66,7 +66,7 @@ pub struct Times {
 
 /// What one rank hands in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Slip {
+struct RankTiming {
     phases: Vec<f64>,
     seconds: f64,
     sent: u64,
@@ -83,24 +83,24 @@ fn as_map<S: Serializer>(
 /// The account of a run that cost `shape` at each step; on rank 0, nothing elsewhere. Called by all ranks.
 #[must_use]
 pub fn account<T: Real>(
-    crew: Crew,
-    shape: &Shape,
+    ranks: Ranks,
+    shape: &StepShape,
     timing: &Timing,
     environment: &Environment,
 ) -> Option<Account> {
-    let slip = Slip {
+    let slip = RankTiming {
         phases: timing.phases(),
         seconds: timing.here(),
         sent: timing.sent(),
         peak_rss: peak_rss(),
     };
     // While rank 0 measures, the others wait for the gathering.
-    let first = crew.comm.is_first();
+    let first = ranks.comm.is_first();
     let rate =
-        first.then(|| calibrate::product_rate::<T>(crew.pool, shape.mixed) * shape.threads as f64);
+        first.then(|| calibrate::product_rate::<T>(ranks.pool, shape.mixed) * shape.threads as f64);
     let config = bincode::config::standard();
     let bytes = bincode::serde::encode_to_vec(&slip, config).expect("plain data encodes");
-    let slips = crew.comm.gather(&bytes).into_iter().map(|bytes| {
+    let slips = ranks.comm.gather(&bytes).into_iter().map(|bytes| {
         let decoded = bincode::serde::decode_from_slice(&bytes, config);
         decoded.expect("a rank's own bytes decode").0
     });
@@ -115,11 +115,11 @@ pub fn account<T: Real>(
 
 /// All ranks' slips put together; `rate` is one rank's product rate in flops a second.
 fn settle(
-    shape: &Shape,
+    shape: &StepShape,
     timing: &Timing,
     environment: &Environment,
     rate: f64,
-    slips: &[Slip],
+    slips: &[RankTiming],
 ) -> Account {
     let seconds = slips[0].seconds;
     let of = |name, values: Vec<f64>| {
@@ -133,7 +133,7 @@ fn settle(
         (name, times)
     };
     let column = |i: usize| slips.iter().map(|slip| slip.phases[i]).collect();
-    let rest = |slip: &Slip| (slip.seconds - slip.phases.iter().sum::<f64>()).max(0.0);
+    let rest = |slip: &RankTiming| (slip.seconds - slip.phases.iter().sum::<f64>()).max(0.0);
     let mut phases: Vec<_> = PHASES
         .iter()
         .map(|&(phase, name)| of(name, column(phase as usize)))

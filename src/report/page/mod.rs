@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::config::{MethodKind, StepKind};
 use crate::error::Result;
 use crate::files::bounded;
-use crate::report::finished::{Ending, Finished, Point};
+use crate::report::finished::{Finished, MetricsRow, Summary};
 use crate::report::uncertainty::Uncertainty;
 pub use chart::{Along, Chart, Line};
 pub use figure::figure;
@@ -26,15 +26,15 @@ const LONGEST: u64 = 1 << 26;
 
 /// A run, as the page shows it.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct ReportedRun {
     /// What it is called: its folder's name.
     pub name: String,
     /// Its folder and configuration.
     pub finished: Finished,
     /// Its curve.
-    pub curve: Vec<Point>,
+    pub curve: Vec<MetricsRow>,
     /// Its summary, where it has ended.
-    pub ending: Option<Ending>,
+    pub ending: Option<Summary>,
     /// timing.json and environment.json, where they are there.
     pub timing: Option<Value>,
     /// See `timing`.
@@ -45,7 +45,7 @@ pub struct Shown {
     pub uncertainty: Option<Uncertainty>,
 }
 
-impl Shown {
+impl ReportedRun {
     /// The run in `finished`, without the ensemble's uncertainty.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Shown {
     }
 
     /// The points at which `of` is told, against epochs.
-    fn line(&self, of: impl Fn(&Point) -> Option<f64>) -> Vec<(f64, f64)> {
+    fn line(&self, of: impl Fn(&MetricsRow) -> Option<f64>) -> Vec<(f64, f64)> {
         let scale = self.steps_per_epoch();
         self.curve
             .iter()
@@ -97,7 +97,7 @@ impl Shown {
 }
 
 /// Gives runs of the same name their folders' paths instead.
-pub fn tell_apart(runs: &mut [Shown]) {
+pub fn tell_apart(runs: &mut [ReportedRun]) {
     let mut seen = HashSet::new();
     let twice: HashSet<String> = runs
         .iter()
@@ -111,7 +111,7 @@ pub fn tell_apart(runs: &mut [Shown]) {
 
 /// The page of `runs`, at least one.
 #[must_use]
-pub fn page(runs: &[Shown]) -> String {
+pub fn page(runs: &[ReportedRun]) -> String {
     let title = match runs {
         [one] => one.name.clone(),
         several => format!("{} runs", several.len()),
@@ -142,7 +142,7 @@ pub fn page(runs: &[Shown]) -> String {
     )
 }
 
-fn legend(runs: &[Shown]) -> String {
+fn legend(runs: &[ReportedRun]) -> String {
     let items: String = runs
         .iter()
         .enumerate()
@@ -158,9 +158,9 @@ fn legend(runs: &[Shown]) -> String {
 }
 
 /// The curves, against epochs.
-fn charts(runs: &[Shown]) -> Vec<Chart> {
-    let lines = |second: bool, marked: bool, what: &str, of: fn(&Point) -> Option<f64>| {
-        let line = |(run, shown): (usize, &Shown)| Line {
+fn charts(runs: &[ReportedRun]) -> Vec<Chart> {
+    let lines = |second: bool, marked: bool, what: &str, of: fn(&MetricsRow) -> Option<f64>| {
+        let line = |(run, shown): (usize, &ReportedRun)| Line {
             run,
             label: format!("{} {what}", shown.name),
             points: shown.line(of),
@@ -170,12 +170,12 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         runs.iter().enumerate().map(line).collect::<Vec<Line>>()
     };
     // The best member is often judged once only, at the end: a point, not a curve.
-    let judged = |mean: fn(&Point) -> Option<f64>, best: fn(&Point) -> Option<f64>| {
+    let judged = |mean: fn(&MetricsRow) -> Option<f64>, best: fn(&MetricsRow) -> Option<f64>| {
         let best = lines(true, true, "best member", best);
         let told = best.iter().any(|line| !line.points.is_empty());
         let mut all = lines(false, true, "at the mean", mean);
         all.extend(best.into_iter().filter(|line| !line.points.is_empty()));
-        let on = if runs.iter().all(Shown::simulates) {
+        let on = if runs.iter().all(ReportedRun::simulates) {
             "of the observations"
         } else {
             "on the test set"
@@ -195,7 +195,7 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         along: Along::Even,
         named: false,
     };
-    let plain = |title: &'static str, note: &str, of: fn(&Point) -> Option<f64>| {
+    let plain = |title: &'static str, note: &str, of: fn(&MetricsRow) -> Option<f64>| {
         chart(title, note.to_owned(), lines(false, false, title, of), true)
     };
     let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);
@@ -214,7 +214,7 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
         ),
         plain(
             "Loss",
-            if runs.iter().all(Shown::simulates) {
+            if runs.iter().all(ReportedRun::simulates) {
                 "half the squared misfit in deviations of the noise, summed over observations; mean over members, before each update"
             } else {
                 "misfit per sample, mean over members, before each update"
@@ -249,8 +249,8 @@ fn charts(runs: &[Shown]) -> Vec<Chart> {
 }
 
 /// What the step size of `runs` is.
-fn step_size(runs: &[Shown]) -> &'static str {
-    let rule = |run: &Shown| {
+fn step_size(runs: &[ReportedRun]) -> &'static str {
+    let rule = |run: &ReportedRun| {
         let method = &run.finished.resolved.config.method;
         match (method.kind, method.step) {
             (MethodKind::Eki, StepKind::Adaptive) => "h / (‖D‖ + ε) at each step",
@@ -268,7 +268,7 @@ fn step_size(runs: &[Shown]) -> &'static str {
 }
 
 /// The section on the ensemble's uncertainty, where any run kept its members.
-fn uncertainty(runs: &[Shown]) -> String {
+fn uncertainty(runs: &[ReportedRun]) -> String {
     let known: Vec<(&str, &Uncertainty)> = runs
         .iter()
         .filter_map(|run| Some((run.name.as_str(), run.uncertainty.as_ref()?)))
@@ -291,8 +291,8 @@ fn uncertainty(runs: &[Shown]) -> String {
 }
 
 /// Which program on which hosts, when.
-fn footer(runs: &[Shown]) -> String {
-    let line = |run: &Shown| {
+fn footer(runs: &[ReportedRun]) -> String {
+    let line = |run: &ReportedRun| {
         let environment = run.environment.as_ref()?;
         let text = |key: &str| environment[key].as_str().unwrap_or("?").to_owned();
         let hosts = environment["hosts"].as_array()?.iter().map(|host: &Value| {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Shown;
+use super::ReportedRun;
 use super::scale::{Scale, escaped, number};
 use super::tables::{named, table};
 use crate::config::Precision;
@@ -53,7 +53,7 @@ impl Parameters {
 }
 
 /// The section on parameters, where any run has some.
-pub fn section(runs: &[Shown]) -> String {
+pub fn section(runs: &[ReportedRun]) -> String {
     let known = || {
         let runs = runs.iter().enumerate();
         runs.filter_map(|(i, run)| Some((i, run, run.parameters.as_ref()?)))

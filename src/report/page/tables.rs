@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use toml::Table;
 
-use super::Shown;
+use super::ReportedRun;
 use super::scale::{escaped, number};
 use crate::config::{LossKind, MethodKind, ModelKind, MomentumOf, Rerandomise};
 use crate::report::uncertainty::Uncertainty;
 
 /// What a run is, in one line.
-fn described(run: &Shown) -> String {
+fn described(run: &ReportedRun) -> String {
     let config = &run.finished.resolved.config;
     let loss = match config.method.loss {
         LossKind::CrossEntropy => "cross-entropy",
@@ -54,7 +54,7 @@ fn described(run: &Shown) -> String {
     format!("{name}{again}{of}, {members} members, {data}")
 }
 
-pub fn subtitle(runs: &[Shown]) -> String {
+pub fn subtitle(runs: &[ReportedRun]) -> String {
     match runs {
         [one] => format!("<p class=\"soft\">{}</p>\n", escaped(&described(one))),
         _ => String::new(),
@@ -62,7 +62,7 @@ pub fn subtitle(runs: &[Shown]) -> String {
 }
 
 /// A single run's results, large.
-pub fn tiles(run: &Shown) -> String {
+pub fn tiles(run: &ReportedRun) -> String {
     let Some(end) = &run.ending else {
         return "<p>This run has not ended.</p>\n".to_owned();
     };
@@ -117,7 +117,7 @@ pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 /// The name of a run with its colour.
-pub fn named(i: usize, run: &Shown) -> String {
+pub fn named(i: usize, run: &ReportedRun) -> String {
     format!(
         "<span class=\"c{}\"><span class=\"chip\" style=\"display:inline-block;margin-right:8px\"></span></span>{}",
         i % 8,
@@ -126,7 +126,7 @@ pub fn named(i: usize, run: &Shown) -> String {
 }
 
 /// What each run reached.
-pub fn summaries(runs: &[Shown]) -> String {
+pub fn summaries(runs: &[ReportedRun]) -> String {
     let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
     let classes = ends().any(|end| end.accuracy_mean.is_some());
     let values = ends().any(|end| end.mse_mean.is_some());
@@ -165,7 +165,7 @@ pub fn summaries(runs: &[Shown]) -> String {
         "ended",
         "digest",
     ]);
-    let row = |(i, run): (usize, &Shown)| {
+    let row = |(i, run): (usize, &ReportedRun)| {
         let end = run.ending.clone().unwrap_or_default();
         let four = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
         let short = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
@@ -257,7 +257,7 @@ pub fn uncertainties(known: &[(&str, &Uncertainty)]) -> String {
 }
 
 /// Where the time went, a bar for each run.
-pub fn phases(runs: &[Shown]) -> String {
+pub fn phases(runs: &[ReportedRun]) -> String {
     let bars: String = runs
         .iter()
         .enumerate()
@@ -269,7 +269,7 @@ pub fn phases(runs: &[Shown]) -> String {
     format!("<h2>Where the time went</h2>\n<div class=\"card\">\n{bars}</div>\n")
 }
 
-fn bar(i: usize, run: &Shown, runs: usize) -> Option<String> {
+fn bar(i: usize, run: &ReportedRun, runs: usize) -> Option<String> {
     // Where a run waits for outputs from outside, each start is one step: nothing to read off.
     let asks = run.finished.resolved.config.model.kind == ModelKind::AskTell;
     let timing = run.timing.as_ref().filter(|_| !asks)?;
@@ -342,7 +342,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// The configuration of a single run; of several, the keys that differ.
-pub fn settings(runs: &[Shown]) -> String {
+pub fn settings(runs: &[ReportedRun]) -> String {
     if let [one] = runs {
         return format!(
             "<h2>Settings</h2>\n<details class=\"card wide\"><summary>config.toml</summary><pre>{}</pre></details>\n",

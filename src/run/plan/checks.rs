@@ -2,8 +2,8 @@
 
 use super::descent;
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, KEYS, LossKind, ModelKind, OutputKind, Precision,
-    Resolved, Scale, Shape, StepKind,
+    Config, Covariance, DrawKind, FormKind, HSchedule, KEYS, LossKind, ModelKind, OutputKind,
+    Precision, Resolved, Scale, StepKind,
 };
 use crate::data::catalogue;
 use crate::data::shape::DataShape;
@@ -74,7 +74,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         ));
     }
     let gain_of_squares = method.step == StepKind::Kalman && method.loss == LossKind::LeastSquares;
-    if method.h_shape == Shape::Misfit && !gain_of_squares {
+    if method.h_shape == HSchedule::Misfit && !gain_of_squares {
         return Err(resolved.error(
             "method.h_shape",
             "\"misfit\" needs method.step = \"kalman\" and method.loss = \"least-squares\"",
@@ -94,7 +94,9 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         ));
     }
     if method.tikhonov > 0.0 {
-        let sound = one_set && method.loss == LossKind::LeastSquares && !descent::descends(config);
+        let sound = one_set
+            && method.loss == LossKind::LeastSquares
+            && !descent::is_gradient_descent(config);
         if !sound || method.perturb {
             return Err(resolved.error(
                 "method.tikhonov",
@@ -102,13 +104,13 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    let gain = method.step == StepKind::Kalman && !descent::descends(config);
+    let gain = method.step == StepKind::Kalman && !descent::is_gradient_descent(config);
     if config.run.stop_at_time > 0.0 && !gain {
         return Err(resolved.error("run.stop_at_time", "needs method.step = \"kalman\""));
     }
     let other_form = matches!(method.form, FormKind::Explicit | FormKind::Mean)
         || in_mean_form(config)
-        || descent::descends(config);
+        || descent::is_gradient_descent(config);
     if method.localise > 0 && (other_form || config.run.mixed()) {
         return Err(resolved.error(
             "method.localise",
@@ -153,7 +155,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
 /// The Kalman gain, where the form can have it with `outputs` numbers K.
 pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
     let config = &resolved.config;
-    let kalman = config.method.step == StepKind::Kalman && !descent::descends(config);
+    let kalman = config.method.step == StepKind::Kalman && !descent::is_gradient_descent(config);
     // What is localised has no other form, however much work a matrix of the outputs' side is.
     let other = config.method.localise == 0 && outputs > config.ensemble.members;
     if kalman && config.method.form == FormKind::Factored && other {
@@ -167,7 +169,7 @@ pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
 
 /// Whether EKI moves the mean alone.
 fn in_mean_form(config: &Config) -> bool {
-    !descent::descends(config)
+    !descent::is_gradient_descent(config)
         && config.ensemble.redrawn_each_step()
         && matches!(config.method.form, FormKind::Auto | FormKind::Mean)
 }
@@ -181,7 +183,7 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
         ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
         ModelKind::Linear | ModelKind::Process | ModelKind::AskTell => false,
     };
-    let nothing = descent::descends(config)
+    let nothing = descent::is_gradient_descent(config)
         || config.ensemble.draw == DrawKind::LowRank && config.model.kind == ModelKind::Dense
         || in_mean_form(config) && !knows;
     if config.run.mixed() && nothing {
@@ -228,7 +230,7 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
     let mean = in_mean_form(&resolved.config);
     let needs = format!("needs the mean form of \"eki\": {EACH_STEP}");
     if ensemble.inflation != 1.0
-        && (ensemble.redrawn_each_step() || descent::descends(&resolved.config))
+        && (ensemble.redrawn_each_step() || descent::is_gradient_descent(&resolved.config))
     {
         return Err(resolved.error(
             "ensemble.inflation",

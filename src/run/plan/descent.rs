@@ -13,7 +13,7 @@ const MOMENTUM: f64 = 0.9;
 const PART: usize = 32;
 
 /// Whether `config` asks for gradient descent rather than an ensemble.
-pub(super) fn descends(config: &Config) -> bool {
+pub(super) fn is_gradient_descent(config: &Config) -> bool {
     match config.method.kind {
         MethodKind::Eki => false,
         MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => true,
@@ -23,8 +23,8 @@ pub(super) fn descends(config: &Config) -> bool {
 impl Plan {
     /// Whether one point descends a gradient, instead of an ensemble that needs none.
     #[must_use]
-    pub fn descends(&self) -> bool {
-        descends(self.config())
+    pub fn is_gradient_descent(&self) -> bool {
+        is_gradient_descent(self.config())
     }
 
     /// The learning rate at `step`: method.rate, times h_decay to the power of the epochs passed.
@@ -73,7 +73,7 @@ fn parts(batch: usize) -> Partition {
 pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
     let config = &resolved.config;
     let refuse = |key: &str, why: &str| Err(resolved.error(key, why));
-    if !descends(config) {
+    if !is_gradient_descent(config) {
         return match config.method.clip {
             0.0 => Ok(()),
             _ => refuse("method.clip", "must be 0 but for gradient descent"),

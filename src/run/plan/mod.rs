@@ -1,17 +1,17 @@
 //! A checked configuration with the numbers that follow from it: only a `Plan` runs.
 
-pub mod beside;
 mod checks;
 mod descent;
+pub mod extra_arrays;
 
 use crate::data::shape::DataShape;
 use std::ops::Range;
 
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, LossKind, Rerandomise, Resolved, Shape, StepKind,
+    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, Rerandomise, Resolved, StepKind,
 };
 use crate::data::batch::Batches;
-use crate::ensemble::moments::Memory;
+use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
 use crate::method::loss::Loss;
@@ -139,7 +139,7 @@ impl Plan {
     #[must_use]
     pub fn form(&self, members: usize) -> Form {
         let config = self.config();
-        if self.descends() {
+        if self.is_gradient_descent() {
             return Form::Mean; // of a single point, which is its own mean
         }
         match config.method.form {
@@ -163,14 +163,14 @@ impl Plan {
     #[must_use]
     pub fn low_rank(&self) -> Option<usize> {
         let ensemble = &self.config().ensemble;
-        (ensemble.draw == DrawKind::LowRank && !self.descends()).then_some(ensemble.rank)
+        (ensemble.draw == DrawKind::LowRank && !self.is_gradient_descent()).then_some(ensemble.rank)
     }
 
     /// The damping of the moments by which draws are spread, where they are.
     #[must_use]
     pub fn whitens(&self) -> Option<f64> {
         let damping = self.config().ensemble.whiten;
-        (damping > 0.0 && !self.descends()).then_some(damping)
+        (damping > 0.0 && !self.is_gradient_descent()).then_some(damping)
     }
 
     /// Whether the mean moves by way of the layers' sums.
@@ -181,8 +181,8 @@ impl Plan {
 
     /// What the mean's move remembers.
     #[must_use]
-    pub fn memory(&self) -> Memory {
-        Memory {
+    pub fn memory(&self) -> MeanAveraging {
+        MeanAveraging {
             second: self.config().method.second_moment,
             average: self.config().ensemble.average,
         }
@@ -192,9 +192,9 @@ impl Plan {
     #[must_use]
     pub fn depends_on_its_end(&self) -> Option<&'static str> {
         let (method, ensemble) = (&self.config().method, &self.config().ensemble);
-        if ensemble.grow_to > ensemble.members && !self.descends() {
+        if ensemble.grow_to > ensemble.members && !self.is_gradient_descent() {
             Some("the ensemble grows")
-        } else if method.h_shape == Shape::Cosine {
+        } else if method.h_shape == HSchedule::Cosine {
             Some("h falls")
         } else {
             None
@@ -212,7 +212,7 @@ impl Plan {
     pub fn members(&self, epoch: u64) -> usize {
         let ensemble = &self.config().ensemble;
         let last = self.last_epoch();
-        if self.descends() {
+        if self.is_gradient_descent() {
             return 1;
         }
         if ensemble.grow_to <= ensemble.members || last == 0 {
@@ -234,8 +234,8 @@ impl Plan {
         let method = &self.config().method;
         let shape = match method.h_shape {
             // By misfit it depends on what the step finds: `allowed`.
-            Shape::Level | Shape::Misfit => 1.0,
-            Shape::Cosine => {
+            HSchedule::Level | HSchedule::Misfit => 1.0,
+            HSchedule::Cosine => {
                 let passed = step as f64 / self.steps as f64;
                 f64::midpoint(1.0, (std::f64::consts::PI * passed).cos())
             }
@@ -248,12 +248,12 @@ impl Plan {
     /// the members' outputs can follow. It is 1 once the mean misfit is the noise's. Iglesias & Yang, Inverse Problems 37
     /// (2021) 025008; their end at a time of 1, which is for sampling, is `run.stop_at_time`.
     #[must_use]
-    pub fn allowed(&self, mean: f64, variance: f64) -> f64 {
+    pub fn misfit_factor(&self, mean: f64, variance: f64) -> f64 {
         let half = self.observed() as f64 / 2.0;
         match self.config().method.h_shape {
-            Shape::Level | Shape::Cosine => 1.0,
+            HSchedule::Level | HSchedule::Cosine => 1.0,
             // Of no misfit at all, or none that varies, nothing is to be feared: infinity is more than 1.
-            Shape::Misfit => f64::min(1.0, f64::max(half / mean, (half / variance).sqrt())),
+            HSchedule::Misfit => f64::min(1.0, f64::max(half / mean, (half / variance).sqrt())),
         }
     }
 
@@ -261,14 +261,14 @@ impl Plan {
     #[must_use]
     pub fn gain(&self, factor: f64) -> Option<f64> {
         let kalman = self.config().method.step == StepKind::Kalman;
-        (kalman && !self.descends()).then_some(self.step_size.h * factor)
+        (kalman && !self.is_gradient_descent()).then_some(self.step_size.h * factor)
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
     #[must_use]
     pub fn spread(&self, step: u64) -> f64 {
         let ensemble = &self.config().ensemble;
-        if self.descends() {
+        if self.is_gradient_descent() {
             return 0.0;
         }
         (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
@@ -299,7 +299,7 @@ impl Plan {
             Rerandomise::Never => return false,
         };
         // Members that outlive a step are the run's result after the last one.
-        !self.descends()
+        !self.is_gradient_descent()
             && step.is_multiple_of(unit.saturating_mul(ensemble.rerandomise_every))
             && (step < self.steps || ensemble.redrawn_each_step())
     }

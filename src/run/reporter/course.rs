@@ -162,7 +162,7 @@ pub fn too_few(plan: &Plan) -> Option<String> {
     let config = plan.config();
     let (members, parameters) = (plan.members(0), plan.parameters);
     let spans = !config.model.kind.simulates()
-        || plan.descends()
+        || plan.is_gradient_descent()
         || config.method.localise > 0
         || config.ensemble.rerandomise != Rerandomise::Never;
     (!spans && (members <= parameters || members == 2)).then(|| {

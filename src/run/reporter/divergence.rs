@@ -4,7 +4,7 @@ use super::Record;
 use crate::data::catalogue::is_series;
 use crate::files::numbers::number;
 use crate::run::plan::Plan;
-use crate::run::plan::beside::Beside;
+use crate::run::plan::extra_arrays::ExtraArrays;
 
 /// The spread is told of from so many times what it was at first. EKI's falls; a re-draw with gamma above the first
 /// ensemble's is the user's own wish, and seldom so large.
@@ -30,10 +30,10 @@ pub struct Divergence {
 impl Divergence {
     /// What is to be told after a step.
     pub fn see(&mut self, plan: &Plan, record: &Record) -> impl Iterator<Item = String> {
-        let grown = self.runaway.see(record, Beside::of(plan).previous);
+        let grown = self.runaway.see(record, ExtraArrays::of(plan).previous);
         // A series' single values have losses of their own.
         let batches = !is_series(&plan.config().data.name);
-        let length = if plan.descends() {
+        let length = if plan.is_gradient_descent() {
             "method.rate"
         } else {
             "method.h"

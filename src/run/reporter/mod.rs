@@ -90,11 +90,11 @@ pub(super) type Log = (PathBuf, Metrics);
 /// Tells what happens: rank 0 to the screen and the run's folder, the other ranks nothing.
 #[derive(Debug)]
 pub struct Reporter {
-    voice: Option<Voice>,
+    voice: Option<RankZero>,
 }
 
 #[derive(Debug)]
-struct Voice {
+struct RankZero {
     folder: PathBuf,
     metrics: Metrics,
     files: Files,
@@ -153,7 +153,7 @@ impl Reporter {
         let simulates = plan.config().model.kind.simulates();
         let bar = progress_bar(plan.steps);
         bar.set_position(step);
-        let voice = Voice {
+        let voice = RankZero {
             folder: folder.to_path_buf(),
             metrics,
             files: files.clone(),
@@ -195,7 +195,8 @@ impl Reporter {
     /// # Errors
     /// It cannot be written.
     pub(super) fn log_in(&self, files: &Files, folder: &Path) -> Result<Option<Log>> {
-        let copy = |voice: &Voice| Ok((folder.to_path_buf(), voice.metrics.copy(files, folder)?));
+        let copy =
+            |voice: &RankZero| Ok((folder.to_path_buf(), voice.metrics.copy(files, folder)?));
         self.voice.as_ref().map(copy).transpose()
     }
 
@@ -298,7 +299,7 @@ impl Reporter {
     }
 }
 
-impl Voice {
+impl RankZero {
     /// How the run stands after a step: beside the bar, or where there is none a line.
     fn say(&self, plan: &Plan, record: &Record, text: &str) {
         let (step, steps) = (record.step, plan.steps);

@@ -5,7 +5,7 @@ use crate::config::MomentumOf;
 
 /// What an ensemble whose members are all kept has beside them.
 #[derive(Clone, Copy, Debug)]
-pub struct Beside {
+pub struct ExtraArrays {
     /// u, J x P, where momentum moves each member on to v.
     pub previous: bool,
     /// What members are about, and their mean before momentum moved it on to that: two rows, P numbers each. Where members
@@ -13,7 +13,7 @@ pub struct Beside {
     pub centres: bool,
 }
 
-impl Beside {
+impl ExtraArrays {
     /// What runs of `plan` have.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {

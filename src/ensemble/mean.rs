@@ -16,7 +16,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::ensemble::draw::Draw;
 use crate::ensemble::low_rank::LowRankDraws;
-use crate::ensemble::moments::Memory;
+use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::whitening::Whitening;
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::LowRank;
@@ -25,13 +25,13 @@ use crate::kernels::exact_sum::Quantum;
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::parallel::partition::{Blocks, DRAWN, Partition};
-use crate::parallel::ranks::Crew;
+use crate::parallel::ranks::Ranks;
 
 /// No draw's magnitude reaches this: |xi| < 6.8 in single precision; in double, beyond it with probability 1e-57.
 pub(crate) const LARGEST_DRAW: f64 = 16.0;
 
 /// An ensemble of which only the mean is kept, the same on all ranks.
-pub struct MeanOnly<T> {
+pub struct MeanEnsemble<T> {
     members: usize,
     /// The parameters drawn from one key.
     blocks: Blocks,
@@ -49,7 +49,7 @@ pub struct MeanOnly<T> {
     low_rank: Option<LowRankDraws<T>>,
     /// How the draws of the layers in which members differ are spread.
     whitening: Whitening<T>,
-    memory: Memory,
+    memory: MeanAveraging,
     /// Second moments of the mean's move, P numbers; empty without.
     pub(crate) second: Vec<T>,
     /// The mean's average over steps, P numbers; empty without.
@@ -58,16 +58,16 @@ pub struct MeanOnly<T> {
 
 /// What a run's mean form keeps and does beside the mean; the same in every step.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct MeanOptions {
     /// The rank of low-rank draws, where members are drawn so.
     pub rank: Option<usize>,
     /// What the mean's move remembers.
-    pub memory: Memory,
+    pub memory: MeanAveraging,
 }
 
 /// How far the mean moves in one step.
 #[derive(Clone, Copy, Debug)]
-pub struct Length {
+pub struct StepLength {
     /// The step's number n, from 1.
     pub step: u64,
     /// h_n.
@@ -79,7 +79,7 @@ pub struct Length {
 }
 
 /// What the mean moves by.
-pub enum Weights<'a, T> {
+pub enum MeanMove<'a, T> {
     /// The coefficients c of all members.
     Members(&'a [f64]),
     /// This rank's members' coefficients for each sample, J/R x m, and the samples, d x m.
@@ -88,7 +88,7 @@ pub enum Weights<'a, T> {
 
 /// The members of the step after an update.
 #[derive(Clone, Debug)]
-pub struct Next {
+pub struct NextDraw {
     /// Their draws.
     pub draw: Draw,
     /// sqrt(gamma).
@@ -97,9 +97,15 @@ pub struct Next {
     pub differing: Range<usize>,
 }
 
-impl<T: Real> MeanOnly<T> {
+impl<T: Real> MeanEnsemble<T> {
     /// `members` members drawn as `first` says about `mean`, in the run's `manner`.
-    pub fn new(members: usize, mean: Vec<T>, prior: &Prior, first: Next, manner: Manner) -> Self {
+    pub fn new(
+        members: usize,
+        mean: Vec<T>,
+        prior: &Prior,
+        first: NextDraw,
+        manner: MeanOptions,
+    ) -> Self {
         let parameters = mean.len();
         let mut deviations = vec![T::zero(); parameters];
         prior.deviations(0, 1.0, &mut deviations);
@@ -130,13 +136,13 @@ impl<T: Real> MeanOnly<T> {
     }
 
     /// Members over ranks: whole units where their sums are formed by units.
-    pub fn partition(&self, crew: Crew) -> Partition {
+    pub fn partition(&self, ranks: Ranks) -> Partition {
         let unit = if self.low_rank.is_some() {
             crate::forward::low_rank::UNIT
         } else {
             1
         };
-        Partition::in_units(self.members, crew.comm.size(), unit)
+        Partition::in_units(self.members, ranks.comm.size(), unit)
     }
 
     /// From now on there are `members`.
@@ -150,7 +156,7 @@ impl<T: Real> MeanOnly<T> {
     }
 
     /// What the run has found, P numbers: m, or its average over steps where that is kept.
-    pub fn found(&self) -> &[T] {
+    pub fn estimate(&self) -> &[T] {
         if self.average.is_empty() {
             &self.mean
         } else {
@@ -161,19 +167,26 @@ impl<T: Real> MeanOnly<T> {
     /// Evaluates this rank's members on `inputs`, d x m, where they are of low rank; see `Evaluator::for_members`.
     pub fn evaluate_low_rank<P: Send>(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         map: &dyn LowRank<T>,
         inputs: ArrayView2<T>,
         places: impl Iterator<Item = P> + Send,
         take: impl Fn(P, ArrayView2<T>) + Sync,
     ) {
-        let own = self.partition(crew).range(crew.comm.rank());
+        let own = self.partition(ranks).range(ranks.comm.rank());
         let draws = self
             .low_rank
             .as_mut()
             .expect("called with low-rank draws alone");
-        draws.prepare(crew, map, own, self.draw);
-        draws.evaluate(crew, map, (&self.centre, self.spread), inputs, places, take);
+        draws.prepare(ranks, map, own, self.draw);
+        draws.evaluate(
+            ranks,
+            map,
+            (&self.centre, self.spread),
+            inputs,
+            places,
+            take,
+        );
     }
 
     /// Whether members are of low rank.
@@ -187,7 +200,7 @@ impl<T: Real> MeanOnly<T> {
             draws.member(map, (&self.centre, self.spread), self.draw, member, out);
             return;
         }
-        let (spread, first) = (T::of(self.spread), self.parameters() - out.len());
+        let (spread, first) = (T::from_f64(self.spread), self.parameters() - out.len());
         let (mut numbers, nothing) = ([T::zero(); DRAWN], [T::zero(); DRAWN]);
         for b in 0..self.blocks.count() {
             let columns = self.blocks.range(b);
@@ -218,42 +231,43 @@ impl<T: Real> MeanOnly<T> {
     /// Spreads the draws of `layers`, from 0, by the moments of their inputs on `samples`, d x m.
     pub fn whiten(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         map: &dyn ForwardMap<T>,
         samples: ArrayView2<T>,
         layers: Range<usize>,
         damping: f64,
     ) {
         let about = (&*self.centre, samples);
-        self.whitening.renew(crew.pool, map, about, layers, damping);
+        self.whitening
+            .renew(ranks.pool, map, about, layers, damping);
     }
 
     /// Moves the mean along `weights` by `length`, and extrapolates; then come the members of `next`. Called by all ranks.
     pub fn update(
         &mut self,
-        crew: Crew,
+        ranks: Ranks,
         map: Option<&dyn LowRank<T>>,
-        weights: &Weights<T>,
-        length: Length,
-        next: Next,
+        weights: &MeanMove<T>,
+        length: StepLength,
+        next: NextDraw,
     ) {
-        let own = self.partition(crew).range(crew.comm.rank());
+        let own = self.partition(ranks).range(ranks.comm.rank());
         let mut sums = vec![0.0; self.mean.len()];
         match (weights, &mut self.low_rank, map) {
-            (Weights::Samples(weights, inputs), Some(draws), Some(map)) => {
+            (MeanMove::Samples(weights, inputs), Some(draws), Some(map)) => {
                 let map = map.layer_sums().expect("the plan admits such maps alone");
                 let (about, to) = ((&*self.centre, self.spread), (self.members, &mut *sums));
-                draws.sum_by_layers(crew, map, about, (weights.view(), inputs.view()), to);
+                draws.sum_by_layers(ranks, map, about, (weights.view(), inputs.view()), to);
             }
-            (Weights::Members(coefficients), Some(draws), Some(map)) => {
-                draws.sum(crew, map, own, coefficients, &mut sums);
-                crew.comm.sum_exact(&mut sums);
+            (MeanMove::Members(coefficients), Some(draws), Some(map)) => {
+                draws.sum(ranks, map, own, coefficients, &mut sums);
+                ranks.comm.sum_exact(&mut sums);
             }
-            (Weights::Members(coefficients), ..) => {
-                self.sum_full(crew, own, coefficients, &mut sums);
-                crew.comm.sum_exact(&mut sums);
+            (MeanMove::Members(coefficients), ..) => {
+                self.sum_full(ranks, own, coefficients, &mut sums);
+                ranks.comm.sum_exact(&mut sums);
             }
-            (Weights::Samples(..), ..) => unreachable!("the plan asks for low-rank draws"),
+            (MeanMove::Samples(..), ..) => unreachable!("the plan asks for low-rank draws"),
         }
         self.whitening.spread_sums(&mut sums);
         self.shift(&sums, length);
@@ -265,20 +279,21 @@ impl<T: Real> MeanOnly<T> {
     }
 
     /// m <- v - h_n sums, in units of the members' deviations, and v from it.
-    fn shift(&mut self, sums: &[f64], length: Length) {
+    fn shift(&mut self, sums: &[f64], length: StepLength) {
         let scale = length.h * self.spread;
         let (unit, filled) = (scale / length.undivided, self.memory.filled(length.step));
         for i in self.differing.clone() {
-            let (sum, deviation) = (sums[i], self.deviations[i].wide());
+            let (sum, deviation) = (sums[i], self.deviations[i].as_f64());
             let by = match self.second.get_mut(i) {
                 None => scale * deviation * sum,
                 Some(held) => {
                     length.undivided * deviation * self.memory.scale(filled, unit * sum, held)
                 }
             };
-            let moved = T::of(self.centre[i].wide() - by);
-            self.centre[i] =
-                T::of(moved.wide() + length.momentum * (moved.wide() - self.mean[i].wide()));
+            let moved = T::from_f64(self.centre[i].as_f64() - by);
+            self.centre[i] = T::from_f64(
+                moved.as_f64() + length.momentum * (moved.as_f64() - self.mean[i].as_f64()),
+            );
             self.mean[i] = moved;
         }
     }
@@ -287,22 +302,22 @@ impl<T: Real> MeanOnly<T> {
     #[cfg(feature = "gradients")]
     pub fn descend(&mut self, gradient: &[f64], rate: f64, momentum: f64) {
         for ((m, v), g) in self.mean.iter_mut().zip(&mut self.centre).zip(gradient) {
-            let moved = T::of(v.wide() - rate * g);
-            *v = T::of(moved.wide() + momentum * (moved.wide() - m.wide()));
+            let moved = T::from_f64(v.as_f64() - rate * g);
+            *v = T::from_f64(moved.as_f64() + momentum * (moved.as_f64() - m.as_f64()));
             *m = moved;
         }
     }
 
     /// sum_k c_k xi_k over this rank's members, each term rounded so that sums over ranks are exact.
-    fn sum_full(&self, crew: Crew, own: Range<usize>, coefficients: &[f64], sums: &mut [f64]) {
+    fn sum_full(&self, ranks: Ranks, own: Range<usize>, coefficients: &[f64], sums: &mut [f64]) {
         let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
         let quantum = Quantum::new(largest * LARGEST_DRAW, coefficients.len());
-        let rooms: Vec<Mutex<Vec<T>>> = (0..crew.pool.current_num_threads())
+        let rooms: Vec<Mutex<Vec<T>>> = (0..ranks.pool.current_num_threads())
             .map(|_| Mutex::default())
             .collect();
         let draw = self.draw;
         for_each(
-            crew.pool,
+            ranks.pool,
             sums.chunks_mut(self.blocks.range(0).len())
                 .enumerate()
                 .filter(|(b, _)| {
@@ -330,7 +345,7 @@ impl<T: Real> MeanOnly<T> {
     pub fn mean_variance(&self) -> f64 {
         let sum = |range: Range<usize>| -> f64 {
             let deviations = self.deviations[range].iter();
-            deviations.map(|d| d.wide() * d.wide()).sum()
+            deviations.map(|d| d.as_f64() * d.as_f64()).sum()
         };
         let differing = self.differing.clone();
         let whole = if self.whitening.is_none() {
@@ -386,7 +401,7 @@ impl<T: Real> pulp::WithSimd for AddRounded<'_, T> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
         for (sum, xi) in self.sums.iter_mut().zip(self.xi) {
-            *sum += self.quantum.round(self.coefficient * xi.wide());
+            *sum += self.quantum.round(self.coefficient * xi.as_f64());
         }
     }
 }

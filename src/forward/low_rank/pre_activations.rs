@@ -25,7 +25,7 @@ use crate::kernels::panel::PANEL;
 use crate::kernels::real::{Real, product};
 
 /// Low-rank members whose every layer's sums are linear in its parameters, as this module needs them.
-pub trait LayerSums<T: Real>: LowRank<T> {
+pub trait PreActivations<T: Real>: LowRank<T> {
     /// The lengths of what a unit gives on `m` samples: of the first layer's sums for each sample, fan_out x m, of every
     /// later layer's parameters.
     fn gives(&self, m: usize) -> Vec<usize>;
@@ -51,7 +51,7 @@ pub trait LayerSums<T: Real>: LowRank<T> {
     fn assemble(&self, inputs: ArrayView2<T>, given: &[f64], sums: &mut [f64]);
 }
 
-impl<T: Real> LayerSums<T> for Dense {
+impl<T: Real> PreActivations<T> for Dense {
     fn gives(&self, m: usize) -> Vec<usize> {
         let mut pairs = self.pairs();
         let first = pairs.next().map(|(_, fan_out)| fan_out * m);
@@ -110,8 +110,9 @@ impl<T: Real> LayerSums<T> for Dense {
         let (d, m) = inputs.dim();
         let first = layers(self, 1)[0];
         let (of_first, of_later) = given.split_at(first.fan_out * m);
-        let of_samples =
-            Array2::from_shape_fn((first.fan_out, m), |(o, i)| T::of(of_first[o * m + i]));
+        let of_samples = Array2::from_shape_fn((first.fan_out, m), |(o, i)| {
+            T::from_f64(of_first[o * m + i])
+        });
         let mut weight = Array2::zeros((d, first.fan_out));
         product(
             weight.view_mut(),
@@ -122,7 +123,7 @@ impl<T: Real> LayerSums<T> for Dense {
         );
         sums.iter_mut()
             .zip(&weight)
-            .for_each(|(sum, &x)| *sum = x.wide());
+            .for_each(|(sum, &x)| *sum = x.as_f64());
         let biases = &mut sums[d * first.fan_out..];
         for (bias, of_unit) in biases.iter_mut().zip(of_first.chunks(m)) {
             *bias = of_unit.iter().sum();
@@ -144,7 +145,7 @@ fn scale_weights<'p, T: Real>(
     for ((x, &w), &square) in last.iter_mut().zip(weights).zip(squares) {
         *x = w / (square + T::one());
     }
-    let scale = T::of(1.0 / (rank as f64).sqrt());
+    let scale = T::from_f64(1.0 / (rank as f64).sqrt());
     for (r, row) in of_ranks.chunks_mut(m).enumerate() {
         let own = row.iter_mut().zip(projected(r)).zip(&*last);
         own.for_each(|((x, &p), &w)| *x = w * scale * p);
