@@ -8,7 +8,7 @@
 //!
 //! ```no_run
 //! use eki_mpi::prelude::*;
-//! use eki_mpi::run::{Keeper, Outcome, State, stop::StopReason};
+//! use eki_mpi::run::{Checkpointer, Outcome, State, stop::StopReason};
 //!
 //! fn calibrate(
 //!     ranks: Ranks,
@@ -19,7 +19,7 @@
 //!     let map = problem.map.ask_tell().expect("model.kind = \"ask-tell\"");
 //!     let mut state = State::start(ranks, plan, &problem.map.prior())?;
 //!     loop {
-//!         let around = (&mut Reporter::silent(), &mut Timing::default(), &mut Keeper::none());
+//!         let around = (&mut Reporter::silent(), &mut Timing::default(), &mut Checkpointer::none());
 //!         let (reached, outcome) = run::run_from(ranks, plan, problem, state, around)?;
 //!         if outcome.stopped != Some(StopReason::Asks) {
 //!             return Ok((reached, outcome));
