@@ -150,7 +150,7 @@ fn impossible_values_say_what_is_possible() {
     );
     refused_sets(
         &[
-            "method.step=kalman",
+            "method.kind=kalman",
             "method.form=factored",
             "ensemble.members=200",
         ],
@@ -248,7 +248,7 @@ fn impossible_values_say_what_is_possible() {
         "linear",
         &[
             "method.tikhonov=1",
-            "method.step=kalman",
+            "method.kind=kalman",
             "method.perturb=true",
         ],
         &["method.tikhonov = 1", "method.perturb = false"],
@@ -270,7 +270,7 @@ fn impossible_values_say_what_is_possible() {
     }
     refused_sets(
         &["run.stop_at_time=1"],
-        &["run.stop_at_time = 1", "method.step = \"kalman\""],
+        &["run.stop_at_time = 1", "method.kind = \"kalman\""],
     );
     refused_sets(&["method.h_shape=round"], &["\"cosine\""]);
     refused_sets(&["data.augment=-1"], &["at least 0"]);

@@ -90,7 +90,7 @@ fn re_randomisation_at_each_epochs_end_or_steps_apart_with_and_without_momentum(
         holds(&momentum, &SPLITS),
         holds(&momentum.clone().set("method.momentum_restart=false"), &FEW),
         holds(&steps_apart.clone().set("method.momentum=true"), &FEW),
-        holds(&steps_apart.set("method.step=kalman"), &FEW),
+        holds(&steps_apart.set("method.kind=kalman"), &FEW),
         holds(&momentum.set("method.momentum_coefficient=0.9"), &FEW),
         holds(&of_mean(epoch.set("method.momentum_restart=false")), &FEW),
     ];
@@ -146,7 +146,7 @@ fn low_rank_draws_and_what_builds_on_them() {
         holds(&sums, &SPLITS),
         holds(&all, &SPLITS),
         holds(&all.set("run.precision=double"), &FEW),
-        holds(&sums.set("method.step=kalman").set("method.h=10"), &FEW),
+        holds(&sums.set("method.kind=kalman").set("method.h=10"), &FEW),
         holds(&squares, &FEW),
     ];
     all_differ(&digests);
@@ -225,7 +225,7 @@ fn d_summed_from_several_blocks_of_samples() {
 #[test]
 fn the_kalman_gain_in_every_form() {
     let kalman = digits(&[
-        "method.step=kalman",
+        "method.kind=kalman",
         "method.h=1",
         "ensemble.members=150",
         "run.epochs=1",

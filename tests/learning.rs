@@ -43,7 +43,7 @@ fn the_kalman_gain_learns_in_few_steps() {
     };
     let (plain, kalman) = (
         accuracy(&run),
-        accuracy(&run.set("method.step=kalman").set("method.h=1")),
+        accuracy(&run.set("method.kind=kalman").set("method.h=1")),
     );
     assert!(kalman > 0.87 && kalman > plain + 0.15, "{kalman}, {plain}");
 }

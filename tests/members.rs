@@ -40,11 +40,11 @@ const FORMS: [(&str, &[&str]); 7] = [
     ("mean", &["ensemble.rerandomise=step"]),
     (
         "by the Kalman gain",
-        &["method.form=explicit", "method.step=kalman"],
+        &["method.form=explicit", "method.kind=kalman"],
     ),
     (
         "factored, by the Kalman gain",
-        &["method.form=factored", "method.step=kalman"],
+        &["method.form=factored", "method.kind=kalman"],
     ),
 ];
 

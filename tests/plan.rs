@@ -64,7 +64,7 @@ fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
         "method.momentum=true",
     ];
     let mean = ["ensemble.members=150", "ensemble.rerandomise=step"];
-    let gain = |sets: &[&'static str]| [sets, &["method.step=kalman"]].concat();
+    let gain = |sets: &[&'static str]| [sets, &["method.kind=kalman"]].concat();
     let perturbed = |sets: &[&'static str]| {
         let squares = [
             "method.loss=least-squares",
@@ -124,7 +124,7 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         "data.batch=100",
     ];
     let momentum = |sets: &[&'static str]| [sets, &["method.momentum=true"]].concat();
-    let gain = |sets: &[&'static str]| [sets, &["method.step=kalman"]].concat();
+    let gain = |sets: &[&'static str]| [sets, &["method.kind=kalman"]].concat();
     let of_mean = |sets| [&momentum(sets)[..], &["method.momentum_of=mean"]].concat();
     let factored = [
         "ensemble.members=1000",
@@ -146,7 +146,7 @@ fn memory_grows_by_the_formula_with_the_sizes() {
         "model.layers=[64,200,10]",
         "data.batch=60",
         "method.loss=least-squares",
-        "method.step=kalman",
+        "method.kind=kalman",
         "method.perturb=true",
     ];
     // Allocators round up, and keep some of what they are given back; MPI has buffers of its own while D is summed, of

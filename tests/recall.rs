@@ -59,7 +59,7 @@ fn a_short_sum_is_learned_by_re_randomisation() {
     let run = small(
         "adding",
         &[
-            "method.step=adaptive",
+            "method.kind=eki",
             "method.noise=1",
             "method.h=1.8",
             "method.epsilon=0.1",

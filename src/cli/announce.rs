@@ -33,6 +33,9 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             plan.form(members)
         );
     }
+    if let Some(text) = &plan.resolved.old_names {
+        tracing::warn!("{text}");
+    }
     if let Some(text) = eki_mpi::run::reporter::too_few(plan) {
         tracing::warn!("{text}");
     }

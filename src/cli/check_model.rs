@@ -33,6 +33,9 @@ pub struct CheckArguments {
 /// Answers `eki-mpi check-model`.
 pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<String> {
     let mut resolved = Resolved::new(&arguments.source, &arguments.sets)?;
+    if let Some(text) = &resolved.old_names {
+        eki_mpi::parallel::abort::say(text);
+    }
     let given = LoadedProblem::load(&resolved, data_dir)?;
     let limit = resolved.config.model.timeout.0.or(arguments.patience.0);
     resolved.config.model.timeout = Interval(limit);

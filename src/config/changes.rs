@@ -33,13 +33,11 @@ fn may_change(path: &str) -> bool {
 /// # Errors
 /// A text that is not TOML.
 pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
-    let defaults = || {
-        let mut leaves = Vec::new();
-        super::flatten("", Value::Table(super::key::defaults()), &mut leaves);
-        leaves
-    };
     let leaves = |text: &str| -> Result<std::collections::BTreeMap<String, Value>, String> {
-        Ok(defaults().into_iter().chain(leaves(text)?).collect())
+        let mut values = super::key::defaults();
+        values.extend(leaves(text)?);
+        super::renamed::settle(&mut values, &mut std::collections::BTreeMap::new());
+        Ok(values)
     };
     let (was, is) = (leaves(was)?, leaves(is)?);
     let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
@@ -95,6 +93,14 @@ mod tests {
         ]);
         let found = changes(&was, &is).unwrap();
         assert_eq!(found, ["method.h = 2.0, now 3.0", "seed = 1, now 2"]);
+    }
+
+    #[test]
+    fn a_word_of_an_older_version_is_no_change() {
+        let now = toml(&["method.kind=kalman"]);
+        let was = toml(&[]).replace("step = \"adaptive\"", "step = \"kalman\"");
+        assert_eq!(changes(&was, &now), Ok(Vec::new()));
+        assert_eq!(changes(&was, &toml(&[])).unwrap().len(), 1);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A configuration key, and the table of all keys' defaults.
 
-use toml::Table;
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
 
 use super::{KEYS, Kind};
 
@@ -17,17 +19,25 @@ pub struct Key {
     pub about: &'static str,
 }
 
-/// The table of all keys with their defaults.
-pub(super) fn defaults() -> Table {
-    let mut table = Table::new();
-    for key in KEYS {
-        let value = format!("v = {}", key.default)
-            .parse::<Table>()
-            .expect("defaults are TOML")
-            .remove("v");
-        super::place(&mut table, key.path, value.expect("just parsed"));
+impl Key {
+    /// Returns the default as a value.
+    pub(super) fn value(&self) -> Value {
+        let line = format!("v = {}", self.default);
+        let mut table = line.parse::<Table>().expect("defaults are TOML");
+        table.remove("v").expect("just parsed")
     }
-    table
+}
+
+/// Returns every key's path with its default.
+pub(super) fn defaults() -> BTreeMap<String, Value> {
+    let keys = KEYS.iter();
+    keys.map(|key| (key.path.to_owned(), key.value())).collect()
+}
+
+/// Returns the default of the key at `path`, which is one of [`KEYS`].
+pub(super) fn default(path: &str) -> Value {
+    let key = KEYS.iter().find(|key| key.path == path);
+    key.expect("a known key").value()
 }
 
 /// A list of keys, each as `path: kind, default, about;`.

@@ -82,8 +82,9 @@ pub const KEYS: &[Key] = keys! {
          so many pixels of 0 at every sixth; 0: no";
     "data.distort_epochs": Between(0, LONGEST), "0",
         "distort and warp images in the first so many epochs alone; 0: in all";
-    "method.kind": Choice(&["eki", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
-        "ensemble Kalman inversion, or to compare with it, gradient descent from one draw of the prior (needs a \
+    "method.kind": Choice(&["eki", "kalman", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
+        "ensemble Kalman inversion; kalman: with D times the Kalman gain, the discrete filter's step with noise method.noise / h; \
+         or to compare with them, gradient descent from one draw of the prior (needs a \
          program built with --features gradients; of ensemble.* it takes initial alone)";
     "method.loss": Choice(&["cross-entropy", "least-squares", "zero-one"]), "\"cross-entropy\"",
         "Psi; zero-one: 1 for each sample classified wrong, which has no gradient in the network's outputs";
@@ -102,9 +103,8 @@ pub const KEYS: &[Key] = keys! {
     "method.momentum_restart": Bool, "true",
         "start momentum anew at each re-randomisation that is not every step's, or carry the mean's on (new members \
          joining always start it)";
-    "method.step": Choice(&["adaptive", "fixed", "kalman"]), "\"adaptive\"",
-        "h_n = h / (||D||_F + epsilon), or h_n = h; kalman: h_n = h and D times the Kalman gain (the discrete \
-         filter's step, noise method.noise / h)";
+    "method.step": Choice(&["adaptive", "fixed"]), "\"adaptive\"",
+        "of \"eki\": h_n = h / (||D||_F + epsilon), or h_n = h";
     "method.rate": Above(0.0), "0.1",
         "the learning rate of gradient descent, by which the batch's mean gradient is multiplied";
     "method.clip": AtLeast(0.0), "0.0",

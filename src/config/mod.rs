@@ -6,6 +6,7 @@ mod key;
 mod keys;
 mod places;
 mod presets;
+mod renamed;
 mod sections;
 mod value;
 
@@ -43,6 +44,8 @@ pub struct Resolved {
     pub origins: BTreeMap<String, String>,
     /// The folders in which the files named by the configuration are looked for.
     pub places: Places,
+    /// A warning that names what was set by an earlier version's name or word, and what it is called now.
+    pub old_names: Option<String>,
 }
 
 impl Resolved {
@@ -51,20 +54,25 @@ impl Resolved {
     /// # Errors
     /// One line naming file, key, value and what is allowed; or the file that cannot be read.
     pub fn new(source: &str, sets: &[String]) -> Result<Self> {
-        let mut table = key::defaults();
+        let mut values = key::defaults();
         let mut origins = BTreeMap::new();
         let (name, places) = match Preset::find(source) {
             Some(preset) => {
-                overlay(&mut table, preset.table(), source, &mut origins)?;
+                overlay(&mut values, preset.table(), source, &mut origins)?;
                 (source.to_owned(), Places::default())
             }
             None => (
-                overlay_file(&mut table, source, &mut origins)?,
+                overlay_file(&mut values, source, &mut origins)?,
                 Places::of(Path::new(source)),
             ),
         };
         for set in sets {
-            overlay(&mut table, parse_set(set)?, "--set", &mut origins)?;
+            overlay(&mut values, parse_set(set)?, "--set", &mut origins)?;
+        }
+        let old_names = renamed::settle(&mut values, &mut origins);
+        let mut table = Table::new();
+        for (path, value) in values {
+            place(&mut table, &path, value);
         }
         let config = Config::deserialize(Value::Table(table)).map_err(|error| {
             Error::Usage(format!(
@@ -72,12 +80,27 @@ impl Resolved {
                 error.to_string().replace('\n', " ")
             ))
         })?;
-        Ok(Self {
+        let resolved = Self {
             config,
             name,
             origins,
             places,
-        })
+            old_names,
+        };
+        resolved.check_step()?;
+        Ok(resolved)
+    }
+
+    /// Refuses a rule for the step size with the Kalman gain, whose h is taken as given.
+    fn check_step(&self) -> Result<()> {
+        let method = &self.config.method;
+        let is_asked = method.step != StepKind::Adaptive || self.is_set("method.step");
+        if method.kind == MethodKind::Kalman && is_asked {
+            let allowed =
+                "needs method.kind = \"eki\": with \"kalman\" each step takes h as it is given";
+            return Err(self.error("method.step", allowed));
+        }
+        Ok(())
     }
 
     /// An error about the value of `key`, naming where it was set.
@@ -108,9 +131,9 @@ impl Resolved {
     }
 }
 
-/// Reads `path`, which may build on a preset by `preset = "name"`, over `table`; returns the file's stem.
+/// Reads `path`, which may build on a preset by `preset = "name"`, over `values`; returns the file's stem.
 fn overlay_file(
-    table: &mut Table,
+    values: &mut BTreeMap<String, Value>,
     path: &str,
     origins: &mut BTreeMap<String, String>,
 ) -> Result<String> {
@@ -154,9 +177,9 @@ fn overlay_file(
                         .join(", ")
                 ),
             })?;
-        overlay(table, preset.table(), preset.name, origins)?;
+        overlay(values, preset.table(), preset.name, origins)?;
     }
-    overlay(table, given, path, origins)?;
+    overlay(values, given, path, origins)?;
     Ok(file.file_stem().map_or_else(
         || path.to_owned(),
         |stem| stem.to_string_lossy().into_owned(),
@@ -184,9 +207,9 @@ fn parse_set(set: &str) -> Result<Table> {
     Ok(Table::from_iter([(path.trim().to_owned(), value)]))
 }
 
-/// Writes every leaf of `given` over `table`, each checked against its key's kind.
+/// Writes every leaf of `given` over `values`, each checked against its key's kind.
 fn overlay(
-    table: &mut Table,
+    values: &mut BTreeMap<String, Value>,
     given: Table,
     file: &str,
     origins: &mut BTreeMap<String, String>,
@@ -207,11 +230,14 @@ fn overlay(
             .iter()
             .find(|key| key.path == path)
             .ok_or_else(|| unknown(file, &path, &value))?;
-        let value = key.kind.accept(value).map_err(|value| {
-            let allowed = format!("must be {}", key.kind.allowed());
-            refused(file, &path, &value, allowed)
-        })?;
-        place(table, &path, value);
+        let value = match renamed::is_old_word(&path, &value) {
+            true => value,
+            false => key.kind.accept(value).map_err(|value| {
+                let allowed = format!("must be {}", key.kind.allowed());
+                refused(file, &path, &value, allowed)
+            })?,
+        };
+        values.insert(path.clone(), value);
         origins.insert(path, file.to_owned());
     }
     Ok(())
@@ -311,6 +337,32 @@ mod tests {
         let line = error.to_string();
         assert!(!line.contains('\n'), "{line}");
         line
+    }
+
+    #[test]
+    fn the_kalman_step_of_earlier_versions_is_the_kalman_method() {
+        let kind = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            let resolved = Resolved::new("digits", &sets).unwrap();
+            assert_eq!(resolved.config.method.step, StepKind::Adaptive);
+            (resolved.config.method.kind, resolved.old_names)
+        };
+        let (new, none) = kind(&["method.kind=kalman"]);
+        assert_eq!((new, none), (MethodKind::Kalman, None));
+        let old = "method.step=kalman";
+        for sets in [
+            &[old][..],
+            &[old, "method.kind=eki"],
+            &["method.kind=kalman", old],
+        ] {
+            let (now, told) = kind(sets);
+            assert_eq!(now, MethodKind::Kalman);
+            assert!(told.unwrap().contains("is now method.kind = \"kalman\""));
+        }
+        // Gradient descent has never looked at it.
+        assert_eq!(kind(&["method.kind=sgd", old]).0, MethodKind::Sgd);
+        let step = refused(&["method.kind=kalman", "method.step=adaptive"]);
+        assert!(step.contains("needs method.kind = \"eki\""), "{step}");
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Resolved {
     }
 
     /// Returns true if `key` was given on the command line.
-    fn is_set(&self, key: &str) -> bool {
+    pub(super) fn is_set(&self, key: &str) -> bool {
         self.origins
             .get(key)
             .is_some_and(|origin| origin == "--set")

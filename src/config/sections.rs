@@ -183,6 +183,7 @@ pub enum Covariance {
 #[allow(missing_docs)]
 pub enum MethodKind {
     Eki,
+    Kalman,
     Sgd,
     MomentumSgd,
     Ogd,
@@ -198,14 +199,13 @@ pub enum LossKind {
     ZeroOne,
 }
 
-/// How h_n follows from h.
+/// How h_n of "eki" follows from h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum StepKind {
     Adaptive,
     Fixed,
-    Kalman,
 }
 
 /// The form of the update, or the choice of it.

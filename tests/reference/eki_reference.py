@@ -361,7 +361,8 @@ KEYS = {
 
 
 def settings(case):
-    sets = [f"{key}={json.dumps(case[name])}" for name, key in KEYS.items()]
+    keys = KEYS | ({"step": "method.kind"} if case["step"] == "kalman" else {})
+    sets = [f"{key}={json.dumps(case[name])}" for name, key in keys.items()]
     fixed = {
         "seed": SEED, "model.layers": LAYERS, "model.output": "softmax" if case["softmax"] else "identity",
         "data.limit": SAMPLES, "data.batch": BATCH, "data.shuffle": False, "data.scale": "unit", "run.steps": STEPS,

@@ -83,7 +83,7 @@ fn brought() {
         (
             "plain",
             &[
-                "method.step=kalman",
+                "method.kind=kalman",
                 "method.perturb=true",
                 "method.h_shape=misfit",
                 "run.stop_at_time=1",

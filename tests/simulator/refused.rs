@@ -165,13 +165,13 @@ fn configurations() {
         &["method.h_shape=misfit"],
         &[
             "method.h_shape = \"misfit\"",
-            "needs method.step = \"kalman\"",
+            "needs method.kind = \"kalman\"",
         ],
     );
     refuse(
         &case,
         &["method.perturb=true"],
-        &["method.perturb = true", "needs method.step = \"kalman\""],
+        &["method.perturb = true", "needs method.kind = \"kalman\""],
     );
     let level = ["run", "digits", "--set", "run.stop_at_misfit=1"];
     let ended = end(alone().args(level));

@@ -150,7 +150,7 @@ fn by_misfit() {
     let case = Case::new("plain");
     let fit = least_squares();
     let run = case.run(&[
-        "method.step=kalman",
+        "method.kind=kalman",
         "method.h=1",
         "ensemble.members=64",
         "run.stop_at_misfit=1",
@@ -185,7 +185,7 @@ const LINE: ([f64; 2], [f64; 2], f64) = ([1.0, 0.0], [0.5, 0.3], 0.25);
 /// `LINE` by the Kalman gain, to be changed.
 fn line_run(case: &Case) -> super::start::Run {
     let prior = "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]";
-    case.run(&[prior, "method.step=kalman", "method.noise=0.25"])
+    case.run(&[prior, "method.kind=kalman", "method.noise=0.25"])
 }
 
 /// The posterior of a line's level and slope with normal priors and noise: means, deviations, correlation.
@@ -316,7 +316,7 @@ fn regularised() {
         assert!(other < 0.005, "{form} {other}");
     }
     // Plain steps have the same end, more slowly.
-    let plain = regular.set("method.step=adaptive").set("method.h=1");
+    let plain = regular.set("method.kind=eki").set("method.h=1");
     let plain = plain.set("run.steps=400");
     let plain = off(&plain, "plain");
     assert!(plain < 0.05, "{plain}");
@@ -335,7 +335,7 @@ fn localised() {
     std::fs::write(case.file("observed.txt"), observed.join("\n")).expect("a file");
     let run = case.run(&[
         "model.prior=[\"u[60] normal 0 1\"]",
-        "method.step=kalman",
+        "method.kind=kalman",
         "method.h_shape=misfit",
         "ensemble.members=20",
         "run.steps=20",

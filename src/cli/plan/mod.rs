@@ -119,6 +119,9 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 /// `measured` is the network between the ranks of the launcher, where there is one.
 pub fn answer(arguments: &PlanArguments, measured: Option<Network>) -> Result<String> {
     let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
+    if let Some(text) = &resolved.old_names {
+        eki_mpi::parallel::abort::say(text);
+    }
     let starts = arguments.calibrate && resolved.config.model.kind == ModelKind::Process;
     if starts && resolved.is_of_run() && !arguments.run_command {
         let why = format!(

@@ -254,7 +254,7 @@ fn step_size(runs: &[ReportedRun]) -> &'static str {
         let method = &run.finished.resolved.config.method;
         match (method.kind, method.step) {
             (MethodKind::Eki, StepKind::Adaptive) => "h / (‖D‖ + ε) at each step",
-            (MethodKind::Eki, StepKind::Kalman) => "h at each step, of the Kalman gain",
+            (MethodKind::Kalman, _) => "h at each step, of the Kalman gain",
             (MethodKind::Eki, StepKind::Fixed) => "h at each step",
             _ => "the rate of descent at each step",
         }
@@ -263,7 +263,7 @@ fn step_size(runs: &[ReportedRun]) -> &'static str {
     if runs.iter().all(|run| rule(run) == first) {
         first
     } else {
-        "at each step; the runs' rules differ (method.step)"
+        "at each step; the runs' rules differ (method.kind, method.step)"
     }
 }
 

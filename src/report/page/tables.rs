@@ -30,6 +30,8 @@ fn described(run: &ReportedRun) -> String {
     let name = match (config.method.kind, config.method.momentum) {
         (MethodKind::Eki, false) => "EKI",
         (MethodKind::Eki, true) => "MEKI",
+        (MethodKind::Kalman, false) => "EKI with the Kalman gain",
+        (MethodKind::Kalman, true) => "MEKI with the Kalman gain",
         (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
         (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
         (MethodKind::MomentumSgd, _) => {

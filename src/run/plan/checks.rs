@@ -2,8 +2,8 @@
 
 use super::descent;
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, HSchedule, KEYS, LossKind, ModelKind, OutputKind,
-    Precision, Resolved, Scale, StepKind,
+    Config, Covariance, DrawKind, FormKind, HSchedule, KEYS, LossKind, MethodKind, ModelKind,
+    OutputKind, Precision, Resolved, Scale,
 };
 use crate::data::catalogue;
 use crate::data::shape::DataShape;
@@ -73,17 +73,18 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "must be \"unit\": episodes start from states in their own units",
         ));
     }
-    let gain_of_squares = method.step == StepKind::Kalman && method.loss == LossKind::LeastSquares;
+    let gain_of_squares =
+        method.kind == MethodKind::Kalman && method.loss == LossKind::LeastSquares;
     if method.h_shape == HSchedule::Misfit && !gain_of_squares {
         return Err(resolved.error(
             "method.h_shape",
-            "\"misfit\" needs method.step = \"kalman\" and method.loss = \"least-squares\"",
+            "\"misfit\" needs method.kind = \"kalman\" and method.loss = \"least-squares\"",
         ));
     }
     if method.perturb && (!gain_of_squares || ensemble.redrawn_each_step()) {
         return Err(resolved.error(
             "method.perturb",
-            "needs method.step = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
+            "needs method.kind = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
         ));
     }
     let one_set = config.model.kind.simulates() || config.model.kind == ModelKind::Linear;
@@ -104,9 +105,8 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    let gain = method.step == StepKind::Kalman && !descent::is_gradient_descent(config);
-    if config.run.stop_at_time > 0.0 && !gain {
-        return Err(resolved.error("run.stop_at_time", "needs method.step = \"kalman\""));
+    if config.run.stop_at_time > 0.0 && method.kind != MethodKind::Kalman {
+        return Err(resolved.error("run.stop_at_time", "needs method.kind = \"kalman\""));
     }
     let other_form = matches!(method.form, FormKind::Explicit | FormKind::Mean)
         || in_mean_form(config)
@@ -114,7 +114,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     if method.localise > 0 && (other_form || config.run.mixed()) {
         return Err(resolved.error(
             "method.localise",
-            "needs the factored form of \"eki\", not in mixed precision",
+            "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
         ));
     }
     if ![1, data.outputs].contains(&method.noise.len()) {
@@ -155,12 +155,12 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
 /// The Kalman gain, where the form can have it with `outputs` numbers K.
 pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
     let config = &resolved.config;
-    let kalman = config.method.step == StepKind::Kalman && !descent::is_gradient_descent(config);
+    let kalman = config.method.kind == MethodKind::Kalman;
     // What is localised has no other form, however much work a matrix of the outputs' side is.
     let other = config.method.localise == 0 && outputs > config.ensemble.members;
     if kalman && config.method.form == FormKind::Factored && other {
         let allowed = format!(
-            "must not be \"factored\" with method.step = \"kalman\" and fewer members than outputs, of which there are {outputs}"
+            "must not be \"factored\" with method.kind = \"kalman\" and fewer members than outputs, of which there are {outputs}"
         );
         return Err(resolved.error("method.form", allowed));
     }
@@ -189,7 +189,7 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
     if config.run.mixed() && nothing {
         return Err(resolved.error(
             "run.precision",
-            "\"mixed\" needs the explicit or factored form of \"eki\", or a network that learns no series, of full draws where it is dense",
+            "\"mixed\" needs the explicit or factored form of \"eki\" or \"kalman\", or a network that learns no series, of full draws where it is dense",
         ));
     }
     Ok(())
@@ -228,7 +228,7 @@ pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
 fn check_extensions(resolved: &Resolved) -> Result<()> {
     let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
     let mean = in_mean_form(&resolved.config);
-    let needs = format!("needs the mean form of \"eki\": {EACH_STEP}");
+    let needs = format!("needs the mean form of \"eki\" or \"kalman\": {EACH_STEP}");
     if ensemble.inflation != 1.0
         && (ensemble.redrawn_each_step() || descent::is_gradient_descent(&resolved.config))
     {

@@ -15,7 +15,7 @@ const PART: usize = 32;
 /// Whether `config` asks for gradient descent rather than an ensemble.
 pub(super) fn is_gradient_descent(config: &Config) -> bool {
     match config.method.kind {
-        MethodKind::Eki => false,
+        MethodKind::Eki | MethodKind::Kalman => false,
         MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => true,
     }
 }
@@ -95,13 +95,13 @@ pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
     if config.model.activation == Activation::Heaviside {
         return refuse(
             "model.activation",
-            "has no gradient: relu and tanh have one, and method.kind = \"eki\" needs none",
+            "has no gradient: relu and tanh have one, and \"eki\" and \"kalman\" need none",
         );
     }
     if config.method.momentum {
         return refuse(
             "method.momentum",
-            "belongs to method.kind = \"eki\": momentum-sgd has its own",
+            "belongs to method.kind = \"eki\" or \"kalman\": momentum-sgd has its own",
         );
     }
     if config.method.kind == MethodKind::Ogd && (config.data.batch != 1 || config.data.shuffle) {
@@ -113,7 +113,7 @@ pub(super) fn check(resolved: &Resolved, built: bool) -> Result<()> {
     if config.output.ensemble {
         return refuse(
             "output.ensemble",
-            "needs method.kind = \"eki\": there is one point, final/mean.npy",
+            "needs method.kind = \"eki\" or \"kalman\": there is one point, final/mean.npy",
         );
     }
     Ok(())

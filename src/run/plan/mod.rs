@@ -8,7 +8,8 @@ use crate::data::shape::DataShape;
 use std::ops::Range;
 
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, Rerandomise, Resolved, StepKind,
+    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, MethodKind, Rerandomise, Resolved,
+    StepKind,
 };
 use crate::data::batch::Batches;
 use crate::ensemble::moments::MeanAveraging;
@@ -96,9 +97,11 @@ impl Plan {
             }
             _ => loss.clone(),
         };
+        let adaptive = config.method.step == StepKind::Adaptive;
+        let adaptive = adaptive && config.method.kind != MethodKind::Kalman;
         let step_size = StepSize {
             h: config.method.h,
-            epsilon: (config.method.step == StepKind::Adaptive).then_some(config.method.epsilon),
+            epsilon: adaptive.then_some(config.method.epsilon),
         };
         Ok(Self {
             data,
@@ -260,8 +263,8 @@ impl Plan {
     /// With the Kalman gain, its h where `factor` of it is to be taken.
     #[must_use]
     pub fn gain(&self, factor: f64) -> Option<f64> {
-        let kalman = self.config().method.step == StepKind::Kalman;
-        (kalman && !self.is_gradient_descent()).then_some(self.step_size.h * factor)
+        let kalman = self.config().method.kind == MethodKind::Kalman;
+        kalman.then_some(self.step_size.h * factor)
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.

@@ -1,7 +1,7 @@
 //! How a simulator's run stands against the noise: what is warned of while it runs, and the verdict at its end.
 
 use super::Record;
-use crate::config::{Rerandomise, StepKind};
+use crate::config::{MethodKind, Rerandomise};
 use crate::data::scores::Scores;
 use crate::run::plan::Plan;
 use crate::run::stop::AT_NOISE_LEVEL;
@@ -147,9 +147,9 @@ impl Course {
 /// What to try where a run ends far from the noise.
 fn remedy(plan: &Plan) -> String {
     let method = &plan.config().method;
-    let step = match method.step {
-        StepKind::Kalman => "a smaller method.h, method.h_shape = \"misfit\"",
-        _ => "method.step = \"kalman\", a larger method.h",
+    let step = match method.kind {
+        MethodKind::Kalman => "a smaller method.h, method.h_shape = \"misfit\"",
+        _ => "method.kind = \"kalman\", a larger method.h",
     };
     format!(
         "try {step}, more ensemble.members or a wider model.prior; or method.noise is too small for this simulator"
