@@ -145,8 +145,8 @@ fn impossible_values_say_what_is_possible() {
         &["ensemble.rerandomise_every = 0", "at least 1"],
     );
     refused_sets(
-        &["method.second_moment=1"],
-        &["method.second_moment = 1", "less than 1"],
+        &["method.rms_decay=1"],
+        &["method.rms_decay = 1", "less than 1"],
     );
     refused_sets(
         &[
@@ -160,26 +160,23 @@ fn impossible_values_say_what_is_possible() {
         ],
     );
     refused_sets(
-        &["method.second_moment=0.9"],
-        &[
-            "method.second_moment = 0.9",
-            "ensemble.rerandomise = \"step\"",
-        ],
+        &["method.rms_decay=0.9"],
+        &["method.rms_decay = 0.9", "ensemble.rerandomise = \"step\""],
     );
     refused_sets(
         &[
-            "method.second_moment=0.9",
+            "method.rms_decay=0.9",
             "ensemble.rerandomise=step",
             "ensemble.rerandomise_every=2",
         ],
-        &[
-            "method.second_moment = 0.9",
-            "ensemble.rerandomise_every = 1",
-        ],
+        &["method.rms_decay = 0.9", "ensemble.rerandomise_every = 1"],
     );
     refused_sets(
-        &["ensemble.average=0.9", "ensemble.rerandomise=epoch"],
-        &["ensemble.average = 0.9", "ensemble.rerandomise = \"step\""],
+        &["ensemble.polyak_decay=0.9", "ensemble.rerandomise=epoch"],
+        &[
+            "ensemble.polyak_decay = 0.9",
+            "ensemble.rerandomise = \"step\"",
+        ],
     );
     refused_sets(
         &["method.covariance=sums"],
@@ -206,22 +203,22 @@ fn impossible_values_say_what_is_possible() {
         ],
         &["run.precision = \"mixed\"", "full draws"],
     );
-    refused_sets(&["ensemble.layers=[]"], &["at least 1 integers"]);
+    refused_sets(&["ensemble.active_layers=[]"], &["at least 1 integers"]);
     refused_sets(
-        &["ensemble.layers=[1, 2]", "ensemble.rerandomise=step"],
-        &["ensemble.layers = [1, 2]", "model.kind = \"conv\""],
+        &["ensemble.active_layers=[1, 2]", "ensemble.rerandomise=step"],
+        &["ensemble.active_layers = [1, 2]", "model.kind = \"conv\""],
     );
     refused_sets(
-        &["ensemble.layers=[1, 2]", "model.kind=conv"],
-        &["ensemble.layers", "ensemble.rerandomise = \"step\""],
+        &["ensemble.active_layers=[1, 2]", "model.kind=conv"],
+        &["ensemble.active_layers", "ensemble.rerandomise = \"step\""],
     );
     refused_sets(
         &[
-            "ensemble.layers=[1, 3]",
+            "ensemble.active_layers=[1, 3]",
             "model.kind=conv",
             "ensemble.rerandomise=step",
         ],
-        &["ensemble.layers = [1, 3]", "from 1 to 2"],
+        &["ensemble.active_layers = [1, 3]", "from 1 to 2"],
     );
     refused_sets(
         &["ensemble.whiten=-1"],
@@ -264,15 +261,19 @@ fn impossible_values_say_what_is_possible() {
         &["run.precision=mixed"],
     ] {
         refused_sets(
-            &[&["method.localise=1"], other].concat(),
-            &["method.localise = 1", "factored form", "mixed precision"],
+            &[&["method.localisation_exponent=1"], other].concat(),
+            &[
+                "method.localisation_exponent = 1",
+                "factored form",
+                "mixed precision",
+            ],
         );
     }
     refused_sets(
-        &["run.stop_at_time=1"],
-        &["run.stop_at_time = 1", "method.kind = \"kalman\""],
+        &["run.end_time=1"],
+        &["run.end_time = 1", "method.kind = \"kalman\""],
     );
-    refused_sets(&["method.h_shape=round"], &["\"cosine\""]);
+    refused_sets(&["method.h_schedule=round"], &["\"cosine\""]);
     refused_sets(&["data.augment=-1"], &["at least 0"]);
     refused_sets(
         &["data.augment=8"],
@@ -285,15 +286,19 @@ fn impossible_values_say_what_is_possible() {
     );
     refused_run(
         "linear",
-        &["data.distort=0.1"],
-        &["data.distort = 0.1", "no images"],
+        &["data.affine=0.1"],
+        &["data.affine = 0.1", "no images"],
     );
-    refused_sets(&["data.distort=1"], &["at least 0 and less than 1"]);
-    refused_run("linear", &["data.warp=2"], &["data.warp = 2", "no images"]);
-    refused_sets(&["data.warp=-1"], &["at least 0"]);
+    refused_sets(&["data.affine=1"], &["at least 0 and less than 1"]);
+    refused_run(
+        "linear",
+        &["data.elastic=2"],
+        &["data.elastic = 2", "no images"],
+    );
+    refused_sets(&["data.elastic=-1"], &["at least 0"]);
     refused_sets(
-        &["data.warp=8"],
-        &["data.warp = 8", "less than the 8 pixels"],
+        &["data.elastic=8"],
+        &["data.elastic = 8", "less than the 8 pixels"],
     );
     refused_sets(
         &["run.epochs=9223372036854775807"],
@@ -632,7 +637,10 @@ fn sizes_beyond_the_machine_say_so() {
         ("model.layers=[64, 100000000, 10]", "from 1 to 1000000"),
         ("ensemble.grow_to=1000000000000000", "must be at most"),
         ("data.batch=1000000000000000", "at most 100000000"),
-        ("method.localise=9007199254740993", "at most 100"),
+        (
+            "method.localisation_exponent=9007199254740993",
+            "at most 100",
+        ),
         ("run.report_every=9223372036854775807", "at most"),
     ] {
         refused(eki_mpi(1).args(["run", "digits", "--set", set]), &[told]);
@@ -665,8 +673,8 @@ fn sizes_beyond_the_machine_say_so() {
         ),
         (
             "sunspots",
-            &["data.window=2147483647"],
-            &["data.window", "at most"],
+            &["data.lags=2147483647"],
+            &["data.lags", "at most"],
         ),
         (
             "digits",

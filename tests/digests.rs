@@ -66,7 +66,10 @@ fn eki_and_meki_in_both_forms() {
         holds(&explicit.clone().set("method.momentum=true"), &SPLITS),
         holds(&factored.clone().set("method.momentum=true"), &SPLITS),
         holds(&of_mean(explicit), &SPLITS),
-        holds(&factored.clone().set("method.localise=1"), &FEW),
+        holds(
+            &factored.clone().set("method.localisation_exponent=1"),
+            &FEW,
+        ),
         holds(&factored.clone().set("ensemble.inflation=1.02"), &FEW),
         holds(
             &of_mean(factored.set("method.momentum_coefficient=0.9")),
@@ -129,13 +132,13 @@ fn low_rank_draws_and_what_builds_on_them() {
     let sums = low.clone().set("method.covariance=sums");
     let all = sums
         .clone()
-        .set("method.second_moment=0.99")
-        .set("ensemble.average=0.9")
+        .set("method.rms_decay=0.99")
+        .set("ensemble.polyak_decay=0.9")
         .set("method.h=0.02")
-        .set("method.h_shape=cosine")
+        .set("method.h_schedule=cosine")
         .set("data.augment=1")
-        .set("data.distort=0.1")
-        .set("data.warp=1");
+        .set("data.affine=0.1")
+        .set("data.elastic=1");
     let squares = sums
         .clone()
         .set("method.loss=least-squares")
@@ -237,7 +240,7 @@ fn the_kalman_gain_in_every_form() {
     let squares = squares
         .iter()
         .fold(kalman.clone(), |run, set| run.set(*set));
-    let by_misfit = squares.clone().set("method.h_shape=misfit");
+    let by_misfit = squares.clone().set("method.h_schedule=misfit");
     let by_misfit = by_misfit.set("method.noise=[0.001]");
     let each_step = |run: &Run| {
         let run = run.clone().set("ensemble.rerandomise=step");

@@ -504,8 +504,8 @@ fn a_checkpoint_of_every_version_is_still_read() {
         "ensemble.rerandomise=step",
         "ensemble.draw=low-rank",
         "method.covariance=sums",
-        "method.second_moment=0.99",
-        "ensemble.average=0.9",
+        "method.rms_decay=0.99",
+        "ensemble.polyak_decay=0.9",
     ];
     let third = ["ensemble.rerandomise=never", "method.momentum_of=mean"];
     let cases = [(1, &first[..]), (2, &second), (3, &third), (4, &first)];

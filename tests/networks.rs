@@ -10,7 +10,10 @@ const CONV: &[&str] = &[
 ];
 
 /// Blocks of layers that take turns; the last one twice.
-const TURNS: &[&str] = &["ensemble.rerandomise=step", "ensemble.layers=[1, 3, 2, 3]"];
+const TURNS: &[&str] = &[
+    "ensemble.rerandomise=step",
+    "ensemble.active_layers=[1, 3, 2, 3]",
+];
 
 /// The same with draws spread by the moments of each layer's inputs.
 const WHITENED: &[&str] = &[TURNS[0], TURNS[1], "ensemble.whiten=0.1"];

@@ -57,9 +57,9 @@ const METHODS: &[&[&str]] = &[
         "ensemble.rerandomise=epoch",
     ],
     &["ensemble.rerandomise=step", "ensemble.gamma=0.01"],
-    &["run.precision=double", "data.window=5", "data.batch=4"],
+    &["run.precision=double", "data.lags=5", "data.batch=4"],
     // Members beyond 1.3 times the median count as failed, are redrawn and begin their state anew.
-    &["method.fail_beyond=1.3"],
+    &["method.outlier_ratio=1.3"],
     &["ensemble.grow_to=31", "method.form=explicit"],
     #[cfg(feature = "gradients")]
     &["method.kind=ogd", "method.rate=0.1"],

@@ -91,7 +91,10 @@ fn what_does_not_fit_a_task_is_refused_in_one_line_and_planned_without_drawing()
     refused(&["data.length=1"], "an integer of at least 2");
     refused(&["data.limit=9"], "data.limit = 9: must be 0");
     refused(&["model.kind=dense"], "must be \"recurrent\"");
-    refused(&["model.steps=3"], "must be 0 or the task's 6 steps");
+    refused(
+        &["model.sequence_steps=3"],
+        "must be 0 or the task's 6 steps",
+    );
     refused(&["data.batch=91"], "at most the 90 training samples");
     let words = [
         "plan",

@@ -88,12 +88,12 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         spread(f.members.iter().map(|a| a.seconds).collect()),
     );
     line("the same question twice", told_repeated(f.repeated));
-    let far = contract.far(f, plan.config().method.fail_beyond);
+    let far = contract.far(f, plan.config().method.outlier_ratio);
     if !far.is_empty() {
-        let beyond = plan.config().method.fail_beyond;
+        let beyond = plan.config().method.outlier_ratio;
         line(
             "members too far to count",
-            format!("{} (method.fail_beyond = {beyond:e})", told_places(&far)),
+            format!("{} (method.outlier_ratio = {beyond:e})", told_places(&far)),
         );
     }
     if !outputs.is_empty() {

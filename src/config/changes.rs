@@ -1,6 +1,13 @@
 //! Two configurations compared: what may differ between the parts of one run, and what would make it another run.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use toml::{Table, Value};
+
+use super::key::defaults;
+use super::overlay::flatten;
+use super::refusal::written;
+use super::renamed;
 
 /// Keys that may change when a run is resumed: none of them alters the numbers of a step.
 ///
@@ -27,21 +34,15 @@ fn may_change(path: &str) -> bool {
     })
 }
 
-/// What differs, beyond what may, between the configurations `was` and `is`, both as TOML: "key = old, now new" for
+/// Returns what differs, beyond what may, between the configurations `was` and `is`, both as TOML: "key = old, now new" for
 /// each key. A key that one of them lacks has its default there.
 ///
 /// # Errors
 /// A text that is not TOML.
 pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
-    let leaves = |text: &str| -> Result<std::collections::BTreeMap<String, Value>, String> {
-        let mut values = super::key::defaults();
-        values.extend(leaves(text)?);
-        super::renamed::settle(&mut values, &mut std::collections::BTreeMap::new());
-        Ok(values)
-    };
-    let (was, is) = (leaves(was)?, leaves(is)?);
-    let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let told = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), super::written);
+    let (was, is) = (values(was)?, values(is)?);
+    let keys: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let told = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), written);
     Ok(keys
         .into_iter()
         .filter(|key| was.get(*key) != is.get(*key) && !may_change(key))
@@ -49,25 +50,37 @@ pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
         .collect())
 }
 
-/// Returns the keys that the configuration `whole` has and `part` lacks, both as TOML: `part` was cut short.
+/// Returns the keys that the configuration `whole` sets to other than their defaults and `part` lacks, both as TOML: `part` was
+/// cut short.
 ///
 /// # Errors
 /// A text that is not TOML.
 pub fn lacking(part: &str, whole: &str) -> Result<Vec<String>, String> {
-    let (part, whole) = (leaves(part)?, leaves(whole)?);
-    let has = |key: &String| part.iter().any(|(known, _)| known == key);
-    let keys = whole.into_iter().map(|(key, _)| key);
-    Ok(keys.filter(|key| !has(key)).collect())
+    let part: BTreeSet<String> = leaves(part)?.into_keys().collect();
+    let defaults = defaults();
+    let missing = leaves(whole)?.into_iter();
+    let missing =
+        missing.filter(|(key, value)| defaults.get(key) != Some(value) && !part.contains(key));
+    Ok(missing.map(|(key, _)| key).collect())
 }
 
-/// The keys of the TOML `text` and their values.
-fn leaves(text: &str) -> Result<Vec<(String, Value)>, String> {
+/// Returns the value of every key in the configuration `text`, in today's names and words.
+fn values(text: &str) -> Result<BTreeMap<String, Value>, String> {
+    let mut values = defaults();
+    values.extend(leaves(text)?);
+    renamed::settle(&mut values);
+    Ok(values)
+}
+
+/// Returns the keys that the TOML `text` sets, by today's names, and their values.
+fn leaves(text: &str) -> Result<BTreeMap<String, Value>, String> {
     let table: Table = text
         .parse()
         .map_err(|e: toml::de::Error| e.message().replace('\n', " "))?;
     let mut leaves = Vec::new();
-    super::flatten("", Value::Table(table), &mut leaves);
-    Ok(leaves)
+    flatten("", Value::Table(table), &mut leaves);
+    let named = |(name, value): (String, Value)| (renamed::current(&name).to_owned(), value);
+    Ok(leaves.into_iter().map(named).collect())
 }
 
 #[cfg(test)]
@@ -105,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_key_an_older_version_did_not_know_has_its_default() {
-        let was = toml(&[]).replace("fail_beyond = 1000000000.0\n", "");
+        let was = toml(&[]).replace("outlier_ratio = 1000000000.0\n", "");
         assert_eq!(changes(&was, &toml(&[])), Ok(Vec::new()));
         assert_eq!(
-            changes(&was, &toml(&["method.fail_beyond=10"]))
+            changes(&was, &toml(&["method.outlier_ratio=10"]))
                 .unwrap()
                 .len(),
             1
@@ -118,9 +131,9 @@ mod tests {
 
     #[test]
     fn a_configuration_that_was_cut_short_lacks_keys() {
-        let whole = toml(&[]);
+        let whole = toml(&["output.ensemble=true"]);
         assert_eq!(lacking(&whole, &whole), Ok(Vec::new()));
-        let cut = whole.replace("[output]\nensemble = false\n", "");
+        let cut = whole.replace("[output]\nensemble = true\n", "");
         assert_eq!(
             lacking(&cut, &whole),
             Ok(vec!["output.ensemble".to_owned()])

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{KEYS, Kind};
+use super::keys::KEYS;
+use super::value::Kind;
 
 /// A configuration key.
 #[derive(Clone, Copy, Debug)]

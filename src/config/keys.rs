@@ -1,10 +1,10 @@
 //! Every configuration key: its kind, its default, and what it means. The one list that checks, documents and completes.
 
-use super::Kind::{
+use super::key::{Key, keys};
+use super::value::Kind::{
     Above, AtLeast, Between, Bool, Choice, Duration, Entries, Integer, Shares, Sizes, Text, Texts,
     Variances, Within, Words,
 };
-use super::key::{Key, keys};
 
 /// The most of what a data set, a batch or a network may count: beyond it sizes no longer fit the machine's integers.
 const MOST: i64 = 100_000_000;
@@ -25,7 +25,7 @@ pub const KEYS: &[Key] = keys! {
         "layers of a convolutional network: \"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\", last \"dense N\"";
     "model.units": Sizes(1), "[32]",
         "units of each layer of a recurrent network";
-    "model.steps": Between(0, MOST), "0",
+    "model.sequence_steps": Between(0, MOST), "0",
         "steps a recurrent network cuts each sample into; 0: the rows of an image. A series is one step a sample";
     "model.activation": Choice(&["relu", "tanh", "heaviside"]), "\"relu\"",
         "of the hidden layers";
@@ -68,19 +68,19 @@ pub const KEYS: &[Key] = keys! {
         "steps T that a task of long memory (adding, copying) spans";
     "data.examples": Between(1, MOST), "10000",
         "training examples drawn of such a task";
-    "data.window": Between(1, MOST), "1",
+    "data.lags": Between(1, MOST), "1",
         "values of a series that a step is given, the newest first";
     "data.validation": Between(0, MOST), "0",
         "judge on the last so many training samples, held out, instead of the test set; 0: no";
     "data.augment": Between(0, MOST), "0",
         "shift each training image by up to so many pixels up or down and left or right, anew in each epoch; 0: no";
-    "data.distort": Within(0.0, 1.0), "0.0",
+    "data.affine": Within(0.0, 1.0), "0.0",
         "turn, stretch and shear each training image anew in each epoch, by a 2 x 2 matrix about its centre whose entries \
          are within so much of the identity's; 0: no";
-    "data.warp": AtLeast(0.0), "0.0",
+    "data.elastic": AtLeast(0.0), "0.0",
         "displace each training image's pixels anew in each epoch by a smooth field, cubic B-splines through numbers within \
          so many pixels of 0 at every sixth; 0: no";
-    "data.distort_epochs": Between(0, LONGEST), "0",
+    "data.deformation_epochs": Between(0, LONGEST), "0",
         "distort and warp images in the first so many epochs alone; 0: in all";
     "method.kind": Choice(&["eki", "kalman", "sgd", "momentum-sgd", "ogd"]), "\"eki\"",
         "ensemble Kalman inversion; kalman: with D times the Kalman gain, the discrete filter's step with noise method.noise / h; \
@@ -113,7 +113,7 @@ pub const KEYS: &[Key] = keys! {
         "the step length h";
     "method.h_decay": Above(0.0), "1.0",
         "h, or the learning rate, is multiplied by this over each epoch";
-    "method.h_shape": Choice(&["level", "cosine", "misfit"]), "\"level\"",
+    "method.h_schedule": Choice(&["level", "cosine", "misfit"]), "\"level\"",
         "h as it stands; or falling to 0 at the run's last step as (1 + cos)/2 (an extension of the publication); or, with \
          the Kalman gain and least squares, what the members' misfits Phi allow of it: min(1, max(K / (2 mean Phi), \
          sqrt(K / (2 var Phi)))) (Iglesias & Yang, Inverse Problems 37 (2021) 025008)";
@@ -128,16 +128,16 @@ pub const KEYS: &[Key] = keys! {
         "epsilon of the adaptive step";
     "method.form": Choice(&["auto", "explicit", "factored", "mean"]), "\"auto\"",
         "of the update; auto: mean if re-randomised at each step, explicit if K >= J/2, else factored";
-    "method.fail_beyond": Above(1.0), "1e9",
+    "method.outlier_ratio": Above(1.0), "1e9",
         "a member fails whose distance from the observations is over so many times the members' median, the observations' own \
          size and the noise (networks, and other losses than least squares: whose outputs' norm is over so many times the median)";
     "method.covariance": Choice(&["parameters", "sums"]), "\"parameters\"",
         "of outputs with the parameters as drawn, or by way of each layer's sums, which are far fewer (low-rank \
          draws only; an extension of the publication)";
-    "method.localise": Between(0, 100), "0",
+    "method.localisation_exponent": Between(0, 100), "0",
         "sampling error correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an output is taken times \
          |r| to this power; 0: none (factored form, which auto then is)";
-    "method.second_moment": Within(0.0, 1.0), "0.0",
+    "method.rms_decay": Within(0.0, 1.0), "0.0",
         "decay of the second moments that scale the mean's move parameter by parameter; 0: none (mean form only; an \
          extension of the publication)";
     "ensemble.members": Integer(2), "200",
@@ -159,7 +159,7 @@ pub const KEYS: &[Key] = keys! {
         "each weight in full, or each weight matrix by low rank (mean form only; an extension of the publication)";
     "ensemble.rank": Between(1, MOST), "1",
         "the rank of low-rank draws";
-    "ensemble.layers": Sizes(1), "[1]",
+    "ensemble.active_layers": Sizes(1), "[1]",
         "blocks of a convolutional network's layers with parameters that take turns: members of a step differ in one alone, \
          from the layer given, the first being 1, to before the next larger one given (mean form only; an extension of the \
          publication)";
@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = keys! {
          members from drawing together before the fit is reached";
     "ensemble.grow_to": Integer(0), "0",
         "members at the last epoch, growing evenly from epoch to epoch; 0: no growth";
-    "ensemble.average": Within(0.0, 1.0), "0.0",
+    "ensemble.polyak_decay": Within(0.0, 1.0), "0.0",
         "decay of the mean's average over steps, which is then the run's result; 0: none (mean form only; an \
          extension of the publication)";
     "run.epochs": Integer(1), "10",
@@ -182,7 +182,7 @@ pub const KEYS: &[Key] = keys! {
     "run.stop_at_misfit": AtLeast(0.0), "0.0",
         "end once the members' misfit, root mean square in deviations of the noise, is at most this; 0: by steps \
          alone";
-    "run.stop_at_time": AtLeast(0.0), "0.0",
+    "run.end_time": AtLeast(0.0), "0.0",
         "end once the h of all steps with the Kalman gain add up to this, the last cut to fit: at 1 the members are, with \
          method.perturb, a sample of the posterior; 0: by steps alone";
     "run.precision": Choice(&["single", "mixed", "double"]), "\"single\"",

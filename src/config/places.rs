@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Resolved;
+use super::resolved::Resolved;
 use crate::error::Result;
 use crate::files::bounded;
 

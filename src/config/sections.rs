@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::duration::Interval;
 
 /// Every setting of a run, as `config.toml` in the run's folder holds it. `KEYS` says what each means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Model {
     pub layers: Vec<usize>,
     pub network: Vec<String>,
     pub units: Vec<usize>,
-    pub steps: usize,
+    pub sequence_steps: usize,
     pub activation: Activation,
     pub prior_scale: Vec<f64>,
     pub recurrence: Vec<f64>,
@@ -104,12 +104,12 @@ pub struct Data {
     pub limit: usize,
     pub length: usize,
     pub examples: usize,
-    pub window: usize,
+    pub lags: usize,
     pub validation: usize,
     pub augment: usize,
-    pub distort: f64,
-    pub warp: f64,
-    pub distort_epochs: u64,
+    pub affine: f64,
+    pub elastic: f64,
+    pub deformation_epochs: u64,
 }
 
 /// Scaling of the inputs.
@@ -138,15 +138,15 @@ pub struct Method {
     pub clip: f64,
     pub h: f64,
     pub h_decay: f64,
-    pub h_shape: HSchedule,
+    pub h_schedule: HSchedule,
     pub perturb: bool,
     pub tikhonov: f64,
     pub epsilon: f64,
     pub form: FormKind,
-    pub fail_beyond: f64,
+    pub outlier_ratio: f64,
     pub covariance: Covariance,
-    pub localise: usize,
-    pub second_moment: f64,
+    pub localisation_exponent: usize,
+    pub rms_decay: f64,
 }
 
 /// What momentum carries on.
@@ -232,11 +232,11 @@ pub struct Ensemble {
     pub gamma_decay: f64,
     pub draw: DrawKind,
     pub rank: usize,
-    pub layers: Vec<usize>,
+    pub active_layers: Vec<usize>,
     pub whiten: f64,
     pub inflation: f64,
     pub grow_to: usize,
-    pub average: f64,
+    pub polyak_decay: f64,
 }
 
 impl Ensemble {
@@ -282,7 +282,7 @@ pub struct Run {
     pub epochs: u64,
     pub steps: u64,
     pub stop_at_misfit: f64,
-    pub stop_at_time: f64,
+    pub end_time: f64,
     pub precision: Precision,
     pub evaluate_every: u64,
     pub best: Best,

@@ -157,7 +157,7 @@ impl Kind {
             }
             Self::Duration => value
                 .as_str()
-                .and_then(|text| text.parse::<super::Interval>().ok())
+                .and_then(|text| text.parse::<super::duration::Interval>().ok())
                 .map(|interval| Value::String(interval.to_string())),
         };
         accepted.ok_or(value)

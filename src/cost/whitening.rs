@@ -31,7 +31,7 @@ impl Spreading {
             return sum;
         };
         let (layers, number) = (low.layers(1), size_of::<T>());
-        let turns = plan.config().ensemble.layers.len() as u64;
+        let turns = plan.config().ensemble.active_layers.len() as u64;
         for turn in 0..turns {
             let own = plan.layers(turn);
             let own = own.start..own.end.min(layers.len());

@@ -154,20 +154,20 @@ fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Convolutional>
 fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let d = shape.features;
-    let steps = match (model.steps, image(resolved, shape)) {
+    let steps = match (model.sequence_steps, image(resolved, shape)) {
         // A row of an image with several channels is not consecutive.
         (0, Some(image)) if image.channels == 1 => image.height,
         (steps, _) if steps > 0 && d.is_multiple_of(steps) => steps,
         (0, _) => {
             let allowed =
                 format!("must be a divisor of the {d} inputs: these are no rows of grey images");
-            return Err(resolved.error("model.steps", allowed));
+            return Err(resolved.error("model.sequence_steps", allowed));
         }
         _ => {
             let allowed = format!(
                 "must be a divisor of the {d} inputs of a sample, or 0 for an image's rows"
             );
-            return Err(resolved.error("model.steps", allowed));
+            return Err(resolved.error("model.sequence_steps", allowed));
         }
     };
     let maps = (model.activation, output(resolved, shape));
@@ -312,9 +312,15 @@ mod tests {
         assert!(two("model.recurrence=1.5").contains("a number from 0 to 1"));
         assert!(two("model.prior_scale=[1, 1]").contains("must be one number or 5"));
         let steps = |steps: &str| refused(&["model.kind=recurrent", steps]);
-        assert!(steps("model.steps=3").contains("divisor of the 64 inputs"));
+        assert!(steps("model.sequence_steps=3").contains("divisor of the 64 inputs"));
         assert!(refused(&["model.units=[]"]).contains("at least 1 integers"));
-        assert!(map("digits", &["model.kind=recurrent", "model.steps=16"]).is_ok());
+        assert!(
+            map(
+                "digits",
+                &["model.kind=recurrent", "model.sequence_steps=16"]
+            )
+            .is_ok()
+        );
         let colour = map("cnn1", &["model.kind=recurrent"])
             .err()
             .expect("refused");

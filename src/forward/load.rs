@@ -133,7 +133,7 @@ impl LoadedProblem {
                 published: Some(DataShape {
                     train: kept,
                     test: kept,
-                    features: resolved.config.data.window,
+                    features: resolved.config.data.lags,
                     outputs: 1,
                     classes: false,
                 }),
@@ -159,13 +159,9 @@ impl LoadedProblem {
     /// A series, scaled to 0..1 by its own range, as samples of one-step-ahead prediction.
     fn series(resolved: &Resolved, values: &[f64]) -> Result<Self> {
         let kept = predicted(resolved, values.len())?;
-        check_room(
-            resolved,
-            "data.window",
-            (kept, resolved.config.data.window + 1),
-        )?;
+        check_room(resolved, "data.lags", (kept, resolved.config.data.lags + 1))?;
         let (unit, _) = series::to_unit(values);
-        let train = series::lagged(&unit[..=kept], resolved.config.data.window);
+        let train = series::lagged(&unit[..=kept], resolved.config.data.lags);
         Ok(Self::of(Dataset {
             test: train.clone(),
             train,
@@ -374,11 +370,11 @@ pub fn priors(resolved: &Resolved) -> Result<Option<Vec<Marginal>>> {
 /// How training images of data of `shape` are moved and distorted, if they are to be.
 fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
     let config = &resolved.config;
-    let (shift, distort, warp) = (config.data.augment, config.data.distort, config.data.warp);
+    let (shift, distort, warp) = (config.data.augment, config.data.affine, config.data.elastic);
     let keys = [
         ("data.augment", shift > 0),
-        ("data.distort", distort > 0.0),
-        ("data.warp", warp > 0.0),
+        ("data.affine", distort > 0.0),
+        ("data.elastic", warp > 0.0),
     ];
     let Some((key, _)) = keys.into_iter().find(|(_, asked)| *asked) else {
         return Ok(None);
@@ -389,7 +385,7 @@ fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
         .map(|image| (image, image.1.min(image.2)))
         .filter(|&(_, side)| side > 1)
         .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;
-    for (key, pixels) in [("data.augment", shift as f64), ("data.warp", warp)] {
+    for (key, pixels) in [("data.augment", shift as f64), ("data.elastic", warp)] {
         if pixels >= side as f64 {
             let allowed = format!("must be less than the {side} pixels of an image's side");
             return Err(resolved.error(key, allowed));
@@ -400,7 +396,7 @@ fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
         shift,
         distort,
         warp,
-        epochs: Some(config.data.distort_epochs).filter(|&epochs| epochs > 0),
+        epochs: Some(config.data.deformation_epochs).filter(|&epochs| epochs > 0),
         image,
     }))
 }

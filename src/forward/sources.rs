@@ -38,9 +38,9 @@ pub(crate) fn task(resolved: &Resolved) -> Result<Option<Task>> {
             "must be \"recurrent\" for a task of long memory".to_owned(),
         );
     }
-    if ![0, steps].contains(&model.steps) {
+    if ![0, steps].contains(&model.sequence_steps) {
         return refuse(
-            "model.steps",
+            "model.sequence_steps",
             format!("must be 0 or the task's {steps} steps"),
         );
     }

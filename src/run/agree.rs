@@ -131,7 +131,7 @@ impl<T: Real> State<T> {
     /// The log names the others.
     fn near_enough(&self, context: &StepContext<T>, facts: &Facts, y: &[T]) -> Vec<bool> {
         let plan = context.plan;
-        let beyond = plan.config().method.fail_beyond;
+        let beyond = plan.config().method.outlier_ratio;
         // Of a network's batches the observations change from step to step: its outputs' own size is the measure.
         let kind = plan.config().model.kind;
         let one_set = kind.simulates() || kind == ModelKind::Linear;
@@ -168,7 +168,7 @@ impl<T: Real> State<T> {
                 )
             };
             tracing::info!(
-                "step {}: failed by method.fail_beyond = {beyond:e}: member {}{more}; outputs of the first {how}",
+                "step {}: failed by method.outlier_ratio = {beyond:e}: member {}{more}; outputs of the first {how}",
                 self.step,
                 names.join(", ")
             );
@@ -198,7 +198,7 @@ fn too_few(step: u64, facts: &Facts, (count, least): (usize, usize)) -> String {
         finite - sound,
         "gave finite outputs whose misfit overflows: too far from the observations for method.noise",
     );
-    reason(sound - count, "are beyond method.fail_beyond");
+    reason(sound - count, "are beyond method.outlier_ratio");
     format!(
         "step {step}: the outputs of only {count} of {j} members can be used ({}); at least {least} are needed to go on",
         reasons.join(", ")

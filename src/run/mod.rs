@@ -84,7 +84,7 @@ pub struct Outcome {
 pub enum StoppingCriterion {
     /// The members' misfit is the noise's (`run.stop_at_misfit`).
     NoiseLevel,
-    /// The steps' h add up to what was asked for (`run.stop_at_time`).
+    /// The steps' h add up to what was asked for (`run.end_time`).
     Time,
 }
 
@@ -179,9 +179,9 @@ pub fn run_from<T: Real>(
             && ranks.comm.is_first()
         {
             tracing::warn!(
-                "the last step leaves {} of run.stop_at_time = {}: more run.steps are needed to reach it",
+                "the last step leaves {} of run.end_time = {}: more run.steps are needed to reach it",
                 number(left, 3),
-                plan.config().run.stop_at_time
+                plan.config().run.end_time
             );
         }
         // A finished run that is resumed takes no step, but has a verdict all the same.
@@ -235,7 +235,7 @@ impl StoppingCriterion {
                 "the members' misfit is at most {} deviations of the noise",
                 run.stop_at_misfit
             ),
-            Self::Time => format!("the steps' h add up to {}", run.stop_at_time),
+            Self::Time => format!("the steps' h add up to {}", run.end_time),
         }
     }
 }

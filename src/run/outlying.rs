@@ -1,4 +1,4 @@
-//! Members whose outputs lie so far from the observations that they count as failed (`method.fail_beyond`).
+//! Members whose outputs lie so far from the observations that they count as failed (`method.outlier_ratio`).
 //!
 //! With least squares the distance of outputs z from the observations y is their root mean square difference in
 //! deviations of the noise, as the misfit is told. A member fails beyond

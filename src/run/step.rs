@@ -133,7 +133,7 @@ impl<T: Real> State<T> {
                 purpose: Purpose::Perturb,
                 step: self.step,
             }),
-            localise: plan.config().method.localise,
+            localise: plan.config().method.localisation_exponent,
             mixed: plan.mixed(),
             buffers: &context.buffers,
         };

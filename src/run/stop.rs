@@ -248,7 +248,7 @@ pub fn told(reason: &str) -> (&'static str, String) {
             format!("with its {reason} (run.steps or run.epochs)"),
         ),
         AT_NOISE_LEVEL => ("ended", format!("at the {reason} (run.stop_at_misfit)")),
-        AT_TIME => ("ended", format!("at its {reason} (run.stop_at_time)")),
+        AT_TIME => ("ended", format!("at its {reason} (run.end_time)")),
         _ => ("stopped early", format!("{reason}; go on with --resume")),
     }
 }

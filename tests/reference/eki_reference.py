@@ -355,7 +355,7 @@ KEYS = {
     "members": "ensemble.members", "grow_to": "ensemble.grow_to", "rerandomise": "ensemble.rerandomise",
     "every": "ensemble.rerandomise_every", "gamma": "ensemble.gamma", "gamma_decay": "ensemble.gamma_decay", "momentum": "method.momentum",
     "momentum_coefficient": "method.momentum_coefficient", "momentum_of": "method.momentum_of", "restart": "method.momentum_restart",
-    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_shape", "perturb": "method.perturb", "localise": "method.localise", "whiten": "ensemble.whiten", "inflation": "ensemble.inflation",
+    "form": "method.form", "step": "method.step", "h": "method.h", "h_decay": "method.h_decay", "shape": "method.h_schedule", "perturb": "method.perturb", "localise": "method.localisation_exponent", "whiten": "ensemble.whiten", "inflation": "ensemble.inflation",
     "loss": "method.loss", "noise": "method.noise", "activation": "model.activation", "precision": "run.precision",
 }  # fmt: skip
 

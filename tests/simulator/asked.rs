@@ -85,8 +85,8 @@ fn brought() {
             &[
                 "method.kind=kalman",
                 "method.perturb=true",
-                "method.h_shape=misfit",
-                "run.stop_at_time=1",
+                "method.h_schedule=misfit",
+                "run.end_time=1",
             ],
         ),
         (

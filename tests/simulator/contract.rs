@@ -66,9 +66,16 @@ fn advised() {
     told(
         "plain",
         &[few],
-        &["ensemble.members = 2 span 1 of", "method.localise = 1"],
+        &[
+            "ensemble.members = 2 span 1 of",
+            "method.localisation_exponent = 1",
+        ],
     );
-    told("plain", &[few, "method.localise=1"], &["all is well"]);
+    told(
+        "plain",
+        &[few, "method.localisation_exponent=1"],
+        &["all is well"],
+    );
     told(
         "unlucky",
         &[],

@@ -162,9 +162,9 @@ fn configurations() {
     refuse(&case, &["method.loss=cross-entropy"], &["least-squares"]);
     refuse(
         &case,
-        &["method.h_shape=misfit"],
+        &["method.h_schedule=misfit"],
         &[
-            "method.h_shape = \"misfit\"",
+            "method.h_schedule = \"misfit\"",
             "needs method.kind = \"kalman\"",
         ],
     );

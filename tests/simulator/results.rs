@@ -195,13 +195,17 @@ fn near() {
     let (out, ended) = case.finish(&run, "out");
     assert_eq!(super::failures(&out), [0; 3], "{}", ended.stderr);
     // Where members fail by the rule, which and how far off they are is told.
-    let far = case.run(&["method.fail_beyond=1.01", "method.noise=1e6", "run.steps=1"]);
+    let far = case.run(&[
+        "method.outlier_ratio=1.01",
+        "method.noise=1e6",
+        "run.steps=1",
+    ]);
     let far = far.set("model.prior=[\"decay normal -3 2\", \"size lognormal 2000 9000\"]");
     let (_, ended) = case.finish(&far, "far");
     assert!(
         ended
             .stderr
-            .contains("failed by method.fail_beyond = 1.01e0: member "),
+            .contains("failed by method.outlier_ratio = 1.01e0: member "),
         "{}",
         ended.stderr
     );

@@ -161,7 +161,7 @@ fn by_misfit() {
         for seed in 1..=5 {
             let run = run.clone().set(format!("seed={seed}"));
             let (folder, _) = case.finish(
-                &run.set(format!("method.h_shape={shape}")),
+                &run.set(format!("method.h_schedule={shape}")),
                 &format!("{shape} {seed}"),
             );
             assert_eq!(ending(&folder).0, "noise level");
@@ -174,7 +174,7 @@ fn by_misfit() {
     let ((error, steps), (classical, fewest)) = (by("misfit"), by("level"));
     assert!(error < 0.25 * classical, "{error} {classical}");
     assert!(steps < 3.0 * fewest, "{steps} {fewest}");
-    let on_three = run.set("seed=1").set("method.h_shape=misfit").on(3, 1);
+    let on_three = run.set("seed=1").set("method.h_schedule=misfit").on(3, 1);
     let (three, _) = case.finish(&on_three, "three");
     assert_eq!(digest(&case.file("misfit 1")), digest(&three));
 }
@@ -250,8 +250,8 @@ fn posterior() {
     let quarters = with(&["method.h=0.25", "run.steps=4", "method.perturb=true"]);
     let by_misfit = with(&[
         "method.h=1",
-        "method.h_shape=misfit",
-        "run.stop_at_time=1",
+        "method.h_schedule=misfit",
+        "run.end_time=1",
         "run.steps=60",
         "method.perturb=true",
     ]);
@@ -279,7 +279,7 @@ fn posterior() {
     let cut = by_misfit.clone().set("run.steps=2");
     let (cut, ended) = case.finish(&cut, "cut");
     assert!(
-        ended.stderr.contains("of run.stop_at_time = 1") && ending(&cut).0 == "steps used up",
+        ended.stderr.contains("of run.end_time = 1") && ending(&cut).0 == "steps used up",
         "{}",
         ended.stderr
     );
@@ -336,7 +336,7 @@ fn localised() {
     let run = case.run(&[
         "model.prior=[\"u[60] normal 0 1\"]",
         "method.kind=kalman",
-        "method.h_shape=misfit",
+        "method.h_schedule=misfit",
         "ensemble.members=20",
         "run.steps=20",
         "run.stop_at_misfit=1",
@@ -352,7 +352,7 @@ fn localised() {
         "{}",
         off(&plain)
     );
-    let run = run.set("method.localise=1");
+    let run = run.set("method.localisation_exponent=1");
     let (one, _) = case.finish(&run, "one");
     assert!(
         off(&one) < 0.1 && ending(&one).0 == "noise level",

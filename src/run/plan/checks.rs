@@ -75,9 +75,9 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     }
     let gain_of_squares =
         method.kind == MethodKind::Kalman && method.loss == LossKind::LeastSquares;
-    if method.h_shape == HSchedule::Misfit && !gain_of_squares {
+    if method.h_schedule == HSchedule::Misfit && !gain_of_squares {
         return Err(resolved.error(
-            "method.h_shape",
+            "method.h_schedule",
             "\"misfit\" needs method.kind = \"kalman\" and method.loss = \"least-squares\"",
         ));
     }
@@ -105,15 +105,15 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    if config.run.stop_at_time > 0.0 && method.kind != MethodKind::Kalman {
-        return Err(resolved.error("run.stop_at_time", "needs method.kind = \"kalman\""));
+    if config.run.end_time > 0.0 && method.kind != MethodKind::Kalman {
+        return Err(resolved.error("run.end_time", "needs method.kind = \"kalman\""));
     }
     let other_form = matches!(method.form, FormKind::Explicit | FormKind::Mean)
         || in_mean_form(config)
         || descent::is_gradient_descent(config);
-    if method.localise > 0 && (other_form || config.run.mixed()) {
+    if method.localisation_exponent > 0 && (other_form || config.run.mixed()) {
         return Err(resolved.error(
-            "method.localise",
+            "method.localisation_exponent",
             "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
         ));
     }
@@ -157,7 +157,7 @@ pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
     let config = &resolved.config;
     let kalman = config.method.kind == MethodKind::Kalman;
     // What is localised has no other form, however much work a matrix of the outputs' side is.
-    let other = config.method.localise == 0 && outputs > config.ensemble.members;
+    let other = config.method.localisation_exponent == 0 && outputs > config.ensemble.members;
     if kalman && config.method.form == FormKind::Factored && other {
         let allowed = format!(
             "must not be \"factored\" with method.kind = \"kalman\" and fewer members than outputs, of which there are {outputs}"
@@ -203,7 +203,7 @@ pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
     let (least, most) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
     let table = toml::Table::try_from(&resolved.config).expect("a configuration is a table");
     // Those of a run's length and of failed members are compared in double precision.
-    let kept = |path: &str| path.starts_with("run.") || path == "method.fail_beyond";
+    let kept = |path: &str| path.starts_with("run.") || path == "method.outlier_ratio";
     for key in KEYS.iter().filter(|key| !kept(key.path)) {
         let (section, name) = key.path.split_once('.').unwrap_or_default();
         let value = table.get(section).and_then(|section| section.get(name));
@@ -237,19 +237,19 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
             "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart, or there are none",
         ));
     }
-    if method.second_moment > 0.0 && !mean {
-        return Err(resolved.error("method.second_moment", needs));
+    if method.rms_decay > 0.0 && !mean {
+        return Err(resolved.error("method.rms_decay", needs));
     }
-    if ensemble.average > 0.0 && !mean {
-        return Err(resolved.error("ensemble.average", needs));
+    if ensemble.polyak_decay > 0.0 && !mean {
+        return Err(resolved.error("ensemble.polyak_decay", needs));
     }
     let low_rank = mean && ensemble.draw == DrawKind::LowRank;
     let dense = resolved.config.model.kind == ModelKind::Dense;
     let conv = resolved.config.model.kind == ModelKind::Conv;
-    if ensemble.layers != [1] {
+    if ensemble.active_layers != [1] {
         if !(mean && conv && !low_rank) {
             return Err(resolved.error(
-                "ensemble.layers",
+                "ensemble.active_layers",
                 format!("must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"),
             ));
         }
@@ -258,10 +258,10 @@ fn check_extensions(resolved: &Resolved) -> Result<()> {
             .iter()
             .filter(|l| l.trim_start().starts_with("conv"));
         let layers = layers.count() + 1;
-        if ensemble.layers.iter().any(|&layer| layer > layers) {
+        if ensemble.active_layers.iter().any(|&layer| layer > layers) {
             let allowed =
                 format!("must hold numbers from 1 to {layers}, the dense layers counting as one");
-            return Err(resolved.error("ensemble.layers", allowed));
+            return Err(resolved.error("ensemble.active_layers", allowed));
         }
     }
     if ensemble.whiten > 0.0 && !(mean && !low_rank && (dense || conv)) {

@@ -150,7 +150,7 @@ impl Plan {
             FormKind::Factored => Form::Factored,
             FormKind::Mean => Form::Mean,
             FormKind::Auto if self.redraws_each_step() => Form::Mean,
-            FormKind::Auto if config.method.localise > 0 => Form::Factored,
+            FormKind::Auto if config.method.localisation_exponent > 0 => Form::Factored,
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }
@@ -186,8 +186,8 @@ impl Plan {
     #[must_use]
     pub fn memory(&self) -> MeanAveraging {
         MeanAveraging {
-            second: self.config().method.second_moment,
-            average: self.config().ensemble.average,
+            second: self.config().method.rms_decay,
+            average: self.config().ensemble.polyak_decay,
         }
     }
 
@@ -197,7 +197,7 @@ impl Plan {
         let (method, ensemble) = (&self.config().method, &self.config().ensemble);
         if ensemble.grow_to > ensemble.members && !self.is_gradient_descent() {
             Some("the ensemble grows")
-        } else if method.h_shape == HSchedule::Cosine {
+        } else if method.h_schedule == HSchedule::Cosine {
             Some("h falls")
         } else {
             None
@@ -235,7 +235,7 @@ impl Plan {
     #[must_use]
     pub fn h_factor(&self, step: u64) -> f64 {
         let method = &self.config().method;
-        let shape = match method.h_shape {
+        let shape = match method.h_schedule {
             // By misfit it depends on what the step finds: `allowed`.
             HSchedule::Level | HSchedule::Misfit => 1.0,
             HSchedule::Cosine => {
@@ -249,11 +249,11 @@ impl Plan {
     /// What members' misfits Phi (the sum of Psi over a step's K outputs) allow of h, as a factor: 1, or where h goes by
     /// misfit min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi)))), so that a step's observations count for no more than
     /// the members' outputs can follow. It is 1 once the mean misfit is the noise's. Iglesias & Yang, Inverse Problems 37
-    /// (2021) 025008; their end at a time of 1, which is for sampling, is `run.stop_at_time`.
+    /// (2021) 025008; their end at a time of 1, which is for sampling, is `run.end_time`.
     #[must_use]
     pub fn misfit_factor(&self, mean: f64, variance: f64) -> f64 {
         let half = self.observed() as f64 / 2.0;
-        match self.config().method.h_shape {
+        match self.config().method.h_schedule {
             HSchedule::Level | HSchedule::Cosine => 1.0,
             // Of no misfit at all, or none that varies, nothing is to be feared: infinity is more than 1.
             HSchedule::Misfit => f64::min(1.0, f64::max(half / mean, (half / variance).sqrt())),
@@ -280,14 +280,14 @@ impl Plan {
     /// The layers, from 0, in which members of `step` differ: all, or those of the block whose turn it is.
     #[must_use]
     pub fn layers(&self, step: u64) -> Range<usize> {
-        let firsts = &self.config().ensemble.layers;
+        let firsts = &self.config().ensemble.active_layers;
         self.block(firsts[(step % firsts.len() as u64) as usize])
     }
 
     /// The layers, from 0, of the block that begins at layer `first`, from 1.
     #[must_use]
     pub fn block(&self, first: usize) -> Range<usize> {
-        let firsts = self.config().ensemble.layers.iter();
+        let firsts = self.config().ensemble.active_layers.iter();
         let next = firsts.filter(|&&other| other > first).min();
         first - 1..next.map_or(usize::MAX, |next| next - 1)
     }
@@ -348,7 +348,7 @@ impl Plan {
     /// What of h is left at `time`, the sum of the h of all steps before, where the run ends at a time.
     #[must_use]
     pub fn left(&self, time: f64) -> Option<f64> {
-        let end = self.config().run.stop_at_time;
+        let end = self.config().run.end_time;
         (end > 0.0).then_some(end - time)
     }
 
@@ -364,7 +364,7 @@ impl Plan {
     /// Whether the run is over at `time`.
     #[must_use]
     pub fn is_over(&self, time: f64) -> bool {
-        let end = self.config().run.stop_at_time;
+        let end = self.config().run.end_time;
         self.left(time).is_some_and(|left| left <= 1e-12 * end)
     }
 

@@ -148,7 +148,7 @@ impl Course {
 fn remedy(plan: &Plan) -> String {
     let method = &plan.config().method;
     let step = match method.kind {
-        MethodKind::Kalman => "a smaller method.h, method.h_shape = \"misfit\"",
+        MethodKind::Kalman => "a smaller method.h, method.h_schedule = \"misfit\"",
         _ => "method.kind = \"kalman\", a larger method.h",
     };
     format!(
@@ -163,12 +163,12 @@ pub fn too_few(plan: &Plan) -> Option<String> {
     let (members, parameters) = (plan.members(0), plan.parameters);
     let spans = !config.model.kind.simulates()
         || plan.is_gradient_descent()
-        || config.method.localise > 0
+        || config.method.localisation_exponent > 0
         || config.ensemble.rerandomise != Rerandomise::Never;
     (!spans && (members <= parameters || members == 2)).then(|| {
         format!(
             "ensemble.members = {members} span {} of the {parameters} parameters' directions, and the run never leaves these: \
-             take more members, or method.localise = 1",
+             take more members, or method.localisation_exponent = 1",
             members - 1
         )
     })

@@ -1,0 +1,266 @@
+//! A configuration: defaults, overlaid by a preset or a file, overlaid by `--set`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::overlay::Overlay;
+use super::places::Places;
+use super::presets::Preset;
+use super::refusal::{shortened, written};
+use super::sections::{Config, MethodKind, StepKind};
+use crate::error::{Error, Result};
+
+/// A configuration and where each of its keys was set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The configuration.
+    pub config: Config,
+    /// The preset's name or the file's stem.
+    pub name: String,
+    /// The preset, file or `--set` each key's value came from.
+    pub origins: BTreeMap<String, String>,
+    /// The folders in which the files named by the configuration are looked for.
+    pub places: Places,
+    /// A warning that names what was set by an earlier version's name or word, and what it is called now.
+    pub old_names: Option<String>,
+}
+
+impl Resolved {
+    /// The configuration of preset or file `source`, changed by the `key.path=value` pairs of `sets`.
+    ///
+    /// # Errors
+    /// One line naming file, key, value and what is allowed; or the file that cannot be read.
+    pub fn new(source: &str, sets: &[String]) -> Result<Self> {
+        let mut overlay = Overlay::new();
+        let (name, places) = match Preset::find(source) {
+            Some(preset) => {
+                overlay.table(preset.table(), source)?;
+                (source.to_owned(), Places::default())
+            }
+            None => (overlay.file(source)?, Places::of(Path::new(source))),
+        };
+        for set in sets {
+            overlay.set(set)?;
+        }
+        let old_names = overlay.settle();
+        let origins = std::mem::take(&mut overlay.origins);
+        let table = Value::Table(overlay.into_table());
+        let config = Config::deserialize(table).map_err(|error| {
+            Error::Usage(format!(
+                "{source}: {}",
+                error.to_string().replace('\n', " ")
+            ))
+        })?;
+        let resolved = Self {
+            config,
+            name,
+            origins,
+            places,
+            old_names,
+        };
+        resolved.check_step()?;
+        Ok(resolved)
+    }
+
+    /// Refuses a rule for the step size with the Kalman gain, whose h is taken as given.
+    fn check_step(&self) -> Result<()> {
+        let method = &self.config.method;
+        let is_asked = method.step != StepKind::Adaptive || self.is_set("method.step");
+        if method.kind == MethodKind::Kalman && is_asked {
+            let allowed =
+                "needs method.kind = \"eki\": with \"kalman\" each step takes h as it is given";
+            return Err(self.error("method.step", allowed));
+        }
+        Ok(())
+    }
+
+    /// An error about the value of `key`, naming where it was set.
+    #[must_use]
+    pub fn error(&self, key: &str, allowed: impl Into<String>) -> Error {
+        let table = Table::try_from(&self.config).expect("a configuration is a table");
+        let value = key
+            .split('.')
+            .try_fold(&Value::Table(table), |value, part| value.get(part))
+            .map(|value| shortened(&written(value)));
+        let file = self
+            .origins
+            .get(key)
+            .cloned()
+            .unwrap_or_else(|| format!("{} (default)", self.name));
+        Error::Config {
+            file,
+            key: key.to_owned(),
+            value: value.unwrap_or_default(),
+            allowed: allowed.into(),
+        }
+    }
+
+    /// The whole configuration as TOML.
+    #[must_use]
+    pub fn toml(&self) -> String {
+        toml::to_string(&self.config).expect("a configuration is a table")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PRESETS;
+
+    fn refused(sets: &[&str]) -> String {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let error = Resolved::new("digits", &sets).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+        let line = error.to_string();
+        assert!(!line.contains('\n'), "{line}");
+        line
+    }
+
+    #[test]
+    fn the_kalman_step_of_earlier_versions_is_the_kalman_method() {
+        let kind = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            let resolved = Resolved::new("digits", &sets).unwrap();
+            assert_eq!(resolved.config.method.step, StepKind::Adaptive);
+            (resolved.config.method.kind, resolved.old_names)
+        };
+        let (new, none) = kind(&["method.kind=kalman"]);
+        assert_eq!((new, none), (MethodKind::Kalman, None));
+        let old = "method.step=kalman";
+        for sets in [
+            &[old][..],
+            &[old, "method.kind=eki"],
+            &["method.kind=kalman", old],
+        ] {
+            let (now, told) = kind(sets);
+            assert_eq!(now, MethodKind::Kalman);
+            assert!(told.unwrap().contains("is now method.kind = \"kalman\""));
+        }
+        // Gradient descent has never looked at it.
+        assert_eq!(kind(&["method.kind=sgd", old]).0, MethodKind::Sgd);
+        let step = refused(&["method.kind=kalman", "method.step=adaptive"]);
+        assert!(step.contains("needs method.kind = \"eki\""), "{step}");
+    }
+
+    #[test]
+    fn old_names_of_keys_are_read_and_named_once() {
+        let read = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            Resolved::new("digits", &sets).unwrap()
+        };
+        let old = read(&["method.h_shape=cosine", "data.warp=2", "data.warp=3"]);
+        let new = read(&["method.h_schedule=cosine", "data.elastic=3"]);
+        assert_eq!((&old.config, &old.origins), (&new.config, &new.origins));
+        assert_eq!(new.old_names, None);
+        let told = old.old_names.unwrap();
+        assert!(
+            told.contains("data.warp is now data.elastic; method.h_shape is now method.h_schedule"),
+            "{told}"
+        );
+        // Of two sources the later holds, by whichever name; of one source, both names are refused.
+        let sets = ["data.elastic=3".to_owned()];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "[data]\nwarp = 2.0\n").unwrap();
+        let over = Resolved::new(path.to_str().unwrap(), &sets).unwrap();
+        assert_eq!((over.config.data.elastic, over.old_names), (3.0, None));
+        std::fs::write(&path, "[data]\nwarp = 2.0\nelastic = 2.0\n").unwrap();
+        let both = Resolved::new(path.to_str().unwrap(), &[]).unwrap_err();
+        assert!(both.to_string().contains("names of one key"), "{both}");
+        let both = refused(&["data.elastic=3", "data.warp=3"]);
+        assert!(both.contains("data.elastic"), "{both}");
+        assert!(refused(&["method.h_shape=round"]).starts_with("--set: method.h_shape = "));
+    }
+
+    #[test]
+    fn every_preset_resolves_and_its_toml_reads_back() {
+        for preset in PRESETS {
+            let resolved = Resolved::new(preset.name, &[]).expect(preset.name);
+            let again: Config = toml::from_str(&resolved.toml()).expect("reads back");
+            assert_eq!(again, resolved.config, "{}", preset.name);
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_names_the_nearest_known_one() {
+        assert!(refused(&["ensemble.member=10"]).contains("ensemble.members"));
+        assert!(refused(&["method.gamma=1"]).contains("ensemble.gamma"));
+        assert!(refused(&["models.kind=dense"]).contains("model.kind"));
+    }
+
+    #[test]
+    fn wrong_types_and_impossible_values_say_what_is_allowed() {
+        assert_eq!(
+            refused(&["ensemble.members=1"]),
+            "--set: ensemble.members = 1: must be an integer of at least 2"
+        );
+        assert!(refused(&["method.h=0"]).contains("greater than 0"));
+        assert!(refused(&["ensemble.gamma=-1"]).contains("at least 0"));
+        assert!(refused(&["method.h=nan"]).contains("greater than 0"));
+        assert!(refused(&["data.shuffle=1"]).contains("true or false"));
+        assert!(refused(&["model.activation=sigmoid"]).contains("\"relu\""));
+        assert!(refused(&["model.layers=[64]"]).contains("at least 2"));
+        assert!(refused(&["seed=-1"]).contains("integer"));
+        assert!(refused(&["seed"]).contains("key.path=value"));
+        assert!(refused(&["model=3"]).contains("unknown key"));
+        assert!(
+            refused(&["ensemble.gamma=-1e300"]).starts_with("--set: ensemble.gamma = -1e300: ")
+        );
+        assert!(refused(&["method.noise=[1, -1e-300]"]).contains("method.noise = [1, -1e-300]: "));
+        assert!(
+            refused(&["method.localisation_exponent=9007199254740993"]).contains("at most 100")
+        );
+        let deep = format!("{}=1", ["a"; 60_000].join("."));
+        assert!(refused(&[&deep]).len() < 500);
+    }
+
+    #[test]
+    fn nothing_that_is_given_is_left_out_in_silence() {
+        assert!(refused(&["seed=5\nmethod.h=77"]).contains("text follows after"));
+        assert!(refused(&["data.name=digits\n[method]"]).contains("text follows after"));
+        assert!(refused(&["ensemblee={}"]).contains("ensemblee = {}: unknown key"));
+        assert!(refused(&["method.h={}"]).contains("a finite number"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        for (text, words) in [
+            ("[ensembel]\n", Some("ensembel = {}: unknown key")),
+            ("[ensemble.members]\n", Some("an integer of at least 2")),
+            (
+                "\"ensemble.members\" = 5\n[ensemble]\nmembers = 7\n",
+                Some("is given twice"),
+            ),
+            ("[ensemble]\n[method]\n", None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let read = Resolved::new(path.to_str().unwrap(), &["model={}".to_owned()]);
+            match words {
+                Some(words) => assert!(read.unwrap_err().to_string().contains(words), "{text}"),
+                None => assert!(read.is_ok()),
+            }
+        }
+    }
+
+    #[test]
+    fn files_build_on_presets_and_are_named_in_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "preset = \"dnn1\"\n[ensemble]\nmembers = 500\n").unwrap();
+        let resolved = Resolved::new(path.to_str().unwrap(), &["method.h=3".to_owned()]).unwrap();
+        assert_eq!(resolved.name, "mine");
+        assert_eq!(resolved.config.ensemble.members, 500);
+        assert_eq!(resolved.config.method.h, 3.0);
+        assert_eq!(resolved.config.model.layers, [784, 10]);
+        std::fs::write(&path, "seed = 1\n[ensemble\n").unwrap();
+        let line = Resolved::new(path.to_str().unwrap(), &[])
+            .expect_err("refused")
+            .to_string();
+        assert!(line.contains("mine.toml:2"), "{line}");
+        let line = Resolved::new("digitz", &[])
+            .expect_err("refused")
+            .to_string();
+        assert!(line.contains("did you mean digits"), "{line}");
+    }
+}
