@@ -14,6 +14,7 @@
 //! Schillings & Stuart, SIAM J. Numer. Anal. 55 (2017) 1264, section 3; Kalman & Bucy, J. Basic Eng. 83 (1961) 95.
 
 use eki_mpi::forward::elliptic::LinearProblem;
+use eki_mpi::kernels::eigen::symmetric_eigen;
 use ndarray::{Array1, Array2, Axis};
 
 use super::inverse::centred;
@@ -73,38 +74,9 @@ pub fn covariances(problem: &Weighted, u: &Array2<f64>) -> (Array2<f64>, Array2<
     (with_parameters, outputs.t().dot(&outputs) / members)
 }
 
-/// Eigenvalues and, in columns, eigenvectors of a symmetric matrix, by Jacobi's rotations.
-pub fn eigen(mut a: Array2<f64>) -> (Array1<f64>, Array2<f64>) {
-    let n = a.nrows();
-    let mut vectors = Array2::eye(n);
-    for _ in 0..60 {
-        let off: f64 = (0..n)
-            .flat_map(|i| (0..i).map(move |j| (i, j)))
-            .map(|ij| a[ij].powi(2))
-            .sum();
-        if off <= 1e-30 * a.diag().iter().map(|x| x * x).sum::<f64>() {
-            break;
-        }
-        for p in 0..n {
-            for q in p + 1..n {
-                if a[[p, q]] == 0.0 {
-                    continue;
-                }
-                let theta = (a[[q, q]] - a[[p, p]]) / (2.0 * a[[p, q]]);
-                let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-                let c = 1.0 / (t * t + 1.0).sqrt();
-                let turn = |x: f64, y: f64| (c * x - t * c * y, t * c * x + c * y);
-                for k in 0..n {
-                    (a[[k, p]], a[[k, q]]) = turn(a[[k, p]], a[[k, q]]);
-                    (vectors[[k, p]], vectors[[k, q]]) = turn(vectors[[k, p]], vectors[[k, q]]);
-                }
-                for k in 0..n {
-                    (a[[p, k]], a[[q, k]]) = turn(a[[p, k]], a[[q, k]]);
-                }
-            }
-        }
-    }
-    (a.diag().to_owned(), vectors)
+/// The eigenvalues of a symmetric matrix, ascending, and its eigenvectors in columns.
+pub fn eigen(a: Array2<f64>) -> (Array1<f64>, Array2<f64>) {
+    symmetric_eigen(a.view()).expect("finite numbers")
 }
 
 /// Which flow.

@@ -81,7 +81,7 @@ pub fn autoregression(series: &[f64], p: usize) -> Option<f64> {
 }
 
 /// Cholesky's factor of the symmetric matrix whose lower triangle `a` holds, n x n, in place; returns the square of the
-/// last pivot, or None where one before it vanishes.
+/// last pivot, or None where one before it vanishes. By hand, since the last pivot may be 0 or less, which libraries refuse.
 fn cholesky(a: &mut [f64], n: usize) -> Option<f64> {
     let mut last = 0.0;
     for j in 0..n {

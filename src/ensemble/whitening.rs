@@ -173,6 +173,9 @@ fn moments<T: Real>(columns: ArrayView2<T>) -> Array2<f64> {
 }
 
 /// L^{-1} of A = L L^T, of which the lower triangle is read. It is not finite where A is not.
+///
+/// By hand, not by `kernels::cholesky` or faer: their order of sums would change the bits of every run with whitening, and
+/// what is not finite must come out as such.
 fn inverse_of_factor(mut a: Array2<f64>) -> Array2<f64> {
     let n = a.nrows();
     for i in 0..n {

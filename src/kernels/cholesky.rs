@@ -1,7 +1,10 @@
 //! Cholesky's factor of a matrix in double precision, by blocks, its rows shared out to threads.
 //!
-//! Of what a library would do the Kalman gain needs this alone, on threads that are there already and with bits that do
-//! not depend on their number: every block is one task, and of one shape.
+//! The Kalman gain needs it, with bits that do not depend on the number of threads: every block is one task, and of one shape.
+//!
+//! It is not left to faer, as `kernels::eigen` is, for two reasons. Almost every entry of faer's factor differs in its last
+//! bits, and with it would every run with the gain. And up to some 500 rows faer is slower on one thread: 1.0 against 0.4 ms
+//! at 100 rows, 11 against 1.3 ms at 200, 41 against 27 ms at 500; only at 1000 it wins, 84 against 167 ms.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::ThreadPool;

@@ -5,6 +5,7 @@ pub mod amx;
 pub mod bfloat;
 pub mod buffers;
 pub(crate) mod cholesky;
+pub mod eigen;
 pub mod elementary;
 pub mod exact_sum;
 pub mod panel;
