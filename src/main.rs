@@ -11,6 +11,7 @@ use clap::Parser as _;
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::error::Error;
 use eki_mpi::parallel::comm::Comm;
+use eki_mpi::parallel::launcher::{launched_rank, launched_ranks, refuse_singletons};
 use mpi::Threading;
 
 use cli::{Cli, Command};
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     let parsed = Cli::try_parse();
     // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
     let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));
-    if !runs && crate::cli::run::launched_ranks().is_none() {
+    if !runs && launched_ranks().is_none() {
         return code(answer(parsed, None));
     }
     let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         Some(Command::Run(arguments)) => arguments,
         _ => cli::RunArguments::default(),
     };
-    let outcome = crate::cli::run::refuse_singletons(&comm)
+    let outcome = refuse_singletons(&comm)
         .and_then(|()| crate::cli::run::run(&comm, &arguments, cli.data_dir.as_deref()));
     match outcome {
         Ok(exit) => code(exit),
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             // Singletons are all first, each in a world of its own.
-            let exit = if comm.is_first() && crate::cli::run::launched_rank().unwrap_or(0) == 0 {
+            let exit = if comm.is_first() && launched_rank().unwrap_or(0) == 0 {
                 tell(&error)
             } else {
                 error.exit_code()

@@ -4,7 +4,9 @@
 pub mod abort;
 pub mod comm;
 pub mod hang_watch;
+pub mod launcher;
 pub mod memory;
+pub mod mpi;
 pub mod partition;
 pub mod ranks;
 pub mod shared_memory;

@@ -20,6 +20,7 @@ use eki_mpi::io::run_folder::Claim;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::hang_watch::{Watch, Watched};
+use eki_mpi::parallel::launcher::launched_ranks;
 use eki_mpi::parallel::memory::MemoryLimit;
 use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::report::account;
@@ -29,49 +30,11 @@ use eki_mpi::run::reporter::{Reporter, Summary};
 use eki_mpi::run::stop;
 use eki_mpi::run::stop::{EXIT_STOPPED, Limit, Stop, StopReason};
 use eki_mpi::run::timing::{Phase, Timing};
-use eki_mpi::run::{self, Checkpointer, Outcome, State, StoppingCriterion};
+use eki_mpi::run::{self, Checkpointer, State};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::cli::RunArguments;
-
-/// The number of ranks the launcher says it started, if one did.
-pub fn launched_ranks() -> Option<usize> {
-    // Open MPI; MPICH and its kin (hydra); srun.
-    first_number(&[
-        "OMPI_COMM_WORLD_SIZE",
-        "PMI_SIZE",
-        "MPI_LOCALNRANKS",
-        "SLURM_STEP_NUM_TASKS",
-    ])
-}
-
-/// This process's number among those the launcher started, if one did.
-pub fn launched_rank() -> Option<usize> {
-    first_number(&[
-        "OMPI_COMM_WORLD_RANK",
-        "PMI_RANK",
-        "MPI_LOCALRANKID",
-        "SLURM_PROCID",
-    ])
-}
-
-fn first_number(names: &[&str]) -> Option<usize> {
-    names
-        .iter()
-        .find_map(|name| std::env::var(name).ok()?.parse().ok())
-}
-
-/// A binary built on one MPI and started by another's mpirun becomes many worlds of one rank each.
-pub fn refuse_singletons(comm: &Comm) -> Result<()> {
-    match launched_ranks() {
-        Some(ranks) if ranks > 1 && comm.size() == 1 => Err(Error::Usage(format!(
-            "the launcher started {ranks} ranks, but MPI sees only one: mpirun and this program belong to different MPI \
-             installations; rebuild with that mpirun's mpicc first on PATH, or use the other mpirun"
-        ))),
-        _ => Ok(()),
-    }
-}
 
 /// From now on a panic on this rank names it and ends all ranks.
 pub fn abort_on_panic(comm: &Comm) {
@@ -167,7 +130,7 @@ fn run_in<T: Real>(
             &files,
         )?;
     }
-    let reason = reason(&outcome);
+    let reason = outcome.reason();
     let ended = outcome.stopped.is_none();
     let mut table = reporter.finish(&Summary {
         reason,
@@ -252,16 +215,6 @@ fn time_limit(comm: &Comm, arguments: &RunArguments) -> Option<Limit> {
             }
         })
     })
-}
-
-/// Why a run ended, as summary.json has it.
-fn reason(outcome: &Outcome) -> &'static str {
-    match (outcome.stopped, outcome.over) {
-        (Some(stopped), _) => stopped.name(),
-        (None, Some(StoppingCriterion::NoiseLevel)) => stop::AT_NOISE_LEVEL,
-        (None, Some(StoppingCriterion::Time)) => stop::AT_TIME,
-        (None, None) => stop::AT_LAST_STEP,
-    }
 }
 
 /// The run's folder, the same on all ranks, and rank 0's claim to it.

@@ -11,8 +11,7 @@ use crate::cli::RunArguments;
 ///
 /// Of a run with a simulator the pool holds the threads that compute; those that wait for simulations are started apart.
 pub fn threads(comm: &Comm, arguments: &RunArguments, simulator: Option<&Process>) -> ThreadPool {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = (cores / comm.ranks_on_host()).max(1);
+    let share = comm.share_of_cores();
     let mut threads = arguments.threads.map_or(share, usize::from);
     if let Some(simulator) = simulator {
         simulator.simulate_at_once(threads);

@@ -110,6 +110,13 @@ impl Comm {
         self.host().ranks.size() as usize
     }
 
+    /// The threads that this rank should start: its share of its host's cores, at least 1.
+    #[must_use]
+    pub fn share_of_cores(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        (cores / self.ranks_on_host()).max(1)
+    }
+
     /// The ranks whose memory this rank reads where it lies, itself among them, in order: those of its host, or itself
     /// alone where the system does not allow it or `EKI_SHARED_MEMORY` is "never".
     #[must_use]
