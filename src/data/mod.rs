@@ -18,10 +18,11 @@ pub mod series;
 pub mod shape;
 pub mod svhn;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::data::shape::DataShape;
 use crate::kernels::buffers::LINE;
 use crate::kernels::real::Real;
 
@@ -35,12 +36,37 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// One sample without inputs, whose outputs are the `observations`, K numbers: fitted and judged on.
+    #[must_use]
+    pub fn of_observations(observations: Array1<f64>) -> Self {
+        let one = Samples {
+            inputs: Inputs::Reals(Array2::zeros((1, 0))),
+            targets: Targets::Values(observations.insert_axis(Axis(0))),
+        };
+        Self {
+            train: one.clone(),
+            test: one,
+        }
+    }
+
     /// The observations of a problem of one sample, K numbers; of others, none.
     #[must_use]
     pub fn observations(&self) -> &[f64] {
         match &self.train.targets {
             Targets::Values(values) if values.nrows() == 1 => values.as_slice().expect("row-major"),
             _ => &[],
+        }
+    }
+
+    /// What the plan must know of it.
+    #[must_use]
+    pub fn shape(&self) -> DataShape {
+        DataShape {
+            train: self.train.len(),
+            test: self.test.len(),
+            features: self.train.features(),
+            outputs: self.train.outputs(),
+            classes: matches!(self.train.targets, Targets::Classes { .. }),
         }
     }
 

@@ -17,8 +17,8 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
-use super::ForwardMap;
 use super::dense::Dense;
+use super::{ForwardMap, MapShape};
 use crate::forward::prior::Prior;
 use crate::kernels::elementary::sin_cos;
 use crate::kernels::real::Real;
@@ -150,16 +150,12 @@ impl<'a, T: Real> Room<'a, T> {
 }
 
 impl<T: Real> ForwardMap<T> for CartPole {
-    fn parameters(&self) -> usize {
-        ForwardMap::<T>::parameters(&self.policy)
-    }
-
-    fn features(&self) -> usize {
-        STATE
-    }
-
-    fn outputs(&self) -> usize {
-        1
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: ForwardMap::<T>::parameters(&self.policy),
+            features: STATE,
+            outputs: 1,
+        }
     }
 
     fn prior(&self) -> Prior {

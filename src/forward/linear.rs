@@ -2,8 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut3};
 
-use super::ForwardMap;
-use crate::forward::prior::{Prior, Segment};
+use super::{ForwardMap, MapShape};
 use crate::kernels::real::Real;
 
 /// G(u) = A u with prior N(0, I).
@@ -21,31 +20,16 @@ impl Linear {
 }
 
 impl<T: Real> ForwardMap<T> for Linear {
-    fn parameters(&self) -> usize {
-        self.matrix.ncols()
-    }
-
-    fn features(&self) -> usize {
-        0
-    }
-
-    fn outputs(&self) -> usize {
-        self.matrix.nrows()
-    }
-
-    fn prior(&self) -> Prior {
-        Prior::new(vec![Segment {
-            count: self.matrix.ncols(),
-            deviation: 1.0,
-        }])
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.matrix.ncols(),
+            features: 0,
+            outputs: self.matrix.nrows(),
+        }
     }
 
     fn flops(&self, m: usize) -> f64 {
         2.0 * m as f64 * self.matrix.len() as f64
-    }
-
-    fn scratch(&self, _m: usize) -> usize {
-        0
     }
 
     /// In double precision throughout: the map is small, and its errors should not be the study's.

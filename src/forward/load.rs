@@ -18,8 +18,9 @@ use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
 use crate::forward::linear::Linear;
+use crate::forward::marginal::{Marginal, marginals};
 use crate::forward::problem::Problem;
-use crate::forward::process::{Marginal, Process, Simulator, marginals};
+use crate::forward::process::{Process, Simulator};
 use crate::forward::sources::{TEST_EXAMPLES, known_source, predicted, split, task};
 use crate::io::observations;
 use crate::kernels::real::Real;
@@ -217,17 +218,9 @@ impl LoadedProblem {
         observations: ndarray::Array1<f64>,
         operator: Option<ndarray::Array2<f64>>,
     ) -> Self {
-        let row = observations.insert_axis(ndarray::Axis(0));
-        let one = Samples {
-            inputs: Inputs::Reals(Array2::zeros((1, 0))),
-            targets: Targets::Values(row),
-        };
         Self {
             operator,
-            ..Self::of(Dataset {
-                train: one.clone(),
-                test: one,
-            })
+            ..Self::of(Dataset::of_observations(observations))
         }
     }
 
@@ -250,14 +243,7 @@ impl LoadedProblem {
         if let Some(published) = self.published {
             return published;
         }
-        let train = &self.dataset.train;
-        DataShape {
-            train: train.len(),
-            test: self.dataset.test.len(),
-            features: train.features(),
-            outputs: train.outputs(),
-            classes: matches!(train.targets, Targets::Classes { .. }),
-        }
+        self.dataset.shape()
     }
 
     /// The forward map of `resolved` in precision `T`.

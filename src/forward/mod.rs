@@ -1,4 +1,18 @@
-//! Forward maps G: what an ensemble member's parameters do to a batch of inputs.
+//! Forward maps G: what the parameters of an ensemble member do to a batch of inputs.
+//!
+//! The room holds the trait [`ForwardMap`], one map a file or folder, the priors (`prior`, `marginal`), the evaluator that takes
+//! members through a map on the threads of a rank, and `build` and `load`, which make map and data from a configuration. It may
+//! import `data`, `io`, `config`, `parallel`, `kernels`, `files` and `error`, and knows no ensemble, method or run.
+//!
+//! To use a map of your own in a program, pass an [`FnMap`] or a type that implements [`ForwardMap`] to
+//! [`Calibration`](crate::run::calibration::Calibration): nothing here changes.
+//!
+//! To add a map to the command line:
+//!
+//! 1. `forward/NAME.rs`: a type that implements [`ForwardMap`], and its line in the list of modules below;
+//! 2. `forward/build.rs`: the arm of `model.kind` that makes it from a configuration;
+//! 3. its keys: the word of `model.kind`, and keys of its own in section `model`;
+//! 4. `config/presets/NAME.toml`: a preset.
 
 pub mod activation;
 pub mod ask_tell;
@@ -9,11 +23,13 @@ pub mod conv;
 pub mod dense;
 pub mod elliptic;
 pub mod evaluator;
+pub mod fn_map;
 pub mod inputs;
 pub mod layers;
 pub mod linear;
 pub mod load;
 pub mod low_rank;
+pub mod marginal;
 pub mod network;
 pub mod online;
 pub mod prior;
@@ -24,7 +40,9 @@ pub(crate) mod sources;
 mod stage;
 #[cfg(test)]
 mod testing;
+pub mod with_prior;
 
+pub use fn_map::FnMap;
 use inputs::LayerInputs;
 use ndarray::{ArrayView2, ArrayViewMut3};
 
@@ -32,7 +50,21 @@ use crate::forward::prior::Prior;
 use crate::kernels::buffers::aligned;
 use crate::kernels::real::Real;
 
+/// The sizes of a forward map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapShape {
+    /// The number of parameters P.
+    pub parameters: usize,
+    /// The inputs d of one sample; 0 for a map of parameters alone.
+    pub features: usize,
+    /// The outputs c of one sample.
+    pub outputs: usize,
+}
+
 /// A forward map G(u, x): parameters u in R^P and inputs x, d numbers for each of m samples, to c outputs for each.
+///
+/// Two methods are compulsory, `shape` and `evaluate`; the others have defaults. A function of parameters alone needs no type
+/// of its own: see [`FnMap`].
 ///
 /// Inputs are d x m and outputs c x m: samples run fastest, so that even a narrow layer fills the lanes of a vector.
 ///
@@ -40,101 +72,8 @@ use crate::kernels::real::Real;
 /// so that small products of several members can be one larger product. A group's results must not depend on what
 /// the other rows hold: ranks fill rows they do not own with zeros.
 pub trait ForwardMap<T: Real>: Send + Sync {
-    /// The number of parameters P.
-    fn parameters(&self) -> usize;
-
-    /// The input dimension d of one sample.
-    fn features(&self) -> usize;
-
-    /// The outputs c of one sample.
-    fn outputs(&self) -> usize;
-
-    /// The prior the initial ensemble and every re-randomisation are drawn from.
-    fn prior(&self) -> Prior;
-
-    /// How many members one call of `evaluate` takes.
-    fn group(&self) -> usize {
-        1
-    }
-
-    /// The same map, where it knows low-rank members.
-    fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
-        None
-    }
-
-    /// The same map, where its outputs are brought from outside: a step must not begin before they are there.
-    fn ask_tell(&self) -> Option<&ask_tell::AskTell> {
-        None
-    }
-
-    /// The parameters' names and priors where they have units of their own: what a user gives and gets is in these, and the
-    /// ensemble's coordinates are mapped to them.
-    fn own_units(&self) -> Option<&[process::Marginal]> {
-        None
-    }
-
-    /// The same map, where it asks programs that simulate: `settle` is to be called when all members have been asked.
-    fn simulator(&self) -> Option<&process::Process> {
-        None
-    }
-
-    /// What it is made of, where it is a network.
-    fn network(&self) -> Option<network::Network> {
-        None
-    }
-
-    /// The layers with parameters from `layer`, from 1, on, where it is a network that can be cut there.
-    fn tail(&self, _layer: usize) -> Option<LayerSuffix<T>> {
-        None
-    }
-
-    /// What the units of `layer`, of those with parameters, from 0, sum over at `point`, P numbers, on `inputs`, d x m;
-    /// where it is a network that tells.
-    fn layer_inputs(
-        &self,
-        _layer: usize,
-        _point: &[T],
-        _inputs: ArrayView2<T>,
-    ) -> Option<LayerInputs<T>> {
-        None
-    }
-
-    /// Where an output is an episode's return over the highest there is: that highest return. Runs are then judged by
-    /// the mean return.
-    fn highest_return(&self) -> Option<f64> {
-        None
-    }
-
-    /// The same map, where its members carry a hidden state from one batch to the next.
-    fn carrying(&self) -> Option<&dyn online::Carrying<T>> {
-        None
-    }
-
-    /// Floating-point operations of one member on `m` samples.
-    fn flops(&self, m: usize) -> f64;
-
-    /// Scratch numbers `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
-    fn scratch(&self, m: usize) -> usize;
-
-    /// Numbers that `arrange` writes for `m` samples; 0 where inputs are read as they stand.
-    fn arranged(&self, _m: usize) -> usize {
-        0
-    }
-
-    /// Puts the inputs of a batch, d x m, in the order `evaluate_arranged` reads them: once for all members.
-    fn arrange(&self, _inputs: ArrayView2<T>, _arranged: &mut [T]) {}
-
-    /// As `evaluate`, after `arrange` has been given `inputs`; the bits must be the same.
-    fn evaluate_arranged(
-        &self,
-        members: ArrayView2<T>,
-        inputs: ArrayView2<T>,
-        _arranged: &[T],
-        outputs: ArrayViewMut3<T>,
-        scratch: &mut [T],
-    ) {
-        self.evaluate(members, inputs, outputs, scratch);
-    }
+    /// The numbers of parameters, inputs and outputs.
+    fn shape(&self) -> MapShape;
 
     /// Writes the outputs, group x c x m, of `members`, group x P, on `inputs`, d x m.
     ///
@@ -147,6 +86,123 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     );
+
+    /// The number of parameters P.
+    fn parameters(&self) -> usize {
+        self.shape().parameters
+    }
+
+    /// The input dimension d of one sample.
+    fn features(&self) -> usize {
+        self.shape().features
+    }
+
+    /// The outputs c of one sample.
+    fn outputs(&self) -> usize {
+        self.shape().outputs
+    }
+
+    /// The prior from which the initial ensemble and every re-randomisation are drawn: N(0, I) unless the map has another.
+    fn prior(&self) -> Prior {
+        Prior::standard(self.parameters())
+    }
+
+    /// The number of members that one call of `evaluate` takes.
+    fn group(&self) -> usize {
+        1
+    }
+
+    /// Scratch numbers that `evaluate` needs for a group on `m` samples; each thread allocates them once a run.
+    fn scratch(&self, _m: usize) -> usize {
+        0
+    }
+
+    /// Floating-point operations of one member on `m` samples; 0 where they are not known.
+    fn flops(&self, _m: usize) -> f64 {
+        0.0
+    }
+
+    /// Evaluates the map at the parameters `u`, P numbers, and checks what `shape` promises but no type can. Called by rank 0
+    /// before a calibration begins.
+    ///
+    /// # Errors
+    /// What is wrong, in words that follow "the forward map".
+    fn try_member(&self, _u: &[T]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The numbers that `arrange` writes for `m` samples; 0 where inputs are read as they stand.
+    fn arranged(&self, _m: usize) -> usize {
+        0
+    }
+
+    /// Puts the inputs of a batch, d x m, in the order in which `evaluate_arranged` reads them: once for all members.
+    fn arrange(&self, _inputs: ArrayView2<T>, _arranged: &mut [T]) {}
+
+    /// Writes the same outputs as `evaluate`, to the bit, after `arrange` has been given `inputs`.
+    fn evaluate_arranged(
+        &self,
+        members: ArrayView2<T>,
+        inputs: ArrayView2<T>,
+        _arranged: &[T],
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        self.evaluate(members, inputs, outputs, scratch);
+    }
+
+    /// The names and priors of parameters that have units of their own: users give and get values in these units, and the
+    /// ensemble moves in standard normal coordinates that are mapped to them.
+    fn own_units(&self) -> Option<&[marginal::Marginal]> {
+        None
+    }
+
+    /// This map as one whose outputs come from outside (ask/tell): a step must not begin before they have come.
+    fn ask_tell(&self) -> Option<&ask_tell::AskTell> {
+        None
+    }
+
+    /// This map as one that runs a simulator program: `settle` is to be called when all members have been asked.
+    fn simulator(&self) -> Option<&process::Process> {
+        None
+    }
+
+    /// This map as one that can evaluate low-rank members.
+    fn low_rank(&self) -> Option<&dyn low_rank::LowRank<T>> {
+        None
+    }
+
+    /// The layers of a network; None for any other map.
+    fn network(&self) -> Option<network::Network> {
+        None
+    }
+
+    /// The layers with parameters from `layer`, counted from 1, on, of a network that can be cut there.
+    fn tail(&self, _layer: usize) -> Option<LayerSuffix<T>> {
+        None
+    }
+
+    /// The inputs that the units of a network's `layer`, counted from 0 among those with parameters, sum over at `point`, P
+    /// numbers, on `inputs`, d x m; None for maps that do not know them.
+    fn layer_inputs(
+        &self,
+        _layer: usize,
+        _point: &[T],
+        _inputs: ArrayView2<T>,
+    ) -> Option<LayerInputs<T>> {
+        None
+    }
+
+    /// The highest return of an episode, of a map whose output is an episode's return divided by it: runs are then judged by
+    /// the mean return.
+    fn highest_return(&self) -> Option<f64> {
+        None
+    }
+
+    /// This map as one whose members carry a hidden state from one batch to the next.
+    fn carrying(&self) -> Option<&dyn online::Carrying<T>> {
+        None
+    }
 }
 
 /// The last layers of a network as a map of their own, whose inputs are what the layers before give.

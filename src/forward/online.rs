@@ -6,9 +6,9 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3};
 
-use super::ForwardMap;
 use super::network::{Body, Network};
 use super::recurrent::Recurrent;
+use super::{ForwardMap, MapShape};
 use crate::forward::prior::Prior;
 use crate::kernels::real::Real;
 
@@ -114,16 +114,8 @@ impl<T: Real> Carrying<T> for Online {
 }
 
 impl<T: Real> ForwardMap<T> for Online {
-    fn parameters(&self) -> usize {
-        ForwardMap::<T>::parameters(&self.net)
-    }
-
-    fn features(&self) -> usize {
-        ForwardMap::<T>::features(&self.net)
-    }
-
-    fn outputs(&self) -> usize {
-        ForwardMap::<T>::outputs(&self.net)
+    fn shape(&self) -> MapShape {
+        ForwardMap::<T>::shape(&self.net)
     }
 
     fn prior(&self) -> Prior {

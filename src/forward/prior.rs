@@ -30,6 +30,15 @@ impl Prior {
         Self { segments, mean }
     }
 
+    /// The prior N(0, I) of `count` parameters.
+    #[must_use]
+    pub fn standard(count: usize) -> Self {
+        Self::new(vec![Segment {
+            count,
+            deviation: 1.0,
+        }])
+    }
+
     /// The same with these means of some parameters, given in ascending order.
     #[must_use]
     pub fn with_mean(self, mean: Vec<(usize, f64)>) -> Self {

@@ -10,7 +10,7 @@ use crate::cost::MOST_AS_TEXT;
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
-use crate::forward::process::{Marginal, parameters_at};
+use crate::forward::marginal::{Marginal, parameters_at};
 use crate::kernels::real::Real;
 use crate::report::finished::Finished;
 

@@ -1,7 +1,7 @@
 //! Before a step whose outputs are brought from outside: whether they are all there, and else what is asked for.
 
 use super::State;
-use crate::forward::process::parameters_at;
+use crate::forward::marginal::parameters_at;
 use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 

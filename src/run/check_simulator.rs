@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use crate::ensemble::draw::Draw;
 use crate::error::Error;
 use crate::forward::ForwardMap;
-use crate::forward::process::{Child, Failure, Process, parameters_at};
+use crate::forward::marginal::parameters_at;
+use crate::forward::process::{Child, Failure, Process};
 use crate::kernels::rng::Purpose;
 use crate::run::outlying;
 

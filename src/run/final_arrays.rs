@@ -9,7 +9,7 @@ use super::{Outcome, State};
 use crate::error::Result;
 use crate::files::Files;
 use crate::forward::ForwardMap;
-use crate::forward::process::parameters_at;
+use crate::forward::marginal::parameters_at;
 use crate::kernels::real::Real;
 use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::files::bounded;
-use crate::forward::process::Marginal;
+use crate::forward::marginal::Marginal;
 use crate::io::npy;
 use crate::kernels::real::Real;
 

@@ -3,8 +3,8 @@
 use super::State;
 use crate::data::scores::{Measure, Scores};
 use crate::forward::evaluator::Evaluator;
+use crate::forward::marginal::Marginal;
 use crate::forward::problem::Problem;
-use crate::forward::process::Marginal;
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::run::context::StepContext;

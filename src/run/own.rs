@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::forward::ForwardMap;
-use crate::forward::process::{Marginal, parameters_at};
+use crate::forward::marginal::{Marginal, parameters_at};
 use crate::kernels::real::Real;
 use crate::parallel::ranks::Ranks;
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use eki_mpi::config::Resolved;
 use eki_mpi::error::Result;
 use eki_mpi::files::{Call, Files, Watch};
-use eki_mpi::forward::ForwardMap;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::prior::Prior;
+use eki_mpi::forward::{ForwardMap, MapShape};
 use eki_mpi::io::run_folder;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::ranks::Ranks;
@@ -189,14 +189,8 @@ pub struct Changed<F> {
 }
 
 impl<F: Fn(&[f32], &mut [f32]) + Send + Sync> ForwardMap<f32> for Changed<F> {
-    fn parameters(&self) -> usize {
-        self.map.parameters()
-    }
-    fn features(&self) -> usize {
-        self.map.features()
-    }
-    fn outputs(&self) -> usize {
-        self.map.outputs()
+    fn shape(&self) -> MapShape {
+        self.map.shape()
     }
     fn group(&self) -> usize {
         self.map.group()

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use eki_mpi::config::Resolved;
 use eki_mpi::data::{Dataset, Targets};
-use eki_mpi::forward::ForwardMap;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::prior::{Prior, Segment};
+use eki_mpi::forward::{ForwardMap, MapShape};
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::{BLOCK, Blocks, Partition};
 use eki_mpi::run;
@@ -35,14 +35,8 @@ struct Drawn {
 }
 
 impl ForwardMap<f32> for Drawn {
-    fn parameters(&self) -> usize {
-        self.map.parameters()
-    }
-    fn features(&self) -> usize {
-        self.map.features()
-    }
-    fn outputs(&self) -> usize {
-        self.map.outputs()
+    fn shape(&self) -> MapShape {
+        self.map.shape()
     }
     fn group(&self) -> usize {
         self.map.group()
@@ -225,16 +219,12 @@ fn asked_and_told(crowd: &Crowd) {
 struct Sized(usize, usize, usize, usize);
 
 impl ForwardMap<f32> for Sized {
-    fn parameters(&self) -> usize {
-        self.0
-    }
-
-    fn features(&self) -> usize {
-        self.2
-    }
-
-    fn outputs(&self) -> usize {
-        self.3
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.0,
+            features: self.2,
+            outputs: self.3,
+        }
     }
 
     fn prior(&self) -> Prior {
@@ -242,14 +232,6 @@ impl ForwardMap<f32> for Sized {
             count: self.1,
             deviation: 1.0,
         }])
-    }
-
-    fn flops(&self, _m: usize) -> f64 {
-        0.0
-    }
-
-    fn scratch(&self, _m: usize) -> usize {
-        0
     }
 
     fn evaluate(

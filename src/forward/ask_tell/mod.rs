@@ -4,33 +4,7 @@
 //! Before a step the run looks whether the outputs of all its members have been told; where not, it stops
 //! (`StopReason::Asks`) with the parameters it asks for in `open`. Once `tell` has been called for each of these, it goes on
 //! from the same state. Outputs are known by the parameters that gave them, so what was told of other parameters, or twice, does
-//! no harm. The program does the same by files (`questions`); a loop of one's own, on each rank:
-//!
-//! ```no_run
-//! use eki_mpi::prelude::*;
-//! use eki_mpi::run::{Checkpointer, Outcome, State, stop::StopReason};
-//!
-//! fn calibrate(
-//!     ranks: Ranks,
-//!     plan: &Plan,
-//!     problem: &Problem<f64>,
-//!     simulate: impl Fn(&[f64]) -> Option<Vec<f64>>,
-//! ) -> Result<(State<f64>, Outcome)> {
-//!     let map = problem.map.ask_tell().expect("model.kind = \"ask-tell\"");
-//!     let mut state = State::start(ranks, plan, &problem.map.prior())?;
-//!     loop {
-//!         let around = (&mut Reporter::silent(), &mut Timing::default(), &mut Checkpointer::none());
-//!         let (reached, outcome) = run::run_from(ranks, plan, problem, state, around)?;
-//!         if outcome.stopped != Some(StopReason::Asks) {
-//!             return Ok((reached, outcome));
-//!         }
-//!         for u in map.open() {
-//!             map.tell(&u, simulate(&u))?;
-//!         }
-//!         state = reached;
-//!     }
-//! }
-//! ```
+//! no harm. The program does the same by files (`files`), and a loop of your own by `run::calibration::AskTellLoop`.
 
 pub mod files;
 
@@ -39,10 +13,10 @@ use std::sync::{Mutex, RwLock};
 
 use ndarray::{ArrayView2, ArrayViewMut3};
 
-use super::ForwardMap;
-use super::process::{Marginal, bits, parameters_at, put, standard};
+use super::marginal::{Marginal, bits, parameters_at};
+use super::process::put;
+use super::{ForwardMap, MapShape};
 use crate::error::{Error, Result};
-use crate::forward::prior::Prior;
 use crate::kernels::real::Real;
 
 /// G(u) as it was told; coordinates N(0, I), mapped to the parameters by their `Marginal`s.
@@ -119,38 +93,20 @@ impl AskTell {
 }
 
 impl<T: Real> ForwardMap<T> for AskTell {
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.marginals.len(),
+            features: 0,
+            outputs: self.outputs,
+        }
+    }
+
     fn ask_tell(&self) -> Option<&AskTell> {
         Some(self)
     }
 
-    fn parameters(&self) -> usize {
-        self.marginals.len()
-    }
-
     fn own_units(&self) -> Option<&[Marginal]> {
         Some(&self.marginals)
-    }
-
-    fn features(&self) -> usize {
-        0
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// N(0, I): of the coordinates.
-    fn prior(&self) -> Prior {
-        standard(self.marginals.len())
-    }
-
-    /// Nobody knows.
-    fn flops(&self, _m: usize) -> f64 {
-        0.0
-    }
-
-    fn scratch(&self, _m: usize) -> usize {
-        0
     }
 
     /// NaN where the member failed, or nothing was told.

@@ -20,7 +20,7 @@ use super::layers::{ImageShape, Layer};
 use super::low_rank::LowRank;
 use super::network::{self, Network};
 use super::stage::Stage;
-use super::{ForwardMap, LayerSuffix};
+use super::{ForwardMap, LayerSuffix, MapShape};
 use crate::config::Activation;
 use crate::forward::prior::{Prior, Segment};
 use crate::kernels::buffers::{LOST, aligned};
@@ -142,16 +142,12 @@ impl Convolutional {
 }
 
 impl<T: Real> ForwardMap<T> for Convolutional {
-    fn parameters(&self) -> usize {
-        self.body.parameters() + ForwardMap::<T>::parameters(&self.head)
-    }
-
-    fn features(&self) -> usize {
-        self.body.input.size()
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.body.parameters() + ForwardMap::<T>::parameters(&self.head),
+            features: self.body.input.size(),
+            outputs: self.outputs,
+        }
     }
 
     /// Glorot normal, N(0, 2/(fan_in + fan_out)) with fans counted over the kernel, for weights and biases alike.

@@ -16,10 +16,10 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
 use order::Order;
 
-use super::ForwardMap;
 use super::activation::{Output, OwnSums};
 use super::inputs::LayerInputs;
 use super::network::{Body, Network};
+use super::{ForwardMap, MapShape};
 use crate::config::Activation;
 use crate::forward::prior::{Prior, Segment};
 use crate::kernels::bfloat::places;
@@ -211,16 +211,12 @@ pub(super) fn weight<T>(parameters: &[T], fan_in: usize, fan_out: usize) -> Arra
 }
 
 impl<T: Real> ForwardMap<T> for Dense {
-    fn parameters(&self) -> usize {
-        self.pairs().map(|(a, b)| (a + 1) * b).sum()
-    }
-
-    fn features(&self) -> usize {
-        self.layers[0]
-    }
-
-    fn outputs(&self) -> usize {
-        *self.layers.last().expect("at least two layers")
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.pairs().map(|(a, b)| (a + 1) * b).sum(),
+            features: self.layers[0],
+            outputs: *self.layers.last().expect("at least two layers"),
+        }
     }
 
     fn prior(&self) -> Prior {

@@ -2,9 +2,9 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3};
 
-use super::{Marginal, Process, parameters_at, standard};
-use crate::forward::ForwardMap;
-use crate::forward::prior::Prior;
+use super::Process;
+use crate::forward::marginal::{Marginal, parameters_at};
+use crate::forward::{ForwardMap, MapShape};
 use crate::kernels::real::Real;
 
 /// Writes one member's `numbers`, K, to its outputs `out`, K x m; NaN where it has none.
@@ -15,38 +15,20 @@ pub(crate) fn put<T: Real>(numbers: Option<&[f64]>, out: &mut ArrayViewMut2<T>) 
 }
 
 impl<T: Real> ForwardMap<T> for Process {
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.marginals.len(),
+            features: 0,
+            outputs: self.outputs,
+        }
+    }
+
     fn simulator(&self) -> Option<&Process> {
         Some(self)
     }
 
-    fn parameters(&self) -> usize {
-        self.marginals.len()
-    }
-
     fn own_units(&self) -> Option<&[Marginal]> {
         Some(&self.marginals)
-    }
-
-    fn features(&self) -> usize {
-        0
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// N(0, I): of the coordinates.
-    fn prior(&self) -> Prior {
-        standard(self.marginals.len())
-    }
-
-    /// Nobody knows.
-    fn flops(&self, _m: usize) -> f64 {
-        0.0
-    }
-
-    fn scratch(&self, _m: usize) -> usize {
-        0
     }
 
     /// NaN where the member failed, and where it was not asked because all are to be asked again or the run is to stop.

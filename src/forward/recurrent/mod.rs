@@ -14,7 +14,7 @@ use super::activation::Output;
 use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
 use super::network::{Body, Network};
-use super::{ForwardMap, SINGLE};
+use super::{ForwardMap, MapShape, SINGLE};
 use crate::config::Activation;
 use paired::Paired;
 
@@ -246,16 +246,12 @@ impl Recurrent {
 }
 
 impl<T: Real> ForwardMap<T> for Recurrent {
-    fn parameters(&self) -> usize {
-        self.recurrent_parameters() + ForwardMap::<T>::parameters(&self.head)
-    }
-
-    fn features(&self) -> usize {
-        self.steps * self.inputs
-    }
-
-    fn outputs(&self) -> usize {
-        self.answers * self.outputs
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.recurrent_parameters() + ForwardMap::<T>::parameters(&self.head),
+            features: self.steps * self.inputs,
+            outputs: self.answers * self.outputs,
+        }
     }
 
     /// Glorot normal for each matrix, N(0, 2/(fan_in + fan_out)), biases as the input weight: a bias without spread

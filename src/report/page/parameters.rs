@@ -8,7 +8,7 @@ use super::tables::{named, table};
 use crate::config::Precision;
 use crate::error::Result;
 use crate::forward::load;
-use crate::forward::process::Marginal;
+use crate::forward::marginal::Marginal;
 use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
 

@@ -1,4 +1,4 @@
-//! The prior of one parameter of a simulator, as a map of a standard normal coordinate to the parameter's own unit.
+//! The prior of one parameter in its own unit, as a map from a standard normal coordinate: normal, lognormal or uniform.
 //!
 //! ```text
 //! normal MEAN DEVIATION        u = m + s xi
@@ -6,10 +6,10 @@
 //! uniform LOWER UPPER          u = a + (b - a) Phi(xi) ,  Phi the normal distribution function
 //! ```
 //!
-//! The ensemble moves in the coordinates xi ~ N(0, I), which know no bounds; the simulator is never asked beyond them.
-//! EnsembleKalmanProcesses.jl's constrained priors do the same. Functions are `libm`'s: the same bits everywhere.
+//! The ensemble moves in the coordinates xi ~ N(0, I), which have no bounds; the forward map receives u, which never leaves its
+//! bounds. The constrained priors of EnsembleKalmanProcesses.jl do the same. Simulators (`process`, `ask_tell`) have such priors
+//! of their own; `with_prior` gives them to any other map. Functions are `libm`'s: identical results on every machine.
 
-use crate::forward::prior::{Prior, Segment};
 use crate::kernels::real::Real;
 
 /// A parameter: its name and its prior.
@@ -114,14 +114,6 @@ pub fn parameters_at<T: Real>(marginals: &[Marginal], xi: &[T]) -> Vec<f64> {
 /// The bits of the parameters `u`, by which questions to simulators are told apart.
 pub(crate) fn bits(u: &[f64]) -> Vec<u64> {
     u.iter().map(|x| x.to_bits()).collect()
-}
-
-/// The prior of `count` coordinates: N(0, I).
-pub(crate) fn standard(count: usize) -> Prior {
-    Prior::new(vec![Segment {
-        count,
-        deviation: 1.0,
-    }])
 }
 
 /// The parameters that `entries` stand for, in order: "NAME LAW NUMBER NUMBER", or "NAME[COUNT] ..." for many alike.

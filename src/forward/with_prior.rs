@@ -1,0 +1,101 @@
+//! Any forward map with a constrained prior: normal, lognormal and uniform marginals, at fixed inputs.
+//!
+//! ```text
+//! xi ~ N(0, I)  ->  u, in the parameters' own units (`marginal`)  ->  G(u, x) at all samples x, as one sample's outputs
+//! ```
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
+
+use super::marginal::{Marginal, parameters_at};
+use super::{ForwardMap, MapShape};
+use crate::kernels::real::Real;
+
+/// A forward map whose parameters have priors in their own units, at inputs that stay the same in all steps.
+///
+/// The map receives values in the parameters' own units; the ensemble moves in standard normal coordinates. Its K = c m outputs
+/// on m samples are those of one sample: output 1 of all samples first, then output 2.
+pub struct WithPrior<M, T> {
+    map: M,
+    marginals: Vec<Marginal>,
+    inputs: Array2<T>, // d x m
+}
+
+impl<T: Real, M: ForwardMap<T>> WithPrior<M, T> {
+    /// `map` with the priors `marginals`, one for each parameter, on `inputs`, d x m; for a map without inputs 0 x 1.
+    ///
+    /// # Errors
+    /// Other numbers of priors or inputs than the map has.
+    pub fn new(map: M, marginals: Vec<Marginal>, inputs: Array2<T>) -> Result<Self, String> {
+        let shape = map.shape();
+        let (priors, parameters) = (marginals.len(), shape.parameters);
+        if priors != parameters {
+            return Err(format!(
+                "the prior has {priors} parameters, and the forward map takes {parameters}"
+            ));
+        }
+        let (given, features) = (inputs.nrows(), shape.features);
+        if given != features {
+            return Err(format!(
+                "a sample has {given} inputs, and the forward map takes {features}"
+            ));
+        }
+        Ok(Self {
+            map,
+            marginals,
+            inputs,
+        })
+    }
+}
+
+impl<T: Real, M: ForwardMap<T>> ForwardMap<T> for WithPrior<M, T> {
+    fn shape(&self) -> MapShape {
+        MapShape {
+            parameters: self.marginals.len(),
+            features: 0,
+            outputs: self.map.outputs() * self.inputs.ncols(),
+        }
+    }
+
+    fn own_units(&self) -> Option<&[Marginal]> {
+        Some(&self.marginals)
+    }
+
+    fn group(&self) -> usize {
+        self.map.group()
+    }
+
+    fn flops(&self, _m: usize) -> f64 {
+        self.map.flops(self.inputs.ncols())
+    }
+
+    fn scratch(&self, _m: usize) -> usize {
+        self.group() * self.marginals.len() + self.map.scratch(self.inputs.ncols())
+    }
+
+    fn evaluate(
+        &self,
+        members: ArrayView2<T>,
+        _inputs: ArrayView2<T>,
+        outputs: ArrayViewMut3<T>,
+        scratch: &mut [T],
+    ) {
+        let (own, scratch) = scratch.split_at_mut(members.len());
+        let mut own = ArrayViewMut2::from_shape(members.dim(), own).expect("as many numbers");
+        for (xi, mut u) in members.rows().into_iter().zip(own.rows_mut()) {
+            let values = parameters_at(&self.marginals, xi.to_slice().expect("row-major"));
+            u.iter_mut()
+                .zip(values)
+                .for_each(|(u, value)| *u = T::from_f64(value));
+        }
+        let shape = (members.nrows(), self.map.outputs(), self.inputs.ncols());
+        let outputs = outputs.into_shape_with_order(shape).expect("row-major");
+        self.map
+            .evaluate(own.view(), self.inputs.view(), outputs, scratch);
+    }
+
+    fn try_member(&self, u: &[T]) -> Result<(), String> {
+        let values = parameters_at(&self.marginals, u);
+        let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
+        self.map.try_member(&values)
+    }
+}
