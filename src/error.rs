@@ -1,5 +1,6 @@
 //! What can go wrong, as data; the program prints it once, on one line, and picks the exit code.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Every failure the library returns. `Display` is one line and names what is at fault.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// A configuration key that is unknown, of the wrong type, or out of range.
     #[error("{file}: {key} = {value}: {allowed}")]
@@ -53,6 +54,13 @@ pub enum Error {
         /// The other rank's exit code.
         code: i32,
     },
+}
+
+/// The same line as `Display`: a `main` that returns an error prints it by `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

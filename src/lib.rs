@@ -25,24 +25,26 @@
 //! | C_0 | `forward::prior::Prior` | P deviations |
 //! | J, P, K, R | members, parameters, outputs that enter D, ranks | |
 //!
-//! A run from a program of your own (one rank here; under mpirun each rank does the same):
+//! A calibration from a program of your own (one rank here; under mpirun each rank does the same):
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use eki_mpi::prelude::*;
 //!
-//! let universe = mpi::initialize().expect("MPI");
-//! let comm = Comm::new(universe.world());
-//! let pool = rayon::ThreadPoolBuilder::new().build()?;
-//! let resolved = Resolved::new("digits", &["run.epochs=20".to_owned()])?;
-//! let loaded = LoadedProblem::load(&resolved, &data_dir(None))?;
-//! let (shape, problem) = (loaded.shape(), loaded.problem::<f32>(&resolved)?); // or a `Problem` of your own
-//! let plan = Plan::new(resolved, shape, problem.map.parameters())?;
-//! let ranks = Ranks { comm: &comm, pool: &pool };
-//! let (state, outcome) = run::run(ranks, &plan, &problem, &mut Reporter::silent(), &mut Timing::default())?;
-//! println!("{:?} {}", outcome.scores, state.step);
-//! # Ok(()) }
+//! fn main() -> Result<()> {
+//!     let mpi = Mpi::start()?;
+//!     let decay = FnMap::new(2, 5, |u| (0..5).map(|t| u[0] * u[1].powi(t)).collect());
+//!     let fit = Calibration::new(decay)
+//!         .prior(["amount lognormal 1 1", "kept uniform 0 1"])
+//!         .observations([2.0, 1.4, 0.98, 0.69, 0.48])
+//!         .noise(1e-4)
+//!         .run(&mpi.ranks())?;
+//!     println!("{:.3}", fit.mean());
+//!     Ok(())
+//! }
 //! ```
+//!
+//! Stable are [`prelude`], and of the documented modules what it is made of: [`error`], [`config`], [`forward`], [`method`] and
+//! [`run`]. All others are internal: they are public for this project's tests and benchmarks, and may change at any time.
 //!
 //! The source stands in rooms (folders), each of which imports only from those above it:
 //!
@@ -70,45 +72,55 @@
 
 pub mod error;
 
+#[doc(hidden)]
 pub mod files;
 
+#[doc(hidden)]
 pub mod kernels;
 
+#[doc(hidden)]
 pub mod parallel;
 
 pub mod config;
 
+#[doc(hidden)]
 pub mod data;
 
+#[doc(hidden)]
 pub mod io;
 
 pub mod forward;
 
+#[doc(hidden)]
 pub mod ensemble;
 
 pub mod method;
 
 pub mod run;
 
+#[doc(hidden)]
 pub mod cost;
 
+#[doc(hidden)]
 pub mod report;
 
-/// What a program of your own needs to run an inversion.
+pub use mpi;
+pub use ndarray;
+pub use rayon;
+
+/// What a program of your own needs: `use eki_mpi::prelude::*`.
 pub mod prelude {
-    pub use crate::config::Resolved;
-    pub use crate::data::folder::data_dir;
+    #[doc(inline)]
     pub use crate::error::{Error, Result};
-    pub use crate::forward::ForwardMap;
-    pub use crate::forward::load::LoadedProblem;
-    pub use crate::forward::prior::Prior;
-    pub use crate::forward::problem::Problem;
-    pub use crate::parallel::comm::Comm;
+    #[doc(inline)]
+    pub use crate::forward::{FnMap, ForwardMap, MapShape};
+    #[doc(inline)]
+    pub use crate::parallel::mpi::Mpi;
+    #[doc(inline)]
     pub use crate::parallel::ranks::Ranks;
-    pub use crate::run;
-    pub use crate::run::plan::Plan;
-    pub use crate::run::reporter::Reporter;
-    pub use crate::run::timing::Timing;
+    #[doc(inline)]
+    pub use crate::run::calibration::{AskTellLoop, Calibration, Fit, Method};
     pub use mpi;
+    pub use ndarray;
     pub use rayon;
 }

@@ -3,6 +3,7 @@
 mod agree;
 mod ask_tell;
 mod batches;
+pub mod calibration;
 pub mod check_simulator;
 mod checkpointing;
 mod context;

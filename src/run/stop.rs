@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SI
 use crate::error::{Error, Result};
 use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::parallel::abort;
+use crate::run::{Outcome, StoppingCriterion};
 
 /// The exit code of a run stopped early with a good checkpoint: run again with --resume. (EX_TEMPFAIL of sysexits.h.)
 pub const EXIT_STOPPED: i32 = 75;
@@ -21,6 +22,19 @@ pub const AT_NOISE_LEVEL: &str = "noise level";
 pub const AT_LAST_STEP: &str = "steps used up";
 /// The reason of a run that was over at the time it was to end at.
 pub const AT_TIME: &str = "end time";
+
+impl Outcome {
+    /// Returns why the run ended, as summary.json has it.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match (self.stopped, self.over) {
+            (Some(stopped), _) => stopped.name(),
+            (None, Some(StoppingCriterion::NoiseLevel)) => AT_NOISE_LEVEL,
+            (None, Some(StoppingCriterion::Time)) => AT_TIME,
+            (None, None) => AT_LAST_STEP,
+        }
+    }
+}
 
 /// Launchers and schedulers may hand on one request twice; within this time it counts once.
 const ONE_REQUEST: Duration = Duration::from_millis(300);

@@ -91,6 +91,8 @@ pub(super) type Log = (PathBuf, Metrics);
 #[derive(Debug)]
 pub struct Reporter {
     voice: Option<RankZero>,
+    /// The steps so far, where a program wants them.
+    records: Option<Vec<Record>>,
 }
 
 #[derive(Debug)]
@@ -120,7 +122,25 @@ impl Reporter {
     /// For every rank but 0.
     #[must_use]
     pub fn silent() -> Self {
-        Self { voice: None }
+        Self {
+            voice: None,
+            records: None,
+        }
+    }
+
+    /// For any rank: keeps what each step reports, and writes nothing.
+    #[must_use]
+    pub fn recording() -> Self {
+        Self {
+            records: Some(Vec::new()),
+            ..Self::silent()
+        }
+    }
+
+    /// Returns what the steps reported, of a `recording` reporter.
+    #[must_use]
+    pub fn into_records(self) -> Vec<Record> {
+        self.records.unwrap_or_default()
     }
 
     /// For rank 0: makes `folder` and opens the run's files in it.
@@ -162,7 +182,10 @@ impl Reporter {
             divergence: Divergence::default(),
             course: simulates.then(|| Course::of(plan, &kept)),
         };
-        Ok(Self { voice: Some(voice) })
+        Ok(Self {
+            voice: Some(voice),
+            records: None,
+        })
     }
 
     /// Waits until what was told lies on the disk.
@@ -228,6 +251,9 @@ impl Reporter {
     /// # Errors
     /// On rank 0: metrics.jsonl cannot be written, and the run is to stop at that.
     pub fn step(&mut self, plan: &Plan, record: &Record) -> Result<()> {
+        if let Some(records) = &mut self.records {
+            records.push(record.clone());
+        }
         let Some(voice) = &mut self.voice else {
             return Ok(());
         };

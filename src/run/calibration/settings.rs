@@ -1,0 +1,152 @@
+//! The settings of a calibration, checked and turned into a plan.
+
+use ndarray::Array2;
+use toml::Value;
+
+use super::Method;
+use crate::config::Resolved;
+use crate::data::shape::DataShape;
+use crate::error::{Error, Result};
+use crate::forward::marginal::{Marginal, marginals};
+use crate::run::plan::Plan;
+
+/// The source of a calibration's settings, as messages name it.
+const SOURCE: &str = "Calibration";
+/// The sections of keys that `set` takes; all others follow from the map and the data.
+const SECTIONS: [&str; 2] = ["method.", "ensemble."];
+/// Further keys that `set` takes.
+const KEYS: [&str; 5] = [
+    "seed",
+    "run.steps",
+    "run.stop_at_misfit",
+    "run.stop_at_time",
+    "run.best",
+];
+
+/// What a program has said of a calibration, not checked yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub prior: Vec<String>,
+    pub inputs: Option<Array2<f64>>, // d x m
+    pub observations: Vec<f64>,
+    pub noise: Vec<f64>,
+    pub method: Method,
+    pub sets: Vec<(String, String)>,
+}
+
+/// The refusal of what `method` of the builder was given.
+pub(super) fn refused(method: &str, why: impl std::fmt::Display) -> Error {
+    Error::Usage(format!("{SOURCE}::{method}: {why}"))
+}
+
+impl Settings {
+    /// The prior's parameters.
+    ///
+    /// # Errors
+    /// No entry, or one that cannot be read.
+    pub fn marginals(&self) -> Result<Vec<Marginal>> {
+        if self.prior.is_empty() {
+            let why = "must have an entry for each parameter of the forward map, as in \"growth lognormal 1.0 0.5\"";
+            return Err(refused("prior", why));
+        }
+        marginals(&self.prior).map_err(|why| refused("prior", format!("must {why}")))
+    }
+
+    /// The plan of a calibration of `parameters` numbers P by the program's preset `preset`.
+    ///
+    /// # Errors
+    /// What is missing, of another length, not finite, or not allowed by a key.
+    pub fn plan(&self, preset: &str, parameters: usize) -> Result<Plan> {
+        self.check_numbers()?;
+        let prior = Value::Array(self.prior.iter().cloned().map(Value::String).collect());
+        let mut sets = vec![
+            format!("model.prior={prior}"),
+            format!("method.noise={:?}", self.noise),
+        ];
+        let of_method = self
+            .method
+            .keys()
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        sets.extend(of_method);
+        for (key, value) in &self.sets {
+            let known = KEYS.contains(&key.as_str())
+                || SECTIONS.iter().any(|section| key.starts_with(section));
+            if !known {
+                let keys = KEYS.join(", ");
+                let why = format!("{key}: only keys of method and ensemble can be set, and {keys}");
+                return Err(refused("set", why));
+            }
+            sets.push(format!("{key}={value}"));
+        }
+        let mut resolved = Resolved::new(preset, &sets).map_err(of_the_library)?;
+        let origins = resolved.origins.values_mut();
+        origins
+            .filter(|o| *o == "--set")
+            .for_each(|o| *o = SOURCE.to_owned());
+        let outputs = self.observations.len();
+        let shape = DataShape {
+            train: 1,
+            test: 1,
+            features: 0,
+            outputs,
+            classes: false,
+        };
+        Plan::new(resolved, shape, parameters)
+    }
+
+    /// Checks the observations and the noise.
+    fn check_numbers(&self) -> Result<()> {
+        let (count, given) = (self.observations.len(), self.noise.len());
+        if count == 0 {
+            return Err(refused(
+                "observations",
+                "must hold a number for each output of the forward map",
+            ));
+        }
+        if let Some(place) = self.observations.iter().position(|y| !y.is_finite()) {
+            let why = format!(
+                "number {} is {}, and all must be finite",
+                place + 1,
+                self.observations[place]
+            );
+            return Err(refused("observations", why));
+        }
+        if given == 0 {
+            let why = "must be given: the variance of the observations' errors";
+            return Err(refused("noise", why));
+        }
+        if ![1, count].contains(&given) {
+            let why = format!("has {given} variances, and there are {count} observations");
+            return Err(refused("noise_of_each", why));
+        }
+        let sound = |v: &f64| v.is_finite() && *v > 0.0;
+        if let Some(place) = self.noise.iter().position(|v| !sound(v)) {
+            let why = format!(
+                "variance {} is {}, and must be finite and greater than 0",
+                place + 1,
+                self.noise[place]
+            );
+            return Err(refused("noise", why));
+        }
+        Ok(())
+    }
+}
+
+/// The error of a configuration, as one of a program that has no command line.
+fn of_the_library(error: Error) -> Error {
+    match error {
+        Error::Config {
+            key,
+            value,
+            allowed,
+            file,
+        } if file == "--set" => Error::Config {
+            file: SOURCE.to_owned(),
+            key,
+            value,
+            allowed,
+        },
+        other => other,
+    }
+}

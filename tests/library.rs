@@ -1,0 +1,366 @@
+//! The library's face: its examples, the builder's results beside the program's, and the errors of wrong settings.
+
+mod durable;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use durable::{finish, ranks_of, start};
+use eki_mpi::forward::activation::Output;
+use eki_mpi::forward::ask_tell::AskTell;
+use eki_mpi::forward::dense::Dense;
+use eki_mpi::forward::elliptic::elliptic;
+use eki_mpi::forward::linear::Linear;
+use eki_mpi::forward::marginal::marginals;
+use eki_mpi::prelude::*;
+use ndarray::{Array1, Array2};
+
+/// The examples and the most lines each may have, without blank lines and comments.
+const EXAMPLES: [(&str, usize); 3] = [("decay", 12), ("curve", 25), ("ask_tell", 20)];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The text of an example without what opens it: its comment, and what this project's lints ask for.
+fn text_of(name: &str) -> String {
+    let path = root().join(format!("tests/examples/{name}.rs"));
+    let text = std::fs::read_to_string(path).expect("an example");
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with("//!") && !line.starts_with("#!["));
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+#[test]
+fn examples_are_short() {
+    for (name, most) in EXAMPLES {
+        let text = text_of(name);
+        let counts = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
+        let lines = text.lines().filter(counts).count();
+        assert!(lines <= most, "{name}: {lines} lines, at most {most}");
+    }
+}
+
+#[test]
+fn the_readmes_example_is_the_file_that_is_compiled() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let blocks = readme.split("```rust\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    assert_eq!(blocks.len(), 1);
+    assert_eq!(blocks[0].trim(), text_of("decay"));
+}
+
+/// The folder of the examples, built as this test was.
+fn examples() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let this = std::env::current_exe().expect("a test has a path");
+        let profile = this.ancestors().nth(2).expect("target, profile, deps");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--locked", "--examples"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        if cfg!(feature = "gradients") {
+            build.args(["--features", "gradients"]);
+        }
+        let target = profile.parent().expect("the target folder");
+        build.current_dir(root()).env("CARGO_TARGET_DIR", target);
+        assert!(build.status().expect("cargo").success());
+        profile.join("examples")
+    })
+}
+
+/// The numbers that the example `name` prints on each of `ranks` ranks, its lines in the order of the alphabet.
+fn printed(name: &str, ranks: usize) -> Vec<f64> {
+    let ended = start::end(&mut start::on_ranks(ranks, &examples().join(name)));
+    assert_eq!(ended.code, 0, "{name}: {}", ended.stderr);
+    let mut lines: Vec<&str> = ended.stdout.lines().collect();
+    lines.sort_unstable();
+    let mut numbers = Vec::new();
+    for same in lines.chunks(ranks) {
+        assert_eq!(same, vec![same[0]; ranks], "{name}");
+        let words = same[0].split(|c: char| c.is_whitespace() || "[],".contains(c));
+        numbers.extend(words.flat_map(str::parse::<f64>));
+    }
+    numbers
+}
+
+#[test]
+fn examples_find_the_truth_on_one_rank_and_on_two() {
+    for (name, truth, error) in [
+        ("decay", &[2.0, 0.7][..], 0.02),
+        // base, height, rate
+        ("curve", &[0.5, 2.0, 0.8], 0.03),
+        ("ask_tell", &[2.0, 0.7], 0.02),
+    ] {
+        let alone = printed(name, 1);
+        assert_eq!(alone.len(), truth.len(), "{name}: {alone:?}");
+        for (found, truth) in alone.iter().zip(truth) {
+            assert!((found - truth).abs() <= error, "{name}: {alone:?}");
+        }
+        assert_eq!(printed(name, 2), alone, "{name}");
+    }
+}
+
+/// Settings of the elliptic problem, of the program and of the library alike.
+const ELLIPTIC: [(&str, &str); 4] = [
+    ("seed", "7"),
+    ("ensemble.members", "40"),
+    ("run.steps", "20"),
+    ("run.stop_at_misfit", "0"),
+];
+
+fn decay() -> impl ForwardMap<f64> {
+    FnMap::new(2, 5, |u| (0..5).map(|t| u[0] * u[1].powi(t)).collect())
+}
+
+const PRIOR: [&str; 2] = ["amount lognormal 1 1", "kept uniform 0 1"];
+const OBSERVED: [f64; 5] = [2.0, 1.4, 0.98, 0.69, 0.48];
+
+/// On one of the ranks: calibrations through the library. MPI can be started once in a process.
+#[test]
+#[ignore = "started under mpirun by the tests below"]
+fn rank() {
+    let mpi = Mpi::start().expect("MPI");
+    let ranks = mpi.ranks();
+    let say = |name: &str, digest: &str| {
+        if mpi.is_first() {
+            eprintln!("{name} {digest}");
+        }
+    };
+    wrong_settings_are_refused(&ranks);
+
+    let problem = elliptic(7, 1e-4);
+    let mut linear = Calibration::new(Linear::new(problem.matrix))
+        .prior(["u[255] normal 0 1"])
+        .observations(problem.observations.to_vec())
+        .noise(1e-4);
+    for (key, value) in ELLIPTIC {
+        linear = linear.set(key, value);
+    }
+    let fit = linear.run(&ranks).expect("a fit");
+    say("linear", fit.digest());
+
+    // Each law of a prior, bounds kept, by a map that notices what it is given.
+    let bounded = FnMap::new(3, 2, |u| {
+        let kept = u[1] > 0.0 && (2.0..=3.0).contains(&u[2]);
+        if kept {
+            vec![u[0] * u[1], u[2]]
+        } else {
+            vec![f64::NAN; 2]
+        }
+    });
+    let fit = Calibration::new(bounded)
+        .prior(["a normal -1 2", "b lognormal 1 0.5", "c uniform 2 3"])
+        .observations([4.0, 2.95])
+        .noise_of_each(vec![0.01, 0.0001])
+        .method(Method::Kalman)
+        .members(30)
+        .run(&ranks)
+        .expect("a fit");
+    assert_eq!(fit.names(), ["a", "b", "c"]);
+    assert_eq!(
+        (fit.reason(), fit.members().dim()),
+        ("noise level", (30, 3))
+    );
+    assert!(fit.steps().iter().all(|step| step.failed == 0));
+    for u in fit.members().rows() {
+        assert!(u[1] > 0.0 && (2.0..=3.0).contains(&u[2]), "{u}");
+    }
+    let mean = fit.members().mean_axis(ndarray::Axis(0)).expect("members");
+    assert!(
+        (&mean - fit.mean()).iter().all(|off| off.abs() < 1e-12),
+        "{mean} {}",
+        fit.mean()
+    );
+    let misfits = fit.misfits();
+    assert!(misfits[0] > 10.0 && misfits.len() == fit.steps().len());
+    assert!(fit.scores().misfit_members.expect("judged at the end") <= 1.0);
+    assert_eq!(fit.state().step as usize, fit.steps().len());
+    say("laws", fit.digest());
+
+    // A network of the library with a constrained prior: two inputs, one output, five samples.
+    let network = || {
+        Dense::new(
+            vec![2, 1],
+            eki_mpi::config::Activation::Tanh,
+            Output::Identity,
+        )
+    };
+    let inputs = Array2::from_shape_fn((2, 5), |(i, j)| (i + j) as f64 / 5.0);
+    let line = |x: &Array2<f64>| {
+        Array1::from_iter(
+            x.columns()
+                .into_iter()
+                .map(|x| 2.0 * x[0] + 0.5 * x[1] + 0.25),
+        )
+    };
+    let fit = Calibration::new(network())
+        .prior(["weight[2] uniform 0 3", "bias normal 0 1"])
+        .inputs(inputs.clone())
+        .observations(line(&inputs).to_vec())
+        .noise(1e-4)
+        .method(Method::Kalman)
+        .run(&ranks)
+        .expect("a fit");
+    assert!(fit.members().iter().all(|u| (-9.0..=3.0).contains(u)));
+    let of_samples = |u: &Array1<f64>| inputs.t().dot(&u.slice(ndarray::s![..2])) + u[2];
+    let off = of_samples(fit.mean()) - line(&inputs);
+    assert!(off.iter().all(|off| off.abs() < 0.02), "{off}");
+    say("network", fit.digest());
+
+    // Ask and tell ends in the bits of the map, whoever computes it.
+    let by_map = Calibration::new(decay())
+        .prior(PRIOR)
+        .observations(OBSERVED)
+        .noise(1e-4);
+    let by_map = by_map.run(&ranks).expect("a fit");
+    let steps = Calibration::ask_tell()
+        .prior(PRIOR)
+        .observations(OBSERVED)
+        .noise(1e-4);
+    let mut steps = steps.start(&ranks).expect("members");
+    while let Some(members) = steps.ask().expect("a step") {
+        let wrong = steps.tell(Array2::zeros((members.nrows(), 4)).view());
+        assert!(
+            wrong
+                .unwrap_err()
+                .to_string()
+                .contains("of 4 outputs, and 64 rows of 5")
+        );
+        let of = |(j, t): (usize, usize)| members[[j, 0]] * members[[j, 1]].powi(t as i32);
+        steps
+            .tell(Array2::from_shape_fn((members.nrows(), 5), of).view())
+            .expect("the shape asked for");
+    }
+    let asked = steps.finish().expect("ended");
+    assert_eq!(asked.digest(), by_map.digest());
+    assert_eq!(asked.mean(), by_map.mean());
+    say("decay", by_map.digest());
+}
+
+/// Everything of a wrong shape or value is an error that says what is wrong, on all ranks.
+fn wrong_settings_are_refused(ranks: &Ranks) {
+    let sound = || {
+        Calibration::new(decay())
+            .prior(PRIOR)
+            .observations(OBSERVED)
+            .noise(1e-4)
+    };
+    let refused = |fit: Result<Fit>, words: &str| {
+        let error = fit.err().unwrap_or_else(|| panic!("{words}: not refused"));
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.exit_code(), 2, "{error}");
+    };
+    let none: [&str; 0] = [];
+    refused(
+        sound().prior(none).run(ranks),
+        "an entry for each parameter",
+    );
+    refused(
+        sound().prior(["amount gamma 1 1"]).run(ranks),
+        "not \"gamma\"",
+    );
+    refused(
+        sound().prior(["a normal 0 1"]).run(ranks),
+        "the prior has 1 parameters, and the forward map takes 2",
+    );
+    refused(
+        sound().observations([]).run(ranks),
+        "a number for each output",
+    );
+    refused(
+        sound().observations([1.0; 4]).run(ranks),
+        "has 4 numbers, and the forward map gives 5 outputs",
+    );
+    refused(
+        sound()
+            .observations([1.0, 2.0, f64::NAN, 4.0, 5.0])
+            .run(ranks),
+        "number 3 is NaN",
+    );
+    refused(sound().noise_of_each([]).run(ranks), "must be given");
+    refused(
+        sound().noise_of_each([1.0; 3]).run(ranks),
+        "3 variances, and there are 5 observations",
+    );
+    refused(sound().noise(0.0).run(ranks), "variance 1 is 0");
+    refused(sound().noise(f64::INFINITY).run(ranks), "variance 1 is inf");
+    refused(
+        sound().members(1).run(ranks),
+        "Calibration: ensemble.members = 1: must be an integer of at least 2",
+    );
+    refused(
+        sound().set("method.h", -1).run(ranks),
+        "Calibration: method.h = -1: must be",
+    );
+    refused(
+        sound().set("method.kind", "sgd").run(ranks),
+        "Calibration: method.kind",
+    );
+    refused(
+        sound().set("data.batch", 2).run(ranks),
+        "data.batch: only keys of method and ensemble",
+    );
+    refused(
+        sound().inputs(Array2::zeros((3, 4))).run(ranks),
+        "3 inputs, and the forward map takes 0",
+    );
+    let short = FnMap::new(2, 5, |u: &[f64]| vec![u[0]; 4]);
+    let short = Calibration::new(short)
+        .prior(PRIOR)
+        .observations(OBSERVED)
+        .noise(1e-4);
+    refused(
+        short.run(ranks),
+        "gives 4 outputs at the prior's centre, and 5 were said",
+    );
+    let all = marginals(&PRIOR.map(str::to_owned)).expect("a prior");
+    refused(
+        Calibration::new(AskTell::new(all, 5))
+            .prior(PRIOR)
+            .run(ranks),
+        "priors of its own",
+    );
+    let unasked = Calibration::ask_tell().prior(PRIOR).observations(OBSERVED);
+    assert!(
+        unasked
+            .start(ranks)
+            .err()
+            .expect("refused")
+            .to_string()
+            .contains("noise")
+    );
+}
+
+/// The lines that `rank` prints on `ranks` ranks.
+fn digests(ranks: usize) -> Vec<String> {
+    let (code, text) = finish(&mut ranks_of("rank", ranks));
+    assert_eq!(code, 0, "{text}");
+    let names = ["linear ", "laws ", "network ", "decay "];
+    let lines = text
+        .lines()
+        .filter(|line| names.iter().any(|name| line.starts_with(name)));
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    assert_eq!(lines.len(), names.len(), "{text}");
+    lines
+}
+
+#[test]
+fn the_builder_gives_the_programs_bits_on_any_number_of_ranks() {
+    let sets = ELLIPTIC.map(|(key, value)| format!("{key}={value}"));
+    let sets: Vec<&str> = sets
+        .iter()
+        .map(String::as_str)
+        .chain(["method.noise=1e-4"])
+        .collect();
+    let program = start::Run::new("linear", &sets).digest();
+    let alone = digests(1);
+    assert_eq!(alone[0], format!("linear {program}"));
+    assert_eq!(digests(2), alone);
+}
