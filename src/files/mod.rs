@@ -123,6 +123,19 @@ impl Files {
         Ok(self.sink(file, path))
     }
 
+    /// Opens the file at `path` as `open_own` does, to be written on at its end; returns it with its length in bytes.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn append(&self, path: &Path) -> Result<(Sink, u64)> {
+        let (file, length) = self.told(Call::Create, path, || {
+            let file = open_own(path)?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
+        })?;
+        Ok((self.sink(file, path), length))
+    }
+
     fn sink(&self, file: File, path: &Path) -> Sink {
         Sink {
             file,
@@ -331,6 +344,15 @@ impl Sink {
     pub fn sync(&self) -> Result<()> {
         self.files
             .told(Call::Sync, &self.path, || self.file.sync_all())
+    }
+
+    /// Cuts the file off behind its first `length` bytes.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn cut(&self, length: u64) -> Result<()> {
+        self.files
+            .told(Call::Write, &self.path, || self.file.set_len(length))
     }
 }
 

@@ -16,6 +16,9 @@ use crate::io::observations;
 /// The file in the run's folder that stops it.
 pub const STOP_FILE: &str = "STOP";
 
+/// The folder in the run's folder where simulators' outputs are kept until a checkpoint holds what became of them.
+pub const SIMULATED: &str = "simulated";
+
 /// The longest config.toml that is read, bytes.
 const LONGEST: u64 = 1 << 26;
 

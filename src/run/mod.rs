@@ -12,6 +12,7 @@ mod descent;
 pub(crate) mod evaluate;
 pub mod final_arrays;
 mod initial;
+mod kept;
 pub mod layer_blocks;
 pub(crate) mod misfit;
 pub mod outlying;
@@ -126,6 +127,7 @@ pub fn run_from<T: Real>(
     state.whiten(&context);
     keeper.begin(ranks.comm);
     context.waits = Waits::new(ranks.comm, keeper, problem)?;
+    kept::begin(ranks, plan, keeper, problem);
     while state.step < plan.steps && stopped.is_none() {
         if plan.is_over(state.time) {
             over = Some(StoppingCriterion::Time);
@@ -156,6 +158,7 @@ pub fn run_from<T: Real>(
         timing.measure(Phase::Report, || reporter.step(plan, &record))?;
         let due = keeper.due(ranks.comm, plan, &state);
         stopped = due.stop.or(context.given_up());
+        let mut saved = false;
         if due.save || stopped.is_some() {
             let seconds = timing.elapsed();
             let urgency = match stopped {
@@ -163,10 +166,11 @@ pub fn run_from<T: Real>(
                 None if state.step == plan.steps => Urgency::End,
                 None => Urgency::Periodic,
             };
-            timing.measure(Phase::Checkpoint, || {
+            saved = timing.measure(Phase::Checkpoint, || {
                 keeper.save(ranks, plan, &state, reporter, (seconds, urgency))
             })?;
         }
+        kept::step_ended(&context, saved, stopped);
     }
     if let Some(over) = over {
         if ranks.comm.is_first() {
@@ -197,6 +201,7 @@ pub fn run_from<T: Real>(
     if stopped.is_some_and(|reason| !others.contains(&reason)) {
         keeper.stopped();
     }
+    kept::end(ranks, keeper, problem, stopped.is_none());
     let digest = state.digest(ranks);
     Ok((
         state,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Checkpointer;
 use crate::error::{Error, Result};
 use crate::forward::problem::Problem;
+use crate::forward::process::kept::KeptOutputs;
 use crate::forward::process::{Halt, Settled};
 use crate::kernels::real::Real;
 use crate::parallel::comm::Comm;
@@ -134,6 +135,10 @@ pub fn settle<T: Real>(
         f64::from(u8::from(matches!(settled, Settled::Stray(_)))),
     ];
     comm.largest(&mut codes);
+    if codes[1] > 0.0 || codes[2] > 0.0 {
+        // What was kept may be such answers, too.
+        simulator.with_kept(KeptOutputs::forget);
+    }
     if codes[2] > 0.0 {
         return Err(stray_lines(
             comm,

@@ -66,6 +66,11 @@ pub fn simulate(arguments: &[String]) {
         file.ok()?.write_all(format!("{line}\n").as_bytes()).ok()
     };
     mark(&std::process::id().to_string());
+    if kind == "leaves-helpers" {
+        for helper in leave_helpers() {
+            mark(&helper);
+        }
+    }
     let mut count = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("text");
@@ -96,6 +101,10 @@ pub fn simulate(arguments: &[String]) {
             mark("held");
             std::thread::sleep(Duration::from_secs(1000));
         }
+        if kind == "paced" {
+            mark(&format!("asked {line}"));
+            pace(file.expect("a file"));
+        }
         if kind == "helper" && hash(line).is_multiple_of(PLIGHTS) {
             // It lives on, and holds this process's pipes.
             let helper = std::process::Command::new("sleep").arg("1000").spawn();
@@ -111,6 +120,9 @@ pub fn simulate(arguments: &[String]) {
             answer(kind, line, count, &outputs);
         }
         std::io::stdout().flush().expect("a reader");
+        if kind == "paced" {
+            mark(&format!("answered {line}"));
+        }
     }
     if kind == "stubborn" {
         std::thread::sleep(Duration::from_secs(1000));
@@ -134,7 +146,7 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         ("blank-flood", _) => loop {
             println!();
         },
-        ("hanging", 0) => std::thread::sleep(Duration::from_secs(1000)),
+        ("hanging" | "leaves-helpers", 0) => std::thread::sleep(Duration::from_secs(1000)),
         ("centre-dies", _) if line.starts_with("0.8944") => die("no such centre", 1),
         (once, _) if once.starts_with("once ") => {
             println!("{sound}");
@@ -208,6 +220,40 @@ fn kill_oneself_once() {
         .args(["-KILL", &this])
         .status();
     std::thread::sleep(Duration::from_secs(10));
+}
+
+/// Starts two helpers in sessions of their own, one of them an orphan at once; their process ids.
+fn leave_helpers() -> [String; 2] {
+    let nothing = std::process::Stdio::null;
+    let child = std::process::Command::new("setsid")
+        .args(["sleep", "1000"])
+        .stdin(nothing())
+        .stdout(nothing())
+        .stderr(nothing())
+        .spawn();
+    let orphan = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "setsid sleep 1000 < /dev/null > /dev/null 2>&1 & echo $!",
+        ])
+        .output();
+    let orphan = String::from_utf8(orphan.expect("sh").stdout).expect("text");
+    [
+        child.expect("setsid").id().to_string(),
+        orphan.trim().to_owned(),
+    ]
+}
+
+/// Takes a quarter of a second where there is a file "pace" beside `file`, and does not end where `file` has as many answers as
+/// that says.
+fn pace(file: &str) {
+    let Ok(most) = std::fs::read_to_string(Path::new(file).with_file_name("pace")) else {
+        return;
+    };
+    let marks = std::fs::read_to_string(file).unwrap_or_default();
+    let answers = marks.lines().filter(|line| line.starts_with("answered "));
+    let holds = answers.count() >= most.parse().expect("a number");
+    std::thread::sleep(Duration::from_millis(if holds { 1_000_000 } else { 250 }));
 }
 
 /// The number that ends a simulator's `kind`.

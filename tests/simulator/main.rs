@@ -11,6 +11,7 @@ mod answers;
 mod asked;
 mod contract;
 mod folder;
+mod kept;
 mod protocol;
 mod refused;
 mod results;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         results::TESTS,
         protocol::TESTS,
         folder::TESTS,
+        kept::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child as Process, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,6 +20,7 @@ use rustix::process::{
 use super::Simulator;
 use super::failure::Failure;
 use super::halt::{Halt, LOOK, Wait};
+use super::leftovers::{Leftovers, MARK, new_mark};
 use super::variables::without_launchers;
 
 /// How long a simulator whose standard output has ended may take to end itself.
@@ -54,17 +56,24 @@ pub struct Child {
     longest: usize,
     /// Questions it has answered.
     answered: u64,
+    /// What all that it starts bears in its environment.
+    mark: String,
+    leftovers: Arc<Leftovers>,
 }
 
 impl Child {
-    /// Starts `simulator`; an answer holds at most `longest` bytes.
+    /// Starts `simulator`; an answer holds at most `longest` bytes. What it leaves behind at its end is for `leftovers`.
     ///
     /// It is the first of a process group of its own, so that Ctrl-C at a terminal, which asks a run to stop at its next
     /// step, does not reach it; and Linux ends it should the thread that starts it end in any way.
     ///
     /// # Errors
     /// The operating system's: no such program, no permission, no more processes.
-    pub fn start(simulator: &Simulator, longest: usize) -> std::io::Result<Self> {
+    pub(super) fn start(
+        simulator: &Simulator,
+        longest: usize,
+        leftovers: Arc<Leftovers>,
+    ) -> std::io::Result<Self> {
         let words = simulator.command.split_first();
         let (program, arguments) = words.ok_or(ErrorKind::InvalidInput)?;
         let mut starting = Command::new(program);
@@ -78,6 +87,8 @@ impl Child {
             starting.current_dir(folder);
         }
         without_launchers(&mut starting);
+        let mark = new_mark();
+        starting.env(MARK, &mark);
         ends_with_its_parent(&mut starting);
         let mut process = starting.spawn()?;
         let pipes = (
@@ -97,6 +108,8 @@ impl Child {
             tail: Vec::new(),
             longest,
             answered: 0,
+            mark,
+            leftovers,
         };
         child.questions.iter().try_for_each(never_wait)?;
         never_wait(&child.answers)?;
@@ -313,6 +326,7 @@ impl Drop for Child {
         let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
         let _ = self.process.kill();
         let _ = self.process.wait();
+        self.leftovers.ended(std::mem::take(&mut self.mark));
     }
 }
 

@@ -46,7 +46,8 @@ impl<T: Real> ForwardMap<T> for Process {
             let xi = member.to_slice().expect("row-major");
             let u = parameters_at(&self.marginals, xi);
             let known = self.round.lock().expect("no thread panicked").known(&u);
-            let answer = match known {
+            let kept = || self.with_kept(|kept| kept.recall(&u)).flatten();
+            let answer = match known.or_else(|| kept().map(Some)) {
                 Some(known) => known,
                 None => self
                     .outputs_at(&u)

@@ -48,33 +48,39 @@
 //!
 //! Every child is a process of its own: name scratch files by its process id. Its environment is eki-mpi's but for the
 //! variables of MPI launchers (OMPI_*, PMIX_*, PMI_* ...) and of a Slurm step (SLURM_STEP_ID, SLURM_PROCID ...), so that it may
-//! use MPI itself. It leads a process group, and all of that group ends with it, also where it crashed. Children end with
-//! their rank; a shell script should end in `exec program`, or what it started may outlive a rank that is killed.
+//! use MPI itself. What it started ends with it, also where it crashed and in sessions of their own: its process group, and
+//! on Linux all that has its `EKI_SIMULATOR` in its environment. Children end with their rank; what they started may outlive
+//! a rank that is killed, and so may a program behind a shell script that does not end in `exec program`.
 //!
-//! A signal to stop is obeyed at once: the step's simulations are given up, and the run is saved as the last step left it.
+//! A signal to stop is obeyed at once: the step's simulations are given up, and the run is saved as the last step left it. What
+//! had been answered by then, or when a run was killed, is not asked again (`kept`).
 //!
 //! A run repeats to the bit as far as the simulator does. A time-out, or noise of its own, depends on more than that.
 
 mod child;
 mod failure;
 mod halt;
+pub mod kept;
+mod leftovers;
 mod map;
+mod protocol;
 mod round;
 mod starter;
 mod variables;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::files::numbers::fields;
 use crate::forward::marginal::Marginal;
 pub use child::Child;
 pub use failure::Failure;
 pub use halt::{Halt, Wait};
+use kept::KeptOutputs;
 pub(crate) use map::put;
+pub use protocol::numbers;
+use protocol::question;
 use round::Round;
 pub use round::Settled;
 use starter::Starter;
@@ -113,6 +119,8 @@ pub struct Process {
     idle: Mutex<Vec<Numbered>>,
     /// What was answered since the children were last found to be in step with their questions.
     round: Mutex<Round>,
+    /// Outputs that a run that is killed leaves to the next.
+    kept: Mutex<Option<KeptOutputs>>,
     /// The reasons for failures that were told.
     told: Mutex<Vec<String>>,
 }
@@ -139,6 +147,7 @@ impl Process {
             halt: OnceLock::new(),
             idle: Mutex::default(),
             round: Mutex::default(),
+            kept: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -163,6 +172,26 @@ impl Process {
     /// From now on waits are given up when `halt` says so. Only the first call counts.
     pub fn heed(&self, halt: Halt) {
         let _ = self.halt.set(halt);
+    }
+
+    /// How it is started and asked, and the number K of its outputs.
+    #[must_use]
+    pub fn asked_for(&self) -> (&Simulator, usize) {
+        (&self.simulator, self.outputs)
+    }
+
+    /// From now on outputs are kept in `kept`, and those in it are not simulated again.
+    pub fn keep_outputs(&self, kept: Option<KeptOutputs>) {
+        *self.kept.lock().expect("no thread panicked") = kept;
+    }
+
+    /// Calls `change` with what keeps outputs, where they are kept.
+    pub fn with_kept<R>(&self, change: impl FnOnce(&mut KeptOutputs) -> R) -> Option<R> {
+        self.kept
+            .lock()
+            .expect("no thread panicked")
+            .as_mut()
+            .map(change)
     }
 
     /// Starts one child.
@@ -263,12 +292,12 @@ impl Process {
         }
         let mut round = self.round.lock().expect("no thread panicked");
         if let (true, true, Some(before)) = (garbled, answer.is_ok(), number) {
-            round.distrust(before, "a line that is no answer");
+            self.distrust(&mut round, before, "a line that is no answer");
         }
         let number = number.filter(|_| !again);
         let number = number.unwrap_or_else(|| round.number());
         match &answer {
-            Err(Failure::Unasked(line)) => round.distrust(number, line),
+            Err(Failure::Unasked(line)) => self.distrust(&mut round, number, line),
             Err(Failure::GivenUp) => round.give_up(),
             Err(Failure::Lost(_)) => {}
             answer => {
@@ -276,11 +305,21 @@ impl Process {
                 round.keep(u, outputs, (number, asked.elapsed()));
             }
         }
+        drop(round);
+        if let Ok(outputs) = &answer {
+            self.with_kept(|kept| kept.keep(u, outputs, asked.elapsed()));
+        }
         if let Some(child) = child {
             let mut idle = self.idle.lock().expect("no thread panicked");
             idle.push(Numbered { child, number });
         }
         answer
+    }
+
+    /// Nothing that the child `child` answered in this `round` counts, nor what is kept: it printed `line` unasked.
+    fn distrust(&self, round: &mut Round, child: u64, line: &str) {
+        round.distrust(child, line);
+        self.with_kept(KeptOutputs::forget);
     }
 
     /// Looks whether the children are in step with their questions: a line that nobody asked for tells that a child's answers
@@ -298,11 +337,12 @@ impl Process {
             idle.retain_mut(|Numbered { child, number }| {
                 let stray = child.stray();
                 if let Some(line) = &stray {
-                    round.distrust(*number, line);
+                    self.distrust(&mut round, *number, line);
                 }
                 stray.is_none()
             });
             if Instant::now() >= end {
+                self.with_kept(KeptOutputs::settled);
                 return round.settle();
             }
             std::thread::sleep(PAUSE.min(patience));
@@ -329,11 +369,8 @@ impl Process {
             tracing::info!("{text} (more like it are only counted)");
             words.for_each(|line| tracing::debug!("the simulator's standard error: {line}"));
         } else {
-            let place = crate::parallel::abort::place();
-            crate::parallel::abort::say(&format!("{place}: {text}"));
-            let say =
-                |line| crate::parallel::abort::say(&format!("{place}: its standard error: {line}"));
-            words.for_each(say);
+            say_here(&text);
+            words.for_each(|line| say_here(&format!("its standard error: {line}")));
         }
         told.push(text);
     }
@@ -348,53 +385,21 @@ impl Drop for Process {
         idle.iter_mut().for_each(|idle| {
             idle.child.await_end(deadline);
         });
+        drop(idle);
+        self.starter.leftovers().end();
     }
 }
 
-/// The line that asks for the outputs at `u`: the shortest decimals that read back as the same numbers.
-fn question(u: &[f64]) -> String {
-    // Few numbers take more: a million parameters are held once, as text.
-    let mut line = String::with_capacity(24 * u.len());
-    for (i, x) in u.iter().enumerate() {
-        let blank = if i > 0 { " " } else { "" };
-        let _ = write!(line, "{blank}{x:?}");
+/// Warns of `text`: on rank 0 in the log, on others on standard error.
+fn warn(text: &str) {
+    match tracing::dispatcher::has_been_set() {
+        true => tracing::warn!("{text}"),
+        false => say_here(text),
     }
-    line.push('\n');
-    line
 }
 
-/// The `count` finite numbers of an answer.
-///
-/// # Errors
-/// Why it holds none.
-pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
-    if let Some(reason) = line.strip_prefix("failed") {
-        return Err(Failure::Declared(
-            reason
-                .trim_start_matches(':')
-                .trim()
-                .chars()
-                .take(160)
-                .collect(),
-        ));
-    }
-    let fields = fields(line, Some(count)).map_err(Failure::Garbled)?;
-    if fields.is_empty() && count > 0 {
-        return Err(Failure::Empty(count));
-    }
-    if fields.len() != count {
-        let found = fields.len();
-        let hint = match line.contains(',') && found == 2 * count {
-            true => ": write decimal points, not commas",
-            false => "",
-        };
-        return Err(Failure::Garbled(format!(
-            "holds {found} numbers, and the observations are {count}{hint}"
-        )));
-    }
-    let finite = |(i, field): (usize, Option<f64>)| {
-        let number = field.filter(|x| x.is_finite());
-        number.ok_or(Failure::NotFinite(i + 1))
-    };
-    fields.into_iter().enumerate().map(finite).collect()
+/// Prints `text` and where it comes from on standard error.
+fn say_here(text: &str) {
+    let place = crate::parallel::abort::place();
+    crate::parallel::abort::say(&format!("{place}: {text}"));
 }

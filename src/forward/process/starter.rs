@@ -4,10 +4,11 @@
 //! this one stays as long as its simulator.
 
 use std::io;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use super::Simulator;
 use super::child::Child;
+use super::leftovers::Leftovers;
 
 /// Where a child that was started is sent to.
 type Reply = mpsc::Sender<io::Result<Child>>;
@@ -19,6 +20,7 @@ pub struct Starter {
     longest: usize,
     /// To the thread, once there is one.
     requests: Mutex<Option<mpsc::Sender<Reply>>>,
+    leftovers: Arc<Leftovers>,
 }
 
 impl Starter {
@@ -28,7 +30,13 @@ impl Starter {
             simulator,
             longest,
             requests: Mutex::default(),
+            leftovers: Arc::default(),
         }
+    }
+
+    /// What those of its processes that have ended left behind.
+    pub fn leftovers(&self) -> &Leftovers {
+        &self.leftovers
     }
 
     /// Starts one child.
@@ -52,10 +60,11 @@ impl Starter {
     fn thread(&self) -> io::Result<mpsc::Sender<Reply>> {
         let (requests, waiting) = mpsc::channel::<Reply>();
         let (simulator, longest) = (self.simulator.clone(), self.longest);
+        let leftovers = self.leftovers.clone();
         let serve = move || {
             for reply in waiting {
                 // Whoever asked waits for the reply.
-                let _ = reply.send(Child::start(&simulator, longest));
+                let _ = reply.send(Child::start(&simulator, longest, leftovers.clone()));
             }
         };
         let builder = std::thread::Builder::new().name("starter".to_owned());
