@@ -155,6 +155,67 @@ fn what_is_reported_is_the_error_before_assimilation_and_it_falls() {
     let judged: serde_json::Value = serde_json::from_str(&judged.stdout).unwrap();
     assert_eq!(judged["samples"], 60);
     assert!(judged["mse_mean"].as_f64().unwrap().is_finite());
+    // The table at the run's end, and the page of this run and another, have the baselines beside the run's own errors.
+    let other = room.path().join("other");
+    let ended = start(&small(&[]), room.path(), &other, &[]);
+    for name in [
+        "persistence",
+        "AR(2), fitted to all",
+        "AR(20), fitted to all",
+    ] {
+        let line = ended
+            .stdout
+            .lines()
+            .find(|line| line.trim_start().starts_with(name));
+        assert!(line.is_some(), "{name}: {}", ended.stdout);
+    }
+    let page = room.path().join("page.html");
+    let mut report = start::alone();
+    report
+        .arg("report")
+        .args([&out, &other])
+        .arg("--out")
+        .arg(&page);
+    assert_eq!(end(&mut report).code, 0);
+    let html = std::fs::read_to_string(page).unwrap();
+    let cells = cells_of(&html, "Results");
+    let head = "run,squared error, first pass,last pass,persistence,AR(2),AR(20),epochs,steps";
+    assert!(cells[0].join(",").starts_with(head), "{cells:?}");
+    let keys = [
+        "mse_first_pass",
+        "mse_pass",
+        "mse_persistence",
+        "mse_ar2",
+        "mse_ar20",
+    ];
+    for (place, key) in keys.into_iter().enumerate() {
+        let shown: f64 = cells[1][place + 1].parse().unwrap();
+        assert!((shown / number(key) - 1.0).abs() < 1e-3, "{key}: {cells:?}");
+    }
+    assert_eq!(cells[1][6..8], ["40", "2400"]);
+}
+
+/// The cells of the table below the heading `title` of a page, row by row, without their tags.
+fn cells_of(html: &str, title: &str) -> Vec<Vec<String>> {
+    let table = html.split(&format!("<h2>{title}</h2>")).nth(1).unwrap();
+    let table = table.split("</table>").next().unwrap();
+    let plain = |cell: &str| {
+        let pieces = cell.split('<').skip(1);
+        let text: String = pieces
+            .filter_map(|piece| Some(piece.split_once('>')?.1))
+            .collect();
+        text.trim().to_owned()
+    };
+    let row = |row: &str| {
+        let cells = row.replace("</td>", "</th>");
+        let cells: Vec<String> = cells.split("</th>").map(plain).collect();
+        cells[..cells.len() - 1].to_vec()
+    };
+    table
+        .split("</tr>")
+        .map(row)
+        .filter(|row| !row.is_empty())
+        .collect()
 }
 
 #[test]

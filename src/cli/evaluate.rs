@@ -100,7 +100,13 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         ("misfit of the best member", s.misfit_best),
     ];
     for (name, misfit) in misfits {
-        misfit.map(|misfit| writeln!(text, "  {name:<34} {misfit:.3} deviations of the noise"));
+        if let Some(misfit) = misfit {
+            let _ = writeln!(
+                text,
+                "  {name:<34} {} deviations of the noise",
+                number(misfit, 4)
+            );
+        }
     }
     for (name, score) in returns {
         score.map(|score| writeln!(text, "  {name:<34} {} steps", number(score, 4)));

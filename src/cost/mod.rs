@@ -101,7 +101,7 @@ pub struct StepShape {
     /// Numbers that a member carries from step to step.
     hidden: usize,
     /// Whether members are answered by a simulator, whose parameters have names.
-    simulates: bool,
+    pub simulates: bool,
     /// Whether the final ensemble is written.
     writes_members: bool,
 }

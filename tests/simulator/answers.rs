@@ -88,6 +88,7 @@ pub fn simulate(arguments: &[String]) {
             // For most of a prior about 4 nothing arrives.
             ("faint", &[decay, size]) => faint(decay, size),
             ("line", &[level, slope]) => line_of(level, slope),
+            ("one", &[growth]) => logistic(growth, TRUTH[1]),
             (_, &[growth, capacity]) => logistic(growth, capacity),
             _ => {
                 println!("failed: two numbers, please");

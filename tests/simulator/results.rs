@@ -18,6 +18,10 @@ pub const TESTS: &[Test] = &[
     ("the_best_member_has_the_least_misfit", best),
     ("members_near_the_observations_never_fail", near),
     ("a_verdict_says_what_a_run_reached", verdicts),
+    (
+        "a_run_that_gets_nowhere_says_so_while_it_runs_and_at_its_end",
+        nowhere,
+    ),
     ("a_misfit_that_overflows_is_called_so", overflow),
 ];
 
@@ -113,9 +117,31 @@ fn own_units() {
     let page = case.file("page.html");
     let ended = end(alone().arg("report").arg(&by_text).arg("--out").arg(&page));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    let html = std::fs::read_to_string(page).expect("a page");
+    let html = std::fs::read_to_string(&page).expect("a page");
     assert!(html.contains("No prior is shown") && html.contains("Verdict"));
     assert!(!html.contains("test set") && !html.contains("batches of 1"));
+    // Of two runs there is a column for each misfit and the verdict, and none for epochs.
+    let other = case.file("mean");
+    let mut report = alone();
+    report
+        .arg("report")
+        .args([&by_text, &other])
+        .arg("--out")
+        .arg(&page);
+    assert_eq!(end(&mut report).code, 0);
+    let html = std::fs::read_to_string(&page).expect("a page");
+    let results = html.split("<h2>Results</h2>").nth(1).expect("a table");
+    let head: String = results.split("</thead>").take(1).collect();
+    let head = head.replace("</th><th>", ",");
+    let columns = "<th>run,misfit, members,at their mean,best member,verdict,steps,seconds,";
+    assert!(head.contains(columns), "{head}");
+    for key in ["misfit_members", "misfit_mean", "misfit_best"] {
+        let shown = eki_mpi::files::numbers::number(summary(&other)[key].as_f64().unwrap(), 4);
+        assert!(
+            results.contains(&format!("<td>{shown}</td>")),
+            "{key} {shown}"
+        );
+    }
 }
 
 fn excluded() {
@@ -236,6 +262,73 @@ fn verdicts() {
     let (told, said) = verdict(&same, &["run.steps=3"], "same");
     assert!(told.starts_with("nothing moves"), "{told}");
     assert_eq!(said.matches("gave the same outputs").count(), 1, "{said}");
+}
+
+/// Each is told once while the run goes on, and at its end on the screen, in summary.json and on the page.
+fn nowhere() {
+    let case = Case::new("plain");
+    let path = case.file("same.csv");
+    std::fs::write(&path, "growth,capacity\n".to_owned() + &"1,2\n".repeat(4)).expect("a file");
+    let same = format!("ensemble.initial={}", path.display());
+    let far = "method.noise=1e-10";
+    let few = "ensemble.members = 2 span 1 of the 2 parameters' directions";
+    for (name, sets, warning, verdict) in [
+        (
+            "no-spread",
+            &["ensemble.members=4", &same, "run.steps=2"][..],
+            "step 1: all members are the same and give the same outputs: nothing moves",
+            "nothing moves, at a misfit of",
+        ),
+        (
+            "collapsed",
+            &[far, "ensemble.inflation=0.1", "run.steps=6"],
+            "step 4: the members' spread has collapsed, from ",
+            "the members' spread has collapsed, from ",
+        ),
+        (
+            "still",
+            &[far, "method.h=1e-9", "run.steps=12"],
+            "step 11: the misfit has stood still for 10 steps at ",
+            "stalled at a misfit of ",
+        ),
+        ("few", &[far, "ensemble.members=2", "run.steps=2"], few, few),
+    ] {
+        gets_nowhere(&case, (name, sets), warning, verdict);
+    }
+    let case = Case::new("one");
+    let sets = [
+        far,
+        "ensemble.members=2",
+        "run.steps=2",
+        "model.prior=[\"growth lognormal 1.0 0.5\"]",
+    ];
+    let slope =
+        "ensemble.members = 2 tell how outputs depend on the parameter from one difference only";
+    gets_nowhere(&case, ("two", &sets), slope, slope);
+}
+
+/// The run says `warning` once, and `verdict` at its end.
+fn gets_nowhere(case: &Case, (name, sets): (&str, &[&str]), warning: &str, verdict: &str) {
+    let (out, ended) = case.finish(&case.run(sets), name);
+    assert_eq!(
+        ended.stderr.matches(warning).count(),
+        1,
+        "{name}: {}",
+        ended.stderr
+    );
+    let told = summary(&out);
+    assert_eq!(told["reason"], "steps used up");
+    let told = told["verdict"].as_str().expect("a verdict").to_owned();
+    assert!(told.contains(verdict), "{name}: {told}");
+    assert!(ended.stdout.contains(&told), "{name}: {}", ended.stdout);
+    let page = out.join("page.html");
+    let ended = end(alone().arg("report").arg(&out).arg("--out").arg(&page));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let html = std::fs::read_to_string(page).expect("a page");
+    assert!(
+        html.contains("<b>Verdict:</b> ") && html.contains(verdict.trim_end()),
+        "{name}"
+    );
 }
 
 fn overflow() {

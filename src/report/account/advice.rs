@@ -45,6 +45,8 @@ pub fn advice(
     let worst = candidates
         .into_iter()
         .filter(|&name| share(name) > limit(name, shape))
+        // One rank waits for nobody but its simulators, a moment after each round.
+        .filter(|&name| name != "wait" || shape.ranks > 1)
         .max_by(|a, b| {
             let beyond = |name| share(name) - limit(name, shape);
             beyond(a).total_cmp(&beyond(b))
@@ -74,6 +76,7 @@ pub fn advice(
             percent("forward"),
             shape.members
         ),
+        _ if shape.simulates => "nothing stands out".to_owned(),
         _ if account.floor_share > 1.0 => format!(
             "the arithmetic ran at {:.0} % of the product rate, as measured at the run's end: the cores were busier then, and \
              the shares mean little",
@@ -112,8 +115,13 @@ fn waiting(percent: &str, shape: &StepShape, environment: &Environment, forward:
     let even = shape.members as f64 / shape.ranks as f64;
     let most = shape.members_of(0) as f64;
     if forward[slow] < 1.15 * mean {
+        let batch = if shape.simulates {
+            ""
+        } else {
+            ", or a larger batch"
+        };
         format!(
-            "{percent} waiting though no rank is slow: steps are short for {} ranks; use fewer, or a larger batch",
+            "{percent} waiting though no rank is slow: steps are short for {} ranks; use fewer{batch}",
             shape.ranks
         )
     } else if most > 1.15 * even {
@@ -141,6 +149,15 @@ mod tests {
 
     /// What is said of `digits` on two ranks on hosts a and b, with `phases` of given shares.
     fn said(phases: &[(&'static str, f64)], forward: &[f64], members: usize) -> String {
+        said_at(0.5, false, (phases, forward, members))
+    }
+
+    /// The same at a share of the product rate, and where a simulator answers.
+    fn said_at(
+        floor_share: f64,
+        simulates: bool,
+        (phases, forward, members): (&[(&'static str, f64)], &[f64], usize),
+    ) -> String {
         let sets = [
             "data.batch=479".to_owned(),
             format!("ensemble.members={members}"),
@@ -149,7 +166,8 @@ mod tests {
         let given = LoadedProblem::without_data(&resolved).unwrap();
         let map = given.map::<f32>(&resolved).unwrap();
         let plan = Plan::new(resolved, given.shape(), map.parameters()).unwrap();
-        let shape = StepShape::of(&plan, map.as_ref(), forward.len(), 1);
+        let mut shape = StepShape::of(&plan, map.as_ref(), forward.len(), 1);
+        shape.simulates = simulates;
         let times = |share| Times {
             share,
             ..Times::default()
@@ -166,7 +184,7 @@ mod tests {
             members_samples_per_second: 0.0,
             gflops: 0.0,
             product_gflops: 0.0,
-            floor_share: 0.5,
+            floor_share,
             bytes_sent_per_step: 0,
             peak_rss: None,
             load: None,
@@ -212,6 +230,28 @@ mod tests {
         assert!(said(&[("wait", 0.4)], &[1.0, 1.0], 800).contains("no rank is slow"));
         assert!(said(&[("wait", 0.4)], &[2.0, 1.0], 3).contains("do not split evenly"));
         assert!(said(&[("wait", 0.4)], &[1.0, 1.0, 1.0], 2).contains("no member to evaluate"));
+    }
+
+    #[test]
+    fn one_rank_waits_for_no_other_and_a_simulator_has_no_batch() {
+        let waits = [("wait", 0.5)];
+        let alone = said(&waits, &[1.0], 800);
+        assert!(alone.starts_with("nothing stands out; "), "{alone}");
+        let alone = said_at(0.0, true, (&waits, &[1.0], 800));
+        assert_eq!(alone, "nothing stands out");
+        let several = said_at(0.0, true, (&waits, &[1.0, 1.0], 800));
+        assert!(several.ends_with("for 2 ranks; use fewer"), "{several}");
+    }
+
+    #[test]
+    fn a_rate_beyond_the_products_is_called_a_measurement_disturbed() {
+        let of = (&[("forward", 0.9)][..], &[1.0, 1.0][..], 800);
+        let text = said_at(1.43, false, of);
+        assert!(
+            text.starts_with("the arithmetic ran at 143 % of the product rate"),
+            "{text}"
+        );
+        assert!(text.contains("mean little") && !text.contains("nothing stands out"));
     }
 
     #[test]

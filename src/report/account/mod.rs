@@ -175,6 +175,18 @@ fn load() -> Option<f64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
+/// The rate of a step's arithmetic, 10^9 flops a second and as a share of the product rate; none where that rounds to nothing,
+/// as beside a simulator, whose own arithmetic is not known.
+pub(super) fn rate_in_words(gflops: f64, share: f64) -> Option<String> {
+    let percent = 100.0 * share;
+    (percent >= 0.5).then(|| {
+        format!(
+            "{} GFLOP/s, {percent:.0} % of the product rate",
+            number(gflops, 3)
+        )
+    })
+}
+
 /// The most memory this process has held, in bytes, what ranks of a host share counted once among them; Linux alone tells.
 #[must_use]
 pub fn peak_rss() -> Option<u64> {
@@ -253,12 +265,12 @@ impl Account {
                 number(steps.max, 4)
             );
         }
+        let rate = rate_in_words(self.gflops, self.floor_share);
+        let rate = rate.map_or(String::new(), |rate| format!(", {rate}"));
         let _ = writeln!(
             text,
-            "  {} members x samples/s, {} GFLOP/s, {:.0} % of the product rate",
-            number(self.members_samples_per_second, 4),
-            number(self.gflops, 3),
-            100.0 * self.floor_share
+            "  {} members x samples/s{rate}",
+            number(self.members_samples_per_second, 4)
         );
         let memory = self.peak_rss.map_or(String::new(), |bytes| {
             format!(

@@ -8,6 +8,7 @@ use toml::Table;
 use super::ReportedRun;
 use super::scale::{escaped, number};
 use crate::config::{LossKind, MethodKind, ModelKind, MomentumOf, Rerandomise};
+use crate::report::account::rate_in_words;
 use crate::report::uncertainty::Uncertainty;
 
 /// What a run is, in one line.
@@ -86,7 +87,9 @@ pub fn tiles(run: &ReportedRun) -> String {
     tile("of AR(20)", three(end.mse_ar20));
     tile("return at the mean", end.return_mean.map(|x| number(x, 4)));
     tile("of the best member", end.return_best.map(|x| number(x, 4)));
-    tile("epochs", Some(number(end.epochs, 4)));
+    let epochs = (!run.simulates()).then(|| number(end.epochs, 4));
+    tile("epochs", epochs);
+    tile("steps", Some(end.steps.to_string()));
     tile("seconds", Some(number(end.seconds, 4)));
     tile(
         "ranks x threads",
@@ -159,14 +162,10 @@ pub fn summaries(runs: &[ReportedRun]) -> String {
     }
     let verdicts = ends().any(|end| end.verdict.is_some());
     head.extend(verdicts.then_some("verdict"));
-    head.extend([
-        "epochs",
-        "steps",
-        "seconds",
-        "ranks x threads",
-        "ended",
-        "digest",
-    ]);
+    // Each step of a simulator's run is an epoch.
+    let epochs = !runs.iter().all(ReportedRun::simulates);
+    head.extend(epochs.then_some("epochs"));
+    head.extend(["steps", "seconds", "ranks x threads", "ended", "digest"]);
     let row = |(i, run): (usize, &ReportedRun)| {
         let end = run.ending.clone().unwrap_or_default();
         let four = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
@@ -204,15 +203,17 @@ pub fn summaries(runs: &[ReportedRun]) -> String {
             cells.extend([end.return_mean, end.return_best].map(short));
         }
         if verdicts {
-            cells.push(escaped(end.verdict.as_deref().unwrap_or("-")));
+            let verdict = escaped(end.verdict.as_deref().unwrap_or("-"));
+            cells.push(format!("<div class=\"words\">{verdict}</div>"));
         }
         if run.ending.is_none() {
-            cells.extend(["-", "-", "-", "-", "not yet", "-"].map(str::to_owned));
+            cells.extend(epochs.then(|| "-".to_owned()));
+            cells.extend(["-", "-", "-", "not yet", "-"].map(str::to_owned));
             return cells;
         }
         let digest: String = end.digest.chars().take(12).collect();
+        cells.extend(epochs.then(|| number(end.epochs, 4)));
         cells.extend([
-            number(end.epochs, 4),
             end.steps.to_string(),
             number(end.seconds, 4),
             format!("{} x {}", end.ranks, end.threads),
@@ -303,16 +304,9 @@ fn bar(i: usize, run: &ReportedRun, runs: usize) -> Option<String> {
     };
     let advice = escaped(timing["advice"].as_str().unwrap_or_default());
     let figure = |key: &str| timing[key].as_f64();
-    let rate = figure("gflops")
-        .filter(|rate| *rate > 0.0)
-        .zip(figure("floor_share"))
-        .map_or(String::new(), |(rate, share)| {
-            format!(
-                "{} GFLOP/s, {:.0} % of the product rate. ",
-                number(rate, 3),
-                100.0 * share
-            )
-        });
+    let rate = figure("gflops").zip(figure("floor_share"));
+    let rate = rate.and_then(|(gflops, share)| rate_in_words(gflops, share));
+    let rate = rate.map_or(String::new(), |rate| format!("{rate}. "));
     Some(format!(
         "<div class=\"phases\">{name}<div class=\"bar\">{parts}</div><ul class=\"legend soft\">{legend}</ul>\
          <p class=\"soft\">{rate}{}</p></div>\n",

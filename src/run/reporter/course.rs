@@ -3,6 +3,7 @@
 use super::Record;
 use crate::config::{MethodKind, Rerandomise};
 use crate::data::scores::Scores;
+use crate::files::numbers::number;
 use crate::run::plan::Plan;
 use crate::run::stop::AT_NOISE_LEVEL;
 
@@ -68,7 +69,8 @@ impl Course {
             self.together(plan, misfit)
         } else if misfit > FAR && !self.falls(STEPS) {
             format!(
-                "the misfit has stood still for {STEPS} steps at {misfit:.3} deviations of the noise: {}",
+                "the misfit has stood still for {STEPS} steps at {} deviations of the noise: {}",
+                number(misfit, 4),
                 remedy(plan)
             )
         } else {
@@ -106,10 +108,10 @@ impl Course {
 
     fn together(&self, plan: &Plan, misfit: f64) -> String {
         format!(
-            "the members' spread has collapsed, from {:.3e} to {:.3e}, at a misfit of {misfit:.3} deviations, far from the \
-             noise: {}",
-            self.first_spread.unwrap_or(0.0),
-            self.spread,
+            "the members' spread has collapsed, from {} to {}, at a misfit of {} deviations, far from the noise: {}",
+            number(self.first_spread.unwrap_or(0.0), 3),
+            number(self.spread, 3),
+            number(misfit, 4),
             remedy(plan)
         )
     }
@@ -118,7 +120,7 @@ impl Course {
     pub(super) fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
         let known = scores.misfit_members.or(scores.misfit_best);
         let misfit = known.or(self.misfits.last().copied())?;
-        let of = format!("a misfit of {misfit:.3} deviations");
+        let of = format!("a misfit of {} deviations", number(misfit, 4));
         let ended_near = reason == AT_NOISE_LEVEL;
         let text = if self.alike {
             format!(
@@ -165,11 +167,18 @@ pub fn too_few(plan: &Plan) -> Option<String> {
         || plan.is_gradient_descent()
         || config.method.localisation_exponent > 0
         || config.ensemble.rerandomise != Rerandomise::Never;
-    (!spans && (members <= parameters || members == 2)).then(|| {
-        format!(
+    if spans {
+        None
+    } else if members <= parameters {
+        Some(format!(
             "ensemble.members = {members} span {} of the {parameters} parameters' directions, and the run never leaves these: \
              take more members, or method.localisation_exponent = 1",
             members - 1
-        )
-    })
+        ))
+    } else {
+        (members == 2).then(|| {
+            "ensemble.members = 2 tell how outputs depend on the parameter from one difference only: take more members"
+                .to_owned()
+        })
+    }
 }
