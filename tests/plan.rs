@@ -10,6 +10,7 @@ const SHARES: bool = cfg!(target_os = "linux");
 /// A run of a few steps on `ranks` ranks of one thread, which share their host's memory or do not, and what `plan` said of
 /// it before.
 fn planned_and_run(
+    source: &str,
     (ranks, shared): (usize, bool),
     sets: &[&str],
 ) -> (serde_json::Value, serde_json::Value) {
@@ -24,7 +25,7 @@ fn planned_and_run(
     let plan = [
         &[
             "plan",
-            "digits",
+            source,
             "--json",
             "--ranks",
             &count,
@@ -35,7 +36,7 @@ fn planned_and_run(
     ]
     .concat();
     let plan = json(&printed(&alone(&plan)));
-    let run = ["run", "digits", "--out", out.to_str().unwrap()];
+    let run = ["run", source, "--out", out.to_str().unwrap()];
     printed(&on_ranks_sharing(
         shared,
         ranks,
@@ -47,7 +48,7 @@ fn planned_and_run(
 /// The largest rank's bytes a step, planned and sent.
 fn bytes(ranks: (usize, bool), sets: &[&str]) -> (f64, f64) {
     let steps = ["run.steps=4", "run.best=never", "run.evaluate_every=0"];
-    let (plan, timing) = planned_and_run(ranks, &[&steps[..], sets].concat());
+    let (plan, timing) = planned_and_run("digits", ranks, &[&steps[..], sets].concat());
     let parts = plan["bytes_sent_per_step"].as_object().unwrap();
     let planned = parts.values().map(|part| part.as_f64().unwrap()).sum();
     (planned, timing["bytes_sent_per_step"].as_f64().unwrap())
@@ -104,7 +105,7 @@ fn a_step_sends_the_bytes_of_the_formula_in_every_form() {
 fn growth(ranks: (usize, bool), small: &[&str], large: &[&str]) -> (f64, f64) {
     let of = |sets: &[&str]| {
         let steps = ["run.steps=2", "run.best=never", "run.evaluate_every=0"];
-        let (plan, timing) = planned_and_run(ranks, &[&steps[..], sets].concat());
+        let (plan, timing) = planned_and_run("digits", ranks, &[&steps[..], sets].concat());
         let held = timing["peak_rss"].as_f64();
         (plan["memory_peak"].as_f64().unwrap(), held)
     };
@@ -173,6 +174,32 @@ fn memory_grows_by_the_formula_with_the_sizes() {
             held > 0.94 * planned - f64::from(1 << 20)
                 && held < 1.06 * planned + f64::from(beyond << 20),
             "{ranks} ranks, {large:?}: {planned:.3e} planned, {held:.3e} held"
+        );
+    }
+}
+
+/// A simulator's many parameters: their names, their priors, each question as text, and the table of results.
+#[test]
+fn the_memory_of_a_simulators_run_is_foretold() {
+    let folder = tempfile::tempdir().unwrap();
+    let observed = folder.path().join("observed.txt");
+    std::fs::write(&observed, "0.5\n").unwrap();
+    let source = folder.path().join("mine.toml");
+    let text = format!(
+        "preset = \"process\"\n[model]\ncommand = [\"grep\", \"--line-buffered\", \"-o\", \"^[^ ]*\"]\n\
+         prior = [\"a_long_name[100000] normal 0 1\"]\n[data]\nobservations = {observed:?}\n[method]\nnoise = 0.01\n\
+         [run]\nsteps = 1\nstop_at_misfit = 0\n"
+    );
+    std::fs::write(&source, text).unwrap();
+    for members in ["ensemble.members=10", "ensemble.members=30"] {
+        let (plan, timing) = planned_and_run(source.to_str().unwrap(), (1, SHARES), &[members]);
+        let planned = plan["memory_peak"].as_f64().unwrap();
+        let Some(held) = timing["peak_rss"].as_f64() else {
+            return;
+        };
+        assert!(
+            (held / planned - 1.0).abs() < 0.1,
+            "{members}: {planned:.3e} planned, {held:.3e} held"
         );
     }
 }

@@ -10,6 +10,8 @@
 //! bounds. The constrained priors of EnsembleKalmanProcesses.jl do the same. Simulators (`process`, `ask_tell`) have such priors
 //! of their own; `with_prior` gives them to any other map. Functions are `libm`'s: identical results on every machine.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::kernels::real::Real;
 
 /// A parameter: its name and its prior.
@@ -111,9 +113,14 @@ pub fn parameters_at<T: Real>(marginals: &[Marginal], xi: &[T]) -> Vec<f64> {
         .collect()
 }
 
-/// The bits of the parameters `u`, by which questions to simulators are told apart.
-pub(crate) fn bits(u: &[f64]) -> Vec<u64> {
-    u.iter().map(|x| x.to_bits()).collect()
+/// What tells the parameters `u` from all others, to the bit, in little memory: the SHA-256 of their bytes.
+pub(crate) type Fingerprint = [u8; 32];
+
+/// The fingerprint of the parameters `u`.
+pub(crate) fn fingerprint(u: &[f64]) -> Fingerprint {
+    let mut digest = Sha256::new();
+    u.iter().for_each(|x| digest.update(x.to_le_bytes()));
+    digest.finalize().into()
 }
 
 /// The parameters that `entries` stand for, in order: "NAME LAW NUMBER NUMBER", or "NAME[COUNT] ..." for many alike.

@@ -13,7 +13,7 @@ use std::sync::{Mutex, RwLock};
 
 use ndarray::{ArrayView2, ArrayViewMut3};
 
-use super::marginal::{Marginal, bits, parameters_at};
+use super::marginal::{Fingerprint, Marginal, fingerprint, parameters_at};
 use super::process::put;
 use super::{ForwardMap, MapShape};
 use crate::error::{Error, Result};
@@ -24,8 +24,8 @@ use crate::kernels::real::Real;
 pub struct AskTell {
     marginals: Vec<Marginal>,
     outputs: usize,
-    /// Outputs, K numbers, by the bits of the parameters; none: the member failed.
-    told: RwLock<HashMap<Vec<u64>, Option<Vec<f64>>>>,
+    /// Outputs, K numbers, by the fingerprint of the parameters; none: the member failed.
+    told: RwLock<HashMap<Fingerprint, Option<Vec<f64>>>>,
     open: Mutex<Vec<Vec<f64>>>,
 }
 
@@ -64,7 +64,7 @@ impl AskTell {
             }
         }
         let mut all = self.told.write().expect("no thread panicked");
-        all.insert(bits(u), outputs);
+        all.insert(fingerprint(u), outputs);
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl AskTell {
     /// Whether the outputs at `u` have been told.
     pub(crate) fn knows(&self, u: &[f64]) -> bool {
         let told = self.told.read().expect("no thread panicked");
-        told.contains_key(&bits(u))
+        told.contains_key(&fingerprint(u))
     }
 
     /// Nothing has been told.
@@ -120,7 +120,7 @@ impl<T: Real> ForwardMap<T> for AskTell {
         let told = self.told.read().expect("no thread panicked");
         for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
             let member = member.to_slice().expect("row-major");
-            let known = told.get(&bits(&parameters_at(&self.marginals, member)));
+            let known = told.get(&fingerprint(&parameters_at(&self.marginals, member)));
             put(known.and_then(Option::as_deref), &mut out);
         }
     }

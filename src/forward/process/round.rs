@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::forward::marginal::bits;
+use crate::forward::marginal::{Fingerprint, fingerprint};
 
 /// The least and the longest wait for lines that nobody asked for at the end of the first round.
 const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -30,7 +30,7 @@ pub enum Settled {
 /// What was answered since the last clean check.
 #[derive(Debug, Default)]
 pub struct Round {
-    known: HashMap<Vec<u64>, Known>,
+    known: HashMap<Fingerprint, Known>,
     begun: Option<Instant>,
     longest: Duration,
     /// Children started so far.
@@ -64,7 +64,7 @@ impl Round {
     /// what is left of this round.
     pub fn known(&mut self, u: &[f64]) -> Option<Option<Vec<f64>>> {
         self.begun.get_or_insert_with(Instant::now);
-        match self.known.get(&bits(u)) {
+        match self.known.get(&fingerprint(u)) {
             Some(known) => Some(known.outputs.clone()),
             None => (self.stray.is_some() || self.given_up).then_some(None),
         }
@@ -74,7 +74,7 @@ impl Round {
     pub fn keep(&mut self, u: &[f64], outputs: Option<&[f64]>, (child, taken): (u64, Duration)) {
         self.longest = self.longest.max(taken);
         let outputs = outputs.map(<[f64]>::to_vec);
-        self.known.insert(bits(u), Known { outputs, child });
+        self.known.insert(fingerprint(u), Known { outputs, child });
     }
 
     /// From now on nothing that the child `child` answered in this round counts: it printed `line` unasked.
