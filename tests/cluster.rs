@@ -767,6 +767,74 @@ fn slurm_requeues_neither_after_a_stop_file_nor_for_questions() {
     );
 }
 
+/// A simulator that calls MPI_Init, alone or by a launcher of its own, beside ranks that srun started: it sees nothing of them.
+#[test]
+fn slurm_steps_run_simulators_that_use_mpi() {
+    let Some(slurm) = Slurm::start() else { return };
+    let types = slurm
+        .site
+        .start("srun")
+        .arg("--mpi=list")
+        .env("SLURM_CONF", slurm.site.path("slurm/slurm.conf"))
+        .output()
+        .unwrap();
+    if !String::from_utf8_lossy(&[types.stdout, types.stderr].concat()).contains("pmix") {
+        return eprintln!("skipped: this Slurm cannot start Open MPI's ranks (srun --mpi=pmix)");
+    }
+    let source = slurm.site.path("line.c");
+    fs::write(
+        &source,
+        "#include <mpi.h>\n#include <stdio.h>\nint main(int c, char **v) {\nint n; double a, b;\nMPI_Init(&c, &v);\n\
+         MPI_Comm_size(MPI_COMM_WORLD, &n);\nwhile (scanf(\"%lf %lf\", &a, &b) == 2) {\n\
+         for (int t = 0; t < 12; t++) printf(\"%.17g \", n * a + t * b);\nputs(\"\"); fflush(stdout); }\nMPI_Finalize(); }\n",
+    )
+    .unwrap();
+    let simulator = slurm.site.path("line");
+    let mut compile = slurm.site.start("mpicc");
+    assert!(
+        compile
+            .arg(&source)
+            .arg("-o")
+            .arg(&simulator)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (name, launcher) in [("alone", &[][..]), ("launched", &["mpirun", "-n", "1"])] {
+        let mut command: Vec<&str> = launcher.to_vec();
+        command.push(simulator.to_str().unwrap());
+        let text = format!(
+            "preset = \"process\"\n[model]\ncommand = {command:?}\nprior = [\"level normal 1 1\", \"slope normal 0.5 0.5\"]\n\
+             [data]\nobservations = {:?}\n[method]\nnoise = 0.01\n[ensemble]\nmembers = 4\n[run]\nsteps = 1\n",
+            Path::new(PROJECT).join("tests/simulator/observed.txt")
+        );
+        let path = slurm.site.path("line.toml");
+        fs::write(&path, text).unwrap();
+        let out = slurm.site.path(name);
+        let words = [
+            "--mpi=pmix",
+            "--ntasks=2",
+            env!("CARGO_BIN_EXE_eki-mpi"),
+            "run",
+        ];
+        let files = [
+            path.to_str().unwrap(),
+            "--threads=1",
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        slurm.ask("srun", &[words, files].concat());
+        let summary = fs::read_to_string(out.join("summary.json")).unwrap();
+        assert!(summary.contains("\"ranks\": 2"), "{name}: {summary}");
+        let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        assert!(metrics.contains("\"failed\":0"), "{name}: {metrics}");
+    }
+    assert_eq!(
+        digest(&slurm.site.path("alone")),
+        digest(&slurm.site.path("launched"))
+    );
+}
+
 /// Each member a task of an array that Slurm runs: the run that the same simulator gives as a process.
 #[test]
 fn slurm_simulates_the_members_that_a_run_asks_for() {

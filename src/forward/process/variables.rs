@@ -19,10 +19,8 @@ const LAUNCHERS: [&str; 11] = [
 ];
 /// Beginnings of the names that Slurm sets for each step and task. What describes the job stays
 /// (SLURM_JOB_ID ...): a simulator may start steps of its own.
-const STEP: [&str; 14] = [
+const STEP: [&str; 13] = [
     "SLURM_STEP",
-    // Open MPI takes a singleton that sees it for a task of srun; SLURM_JOB_NODELIST says the same.
-    "SLURM_NODELIST",
     "SLURM_SRUN_",
     "SLURM_PROCID",
     "SLURM_LOCALID",
@@ -36,11 +34,18 @@ const STEP: [&str; 14] = [
     "SLURM_MEM_BIND",
     "SLURM_DISTRIBUTION",
 ];
+/// A job's list of nodes. Open MPI's mpirun wants it beside the job's number (`JOB`), and takes a program that sees it without
+/// that number for a task of srun.
+const NODES: &str = "SLURM_NODELIST";
+const JOB: &str = "SLURM_JOBID";
 /// Of these, what a simulator that calls mpirun itself may need.
 const KEPT: &str = "OMPI_ALLOW_RUN_AS_ROOT";
 
 /// Removes the variables of launchers from the environment of `starting`.
 pub fn without_launchers(starting: &mut Command) {
+    if std::env::var_os(JOB).is_none() {
+        starting.env_remove(NODES);
+    }
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let mut prefixes = LAUNCHERS.iter().chain(&STEP);
