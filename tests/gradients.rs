@@ -2,6 +2,7 @@
 //! gradients are the misfit's, and whole runs keep the promises of every other method.
 #![cfg(feature = "gradients")]
 
+mod splits;
 mod start;
 
 use eki_mpi::config::Activation;
@@ -242,24 +243,27 @@ fn digits(sets: &[&str]) -> Run {
 
 const CONV: &str = "model.network=[\"conv 4\", \"pool 3 2\", \"conv 5\", \"pool 2\", \"dense 10\"]";
 
+/// On one of the ranks.
+#[test]
+#[ignore = "started under mpirun by the test below"]
+fn rank_of_many_runs() {
+    splits::on_this_rank();
+}
+
 #[test]
 fn digests_are_equal_for_any_ranks_and_threads() {
-    let mut digests = Vec::new();
-    for sets in [
+    let methods = [
         &["method.kind=sgd"][..],
         &[],
         &["method.momentum_coefficient=0.5", "method.h_decay=0.5"],
         &["run.precision=double", "method.loss=least-squares"],
         &["model.kind=conv", CONV],
         &["model.kind=recurrent", "model.activation=tanh"],
-    ] {
-        let run = digits(sets);
-        let one = run.digest();
-        for (ranks, threads) in [(1, 2), (2, 1), (5, 1)] {
-            assert_eq!(run.on(ranks, threads).digest(), one, "{run:?}");
-        }
-        assert!(!digests.contains(&one), "{run:?}");
-        digests.push(one);
+    ];
+    let splits: &[_] = &[(1, 2), (2, 1), (5, 1)];
+    let digests = splits::hold(&methods.map(|sets| (digits(sets), splits)));
+    for (i, digest) in digests.iter().enumerate() {
+        assert!(!digests[..i].contains(digest), "{:?}", methods[i]);
     }
 }
 

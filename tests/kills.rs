@@ -1,7 +1,7 @@
 //! A full disk, a limit on the size of files, and kills at any moment of any rank or all: a run goes on on other ranks to
 //! the same end.
 //!
-//! EKI_LONG=1 kills 1,000 times instead of 50 (about 25 minutes on two cores).
+//! EKI_LONG=1 kills 1,000 times instead of 30 (about 25 minutes on two cores).
 
 mod durable;
 #[path = "durable/eight.rs"]
@@ -116,7 +116,7 @@ fn a_limit_on_the_size_of_files_costs_checkpoints_alone() {
 
 #[test]
 fn killed_at_any_moment_a_run_goes_on_on_other_ranks_to_the_same_end() {
-    let kills = if long() { 1_000 } else { 50 };
+    let kills = if long() { 1_000 } else { 30 };
     let room = fast_room();
     let settings = [
         &SMALL[..],

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[path = "../start/mod.rs"]
@@ -184,6 +185,24 @@ pub fn patience(seconds: f64) -> Duration {
         .map_or(0.0, |l| l.parse().unwrap_or(0.0));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Duration::from_secs_f64(seconds * (load / cores as f64).max(1.0))
+}
+
+/// Calls `each` with every one of `items` and its place among them, as many at once as there are cores. A panic in one of them
+/// is a panic here.
+pub fn side_by_side<T: Sync>(items: &[T], each: impl Fn(usize, &T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(place) else { break };
+                    each(place, item);
+                }
+            });
+        }
+    });
 }
 
 /// Waits until `ready`, at most `limit`; whether it came.

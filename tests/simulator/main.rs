@@ -19,8 +19,10 @@ mod runs;
 #[path = "../start/mod.rs"]
 mod start;
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A test: its name, and what it does.
 type Test = (&'static str, fn());
@@ -50,17 +52,25 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("\nrunning {} tests", asked.len());
-    let mut failed = 0;
-    for (name, test) in &asked {
-        let start = std::time::Instant::now();
-        let sound = std::panic::catch_unwind(test).is_ok();
-        failed += u32::from(!sound);
-        let seconds = start.elapsed().as_secs_f64();
-        let verdict = if sound { "ok" } else { "FAILED" };
-        println!("test {name} ... {verdict} ({seconds:.1} s)");
-    }
+    let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((name, test)) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = std::time::Instant::now();
+                    let sound = std::panic::catch_unwind(test).is_ok();
+                    failures.fetch_add(usize::from(!sound), Ordering::Relaxed);
+                    let seconds = start.elapsed().as_secs_f64();
+                    let verdict = if sound { "ok" } else { "FAILED" };
+                    println!("test {name} ... {verdict} ({seconds:.1} s)");
+                }
+            });
+        }
+    });
+    let failed = failures.into_inner();
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    let passed = asked.len() as u32 - failed;
+    let passed = asked.len() - failed;
     println!("\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored\n");
     ExitCode::from(u8::from(failed > 0) * 101)
 }
