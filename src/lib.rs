@@ -63,6 +63,7 @@
 //! | `run` | the loop, a step, stopping, resuming |
 //! | `cost` | what a run will take |
 //! | `report` | what a run left |
+//! | `guide` | chapters for users |
 //!
 //! To read the algorithm: `method/eki.rs` has the equation, `run/step.rs` the order.
 
@@ -103,6 +104,8 @@ pub mod cost;
 
 #[doc(hidden)]
 pub mod report;
+
+pub mod guide;
 
 pub use mpi;
 pub use ndarray;

@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn no_set_panics(text in "\\PC{0,40}", value in any::<f64>()) {
         let _ = Resolved::new("digits", std::slice::from_ref(&text));
-        for key in eki_mpi::config::KEYS {
+        for key in eki_mpi::config::keys() {
             let _ = Resolved::new("digits", &[format!("{}={text}", key.path)]);
             let _ = Resolved::new("digits", &[format!("{}={value}", key.path)]);
         }

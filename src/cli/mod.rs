@@ -13,8 +13,8 @@ pub(crate) mod simulator;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use eki_mpi::config::{KEYS, PRESETS, Preset};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use eki_mpi::config::{PRESETS, Preset, key_list};
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
@@ -123,7 +123,7 @@ impl RunArguments {
 pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
     let folder = data_dir(cli.data_dir.as_deref());
     match cli.command {
-        Some(Command::Presets { keys: true, .. }) => print(&keys_table()),
+        Some(Command::Presets { keys: true, .. }) => print(&wrapped(key_list())),
         Some(Command::Presets { name: None, .. }) => {
             let lines: String = PRESETS
                 .iter()
@@ -159,7 +159,7 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
     Ok(0)
 }
 
-/// The preset's own comments, then every key with the value it has there.
+/// Returns the preset's own comments, then the value of every key that applies to it.
 fn full_preset(preset: &Preset) -> Result<String> {
     let comments: String = preset
         .text
@@ -170,18 +170,12 @@ fn full_preset(preset: &Preset) -> Result<String> {
     Ok(comments + &eki_mpi::config::Resolved::new(preset.name, &[])?.toml())
 }
 
-fn keys_table() -> String {
-    KEYS.iter()
-        .map(|key| {
-            format!(
-                "{} = {}\n    {} ({})\n",
-                key.path,
-                key.default,
-                key.about,
-                key.kind.allowed()
-            )
-        })
-        .collect()
+/// Returns `text` wrapped to the terminal's width as clap wraps help, each line keeping its indentation.
+fn wrapped(text: String) -> String {
+    let page = Cli::command()
+        .help_template("{after-help}")
+        .after_help(text);
+    page.disable_help_subcommand(true).render_help().to_string()
 }
 
 /// Prints to standard output; a reader that has gone away is no error.

@@ -4,34 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
-use super::key::defaults;
-use super::overlay::flatten;
+use super::key::Resume;
+use super::keys::{find, keys};
+use super::overlay::{defaults, flatten};
 use super::refusal::written;
 use super::renamed;
 
-/// Keys that may change when a run is resumed: none of them alters the numbers of a step.
-///
-/// How long the run goes on alters them where the ensemble grows towards its last epoch; that is judged apart.
-pub const MAY_CHANGE: &[&str] = &[
-    "run.epochs",
-    "run.steps",
-    "run.stop_at_misfit",
-    "run.evaluate_every",
-    "run.best",
-    "run.report_every",
-    "run.hang_timeout",
-    "run.on_hang",
-    "checkpoint.*",
-    "output.*",
-];
+/// Returns the keys that may change when a run is resumed, as messages list them; `section.*` stands for all of a section.
+#[must_use]
+pub fn resumable() -> String {
+    let mut listed: Vec<String> = Vec::new();
+    for key in keys().filter(|key| key.resume == Resume::MayChange) {
+        let (section, _) = key.section_and_name();
+        let mut beside = keys().filter(|other| other.section_and_name().0 == section);
+        let word = match beside.all(|other| other.resume == Resume::MayChange) {
+            true => format!("{section}.*"),
+            false => key.path.to_owned(),
+        };
+        if !listed.contains(&word) {
+            listed.push(word);
+        }
+    }
+    listed.join(", ")
+}
 
-/// Whether `path` is among `MAY_CHANGE`.
+/// Returns true if the key at `path` may change when a run is resumed.
 fn may_change(path: &str) -> bool {
-    MAY_CHANGE.iter().any(|allowed| {
-        allowed
-            .strip_suffix('*')
-            .map_or(*allowed == path, |section| path.starts_with(section))
-    })
+    find(path).is_some_and(|key| key.resume == Resume::MayChange)
 }
 
 /// Returns what differs, beyond what may, between the configurations `was` and `is`, both as TOML: "key = old, now new" for
@@ -86,7 +85,7 @@ fn leaves(text: &str) -> Result<BTreeMap<String, Value>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KEYS, Resolved};
+    use crate::config::Resolved;
 
     fn toml(sets: &[&str]) -> String {
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
@@ -142,13 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn every_key_that_may_change_exists() {
-        for path in MAY_CHANGE {
-            let known = |key: &crate::config::Key| {
-                path.strip_suffix('*')
-                    .map_or(key.path == *path, |s| key.path.starts_with(s))
-            };
-            assert!(KEYS.iter().any(known), "{path}");
-        }
+    fn keys_that_may_change_are_listed_in_short() {
+        assert_eq!(
+            resumable(),
+            "run.epochs, run.steps, run.stop_at_misfit, run.evaluate_every, run.best, run.report_every, run.hang_timeout, \
+             run.on_hang, checkpoint.*, output.*"
+        );
     }
 }

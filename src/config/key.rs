@@ -1,10 +1,8 @@
-//! A configuration key, and the table of all keys' defaults.
-
-use std::collections::BTreeMap;
+//! What a configuration key is, and the macros that declare keys and the words they take.
 
 use toml::{Table, Value};
 
-use super::keys::KEYS;
+use super::scope::Scope;
 use super::value::Kind;
 
 /// A configuration key.
@@ -12,39 +10,100 @@ use super::value::Kind;
 pub struct Key {
     /// Its path, as in `ensemble.members`.
     pub path: &'static str,
-    /// What values it takes.
+    /// The values it takes.
     pub kind: Kind,
     /// Its default, as TOML.
     pub default: &'static str,
-    /// What it means, with its unit.
+    /// What it sets, with its unit.
     pub about: &'static str,
+    /// The models, methods and data to which it applies.
+    pub scope: Scope,
+    /// Whether it may change when a run is resumed.
+    pub resume: Resume,
+}
+
+/// Whether a key may change when a run is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// No: it alters the numbers of a step.
+    Fixed,
+    /// Yes. How long a run goes on alters a step where the ensemble grows towards the last epoch; that is judged apart.
+    MayChange,
 }
 
 impl Key {
     /// Returns the default as a value.
-    pub(super) fn value(&self) -> Value {
+    #[must_use]
+    pub fn value(&self) -> Value {
         let line = format!("v = {}", self.default);
         let mut table = line.parse::<Table>().expect("defaults are TOML");
         table.remove("v").expect("just parsed")
     }
+
+    /// Returns the section of the key, empty for the one in none, and its name there.
+    #[must_use]
+    pub fn section_and_name(&self) -> (&'static str, &'static str) {
+        self.path.split_once('.').unwrap_or(("", self.path))
+    }
 }
 
-/// Returns every key's path with its default.
-pub(super) fn defaults() -> BTreeMap<String, Value> {
-    let keys = KEYS.iter();
-    keys.map(|key| (key.path.to_owned(), key.value())).collect()
-}
+/// Declares a section: a structure with a field for each key, and `KEYS`, the rows of these keys. A row is
+///
+/// ```text
+/// /// What the key sets, a sentence that can be understood alone.
+/// name: type = "default as TOML", values it takes, where it applies, Fixed or MayChange;
+/// ```
+macro_rules! section {
+    ($(#[doc = $doc:literal])+ $section:ident in $path:literal {
+        $($(#[doc = $about:literal])+ $name:ident: $type:ty = $default:literal, $kind:expr, $scope:expr, $resume:ident;)+
+    }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub struct $section {
+            $($(#[doc = $about])+ pub $name: $type,)+
+        }
 
-/// Returns the default of the key at `path`, which is one of [`KEYS`].
-pub(super) fn default(path: &str) -> Value {
-    let key = KEYS.iter().find(|key| key.path == path);
-    key.expect("a known key").value()
-}
-
-/// A list of keys, each as `path: kind, default, about;`.
-macro_rules! keys {
-    ($($path:literal: $kind:expr, $default:literal, $about:literal;)*) => {
-        &[$(Key { path: $path, kind: $kind, default: $default, about: $about }),*]
+        impl $section {
+            /// The rows of this section's keys.
+            pub(super) const KEYS: &'static [Key] = &[$(Key {
+                path: concat!($path, ".", stringify!($name)),
+                kind: $kind,
+                default: $default,
+                about: concat!($($about),+).trim_ascii(),
+                scope: $scope,
+                resume: Resume::$resume,
+            }),+];
+        }
     };
 }
-pub(super) use keys;
+pub(super) use section;
+
+/// Declares an enumeration whose variants are the words that a key takes, each with what it means.
+macro_rules! words {
+    ($(#[doc = $doc:literal])+ $name:ident {
+        $($(#[doc = $about:literal])+ $variant:ident = $word:literal,)+
+    }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[doc = $about])+ #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// The words of a configuration that stand for the variants.
+            pub const WORDS: &'static [crate::config::value::Word] = &[$(crate::config::value::Word {
+                name: $word,
+                about: concat!($($about),+).trim_ascii(),
+            }),+];
+
+            /// Returns the word of a configuration that stands for this.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
+}
+pub(super) use words;

@@ -1,24 +1,38 @@
-//! The configuration of a run: defaults, overlaid by a preset or a file, overlaid by `--set`; every key checked once.
+//! The configuration of a run: which keys there are, what values they take, and where a run's values come from.
+//!
+//! A configuration is every key's default, overlaid by a preset or a file, overlaid by `--set`. Each value is checked against its
+//! key alone; what keys, data and sizes say together is checked where it is used (`run::plan`). Every word that a key takes is a
+//! plain enum: nothing here knows an algorithm.
+//!
+//! May import `error` and `files`, no other room. Within the room no two files import each other, but for the rows
+//! (`keys`) and where they apply (`scope`).
+//!
+//! To add a key, write its row in its section's file in `keys`, and use its field: `config.section.name`. The row is the field's
+//! declaration; the parser, `presets --keys`, `presets NAME`, `config.toml`, the check of a resumed run and the guide's chapter on
+//! settings read it (write that chapter anew by `UPDATE=1 cargo test --lib the_guides_chapter`). To rename a key, change its row
+//! and list the old name in `renamed.rs`. To add a word, add a variant to its enum, which stands below the rows.
 
 mod changes;
 mod duration;
 mod key;
 mod keys;
+mod listing;
 mod overlay;
 mod places;
 mod presets;
 mod refusal;
 mod renamed;
 mod resolved;
-mod sections;
+mod scope;
 mod value;
 
-pub use changes::{MAY_CHANGE, changes, lacking};
+pub use changes::{changes, lacking, resumable};
 pub use duration::Interval;
-pub use key::Key;
-pub use keys::KEYS;
+pub use key::{Key, Resume};
+pub use keys::*;
+pub use listing::{key_chapter, key_list};
 pub use places::{CONFIG, ENVIRONMENT, OBSERVATIONS, Places};
 pub use presets::{PRESETS, Preset};
 pub use resolved::Resolved;
-pub use sections::*;
-pub use value::Kind;
+pub use scope::{DataKind, Scope};
+pub use value::{Kind, Word};

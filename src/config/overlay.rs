@@ -5,8 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::key::defaults;
-use super::keys::KEYS;
+use super::keys::{find, keys};
 use super::presets::{PRESETS, Preset};
 use super::refusal::{nearest, refused, shortened, unknown};
 use super::renamed;
@@ -102,15 +101,14 @@ impl Overlay {
         for (name, value) in leaves {
             let section = format!("{name}.");
             let is_empty = value.as_table().is_some_and(Table::is_empty);
-            if is_empty && KEYS.iter().any(|key| key.path.starts_with(&section)) {
+            if is_empty && keys().any(|key| key.path.starts_with(&section)) {
                 continue;
             }
             if !seen.insert(name.clone()) {
                 return Err(refused(file, &name, &value, "is given twice"));
             }
             let path = renamed::current(&name);
-            let key = KEYS.iter().find(|key| key.path == path);
-            let key = key.ok_or_else(|| unknown(file, &name, &value))?;
+            let key = find(path).ok_or_else(|| unknown(file, &name, &value))?;
             let beside = self.names.get(path).filter(|other| **other != name);
             if let Some(other) = beside.filter(|_| self.origins[path] == file) {
                 let allowed = format!("and {other} are names of one key: give {path} alone");
@@ -153,6 +151,13 @@ impl Overlay {
         }
         table
     }
+}
+
+/// Returns every key's path with its default.
+pub(super) fn defaults() -> BTreeMap<String, Value> {
+    keys()
+        .map(|key| (key.path.to_owned(), key.value()))
+        .collect()
 }
 
 /// Returns the names of all presets, as messages put them.

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::keys::KEYS;
+use super::keys::keys;
 use crate::error::Error;
 
 /// The most characters of a key or value that a message repeats.
@@ -20,7 +20,7 @@ pub(super) fn refused(file: &str, path: &str, value: &Value, allowed: impl Into<
 
 /// Returns the refusal of a key that does not exist, with the nearest that does.
 pub(super) fn unknown(file: &str, path: &str, value: &Value) -> Error {
-    let near = nearest(&shortened(path), KEYS.iter().map(|key| key.path));
+    let near = nearest(&shortened(path), keys().map(|key| key.path));
     let allowed = near.map_or("unknown key".to_owned(), |near| {
         format!("unknown key; the nearest known one is {near}")
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::Value;
 
-use super::key::default;
+use super::keys::find;
 
 /// Keys that had another name: the old one, and today's.
 const RENAMED: &[(&str, &str)] = &[
@@ -45,7 +45,8 @@ pub(super) fn settle(values: &mut BTreeMap<String, Value>) -> Option<String> {
     if !is_old_word(STEP, &values[STEP]) {
         return None;
     }
-    values.insert(STEP.to_owned(), default(STEP));
+    let step = find(STEP).expect("a known key").value();
+    values.insert(STEP.to_owned(), step);
     if values[KIND].as_str() == Some("eki") {
         values.insert(KIND.to_owned(), Value::String("kalman".to_owned()));
     }
@@ -55,13 +56,12 @@ pub(super) fn settle(values: &mut BTreeMap<String, Value>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::KEYS;
 
     #[test]
     fn every_old_name_stands_for_a_key_and_is_none() {
         for (old, new) in RENAMED {
-            assert!(KEYS.iter().any(|key| key.path == *new), "{new}");
-            assert!(KEYS.iter().all(|key| key.path != *old), "{old}");
+            assert!(find(new).is_some(), "{new}");
+            assert!(find(old).is_none(), "{old}");
             assert_eq!(current(old), *new);
         }
         assert_eq!(current("method.h"), "method.h");

@@ -6,11 +6,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::keys::{Config, MethodKind, StepKind};
+use super::listing;
 use super::overlay::Overlay;
 use super::places::Places;
 use super::presets::Preset;
 use super::refusal::{shortened, written};
-use super::sections::{Config, MethodKind, StepKind};
 use crate::error::{Error, Result};
 
 /// A configuration and where each of its keys was set.
@@ -98,10 +99,10 @@ impl Resolved {
         }
     }
 
-    /// The whole configuration as TOML.
+    /// Returns the configuration as TOML: every key that applies to its model, method and data, or differs from its default.
     #[must_use]
     pub fn toml(&self) -> String {
-        toml::to_string(&self.config).expect("a configuration is a table")
+        listing::toml(&self.config)
     }
 }
 
@@ -179,8 +180,12 @@ mod tests {
     fn every_preset_resolves_and_its_toml_reads_back() {
         for preset in PRESETS {
             let resolved = Resolved::new(preset.name, &[]).expect(preset.name);
-            let again: Config = toml::from_str(&resolved.toml()).expect("reads back");
-            assert_eq!(again, resolved.config, "{}", preset.name);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("config.toml");
+            std::fs::write(&path, resolved.toml()).unwrap();
+            let again = Resolved::new(path.to_str().unwrap(), &[]).expect("reads back");
+            assert_eq!(again.config, resolved.config, "{}", preset.name);
+            assert_eq!(again.toml(), resolved.toml(), "{}", preset.name);
         }
     }
 

@@ -2,8 +2,19 @@
 
 use toml::Value;
 
+use super::duration::Interval;
+
 /// The largest entry of a list of sizes: a layer wider than this is a slip.
 const LARGEST_SIZE: i64 = 1_000_000;
+
+/// A word that a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub name: &'static str,
+    /// What it stands for.
+    pub about: &'static str,
+}
 
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +32,7 @@ pub enum Kind {
     /// true or false.
     Bool,
     /// One of these words.
-    Choice(&'static [&'static str]),
+    Choice(&'static [Word]),
     /// Any text.
     Text,
     /// At least this many integers of at least 1.
@@ -56,14 +67,8 @@ impl Kind {
             }
             Self::Bool => "true or false".to_owned(),
             Self::Choice(words) => {
-                format!(
-                    "one of {}",
-                    words
-                        .iter()
-                        .map(|w| format!("{w:?}"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )
+                let names: Vec<_> = words.iter().map(|w| format!("{:?}", w.name)).collect();
+                format!("one of {}", names.join(", "))
             }
             Self::Text => "text in quotes".to_owned(),
             Self::Sizes(least) => {
@@ -88,78 +93,90 @@ impl Kind {
         }
     }
 
-    /// `value` in the key's own type, or `value` back where it is not allowed.
+    /// Returns `value` in the key's own type, or `value` itself where it is not allowed.
     ///
     /// # Errors
     /// The value itself.
     pub fn accept(&self, value: Value) -> Result<Value, Value> {
-        let number = |v: &Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
         let real = |admit: &dyn Fn(f64) -> bool| {
             number(&value)
                 .filter(|x| x.is_finite() && admit(*x))
                 .map(Value::Float)
         };
         let accepted = match self {
-            Self::Integer(least) => value
-                .as_integer()
-                .filter(|i| i >= least)
-                .map(Value::Integer),
-            Self::Between(least, most) => value
-                .as_integer()
-                .filter(|i| (least..=most).contains(&i))
-                .map(Value::Integer),
+            Self::Integer(least) => integer(&value, *least, i64::MAX),
+            Self::Between(least, most) => integer(&value, *least, *most),
             Self::AtLeast(least) => real(&|x| x >= *least),
             Self::Above(bound) => real(&|x| x > *bound),
             Self::Within(least, bound) => real(&|x| x >= *least && x < *bound),
             Self::Bool => value.as_bool().map(Value::Boolean),
             Self::Choice(words) => value
                 .as_str()
-                .filter(|word| words.contains(word))
+                .filter(|given| words.iter().any(|word| word.name == *given))
                 .map(|w| Value::String(w.to_owned())),
             Self::Text => value.as_str().map(|w| Value::String(w.to_owned())),
-            Self::Sizes(least) => value
-                .as_array()
-                .filter(|list| list.len() >= *least)
-                .filter(|list| {
-                    list.iter().all(|v| {
-                        v.as_integer()
-                            .is_some_and(|i| (1..=LARGEST_SIZE).contains(&i))
-                    })
-                })
-                .map(|list| Value::Array(list.clone())),
-            Self::Texts => value
-                .as_array()
-                .filter(|list| !list.is_empty() && list.iter().all(Value::is_str))
-                .map(|list| Value::Array(list.clone())),
-            Self::Words | Self::Entries(_) => match (&value, self) {
-                (Value::String(line), Self::Words) => {
-                    let words = line.split_whitespace().map(|w| Value::String(w.to_owned()));
-                    Some(Value::Array(words.collect()))
-                }
-                (Value::Array(list), _) if list.iter().all(Value::is_str) => {
-                    Some(Value::Array(list.clone()))
-                }
-                _ => None,
-            },
-            Self::Variances | Self::Shares => {
-                let admit = |x: f64| match self {
-                    Self::Shares => (0.0..=1.0).contains(&x),
-                    _ => x.is_finite() && x > 0.0,
-                };
-                let admitted = |v: &Value| number(v).filter(|x| admit(*x)).map(Value::Float);
-                // One number is a list of one.
-                let list = value
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_else(|| vec![value.clone()]);
-                let list: Option<Vec<_>> = list.iter().map(admitted).collect();
-                list.filter(|list| !list.is_empty()).map(Value::Array)
-            }
             Self::Duration => value
                 .as_str()
-                .and_then(|text| text.parse::<super::duration::Interval>().ok())
+                .and_then(|text| text.parse::<Interval>().ok())
                 .map(|interval| Value::String(interval.to_string())),
+            Self::Sizes(_)
+            | Self::Texts
+            | Self::Words
+            | Self::Entries(_)
+            | Self::Variances
+            | Self::Shares => self.accept_list(&value),
         };
         accepted.ok_or(value)
     }
+
+    /// Returns the list that `value` is, or stands for, where this kind of list may be so.
+    fn accept_list(&self, value: &Value) -> Option<Value> {
+        let size = |v: &Value| integer(v, 1, LARGEST_SIZE);
+        let text = |v: &Value| v.as_str().map(|text| Value::String(text.to_owned()));
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        match (self, value) {
+            (Self::Sizes(least), Value::Array(list)) if list.len() >= *least => all(list, size),
+            (Self::Texts, Value::Array(list)) if !list.is_empty() => all(list, text),
+            (Self::Words, Value::String(line)) => {
+                let words = line.split_whitespace().map(|w| Value::String(w.to_owned()));
+                Some(Value::Array(words.collect()))
+            }
+            (Self::Words | Self::Entries(_), Value::Array(list)) => all(list, text),
+            (Self::Variances, _) => numbers(value, positive),
+            (Self::Shares, _) => numbers(value, share),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the number that `value` is, an integer among them.
+fn number(value: &Value) -> Option<f64> {
+    value
+        .as_float()
+        .or_else(|| value.as_integer().map(|i| i as f64))
+}
+
+/// Returns `value` if it is an integer from `least` to `most`.
+fn integer(value: &Value, least: i64, most: i64) -> Option<Value> {
+    let value = value.as_integer();
+    value
+        .filter(|i| (least..=most).contains(i))
+        .map(Value::Integer)
+}
+
+/// Returns the list of one or more numbers that `value` is, a number standing for a list of one, where all are admitted.
+fn numbers(value: &Value, admit: impl Fn(f64) -> bool) -> Option<Value> {
+    let one = |v: &Value| number(v).filter(|x| admit(*x)).map(Value::Float);
+    match value {
+        Value::Array(list) if list.is_empty() => None,
+        Value::Array(list) => all(list, one),
+        single => one(single).map(|single| Value::Array(vec![single])),
+    }
+}
+
+/// Returns the list of what `accept` makes of each value, where it accepts all.
+fn all(list: &[Value], accept: impl Fn(&Value) -> Option<Value>) -> Option<Value> {
+    let accepted: Option<Vec<_>> = list.iter().map(accept).collect();
+    accepted.map(Value::Array)
 }

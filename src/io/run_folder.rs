@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::config::{CONFIG, MAY_CHANGE, OBSERVATIONS, Resolved, changes};
+use crate::config::{CONFIG, OBSERVATIONS, Resolved, changes, resumable};
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::{Files, is_part, is_same};
@@ -308,7 +308,7 @@ fn is_lost(folder: &Path, config: &str) -> Result<bool> {
             "{}: holds a run of another configuration: {}; these may change: {}",
             folder.display(),
             differ.join("; "),
-            MAY_CHANGE.join(", ")
+            resumable()
         )))
     };
     let Some(mark) = newest_mark(folder) else {

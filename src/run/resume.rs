@@ -5,7 +5,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::{State, manner, redraw_before};
-use crate::config::{MAY_CHANGE, changes};
+use crate::config::{changes, resumable};
 use crate::ensemble::Ensemble;
 use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::hidden_state::GatheredStates;
@@ -101,7 +101,7 @@ fn check<T: Real>(mark: &Manifest, plan: &Plan, folder: &Path) -> Result<()> {
         return refused(format!(
             "belongs to a run of another configuration: {}; these may change: {}",
             differ.join("; "),
-            MAY_CHANGE.join(", ")
+            resumable()
         ));
     }
     let members = plan.members(plan.batches.epoch(mark.step));

@@ -2,8 +2,8 @@
 
 use super::descent;
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, HSchedule, KEYS, LossKind, MethodKind, ModelKind,
-    OutputKind, Precision, Resolved, Scale,
+    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, MethodKind, ModelKind, OutputKind,
+    Precision, Resolved, Scale, keys,
 };
 use crate::data::catalogue;
 use crate::data::shape::DataShape;
@@ -204,7 +204,7 @@ pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
     let table = toml::Table::try_from(&resolved.config).expect("a configuration is a table");
     // Those of a run's length and of failed members are compared in double precision.
     let kept = |path: &str| path.starts_with("run.") || path == "method.outlier_ratio";
-    for key in KEYS.iter().filter(|key| !kept(key.path)) {
+    for key in keys().filter(|key| !kept(key.path)) {
         let (section, name) = key.path.split_once('.').unwrap_or_default();
         let value = table.get(section).and_then(|section| section.get(name));
         let one = value.and_then(toml::Value::as_float);

@@ -1,0 +1,63 @@
+//! Keys of the data: `data.*`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{LONGEST, MOST, NETWORKS, SIMULATORS};
+use crate::config::key::{Key, Resume, section, words};
+use crate::config::scope::{DataKind, EVERYWHERE, Scope};
+use crate::config::value::Kind::{AtLeast, Between, Bool, Choice, Text, Within};
+
+/// Where a key of a generated task of long memory applies.
+const TASKS: Scope = EVERYWHERE.data(&[DataKind::Task]);
+/// Where a key that changes training images applies.
+const IMAGES: Scope = NETWORKS.data(&[DataKind::Images]);
+
+section! {
+    /// Settings of the data to which the forward map is fitted.
+    Data in "data" {
+        /// Data set or series (`eki-mpi data list` shows them), a generated problem (elliptic, random, cart-pole), a generated
+        /// task of long memory (adding, copying), or observations, which data.observations names.
+        name: String = "'digits'", Text, EVERYWHERE, Fixed;
+        /// File of the observations y to which a simulator is fitted: .npy, or text with numbers between blanks, commas or line
+        /// ends.
+        observations: String = "''", Text, SIMULATORS, Fixed;
+        /// Batch size m: samples assimilated at one step.
+        batch: usize = "600", Between(1, MOST), EVERYWHERE, Fixed;
+        /// Shuffle the samples anew in each epoch; otherwise they keep the order of the file.
+        shuffle: bool = "true", Bool, EVERYWHERE, Fixed;
+        /// Scaling of the inputs.
+        scale: Scale = "'unit'", Choice(Scale::WORDS), NETWORKS, Fixed;
+        /// Number of training samples that are used, from the first on; 0 uses all.
+        limit: usize = "0", Between(0, MOST), NETWORKS, Fixed;
+        /// Time steps T that a generated task of long memory spans.
+        length: usize = "100", Between(2, MOST), TASKS, Fixed;
+        /// Training examples that are generated of a task of long memory.
+        examples: usize = "10000", Between(1, MOST), TASKS, Fixed;
+        /// Latest values of a series that the network is given at each time step, the newest first.
+        lags: usize = "1", Between(1, MOST), EVERYWHERE.data(&[DataKind::Series]), Fixed;
+        /// Number of training samples, the last ones, that are held out and take the place of the test set; 0 evaluates on the
+        /// test set.
+        validation: usize = "0", Between(0, MOST), NETWORKS, Fixed;
+        /// Largest shift of a training image, in pixels: each is moved by up to this up or down and left or right, anew in each
+        /// epoch; 0 is off.
+        augment: usize = "0", Between(0, MOST), IMAGES, Fixed;
+        /// Bound of a random affine deformation of each training image, drawn anew in each epoch: a 2 x 2 matrix about the
+        /// image's centre whose entries differ from the identity's by less than this; 0 is off.
+        affine: f64 = "0.0", Within(0.0, 1.0), IMAGES, Fixed;
+        /// Bound, in pixels, of a random elastic deformation of each training image, drawn anew in each epoch: a smooth field of
+        /// displacements, cubic B-splines with a coefficient of at most this at every sixth pixel; 0 is off.
+        elastic: f64 = "0.0", AtLeast(0.0), IMAGES, Fixed;
+        /// Number of epochs, from the first on, in which data.affine and data.elastic apply; 0 stands for all.
+        deformation_epochs: u64 = "0", Between(0, LONGEST), IMAGES, Fixed;
+    }
+}
+
+words! {
+    /// Scalings of a network's inputs.
+    Scale {
+        /// To the range from 0 to 1.
+        Unit = "unit",
+        /// To mean 0 and standard deviation 1.
+        Standard = "standard",
+    }
+}

@@ -1,0 +1,93 @@
+//! Keys of the ensemble: `ensemble.*`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ENSEMBLES, LONGEST, MOST};
+use crate::config::key::{Key, Resume, section, words};
+use crate::config::keys::model::ModelKind;
+use crate::config::scope::{EVERYWHERE, Scope};
+use crate::config::value::Kind::{Above, AtLeast, Between, Choice, Integer, Sizes, Text, Within};
+
+/// Where a key of draws layer by layer applies.
+const LAYERED: Scope = ENSEMBLES.models(&[ModelKind::Dense, ModelKind::Conv]);
+
+section! {
+    /// Settings of the ensemble.
+    Ensemble in "ensemble" {
+        /// Number of ensemble members J.
+        members: usize = "200", Integer(2), ENSEMBLES, Fixed;
+        /// Initial ensemble: "prior" draws it, or an .npy file holds it (J x P). For a simulator the file is in the parameters'
+        /// own units, and may be a .csv table with named columns, such as a run's final/ensemble.csv.
+        initial: String = "'prior'", Text, EVERYWHERE, Fixed;
+        /// Centre about which the initial ensemble is drawn.
+        centre: InitialCentre = "'zero'", Choice(InitialCentre::WORDS), ENSEMBLES, Fixed;
+        /// When members are redrawn about their mean: re-randomisation, EKI(R).
+        rerandomise: Rerandomise = "'never'", Choice(Rerandomise::WORDS), ENSEMBLES, Fixed;
+        /// Epochs or steps from one re-randomisation to the next. More than 1 is an extension of the publication.
+        rerandomise_every: u64 = "1", Between(1, LONGEST), ENSEMBLES, Fixed;
+        /// Covariance gamma with which members are redrawn, in units of the prior's covariance.
+        gamma: f64 = "1.0", AtLeast(0.0), ENSEMBLES, Fixed;
+        /// Factor by which ensemble.gamma changes over each epoch.
+        gamma_decay: f64 = "1.0", Above(0.0), ENSEMBLES, Fixed;
+        /// How members are drawn about the mean. "low-rank" needs the mean form and is an extension of the publication.
+        draw: DrawKind = "'full'", Choice(DrawKind::WORDS), LAYERED, Fixed;
+        /// Rank of each weight matrix of a draw with ensemble.draw = "low-rank".
+        rank: usize = "1", Between(1, MOST), LAYERED, Fixed;
+        /// Blocks of a convolutional network's layers that are perturbed in turn, one at each step. A block is named by its first
+        /// layer with parameters, counted from 1, and ends before the next larger number of this list. Mean form with full draws
+        /// only; an extension of the publication.
+        active_layers: Vec<usize> = "[1]", Sizes(1), ENSEMBLES.models(&[ModelKind::Conv]), Fixed;
+        /// Whiten draws by the damped second moments of each layer's inputs, so that all directions of the inputs move a layer's
+        /// pre-activations alike: the damping, in units of the moments' mean; 0 is off. Mean form with full draws only; an
+        /// extension of the publication.
+        whiten: f64 = "0.0", AtLeast(0.0), LAYERED, Fixed;
+        /// Covariance inflation: factor of the members' deviations from their mean after each step. A value above 1 keeps members
+        /// from contracting before the fit is reached. Not in the mean form.
+        inflation: f64 = "1.0", Above(0.0), ENSEMBLES, Fixed;
+        /// Number of members in the last epoch, to which the ensemble grows evenly from epoch to epoch; 0 is no growth.
+        grow_to: usize = "0", Integer(0), ENSEMBLES, Fixed;
+        /// Decay of the exponential average of the mean over the steps (Polyak averaging), which then is the run's result; 0 is
+        /// off. Mean form only; an extension of the publication.
+        polyak_decay: f64 = "0.0", Within(0.0, 1.0), ENSEMBLES, Fixed;
+    }
+}
+
+impl Ensemble {
+    /// Returns true if the members of every step are drawn anew.
+    #[must_use]
+    pub fn redrawn_each_step(&self) -> bool {
+        self.rerandomise == Rerandomise::Step && self.rerandomise_every == 1
+    }
+}
+
+words! {
+    /// Centres of the initial ensemble.
+    InitialCentre {
+        /// The prior's mean, 0 for a network.
+        Zero = "zero",
+        /// One draw of the prior, about which members have the covariance ensemble.gamma.
+        Prior = "prior",
+    }
+}
+
+words! {
+    /// When members are redrawn about their mean.
+    Rerandomise {
+        /// Never.
+        Never = "never",
+        /// At an epoch's end.
+        Epoch = "epoch",
+        /// After a step.
+        Step = "step",
+    }
+}
+
+words! {
+    /// How members are drawn about the mean.
+    DrawKind {
+        /// Each weight independently.
+        Full = "full",
+        /// Each weight matrix as a product of low rank.
+        LowRank = "low-rank",
+    }
+}

@@ -1,0 +1,161 @@
+//! Keys of the method: `method.*`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DESCENT, ENSEMBLES, NETWORKS, ONE_SET};
+use crate::config::key::{Key, Resume, section, words};
+use crate::config::keys::model::ModelKind;
+use crate::config::scope::{EVERYWHERE, Scope};
+use crate::config::value::Kind::{Above, AtLeast, Between, Bool, Choice, Variances, Within};
+
+/// Where a key of the publication's step size applies.
+const EKI: Scope = EVERYWHERE.methods(&[MethodKind::Eki]);
+
+section! {
+    /// Settings of the method that lowers the loss.
+    Method in "method" {
+        /// Method that lowers the loss.
+        kind: MethodKind = "'eki'", Choice(MethodKind::WORDS), EVERYWHERE, Fixed;
+        /// Loss Psi(G(u), y) that is minimised.
+        loss: LossKind = "'cross-entropy'", Choice(LossKind::WORDS), EVERYWHERE, Fixed;
+        /// Variances of the observations' noise, the diagonal of Gamma in the least-squares loss, in squared units of the outputs:
+        /// one number for all outputs or one for each. A simulator needs it.
+        noise: Vec<f64> = "[1.0]", Variances, EVERYWHERE, Fixed;
+        /// Number delta added to probabilities z in the gradient of the cross-entropy, -y / (z + delta).
+        delta: f64 = "0.005", Above(0.0), NETWORKS, Fixed;
+        /// Extrapolate the ensemble by Nesterov's momentum before each step (MEKI).
+        momentum: bool = "false", Bool, ENSEMBLES, Fixed;
+        /// Constant momentum coefficient; 0 takes Nesterov's n / (n + 3), and 0.9 in "momentum-sgd".
+        momentum_coefficient: f64 = "0.0", Within(0.0, 1.0),
+            EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman, MethodKind::MomentumSgd]), Fixed;
+        /// Quantity that momentum extrapolates. "mean" is an extension of the publication.
+        momentum_of: MomentumOf = "'members'", Choice(MomentumOf::WORDS), ENSEMBLES, Fixed;
+        /// Restart momentum at each re-randomisation, other than one at every step; otherwise the mean keeps its momentum. Members
+        /// that join always restart it.
+        momentum_restart: bool = "true", Bool, ENSEMBLES, Fixed;
+        /// Rule for the step size h_n.
+        step: StepKind = "'adaptive'", Choice(StepKind::WORDS), EKI, Fixed;
+        /// Learning rate of gradient descent: the factor of the batch's mean gradient.
+        rate: f64 = "0.1", Above(0.0), DESCENT, Fixed;
+        /// Gradient clipping: longest gradient of gradient descent; a longer one is shortened to it, as recurrent networks need.
+        /// 0 is off.
+        clip: f64 = "0.0", AtLeast(0.0), DESCENT, Fixed;
+        /// Step size h.
+        h: f64 = "2.0", Above(0.0), ENSEMBLES, Fixed;
+        /// Factor by which the step size h, or the learning rate, changes over each epoch.
+        h_decay: f64 = "1.0", Above(0.0), EVERYWHERE, Fixed;
+        /// Schedule of the step size h, or of the learning rate, over the run, in addition to method.h_decay.
+        h_schedule: HSchedule = "'level'", Choice(HSchedule::WORDS), EVERYWHERE, Fixed;
+        /// Perturb the observations for each member at each step with noise of variance Gamma / h, as in the stochastic ensemble
+        /// Kalman filter. N steps of h = 1/N then end at a sample of the posterior. Least squares only.
+        perturb: bool = "false", Bool, EVERYWHERE.methods(&[MethodKind::Kalman]), Fixed;
+        /// Weight of the prior in the misfit that members minimise: Phi + weight / 2 times the squared distance from the prior's
+        /// mean in its standard deviations (Tikhonov EKI: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263). 1 leads to
+        /// the posterior's mode; 0 fits the observations alone.
+        tikhonov: f64 = "0.0", AtLeast(0.0), ONE_SET.methods(ENSEMBLES.methods), Fixed;
+        /// Number epsilon in the adaptive step size h / (||D||_F + epsilon).
+        epsilon: f64 = "0.5", Above(0.0), EKI, Fixed;
+        /// Form in which the update is computed; all give the same step up to rounding, but "mean" moves the mean alone.
+        form: FormKind = "'auto'", Choice(FormKind::WORDS), ENSEMBLES, Fixed;
+        /// Outlier ratio beyond which a member has failed: its outputs' distance from the observations over the largest of the
+        /// members' median distance, the observations' own norm and the noise. For networks, and losses other than least squares,
+        /// the norm of its outputs over the members' median norm.
+        outlier_ratio: f64 = "1e9", Above(1.0), ENSEMBLES, Fixed;
+        /// Covariance of the outputs from which a dense network's weights move. "sums" needs low-rank draws and is an extension of
+        /// the publication.
+        covariance: Covariance = "'parameters'", Choice(Covariance::WORDS),
+            ENSEMBLES.models(&[ModelKind::Dense]), Fixed;
+        /// Localisation by sampling error correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an
+        /// output is multiplied by |r| to this power, which damps correlations that are mostly sampling noise at this J; 0 is off.
+        /// Factored form only, which "auto" then takes.
+        localisation_exponent: usize = "0", Between(0, 100), ENSEMBLES, Fixed;
+        /// Decay of the second moments by which the mean's step is scaled parameter by parameter, as in RMSProp; 0 is off. Mean
+        /// form only; an extension of the publication.
+        rms_decay: f64 = "0.0", Within(0.0, 1.0), ENSEMBLES, Fixed;
+    }
+}
+
+words! {
+    /// Methods.
+    MethodKind {
+        /// Ensemble Kalman inversion (Kovachki & Stuart, Inverse Problems 35 (2019) 095005).
+        Eki = "eki",
+        /// Ensemble Kalman inversion with the Kalman gain: the step of the discrete filter with noise method.noise / h.
+        Kalman = "kalman",
+        /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
+        Sgd = "sgd",
+        /// Stochastic gradient descent with momentum; needs --features gradients.
+        MomentumSgd = "momentum-sgd",
+        /// Online gradient descent, one sample at a time in order; needs --features gradients.
+        Ogd = "ogd",
+    }
+}
+
+words! {
+    /// Losses.
+    LossKind {
+        /// Cross-entropy of a softmax network's probabilities.
+        CrossEntropy = "cross-entropy",
+        /// Half the sum of squared differences, weighted by 1 / method.noise.
+        LeastSquares = "least-squares",
+        /// 1 for each sample classified wrong; has no gradient in the network's outputs.
+        ZeroOne = "zero-one",
+    }
+}
+
+words! {
+    /// Quantities that momentum extrapolates.
+    MomentumOf {
+        /// Each member.
+        Members = "members",
+        /// The mean alone; deviations from it move as without momentum.
+        Mean = "mean",
+    }
+}
+
+words! {
+    /// Rules for the step size h_n of "eki".
+    StepKind {
+        /// h_n = h / (||D||_F + epsilon).
+        Adaptive = "adaptive",
+        /// h_n = h.
+        Fixed = "fixed",
+    }
+}
+
+words! {
+    /// Schedules of the step size over a run.
+    HSchedule {
+        /// Constant.
+        Level = "level",
+        /// Falls to 0 at the last step as (1 + cos) / 2; an extension of the publication.
+        Cosine = "cosine",
+        /// Chosen at each step from the members' misfits Phi: h times min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi))))
+        /// (Iglesias & Yang, Inverse Problems 37 (2021) 025008). "kalman" and least squares only.
+        Misfit = "misfit",
+    }
+}
+
+words! {
+    /// Forms in which the update is computed.
+    FormKind {
+        /// "mean" if members are redrawn at each step, else "explicit" if K >= J/2, else "factored".
+        Auto = "auto",
+        /// The J x J matrix D is formed.
+        Explicit = "explicit",
+        /// D stays a product of J x K matrices.
+        Factored = "factored",
+        /// The mean alone is moved; needs members that are redrawn at each step.
+        Mean = "mean",
+    }
+}
+
+words! {
+    /// Covariances from which a dense network's weights move.
+    Covariance {
+        /// With the drawn parameters.
+        Parameters = "parameters",
+        /// With each layer's pre-activations, which are far fewer.
+        Sums = "sums",
+    }
+}

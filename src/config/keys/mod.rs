@@ -1,0 +1,96 @@
+//! Every configuration key, one row each: the rows declare the structures that hold a run's settings, and what a key is.
+
+mod data;
+mod ensemble;
+mod method;
+mod model;
+mod run;
+
+use serde::{Deserialize, Serialize};
+
+pub use data::{Data, Scale};
+pub use ensemble::{DrawKind, Ensemble, InitialCentre, Rerandomise};
+pub use method::{
+    Covariance, FormKind, HSchedule, LossKind, Method, MethodKind, MomentumOf, StepKind,
+};
+pub use model::{Activation, Model, ModelKind, OutputKind, RecurrenceOf};
+pub use run::{Best, Checkpoint, OnError, OnHang, Output, Precision, Run};
+
+use super::key::{Key, Resume};
+use super::scope::{EVERYWHERE, Scope};
+use super::value::Kind;
+
+/// The most of what a data set, a batch or a network may count: beyond it sizes no longer fit the machine's integers.
+const MOST: i64 = 100_000_000;
+/// The most steps or epochs that a key may count.
+const LONGEST: i64 = 1_000_000_000_000_000;
+
+/// Where a key of networks applies.
+const NETWORKS: Scope = EVERYWHERE.models(&[
+    ModelKind::Dense,
+    ModelKind::Conv,
+    ModelKind::Recurrent,
+    ModelKind::CartPole,
+]);
+/// Where a key of the user's simulators applies.
+const SIMULATORS: Scope = EVERYWHERE.models(&[ModelKind::Process, ModelKind::AskTell]);
+/// Where a key of maps that are fitted to one set of observations applies.
+const ONE_SET: Scope =
+    EVERYWHERE.models(&[ModelKind::Linear, ModelKind::Process, ModelKind::AskTell]);
+/// Where a key of methods with an ensemble applies.
+const ENSEMBLES: Scope = EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman]);
+/// Where a key of gradient descent applies.
+const DESCENT: Scope =
+    EVERYWHERE.methods(&[MethodKind::Sgd, MethodKind::MomentumSgd, MethodKind::Ogd]);
+
+/// Every setting of a run, as `config.toml` in the run's folder holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Seed of all random numbers of the run.
+    pub seed: u64,
+    /// Settings of the forward map G.
+    pub model: Model,
+    /// Settings of the data.
+    pub data: Data,
+    /// Settings of the method.
+    pub method: Method,
+    /// Settings of the ensemble.
+    pub ensemble: Ensemble,
+    /// Settings of a run's length, precision and evaluation.
+    pub run: Run,
+    /// Settings of checkpoints.
+    pub checkpoint: Checkpoint,
+    /// Settings of what is written at the end.
+    pub output: Output,
+}
+
+/// The row of the one key that stands in no section.
+const SEED: &[Key] = &[Key {
+    path: "seed",
+    kind: Kind::Integer(0),
+    default: "1",
+    about: "Seed of all random numbers of the run.",
+    scope: EVERYWHERE,
+    resume: Resume::Fixed,
+}];
+
+/// Returns every key, section by section.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    let sections = [
+        SEED,
+        Model::KEYS,
+        Data::KEYS,
+        Method::KEYS,
+        Ensemble::KEYS,
+        Run::KEYS,
+        Checkpoint::KEYS,
+        Output::KEYS,
+    ];
+    sections.into_iter().flatten()
+}
+
+/// Returns the key at `path`, if there is one.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    keys().find(|key| key.path == path)
+}

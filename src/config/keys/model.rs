@@ -1,0 +1,125 @@
+//! Keys of the forward map: `model.*`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{MOST, NETWORKS, SIMULATORS};
+use crate::config::duration::Interval;
+use crate::config::key::{Key, Resume, section, words};
+use crate::config::scope::{EVERYWHERE, Scope};
+use crate::config::value::Kind::{
+    Between, Bool, Choice, Duration, Entries, Shares, Sizes, Texts, Variances, Words,
+};
+
+/// Where a key of recurrent networks applies.
+const RECURRENT: Scope = EVERYWHERE.models(&[ModelKind::Recurrent]);
+/// Where a key of a started simulator applies.
+const PROCESS: Scope = EVERYWHERE.models(&[ModelKind::Process]);
+
+section! {
+    /// Settings of the forward map G.
+    Model in "model" {
+        /// Forward map G, which gives the outputs of a member's parameters.
+        kind: ModelKind = "'dense'", Choice(ModelKind::WORDS), EVERYWHERE, Fixed;
+        /// Widths of the layers of a dense network or of the cart-pole's policy: inputs first, outputs last.
+        layers: Vec<usize> = "[64, 32, 10]", Sizes(2),
+            EVERYWHERE.models(&[ModelKind::Dense, ModelKind::CartPole]), Fixed;
+        /// Layers of a convolutional network in order: `conv OUT [SIDE]` (output channels, kernel side),
+        /// `pool SIDE [STRIDE]` (maximum of square windows), and last one or more `dense N` (units).
+        network: Vec<String> = "['conv 8', 'pool 2', 'dense 10']", Texts,
+            EVERYWHERE.models(&[ModelKind::Conv]), Fixed;
+        /// Units of each hidden layer of a recurrent network.
+        units: Vec<usize> = "[32]", Sizes(1), RECURRENT, Fixed;
+        /// Time steps into which a recurrent network cuts each sample; 0 takes the rows of an image as steps. A series has one
+        /// time step a sample.
+        sequence_steps: usize = "0", Between(0, MOST), RECURRENT, Fixed;
+        /// Activation function of the hidden layers.
+        activation: Activation = "'relu'", Choice(Activation::WORDS), NETWORKS, Fixed;
+        /// Standard deviation of the prior of the weights and biases, in units of Glorot's: one number for all layers or one for
+        /// each. A recurrent network takes one for each layer's input weights, each layer's hidden weights and the output layer.
+        prior_scale: Vec<f64> = "[1.0]", Variances,
+            EVERYWHERE.models(&[ModelKind::Dense, ModelKind::Recurrent]), Fixed;
+        /// Mean of the prior of a recurrent network's hidden weights, as a multiple of the matrix that model.recurrence_of names:
+        /// one number for all layers or one for each. With 1 the hidden state lasts.
+        recurrence: Vec<f64> = "[0.0]", Shares, RECURRENT, Fixed;
+        /// Matrix whose multiple by model.recurrence is the prior mean of a recurrent network's hidden weights.
+        recurrence_of: RecurrenceOf = "'identity'", Choice(RecurrenceOf::WORDS), RECURRENT, Fixed;
+        /// Output function of a network's last layer.
+        output: OutputKind = "'auto'", Choice(OutputKind::WORDS), NETWORKS, Fixed;
+        /// Command that starts a simulator: the program and its arguments. It is started in the folder where the run is.
+        command: Vec<String> = "[]", Words, PROCESS, Fixed;
+        /// Prior of each parameter of a simulator: `NAME normal MEAN DEVIATION`, `NAME lognormal MEAN DEVIATION` (of the
+        /// logarithm) or `NAME uniform LOWER UPPER`; `NAME[N]` stands for N parameters with the same prior.
+        prior: Vec<String> = "[]",
+            Entries("[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]"),
+            SIMULATORS, Fixed;
+        /// Longest time that one simulation may take; a member whose simulation takes longer has failed.
+        timeout: Interval = "'never'", Duration, PROCESS, Fixed;
+        /// Begin each question to a simulator with a number that its answer repeats, so that no answer can be taken for another's.
+        numbered: bool = "false", Bool, PROCESS, Fixed;
+        /// Run a simulator once before anything is written, to find faults early; turn off where one simulation takes too long
+        /// for that.
+        probe: bool = "true", Bool, PROCESS, Fixed;
+    }
+}
+
+words! {
+    /// Kinds of forward map.
+    ModelKind {
+        /// Fully connected network.
+        Dense = "dense",
+        /// Convolutional network.
+        Conv = "conv",
+        /// Recurrent network.
+        Recurrent = "recurrent",
+        /// Linear map: a random one, or the solution of an elliptic equation.
+        Linear = "linear",
+        /// Episodes of a cart that balances a pole, under a policy that is a dense network.
+        CartPole = "cart-pole",
+        /// Simulator that the run starts and asks over its standard input and output.
+        Process = "process",
+        /// Outputs that you compute elsewhere and bring to the run step by step (ask/tell).
+        AskTell = "ask-tell",
+    }
+}
+
+impl ModelKind {
+    /// Returns true if the forward map is the user's simulator, for one set of observations.
+    #[must_use]
+    pub fn simulates(self) -> bool {
+        matches!(self, Self::Process | Self::AskTell)
+    }
+}
+
+words! {
+    /// Activation functions of hidden units.
+    Activation {
+        /// max(x, 0).
+        Relu = "relu",
+        /// tanh x.
+        Tanh = "tanh",
+        /// 1 if x > 0, else 0: gradient descent cannot train it.
+        Heaviside = "heaviside",
+    }
+}
+
+words! {
+    /// Matrices that may be the prior mean of a recurrent network's hidden weights.
+    RecurrenceOf {
+        /// Each unit keeps its state.
+        Identity = "identity",
+        /// Each unit hands its state to the next one and the last to the first, so that the place of a state shows its age.
+        Shift = "shift",
+    }
+}
+
+words! {
+    /// Output functions of a network.
+    OutputKind {
+        /// Softmax for classes, the identity for values.
+        Auto = "auto",
+        /// Probabilities of classes.
+        Softmax = "softmax",
+        /// The last layer's sums.
+        Identity = "identity",
+    }
+}

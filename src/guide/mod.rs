@@ -1,0 +1,4 @@
+//! The guide: chapters for people who use the program or the library. Documentation alone, no code.
+
+#[doc = include_str!("settings.md")]
+pub mod settings {}
