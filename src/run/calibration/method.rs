@@ -26,12 +26,12 @@ impl Method {
             Self::Eki => &[],
             Self::EkiWithMomentum => &[("method.momentum", "true")],
             Self::Kalman => &[("method.kind", "kalman")],
-            Self::KalmanByMisfit => &[("method.kind", "kalman"), ("method.h_shape", "misfit")],
+            Self::KalmanByMisfit => &[("method.kind", "kalman"), ("method.h_schedule", "misfit")],
             Self::Posterior => &[
                 ("method.kind", "kalman"),
-                ("method.h_shape", "misfit"),
+                ("method.h_schedule", "misfit"),
                 ("method.perturb", "true"),
-                ("run.stop_at_time", "1"),
+                ("run.end_time", "1"),
                 ("run.stop_at_misfit", "0"),
             ],
         }

@@ -97,7 +97,7 @@ impl<M> Calibration<M> {
         self.set("ensemble.members", count)
     }
 
-    /// Sets a key of sections `method` or `ensemble`, `seed`, or one of `run.steps`, `run.stop_at_misfit`, `run.stop_at_time` and
+    /// Sets a key of sections `method` or `ensemble`, `seed`, or one of `run.steps`, `run.stop_at_misfit`, `run.end_time` and
     /// `run.best`, as `eki-mpi presets --keys` explains them.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {

@@ -19,7 +19,7 @@ const KEYS: [&str; 5] = [
     "seed",
     "run.steps",
     "run.stop_at_misfit",
-    "run.stop_at_time",
+    "run.end_time",
     "run.best",
 ];
 
