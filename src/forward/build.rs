@@ -1,5 +1,7 @@
 //! From a configuration and the data's shape to the forward map: the one place that knows every kind of model.
 
+use ndarray::Array2;
+
 use crate::config::{ModelKind, OutputKind, RecurrenceOf, Resolved};
 use crate::data::catalogue;
 use crate::data::recall::Task;
@@ -7,57 +9,73 @@ use crate::data::shape::DataShape;
 use crate::error::Result;
 use crate::forward::ForwardMap;
 use crate::forward::activation::Output;
+use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole::CartPole;
 use crate::forward::conv::Convolutional;
 use crate::forward::dense::Dense;
 use crate::forward::layers::{ImageShape, Layer};
+use crate::forward::linear::Linear;
+use crate::forward::load;
 use crate::forward::online::Online;
 use crate::forward::recurrent::Recurrent;
 use crate::kernels::real::Real;
 
-/// The network of `resolved` for data of `shape`. Linear maps and simulators come with their data, not from here.
+/// Returns the forward map of `resolved` for data of `shape`: an arm for each kind of model. `operator` is the matrix of a linear
+/// problem, which is drawn with its data.
 ///
 /// # Errors
-/// One line naming the key whose value does not fit the data.
-pub fn network<T: Real>(resolved: &Resolved, shape: DataShape) -> Result<Box<dyn ForwardMap<T>>> {
-    let model = &resolved.config.model;
-    let scaled = matches!(model.kind, ModelKind::Dense | ModelKind::Recurrent);
-    if !scaled && model.prior_scale.iter().any(|&scale| scale != 1.0) {
-        return Err(resolved.error(
-            "model.prior_scale",
-            "must be 1 but for model.kind = \"dense\" or \"recurrent\"",
-        ));
+/// One line naming the key whose value does not fit the data or the kind of model.
+pub fn map<T: Real>(
+    resolved: &Resolved,
+    shape: DataShape,
+    operator: Option<&Array2<f64>>,
+) -> Result<Box<dyn ForwardMap<T>>> {
+    let (model, data, outputs) = (&resolved.config.model, &resolved.config.data, shape.outputs);
+    if model.kind != ModelKind::Process {
+        load::refuse_command(resolved)?;
     }
-    if model.kind != ModelKind::Recurrent && model.recurrence.iter().any(|&mean| mean != 0.0) {
-        return Err(resolved.error(
-            "model.recurrence",
-            "must be 0 but for model.kind = \"recurrent\"",
-        ));
-    }
-    if model.recurrence_of == RecurrenceOf::Shift
-        && model.recurrence.iter().all(|&mean| mean == 0.0)
-    {
-        return Err(resolved.error(
-            "model.recurrence_of",
-            "\"shift\" needs model.recurrence above 0 for a layer",
-        ));
+    if !model.kind.simulates() && model.kind != ModelKind::Linear {
+        check_network_keys(resolved)?;
     }
     Ok(match model.kind {
         ModelKind::Conv => Box::new(convolutional(resolved, shape)?),
-        ModelKind::Recurrent if catalogue::is_series(&resolved.config.data.name) => {
+        ModelKind::Recurrent if catalogue::is_series(&data.name) => {
             Box::new(Online::new(one_step(resolved, shape)?))
         }
-        ModelKind::Recurrent => {
-            match Task::find(&resolved.config.data.name, resolved.config.data.length) {
-                Some(task) => Box::new(recalling(resolved, shape, task)?),
-                None => Box::new(recurrent(resolved, shape)?),
-            }
-        }
+        ModelKind::Recurrent => match Task::find(&data.name, data.length) {
+            Some(task) => Box::new(recalling(resolved, shape, task)?),
+            None => Box::new(recurrent(resolved, shape)?),
+        },
         ModelKind::CartPole => Box::new(cart_pole(resolved, shape)?),
-        ModelKind::Dense | ModelKind::Linear | ModelKind::Process | ModelKind::AskTell => {
-            Box::new(dense(resolved, shape)?)
-        }
+        ModelKind::Dense => Box::new(dense(resolved, shape)?),
+        ModelKind::Linear => match operator {
+            Some(operator) => Box::new(Linear::new(operator.clone())),
+            None => return Err(resolved.error("data.name", "must be elliptic or random")),
+        },
+        ModelKind::Process => Box::new(load::simulator(resolved, outputs)?),
+        ModelKind::AskTell => Box::new(AskTell::new(load::parameters(resolved)?, outputs)),
     })
+}
+
+/// Refuses keys of networks that other kinds of model have no use for.
+fn check_network_keys(resolved: &Resolved) -> Result<()> {
+    let model = &resolved.config.model;
+    let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
+    let scaled = matches!(model.kind, ModelKind::Dense | ModelKind::Recurrent);
+    if !scaled && model.prior_scale.iter().any(|&scale| scale != 1.0) {
+        let allowed = "must be 1 but for model.kind = \"dense\" or \"recurrent\"";
+        return refuse("model.prior_scale", allowed);
+    }
+    let recurs = model.recurrence.iter().any(|&mean| mean != 0.0);
+    if model.kind != ModelKind::Recurrent && recurs {
+        let allowed = "must be 0 but for model.kind = \"recurrent\"";
+        return refuse("model.recurrence", allowed);
+    }
+    if model.recurrence_of == RecurrenceOf::Shift && !recurs {
+        let allowed = "\"shift\" needs model.recurrence above 0 for a layer";
+        return refuse("model.recurrence_of", allowed);
+    }
+    Ok(())
 }
 
 /// What the last layer's sums become.
@@ -238,16 +256,14 @@ mod tests {
         let resolved = Resolved::new(source, &sets)?;
         let known = catalogue::find(&resolved.config.data.name)?;
         let (channels, height, width) = known.shape;
-        network(
-            &resolved,
-            DataShape {
-                train: known.samples.0,
-                test: known.samples.1,
-                features: channels * height * width,
-                outputs: known.classes,
-                classes: true,
-            },
-        )
+        let shape = DataShape {
+            train: known.samples.0,
+            test: known.samples.1,
+            features: channels * height * width,
+            outputs: known.classes,
+            classes: true,
+        };
+        super::map(&resolved, shape, None)
     }
 
     fn refused(sets: &[&str]) -> String {

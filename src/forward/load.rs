@@ -14,10 +14,9 @@ use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series}
 use crate::error::{Error, Result};
 use crate::files::numbers::number;
 use crate::forward::ForwardMap;
-use crate::forward::ask_tell::AskTell;
+use crate::forward::build;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
-use crate::forward::linear::Linear;
 use crate::forward::marginal::{Marginal, marginals};
 use crate::forward::problem::Problem;
 use crate::forward::process::{Process, Simulator};
@@ -251,17 +250,7 @@ impl LoadedProblem {
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
-        if let Some(operator) = &self.operator {
-            return Ok(Box::new(Linear::new(operator.clone())));
-        }
-        let outputs = self.shape().outputs;
-        if let Some(process) = process(resolved, outputs)? {
-            return Ok(Box::new(process));
-        }
-        if let Some(priors) = priors(resolved)? {
-            return Ok(Box::new(AskTell::new(priors, outputs)));
-        }
-        crate::forward::build::network(resolved, self.shape())
+        build::map(resolved, self.shape(), self.operator.as_ref())
     }
 
     /// The observations of a problem of one sample, K numbers; of others, none.
@@ -312,14 +301,25 @@ fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)
 /// # Errors
 /// Keys that do not say what to start or to ask.
 pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
-    let model = &resolved.config.model;
-    if model.kind != ModelKind::Process {
-        if !model.command.is_empty() {
-            let allowed = "must be [] but for model.kind = \"process\": nothing else is started";
-            return Err(resolved.error("model.command", allowed));
-        }
+    if resolved.config.model.kind != ModelKind::Process {
+        refuse_command(resolved)?;
         return Ok(None);
     }
+    simulator(resolved, outputs).map(Some)
+}
+
+/// Refuses a command of a model that starts none.
+pub(crate) fn refuse_command(resolved: &Resolved) -> Result<()> {
+    if resolved.config.model.command.is_empty() {
+        return Ok(());
+    }
+    let allowed = "must be [] but for model.kind = \"process\": nothing else is started";
+    Err(resolved.error("model.command", allowed))
+}
+
+/// The simulator that `resolved` starts, for `outputs` observations; nothing is started yet.
+pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> {
+    let model = &resolved.config.model;
     if model.command.first().is_none_or(String::is_empty) {
         let allowed =
             "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
@@ -332,25 +332,32 @@ pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
         timeout: model.timeout.0,
         numbered: model.numbered,
     };
-    Ok(priors(resolved)?.map(|priors| Process::new(simulator, priors, outputs)))
+    Ok(Process::new(simulator, parameters(resolved)?, outputs))
 }
 
-/// The parameters of the user's own forward map, where `resolved` has one.
+/// The parameters of the forward map of `resolved` where they have units of their own.
 ///
 /// # Errors
 /// Entries of model.prior that cannot be read, or none.
 pub fn priors(resolved: &Resolved) -> Result<Option<Vec<Marginal>>> {
-    let model = &resolved.config.model;
-    if !model.kind.simulates() {
-        return Ok(None);
+    match resolved.config.model.kind.simulates() {
+        true => parameters(resolved).map(Some),
+        false => Ok(None),
     }
-    let priors = marginals(&model.prior)
+}
+
+/// The parameters that `model.prior` names.
+///
+/// # Errors
+/// As `priors`.
+pub(crate) fn parameters(resolved: &Resolved) -> Result<Vec<Marginal>> {
+    let priors = marginals(&resolved.config.model.prior)
         .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
     if priors.is_empty() {
         let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
         return Err(resolved.error("model.prior", allowed));
     }
-    Ok(Some(priors))
+    Ok(priors)
 }
 
 /// How training images of data of `shape` are moved and distorted, if they are to be.

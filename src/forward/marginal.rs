@@ -123,7 +123,7 @@ pub(crate) fn fingerprint(u: &[f64]) -> Fingerprint {
     digest.finalize().into()
 }
 
-/// The parameters that `entries` stand for, in order: "NAME LAW NUMBER NUMBER", or "NAME[COUNT] ..." for many alike.
+/// The parameters that `entries` stand for, in order: "NAME LAW NUMBER NUMBER", or `NAME[COUNT] ...` for many alike.
 ///
 /// # Errors
 /// What is wrong with an entry, in words that follow "must".

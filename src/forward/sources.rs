@@ -7,16 +7,23 @@ use crate::error::Result;
 
 /// The problems that come from no published set, each with the kinds of model that take it and how these are written: drawn
 /// from the seed, or from the user's own file.
-const UNPUBLISHED: [(&str, &[ModelKind], &str); 4] = [
-    ("elliptic", &[ModelKind::Linear], "\"linear\""),
-    ("random", &[ModelKind::Linear], "\"linear\""),
-    ("cart-pole", &[ModelKind::CartPole], "\"cart-pole\""),
-    (
-        "observations",
-        &[ModelKind::Process, ModelKind::AskTell],
-        SIMULATORS,
-    ),
+const UNPUBLISHED: [(&str, Takes, &str); 4] = [
+    ("elliptic", is_linear, "\"linear\""),
+    ("random", is_linear, "\"linear\""),
+    ("cart-pole", is_cart_pole, "\"cart-pole\""),
+    ("observations", ModelKind::simulates, SIMULATORS),
 ];
+
+/// Returns true for a kind of model that takes a problem's data.
+type Takes = fn(ModelKind) -> bool;
+
+fn is_linear(kind: ModelKind) -> bool {
+    kind == ModelKind::Linear
+}
+
+fn is_cart_pole(kind: ModelKind) -> bool {
+    kind == ModelKind::CartPole
+}
 
 /// The kinds whose forward map is the user's.
 const SIMULATORS: &str = "\"process\" or \"ask-tell\"";
@@ -64,14 +71,14 @@ pub(crate) fn known_source(resolved: &Resolved) -> Result<Option<&'static catalo
     let name = config.data.name.as_str();
     let kind = config.model.kind;
     if let Some((_, needed, words)) = UNPUBLISHED.iter().find(|(known, ..)| *known == name) {
-        if needed.contains(&kind) {
+        if needed(kind) {
             return Ok(None);
         }
         return Err(resolved.error("data.name", format!("needs model.kind = {words}")));
     }
     let takes: Vec<&str> = UNPUBLISHED
         .iter()
-        .filter(|(_, needed, _)| needed.contains(&kind))
+        .filter(|(_, needed, _)| needed(kind))
         .map(|(known, ..)| *known)
         .collect();
     if let [_, ..] = takes[..] {

@@ -57,7 +57,7 @@ pub struct FromOutside;
 
 impl<M> Calibration<M> {
     /// Sets the prior: an entry for each parameter, "NAME normal MEAN DEVIATION", "NAME lognormal MEAN DEVIATION" or
-    /// "NAME uniform LOWER UPPER", or "NAME[COUNT] ..." for many alike. The map receives values in these units.
+    /// "NAME uniform LOWER UPPER", or `NAME[COUNT] ...` for many alike. The map receives values in these units.
     #[must_use]
     pub fn prior<S: Into<String>>(mut self, entries: impl IntoIterator<Item = S>) -> Self {
         self.settings.prior = entries.into_iter().map(Into::into).collect();

@@ -181,7 +181,7 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
         ModelKind::Dense | ModelKind::CartPole | ModelKind::Conv => true,
         // A series is learned one value at a time: there is no product.
         ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
-        ModelKind::Linear | ModelKind::Process | ModelKind::AskTell => false,
+        _ => false,
     };
     let nothing = descent::is_gradient_descent(config)
         || config.ensemble.draw == DrawKind::LowRank && config.model.kind == ModelKind::Dense
