@@ -1,10 +1,8 @@
 //! `eki-mpi evaluate DIR`: a finished run judged on its test set.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use eki_mpi::config::Precision;
 use eki_mpi::data::catalogue;
 use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
@@ -12,7 +10,10 @@ use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::report::assess::{Assessment, assess};
 use eki_mpi::report::finished::Finished;
+use eki_mpi::report::text_table::CellAlignment::{Left, Right};
+use eki_mpi::report::text_table::text_table;
 use eki_mpi::report::uncertainty::Uncertainty;
+use eki_mpi::with_precision;
 
 use crate::cli::output::{all_cores, json};
 
@@ -49,10 +50,8 @@ pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> 
 
 /// The run judged in its own precision, on all cores; its simulator is started only where `starts`.
 pub fn judged(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
-    match finished.resolved.config.run.precision {
-        Precision::Single | Precision::Mixed => judged_in::<f32>(finished, data_dir, starts),
-        Precision::Double => judged_in::<f64>(finished, data_dir, starts),
-    }
+    let precision = finished.resolved.config.run.precision;
+    with_precision!(precision, T => judged_in::<T>(finished, data_dir, starts))
 }
 
 fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
@@ -99,24 +98,18 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         ("misfit at the mean", s.misfit_mean),
         ("misfit of the best member", s.misfit_best),
     ];
-    for (name, misfit) in misfits {
-        if let Some(misfit) = misfit {
-            let _ = writeln!(
-                text,
-                "  {name:<34} {} deviations of the noise",
-                number(misfit, 4)
-            );
-        }
-    }
-    for (name, score) in returns {
-        score.map(|score| writeln!(text, "  {name:<34} {} steps", number(score, 4)));
-    }
-    for (name, score) in scores {
-        score.map(|score| writeln!(text, "  {name:<34} {}", number(score, 4)));
-    }
-    for (name, error) in errors {
-        error.map(|error| writeln!(text, "  {name:<34} {}", number(error, 5)));
-    }
+    let mut rows = Vec::new();
+    let mut extend = |scores: [(&str, Option<f64>); 2], shown: &dyn Fn(f64) -> String| {
+        let known = scores
+            .into_iter()
+            .filter_map(|(name, score)| Some((name, score?)));
+        rows.extend(known.map(|(name, score)| [name.to_owned(), shown(score)]));
+    };
+    extend(misfits, &|x| number(x, 4) + " deviations of the noise");
+    extend(returns, &|x| number(x, 4) + " steps");
+    extend(scores, &|x| number(x, 4));
+    extend(errors, &|x| number(x, 5));
+    text += &text_table([Left, Left], rows);
     if series {
         text += "not the run's squared error, which is of the members' predictions of each value before it was assimilated: here \
                  the network at the final mean goes through the whole series and assimilates nothing\n";
@@ -134,33 +127,35 @@ fn text(finished: &Finished, a: &Assessment) -> String {
 /// The ensemble's table, and the reliability of its confidence.
 fn of_ensemble(u: &Uncertainty, members: Option<[f64; 3]>) -> String {
     let mut text = format!("the {} members together\n", u.members);
-    let mut line = |name: &str, value: f64, unit: &str| {
-        let _ = writeln!(text, "  {name:<34} {}{unit}", number(value, 4));
-    };
-    line("accuracy of their mean prediction", u.accuracy, "");
-    line("confidence", u.confidence, "");
-    line("log loss", u.log_loss, " nats");
-    line("entropy", u.entropy, " nats");
-    line("of it disagreement", u.disagreement, " nats");
-    line("spread of the probability", u.spread, "");
-    line("expected calibration error", u.calibration_error, "");
-    if let Some([least, median, most]) = members {
-        let _ = writeln!(
-            text,
-            "  {:<34} {} .. {} .. {}",
-            "members' own accuracy",
-            number(least, 4),
-            number(median, 4),
-            number(most, 4)
-        );
+    let shown = |x: f64| number(x, 4);
+    let mut rows = vec![
+        ["accuracy of their mean prediction", &shown(u.accuracy)].map(str::to_owned),
+        ["confidence", &shown(u.confidence)].map(str::to_owned),
+        ["log loss", &(shown(u.log_loss) + " nats")].map(str::to_owned),
+        ["entropy", &(shown(u.entropy) + " nats")].map(str::to_owned),
+        ["of it disagreement", &(shown(u.disagreement) + " nats")].map(str::to_owned),
+        ["spread of the probability", &shown(u.spread)].map(str::to_owned),
+        ["expected calibration error", &shown(u.calibration_error)].map(str::to_owned),
+    ];
+    if let Some(accuracies) = members {
+        let range = accuracies.map(shown).join(" .. ");
+        rows.push(["members' own accuracy".to_owned(), range]);
     }
-    text += "reliability\n  confidence       samples   mean confidence   accuracy\n";
-    for bin in u.reliability.iter().filter(|bin| bin.samples > 0) {
-        let _ = writeln!(
-            text,
-            "  {:.3} .. {:.3} {:>9}   {:>15.4}   {:>8.4}",
-            bin.from, bin.to, bin.samples, bin.confidence, bin.accuracy
-        );
-    }
+    text += &text_table([Left, Left], rows);
+    text += "reliability\n";
+    let heading = ["confidence", "samples", "mean confidence", "accuracy"].map(str::to_owned);
+    let bins = u.reliability.iter().filter(|bin| bin.samples > 0);
+    let bins = bins.map(|bin| {
+        [
+            format!("{:.3} .. {:.3}", bin.from, bin.to),
+            bin.samples.to_string(),
+            format!("{:.4}", bin.confidence),
+            format!("{:.4}", bin.accuracy),
+        ]
+    });
+    text += &text_table(
+        [Left, Right, Right, Right],
+        std::iter::once(heading).chain(bins),
+    );
     text
 }

@@ -19,6 +19,7 @@ mod keys;
 mod listing;
 mod overlay;
 mod places;
+mod precision;
 mod presets;
 mod refusal;
 mod renamed;

@@ -29,7 +29,6 @@ use serde::Serialize;
 
 pub use memory::{MOST_AS_TEXT, Memory};
 
-use crate::config::Precision;
 use crate::ensemble::transform::Form;
 use crate::forward::ForwardMap;
 use crate::forward::evaluator;
@@ -39,6 +38,7 @@ use crate::parallel::partition::{Blocks, Partition};
 use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
+use crate::with_precision;
 use whitening::Spreading;
 
 /// All that the formulas need.
@@ -204,10 +204,7 @@ impl StepShape {
             ranks,
             threads,
             near: 1,
-            number: match config.run.precision {
-                Precision::Single | Precision::Mixed => 4,
-                Precision::Double => 8,
-            },
+            number: with_precision!(config.run.precision, T => size_of::<T>()),
             mixed: plan.mixed(),
             gain: plan.gain(1.0).is_some(),
             perturbed: plan.config().method.perturb,

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::catalogue::File;
 use crate::error::{Error, Result};
 use crate::files::bounded;
+use crate::files::numbers::hexadecimal;
 
 /// Feeds a hash; what is written counts, nothing is kept.
 struct Hashing(Sha256);
@@ -31,8 +32,7 @@ impl Write for Hashing {
 pub fn sha256(mut source: impl Read) -> std::io::Result<String> {
     let mut hash = Hashing(Sha256::new());
     std::io::copy(&mut source, &mut hash)?;
-    let digest = hash.0.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&hash.0.finalize()))
 }
 
 /// Whether the file at `path` is `file` as published, or as good: packed otherwise, or not packed.

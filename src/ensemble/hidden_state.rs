@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::data::{Samples, Targets};
 use crate::ensemble::survivors::Survivors;
+use crate::files::numbers::hexadecimal;
 use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
 use crate::parallel::partition::Partition;
@@ -180,7 +181,6 @@ impl<T: Real> GatheredStates<T> {
         digest.update(ensemble);
         digest.update(bytemuck::cast_slice(&self.hidden));
         digest.update(bytemuck::cast_slice(&self.predictions));
-        let digest = digest.finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&digest.finalize())
     }
 }

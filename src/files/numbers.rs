@@ -193,6 +193,12 @@ pub fn number(x: f64, digits: usize) -> String {
     without_zeros(&format!("{x:.decimals$}"))
 }
 
+/// Returns `bytes` in hexadecimal, two lower-case digits each, as digests are written.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use rayon::ThreadPool;
 use sha2::{Digest as _, Sha256};
 
+use crate::files::numbers::hexadecimal;
 use crate::parallel::comm::Comm;
 
 /// Who does the work: all ranks, and the threads of this one.
@@ -23,5 +24,5 @@ pub(crate) fn digest_of(ranks: Ranks, own: &[u8]) -> String {
         digest.finalize().to_vec()
     });
     let digest = ranks.comm.broadcast(digest.unwrap_or_default());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&digest)
 }

@@ -6,4 +6,5 @@ pub mod calibrated;
 pub mod environment;
 pub mod finished;
 pub mod page;
+pub mod text_table;
 pub mod uncertainty;

@@ -8,7 +8,7 @@ use eki_mpi::parallel::memory;
 use std::path::PathBuf;
 
 use clap::Args;
-use eki_mpi::config::{ModelKind, Precision, Resolved};
+use eki_mpi::config::{ModelKind, Resolved};
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::cost::{Flops, Memory, Sent, StepShape};
 use eki_mpi::error::{Error, Result};
@@ -16,6 +16,7 @@ use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::partition::{Blocks, Partition};
 use eki_mpi::run::plan::Plan;
+use eki_mpi::with_precision;
 use serde::Serialize;
 
 use crate::cli::output::json;
@@ -131,10 +132,8 @@ pub fn answer(arguments: &PlanArguments, measured: Option<Network>) -> Result<St
         );
         return Err(Error::Usage(why));
     }
-    let forecast = match resolved.config.run.precision {
-        Precision::Single | Precision::Mixed => forecast::<f32>(arguments, measured, resolved)?,
-        Precision::Double => forecast::<f64>(arguments, measured, resolved)?,
-    };
+    let precision = resolved.config.run.precision;
+    let forecast = with_precision!(precision, T => forecast::<T>(arguments, measured, resolved)?);
     Ok(if arguments.json {
         json(&forecast)
     } else {

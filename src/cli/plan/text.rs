@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use eki_mpi::files::numbers::number;
 use eki_mpi::parallel::partition::BLOCK;
+use eki_mpi::report::text_table::CellAlignment::{Left, Right};
+use eki_mpi::report::text_table::text_table;
 
 use super::Estimate;
 use super::scene::Forecast;
@@ -33,25 +35,7 @@ pub fn text(f: &Estimate) -> String {
         );
     }
     text += "memory of the fullest rank\n";
-    let starting = size(f.memory_per_rank.starting as f64);
-    let _ = writeln!(
-        text,
-        "  {:<28} {starting:>12}  at first, while the data is sent",
-        "program, and the data twice"
-    );
-    for (name, bytes) in &f.memory_per_rank.lasting {
-        let _ = writeln!(text, "  {name:<28} {:>12}", size(*bytes as f64));
-    }
-    for (name, bytes) in &f.memory_per_rank.passing {
-        let _ = writeln!(
-            text,
-            "  {name:<28} {:>12}  for a while",
-            size(*bytes as f64)
-        );
-    }
-    let _ = writeln!(text, "  {:<28} {:>12}", "peak", size(f.memory_peak as f64));
-    let host = size(f.memory_of_host as f64);
-    let _ = writeln!(text, "  {:<28} {host:>12}", "all ranks of a host");
+    text += &memory(f);
     if let Some(limit) = &f.memory_exceeds {
         let _ = writeln!(
             text,
@@ -60,34 +44,61 @@ pub fn text(f: &Estimate) -> String {
     }
     let sent = f.bytes_sent_per_step;
     text += "sent at a step by the rank that sends most\n";
-    for (name, bytes) in [
-        ("agreement", sent.agreement),
-        ("interaction", sent.interaction),
-        ("exchange of parameters", sent.exchange),
-    ] {
-        let _ = writeln!(text, "  {name:<28} {:>12}", size(bytes as f64));
-    }
-    let total = size(f.bytes_sent_total as f64);
-    let _ = writeln!(text, "  {:<28} {total:>12}", "all ranks together");
+    text += &named(&[
+        ("agreement", size(sent.agreement as f64)),
+        ("interaction", size(sent.interaction as f64)),
+        ("exchange of parameters", size(sent.exchange as f64)),
+        ("all ranks together", size(f.bytes_sent_total as f64)),
+    ]);
     let (own, all) = (f.flops_per_rank, f.flops_total);
+    let gflop = |flops: f64| number(flops / 1e9, 4) + " GF";
     text += "arithmetic of a step on the busiest rank\n";
-    for (name, flops) in [
-        ("forward", own.forward),
-        ("interaction", own.interaction),
-        ("update", own.update),
-    ] {
-        let _ = writeln!(text, "  {name:<28} {:>9} GF", number(flops / 1e9, 4));
-    }
-    let _ = writeln!(
-        text,
-        "  {:<28} {:>9} GF",
-        "all ranks together",
-        number(all / 1e9, 4)
-    );
+    text += &named(&[
+        ("forward", gflop(own.forward)),
+        ("interaction", gflop(own.interaction)),
+        ("update", gflop(own.update)),
+        ("all ranks together", gflop(all)),
+    ]);
     if let Some(p) = &f.prediction {
         text += &predicted(p, f);
     }
     text
+}
+
+/// A table of names and values.
+fn named(rows: &[(&str, String)]) -> String {
+    let rows = rows
+        .iter()
+        .map(|(name, value)| [(*name).to_owned(), value.clone()]);
+    text_table([Left, Right], rows)
+}
+
+/// The table of the fullest rank's memory, and its host's.
+fn memory(f: &Estimate) -> String {
+    let row =
+        |name: &str, bytes: u64, note: &str| [name.to_owned(), size(bytes as f64), note.to_owned()];
+    let memory = &f.memory_per_rank;
+    let starting = "at first, while the data is sent";
+    let mut rows = vec![row(
+        "program, and the data twice",
+        memory.starting,
+        starting,
+    )];
+    rows.extend(
+        memory
+            .lasting
+            .iter()
+            .map(|(name, bytes)| row(name, *bytes, "")),
+    );
+    rows.extend(
+        memory
+            .passing
+            .iter()
+            .map(|(name, bytes)| row(name, *bytes, "for a while")),
+    );
+    rows.push(row("peak", f.memory_peak, ""));
+    rows.push(row("all ranks of a host", f.memory_of_host, ""));
+    text_table([Left, Right, Left], rows)
 }
 
 fn predicted(forecast: &Forecast, f: &Estimate) -> String {
@@ -107,23 +118,17 @@ fn predicted(forecast: &Forecast, f: &Estimate) -> String {
             String::new()
         }
     );
-    for (name, seconds) in [
-        ("forward", p.forward),
-        ("agreement", p.agreement),
-        ("interaction", p.interaction),
-        ("update", p.update),
-        ("exchange, exposed", p.exchange),
-        ("step", p.step_seconds),
-    ] {
-        let _ = writeln!(text, "  {name:<28} {:>10} s", number(seconds, 4));
-    }
     let hours = p.step_seconds * f.steps as f64 / 3600.0;
-    let _ = writeln!(
-        text,
-        "  {:<28} {:>10} h",
-        "all steps, evaluations aside",
-        number(hours, 3)
-    );
+    let seconds = |seconds: f64| number(seconds, 4) + " s";
+    text += &named(&[
+        ("forward", seconds(p.forward)),
+        ("agreement", seconds(p.agreement)),
+        ("interaction", seconds(p.interaction)),
+        ("update", seconds(p.update)),
+        ("exchange, exposed", seconds(p.exchange)),
+        ("step", seconds(p.step_seconds)),
+        ("all steps, evaluations aside", number(hours, 3) + " h"),
+    ]);
     text
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use eki_mpi::config::{OnHang, Precision, Resolved};
+use eki_mpi::config::{OnHang, Resolved};
 use eki_mpi::cost::StepShape;
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
@@ -31,6 +31,7 @@ use eki_mpi::run::stop;
 use eki_mpi::run::stop::{EXIT_STOPPED, Limit, Stop, StopReason};
 use eki_mpi::run::timing::{Phase, Timing};
 use eki_mpi::run::{self, Checkpointer, State};
+use eki_mpi::with_precision;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -56,12 +57,8 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
         let given = LoadedProblem::load(&resolved, &data_dir(data))?;
         Ok((resolved, given))
     })?;
-    match resolved.config.run.precision {
-        Precision::Single | Precision::Mixed => {
-            run_in::<f32>(comm, arguments, stop, resolved, given)
-        }
-        Precision::Double => run_in::<f64>(comm, arguments, stop, resolved, given),
-    }
+    let precision = resolved.config.run.precision;
+    with_precision!(precision, T => run_in::<T>(comm, arguments, stop, resolved, given))
 }
 
 fn run_in<T: Real>(

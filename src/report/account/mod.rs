@@ -15,6 +15,8 @@ use crate::files::numbers::number;
 use crate::kernels::real::Real;
 use crate::parallel::ranks::Ranks;
 use crate::report::environment::Environment;
+use crate::report::text_table::CellAlignment::{Left, Right};
+use crate::report::text_table::text_table;
 use crate::run::timing::{PHASES, Spread, Timing};
 
 /// timing.json.
@@ -232,39 +234,25 @@ impl Account {
         } else {
             "seconds"
         };
-        let mut text = format!(
-            "\n  {:<14}{:>10}{:>10}{:>10}{:>8}\n",
-            heading, "min", "mean", "max", "share"
-        );
-        for (name, times) in &self.phases {
-            // What rounds to nothing says nothing.
-            if times.max >= 5e-4 * self.seconds {
-                let Times {
-                    min,
-                    mean,
-                    max,
-                    share,
-                } = times;
-                let _ = writeln!(
-                    text,
-                    "  {name:<14}{:>10}{:>10}{:>10}{:>6.1} %",
-                    number(*min, 4),
-                    number(*mean, 4),
-                    number(*max, 4),
-                    100.0 * share
-                );
-            }
-        }
+        let row = |name: &str, numbers: [f64; 3], last: String| {
+            let [min, middle, max] = numbers.map(|x| number(x, 4));
+            [name.to_owned(), min, middle, max, last]
+        };
+        let mut rows = vec![[heading, "min", "mean", "max", "share"].map(str::to_owned)];
+        // What rounds to nothing says nothing.
+        let shown = self
+            .phases
+            .iter()
+            .filter(|(_, times)| times.max >= 5e-4 * self.seconds);
+        rows.extend(shown.map(|(name, times)| {
+            let share = format!("{:>4.1} %", 100.0 * times.share);
+            row(name, [times.min, times.mean, times.max], share)
+        }));
         if let Some(steps) = self.step_seconds {
-            let _ = writeln!(
-                text,
-                "  {:<14}{:>10}{:>10}{:>10}   (median in the middle)",
-                "a step",
-                number(steps.min, 4),
-                number(steps.median, 4),
-                number(steps.max, 4)
-            );
+            let times = [steps.min, steps.median, steps.max];
+            rows.push(row("a step", times, "(median in the middle)".to_owned()));
         }
+        let mut text = format!("\n{}", text_table([Left, Right, Right, Right, Left], rows));
         let rate = rate_in_words(self.gflops, self.floor_share);
         let rate = rate.map_or(String::new(), |rate| format!(", {rate}"));
         let _ = writeln!(

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use super::ReportedRun;
 use super::scale::{Scale, escaped, number};
 use super::tables::{named, table};
-use crate::config::Precision;
+
 use crate::error::Result;
 use crate::forward::load;
 use crate::forward::marginal::Marginal;
 use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
+use crate::with_precision;
 
 /// The most parameters of a run that are shown.
 const SHOWN: usize = 100;
@@ -40,10 +41,8 @@ impl Parameters {
         let Some(priors) = load::priors(resolved)?.filter(|_| finished.has_mean()) else {
             return Ok(None);
         };
-        let calibrated = match resolved.config.run.precision {
-            Precision::Single | Precision::Mixed => Calibrated::of::<f32>(finished, &priors)?,
-            Precision::Double => Calibrated::of::<f64>(finished, &priors)?,
-        };
+        let precision = resolved.config.run.precision;
+        let calibrated = with_precision!(precision, T => Calibrated::of::<T>(finished, &priors)?);
         Ok(Some(Self {
             calibrated,
             priors,
