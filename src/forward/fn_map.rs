@@ -2,8 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayViewMut3};
 
-use super::{ForwardMap, MapShape};
-use crate::forward::process::put;
+use super::{ForwardMap, MapShape, evaluate_one_by_one};
 use crate::kernels::real::Real;
 
 /// G(u) by a function: one sample without inputs, whose outputs are the K observations.
@@ -49,14 +48,13 @@ impl<T: Real, F: Fn(&[f64]) -> Vec<f64> + Send + Sync> ForwardMap<T> for FnMap<F
         &self,
         members: ArrayView2<T>,
         _inputs: ArrayView2<T>,
-        mut outputs: ArrayViewMut3<T>,
+        outputs: ArrayViewMut3<T>,
         _scratch: &mut [T],
     ) {
-        for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
-            let found = (self.function)(&member.iter().map(|u| u.as_f64()).collect::<Vec<_>>());
-            let sound = found.len() == self.outputs;
-            put(sound.then_some(&found[..]), &mut out);
-        }
+        evaluate_one_by_one(members, outputs, |u| {
+            let found = (self.function)(&u.iter().map(|u| u.as_f64()).collect::<Vec<_>>());
+            (found.len() == self.outputs).then_some(found)
+        });
     }
 
     /// Refuses a function that gives another number of outputs than was said; one that gives none there has failed.

@@ -24,6 +24,7 @@ pub mod dense;
 pub mod elliptic;
 pub mod evaluator;
 pub mod fn_map;
+pub(crate) mod headed;
 pub mod inputs;
 pub mod layers;
 pub mod linear;
@@ -216,9 +217,6 @@ pub struct LayerSuffix<T> {
 /// From a point, P numbers, and inputs, d x m, to what layers make of them, features x m.
 pub type LayerPrefix<T> = dyn Fn(&[T], ArrayView2<T>, &mut [T]) + Send + Sync;
 
-/// Why a map in mixed precision meets single precision alone.
-const SINGLE: &str = "mixed precision is single's";
-
 /// `evaluate` of a map that arranges its inputs: they are arranged in the first of `scratch`.
 fn arrange_and_evaluate<T: Real>(
     map: &impl ForwardMap<T>,
@@ -231,4 +229,20 @@ fn arrange_and_evaluate<T: Real>(
     let (arranged, rest) = aligned(scratch).split_at_mut(size);
     map.arrange(inputs, arranged);
     map.evaluate_arranged(members, inputs, arranged, outputs, rest);
+}
+
+/// `evaluate` of a map that finds the K outputs of one member after the other, in double precision: `outputs_of` is given a
+/// member's parameters; where it returns None the member has failed.
+fn evaluate_one_by_one<T: Real>(
+    members: ArrayView2<T>,
+    mut outputs: ArrayViewMut3<T>,
+    mut outputs_of: impl FnMut(&[T]) -> Option<Vec<f64>>,
+) {
+    for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
+        let found = outputs_of(member.to_slice().expect("row-major"));
+        for (k, mut row) in out.rows_mut().into_iter().enumerate() {
+            let number = found.as_ref().map(|found| T::from_f64(found[k]));
+            row.fill(number.unwrap_or(T::nan()));
+        }
+    }
 }

@@ -43,37 +43,37 @@ impl Online {
     }
 
     fn units(&self) -> usize {
-        self.net.layers().map(|(_, units)| units).sum()
+        self.net.body.layers().map(|(_, units)| units).sum()
     }
 
     /// Numbers of the widest layer, and of the inputs and outputs.
     fn widest(&self) -> usize {
-        let layers = self.net.layers().flat_map(|(a, b)| [a, b]);
-        layers.fold(self.net.outputs, usize::max)
+        let layers = self.net.body.layers().flat_map(|(a, b)| [a, b]);
+        layers.fold(self.net.head.width(), usize::max)
     }
 
     /// One step: `x` holds the inputs on entry and the outputs on return, `sums` is room.
     #[inline(always)]
     fn step<T: Real>(&self, member: &[T], mut hidden: &mut [T], x: &mut [T], sums: &mut [T]) {
         let mut parameters = member;
-        for (a, b) in self.net.layers() {
+        for (a, b) in self.net.body.layers() {
             let (own, rest) = std::mem::take(&mut hidden).split_at_mut(b);
             let sums = &mut sums[..b];
             sums.copy_from_slice(&parameters[(a + b) * b..(a + b + 1) * b]);
             add_products(sums, &parameters[..a * b], &x[..a]);
             add_products(sums, &parameters[a * b..(a + b) * b], own);
-            self.net.activation.apply(sums, T::zero());
+            self.net.body.activation.apply(sums, T::zero());
             own.copy_from_slice(sums);
             x[..b].copy_from_slice(sums);
             parameters = &parameters[(a + b + 1) * b..];
             hidden = rest;
         }
-        let outputs = self.net.outputs;
+        let outputs = self.net.head.width();
         let (weights, bias) = parameters.split_at(parameters.len() - outputs);
         let sums = &mut sums[..outputs];
         sums.fill(T::zero());
         add_products(sums, weights, &x[..weights.len() / outputs]);
-        self.net.output.apply_sample(sums, bias);
+        self.net.head.output_map().apply_sample(sums, bias);
         x[..outputs].copy_from_slice(sums);
     }
 }

@@ -14,8 +14,7 @@ use std::sync::{Mutex, RwLock};
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 use super::marginal::{Fingerprint, Marginal, fingerprint, parameters_at};
-use super::process::put;
-use super::{ForwardMap, MapShape};
+use super::{ForwardMap, MapShape, evaluate_one_by_one};
 use crate::error::{Error, Result};
 use crate::kernels::real::Real;
 
@@ -114,14 +113,13 @@ impl<T: Real> ForwardMap<T> for AskTell {
         &self,
         members: ArrayView2<T>,
         _inputs: ArrayView2<T>,
-        mut outputs: ArrayViewMut3<T>,
+        outputs: ArrayViewMut3<T>,
         _scratch: &mut [T],
     ) {
         let told = self.told.read().expect("no thread panicked");
-        for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
-            let member = member.to_slice().expect("row-major");
-            let known = told.get(&fingerprint(&parameters_at(&self.marginals, member)));
-            put(known.and_then(Option::as_deref), &mut out);
-        }
+        evaluate_one_by_one(members, outputs, |xi| {
+            let known = told.get(&fingerprint(&parameters_at(&self.marginals, xi)));
+            known.cloned().flatten()
+        });
     }
 }

@@ -4,27 +4,25 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::paired::Paired;
 use crate::config::Activation;
-use crate::forward::SINGLE;
 use crate::forward::chunk::{chunks, copy_in, copy_out};
 use crate::forward::layers::ImageShape;
 use crate::forward::stage::{Stage, clip, pool};
-use crate::kernels::buffers::{LOST, aligned};
 use crate::kernels::real::Real;
 use crate::kernels::window::{CHUNK, Window, WindowSums, pack};
 
 /// Such layers, on inputs of one shape.
 #[derive(Clone, Debug)]
-pub(super) struct Body {
-    pub input: ImageShape,
-    pub stages: Vec<Stage>,
-    pub activation: Activation,
+pub struct Convolutions {
+    pub(super) input: ImageShape,
+    pub(super) stages: Vec<Stage>,
+    pub(super) activation: Activation,
     /// The stages where products are of bfloat16; single precision alone has them.
-    pub paired: Option<Paired>,
+    pub(super) paired: Option<Paired>,
 }
 
-impl Body {
+impl Convolutions {
     /// The same with products of bfloat16.
-    pub fn in_mixed_precision(self) -> Self {
+    pub(super) fn in_mixed_precision(self) -> Self {
         Self {
             paired: (!self.stages.is_empty()).then(|| Paired::new(&self.stages)),
             ..self
@@ -32,7 +30,7 @@ impl Body {
     }
 
     /// The first `at` layers, and the others.
-    pub fn cut(&self, at: usize) -> (Self, Self) {
+    pub(super) fn cut(&self, at: usize) -> (Self, Self) {
         let part = |input, stages: &[Stage]| {
             let part = Self {
                 input,
@@ -52,12 +50,24 @@ impl Body {
     }
 
     /// The shape of what it gives.
-    pub fn output(&self) -> ImageShape {
+    pub(super) fn output(&self) -> ImageShape {
         self.stages.last().map_or(self.input, |stage| stage.to())
     }
 
-    pub fn parameters(&self) -> usize {
-        self.stages.iter().map(|stage| stage.parameters()).sum()
+    /// (Channels out, taps, the prior's deviation) of each convolution: Glorot's, with fans counted over the kernel.
+    pub(super) fn kernels(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
+        self.stages.iter().filter_map(|stage| match *stage {
+            Stage::Convolution {
+                from,
+                outputs,
+                kernel,
+            } => Some((
+                outputs,
+                stage.size().0,
+                (2.0 / ((from.channels + outputs) * kernel * kernel) as f64).sqrt(),
+            )),
+            Stage::Pool { .. } => None,
+        })
     }
 
     fn packed(&self) -> usize {
@@ -68,11 +78,6 @@ impl Body {
     fn largest(&self) -> usize {
         let sizes = self.stages.iter().map(|stage| stage.to().size());
         sizes.chain([self.input.size()]).max().expect("the input")
-    }
-
-    pub fn flops(&self, m: usize) -> f64 {
-        let products: usize = self.stages.iter().map(|stage| stage.products()).sum();
-        2.0 * m as f64 * products as f64
     }
 
     fn pack<T: Real>(&self, member: &[T], mut out: &mut [T]) {
@@ -157,53 +162,13 @@ impl Body {
         here
     }
 
-    /// Numbers that the layers need.
-    pub fn rooms(&self) -> usize {
-        match &self.paired {
-            Some(paired) => paired.scratch(),
-            None => (2 * self.largest() + self.input.width) * CHUNK + self.packed(),
-        }
+    /// Numbers that `all_chunks` needs.
+    pub(super) fn chunk_rooms(&self) -> usize {
+        (2 * self.largest() + self.input.width) * CHUNK + self.packed()
     }
 
-    pub fn arranged(&self, m: usize) -> usize {
-        self.paired.as_ref().map_or(0, |paired| paired.arranged(m))
-    }
-
-    pub fn arrange<T: Real>(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
-        if let Some(paired) = &self.paired {
-            paired.arrange(inputs, T::single_mut(arranged).expect(SINGLE));
-        }
-    }
-
-    /// What `member` makes of all samples, the inputs d x m and as they are `arranged`: features x m.
-    pub fn reach<T: Real>(
-        &self,
-        member: &[T],
-        (inputs, arranged): (ArrayView2<T>, &[T]),
-        reached: &mut [T],
-        rooms: &mut [T],
-    ) {
-        match &self.paired {
-            Some(paired) => paired.evaluate(
-                (T::single(member).expect(SINGLE), self.activation),
-                T::single(arranged).expect(SINGLE),
-                T::single_mut(reached).expect(SINGLE),
-                T::single_mut(rooms).expect(SINGLE),
-            ),
-            None => self.all_chunks(member, inputs, reached, rooms),
-        }
-    }
-
-    /// As `reach`, of the layers' own parameters `point`, in room made for it.
-    pub fn reach_once<T: Real>(&self, point: &[T], inputs: ArrayView2<T>, reached: &mut [T]) {
-        let arranged_size = self.arranged(inputs.ncols());
-        let mut room = vec![T::zero(); arranged_size + self.rooms() + 2 * LOST];
-        let (arranged, rooms) = aligned(&mut room).split_at_mut(arranged_size);
-        self.arrange(inputs, arranged);
-        self.reach(point, (inputs, arranged), reached, aligned(rooms));
-    }
-
-    fn all_chunks<T: Real>(
+    /// Writes the features of `member` on all samples, features x m, chunk by chunk.
+    pub(super) fn all_chunks<T: Real>(
         &self,
         member: &[T],
         inputs: ArrayView2<T>,

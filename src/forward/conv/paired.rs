@@ -10,6 +10,7 @@ use ndarray::ArrayView2;
 
 use super::grid::{Grid, put_features};
 use crate::config::Activation;
+use crate::forward::headed::PairedBody;
 use crate::forward::stage::Stage;
 use crate::kernels::bfloat::pair_of;
 use crate::kernels::bfloat::windows::{
@@ -76,65 +77,6 @@ impl Paired {
         }
     }
 
-    /// Numbers that `arrange` writes for `m` samples.
-    #[must_use]
-    pub fn arranged(&self, m: usize) -> usize {
-        m.div_ceil(LANES) * self.steps[0].from.numbers()
-    }
-
-    /// Numbers that `evaluate` needs.
-    #[must_use]
-    pub fn scratch(&self) -> usize {
-        let steps = self.steps.iter();
-        steps
-            .map(|step| step.to.numbers() + step.packed().iter().sum::<usize>())
-            .sum()
-    }
-
-    /// Puts inputs, d x m, in grids of sixteen samples each.
-    pub fn arrange<T: Real>(&self, inputs: ArrayView2<T>, arranged: &mut [f32]) {
-        let arranged: &mut [u32] = bytemuck::cast_slice_mut(arranged);
-        arranged.fill(0);
-        let Step { stage, from, .. } = self.steps[0];
-        let (shape, taps) = match stage {
-            Stage::Convolution { from, kernel, .. } => (from, kernel),
-            Stage::Pool { from, .. } => (from, 1),
-        };
-        let above = (taps - 1) / 2;
-        for (grid, first) in arranged
-            .chunks_exact_mut(from.numbers())
-            .zip((0..inputs.ncols()).step_by(LANES))
-        {
-            for (d, numbers) in inputs.rows().into_iter().enumerate() {
-                let (c, y, x) = (
-                    d / (shape.height * shape.width),
-                    d / shape.width % shape.height,
-                    d % shape.width,
-                );
-                // The lines whose windows reach this one, by which tap.
-                for tap in 0..taps {
-                    let line = (y + above).checked_sub(tap);
-                    let Some(line) = line.filter(|&line| line < shape.height) else {
-                        continue;
-                    };
-                    let channel = tap * shape.channels + c;
-                    let row = from.row(line, x) + channel / 2;
-                    let pairs = grid[row * LANES..][..LANES].iter_mut();
-                    for (pair, &number) in pairs.zip(numbers.iter().skip(first)) {
-                        let number = number.as_f64() as f32; // which it is
-                        *pair |= match channel % 2 {
-                            0 => pair_of(number, 0.0),
-                            _ => pair_of(0.0, number),
-                        };
-                    }
-                }
-            }
-        }
-        if from.ordered {
-            arranged.iter_mut().for_each(|pair| *pair = ordered(*pair));
-        }
-    }
-
     /// Puts a member's parameters in order.
     fn pack(&self, mut member: &[f32], mut out: &mut [f32]) {
         for step in &self.steps {
@@ -177,32 +119,86 @@ impl Paired {
             put_biases(of_units, own_biases);
         }
     }
+}
 
-    /// What `member` makes of the inputs in `arranged`, before the dense layers, on m samples: `reached`, features x m.
-    pub fn evaluate(
-        &self,
-        (member, activation): (&[f32], Activation),
-        arranged: &[f32],
-        reached: &mut [f32],
-        scratch: &mut [f32],
-    ) {
-        let last = self.steps[self.steps.len() - 1].to;
+/// These layers with their activation.
+#[derive(Clone, Copy, Debug)]
+pub struct PairedLayers<'a> {
+    pub(super) paired: &'a Paired,
+    pub(super) activation: Activation,
+}
+
+impl PairedBody for PairedLayers<'_> {
+    fn arranged(&self, m: usize) -> usize {
+        m.div_ceil(LANES) * self.paired.steps[0].from.numbers()
+    }
+
+    fn scratch(&self) -> usize {
+        let steps = self.paired.steps.iter();
+        steps
+            .map(|step| step.to.numbers() + step.packed().iter().sum::<usize>())
+            .sum()
+    }
+
+    fn arrange<T: Real>(&self, inputs: ArrayView2<T>, arranged: &mut [f32]) {
+        let arranged: &mut [u32] = bytemuck::cast_slice_mut(arranged);
+        arranged.fill(0);
+        let Step { stage, from, .. } = self.paired.steps[0];
+        let (shape, taps) = match stage {
+            Stage::Convolution { from, kernel, .. } => (from, kernel),
+            Stage::Pool { from, .. } => (from, 1),
+        };
+        let above = (taps - 1) / 2;
+        for (grid, first) in arranged
+            .chunks_exact_mut(from.numbers())
+            .zip((0..inputs.ncols()).step_by(LANES))
+        {
+            for (d, numbers) in inputs.rows().into_iter().enumerate() {
+                let (c, y, x) = (
+                    d / (shape.height * shape.width),
+                    d / shape.width % shape.height,
+                    d % shape.width,
+                );
+                // The lines whose windows reach this one, by which tap.
+                for tap in 0..taps {
+                    let line = (y + above).checked_sub(tap);
+                    let Some(line) = line.filter(|&line| line < shape.height) else {
+                        continue;
+                    };
+                    let channel = tap * shape.channels + c;
+                    let row = from.row(line, x) + channel / 2;
+                    let pairs = grid[row * LANES..][..LANES].iter_mut();
+                    for (pair, &number) in pairs.zip(numbers.iter().skip(first)) {
+                        let number = number.as_f64() as f32; // which it is
+                        *pair |= match channel % 2 {
+                            0 => pair_of(number, 0.0),
+                            _ => pair_of(0.0, number),
+                        };
+                    }
+                }
+            }
+        }
+        if from.ordered {
+            arranged.iter_mut().for_each(|pair| *pair = ordered(*pair));
+        }
+    }
+
+    fn evaluate(&self, member: &[f32], arranged: &[f32], reached: &mut [f32], scratch: &mut [f32]) {
+        let (steps, activation) = (&self.paired.steps, self.activation);
+        let last = steps[steps.len() - 1].to;
         let m = reached.len() / last.shape.size();
-        let packed = self.steps.iter().flat_map(Step::packed).sum();
+        let packed = steps.iter().flat_map(Step::packed).sum();
         let (weights, grids) = scratch.split_at_mut(packed);
-        self.pack(member, weights);
+        self.paired.pack(member, weights);
         let grids: &mut [u32] = bytemuck::cast_slice_mut(grids);
         grids.fill(0); // borders stay so
         let arranged: &[u32] = bytemuck::cast_slice(arranged);
         let mut summer = Summer::ready();
         let mut sums = Sums::default();
         let firsts = (0..m).step_by(LANES);
-        for (inputs, first) in arranged
-            .chunks_exact(self.steps[0].from.numbers())
-            .zip(firsts)
-        {
+        for (inputs, first) in arranged.chunks_exact(steps[0].from.numbers()).zip(firsts) {
             let (mut here, mut grids, mut weights) = (inputs, &mut *grids, &*weights);
-            for step in &self.steps {
+            for step in steps {
                 let (there, rest) = grids.split_at_mut(step.to.numbers());
                 let [of_weights, of_biases] = step.packed();
                 let (own, after) = weights.split_at(of_weights + of_biases);

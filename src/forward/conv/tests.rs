@@ -3,6 +3,7 @@
 use super::super::testing::{apply, check, close, dense, evaluate, numbers};
 use super::*;
 use crate::forward::inputs::COLUMNS;
+use ndarray::s;
 
 fn net(shape: (usize, usize, usize), layers: &str, activation: Activation) -> Convolutional {
     let (channels, height, width) = shape;

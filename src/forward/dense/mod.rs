@@ -10,7 +10,10 @@
 //! order, the inputs once for all members, what passes between layers panel by panel. Sums, biases and activations stay in
 //! single precision.
 
+mod low_rank;
 mod order;
+mod own;
+mod pre_activations;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 
@@ -80,6 +83,16 @@ impl Dense {
 
     pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.layers.windows(2).map(|pair| (pair[0], pair[1]))
+    }
+
+    /// Units of the last layer.
+    pub(super) fn width(&self) -> usize {
+        *self.layers.last().expect("at least two layers")
+    }
+
+    /// The map from the last layer's sums to outputs.
+    pub(super) fn output_map(&self) -> Output {
+        self.output
     }
 
     /// The network of these layers on the features of `body`.
@@ -182,12 +195,12 @@ impl Dense {
     }
 
     /// Bias and activation of a hidden layer's sums `own` on a panel.
-    pub(super) fn activate<T: Real>(&self, own: OwnSums<T>, bias: &[T], out: &mut [T]) {
+    fn activate<T: Real>(&self, own: OwnSums<T>, bias: &[T], out: &mut [T]) {
         self.activation.apply_own(own, bias, out);
     }
 
     /// Bias and activation of one layer's sums on a panel, or after the last layer the output map.
-    pub(super) fn finish<T: Real>(&self, last: bool, sums: &mut [T], bias: &[T]) {
+    fn finish<T: Real>(&self, last: bool, sums: &mut [T], bias: &[T]) {
         if last {
             self.output.apply(sums, bias);
         } else {
@@ -197,7 +210,7 @@ impl Dense {
 }
 
 /// Copies one panel of outputs, c x `PANEL`, to its columns of `out`, c x m.
-pub(super) fn put_panel<T: Real>(panel: &[T], p: usize, mut out: ArrayViewMut2<T>) {
+fn put_panel<T: Real>(panel: &[T], p: usize, mut out: ArrayViewMut2<T>) {
     let columns = p * PANEL..out.ncols().min((p + 1) * PANEL);
     for (row, mut out) in panel.chunks_exact(PANEL).zip(out.rows_mut()) {
         let out = out.as_slice_mut().expect("samples are consecutive");
@@ -206,7 +219,7 @@ pub(super) fn put_panel<T: Real>(panel: &[T], p: usize, mut out: ArrayViewMut2<T
 }
 
 /// The weight fan_in x fan_out at the start of `parameters`.
-pub(super) fn weight<T>(parameters: &[T], fan_in: usize, fan_out: usize) -> ArrayView2<'_, T> {
+fn weight<T>(parameters: &[T], fan_in: usize, fan_out: usize) -> ArrayView2<'_, T> {
     ArrayView2::from_shape((fan_in, fan_out), &parameters[..fan_in * fan_out]).expect("parameters")
 }
 
@@ -215,7 +228,7 @@ impl<T: Real> ForwardMap<T> for Dense {
         MapShape {
             parameters: self.pairs().map(|(a, b)| (a + 1) * b).sum(),
             features: self.layers[0],
-            outputs: *self.layers.last().expect("at least two layers"),
+            outputs: self.width(),
         }
     }
 
@@ -227,7 +240,7 @@ impl<T: Real> ForwardMap<T> for Dense {
         self.grouped()
     }
 
-    fn low_rank(&self) -> Option<&dyn super::low_rank::LowRank<T>> {
+    fn low_rank(&self) -> Option<&dyn crate::forward::low_rank::LowRank<T>> {
         Some(self)
     }
 

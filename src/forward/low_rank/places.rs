@@ -6,7 +6,6 @@ use std::ops::Range;
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::About;
-use crate::forward::dense::Dense;
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::real::{Real, product};
 
@@ -32,16 +31,16 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub(super) fn left(&self, rank: usize) -> Range<usize> {
+    pub(crate) fn left(&self, rank: usize) -> Range<usize> {
         self.draw..self.draw + rank * self.fan_in
     }
 
-    pub(super) fn right(&self, rank: usize) -> Range<usize> {
+    pub(crate) fn right(&self, rank: usize) -> Range<usize> {
         let start = self.draw + rank * self.fan_in;
         start..start + rank * self.fan_out
     }
 
-    pub(super) fn bias(&self, rank: usize) -> Range<usize> {
+    pub(crate) fn bias(&self, rank: usize) -> Range<usize> {
         let start = self.draw + rank * (self.fan_in + self.fan_out);
         start..start + self.biases
     }
@@ -54,7 +53,7 @@ impl Layer {
 }
 
 /// Layers of the given shapes (fan_in, fan_out, biases) and deviations, one after the other.
-pub(super) fn in_order(shapes: impl Iterator<Item = ([usize; 3], f64)>, rank: usize) -> Vec<Layer> {
+pub(crate) fn in_order(shapes: impl Iterator<Item = ([usize; 3], f64)>, rank: usize) -> Vec<Layer> {
     let (mut at, mut draw) = (0, 0);
     let place = |([fan_in, fan_out, biases], deviation): ([usize; 3], f64)| {
         let layer = Layer {
@@ -69,17 +68,6 @@ pub(super) fn in_order(shapes: impl Iterator<Item = ([usize; 3], f64)>, rank: us
         layer
     };
     shapes.map(place).collect()
-}
-
-/// The shapes and deviations of a dense network's layers.
-pub(super) fn shapes(net: &Dense) -> impl Iterator<Item = ([usize; 3], f64)> + '_ {
-    let deviations = net.segments().map(|segment| segment.deviation);
-    net.pairs().map(|(a, b)| [a, b, b]).zip(deviations)
-}
-
-/// The layers of `net`, each with its place.
-pub(super) fn layers(net: &Dense, rank: usize) -> Vec<Layer> {
-    in_order(shapes(net), rank)
 }
 
 /// The numbers that make one member of `layers`.

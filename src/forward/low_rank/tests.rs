@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Activation;
 use crate::forward::activation::Output;
 use crate::forward::conv::Convolutional;
+use crate::forward::dense::Dense;
 use crate::forward::layers::ImageShape;
 use ndarray::{Array2, Array3, s};
 

@@ -1,18 +1,11 @@
 //! A simulator as a forward map of coordinates N(0, I).
 
-use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{ArrayView2, ArrayViewMut3};
 
 use super::Process;
 use crate::forward::marginal::{Marginal, parameters_at};
-use crate::forward::{ForwardMap, MapShape};
+use crate::forward::{ForwardMap, MapShape, evaluate_one_by_one};
 use crate::kernels::real::Real;
-
-/// Writes one member's `numbers`, K, to its outputs `out`, K x m; NaN where it has none.
-pub(crate) fn put<T: Real>(numbers: Option<&[f64]>, out: &mut ArrayViewMut2<T>) {
-    for (k, mut row) in out.rows_mut().into_iter().enumerate() {
-        row.fill(numbers.map_or(T::nan(), |numbers| T::from_f64(numbers[k])));
-    }
-}
 
 impl<T: Real> ForwardMap<T> for Process {
     fn shape(&self) -> MapShape {
@@ -39,22 +32,17 @@ impl<T: Real> ForwardMap<T> for Process {
         &self,
         members: ArrayView2<T>,
         _inputs: ArrayView2<T>,
-        mut outputs: ArrayViewMut3<T>,
+        outputs: ArrayViewMut3<T>,
         _scratch: &mut [T],
     ) {
-        for (member, mut out) in members.rows().into_iter().zip(outputs.outer_iter_mut()) {
-            let xi = member.to_slice().expect("row-major");
+        evaluate_one_by_one(members, outputs, |xi| {
             let u = parameters_at(&self.marginals, xi);
             let known = self.round.lock().expect("no thread panicked").known(&u);
             let kept = || self.with_kept(|kept| kept.recall(&u)).flatten();
-            let answer = match known.or_else(|| kept().map(Some)) {
-                Some(known) => known,
-                None => self
-                    .outputs_at(&u)
-                    .map_err(|failure| self.tell_or_panic(&failure))
-                    .ok(),
-            };
-            put(answer.as_deref(), &mut out);
-        }
+            known.or_else(|| kept().map(Some)).unwrap_or_else(|| {
+                let answer = self.outputs_at(&u);
+                answer.map_err(|failure| self.tell_or_panic(&failure)).ok()
+            })
+        });
     }
 }

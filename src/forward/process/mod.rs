@@ -78,7 +78,6 @@ pub use child::Child;
 pub use failure::Failure;
 pub use halt::{Halt, Wait};
 use kept::KeptOutputs;
-pub(crate) use map::put;
 pub use protocol::numbers;
 use protocol::question;
 use round::Round;

@@ -8,37 +8,35 @@
 
 mod paired;
 
-use ndarray::{ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis, s};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::activation::Output;
 use super::chunk::{chunks, copy_in, copy_out};
 use super::dense::Dense;
-use super::network::{Body, Network};
-use super::{ForwardMap, MapShape, SINGLE};
+use super::headed::{Body, Headed};
+use super::network;
 use crate::config::Activation;
-use paired::Paired;
-
-use crate::forward::prior::{Prior, Segment};
-use crate::kernels::buffers::{LOST, aligned};
+use crate::forward::prior::Segment;
 use crate::kernels::real::Real;
 use crate::kernels::window::{CHUNK, Window, WindowSums, pack, packed};
+use paired::Paired;
 
 /// A recurrent network. Parameters for each layer: input weight, inputs x units, hidden weight, units x units, bias;
 /// then the output's weight, units x c, and bias.
+pub type Recurrent = Headed<RecurrentLayers>;
+
+/// The recurrent layers of such a network.
 #[derive(Clone, Debug)]
-pub struct Recurrent {
+pub struct RecurrentLayers {
     steps: usize,
     inputs: usize,
     units: Vec<usize>,
     pub(super) activation: Activation,
-    pub(super) output: Output,
-    head: Dense,
-    pub(super) outputs: usize,
     answers: usize,
     /// The prior's mean of each layer's hidden weights, times the identity, or a shift by so many units.
     recurrence: Vec<f64>,
     shift: usize,
-    /// Deviations of the prior in units of Glorot's: of each layer's input and hidden weights, then of the output's.
+    /// Deviations of the prior in units of Glorot's: of each layer's input and hidden weights.
     scales: Vec<f64>,
     /// Whether products are of bfloat16; single precision alone has them.
     in_pairs: bool,
@@ -61,18 +59,18 @@ impl Recurrent {
         );
         let last = *units.last().expect("at least one layer");
         Self {
-            steps,
-            inputs,
-            activation,
-            output,
             head: Dense::new(vec![last, outputs], activation, output),
-            outputs,
-            scales: vec![1.0; 2 * units.len() + 1],
-            recurrence: vec![0.0; units.len()],
-            shift: 0,
-            units,
-            answers: 1,
-            in_pairs: false,
+            body: RecurrentLayers {
+                steps,
+                inputs,
+                activation,
+                scales: vec![1.0; 2 * units.len()],
+                recurrence: vec![0.0; units.len()],
+                shift: 0,
+                units,
+                answers: 1,
+                in_pairs: false,
+            },
         }
     }
 
@@ -80,10 +78,14 @@ impl Recurrent {
     #[must_use]
     pub fn answering(self, answers: usize) -> Self {
         assert!(
-            (1..=self.steps).contains(&answers),
+            (1..=self.body.steps).contains(&answers),
             "answers at steps there are"
         );
-        Self { answers, ..self }
+        let body = RecurrentLayers {
+            answers,
+            ..self.body
+        };
+        Self { body, ..self }
     }
 
     /// The same with the prior's deviations multiplied by `scales`, of each layer's input weight (and bias) and hidden
@@ -91,57 +93,45 @@ impl Recurrent {
     /// Jaitly & Hinton, arXiv:1504.00941, by which a state lasts), or with a `shift` that to the unit so many further on,
     /// around the end (orthogonal, as in Arjovsky, Shah & Bengio, arXiv:1511.06464).
     #[must_use]
-    pub fn with_prior(self, scales: Vec<f64>, recurrence: Vec<f64>, shift: usize) -> Self {
-        assert_eq!(scales.len(), self.scales.len(), "one for each matrix");
-        assert_eq!(
-            recurrence.len(),
-            self.recurrence.len(),
-            "one for each layer"
-        );
+    pub fn with_prior(self, mut scales: Vec<f64>, recurrence: Vec<f64>, shift: usize) -> Self {
+        let (body, head) = (self.body, self.head);
+        let layers = body.recurrence.len();
+        assert_eq!(scales.len(), 2 * layers + 1, "one for each matrix");
+        assert_eq!(recurrence.len(), layers, "one for each layer");
+        let of_head = scales.split_off(2 * layers);
         Self {
-            scales,
-            recurrence,
-            shift,
-            ..self
+            body: RecurrentLayers {
+                scales,
+                recurrence,
+                shift,
+                ..body
+            },
+            head: head.with_scales(of_head),
         }
-    }
-
-    /// The prior's mean where it is not 0: on the diagonals of hidden weights, or beside them.
-    fn prior_mean(&self) -> Vec<(usize, f64)> {
-        let mut at = 0;
-        let mut mean = Vec::new();
-        for ((a, b), &value) in self.layers().zip(&self.recurrence) {
-            if value != 0.0 {
-                let target = |i| (i + self.shift) % b;
-                mean.extend((0..b).map(|i| (at + (a + i) * b + target(i), value)));
-            }
-            at += (a + b + 1) * b;
-        }
-        mean
     }
 
     /// The same with products of bfloat16, in single precision alone.
     #[must_use]
     pub fn in_mixed_precision(self) -> Self {
         Self {
-            in_pairs: true,
+            body: RecurrentLayers {
+                in_pairs: true,
+                ..self.body
+            },
             head: self.head.in_mixed_precision(),
-            ..self
         }
     }
+}
 
-    fn paired(&self) -> Option<Paired<'_>> {
-        self.in_pairs.then_some(Paired(self))
+impl RecurrentLayers {
+    fn last(&self) -> usize {
+        *self.units.last().expect("at least one layer")
     }
 
     /// (inputs, units) of each layer.
     pub(super) fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let inputs = std::iter::once(self.inputs).chain(self.units.iter().copied());
         inputs.zip(self.units.iter().copied())
-    }
-
-    fn recurrent_parameters(&self) -> usize {
-        self.layers().map(|(a, b)| (a + b + 1) * b).sum()
     }
 
     fn packed(&self) -> usize {
@@ -203,13 +193,76 @@ impl Recurrent {
     }
 }
 
-impl Recurrent {
-    /// Numbers that the recurrent layers need.
-    fn rooms(&self) -> usize {
-        match self.paired() {
-            Some(paired) => paired.scratch(),
-            None => (self.rows() + self.widest()) * CHUNK + self.packed(),
+impl Body for RecurrentLayers {
+    type Paired<'a> = Paired<'a>;
+
+    fn inputs(&self) -> usize {
+        self.steps * self.inputs
+    }
+
+    fn parameters(&self) -> usize {
+        self.layers().map(|(a, b)| (a + b + 1) * b).sum()
+    }
+
+    fn features(&self) -> usize {
+        self.last()
+    }
+
+    fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Glorot normal for each matrix, N(0, 2/(fan_in + fan_out)), biases as the input weight: a bias without spread
+    /// never moves.
+    fn segments(&self) -> Vec<Segment> {
+        let glorot = |(a, b): (usize, usize), count: usize, scale: f64| Segment {
+            count,
+            deviation: scale * (2.0 / (a + b) as f64).sqrt(),
+        };
+        let layers = self.layers().zip(self.scales.chunks(2));
+        let segments = layers.flat_map(|((a, b), scales)| {
+            [
+                glorot((a, b), a * b, scales[0]),
+                glorot((b, b), b * b, scales[1]),
+                glorot((a, b), b, scales[0]),
+            ]
+        });
+        segments.collect()
+    }
+
+    /// The prior's mean where it is not 0: on the diagonals of hidden weights, or beside them.
+    fn prior_mean(&self) -> Vec<(usize, f64)> {
+        let mut at = 0;
+        let mut mean = Vec::new();
+        for ((a, b), &value) in self.layers().zip(&self.recurrence) {
+            if value != 0.0 {
+                let target = |i| (i + self.shift) % b;
+                mean.extend((0..b).map(|i| (at + (a + i) * b + target(i), value)));
+            }
+            at += (a + b + 1) * b;
         }
+        mean
+    }
+
+    fn described(&self) -> network::Body {
+        network::Body::Sequence {
+            steps: self.steps,
+            inputs: self.inputs,
+            units: self.units.clone(),
+        }
+    }
+
+    fn flops(&self, m: usize) -> f64 {
+        let step: usize = self.layers().map(|(a, b)| (a + b) * b).sum();
+        2.0 * m as f64 * (self.steps * step) as f64
+    }
+
+    fn paired(&self) -> Option<Paired<'_>> {
+        self.in_pairs.then_some(Paired(self))
+    }
+
+    fn chunk_rooms(&self) -> usize {
+        (self.rows() + self.widest()) * CHUNK + self.packed()
     }
 
     /// All steps on all samples: the last layer's states after each step that is answered, answers units x m, go to
@@ -221,7 +274,7 @@ impl Recurrent {
         reached: &mut [T],
         rooms: &mut [T],
     ) {
-        let (m, last) = (inputs.ncols(), *self.units.last().expect("a layer"));
+        let (m, last) = (inputs.ncols(), self.last());
         let (state, rest) = rooms.split_at_mut(self.rows() * CHUNK);
         let (sums, weights) = rest.split_at_mut(self.widest() * CHUNK);
         let shape = (self.answers * last, m);
@@ -240,114 +293,6 @@ impl Recurrent {
                     let rows = s![answer * last..(answer + 1) * last, ..];
                     copy_out(hidden, chunk, reached.slice_mut(rows));
                 }
-            }
-        }
-    }
-}
-
-impl<T: Real> ForwardMap<T> for Recurrent {
-    fn shape(&self) -> MapShape {
-        MapShape {
-            parameters: self.recurrent_parameters() + ForwardMap::<T>::parameters(&self.head),
-            features: self.steps * self.inputs,
-            outputs: self.answers * self.outputs,
-        }
-    }
-
-    /// Glorot normal for each matrix, N(0, 2/(fan_in + fan_out)), biases as the input weight: a bias without spread
-    /// never moves.
-    fn prior(&self) -> Prior {
-        let glorot = |(a, b): (usize, usize), count: usize, scale: f64| Segment {
-            count,
-            deviation: scale * (2.0 / (a + b) as f64).sqrt(),
-        };
-        let (layers, last) = self.scales.split_at(2 * self.units.len());
-        let layers = self.layers().zip(layers.chunks(2));
-        let layers = layers.flat_map(|((a, b), scales)| {
-            [
-                glorot((a, b), a * b, scales[0]),
-                glorot((b, b), b * b, scales[1]),
-                glorot((a, b), b, scales[0]),
-            ]
-        });
-        let units = *self.units.last().expect("a layer");
-        let head = glorot((units, self.outputs), (units + 1) * self.outputs, last[0]);
-        Prior::new(layers.chain([head]).collect()).with_mean(self.prior_mean())
-    }
-
-    fn network(&self) -> Option<Network> {
-        Some(self.head.network_on(Body::Sequence {
-            steps: self.steps,
-            inputs: self.inputs,
-            units: self.units.clone(),
-        }))
-    }
-
-    fn flops(&self, m: usize) -> f64 {
-        let step: usize = self.layers().map(|(a, b)| (a + b) * b).sum();
-        2.0 * m as f64 * (self.steps * step) as f64
-            + self.answers as f64 * ForwardMap::<T>::flops(&self.head, m)
-    }
-
-    fn scratch(&self, m: usize) -> usize {
-        let last = *self.units.last().expect("a layer");
-        let head = self.answers * last * m + ForwardMap::<T>::scratch(&self.head, m);
-        2 * LOST + ForwardMap::<T>::arranged(self, m) + self.rooms() + head
-    }
-
-    fn arranged(&self, m: usize) -> usize {
-        self.paired().map_or(0, |paired| paired.arranged(m))
-    }
-
-    fn arrange(&self, inputs: ArrayView2<T>, arranged: &mut [T]) {
-        if let Some(paired) = self.paired() {
-            paired.arrange(inputs, T::single_mut(arranged).expect(SINGLE));
-        }
-    }
-
-    fn evaluate(
-        &self,
-        members: ArrayView2<T>,
-        inputs: ArrayView2<T>,
-        outputs: ArrayViewMut3<T>,
-        scratch: &mut [T],
-    ) {
-        super::arrange_and_evaluate(self, members, inputs, outputs, scratch);
-    }
-
-    fn evaluate_arranged(
-        &self,
-        members: ArrayView2<T>,
-        inputs: ArrayView2<T>,
-        arranged: &[T],
-        mut outputs: ArrayViewMut3<T>,
-        scratch: &mut [T],
-    ) {
-        let (m, last) = (inputs.ncols(), *self.units.last().expect("a layer"));
-        let (rooms, rest) = aligned(scratch).split_at_mut(self.rooms());
-        let (features, rest) = rest.split_at_mut(self.answers * last * m);
-        for (member, mut out) in members
-            .rows()
-            .into_iter()
-            .zip(outputs.axis_chunks_iter_mut(Axis(0), 1))
-        {
-            let of_member = member.to_slice().expect("row-major");
-            match self.paired() {
-                Some(paired) => paired.evaluate(
-                    T::single(of_member).expect(SINGLE),
-                    T::single(arranged).expect(SINGLE),
-                    T::single_mut(features).expect(SINGLE),
-                    T::single_mut(rooms).expect(SINGLE),
-                ),
-                None => self.all_chunks(of_member, inputs, features, rooms),
-            }
-            let head = member
-                .slice(s![self.recurrent_parameters()..])
-                .insert_axis(Axis(0));
-            let answers = out.axis_chunks_iter_mut(Axis(1), self.outputs);
-            for (features, answer) in features.chunks_exact(last * m).zip(answers) {
-                let features = ArrayView2::from_shape((last, m), features).expect("room");
-                self.head.evaluate(head, features, answer, rest);
             }
         }
     }

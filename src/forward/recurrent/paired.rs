@@ -7,7 +7,8 @@
 
 use ndarray::ArrayView2;
 
-use super::Recurrent;
+use super::RecurrentLayers;
+use crate::forward::headed::PairedBody;
 use crate::kernels::bfloat::windows::{
     BEYOND, LANES, PLACES, PutRows, Summer, Sums, UNITS, WindowShape, WindowSums, put_biases,
 };
@@ -16,7 +17,7 @@ use crate::kernels::real::Real;
 
 /// A recurrent network's layers, seen so.
 #[derive(Clone, Copy, Debug)]
-pub struct Paired<'a>(pub &'a Recurrent);
+pub struct Paired<'a>(pub &'a RecurrentLayers);
 
 impl Paired<'_> {
     /// Rows of one place's state.
@@ -63,34 +64,6 @@ impl Paired<'_> {
             .sum::<usize>()
     }
 
-    /// Numbers that `arrange` writes for `m` samples.
-    pub fn arranged(self, m: usize) -> usize {
-        m.div_ceil(LANES) * self.0.steps * self.of_step()
-    }
-
-    /// Numbers that `evaluate` needs.
-    pub fn scratch(self) -> usize {
-        self.all_packed() + self.state() + self.widest()
-    }
-
-    /// Puts inputs, d x m, in rows: place by place, step by step.
-    pub fn arrange<T: Real>(self, inputs: ArrayView2<T>, arranged: &mut [f32]) {
-        let arranged: &mut [u32] = bytemuck::cast_slice_mut(arranged);
-        arranged.fill(0);
-        let of_place = self.0.steps * self.of_step();
-        for (d, numbers) in inputs.rows().into_iter().enumerate() {
-            let (t, i) = (d / self.0.inputs, d % self.0.inputs);
-            let row = t * self.of_step() + i / 2 * LANES;
-            for (sample, number) in numbers.iter().enumerate() {
-                let number = number.as_f64() as f32; // which it is
-                arranged[sample / LANES * of_place + row + sample % LANES] |= match i % 2 {
-                    0 => pair_of(number, 0.0),
-                    _ => pair_of(0.0, number),
-                };
-            }
-        }
-    }
-
     /// Puts a member's parameters in order.
     fn pack(self, mut member: &[f32], mut out: &mut [f32]) {
         for layer in self.0.layers() {
@@ -118,51 +91,6 @@ impl Paired<'_> {
                     pair_of(weight(unit, first), odd)
                 });
             put_biases(of_units, own_biases);
-        }
-    }
-
-    /// What `member` makes of the inputs in `arranged`: `reached`, the last layer's states after each of the steps that are
-    /// answered, answers units x m.
-    pub fn evaluate(
-        self,
-        member: &[f32],
-        arranged: &[f32],
-        reached: &mut [f32],
-        scratch: &mut [f32],
-    ) {
-        let Recurrent {
-            steps,
-            answers,
-            ref units,
-            ..
-        } = *self.0;
-        let last = units[units.len() - 1];
-        let m = reached.len() / (answers * last);
-        let (packed, rest) = scratch.split_at_mut(self.all_packed());
-        self.pack(member, packed);
-        let (state, own) = bytemuck::cast_slice_mut(rest).split_at_mut(self.state());
-        let arranged: &[u32] = bytemuck::cast_slice(arranged);
-        let (along, of_step) = (self.along() * LANES, self.of_step());
-        let mut summer = Summer::ready();
-        let mut sums = Sums::default();
-        let inputs = arranged.chunks(PLACES * steps * of_step);
-        for (inputs, first) in inputs.zip((0..m).step_by(PLACES * LANES)) {
-            let count = inputs.len() / (steps * of_step);
-            state.fill(0);
-            for t in 0..steps {
-                let of_places = inputs.chunks_exact(steps * of_step);
-                for (state, inputs) in state.chunks_mut(along).zip(of_places) {
-                    state[..of_step].copy_from_slice(&inputs[t * of_step..][..of_step]);
-                }
-                self.step(packed, (state, count), own, (&mut summer, &mut sums));
-                if let Some(answer) = (t + answers).checked_sub(steps) {
-                    let rows = &mut reached[answer * last * m..][..last * m];
-                    let hidden = along - places(last) * LANES;
-                    for (place, state) in state.chunks_exact(along).take(count).enumerate() {
-                        put_states(&state[hidden..], first + place * LANES, rows, m);
-                    }
-                }
-            }
         }
     }
 
@@ -218,6 +146,70 @@ impl Paired<'_> {
             let of_places = state[first * LANES..].chunks_mut(shape.along * LANES);
             for (state, own) in of_places.zip(own.chunks_exact(width)).take(count) {
                 state[..width].copy_from_slice(own);
+            }
+        }
+    }
+}
+
+impl PairedBody for Paired<'_> {
+    fn arranged(&self, m: usize) -> usize {
+        m.div_ceil(LANES) * self.0.steps * self.of_step()
+    }
+
+    fn scratch(&self) -> usize {
+        self.all_packed() + self.state() + self.widest()
+    }
+
+    fn arrange<T: Real>(&self, inputs: ArrayView2<T>, arranged: &mut [f32]) {
+        let arranged: &mut [u32] = bytemuck::cast_slice_mut(arranged);
+        arranged.fill(0);
+        let of_place = self.0.steps * self.of_step();
+        for (d, numbers) in inputs.rows().into_iter().enumerate() {
+            let (t, i) = (d / self.0.inputs, d % self.0.inputs);
+            let row = t * self.of_step() + i / 2 * LANES;
+            for (sample, number) in numbers.iter().enumerate() {
+                let number = number.as_f64() as f32; // which it is
+                arranged[sample / LANES * of_place + row + sample % LANES] |= match i % 2 {
+                    0 => pair_of(number, 0.0),
+                    _ => pair_of(0.0, number),
+                };
+            }
+        }
+    }
+
+    fn evaluate(&self, member: &[f32], arranged: &[f32], reached: &mut [f32], scratch: &mut [f32]) {
+        let RecurrentLayers {
+            steps,
+            answers,
+            ref units,
+            ..
+        } = *self.0;
+        let last = units[units.len() - 1];
+        let m = reached.len() / (answers * last);
+        let (packed, rest) = scratch.split_at_mut(self.all_packed());
+        self.pack(member, packed);
+        let (state, own) = bytemuck::cast_slice_mut(rest).split_at_mut(self.state());
+        let arranged: &[u32] = bytemuck::cast_slice(arranged);
+        let (along, of_step) = (self.along() * LANES, self.of_step());
+        let mut summer = Summer::ready();
+        let mut sums = Sums::default();
+        let inputs = arranged.chunks(PLACES * steps * of_step);
+        for (inputs, first) in inputs.zip((0..m).step_by(PLACES * LANES)) {
+            let count = inputs.len() / (steps * of_step);
+            state.fill(0);
+            for t in 0..steps {
+                let of_places = inputs.chunks_exact(steps * of_step);
+                for (state, inputs) in state.chunks_mut(along).zip(of_places) {
+                    state[..of_step].copy_from_slice(&inputs[t * of_step..][..of_step]);
+                }
+                self.step(packed, (state, count), own, (&mut summer, &mut sums));
+                if let Some(answer) = (t + answers).checked_sub(steps) {
+                    let rows = &mut reached[answer * last * m..][..last * m];
+                    let hidden = along - places(last) * LANES;
+                    for (place, state) in state.chunks_exact(along).take(count).enumerate() {
+                        put_states(&state[hidden..], first + place * LANES, rows, m);
+                    }
+                }
             }
         }
     }

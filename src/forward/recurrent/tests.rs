@@ -1,4 +1,5 @@
 use super::*;
+use crate::forward::ForwardMap;
 use crate::forward::testing::{apply, check, close, evaluate, numbers};
 
 fn net(steps: usize, inputs: usize, units: &[usize], outputs: usize) -> Recurrent {
@@ -8,9 +9,9 @@ fn net(steps: usize, inputs: usize, units: &[usize], outputs: usize) -> Recurren
 
 /// The outputs of one sample, straight from the definition.
 fn plain(net: &Recurrent, u: &[f64], x: &[f64], output: Output) -> Vec<f64> {
-    let mut states: Vec<Vec<f64>> = net.units.iter().map(|&n| vec![0.0; n]).collect();
-    for t in 0..net.steps {
-        let mut below = x[t * net.inputs..(t + 1) * net.inputs].to_vec();
+    let mut states: Vec<Vec<f64>> = net.body.units.iter().map(|&n| vec![0.0; n]).collect();
+    for t in 0..net.body.steps {
+        let mut below = x[t * net.body.inputs..(t + 1) * net.body.inputs].to_vec();
         let mut at = 0;
         for state in &mut states {
             let (a, b) = (below.len(), state.len());
@@ -19,15 +20,15 @@ fn plain(net: &Recurrent, u: &[f64], x: &[f64], output: Output) -> Vec<f64> {
             let sum = |j: usize| {
                 let inputs: f64 = (0..a).map(|i| w[i * b + j] * below[i]).sum();
                 let hidden: f64 = (0..b).map(|i| v[i * b + j] * state[i]).sum();
-                apply(net.activation, bias[j] + inputs + hidden)
+                apply(net.body.activation, bias[j] + inputs + hidden)
             };
             *state = (0..b).map(sum).collect();
             below = state.clone();
             at += (a + b + 1) * b;
         }
     }
-    let head = &u[net.recurrent_parameters()..];
-    crate::forward::testing::dense(head, states.last().unwrap(), net.outputs, output)
+    let head = &u[net.body.parameters()..];
+    crate::forward::testing::dense(head, states.last().unwrap(), net.head.width(), output)
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
-use super::places::Layer;
 use crate::forward::activation::OwnSums;
+use crate::forward::low_rank::Layer;
 use crate::kernels::panel::PANEL;
 use crate::kernels::real::{Real, product};
 

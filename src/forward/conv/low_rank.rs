@@ -2,18 +2,18 @@
 
 use ndarray::{ArrayView2, ArrayViewMut3, aview1};
 
-use super::places::{self, Layer};
-use super::{About, LowRank};
+use super::Convolutional;
 use crate::forward::ForwardMap;
-use crate::forward::conv::Convolutional;
+use crate::forward::low_rank::{About, Layer, LowRank, in_order};
 use crate::kernels::real::Real;
 
 impl<T: Real> LowRank<T> for Convolutional {
     fn layers(&self, rank: usize) -> Vec<Layer> {
         let kernels = self
+            .body
             .kernels()
             .map(|(channels, taps, deviation)| ([channels, taps, channels], deviation));
-        places::in_order(kernels.chain(places::shapes(self.head())), rank)
+        in_order(kernels.chain(self.head.layer_shapes()), rank)
     }
 
     fn shared(&self, m: usize) -> usize {
@@ -44,11 +44,10 @@ impl<T: Real> LowRank<T> for Convolutional {
     ) {
         let map: &dyn ForwardMap<T> = self;
         let (c, m) = (map.outputs(), inputs.ncols());
-        let layers = LowRank::<T>::layers(self, about.rank);
         let (member, rest) = scratch.split_at_mut(map.parameters());
         let (outputs, rest) = rest.split_at_mut(c * m);
         for (j, draw) in draws.rows().into_iter().enumerate() {
-            places::member(&layers, about, draw.to_slice().expect("row-major"), member);
+            self.member(about, draw.to_slice().expect("row-major"), member);
             let one = aview1(member).insert_axis(ndarray::Axis(0));
             let out = ArrayViewMut3::from_shape((1, c, m), &mut *outputs).expect("room");
             map.evaluate_arranged(one, inputs, about.shared, out, rest);
