@@ -197,8 +197,10 @@ fn the_memory_of_a_simulators_run_is_foretold() {
         let Some(held) = timing["peak_rss"].as_f64() else {
             return;
         };
+        // What MPI and the allocator hold beyond the formula's sizes: some 14 MiB, at P = 10^5 as at 10^6.
+        let room = f64::from(16 << 20);
         assert!(
-            (held / planned - 1.0).abs() < 0.1,
+            held > 0.94 * planned && held < 1.06 * planned + room,
             "{members}: {planned:.3e} planned, {held:.3e} held"
         );
     }
