@@ -1,4 +1,4 @@
-//! What any forecast of a series must beat: persistence and linear autoregression, one step ahead.
+//! Baselines that a forecast of a series must beat: persistence and linear autoregression, one step ahead.
 //!
 //! ```text
 //! persistence   x_{t+1} = x_t
@@ -6,27 +6,28 @@
 //! ```
 //!
 //! AR(p) is fitted by least squares (the conditional likelihood of Box & Jenkins, Time Series Analysis (1970)) to every
-//! value that has p values before it, and judged on these same values: its error is one of the fit.
+//! value that has p values before it, and evaluated on the same values: its error is an in-sample error.
 
 use serde::Serialize;
 
 use super::{Inputs, Samples, Targets};
 
-/// Mean squared errors one step ahead, in squared units of the series as it is assimilated.
+/// Mean squared errors of the baselines, one step ahead, in squared units of the series as it is assimilated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Baselines {
-    /// Of persistence, on every value but the first.
+    /// The error of persistence, on every value but the first.
     pub mse_persistence: f64,
-    /// Of AR(2), where the series is long enough to fit it.
+    /// The error of AR(2), if the series is long enough to fit it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_ar2: Option<f64>,
-    /// Of AR(20).
+    /// The error of AR(20), if the series is long enough to fit it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_ar20: Option<f64>,
 }
 
 impl Baselines {
-    /// Of the series `samples` were cut from by [`super::series::lagged`]; None where they are no series.
+    /// Returns the baselines of the series from which [`super::series::lagged`] made `samples`; None if they are not a
+    /// series.
     #[must_use]
     pub fn of(samples: &Samples) -> Option<Self> {
         let (Inputs::Reals(inputs), Targets::Values(targets)) = (&samples.inputs, &samples.targets)
@@ -45,22 +46,22 @@ impl Baselines {
     }
 }
 
-/// The mean of (x_{t+1} - x_t)^2; NaN for fewer than two values.
+/// Returns the mean of (x_{t+1} - x_t)^2; NaN for fewer than two values.
 #[must_use]
 pub fn persistence(series: &[f64]) -> f64 {
     let squares = series.windows(2).map(|x| (x[1] - x[0]).powi(2));
     squares.sum::<f64>() / series.len().saturating_sub(1) as f64
 }
 
-/// The mean squared error of AR(`p`) on the values it is fitted to; None where these are not more than its p + 1
-/// coefficients, or do not determine them.
+/// Returns the mean squared error of AR(`p`) on the values that it is fitted to; None if there are not more values than
+/// the p + 1 coefficients, or the values do not determine them.
 #[must_use]
 pub fn autoregression(series: &[f64], p: usize) -> Option<f64> {
     let count = series.len().saturating_sub(p);
     if count <= p + 1 {
         return None;
     }
-    // A row is (x_t, ..., x_{t-p+1}, 1, x_{t+1}): its last number is what the others should give.
+    // A row is (x_t, ..., x_{t-p+1}, 1, x_{t+1}); its last number is to be predicted from the others.
     let row = |t: usize, k: usize| match k {
         k if k == p => 1.0,
         k if k > p => series[t + p],
@@ -80,8 +81,9 @@ pub fn autoregression(series: &[f64], p: usize) -> Option<f64> {
     Some(pivot / count as f64)
 }
 
-/// Cholesky's factor of the symmetric matrix whose lower triangle `a` holds, n x n, in place; returns the square of the
-/// last pivot, or None where one before it vanishes. By hand, since the last pivot may be 0 or less, which libraries refuse.
+/// Replaces the symmetric n x n matrix whose lower triangle `a` holds by its Cholesky factor. Returns the square of the
+/// last pivot, or None if an earlier pivot vanishes. Written by hand because the last pivot may be 0 or less, which
+/// libraries refuse.
 fn cholesky(a: &mut [f64], n: usize) -> Option<f64> {
     let mut last = 0.0;
     for j in 0..n {
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(persistence(&[1.0, 3.0, 2.0]), 2.5);
     }
 
-    /// Against the solution by hand: AR(1) is the regression of x_{t+1} on x_t.
+    /// AR(1), solved by hand, is the regression of x_{t+1} on x_t.
     #[test]
     fn ar1_is_the_regression_line() {
         let series: Vec<f64> = (0..40).map(|t| f64::from((t * 37) % 23) / 23.0).collect();
@@ -139,7 +141,7 @@ mod tests {
         assert!((autoregression(&series, 1).unwrap() - want).abs() < 1e-12);
     }
 
-    /// The published series, where they are: the numbers every row of them is compared with.
+    /// The published series, if their files are present: the numbers with which their results are compared.
     #[test]
     fn the_series_baselines_are_those_known() {
         let folder = crate::data::folder::data_dir(None);

@@ -1,36 +1,37 @@
-//! The order in which samples are taken: a fresh permutation each epoch, or the file's order; from (seed, epoch) alone.
+//! The order of the training samples: a new permutation each epoch, or the file's order; a function of (seed, epoch)
+//! alone.
 
 use std::ops::Range;
 
 use crate::kernels::rng::{Key, Purpose};
 
-/// How an epoch is cut into batches.
+/// The sequence of batches of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batches {
     /// The run's seed.
     pub seed: u64,
-    /// Samples in the training set n.
+    /// The number n of training samples.
     pub samples: usize,
-    /// Samples in a batch m <= n.
+    /// The number m <= n of samples in a batch.
     pub batch: usize,
-    /// Whether each epoch has an order of its own.
+    /// If true, every epoch has its own order.
     pub shuffle: bool,
 }
 
 impl Batches {
-    /// Steps in an epoch: whole batches; samples beyond them wait for another epoch's order.
+    /// Returns the number of steps in an epoch. Only whole batches count: samples left over are not used in that epoch.
     #[must_use]
     pub fn steps_per_epoch(&self) -> u64 {
         (self.samples / self.batch) as u64
     }
 
-    /// The epoch, from 0, that `step` belongs to.
+    /// Returns the epoch, from 0, that `step` belongs to.
     #[must_use]
     pub fn epoch(&self, step: u64) -> u64 {
         step / self.steps_per_epoch()
     }
 
-    /// The samples of an epoch in their order.
+    /// Returns the samples in the order of epoch `epoch`.
     #[must_use]
     pub fn order(&self, epoch: u64) -> Vec<usize> {
         if self.shuffle {
@@ -47,7 +48,7 @@ impl Batches {
         }
     }
 
-    /// The place of `step`'s batch in its epoch's order.
+    /// Returns the position of the batch of `step` in its epoch's order.
     #[must_use]
     pub fn place(&self, step: u64) -> Range<usize> {
         let start = (step % self.steps_per_epoch()) as usize * self.batch;

@@ -1,4 +1,4 @@
-//! The data sets known by name: what each is, where its files lie, and how one is brought into memory.
+//! The data sets known by name: finds their files and loads them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,90 +6,25 @@ use ndarray::Array2;
 
 pub use super::folder::data_dir;
 pub use super::published::SOURCES;
+pub use super::source::{Content, File, Format, Source};
 use super::{Dataset, Inputs, Samples, digits, idx, series, svhn};
 use crate::error::{Error, Result};
 
-/// A known data set.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// Its name in configurations and on the command line.
-    pub name: &'static str,
-    /// What it is, in a few words.
-    pub title: &'static str,
-    /// How it is read.
-    pub format: Format,
-    /// The folder of its files within the data folder.
-    pub folder: &'static str,
-    /// Its files: training images and labels, then the test's; or as the format has it.
-    pub files: &'static [File],
-    /// How many samples it has as published, (training, test); for a series, (values, 0).
-    pub samples: (usize, usize),
-    /// One sample's (channels, height, width); inputs are flattened in that order. (1, 1, 1) for a series.
-    pub shape: (usize, usize, usize),
-    /// The number of classes, 0 for a series.
-    pub classes: usize,
-    /// The largest value an input can have.
-    pub largest: f64,
-    /// Addresses its files are published under, each ending in a slash; tried in this order.
-    pub mirrors: &'static [&'static str],
-    /// Whose it is and under what terms.
-    pub licence: &'static str,
-}
-
-/// How a set is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Inside the program.
-    Embedded,
-    /// Four IDX files.
-    Idx,
-    /// Four IDX files of 28x28 pixels, given as three equal channels of 32x32.
-    IdxPadded,
-    /// Two MATLAB files.
-    Svhn,
-    /// One table of dates and values.
-    Series,
-}
-
-/// A published file.
-#[derive(Clone, Debug)]
-pub struct File {
-    /// Its name in the set's folder.
-    pub name: &'static str,
-    /// Its name at the mirrors.
-    pub published: &'static str,
-    /// Its size as published.
-    pub bytes: u64,
-    /// The SHA-256 it may have, in hexadecimal; the first is the published file's.
-    pub sha256: &'static [&'static str],
-    /// For a gzip file, what it unpacks to: packed anew, or not at all, it is as good.
-    pub content: Option<Content>,
-}
-
-/// The content of a gzip file.
-#[derive(Clone, Debug)]
-pub struct Content {
-    /// Its size.
-    pub bytes: u64,
-    /// Its SHA-256, in hexadecimal.
-    pub sha256: &'static str,
-}
-
-/// A data set in memory, with what is known of its samples.
+/// A data set in memory, with facts about its samples.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The samples.
     pub dataset: Dataset,
-    /// One sample's (channels, height, width).
+    /// The (channels, height, width) of a sample.
     pub shape: (usize, usize, usize),
-    /// The largest pixel value, which `unit` scaling divides by.
+    /// The largest pixel value, by which `unit` scaling divides.
     pub largest: f64,
-    /// The set's title and counts, for people.
+    /// The title and the numbers of samples, for people.
     pub description: String,
 }
 
 impl Source {
-    /// Where `file` lies: under its own name, or under that of the unpacked file; `None` when it isn't there.
+    /// Returns the path of `file`, under its own name or that of the unpacked file; None if it is missing.
     #[must_use]
     pub fn locate(&self, file: &File, data_dir: &Path) -> Option<PathBuf> {
         let packed = data_dir.join(self.folder).join(file.name);
@@ -97,7 +32,7 @@ impl Source {
         [packed, unpacked].into_iter().find(|path| path.is_file())
     }
 
-    /// As [`Source::locate`], with an error that says how to get the file.
+    /// Returns the path of `file`, or an error that says how to get it.
     fn require(&self, file: &File, data_dir: &Path) -> Result<PathBuf> {
         self.locate(file, data_dir).ok_or_else(|| {
             let folder = data_dir.join(self.folder);
@@ -116,7 +51,7 @@ impl Source {
         })
     }
 
-    /// The command line that fetches this set into `folder`.
+    /// Returns the command line that fetches this data set into `folder`.
     #[must_use]
     pub fn fetch_command(&self, folder: &Path) -> String {
         let mut command = format!("eki-mpi data fetch {}", self.name);
@@ -132,7 +67,7 @@ impl Source {
         command
     }
 
-    /// Training and test samples from the set's files in `data_dir`.
+    /// Loads training and test samples from the files in `data_dir`.
     fn load(&self, data_dir: &Path) -> Result<Dataset> {
         let paths = self
             .files
@@ -159,7 +94,7 @@ impl Source {
         }
     }
 
-    /// One pair of IDX files, whose images must be of this set's size.
+    /// Loads a pair of IDX files, whose images must have the size of this data set.
     fn load_idx(&self, images: &Path, labels: &Path) -> Result<Samples> {
         let (samples, shape) = idx::read_labelled(images, labels, self.classes)?;
         let (_, height, width) = self.shape;
@@ -180,11 +115,13 @@ impl Source {
     }
 }
 
-/// The side of MNIST's images, and of the frame they are padded to.
+/// The side of MNIST's images in pixels.
 const GREY_SIDE: usize = 28;
+/// The side of the frame that MNIST's images are padded to.
 const COLOUR_SIDE: usize = 32;
 
-/// n x 784 grey pixels to n x 3072: centred in 32x32 zeros, three equal channels, c*32*32 + row*32 + column.
+/// Pads n x 784 grey pixels to n x 3072: centred in 32x32 zeros, three equal channels, number c*32*32 + row*32 +
+/// column.
 fn pad_to_colour(samples: Samples) -> Samples {
     let Inputs::Bytes(grey) = &samples.inputs else {
         return samples;
@@ -205,16 +142,16 @@ fn pad_to_colour(samples: Samples) -> Samples {
     }
 }
 
-/// Whether the set called `name` is a series, whose samples are consecutive in time.
+/// Returns true if the data set called `name` is a series, whose samples are consecutive in time.
 #[must_use]
 pub fn is_series(name: &str) -> bool {
     find(name).is_ok_and(|source| source.format == Format::Series)
 }
 
-/// The set called `name`.
+/// Returns the data set called `name`.
 ///
 /// # Errors
-/// `Error::Usage` naming the known sets, and the nearest.
+/// `Error::Usage` naming the known data sets, and the most similar name.
 pub fn find(name: &str) -> Result<&'static Source> {
     SOURCES.iter().find(|s| s.name == name).ok_or_else(|| {
         let near = SOURCES
@@ -231,7 +168,7 @@ pub fn find(name: &str) -> Result<&'static Source> {
     })
 }
 
-/// The names of some of the sets, for messages.
+/// Returns the names of the data sets that fulfil `which`, for messages.
 fn names(which: impl Fn(&Source) -> bool) -> String {
     let names: Vec<_> = SOURCES
         .iter()
@@ -241,9 +178,10 @@ fn names(which: impl Fn(&Source) -> bool) -> String {
     names.join(", ")
 }
 
-/// Loads the image set called `name` from `data_dir` (see [`data_dir`]).
+/// Loads the image data set called `name` from `data_dir` (see [`data_dir`]).
 ///
-/// Files are checked for soundness, not against their published checksums, so that a set cut down by hand works too.
+/// Files are checked for soundness, not against their published checksums, so that a data set shortened by hand works,
+/// too.
 ///
 /// # Errors
 /// `Error::Usage` for an unknown name or a series; `Error::Data` for a missing or damaged file.
@@ -264,7 +202,7 @@ pub fn load(name: &str, data_dir: &Path) -> Result<Loaded> {
     })
 }
 
-/// Loads the series called `name` from `data_dir`, in the order of time, in the units as published.
+/// Loads the series called `name` from `data_dir`, in order of time and in the published units.
 ///
 /// # Errors
 /// `Error::Usage` for an unknown name or an image set; `Error::Data` for a missing or damaged file.

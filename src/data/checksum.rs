@@ -1,4 +1,4 @@
-//! SHA-256 of files and of what gzip files unpack to, compared with what is published.
+//! SHA-256 digests of files and of the content of gzip files, compared with the published ones.
 
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::catalogue::File;
+use super::source::File;
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::numbers::hexadecimal;
 
-/// Feeds a hash; what is written counts, nothing is kept.
+/// A writer that feeds a hash and stores nothing.
 struct Hashing(Sha256);
 
 impl Write for Hashing {
@@ -25,20 +25,20 @@ impl Write for Hashing {
     }
 }
 
-/// The SHA-256 of all that `source` gives, in hexadecimal.
+/// Returns the SHA-256 of all bytes of `source`, in hexadecimal.
 ///
 /// # Errors
-/// The source's own.
+/// The error of the source.
 pub fn sha256(mut source: impl Read) -> std::io::Result<String> {
     let mut hash = Hashing(Sha256::new());
     std::io::copy(&mut source, &mut hash)?;
     Ok(hexadecimal(&hash.0.finalize()))
 }
 
-/// Whether the file at `path` is `file` as published, or as good: packed otherwise, or not packed.
+/// Checks that the file at `path` is the published `file`, or has the same content packed differently or not packed.
 ///
 /// # Errors
-/// `Error::Data` with the checksum found and the one expected; `Error::Io` when it can't be read.
+/// `Error::Data` with the digest found and the one expected; `Error::Io` when the file can't be read.
 pub fn verify(path: &Path, file: &File) -> Result<()> {
     let (opened, _) = bounded::open(path)?;
     let found = sha256(opened).map_err(|e| Error::io(path, "read", e))?;
@@ -61,7 +61,8 @@ pub fn verify(path: &Path, file: &File) -> Result<()> {
     }
 }
 
-/// The SHA-256 of what a gzip file unpacks to, up to one byte more than expected; `None` for no sound gzip file.
+/// Returns the SHA-256 of the content of a gzip file, of which at most one byte more than `expected` is unpacked; None
+/// if it is not a sound gzip file.
 fn unpacked(path: &Path, expected: u64) -> Option<String> {
     let (opened, _) = bounded::open(path).ok()?;
     sha256(MultiGzDecoder::new(BufReader::new(opened)).take(expected + 1)).ok()

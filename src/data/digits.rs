@@ -1,7 +1,7 @@
-//! The 8x8 handwritten digits inside the program: 1797 images of 64 pixels in 0..=16, ten classes.
+//! The 8x8 handwritten digits embedded in the program: 1797 images of 64 pixels in 0..=16, ten classes.
 //!
-//! The UCI optical digits test set (Alpaydin & Kaynak 1998) by way of scikit-learn; source and licence stand in
-//! `digits/README.md`.
+//! The UCI optical digits test set (Alpaydin & Kaynak 1998), by way of scikit-learn; `digits/README.md` names source
+//! and licence.
 
 use std::path::Path;
 
@@ -9,24 +9,25 @@ use super::{Dataset, idx};
 use crate::error::Result;
 use crate::kernels::rng::{Key, Purpose};
 
-/// Height and width of an image.
+/// The height and width of an image.
 pub const SIDE: usize = 8;
 /// The largest pixel value.
 pub const LARGEST: f64 = 16.0;
 /// The number of classes.
 pub const CLASSES: usize = 10;
-/// The samples that are fitted, four fifths of 1797; the other 360 are for the test.
+/// The number of training samples, four fifths of 1797; the other 360 are test samples.
 pub const TRAIN: usize = 1437;
 
 const IMAGES: &[u8] = include_bytes!("digits/digits-images-idx3-ubyte.gz");
 const LABELS: &[u8] = include_bytes!("digits/digits-labels-idx1-ubyte.gz");
 
-/// The digits, split once for all into 1437 training and 360 test samples by a fixed shuffle.
+/// Loads the digits, split by a fixed shuffle into 1437 training and 360 test samples.
 ///
-/// The shuffle has a key of its own, seed 0, so the split is the same for every run's seed and results compare.
+/// The shuffle has its own key, with seed 0, so the split is the same for any seed of a run and results can be
+/// compared.
 ///
 /// # Errors
-/// None in a sound build: the embedded files are checked as any others.
+/// None in a sound build: the embedded files are checked like any others.
 pub fn load() -> Result<Dataset> {
     let (images, labels) = (Path::new("embedded images"), Path::new("embedded labels"));
     let (samples, _) = idx::join(

@@ -1,4 +1,4 @@
-//! One HTTP request for what is still missing of a file.
+//! One HTTP request for the missing rest of a file.
 
 use std::io::{IsTerminal as _, Read};
 use std::time::Duration;
@@ -7,28 +7,28 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
-use super::catalogue::File;
 use super::part::Part;
+use super::source::File;
 use crate::error::Error;
 
-/// Why an attempt ended without the whole file.
+/// The reason why an attempt ended without the whole file.
 pub enum Failure {
-    /// The connection ended or stalled; another attempt may go on.
+    /// The connection ended or stalled; another attempt may continue.
     Cut(String),
-    /// The server won't give this file.
+    /// The server refuses to send this file.
     Refused(String),
-    /// The disk failed.
+    /// Writing to the disk failed.
     Local(Error),
 }
 
-/// Connections to mirrors: those through the environment's proxy, and those to this very machine without.
+/// HTTP agents: `outside` uses the environment's proxy, `here` reaches this machine without one.
 pub struct Link {
     outside: Agent,
     here: Agent,
 }
 
 impl Link {
-    /// Connects to nothing yet.
+    /// Returns agents that are not connected yet.
     pub fn new() -> Self {
         let config = || {
             Agent::config_builder()
@@ -38,7 +38,7 @@ impl Link {
                 // A stalled server counts as a cut connection.
                 .timeout_per_read(Some(Duration::from_secs(30)))
                 .user_agent(concat!("eki-mpi/", env!("CARGO_PKG_VERSION")))
-                // Packing in transit would make a range of the file meaningless.
+                // Compression in transit would make a range of the file meaningless.
                 .accept_encoding("identity")
         };
         Self {
@@ -47,11 +47,12 @@ impl Link {
         }
     }
 
-    /// Asks `address` for what `part` lacks of `file`, and adds it; `Ok` when the server has given all it promised.
+    /// Requests from `address` the bytes of `file` that `part` lacks, and appends them. Returns Ok when all promised
+    /// bytes came.
     pub fn attempt(&self, address: &str, file: &File, part: &mut Part) -> Result<(), Failure> {
         let mut have = part.length();
         // Longer than the file can be: not a part of it.
-        if have > most(file) {
+        if have > size_limit(file) {
             have = 0;
         }
         let mut response = self.ask(address, have)?;
@@ -67,7 +68,7 @@ impl Link {
             status => return Err(Failure::Refused(format!("HTTP status {status}"))),
         };
         let promised = response.body().content_length().map(|rest| start + rest);
-        if let Some(whole) = promised.filter(|&whole| whole > most(file)) {
+        if let Some(whole) = promised.filter(|&whole| whole > size_limit(file)) {
             return Err(Failure::Refused(format!(
                 "offers {whole} bytes, {} expected",
                 file.bytes
@@ -81,7 +82,7 @@ impl Link {
             Some(whole) if end < whole => {
                 Err(Failure::Cut(format!("ended after {end} of {whole} bytes")))
             }
-            // Without a promised length, a short file is more likely cut than packed otherwise.
+            // Without a promised length, a short file is more likely cut than packed differently.
             None if end < file.bytes => Err(Failure::Cut(format!(
                 "ended after {end} of {} bytes",
                 file.bytes
@@ -90,7 +91,7 @@ impl Link {
         }
     }
 
-    /// The response to a request for all bytes from `have` on.
+    /// Requests all bytes from byte `have` on.
     fn ask(&self, address: &str, have: u64) -> Result<Response<Body>, Failure> {
         let host = address.split("//").nth(1).unwrap_or(address);
         let local = ["127.0.0.1", "localhost", "[::1]"];
@@ -110,13 +111,13 @@ impl Link {
     }
 }
 
-/// The most bytes taken for `file`: it may come packed otherwise, or unpacked.
-fn most(file: &File) -> u64 {
+/// Returns the largest number of bytes accepted for `file`, which may come packed differently, or unpacked.
+fn size_limit(file: &File) -> u64 {
     let content = file.content.as_ref().map_or(0, |content| content.bytes);
     file.bytes.max(content) + file.bytes / 8 + 65_536
 }
 
-/// Whether the server's part begins where ours ends.
+/// Returns true if the server's range begins where the local part ends.
 fn resumes_at(response: &Response<Body>, have: u64) -> bool {
     let range = response.headers().get("Content-Range");
     range
@@ -127,7 +128,7 @@ fn resumes_at(response: &Response<Body>, have: u64) -> bool {
         == Some(have)
 }
 
-/// Writes the body to `part` from `start` on; gives the part's length at the body's end.
+/// Writes the body to `part` from byte `start` on; returns the length of the part at the end of the body.
 fn receive(
     response: &mut Response<Body>,
     file: &File,
@@ -148,7 +149,7 @@ fn receive(
             Err(e) => return Err(Failure::Cut(format!("{e} after {end} bytes"))),
         };
         end += n as u64;
-        if end > most(file) {
+        if end > size_limit(file) {
             return Err(Failure::Refused(format!(
                 "sends more than the {} bytes expected",
                 file.bytes
@@ -158,7 +159,7 @@ fn receive(
     }
 }
 
-/// A bar on the terminal; none where standard error goes elsewhere.
+/// Returns a progress bar on the terminal; hidden if standard error is redirected.
 fn progress(file: &File, whole: u64) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()

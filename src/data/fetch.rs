@@ -1,45 +1,46 @@
-//! `eki-mpi data fetch` and `data list`: brings published files whole and verified, or not at all.
+//! The commands `data fetch` and `data list`: fetch published files whole and verified, or not at all.
 //!
-//! A file grows under its name with `.part` added, goes on from there after a cut (HTTP Range), and gets its own name
-//! only once its checksum is right. Of several processes that fetch it at once one does, and the others wait for it. No rank
-//! of a run ever fetches.
+//! A file grows under its name with `.part` added, continues after an interruption (HTTP Range), and gets its final
+//! name only once its checksum is right. Of several processes that fetch the same file, one does and the others wait.
+//! Ranks of a run never fetch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::catalogue::{File, Format, SOURCES, Source};
 use super::checksum;
 use super::download::{Failure, Link};
 use super::part::Part;
+use super::published::SOURCES;
+use super::source::{File, Format, Source};
 use crate::error::{Error, Result};
 
-/// Attempts in a row that may bring nothing new before a mirror is given up.
+/// The number of consecutive attempts without progress after which a mirror is given up.
 const IDLE_ATTEMPTS: usize = 3;
 
-/// A file of a set, in place.
+/// A file of a data set that is in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Where it lies.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Whether it was brought now, or had been there.
+    /// True if it was fetched now, false if it was already there.
     pub fetched: bool,
 }
 
-/// The mirror that the environment names in `EKI_MIRROR`, if any; for [`fetch`].
+/// Returns the mirror that the environment variable `EKI_MIRROR` names, if any; for [`fetch`].
 #[must_use]
 pub fn mirror_from_env() -> Option<String> {
     std::env::var("EKI_MIRROR").ok().filter(|m| !m.is_empty())
 }
 
-/// Brings the files of `source` into `data_dir`, from `mirror` if one is given, else from its public mirrors.
+/// Fetches the files of `source` into `data_dir`, from `mirror` if one is given, else from its public mirrors.
 ///
-/// `mirror` (see [`mirror_from_env`]) is the address of a web server laid out like the data folder, such as
-/// `http://data.example.org/eki` for `http://data.example.org/eki/mnist/train-images-idx3-ubyte.gz`; the public ones
-/// are then left alone. Files already in place are verified and kept.
+/// `mirror` (see [`mirror_from_env`]) is the address of a web server with the layout of the data folder, such as
+/// `http://data.example.org/eki` for `http://data.example.org/eki/mnist/train-images-idx3-ubyte.gz`; the public mirrors
+/// are then not used. Files already in place are verified and kept.
 ///
 /// # Errors
-/// `Error::Data` for a file in place that isn't the published one; `Error::Io` for a folder that can't be written;
-/// `Error::Run` when no mirror gave a file, with each one's reason and how to place the files by hand.
+/// `Error::Usage` for a file in place that differs from the published one; `Error::Io` for a folder that can't be
+/// written; `Error::Run` when no mirror gave a file, with the reason of each and how to place the files by hand.
 pub fn fetch(source: &Source, data_dir: &Path, mirror: Option<&str>) -> Result<Vec<Placed>> {
     let link = Link::new();
     let mut placed = Vec::new();
@@ -60,7 +61,7 @@ pub fn fetch(source: &Source, data_dir: &Path, mirror: Option<&str>) -> Result<V
     Ok(placed)
 }
 
-/// Where `file` can be had, in the order to try.
+/// Returns the addresses of `file`, in the order in which to try them.
 fn addresses(source: &Source, file: &File, mirror: Option<&str>) -> Vec<String> {
     match mirror {
         Some(base) => vec![format!(
@@ -77,16 +78,16 @@ fn addresses(source: &Source, file: &File, mirror: Option<&str>) -> Vec<String> 
     }
 }
 
-/// Why a file couldn't be brought.
+/// The reason why a file could not be fetched.
 enum Failed {
-    /// The disk, not the network.
+    /// Writing to the disk failed.
     Local(Error),
-    /// Each mirror's reason.
+    /// The reason of each mirror.
     Mirrors(Vec<String>),
 }
 
 impl Failed {
-    /// One line that says what was tried and what to do instead.
+    /// Returns an error of one line that says what was tried and what to do instead.
     fn into_error(self, source: &Source, file: &File, folder: &Path) -> Error {
         let reasons = match self {
             Self::Local(error) => return error,
@@ -105,7 +106,8 @@ impl Failed {
     }
 }
 
-/// Brings one file into `data_dir`: where it is, and whether this process fetched it, not another at the same time.
+/// Fetches one file into `data_dir`. Returns its path, and whether this process fetched it rather than another one at
+/// the same time.
 fn bring(
     link: &Link,
     (source, file): (&Source, &File),
@@ -115,7 +117,7 @@ fn bring(
     let folder = data_dir.join(source.folder);
     fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "create", e))?;
     let path = folder.join(file.name);
-    let Some(mut part) = Part::of(&path)? else {
+    let Some(mut part) = Part::open(&path)? else {
         return Ok((path, false));
     };
     let addresses = addresses(source, file, mirror);
@@ -124,7 +126,7 @@ fn bring(
     Ok((path, true))
 }
 
-/// Fills the `part` of one file from the first address that gives it whole, and names it `path`.
+/// Fills the `part` of one file from the first address that gives it whole, and renames it to `path`.
 fn fill(
     link: &Link,
     file: &File,
@@ -133,7 +135,8 @@ fn fill(
 ) -> std::result::Result<(), Failed> {
     let mut reasons = Vec::new();
     for address in addresses {
-        // Once on top of what an earlier call or mirror left; should the whole turn out wrong, once more from nothing.
+        // The first round continues what an earlier call or mirror left; if the result is wrong, a second one starts
+        // from nothing.
         for _ in 0..2 {
             let fresh = part.length() == 0;
             match complete(link, file, part, address) {
@@ -153,21 +156,21 @@ fn fill(
             if fresh {
                 break;
             }
-            // The first of the two was a stale part's fault, not the mirror's.
+            // A stale part caused the first failure, not the mirror.
             reasons.pop();
         }
     }
     Err(Failed::Mirrors(reasons))
 }
 
-/// Attempts until `part` is whole by the server's word, or the mirror brings nothing more.
+/// Repeats attempts until `part` is complete by the server's word, or the mirror makes no more progress.
 fn complete(
     link: &Link,
     file: &File,
     part: &mut Part,
     address: &str,
 ) -> std::result::Result<(), Failure> {
-    // A whole part may be left where the last call was ended before its name was changed.
+    // A complete part may be left if the last call was ended before renaming it.
     if part.length() == file.bytes {
         return Ok(());
     }
@@ -188,7 +191,7 @@ fn complete(
     }
 }
 
-/// One line for each known set: its name, whether it is there and as published, where it is looked for.
+/// Returns one line for each known data set: its name, whether it is there and as published, and its folder.
 #[must_use]
 pub fn list(data_dir: &Path) -> Vec<String> {
     SOURCES
@@ -203,7 +206,7 @@ pub fn list(data_dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Whether a set is there, and where.
+/// Returns whether a data set is there, and where.
 fn state(source: &Source, data_dir: &Path) -> (&'static str, String) {
     let folder = data_dir.join(source.folder);
     if source.format == Format::Embedded {

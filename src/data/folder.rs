@@ -1,15 +1,15 @@
-//! Where data files are looked for: `--data-dir`, else `EKI_DATA_DIR`, else the user's cache folder.
+//! The folder of data files: `--data-dir`, else `EKI_DATA_DIR`, else the user's cache folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The folder that holds one folder per data set.
+/// Returns the folder that holds one subfolder per data set.
 #[must_use]
 pub fn data_dir(explicit: Option<&Path>) -> PathBuf {
     choose(explicit, |name| std::env::var_os(name))
 }
 
-/// As [`data_dir`], with the environment given, so that tests need not change their own.
+/// Chooses the data folder with environment variables from `env`, so that tests need not change their environment.
 fn choose(explicit: Option<&Path>, env: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     if let Some(explicit) = explicit {
         return explicit.to_path_buf();
@@ -31,7 +31,7 @@ fn choose(explicit: Option<&Path>, env: impl Fn(&str) -> Option<OsString>) -> Pa
     set("XDG_CACHE_HOME")
         .filter(|cache| cache.is_absolute() && !cfg!(target_os = "macos"))
         .or_else(|| set("HOME").map(|home| home.join(in_home)))
-        // Without a home, as in some containers, the folder one stands in is the only one known to be the user's.
+        // Without a home directory, as in some containers, only the current folder is known to be the user's.
         .unwrap_or_else(|| PathBuf::from("."))
         .join("eki-mpi")
 }

@@ -1,8 +1,8 @@
-//! The IDX format of MNIST and its kin: a magic number, big-endian sizes, then bytes; gzip or not.
+//! The IDX format of MNIST and related data sets: a magic number, big-endian sizes, then bytes; gzip or not.
 //!
-//! The magic is 0, 0, the type of the values (8: unsigned bytes) and the rank; one 32-bit size a dimension follows, and
-//! the values with the last dimension fastest (Y. LeCun, "The MNIST database", file formats). Whether a file is gzip is
-//! told by its first bytes, not by its name.
+//! The magic number is 0, 0, the type of the values (8: unsigned bytes) and the rank. One 32-bit size per dimension
+//! follows, then the values with the last dimension fastest (Y. LeCun, "The MNIST database", file formats). A gzip file
+//! is recognised by its first bytes, not by its name.
 
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::bounded::DEFLATE_RATIO;
 
-/// The highest rank read; the published sets have 1 (labels), 3 (grey images) and 4 (colour).
+/// The highest rank that is read; the published sets have 1 (labels), 3 (grey images) and 4 (colour images).
 const MAX_RANK: u8 = 4;
 
-/// An array of bytes as an IDX file holds it.
+/// The array of bytes in an IDX file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idx {
-    /// The sizes, one a dimension; none is 0.
+    /// The sizes, one per dimension; none is 0.
     pub shape: Vec<usize>,
     /// The values, the last dimension fastest.
     pub values: Vec<u8>,
@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> Result<Idx> {
 /// Decodes an IDX file from a source of `stored` bytes; `path` only names it in errors.
 ///
 /// # Errors
-/// As [`read`].
+/// `Error::Data` when it is damaged, cut off, too long or empty.
 pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Idx> {
     let head: [u8; 2] = bounded::array(path, &mut source, "the magic number")?;
     let mut whole = Cursor::new(head).chain(source);
@@ -51,7 +51,7 @@ pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Idx> {
     }
 }
 
-/// Decodes the content; `most` is what the file can unpack to at best.
+/// Decodes the unpacked content; `most` is the largest number of bytes the file can unpack to.
 fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Result<Idx> {
     let magic: [u8; 4] = bounded::array(path, source, "the magic number")?;
     let [0, 0, kind, rank] = magic else {
@@ -81,8 +81,8 @@ fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Resu
     bounded::ensure(promised > 0, path, || {
         format!("is empty: its sizes are {shape:?}")
     })?;
-    let room = most.saturating_sub(4 + 4 * u64::from(rank));
-    let values = bounded::exactly(path, source, promised, (stored, room), "values")?;
+    let limit = most.saturating_sub(4 + 4 * u64::from(rank));
+    let values = bounded::exactly(path, source, promised, (stored, limit), "values")?;
     bounded::end(path, source, "the values")?;
     Ok(Idx {
         shape: shape.into_iter().map(|size| size as usize).collect(),
@@ -90,7 +90,7 @@ fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Resu
     })
 }
 
-/// Reads images and their labels; gives the samples and the shape of one, such as [28, 28].
+/// Reads images and their labels; returns the samples and the shape of one image, such as [28, 28].
 ///
 /// # Errors
 /// `Error::Data` when a file is missing or damaged, when the counts differ, or when a label is not in `0..classes`.
@@ -99,7 +99,7 @@ pub fn read_labelled(
     labels: &Path,
     classes: usize,
 ) -> Result<(Samples, Vec<usize>)> {
-    // The labels first: they are small, and as telling about what is missing.
+    // The labels first: they are small, and a missing set is noticed as well by them.
     let label_values = read(labels)?;
     join(images, read(images)?, labels, label_values, classes)
 }
@@ -107,7 +107,7 @@ pub fn read_labelled(
 /// Joins decoded images and labels; the paths only name them in errors.
 ///
 /// # Errors
-/// As [`read_labelled`].
+/// `Error::Data` when the counts differ, or when a label is not in `0..classes`.
 pub fn join(
     images_path: &Path,
     images: Idx,

@@ -1,4 +1,8 @@
 //! Data sets in memory: training and test samples, their scaling, and the batches drawn from them.
+//!
+//! Imports `error`, `files`, `kernels` and `parallel`. To add a data set: an entry in `published.rs` (files, sizes,
+//! digests, mirrors, licence); a new file format also needs a variant of `source::Format`, a file that decodes it
+//! within the limits of `files::bounded`, and an arm in `catalogue.rs`.
 
 pub mod augment;
 pub mod baseline;
@@ -16,6 +20,7 @@ pub mod recall;
 pub mod scores;
 pub mod series;
 pub mod shape;
+pub mod source;
 pub mod svhn;
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
@@ -26,17 +31,17 @@ use crate::data::shape::DataShape;
 use crate::kernels::buffers::LINE;
 use crate::kernels::real::Real;
 
-/// A data set: what is fitted and what it is judged on.
+/// A data set: samples to fit and samples to test on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     /// The samples that are fitted.
     pub train: Samples,
-    /// The samples that accuracy or error is measured on; never fitted.
+    /// The test samples, on which accuracy or error is measured; never fitted.
     pub test: Samples,
 }
 
 impl Dataset {
-    /// One sample without inputs, whose outputs are the `observations`, K numbers: fitted and judged on.
+    /// Returns a data set of one sample without inputs, whose targets are the K `observations`, for training and test.
     #[must_use]
     pub fn of_observations(observations: Array1<f64>) -> Self {
         let one = Samples {
@@ -49,7 +54,7 @@ impl Dataset {
         }
     }
 
-    /// The observations of a problem of one sample, K numbers; of others, none.
+    /// Returns the observations of a problem with one sample, K numbers; an empty slice for any other problem.
     #[must_use]
     pub fn observations(&self) -> &[f64] {
         match &self.train.targets {
@@ -58,7 +63,7 @@ impl Dataset {
         }
     }
 
-    /// What the plan must know of it.
+    /// Returns the sizes on which the plan of a run depends.
     #[must_use]
     pub fn shape(&self) -> DataShape {
         DataShape {
@@ -70,7 +75,7 @@ impl Dataset {
         }
     }
 
-    /// SHA-256 of all that is fitted and judged on, sizes and kinds too.
+    /// Returns the SHA-256 of all training and test samples, including sizes and kinds.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -84,13 +89,13 @@ impl Dataset {
 /// n samples: inputs n x d, and a target for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
-    /// What the forward map is given.
+    /// The inputs of the forward map.
     pub inputs: Inputs,
-    /// What it should give.
+    /// The targets of its outputs.
     pub targets: Targets,
 }
 
-/// Inputs n x d; images stay bytes, a quarter of the memory on every rank, until a batch needs them.
+/// The inputs of n samples of d features. Images stay bytes, to save memory on every rank, until a batch needs them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Inputs {
     /// Pixels, n x d, row-major.
@@ -99,14 +104,14 @@ pub enum Inputs {
     Reals(Array2<f64>),
 }
 
-/// A target for each of n samples.
+/// The targets of n samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Targets {
     /// A class in `0..classes` for each sample.
     Classes {
         /// The classes, n.
         labels: Vec<u8>,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
     /// Real targets, n x c.
@@ -114,7 +119,7 @@ pub enum Targets {
 }
 
 impl Samples {
-    /// The number of samples n.
+    /// Returns the number n of samples.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.targets {
@@ -123,13 +128,13 @@ impl Samples {
         }
     }
 
-    /// Whether there are no samples.
+    /// Returns true if there are no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The input dimension d.
+    /// Returns the input dimension d.
     #[must_use]
     pub fn features(&self) -> usize {
         match &self.inputs {
@@ -138,7 +143,7 @@ impl Samples {
         }
     }
 
-    /// The outputs c a forward map must give for one sample: classes, or target values.
+    /// Returns the number c of outputs that a forward map must give for one sample: classes, or target values.
     #[must_use]
     pub fn outputs(&self) -> usize {
         match &self.targets {
@@ -147,6 +152,7 @@ impl Samples {
         }
     }
 
+    /// Adds the samples, with sizes and kinds, to `hash`.
     fn add_to(&self, hash: &mut Sha256) {
         let reals = |hash: &mut Sha256, numbers: &Array2<f64>| {
             numbers.iter().for_each(|x| hash.update(x.to_le_bytes()));
@@ -176,7 +182,7 @@ impl Samples {
         }
     }
 
-    /// The samples `rows`, in that order.
+    /// Returns the samples `rows`, in that order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         let axis = ndarray::Axis(0);
@@ -196,17 +202,18 @@ impl Samples {
     }
 }
 
-/// The affine map x -> (x - shift) / scale that every input goes through, the same for all features.
+/// The affine map x -> (x - shift) / scale of every input, the same for all features.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
-    /// Subtracted first.
+    /// The number subtracted first.
     pub shift: f64,
-    /// Divided by next.
+    /// The divisor.
     pub scale: f64,
 }
 
 impl Scaling {
-    /// Mean 0 and deviation 1 over all features of `samples` together (a constant input keeps scale 1).
+    /// Returns the scaling to mean 0 and standard deviation 1 over all features of `samples` together. A constant input
+    /// keeps scale 1.
     #[must_use]
     pub fn standard(samples: &Samples) -> Self {
         let (count, sum, square) = match &samples.inputs {
@@ -221,7 +228,7 @@ impl Scaling {
         }
     }
 
-    /// Pixels of 0..=`largest` to 0..=1.
+    /// Returns the scaling of pixels of 0..=`largest` to 0..=1.
     #[must_use]
     pub fn unit(largest: f64) -> Self {
         Self {
@@ -231,14 +238,15 @@ impl Scaling {
     }
 }
 
+/// Returns the count, the sum and the sum of squares.
 fn moments(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     values.fold((0.0, 0.0, 0.0), |(n, s, q), v| (n + 1.0, s + v, q + v * v))
 }
 
-/// m samples as the forward map and the loss take them.
+/// A batch of m samples, in the form that the forward map and the loss use.
 #[derive(Clone, Debug)]
 pub struct Batch<T> {
-    /// Scaled inputs, d x m: samples run fastest, as forward maps take them.
+    /// The scaled inputs, d x m: samples run fastest.
     pub inputs: Array2<T>,
     /// The target of each sample.
     pub targets: BatchTargets<T>,
@@ -254,16 +262,16 @@ pub enum BatchTargets<T> {
 }
 
 impl<T: Real> Batch<T> {
-    /// The samples `rows` of `samples`, scaled, in that order.
+    /// Gathers the samples `rows` of `samples`, scaled, in that order.
     #[must_use]
     pub fn gather(samples: &Samples, rows: &[usize], scaling: Scaling) -> Self {
         let scaled = |v: f64| T::from_f64((v - scaling.shift) / scaling.scale);
         let inputs = match &samples.inputs {
             Inputs::Bytes(x) => {
-                let of_byte: Vec<T> = (0..=u8::MAX).map(|v| scaled(f64::from(v))).collect();
-                side_by_side(x, rows, |v| of_byte[usize::from(v)])
+                let scaled_bytes: Vec<T> = (0..=u8::MAX).map(|v| scaled(f64::from(v))).collect();
+                to_columns(x, rows, |v| scaled_bytes[usize::from(v)])
             }
-            Inputs::Reals(x) => side_by_side(x, rows, scaled),
+            Inputs::Reals(x) => to_columns(x, rows, scaled),
         };
         let targets = match &samples.targets {
             Targets::Classes { labels, .. } => {
@@ -276,31 +284,31 @@ impl<T: Real> Batch<T> {
         Self { inputs, targets }
     }
 
-    /// The number of samples m.
+    /// Returns the number m of samples.
     #[must_use]
     pub fn len(&self) -> usize {
         self.inputs.ncols()
     }
 
-    /// Whether the batch is empty.
+    /// Returns true if the batch is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Samples of a batch that are worked on together: so many of a feature's numbers lie in a line of memory.
-const BESIDE: usize = LINE;
+/// The number of samples that are gathered together: as many numbers of a feature as fit in a cache line.
+const GATHERED: usize = LINE;
 
-/// The `rows` of `samples` as columns.
-fn side_by_side<S: Copy, T: Real>(
+/// Returns the `rows` of `samples` as columns.
+fn to_columns<S: Copy, T: Real>(
     samples: &Array2<S>,
     rows: &[usize],
     map: impl Fn(S) -> T,
 ) -> Array2<T> {
     let mut columns = Array2::zeros((samples.ncols(), rows.len()));
-    let groups = columns.axis_chunks_iter_mut(ndarray::Axis(1), BESIDE);
-    for (mut group, rows) in groups.zip(rows.chunks(BESIDE)) {
+    let groups = columns.axis_chunks_iter_mut(ndarray::Axis(1), GATHERED);
+    for (mut group, rows) in groups.zip(rows.chunks(GATHERED)) {
         let from: Vec<ArrayView1<S>> = rows.iter().map(|&row| samples.row(row)).collect();
         for (feature, mut to) in group.rows_mut().into_iter().enumerate() {
             for (to, from) in to.iter_mut().zip(&from) {

@@ -1,4 +1,4 @@
-//! A file that is being fetched, under its name with `.part` added: it stays for the next call where one is cut short, and one
+//! A partly fetched file, under its name with `.part` added. It stays for the next call if it is cut short, and one
 //! process at a time writes to it.
 
 use std::fs::{self, File, TryLockError};
@@ -15,17 +15,17 @@ pub struct Part {
 }
 
 impl Part {
-    /// Opens and locks the part of the file `path`, empty where there is none. Waits for another process that fetches the
-    /// file; None where that has brought it.
+    /// Opens and locks the part of the file `path`; creates it if it is missing. Waits for another process that fetches
+    /// the file; returns None if that process has completed it.
     ///
     /// # Errors
-    /// The system's refusal.
-    pub fn of(path: &Path) -> Result<Option<Self>> {
+    /// `Error::Io` when the system refuses.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
         let part = PathBuf::from(name);
         loop {
-            let file = opened(&part).map_err(|e| Error::io(&part, "open", e))?;
+            let file = open_regular(&part).map_err(|e| Error::io(&part, "open", e))?;
             lock(&file, &part).map_err(|e| Error::io(&part, "lock", e))?;
             // While this process waited the part may have been given its final name, or removed.
             if fs::symlink_metadata(&part).is_ok_and(|found| is_same(&found, &file)) {
@@ -37,38 +37,38 @@ impl Part {
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the part.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
         self.file.metadata().map_or(0, |described| described.len())
     }
 
-    /// Adds `bytes` at its end.
+    /// Appends `bytes`.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes);
         written.map_err(|e| Error::io(&self.path, "write", e))
     }
 
-    /// Throws away what it holds.
+    /// Empties the part.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn clear(&self) -> Result<()> {
         let cut = self.file.set_len(0);
         cut.map_err(|e| Error::io(&self.path, "write", e))
     }
 
-    /// Gives it its final name, `path`, once it lies on the disk.
+    /// Stores the part on the disk and gives it its final name, `path`.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn keep(&self, path: &Path) -> Result<()> {
         let synced = self.file.sync_all();
         synced.map_err(|e| Error::io(&self.path, "write", e))?;
@@ -77,7 +77,7 @@ impl Part {
 }
 
 impl Drop for Part {
-    /// A part with nothing in it is of no use to anybody. It is removed while it is locked.
+    /// Removes an empty part, which nobody needs, while it is still locked.
     fn drop(&mut self) {
         if self.length() == 0 {
             let _ = fs::remove_file(&self.path);
@@ -85,8 +85,8 @@ impl Drop for Part {
     }
 }
 
-/// Opens the file at `part`; what stands there and is no regular file of this one name is removed.
-fn opened(part: &Path) -> io::Result<File> {
+/// Opens the file at `part`. First removes a link, or a file that has other names.
+fn open_regular(part: &Path) -> io::Result<File> {
     let regular = fs::symlink_metadata(part).is_ok_and(|kind| kind.is_file());
     if !regular && part.is_symlink() {
         fs::remove_file(part)?;
@@ -99,7 +99,8 @@ fn opened(part: &Path) -> io::Result<File> {
     open_own(part)
 }
 
-/// Locks `file`. Where the file system has no locks, whoever fetches twice at once fails by the checksum.
+/// Locks `file`. If the file system has no locks, two processes that fetch the same file at once are caught by the
+/// checksum.
 fn lock(file: &File, part: &Path) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {

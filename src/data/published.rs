@@ -1,11 +1,11 @@
 //! The table of known data sets: their files with sizes and checksums, where they are published, and under what terms.
 //!
-//! SHA-256 of MNIST and Fashion-MNIST: of the original files, whose MD5s their authors publish; of SVHN: as recorded by
-//! TensorFlow Datasets (`svhn_cropped`); of the series: of github.com/jbrownlee/Datasets at d20fcb6.
+//! Origin of the SHA-256 digests. MNIST and Fashion-MNIST: the original files, whose MD5s their authors publish. SVHN:
+//! as recorded by TensorFlow Datasets (`svhn_cropped`). The series: github.com/jbrownlee/Datasets at d20fcb6.
 
-use super::catalogue::{Content, File, Format, Source};
+use super::source::{Content, File, Format, Source};
 
-/// Every known set, in the order `data list` shows.
+/// Every known data set, in the order in which `data list` shows them.
 pub static SOURCES: [Source; 7] = [
     DIGITS,
     MNIST,
@@ -181,7 +181,7 @@ const SVHN: Source = Source {
     licence: "Netzer et al. 2011; for non-commercial use only",
 };
 
-/// Daily minima in Melbourne, 1981 to 1990, degrees Celsius.
+/// Daily minimum temperatures in Melbourne, 1981 to 1990, in degrees Celsius.
 const MELBOURNE: Source = Source {
     name: "melbourne",
     title: "daily minimum temperatures, Melbourne 1981-1990",

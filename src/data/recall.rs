@@ -1,15 +1,15 @@
-//! Tasks of long memory, drawn from the seed: an example is a function of its number alone, so there are as many fresh
-//! ones as wanted, and any program can draw the same.
+//! Long-memory tasks, drawn from the seed. An example is a function of its number alone, so any number of fresh
+//! examples can be drawn, by any program.
 //!
-//! | task | steps | inputs a step | targets |
+//! | task | steps | inputs per step | targets |
 //! |---|---|---|---|
-//! | adding | T | a number of [0, 1), a mark | the sum of the two marked numbers |
+//! | adding | T | a number in [0, 1), a mark | the sum of the two marked numbers |
 //! | copying | T + 20 | one of 10 symbols, one-hot | the first 10 symbols of 8, one-hot, at the last 10 steps |
 //!
 //! Adding: Hochreiter & Schmidhuber, Neural Computation 9 (1997) 1735, marked as in Le, Jaitly & Hinton
-//! (arXiv:1504.00941): one number of each half. Copying: Arjovsky, Shah & Bengio (ICML 2016, arXiv:1511.06464): ten
-//! symbols, T - 1 blanks, the sign to begin, ten blanks. Without memory the best squared error is 1/6 for adding (1 is
-//! the best guess) and 7/64 a number for copying (1/8).
+//! (arXiv:1504.00941): one number in each half. Copying: Arjovsky, Shah & Bengio (ICML 2016, arXiv:1511.06464): ten
+//! symbols, T - 1 blanks, a start sign, ten blanks. Without memory the best mean squared error is 1/6 for adding (by
+//! the guess 1) and 7/64 per number for copying (by the guess 1/8).
 
 use ndarray::{Array2, ArrayViewMut1};
 use rand::Rng as _;
@@ -18,29 +18,30 @@ use rand_chacha::ChaCha8Rng;
 use super::{Dataset, Inputs, Samples, Targets};
 use crate::kernels::rng::{Key, Purpose};
 
-/// Symbols to remember, and of how many kinds.
+/// The number of symbols to remember.
 const REMEMBERED: usize = 10;
+/// The number of kinds of symbols to remember.
 const KINDS: usize = 8;
-/// With the blank, and the sign to begin.
+/// The number of symbols with the blank and the start sign.
 const SYMBOLS: usize = KINDS + 2;
 
-/// A task of long memory.
+/// A long-memory task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// The sum of two marked numbers among `length`.
     Adding {
-        /// T.
+        /// The length T of the sequence.
         length: usize,
     },
-    /// Ten symbols again, after `length` steps.
+    /// The repetition of ten symbols after `length` steps.
     Copying {
-        /// T.
+        /// The delay T.
         length: usize,
     },
 }
 
 impl Task {
-    /// The task called `name`, of `length` steps T.
+    /// Returns the task called `name`, of `length` steps T.
     #[must_use]
     pub fn find(name: &str, length: usize) -> Option<Self> {
         match name {
@@ -50,7 +51,7 @@ impl Task {
         }
     }
 
-    /// Steps of an example, and the inputs of each.
+    /// Returns the number of steps of an example, and the number of inputs per step.
     #[must_use]
     pub fn steps(self) -> (usize, usize) {
         match self {
@@ -59,7 +60,7 @@ impl Task {
         }
     }
 
-    /// The steps, the last ones, that an answer is given at, and its numbers at each.
+    /// Returns the number of steps, at the end, at which an answer is expected, and the number of values of each.
     #[must_use]
     pub fn answers(self) -> (usize, usize) {
         match self {
@@ -68,7 +69,7 @@ impl Task {
         }
     }
 
-    /// Examples 0..`train` to fit, and 0..`test` of another kind to judge on, of `seed`.
+    /// Draws training examples 0..`train`, and test examples 0..`test` from another stream, of `seed`.
     #[must_use]
     pub fn draw(self, seed: u64, train: usize, test: usize) -> Dataset {
         Dataset {
@@ -77,6 +78,7 @@ impl Task {
         }
     }
 
+    /// Draws `count` examples of the training part (0) or the test part (1).
     fn samples(self, (seed, part): (u64, u64), count: usize) -> Samples {
         let ((steps, inputs), (answers, numbers)) = (self.steps(), self.answers());
         let mut x = Array2::zeros((count, steps * inputs));
@@ -101,11 +103,13 @@ impl Task {
     }
 }
 
-/// A whole number below `bound`, by the high half of a product: bound / 2^32 from even.
+/// Draws an integer below `bound`, as the high half of a product; its distribution differs from uniform by at most
+/// bound / 2^32.
 fn below(stream: &mut ChaCha8Rng, bound: usize) -> usize {
     ((u64::from(stream.next_u32()) * bound as u64) >> 32) as usize
 }
 
+/// Draws an example of the adding task into `x` and `y`.
 fn adding(
     length: usize,
     stream: &mut ChaCha8Rng,
@@ -122,6 +126,7 @@ fn adding(
     }
 }
 
+/// Draws an example of the copying task into `x` and `y`.
 fn copying(
     length: usize,
     stream: &mut ChaCha8Rng,
@@ -165,7 +170,7 @@ mod tests {
             assert!(x.iter().all(|x| (0.0..=1.0).contains(x)));
             (mean, square) = (mean + y / 400.0, square + (y - 1.0).powi(2) / 400.0);
         }
-        // Within four deviations of 1 and 1/6.
+        // Within four standard deviations of 1 and 1/6.
         assert!((mean - 1.0).abs() < 0.082 && (square - 1.0 / 6.0).abs() < 0.04);
         assert_ne!(x.row(0), reals(&data.test).0.row(0));
     }
@@ -198,7 +203,7 @@ mod tests {
         assert!(seen.iter().all(|n| (40..120).contains(n)), "{seen:?}");
     }
 
-    /// An example is a function of (seed, number): how many others are drawn changes nothing, and the bits are these.
+    /// An example is a function of (seed, number): it does not depend on how many are drawn, and its bits are these.
     #[test]
     fn examples_are_those_of_their_numbers() {
         let task = Task::find("adding", 100).unwrap();
@@ -216,7 +221,7 @@ mod tests {
             }
         }
         let sum = crate::data::checksum::sha256(&bytes[..]).unwrap();
-        // tests/reference/recall_reference.py
+        // The digest was computed by tests/reference/recall_reference.py.
         let golden = "d14c5008aa3a4512887364cf441f6e5823871f51d4c46684e317666fc01a5e82";
         assert_eq!(sum, golden);
     }

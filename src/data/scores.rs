@@ -1,27 +1,28 @@
-//! What the test set says of a run: known to the loop that judges and to the report that tells.
+//! Scores of a run on the test set.
 
 use serde::Serialize;
 
 use crate::data::baseline::Baselines;
 
-/// What the test set says of parameters.
+/// The measure of parameters on the test set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
-    /// The share of samples classified right: more is better.
+    /// The fraction of samples classified correctly: higher is better.
     Accuracy,
-    /// The mean squared error per output: less is better.
+    /// The mean squared error per output: lower is better.
     SquaredError,
-    /// The mean return of the episodes: more is better.
+    /// The mean return of the episodes: higher is better.
     Return {
-        /// What an output of 1 stands for.
+        /// The return for which an output of 1 stands.
         highest: f64,
     },
-    /// Of a simulator, the misfit in deviations of the noise: less is better, and 1 is as near as the noise lets it.
+    /// The misfit of a simulator in standard deviations of the noise: lower is better; 1 is as close as the noise
+    /// allows.
     Misfit,
 }
 
 impl Measure {
-    /// Whether score `a` is better than `b`.
+    /// Returns true if score `a` is better than `b`.
     #[must_use]
     pub fn better(self, a: f64, b: f64) -> bool {
         match self {
@@ -31,53 +32,54 @@ impl Measure {
     }
 }
 
-/// Scores on the test set: accuracy where targets are classes, the mean return of episodes, the misfit of a simulator, else the
-/// mean squared error per output.
+/// Scores on the test set: accuracy for classes, the mean return of episodes, the misfit of a simulator, else the mean
+/// squared error per output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
-    /// Share of test samples classified right by the network at ubar.
+    /// The fraction of test samples classified correctly at the ensemble mean ubar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_mean: Option<f64>,
-    /// The same of the member with the highest.
+    /// The fraction of test samples classified correctly by the best member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_best: Option<f64>,
-    /// Mean squared error at ubar.
+    /// The mean squared error at ubar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_mean: Option<f64>,
-    /// The same of the member with the lowest.
+    /// The mean squared error of the best member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_best: Option<f64>,
-    /// Mean return, in steps, of the policy at ubar.
+    /// The mean return, in steps, of the policy at ubar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_mean: Option<f64>,
-    /// The same of the member with the highest.
+    /// The mean return, in steps, of the best member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_best: Option<f64>,
-    /// Of a simulator: its misfit at the members' mean, in deviations of the noise (root mean square over observations).
+    /// The misfit of a simulator at the ensemble mean, in standard deviations of the noise (root mean square over
+    /// observations).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misfit_mean: Option<f64>,
-    /// The same of the member with the least.
+    /// The misfit of a simulator for the best member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misfit_best: Option<f64>,
-    /// The same of the final members together: the root mean square over those with outputs.
+    /// The misfit of a simulator over the final members together: the root mean square over those that have outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misfit_members: Option<f64>,
-    /// Where the data is a series: the mean squared error, over the present pass, of the mean of the members'
-    /// predictions of each value before it was assimilated.
+    /// For a series: the mean squared error in the current pass of the members' mean prediction of each value before it
+    /// is assimilated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_pass: Option<f64>,
-    /// What that must beat.
+    /// For a series: the baselines that `mse_pass` must beat.
     #[serde(flatten)]
     pub baselines: Option<Baselines>,
-    /// Which member is best (the first of several).
+    /// The number of the best member (the first of several).
     #[serde(skip)]
     pub best: Option<usize>,
 }
 
 impl Scores {
-    /// The score at ubar, and of the best member where it was looked for.
+    /// Returns the score at ubar, and that of the best member if it was determined.
     #[must_use]
-    pub fn new(measure: Measure, of_mean: f64, of_best: Option<f64>) -> Self {
+    pub fn new(measure: Measure, mean_score: f64, best_score: Option<f64>) -> Self {
         let mut scores = Self::default();
         let (mean, best) = match measure {
             Measure::Accuracy => (&mut scores.accuracy_mean, &mut scores.accuracy_best),
@@ -85,7 +87,7 @@ impl Scores {
             Measure::Return { .. } => (&mut scores.return_mean, &mut scores.return_best),
             Measure::Misfit => (&mut scores.misfit_mean, &mut scores.misfit_best),
         };
-        (*mean, *best) = (Some(of_mean), of_best);
+        (*mean, *best) = (Some(mean_score), best_score);
         scores
     }
 }

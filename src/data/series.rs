@@ -9,12 +9,12 @@ use super::{Inputs, Samples, Scaling, Targets};
 use crate::error::{Error, Result};
 use crate::files::bounded;
 
-/// The values of a series in the order of its lines, in the file's units.
+/// Returns the values of a series in the order of its lines, in the file's units.
 ///
-/// The first line is a header; dates are kept out, quotes around fields and empty lines at the end are allowed.
+/// The first line is a header; dates are ignored; quotes around fields and empty lines at the end are allowed.
 ///
 /// # Errors
-/// `Error::Data`, naming the line, when one isn't `date,value` with a finite value; and when there is no value at all.
+/// `Error::Data`, naming the line, when it is not `date,value` with a finite value; and when there is no value at all.
 pub fn read(path: &Path) -> Result<Vec<f64>> {
     let (file, stored) = bounded::open(path)?;
     let mut text = Vec::with_capacity(usize::try_from(stored).unwrap_or(0));
@@ -24,10 +24,10 @@ pub fn read(path: &Path) -> Result<Vec<f64>> {
     parse(path, &text)
 }
 
-/// The values in the bytes of a table; `path` only names it in errors.
+/// Returns the values in the bytes of a table; `path` only names it in errors.
 ///
 /// # Errors
-/// As [`read`].
+/// `Error::Data`, naming the line, when it is not `date,value` with a finite value; and when there is no value at all.
 pub fn parse(path: &Path, text: &[u8]) -> Result<Vec<f64>> {
     let mut lines = text.trim_ascii_end().split(|&b| b == b'\n');
     let header = lines.next().unwrap_or_default();
@@ -70,7 +70,7 @@ pub fn parse(path: &Path, text: &[u8]) -> Result<Vec<f64>> {
     Ok(values)
 }
 
-/// The second of two fields, as a finite number.
+/// Returns the second of two fields, as a finite number.
 fn value(line: &[u8]) -> Option<f64> {
     let line = std::str::from_utf8(line).ok()?;
     let (date, value) = line.split_once(',')?;
@@ -78,7 +78,7 @@ fn value(line: &[u8]) -> Option<f64> {
     (!date.trim_matches(['"', ' ']).is_empty() && value.is_finite()).then_some(value)
 }
 
-/// A line as a message can show it: quoted, at most 40 bytes.
+/// Returns a line as a message quotes it, at most 40 bytes.
 fn shown(line: &[u8]) -> String {
     let mut text = Vec::new();
     let line = line.trim_ascii_end();
@@ -88,9 +88,8 @@ fn shown(line: &[u8]) -> String {
     format!("\"{}{dots}\"", String::from_utf8_lossy(&text))
 }
 
-/// `values` mapped to 0..=1 by their own range, and the map, whose inverse is y * scale + shift.
-///
-/// A constant series becomes zeros.
+/// Maps `values` to 0..=1 by their range. Returns them and the map, whose inverse is y * scale + shift. A constant
+/// series becomes zeros.
 #[must_use]
 pub fn to_unit(values: &[f64]) -> (Vec<f64>, Scaling) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -113,11 +112,12 @@ pub fn to_unit(values: &[f64]) -> (Vec<f64>, Scaling) {
     (scaled, scaling)
 }
 
-/// The samples of one-step-ahead prediction, in the order of time: sample t is given x_t, x_{t-1}, ..., x_{t-window+1}
-/// (before the first value, that one) and should give x_{t+1}. A series of N values has N - 1 samples.
+/// Returns the samples of one-step-ahead prediction, in order of time: the inputs of sample t are x_t, x_{t-1}, ...,
+/// x_{t-window+1} (the first value stands in for those before it), its target is x_{t+1}. A series of N values has N -
+/// 1 samples.
 ///
 /// # Panics
-/// For fewer than two values, or no window.
+/// For fewer than two values, or a window of 0.
 #[must_use]
 pub fn lagged(values: &[f64], window: usize) -> Samples {
     let n = values.len() - 1;

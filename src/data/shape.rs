@@ -1,18 +1,18 @@
-//! The shape of a data set.
+//! The sizes of a data set.
 
 use serde::{Deserialize, Serialize};
 
-/// What the plan must know of the data.
+/// The sizes of a data set, as far as the plan of a run depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataShape {
-    /// Training samples n.
+    /// The number n of training samples.
     pub train: usize,
-    /// Test samples.
+    /// The number of test samples.
     pub test: usize,
-    /// Inputs of a sample d.
+    /// The number d of inputs per sample.
     pub features: usize,
-    /// Classes, or target values of a sample, c.
+    /// The number c of classes, or of target values per sample.
     pub outputs: usize,
-    /// Whether targets are classes.
+    /// True if the targets are classes.
     pub classes: bool,
 }

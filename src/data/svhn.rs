@@ -1,8 +1,8 @@
 //! SVHN's published files: MATLAB level 5 with X (32 x 32 x 3 x N bytes) and y (N labels, 10 for the digit 0).
 //!
-//! The format: a header of 128 bytes, then elements of a type, a size and data; a compressed element unpacks to a
-//! matrix element, which holds flags, sizes, a name and values as elements of their own, padded to 8 bytes
-//! (MathWorks, "MAT-File Format", version 5). Y. Netzer et al., NIPS Workshop on Deep Learning (2011), for the data.
+//! The format: a header of 128 bytes, then elements of a type, a size and data. A compressed element unpacks to a
+//! matrix element, which holds flags, sizes, a name and values as elements of its own, padded to 8 bytes (MathWorks,
+//! "MAT-File Format", version 5). Y. Netzer et al., NIPS Workshop on Deep Learning (2011), describe the data.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::bounded::DEFLATE_RATIO;
 
-/// Height and width of an image.
+/// The height and width of an image.
 pub const SIDE: usize = 32;
-/// Channels of an image.
+/// The number of channels of an image.
 pub const CHANNELS: usize = 3;
 /// The number of classes.
 pub const CLASSES: usize = 10;
@@ -33,14 +33,14 @@ const DOUBLES: u32 = 9;
 /// Array classes.
 const CLASS_DOUBLE: u8 = 6;
 const CLASS_UINT8: u8 = 9;
-/// More than the flags, the sizes and a name of MATLAB's greatest length (63) need.
+/// More bytes than the flags, the sizes and a name of MATLAB's greatest length (63) need.
 const LONGEST_DESCRIPTION: u64 = 256;
 
-/// A variable as the file holds it.
+/// A variable as stored in the file.
 struct Variable {
     class: u8,
     sizes: Vec<usize>,
-    /// The element type of the values: MATLAB stores doubles as bytes where they fit.
+    /// The element type of the values: MATLAB stores doubles as bytes if they fit.
     kind: u32,
     values: Vec<u8>,
 }
@@ -48,8 +48,8 @@ struct Variable {
 /// Reads SVHN images, N x 3072 as channel*32*32 + row*32 + column, and their labels 0..=9.
 ///
 /// # Errors
-/// `Error::Data` when the file is missing, damaged, cut off, of another format (MATLAB 7.3 is), lacks X or y, or when
-/// their sizes differ from N images and N labels of 1..=10.
+/// `Error::Data` when the file is missing, damaged, cut off or of another format (such as MATLAB 7.3), lacks X or y, or
+/// when their sizes differ from N images and N labels of 1..=10.
 pub fn read(path: &Path) -> Result<Samples> {
     let (file, stored) = bounded::open(path)?;
     decode(path, BufReader::new(file), stored)
@@ -58,7 +58,8 @@ pub fn read(path: &Path) -> Result<Samples> {
 /// Decodes a MATLAB file from a source of `stored` bytes; `path` only names it in errors.
 ///
 /// # Errors
-/// As [`read`].
+/// `Error::Data` when it is damaged, cut off or of another format (such as MATLAB 7.3), lacks X or y, or when their
+/// sizes differ from N images and N labels of 1..=10.
 pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Samples> {
     check_header(path, &mut source)?;
     let mut left = stored.saturating_sub(HEADER);
@@ -89,7 +90,7 @@ pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Samples
             Some((_, y)) => labels = Some(y),
             None => {}
         }
-        // What a variable of another name holds, and padding.
+        // The content of a variable with another name, and padding.
         std::io::copy(&mut element, &mut std::io::sink())
             .map_err(|e| Error::io(path, "read", e))?;
         left -= size;
@@ -97,7 +98,7 @@ pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Samples
     join(path, images, labels)
 }
 
-/// The first 128 bytes: level 5, little-endian.
+/// Checks the first 128 bytes: level 5, little-endian.
 fn check_header(path: &Path, source: &mut impl Read) -> Result<()> {
     let header: [u8; HEADER as usize] = bounded::array(path, source, "the MATLAB header")?;
     if header.starts_with(b"MATLAB 7.3") || header.starts_with(b"\x89HDF") {
@@ -111,7 +112,7 @@ fn check_header(path: &Path, source: &mut impl Read) -> Result<()> {
         other => Err(Error::data(
             path,
             format!(
-                "is no little-endian MATLAB level 5 file: header ends in {}, 00 01 49 4d expected",
+                "is not a little-endian MATLAB level 5 file: header ends in {}, 00 01 49 4d expected",
                 other
                     .iter()
                     .map(|b| format!("{b:02x}"))
@@ -122,7 +123,7 @@ fn check_header(path: &Path, source: &mut impl Read) -> Result<()> {
     }
 }
 
-/// The type and size an element begins with.
+/// Reads the type and size with which an element begins.
 fn tag(path: &Path, source: &mut impl Read) -> Result<[u32; 2]> {
     let bytes: [u8; 8] = bounded::array(path, source, "an element's tag")?;
     let [a, b, c, d, e, f, g, h] = bytes;
@@ -132,7 +133,7 @@ fn tag(path: &Path, source: &mut impl Read) -> Result<[u32; 2]> {
     ])
 }
 
-/// The variable in a compressed element of `size` bytes, if it is X or y.
+/// Returns the variable in a compressed element of `size` bytes, if it is X or y.
 fn compressed(
     path: &Path,
     element: &mut impl Read,
@@ -152,17 +153,18 @@ fn compressed(
     let found = variable(path, &mut content, (size, most))?;
     if found.is_some() {
         bounded::end(path, &mut content, "a variable")?;
-        // Only at its end is the element's checksum compared.
+        // The element's checksum is compared at its end only.
         bounded::end(path, &mut unpacked, "a compressed element")?;
     }
     Ok(found)
 }
 
-/// The variable that a matrix element holds, if it is X or y; `room` is (stored bytes, most bytes) of the element.
+/// Returns the variable in a matrix element, if it is X or y; `limits` is (stored bytes, largest possible bytes) of the
+/// element.
 fn variable(
     path: &Path,
     source: &mut impl Read,
-    room: (u64, u64),
+    limits: (u64, u64),
 ) -> Result<Option<(&'static str, Variable)>> {
     let short = (LONGEST_DESCRIPTION, LONGEST_DESCRIPTION);
     let (_, flags) = field(path, source, short, "array flags")?;
@@ -179,7 +181,7 @@ fn variable(
         .map(usize::try_from)
         .collect::<std::result::Result<Vec<usize>, _>>()
         .map_err(|_| Error::data(path, format!("{name} has a negative size")))?;
-    let (kind, values) = field(path, source, room, name)?;
+    let (kind, values) = field(path, source, limits, name)?;
     let class = flags.first().copied().unwrap_or(0);
     let found = Variable {
         class,
@@ -190,15 +192,15 @@ fn variable(
     Ok(Some((name, found)))
 }
 
-/// An element within a matrix: its type and data, with the padding to 8 bytes skipped.
+/// Returns an element within a matrix: its type and data; skips the padding to 8 bytes.
 fn field(
     path: &Path,
     source: &mut impl Read,
-    room: (u64, u64),
+    limits: (u64, u64),
     what: &str,
 ) -> Result<(u32, Vec<u8>)> {
     let [kind, size] = tag(path, source)?;
-    // A small element has its size in the upper half of the type, and up to four bytes of data in place of the size.
+    // A small element holds its size in the upper half of the type, and up to four bytes of data in place of the size.
     if kind >> 16 != 0 {
         let (kind, length) = (kind & 0xffff, (kind >> 16) as usize);
         let data = size.to_le_bytes();
@@ -210,14 +212,14 @@ fn field(
             )),
         };
     }
-    let data = bounded::exactly(path, source, u64::from(size), room, what)?;
+    let data = bounded::exactly(path, source, u64::from(size), limits, what)?;
     let padding = u64::from(size).next_multiple_of(8) - u64::from(size);
     std::io::copy(&mut source.take(padding), &mut std::io::sink())
         .map_err(|e| Error::data(path, format!("unreadable {what}: {e}")))?;
     Ok((kind, data))
 }
 
-/// Images and labels as samples.
+/// Joins images and labels to samples.
 fn join(path: &Path, images: Option<Variable>, labels: Option<Variable>) -> Result<Samples> {
     let lacks = |name| Error::data(path, format!("lacks the variable {name}"));
     let labels = digits(path, &labels.ok_or_else(|| lacks("y"))?)?;
@@ -253,7 +255,7 @@ fn join(path: &Path, images: Option<Variable>, labels: Option<Variable>) -> Resu
     })
 }
 
-/// One channel from MATLAB's column-major order to rows, in place.
+/// Transposes one channel from MATLAB's column-major order to row-major, in place.
 fn transpose(plane: &mut [u8]) {
     for row in 0..SIDE {
         for column in 0..row {
@@ -262,7 +264,7 @@ fn transpose(plane: &mut [u8]) {
     }
 }
 
-/// The labels y, N x 1 of 1..=10 in whatever type they are stored, as digits 0..=9.
+/// Returns the labels y, N x 1 of 1..=10 in whatever type they are stored, as digits 0..=9.
 fn digits(path: &Path, y: &Variable) -> Result<Vec<u8>> {
     let n = match *y.sizes {
         [n, 1] | [1, n] => n,
@@ -298,7 +300,7 @@ fn digits(path: &Path, y: &Variable) -> Result<Vec<u8>> {
         .collect()
 }
 
-/// A label stored as a byte or a double, as its digit: 10 means 0. The error is a label that is none.
+/// Returns the digit of a label stored as a byte or a double: 10 means 0. The error holds the invalid label.
 fn digit(stored: &[u8]) -> std::result::Result<u8, f64> {
     let label = match *stored {
         [byte] => f64::from(byte),

@@ -1,5 +1,5 @@
-//! Reading of files that users give: of regular files alone, within bounds, and without trust in what a file promises.
-//! Memory grows with what is really there.
+//! Bounded reading of files that users give: regular files only, within size limits. The sizes that a file claims are
+//! not trusted: memory grows with what is really in it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -7,14 +7,15 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The most bytes that one byte of deflate data can unpack to (RFC 1951: 258 bytes from two bits, and the block's head).
+/// The largest number of bytes that one byte of deflate data can unpack to (RFC 1951: 258 bytes from two bits, less the
+/// block's header).
 pub const DEFLATE_RATIO: u64 = 1032;
 
-/// Opens a regular file; returns it with its length in bytes. A pipe or a device, which could block or have no end, is
-/// not opened.
+/// Opens a regular file; returns it with its length in bytes. Does not open a pipe or a device, which could block or
+/// have no end.
 ///
 /// # Errors
-/// The system's, or that the file is of another kind.
+/// The system's error, or `InvalidInput` when the file is not regular.
 pub fn regular(path: &Path) -> io::Result<(File, u64)> {
     let described = std::fs::metadata(path)?;
     if !described.is_file() {
@@ -29,7 +30,7 @@ pub fn regular(path: &Path) -> io::Result<(File, u64)> {
 /// Opens a regular file that holds data; returns it with its length in bytes.
 ///
 /// # Errors
-/// `Error::Data` when it is missing or no regular file, `Error::Io` when it can't be opened.
+/// `Error::Data` when it is missing or not a regular file, `Error::Io` when it can't be opened.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     regular(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Error::data(path, "not found"),
@@ -41,7 +42,7 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
 /// Returns all bytes of the regular file `path`, which may have at most `most` of them.
 ///
 /// # Errors
-/// `Error::Data` when it cannot be read, is no regular file, or is longer.
+/// `Error::Data` when it cannot be read, is not a regular file, or is longer.
 pub fn whole(path: &Path, most: u64) -> Result<Vec<u8>> {
     let unread = |e: io::Error| Error::data(path, format!("cannot be read: {e}"));
     let (file, length) = regular(path).map_err(unread)?;
@@ -59,10 +60,10 @@ pub fn whole(path: &Path, most: u64) -> Result<Vec<u8>> {
 }
 
 /// Returns the text of the regular file `path`, UTF-8 of at most `most` bytes, without the byte order mark that
-/// spreadsheets and Windows programs write before it.
+/// spreadsheets and Windows programs write at its start.
 ///
 /// # Errors
-/// As `whole`; and a text in UTF-16.
+/// `Error::Data` when it cannot be read, is not a regular file, is longer, or is UTF-16 or binary.
 pub fn text(path: &Path, most: u64) -> Result<String> {
     let bytes = whole(path, most)?;
     let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
@@ -70,18 +71,19 @@ pub fn text(path: &Path, most: u64) -> Result<String> {
         let why = "cannot be read: it is no UTF-8 text but UTF-16 or binary: save it as UTF-8";
         return Err(Error::data(path, why));
     }
-    // What is not UTF-8 can stand in comments; elsewhere it is refused by its line.
+    // Bytes that are not UTF-8 are harmless in comments; elsewhere the reader of the line refuses them.
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
-/// Exactly `promised` bytes of `what`, from a source that can hold `most` and of which `stored` lie in the file.
+/// Reads exactly `promised` bytes of `what` from a source that can hold at most `most`, of which `stored` are in the
+/// file.
 ///
-/// A promise above `most` is refused before anything is allocated. Below it, room is made for eight times what is
-/// stored at once and for the rest only as it arrives, so a false promise costs no memory.
+/// Refuses a promise above `most` before allocating anything. Otherwise allocates at most eight times what is stored at
+/// once, and the rest only as it arrives, so that a false promise costs no memory.
 ///
 /// # Errors
-/// `Error::Data` when the promise can't be kept, or isn't.
+/// `Error::Data` when `promised` is above `most`, or fewer bytes are found.
 pub fn exactly(
     path: &Path,
     source: &mut impl Read,
@@ -116,7 +118,7 @@ pub fn exactly(
     }
 }
 
-/// The next N bytes of `what`.
+/// Reads the next N bytes of `what`.
 ///
 /// # Errors
 /// `Error::Data` when fewer are left.
@@ -128,10 +130,10 @@ pub fn array<const N: usize>(path: &Path, source: &mut impl Read, what: &str) ->
     Ok(bytes)
 }
 
-/// Refuses bytes after the end; reading to the end also lets an unpacker check its checksum.
+/// Refuses bytes after the end of `what`. Reading to the end also lets an unpacker check its checksum.
 ///
 /// # Errors
-/// `Error::Data` when something follows, or the checksum differs.
+/// `Error::Data` when more bytes follow, or the checksum differs.
 pub fn end(path: &Path, source: &mut impl Read, what: &str) -> Result<()> {
     match io::copy(&mut source.take(1), &mut io::sink()) {
         Ok(0) => Ok(()),
@@ -143,10 +145,10 @@ pub fn end(path: &Path, source: &mut impl Read, what: &str) -> Result<()> {
     }
 }
 
-/// Refuses the file for `problem` unless what was found is `sound`.
+/// Refuses the file with the message `problem` unless `sound`.
 ///
 /// # Errors
-/// `Error::Data` when it isn't.
+/// `Error::Data` unless `sound`.
 pub fn ensure(sound: bool, path: &Path, problem: impl FnOnce() -> String) -> Result<()> {
     if sound {
         Ok(())
@@ -155,7 +157,7 @@ pub fn ensure(sound: bool, path: &Path, problem: impl FnOnce() -> String) -> Res
     }
 }
 
-/// An unpacker's or the system's complaint, as one about the file.
+/// Turns an unpacker's or the system's error into an `Error::Data` that names the file.
 fn unreadable(path: &Path, what: &str, e: &io::Error) -> Error {
     let problem = match e.kind() {
         ErrorKind::UnexpectedEof => format!("cut off within {what}"),

@@ -1,33 +1,37 @@
-//! Every change the program makes to files passes through here, so that a test can refuse, cut short or interrupt any
-//! single one of them.
+//! Files: changes that leave a file whole or absent, files that users give, and numbers in text.
 //!
-//! A file is written under a temporary name, synced, renamed, and its folder synced: it is whole or absent, also after
-//! the power fails (Pillai et al., All File Systems Are Not Created Equal, OSDI 2014).
+//! Every change that the program makes to files passes through `Files`, so that a test can refuse, cut short or
+//! interrupt any single one of them. A file is written under a temporary name, synced and renamed, and its folder is
+//! synced: it is whole or absent, even after a power failure (Pillai et al., All File Systems Are Not Created Equal,
+//! OSDI 2014).
+//!
+//! Imports `error` only. To add an operation on files: a method of `Files` that makes its system call inside `call`,
+//! with a kind in `Call`; the tests below then refuse it, too.
 
+mod appending;
 pub mod bounded;
 pub mod numbers;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+pub use crate::files::appending::{has_other_names, is_same, open_own, open_unshared};
 
 use crate::error::{Error, Result};
 
-/// What is about to be done to a file or folder.
+/// The kinds of calls that change files or folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Make a folder.
+    /// Create a folder.
     CreateFolder,
-    /// Make a file, in place of any there.
+    /// Create a file, replacing an existing one.
     Create,
-    /// Write some bytes.
+    /// Write bytes.
     Write,
-    /// Wait until a file or folder lies on the disk.
+    /// Wait until a file or folder is stored on the disk.
     Sync,
     /// Give a file its final name.
     Rename,
@@ -36,7 +40,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// In words, for "cannot ...".
+    /// Returns the verb for "cannot ..." in an error message.
     fn word(self) -> &'static str {
         match self {
             Self::CreateFolder | Self::Create => "create",
@@ -48,16 +52,16 @@ impl Call {
     }
 }
 
-/// Asked before every call; tests make it fail.
+/// A hook that is called before every change to a file; tests use it to make calls fail.
 pub trait Watch: Send + Sync {
-    /// Of `bytes` to be written (0 for other calls), how many may be; or the error the call is to end with.
+    /// Returns how many of `bytes` may be written (0 is passed for calls that write nothing).
     ///
     /// # Errors
-    /// Whatever the call shall seem to have met.
+    /// The error with which the call is to fail.
     fn allow(&self, call: Call, path: &Path, bytes: usize) -> io::Result<usize>;
 }
 
-/// The file system, or what a test makes of it.
+/// The file system; a test may watch its calls.
 #[derive(Clone, Default)]
 pub struct Files {
     watch: Option<Arc<dyn Watch>>,
@@ -74,36 +78,30 @@ impl fmt::Debug for Files {
 }
 
 impl Files {
-    /// The file system with `watch` asked before every call.
+    /// Returns the file system with `watch` called before every change.
     #[must_use]
     pub fn watched(watch: Arc<dyn Watch>) -> Self {
         Self { watch: Some(watch) }
     }
 
-    fn call<R>(
-        &self,
-        call: Call,
-        path: &Path,
-        run: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        if let Some(watch) = &self.watch {
-            watch.allow(call, path, 0)?;
-        }
-        run()
-    }
-
-    fn told<R>(&self, call: Call, path: &Path, run: impl FnOnce() -> io::Result<R>) -> Result<R> {
-        self.call(call, path, run)
+    /// Runs one change to the file or folder at `path`, after asking the watch.
+    fn call<R>(&self, call: Call, path: &Path, run: impl FnOnce() -> io::Result<R>) -> Result<R> {
+        let allowed = match &self.watch {
+            Some(watch) => watch.allow(call, path, 0).map(drop),
+            None => Ok(()),
+        };
+        allowed
+            .and_then(|()| run())
             .map_err(|e| Error::io(path, call.word(), e))
     }
 
-    /// Makes `folder` in a folder that is there; one that is there already is no error. The folders above it are never
-    /// made: a run's folder that was moved away would come into being again, without the run.
+    /// Creates `folder` in an existing folder; does nothing if it exists. Folders above it are never created: a run's
+    /// folder that was moved away would come back without the run.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn create_folder(&self, folder: &Path) -> Result<()> {
-        self.told(Call::CreateFolder, folder, || {
+        self.call(Call::CreateFolder, folder, || {
             match fs::create_dir(folder) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
                 other => other,
@@ -111,13 +109,13 @@ impl Files {
         })
     }
 
-    /// Makes a new file at `path`, in place of any there: a link is not written through.
+    /// Creates a new file at `path`, replacing an existing one: a link is not written through.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn create(&self, path: &Path) -> Result<Sink> {
-        let file = self.told(Call::Create, path, || {
-            gone(fs::remove_file(path))?;
+        let file = self.call(Call::Create, path, || {
+            ignore_missing(fs::remove_file(path))?;
             File::create_new(path)
         })?;
         Ok(self.sink(file, path))
@@ -144,46 +142,46 @@ impl Files {
         }
     }
 
-    /// Waits until the names in `folder` lie on the disk.
+    /// Waits until the names in `folder` are stored on the disk.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn sync_folder(&self, folder: &Path) -> Result<()> {
-        self.told(Call::Sync, folder, || File::open(folder)?.sync_all())
+        self.call(Call::Sync, folder, || File::open(folder)?.sync_all())
     }
 
-    /// Gives the file at `from` the name `to`, in place of any there.
+    /// Renames the file at `from` to `to`, replacing an existing one.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.told(Call::Rename, to, || fs::rename(from, to))
+        self.call(Call::Rename, to, || fs::rename(from, to))
     }
 
-    /// Removes the file at `path`; one that is gone already is no error.
+    /// Removes the file at `path`; does nothing if it is already gone.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn remove(&self, path: &Path) -> Result<()> {
-        self.told(Call::Remove, path, || gone(fs::remove_file(path)))
+        self.call(Call::Remove, path, || ignore_missing(fs::remove_file(path)))
     }
 
-    /// Removes the empty folder at `path`; one that is gone already is no error.
+    /// Removes the empty folder at `path`; does nothing if it is already gone.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn remove_folder(&self, path: &Path) -> Result<()> {
-        self.told(Call::Remove, path, || gone(fs::remove_dir(path)))
+        self.call(Call::Remove, path, || ignore_missing(fs::remove_dir(path)))
     }
 
-    /// A link at `path` to `target`, in place of any there.
+    /// Creates a symbolic link at `path` to `target`, replacing an existing one.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn link(&self, target: &Path, path: &Path) -> Result<()> {
         let part = part_of(path);
-        self.told(Call::Create, &part, || {
-            gone(fs::remove_file(&part))?;
+        self.call(Call::Create, &part, || {
+            ignore_missing(fs::remove_file(&part))?;
             std::os::unix::fs::symlink(target, &part)
         })?;
         self.rename(&part, path)
@@ -192,25 +190,30 @@ impl Files {
     /// Writes the file at `path` with `fill`, whole or not at all.
     ///
     /// # Errors
-    /// The first call that failed; the temporary file is then removed if it can be.
+    /// The first call that failed; the temporary file is then removed if possible.
     pub fn write_with(
         &self,
         path: &Path,
         fill: impl FnOnce(&mut Sink) -> io::Result<()>,
     ) -> Result<()> {
-        self.place(path, fill).map(drop)
+        self.write_and_rename(path, fill).map(drop)
     }
 
-    /// Writes a new file at `path` with `bytes`, whole or not at all, and leaves it open to be written on. Whoever holds the
-    /// file that had this name writes to it no more.
+    /// Writes a new file at `path` with `bytes`, whole or not at all, and leaves it open for more. A process that holds
+    /// the file that had this name before no longer writes to it.
     ///
     /// # Errors
-    /// As `write_with`.
+    /// The first call that failed; the temporary file is then removed if possible.
     pub fn write_open(&self, path: &Path, bytes: &[u8]) -> Result<Sink> {
-        self.place(path, |sink| sink.write_all(bytes))
+        self.write_and_rename(path, |sink| sink.write_all(bytes))
     }
 
-    fn place(&self, path: &Path, fill: impl FnOnce(&mut Sink) -> io::Result<()>) -> Result<Sink> {
+    /// Writes a temporary file with `fill`, syncs it, renames it to `path`, and leaves it open.
+    fn write_and_rename(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut Sink) -> io::Result<()>,
+    ) -> Result<Sink> {
         let part = part_of(path);
         let written = self.create(&part).and_then(|mut sink| {
             fill(&mut sink).map_err(|e| Error::io(path, "write", e))?;
@@ -227,26 +230,27 @@ impl Files {
         Ok(sink)
     }
 
-    /// The file at `path` with `bytes`, whole or not at all.
+    /// Writes the file at `path` with `bytes`, whole or not at all.
     ///
     /// # Errors
-    /// As `write_with`.
+    /// The first call that failed; the temporary file is then removed if possible.
     pub fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         self.write_with(path, |sink| sink.write_all(bytes))
     }
 }
 
-/// The end of a temporary file's name.
+/// The suffix of a temporary file's name.
 const PART: &str = ".part";
 
-/// The name that `path` has until it is whole: this process's own, so that two that write one file at once do not meet.
+/// Returns the name of `path` until it is whole. It holds this process's number, so that two processes writing the same
+/// file use different temporary files.
 fn part_of(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}{PART}", std::process::id()));
     PathBuf::from(part)
 }
 
-/// Returns true if `name` is that of a temporary file that was to become the file called `of`, or any file.
+/// Returns true if `name` is a temporary file's name: of the file called `of`, or of any file if `of` is None.
 #[must_use]
 pub fn is_part(name: &str, of: Option<&str>) -> bool {
     let Some(whole) = name.strip_suffix(PART) else {
@@ -259,61 +263,7 @@ pub fn is_part(name: &str, of: Option<&str>) -> bool {
     })
 }
 
-/// Opens the file at `path` for reading and for writing at its end, and makes it where there is none. A link is not
-/// followed, and nothing but a regular file is opened.
-///
-/// # Errors
-/// The system's refusal.
-pub fn open_own(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path);
-    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    match opened {
-        Ok(file) if !file.metadata()?.is_file() => refused("it is no regular file"),
-        Err(_) if path.is_symlink() => {
-            refused("it is a link, and files are not written through links")
-        }
-        other => other,
-    }
-}
-
-/// As `open_own`; a file that has other names is replaced by a copy of its own first, as `has_other_names` asks for.
-///
-/// # Errors
-/// The system's refusal.
-pub fn open_unshared(path: &Path) -> io::Result<File> {
-    let mut file = open_own(path)?;
-    if !has_other_names(&file)? {
-        return Ok(file);
-    }
-    let part = part_of(path);
-    gone(fs::remove_file(&part))?;
-    io::copy(&mut file, &mut File::create_new(&part)?)?;
-    fs::rename(&part, path)?;
-    open_own(path)
-}
-
-/// Returns true if `found` describes the opened `file`, under whatever name.
-#[must_use]
-pub fn is_same(found: &fs::Metadata, file: &File) -> bool {
-    file.metadata()
-        .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
-}
-
-/// Returns true if the opened `file` has more than one name: what is written to it would show under the others, too.
-///
-/// # Errors
-/// The system's refusal.
-pub fn has_other_names(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.nlink() > 1)
-}
-
-/// The folder `path` stands in: of a bare name the present one, which `Path::parent` calls by the empty name.
+/// Returns the folder that contains `path`: "." for a bare name, for which `Path::parent` returns the empty path.
 fn folder_of(path: &Path) -> &Path {
     let folder = path
         .parent()
@@ -321,14 +271,15 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-fn gone(result: io::Result<()>) -> io::Result<()> {
+/// Treats a file that is not there as removed.
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-/// A file that is being written.
+/// A file that is being written; every write is first passed to the watch of its `Files`.
 #[derive(Debug)]
 pub struct Sink {
     file: File,
@@ -337,13 +288,13 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Waits until all that was written lies on the disk.
+    /// Waits until all bytes written are stored on the disk.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn sync(&self) -> Result<()> {
         self.files
-            .told(Call::Sync, &self.path, || self.file.sync_all())
+            .call(Call::Sync, &self.path, || self.file.sync_all())
     }
 
     /// Cuts the file off behind its first `length` bytes.
@@ -375,7 +326,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// Refuses the call numbered `.1`; `.0` counts.
+    /// Refuses call number `.1`; `.0` counts the calls.
     struct Refuse(Mutex<usize>, usize);
 
     impl Watch for Refuse {

@@ -1,27 +1,27 @@
-//! Numbers in text, as users and simulators write them and as they are shown: one reader and one notation.
+//! Numbers in text, as users and simulators write them and as the program prints them: one reader and one notation.
 //!
-//! A line holds numbers with commas, semicolons, tabs or blanks between them; blanks beside a comma or semicolon count for
-//! nothing. Read are also: numbers in double quotes, the exponents of Fortran (`1.5D+03`, and `6.69-139` for 6.69e-139), and
-//! `nan`, `NA`, `inf`, `1.#INF` and similar words as numbers that are not finite. Refused is what could be read in two ways:
+//! Numbers on a line are separated by commas, semicolons, tabs or blanks; blanks beside a comma or semicolon are
+//! ignored. Also read are numbers in double quotes, the exponents of Fortran (`1.5D+03`, and `6.69-139` for 6.69e-139),
+//! and `nan`, `NA`, `inf`, `1.#INF` and similar words as numbers that are not finite. Ambiguous lines are refused:
 //!
 //! | line | why |
 //! |---|---|
 //! | `1,5;2,5` and `1,5 2,5` | decimal commas, or several kinds of separators |
 //! | `1 234,5` | blanks within a number |
-//! | `2.5x`, `month`, `0x1F`, `1e` | no number |
+//! | `2.5x`, `month`, `0x1F`, `1e` | not a number |
 //!
-//! An empty field, as in `1,,3`, keeps its place: it is missing, and never filled by what follows.
+//! An empty field, as in `1,,3`, keeps its place: it counts as missing, and later fields do not move up.
 
-/// The least and the largest power of ten that `number` writes without an exponent.
+/// The powers of ten that `number` writes without an exponent.
 const PLAIN: std::ops::Range<i32> = -4..6;
-/// The most characters of a wrong word that a message repeats.
-const REPEATED: usize = 60;
+/// The largest number of characters of a wrong word that a message quotes.
+const QUOTED: usize = 60;
 
-/// Returns the fields of `line` in order: a number (perhaps NaN or infinite), or None where a field is empty. With `count`, the
-/// number of fields that there should be, one separator after that many is allowed.
+/// Returns the fields of `line` in order: a number (NaN and infinity included), or None where a field is empty. `count`
+/// is the number of fields that are expected; then one separator after the last is allowed.
 ///
 /// # Errors
-/// What is wrong with the line, in words that follow its name: "holds ...".
+/// What is wrong with the line, as text that follows its name: "holds ...".
 pub fn fields(line: &str, count: Option<usize>) -> Result<Vec<Option<f64>>, String> {
     let line = line
         .trim_start_matches('\u{feff}')
@@ -30,7 +30,7 @@ pub fn fields(line: &str, count: Option<usize>) -> Result<Vec<Option<f64>>, Stri
     let numbers = words
         .iter()
         .enumerate()
-        .map(|(i, word)| field(word).map_err(|()| no_number(word, i + 1)));
+        .map(|(i, word)| field(word).map_err(|()| not_a_number(word, i + 1)));
     let mut numbers: Vec<Option<f64>> = numbers.collect::<Result<_, _>>()?;
     if count.is_some_and(|count| numbers.len() == count + 1) && numbers.last() == Some(&None) {
         numbers.pop();
@@ -38,7 +38,7 @@ pub fn fields(line: &str, count: Option<usize>) -> Result<Vec<Option<f64>>, Stri
     Ok(numbers)
 }
 
-/// Cuts `line` at its separators.
+/// Splits `line` at its separators.
 fn words<'a>(line: &'a str) -> Result<Vec<&'a str>, String> {
     let advice = "write decimal points, not commas, and one kind of separator between numbers";
     let separator = match (line.contains(','), line.contains(';')) {
@@ -47,11 +47,11 @@ fn words<'a>(line: &'a str) -> Result<Vec<&'a str>, String> {
         (false, true) => ';',
         // Two tabs with nothing between, or one before the first number, leave a field empty.
         (false, false) if line.contains('\t') => {
-            let of_field = |field: &'a str| match field.trim() {
+            let split_blanks = |field: &'a str| match field.trim() {
                 "" => vec![""],
                 field => field.split_whitespace().collect(),
             };
-            return Ok(line.split('\t').flat_map(of_field).collect());
+            return Ok(line.split('\t').flat_map(split_blanks).collect());
         }
         (false, false) => return Ok(line.split_whitespace().collect()),
     };
@@ -65,7 +65,7 @@ fn words<'a>(line: &'a str) -> Result<Vec<&'a str>, String> {
     }
 }
 
-/// The number that `word` is; None of an empty field.
+/// Returns the number that `word` spells, or None if it is empty.
 fn field(word: &str) -> Result<Option<f64>, ()> {
     let quoted = word.strip_prefix('"').and_then(|w| w.strip_suffix('"'));
     let word = quoted.unwrap_or(word).trim();
@@ -94,7 +94,7 @@ fn field(word: &str) -> Result<Option<f64>, ()> {
     fortran(&lower).ok_or(()).map(Some)
 }
 
-/// A number with an exponent as only Fortran writes it: after d or q, or of three digits after a sign alone.
+/// Reads a number with an exponent that only Fortran writes: after d or q, or of three digits after a bare sign.
 fn fortran(word: &str) -> Option<f64> {
     let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
     let exact = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -112,20 +112,21 @@ fn fortran(word: &str) -> Option<f64> {
         .then(|| format!("{mantissa}e{exponent}").parse().ok())?
 }
 
-fn no_number(word: &str, place: usize) -> String {
+/// Returns the message that `word`, field number `place` of its line, is not a number.
+fn not_a_number(word: &str, place: usize) -> String {
     format!(
-        "holds {:?}, which is no number (field {place})",
+        "holds {:?}, which is not a number (field {place})",
         shortened(word)
     )
 }
 
-/// As much of `word` as a message repeats.
+/// Returns the start of `word`, as much as a message quotes.
 fn shortened(word: &str) -> String {
-    word.chars().take(REPEATED).collect()
+    word.chars().take(QUOTED).collect()
 }
 
-/// Returns the lines of `text` that hold something, each with its number from 1: without comments, which begin with # at a line's
-/// start or after a blank or separator. Lines may end as on Unix, Windows or an old Macintosh.
+/// Returns the lines of `text` that are not empty, each with its number from 1, without comments. A comment begins with
+/// # at a line's start or after a blank or separator. Lines may end as on Unix, Windows or old Macintosh systems.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let ends = move |c: char| c == '\n' || c == '\r';
     let mut rest = Some(text);
@@ -143,12 +144,13 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         rest = Some(&text[end + after..]);
         Some(&text[..end])
     });
-    let said = pieces
+    let lines = pieces
         .enumerate()
         .map(|(i, line)| (i + 1, without_comment(line)));
-    said.filter(|(_, line)| !line.trim().trim_start_matches('\u{feff}').is_empty())
+    lines.filter(|(_, line)| !line.trim().trim_start_matches('\u{feff}').is_empty())
 }
 
+/// Returns `line` up to its comment.
 fn without_comment(line: &str) -> &str {
     let begins = |(at, _): &(usize, &str)| {
         let before = line[..*at].chars().next_back();
@@ -158,9 +160,9 @@ fn without_comment(line: &str) -> &str {
     comment.map_or(line, |(at, _)| &line[..at])
 }
 
-/// Whether `firsts`, the first fields of a table's rows, only count the rows from 0 or 1.
+/// Returns true if `firsts`, the first fields of a table's rows, only number the rows from 0 or 1.
 #[must_use]
-pub fn count_rows(firsts: &[f64]) -> bool {
+pub fn number_rows(firsts: &[f64]) -> bool {
     let counts = |from: usize| {
         let mut pairs = firsts.iter().zip(from..);
         pairs.all(|(x, i)| *x == i as f64)
@@ -168,15 +170,15 @@ pub fn count_rows(firsts: &[f64]) -> bool {
     firsts.len() > 2 && (counts(0) || counts(1))
 }
 
-/// Returns `x` as it is shown to people: `digits` significant digits, without zeros at the end, and with an exponent where it is
-/// below 1e-4 or has more digits before the point than are shown and more than six.
+/// Formats `x` for people: `digits` significant digits, without trailing zeros, and with an exponent below 1e-4 and
+/// from 1e6 on.
 #[must_use]
 pub fn number(x: f64, digits: usize) -> String {
     if x == 0.0 {
         return "0".to_owned();
     }
     let digits = digits.max(1);
-    // The exponent as rounded: 9.9996 is 10.00.
+    // The exponent after rounding: 9.9996 becomes 10.00.
     let text = format!("{x:.*e}", digits - 1);
     let Some((mantissa, power)) = text.split_once('e') else {
         return text; // NaN, or infinite
@@ -264,7 +266,7 @@ mod tests {
             "1_000",
         ] {
             assert!(
-                refused(line).contains("which is no number (field 1)"),
+                refused(line).contains("which is not a number (field 1)"),
                 "{line}"
             );
         }
@@ -314,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_column_that_counts_rows_is_known() {
-        assert!(count_rows(&[0.0, 1.0, 2.0]) && count_rows(&[1.0, 2.0, 3.0]));
-        assert!(!count_rows(&[1.0, 2.0]) && !count_rows(&[1.0, 3.0, 2.0]));
+        assert!(number_rows(&[0.0, 1.0, 2.0]) && number_rows(&[1.0, 2.0, 3.0]));
+        assert!(!number_rows(&[1.0, 2.0]) && !number_rows(&[1.0, 3.0, 2.0]));
     }
 }

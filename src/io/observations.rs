@@ -66,7 +66,7 @@ fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
         return Err("holds no numbers".to_owned());
     }
     let firsts: Vec<f64> = rows.iter().map(|row| row[0]).collect();
-    if rows.iter().all(|row| row.len() > 1) && numbers::count_rows(&firsts) {
+    if rows.iter().all(|row| row.len() > 1) && numbers::number_rows(&firsts) {
         let why = "has a first column that counts its lines: an index or times, which are no observations, must be left out";
         return Err(why.to_owned());
     }
@@ -128,7 +128,7 @@ mod tests {
         for (text, words) in [
             (
                 "month,count\n1,2\n",
-                "line 1 holds \"month\", which is no number (field 1): if it is a header",
+                "line 1 holds \"month\", which is not a number (field 1): if it is a header",
             ),
             ("1 2\n1,2 3\n", "line 2 holds \"2 3\" between separators"),
             ("1,5;2,5\n", "line 1 holds commas and semicolons"),

@@ -1,43 +1,44 @@
-//! The matrix unit of Intel's processors (AMX): products of bfloat16, a tile of sixteen rows by sixteen columns at once.
+//! Matrix products of bfloat16 on the tile unit of Intel's processors (AMX): a tile has sixteen rows and sixteen
+//! columns.
 //!
-//! One instruction adds to a tile the products of thirty-two terms, a *run*: the even ones are summed one after the
-//! other, the odd ones too, then both sums are added to each other and to the tile (Intel 64 and IA-32 Architectures
-//! Software Developer's Manual, TDPBF16PS). So the bits differ from those of other processors, which sum pair by pair.
+//! One instruction adds the products of thirty-two terms, a *run*, to a tile: it sums the even terms in order, and the
+//! odd ones, then adds the two sums to each other and to the tile (Intel 64 and IA-32 Architectures Software
+//! Developer's Manual, TDPBF16PS). The bits therefore differ from those of other processors, which sum pair by pair.
 //!
-//! The right operand is read where it stands, sixteen pairs of rows of a panel a tile. The left one is put in tiles once:
-//! for every sixteen rows, for every run, each row's sixteen pairs side by side.
+//! The right operand is read in place, sixteen pairs of rows of a panel as one tile. The left one is copied into tiles
+//! once: for every sixteen rows and every run, the sixteen pairs of each row follow each other.
 
-/// Rows of a tile, and the pairs of a run.
+/// The number of rows of a tile, and of pairs in a run.
 pub const SIDE: usize = 16;
 
-/// Numbers of a tile.
+/// The number of pairs in a tile.
 const TILE: usize = SIDE * SIDE;
 
-/// Rows of a product that are summed together, in two tiles.
+/// The number of rows of a product that are summed together, in two tiles.
 pub const HEIGHT: usize = 2 * SIDE;
 
-/// Runs that `terms` terms take.
+/// Returns the number of runs that `terms` terms take.
 fn runs(terms: usize) -> usize {
     terms.div_ceil(2 * SIDE)
 }
 
-/// Numbers of a left operand of `rows` rows and `terms` terms in tiles.
+/// Returns the number of pairs that a left operand of `rows` rows and `terms` terms takes in tiles.
 #[must_use]
-pub fn numbers(rows: usize, terms: usize) -> usize {
+pub fn tiled_len(rows: usize, terms: usize) -> usize {
     rows.div_ceil(SIDE) * runs(terms) * TILE
 }
 
-/// Whether this processor has it and the system lets this process use it.
+/// Returns true if this processor has the tile unit and the system lets this process use it.
 #[must_use]
-pub fn is_there() -> bool {
+pub fn is_available() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    return unit::is_there();
+    return unit::is_available();
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     false
 }
 
-/// Puts a left operand in tiles, zeros where none of its numbers stands: `pair` tells the pair of terms 2q and 2q + 1 of
-/// the sixteen rows from number `first` on, zero beyond the last.
+/// Copies a left operand into tiles, with zeros beyond its last row and term. `pair(q, first)` returns the pairs of
+/// terms 2q and 2q + 1 of the sixteen rows that begin at row `first`, zero beyond the last row.
 pub fn to_tiles(
     (rows, terms): (usize, usize),
     tiles: &mut [u32],
@@ -77,25 +78,25 @@ mod unit {
     use super::{HEIGHT, SIDE, TILE, runs};
     use crate::kernels::tile::{PANEL, PanelProduct};
 
-    /// The system keeps the tiles of a process that asks for them (Linux's arch_prctl, `ARCH_REQ_XCOMP_PERM` for
-    /// `XFEATURE_XTILEDATA`), those of all its threads.
-    fn granted() -> bool {
+    /// Asks the system to save the tiles of all threads of this process (Linux's arch_prctl, `ARCH_REQ_XCOMP_PERM` for
+    /// `XFEATURE_XTILEDATA`); returns true if it agrees.
+    fn request_tiles() -> bool {
         const ASK: libc::c_int = 0x1023;
         const TILES: libc::c_long = 18;
         // SAFETY: two plain numbers, and an answer; nothing of this process is read or written.
         unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, TILES) == 0 }
     }
 
-    pub fn is_there() -> bool {
+    pub fn is_available() -> bool {
         static THERE: OnceLock<bool> = OnceLock::new();
         *THERE.get_or_init(|| {
             let wide = is_x86_feature_detected!("avx512f");
-            let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-            wide && told.split_whitespace().any(|flag| flag == "amx_bf16") && granted()
+            let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+            wide && cpuinfo.split_whitespace().any(|flag| flag == "amx_bf16") && request_tiles()
         })
     }
 
-    /// Palette 1: eight tiles of sixteen rows of 64 bytes.
+    /// The unit's configuration, palette 1: eight tiles of sixteen rows of 64 bytes.
     #[repr(C, align(64))]
     struct Shapes([u8; 64]);
 
@@ -111,20 +112,21 @@ mod unit {
         Shapes(bytes)
     };
 
-    /// Sums of 32 rows on a panel.
+    /// The sums of 32 rows on a panel.
     #[repr(C, align(64))]
     struct Sums([[f32; PANEL]; HEIGHT]);
 
-    /// Less than a run's rows of a panel, zeros after them.
+    /// The rows of a panel that do not fill a run, followed by zeros.
     #[repr(C, align(64))]
     struct Rest([[u32; PANEL]; SIDE]);
 
-    /// c_i <- keep c_i + scale sum_k a_ki b_k on one panel, a in tiles and b's rows in pairs; on the calling thread alone.
+    /// Computes c_i <- keep c_i + scale sum_k a_ki b_k on one panel, with a in tiles and the rows of b in pairs, on the
+    /// calling thread alone.
     ///
     /// # Panics
-    /// Where the unit is not there.
+    /// If the unit is not available.
     pub fn panel_product(product: PanelProduct<f32>) {
-        assert!(is_there());
+        assert!(is_available());
         // SAFETY: the processor has what the function was compiled for, and the unit, asserted just now.
         unsafe { tiles(product) }
     }
@@ -135,28 +137,28 @@ mod unit {
             bytemuck::cast_slice(product.a),
             bytemuck::cast_slice(product.b),
         );
-        let whole = b.len() / (SIDE * PANEL);
-        let of_tile = runs(2 * b.len().div_ceil(PANEL)) * TILE;
-        let (b, left) = b.split_at(whole * SIDE * PANEL);
+        let full_runs = b.len() / (SIDE * PANEL);
+        let row_of_tiles = runs(2 * b.len().div_ceil(PANEL)) * TILE;
+        let (b, left) = b.split_at(full_runs * SIDE * PANEL);
         let mut rest = Rest([[0; PANEL]; SIDE]);
         rest.0.as_flattened_mut()[..left.len()].copy_from_slice(left);
         let rest = (!left.is_empty()).then_some(&rest);
         let mut sums = Sums([[0.0; PANEL]; HEIGHT]);
         for first in (0..product.rows).step_by(HEIGHT) {
             let rows = HEIGHT.min(product.rows - first);
-            let a = &a[first / SIDE * of_tile..][..rows.div_ceil(SIDE) * of_tile];
-            // Where there is no second tile, the first is read twice.
-            add_up([a, &a[a.len() - of_tile..]], b, rest, &mut sums);
+            let a = &a[first / SIDE * row_of_tiles..][..rows.div_ceil(SIDE) * row_of_tiles];
+            // If there is no second tile, the first is read twice.
+            add_up([a, &a[a.len() - row_of_tiles..]], b, rest, &mut sums);
             for (row, sums) in sums.0[..rows].iter().enumerate() {
                 product.put(first + row, sums);
             }
         }
     }
 
-    /// The sums of twice sixteen rows on the runs `b`, and then on `rest`; the unit is there.
+    /// Sums twice sixteen rows over the runs `b` and then over `rest`. The unit must be available.
     fn add_up([first, second]: [&[u32]; 2], b: &[u32], rest: Option<&Rest>, sums: &mut Sums) {
-        let whole = b.len() / (SIDE * PANEL);
-        let read = (whole + usize::from(rest.is_some())) * TILE;
+        let full_runs = b.len() / (SIDE * PANEL);
+        let read = (full_runs + usize::from(rest.is_some())) * TILE;
         assert!(first.len() >= read && second.len() >= read, "a tile a run");
         let rest = rest.map_or(std::ptr::null(), |rest| rest.0.as_ptr());
         // SAFETY: it reads as many numbers of all as was asserted, and writes all of `sums`. The compiler uses no tiles of its
@@ -203,7 +205,7 @@ mod unit {
                 second = inout(reg) second.as_ptr() => _,
                 b = inout(reg) b.as_ptr() => _,
                 rest = inout(reg) rest => _,
-                runs = inout(reg) whole => _,
+                runs = inout(reg) full_runs => _,
                 sums = in(reg) &raw mut *sums,
                 of_a = in(reg) 64_usize,
                 of_b = in(reg) 128_usize,
@@ -212,23 +214,24 @@ mod unit {
         }
     }
 
-    /// This thread's hold on the unit, from `hold` to its end. No other function of this module may be called meanwhile.
+    /// A thread's hold on the unit, from `hold` until it is dropped. No other function of this module may be called
+    /// meanwhile.
     #[derive(Debug)]
     pub struct Tiles(PhantomData<*const ()>); // it is the thread's own
 
     impl Tiles {
-        /// The unit made ready, where it is there.
+        /// Configures the unit for this thread; returns None if it is not available.
         pub fn hold() -> Option<Self> {
-            is_there().then(|| {
+            is_available().then(|| {
                 // SAFETY: the unit is there; it reads the shapes alone.
                 unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack)) };
                 Self(PhantomData)
             })
         }
 
-        /// For four places the sums of sixteen units on sixteen samples, biases + sum_k a_ki b_k. `counts` are runs of
-        /// rows of b, and tiles of a run; from run to run it goes `down` rows; the places' first ones are `starts`. The
-        /// weights stand tile by tile.
+        /// Computes sums for four places, sixteen units and sixteen samples: biases + sum_k a_ki b_k. `counts` holds
+        /// the number of runs of rows of b and the number of tiles of a run; one run begins `down` rows after the one
+        /// before; `starts` are the first rows of the places. The weights are stored tile by tile.
         pub fn windows(
             &mut self,
             (counts, down): ([usize; 2], usize),

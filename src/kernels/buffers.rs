@@ -1,5 +1,5 @@
-//! Room for numbers: from a cache line on, and arrays that a step is done with, kept for the next: in short steps, memory
-//! fresh from the system costs more than the work on it.
+//! Reusable buffers of numbers that begin at a cache line. In short steps, memory fresh from the system costs more than
+//! the work on it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -8,48 +8,52 @@ use ndarray::Array2;
 
 use crate::kernels::real::Real;
 
-/// Bytes of a cache line, which a processor fetches at once.
+/// The size of a cache line in bytes.
 pub const LINE_BYTES: usize = 64;
 
-/// Numbers of a cache line in single precision.
+/// The number of single-precision numbers in a cache line.
 pub const LINE: usize = LINE_BYTES / size_of::<f32>();
 
-/// Numbers a slice may lose to alignment.
+/// The largest number of elements that a slice loses to alignment.
 pub const LOST: usize = LINE;
 
-/// `scratch` from its first cache line on: vectors that straddle two lines take twice as long.
+/// Returns `scratch` from its first cache line on. Vectors that straddle two lines take twice as long.
 pub fn aligned<T>(scratch: &mut [T]) -> &mut [T] {
     let skip = scratch.as_ptr().align_offset(64).min(LOST);
     &mut scratch[skip..]
 }
 
-/// Numbers that begin at a cache line, wherever the room they stand in begins.
+/// A buffer whose first number is at the start of a cache line.
 #[derive(Debug)]
 pub struct Aligned<T> {
-    room: Vec<T>,
+    buffer: Vec<T>,
     first: usize,
     count: usize,
 }
 
 impl<T: Real> Aligned<T> {
-    /// The numbers of `room`, all but `LOST` of them.
-    fn within(mut room: Vec<T>) -> Self {
-        let (all, count) = (room.len(), room.len().saturating_sub(LOST));
-        // The room stays where it is, wherever this goes.
-        let first = all - aligned(&mut room).len();
-        Self { room, first, count }
+    /// Aligns `buffer`: all its numbers but `LOST` of them are used.
+    fn within(mut buffer: Vec<T>) -> Self {
+        let (all, count) = (buffer.len(), buffer.len().saturating_sub(LOST));
+        // Moving the vector does not move its memory.
+        let first = all - aligned(&mut buffer).len();
+        Self {
+            buffer,
+            first,
+            count,
+        }
     }
 
-    /// So many zeros.
+    /// Returns `count` zeros.
     #[must_use]
     pub fn zeros(count: usize) -> Self {
         Self::within(vec![T::zero(); count + LOST])
     }
 
-    /// The room they stood in.
+    /// Returns the whole buffer, for `BufferPool::put`.
     #[must_use]
-    pub fn into_room(self) -> Vec<T> {
-        self.room
+    pub fn into_buffer(self) -> Vec<T> {
+        self.buffer
     }
 }
 
@@ -57,17 +61,17 @@ impl<T> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.room[self.first..][..self.count]
+        &self.buffer[self.first..][..self.count]
     }
 }
 
 impl<T> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.room[self.first..][..self.count]
+        &mut self.buffer[self.first..][..self.count]
     }
 }
 
-/// What is there to be used again.
+/// A pool of buffers that are free to be used again.
 #[derive(Debug)]
 pub struct BufferPool<T>(Mutex<Vec<Vec<T>>>);
 
@@ -78,13 +82,13 @@ impl<T> Default for BufferPool<T> {
 }
 
 impl<T: Real> BufferPool<T> {
-    /// How many arrays there are.
+    /// Returns the number of free buffers.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.0.lock().expect("no thread panicked").len()
     }
 
-    /// `count` numbers of any value, in the smallest room there is for them.
+    /// Returns `count` numbers of any value, in the smallest free buffer that is large enough.
     #[must_use]
     pub fn take(&self, count: usize) -> Vec<T> {
         let mut held = self.0.lock().expect("no thread panicked");
@@ -96,25 +100,25 @@ impl<T: Real> BufferPool<T> {
         numbers
     }
 
-    /// The same, `rows` x `columns`.
+    /// Returns a `rows` x `columns` array of any values from the pool.
     #[must_use]
     pub fn array(&self, rows: usize, columns: usize) -> Array2<T> {
         let numbers = self.take(rows * columns);
         Array2::from_shape_vec((rows, columns), numbers).expect("as many numbers")
     }
 
-    /// The same from a cache line on; `keep` takes its `into_room`.
+    /// Returns `count` numbers of any value that begin at a cache line; give its `into_buffer` back to `put`.
     #[must_use]
     pub fn aligned(&self, count: usize) -> Aligned<T> {
         Aligned::within(self.take(LOST + count))
     }
 
-    /// Keeps `numbers` to be used again, whatever they are.
+    /// Gives `numbers` to the pool, to be used again.
     pub fn put(&self, numbers: Vec<T>) {
         self.0.lock().expect("no thread panicked").push(numbers);
     }
 
-    /// The same of an array.
+    /// Gives the memory of `array` to the pool, to be used again.
     pub fn put_array(&self, array: Array2<T>) {
         self.put(array.into_raw_vec_and_offset().0);
     }
@@ -124,16 +128,16 @@ impl<T: Real> BufferPool<T> {
 mod tests {
     use super::*;
 
-    /// Wherever the allocator begins: of rooms of many sizes, some do not begin at a line.
+    /// The allocator may begin anywhere: of buffers of many sizes, some do not begin at a line.
     #[test]
     fn aligned_numbers_begin_at_a_line_and_leave_their_room_whole() {
         for count in 0..200 {
             let mut numbers = Aligned::<f32>::within(vec![1.0; count + LOST]);
             assert_eq!((numbers.as_ptr() as usize % 64, numbers.len()), (0, count));
             numbers.fill(2.0);
-            let room = numbers.into_room();
-            assert_eq!(room.len(), count + LOST);
-            assert_eq!(room.iter().filter(|&&x| x == 2.0).count(), count);
+            let buffer = numbers.into_buffer();
+            assert_eq!(buffer.len(), count + LOST);
+            assert_eq!(buffer.iter().filter(|&&x| x == 2.0).count(), count);
         }
         assert_eq!(*Aligned::<f64>::zeros(3), [0.0; 3]);
     }

@@ -1,9 +1,10 @@
-//! exp and tanh over slices in both precisions: branch-free, so that they fill the lanes of a vector; sine and cosine.
+//! exp and tanh over slices in both precisions, without branches so that they fill the lanes of a vector; sine and
+//! cosine.
 //!
-//! Only additions, multiplications, a division and integer shifts, each rounded once, and contracted nowhere but where it
-//! says so: the bits are the same on every processor, whatever its vectors' width; the C library's differ from one version
-//! to the next.
-//! Coefficients: Cephes' `expf`, `exp`, `tanh` and `sin` (S. L. Moshier).
+//! They use additions, multiplications, a division and integer shifts only, each rounded once, and fused multiply-adds
+//! only where `mul_add` is written. The bits are therefore the same on every processor, whatever the width of its
+//! vectors; those of the C library differ from one version to the next. Coefficients: Cephes' `expf`, `exp`, `tanh` and
+//! `sin` (S. L. Moshier).
 
 /// Replaces each x by e^x; relative error below 3e-7 for -87 < x < 88, clamped to that range beyond it. NaN stays NaN.
 pub fn exp_in_place(values: &mut [f32]) {
@@ -15,8 +16,8 @@ pub fn tanh_in_place(values: &mut [f32]) {
     each::<f32, Tanh>(values);
 }
 
-/// Replaces each x by tanh x for those who round it to bfloat16, a fortieth of whose rounding is the relative error, below
-/// 1e-4. NaN stays NaN.
+/// Replaces each x by tanh x, for results that are then rounded to bfloat16; relative error below 1e-4, a fortieth of
+/// that rounding. NaN stays NaN.
 pub fn tanh_in_place_for_bfloat(values: &mut [f32]) {
     each::<f32, TanhForBfloat>(values);
 }
@@ -31,41 +32,42 @@ pub fn tanh_in_place_f64(values: &mut [f64]) {
     each::<f64, Tanh>(values);
 }
 
-/// sin x and cos x for |x| <= pi/4, which is not checked; error below 2e-16.
+/// Returns sin x and cos x for |x| <= pi/4, which is not checked; error below 2e-16.
 #[must_use]
 pub fn sin_cos(x: f64) -> (f64, f64) {
     let z = x * x;
     let (mut p, mut q) = (1.589_623_015_765_465_6e-10, -1.135_853_652_138_768_2e-11);
-    for (of_sin, of_cos) in [
+    for (sin_coefficient, cos_coefficient) in [
         (-2.505_074_776_285_780_7e-8, 2.087_570_084_197_473e-9),
         (2.755_731_362_138_572_4e-6, -2.755_731_417_929_674e-7),
         (-1.984_126_982_958_954e-4, 2.480_158_728_885_170_3e-5),
         (8.333_333_333_322_119e-3, -1.388_888_888_887_305_6e-3),
         (-1.666_666_666_666_663e-1, 4.166_666_666_666_659_3e-2),
     ] {
-        p = p * z + of_sin;
-        q = q * z + of_cos;
+        p = p * z + sin_coefficient;
+        q = q * z + cos_coefficient;
     }
     (x + x * z * p, 1.0 - 0.5 * z + z * z * q)
 }
 
-/// A function to be applied to every element. Not a closure: that would not be compiled for the processor's vectors.
+/// A function of one number that is applied to every element. A closure would not be compiled for the processor's
+/// vectors.
 trait Map<T> {
-    fn of(x: T) -> T;
+    fn apply(x: T) -> T;
 }
 
 struct Exp;
 
 impl Map<f32> for Exp {
     #[inline(always)]
-    fn of(x: f32) -> f32 {
+    fn apply(x: f32) -> f32 {
         exp(x)
     }
 }
 
 impl Map<f64> for Exp {
     #[inline(always)]
-    fn of(x: f64) -> f64 {
+    fn apply(x: f64) -> f64 {
         exp_f64(x)
     }
 }
@@ -74,14 +76,14 @@ struct Tanh;
 
 impl Map<f32> for Tanh {
     #[inline(always)]
-    fn of(x: f32) -> f32 {
+    fn apply(x: f32) -> f32 {
         tanh(x)
     }
 }
 
 impl Map<f64> for Tanh {
     #[inline(always)]
-    fn of(x: f64) -> f64 {
+    fn apply(x: f64) -> f64 {
         tanh_f64(x)
     }
 }
@@ -90,7 +92,7 @@ struct TanhForBfloat;
 
 impl Map<f32> for TanhForBfloat {
     #[inline(always)]
-    fn of(x: f32) -> f32 {
+    fn apply(x: f32) -> f32 {
         tanh_for_bfloat(x)
     }
 }
@@ -106,7 +108,7 @@ impl<T: Copy, M: Map<T>> pulp::WithSimd for Each<'_, T, M> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
         for x in self.values {
-            *x = M::of(*x);
+            *x = M::apply(*x);
         }
     }
 }
@@ -118,7 +120,7 @@ fn each<T: Copy, M: Map<T>>(values: &mut [T]) {
     });
 }
 
-/// x, or the end of the range beyond which it lies; comparisons that NaN fails leave it NaN.
+/// Clamps x to the range; the comparisons are false for NaN, which stays NaN.
 #[inline(always)]
 fn clamped<T: PartialOrd>(x: T, low: T, high: T) -> T {
     let x = if x > high { high } else { x };
@@ -128,7 +130,7 @@ fn clamped<T: PartialOrd>(x: T, low: T, high: T) -> T {
 /// tanh x = x p(x^2) / q(x^2): half the operations of 1 - 2/(e^2x + 1). Coefficients: Eigen's `generic_fast_tanh_float`.
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
-    // Where the quotient reaches 1.
+    // The argument at which the quotient reaches 1.
     const END: f32 = 7.905_311;
     let x = clamped(x, -END, END);
     let square = x * x;
@@ -150,8 +152,8 @@ fn tanh(x: f32) -> f32 {
     x * p / q
 }
 
-/// The same with quadratic p and q, fitted to the least relative error for |x| <= 5, products and sums
-/// contracted everywhere alike.
+/// Computes tanh x = x p(x^2) / q(x^2) with quadratic p and q, fitted for the least relative error on |x| <= 5, with
+/// fused multiply-adds throughout.
 #[inline(always)]
 fn tanh_for_bfloat(x: f32) -> f32 {
     const END: f32 = 5.0;
@@ -186,7 +188,8 @@ fn exp(x: f32) -> f32 {
     e * scale
 }
 
-/// e^x = 2^n (1 + 2 r p(r^2) / (q(r^2) - r p(r^2))), n and r as in single precision.
+/// Computes e^x = 2^n (1 + 2 r p(r^2) / (q(r^2) - r p(r^2))), with n the integer nearest to x / ln 2 and r the
+/// remainder.
 #[inline(always)]
 fn exp_f64(x: f64) -> f64 {
     // Adding 1.5 * 2^52 rounds to an integer, which then stands in the low bits.
@@ -207,7 +210,7 @@ fn exp_f64(x: f64) -> f64 {
     e * scale
 }
 
-/// tanh x = x + x^3 p(x^2) / q(x^2) near 0, where 1 - 2/(e^2x + 1) loses digits, and the latter elsewhere.
+/// Computes tanh x = x + x^3 p(x^2) / q(x^2) near 0, where 1 - 2/(e^2x + 1) loses digits, and the latter elsewhere.
 #[inline(always)]
 fn tanh_f64(x: f64) -> f64 {
     let z = x * x;
@@ -216,7 +219,7 @@ fn tanh_f64(x: f64) -> f64 {
     let q = ((z + 1.128_116_784_916_329_3e2) * z + 2.235_488_390_601_004_5e3) * z
         + 4.844_063_053_251_255e3;
     let near = x + x * z * (p / q);
-    // Of |x|, or the difference would lose digits for x < 0; NaN fails both comparisons and stays itself.
+    // Computed from |x|: for x < 0 the difference would lose digits. NaN fails both comparisons and stays NaN.
     let size = if x < 0.0 { -x } else { x };
     let far = 1.0 - 2.0 / (exp_f64(2.0 * size) + 1.0);
     let far = if x < 0.0 { -far } else { far };

@@ -1,11 +1,11 @@
 //! Sums whose bits do not depend on their order: pre-rounded summation.
 //!
-//! Each term is rounded to a multiple of one power of two, the quantum, small against the largest term but large
+//! Each term is rounded to a multiple of one power of two, the quantum: small compared with the largest term, but large
 //! enough that every partial sum of the n terms fits the 53 bits of a double. Such sums are exact, hence associative
-//! (Demmel & Nguyen, Fast Reproducible Floating-Point Summation, ARITH 21 (2013)). The quantum must come from numbers
-//! that are themselves independent of the order: a largest magnitude, a count.
+//! (Demmel & Nguyen, Fast Reproducible Floating-Point Summation, ARITH 21 (2013)). The quantum must be computed from
+//! numbers that do not depend on the order themselves: a largest magnitude and a count.
 
-/// The power of two that the terms of one sum are rounded to.
+/// The power of two to whose multiples the terms of a sum are rounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantum {
     /// Adding and subtracting this rounds a double to a multiple of the quantum (round to nearest, ties to even).
@@ -13,7 +13,7 @@ pub struct Quantum {
 }
 
 impl Quantum {
-    /// For sums of at most `terms` terms, none larger in magnitude than `largest`.
+    /// Returns the quantum for sums of at most `terms` terms, none larger in magnitude than `largest`.
     ///
     /// Each term loses at most `largest * terms * 2^-50`.
     #[must_use]
@@ -26,7 +26,7 @@ impl Quantum {
         }
     }
 
-    /// The multiple of the quantum nearest to `term`.
+    /// Returns the multiple of the quantum nearest to `term`.
     #[must_use]
     #[inline(always)]
     pub fn round(self, term: f64) -> f64 {
@@ -34,7 +34,7 @@ impl Quantum {
     }
 }
 
-/// floor(log2 x) of a normal x > 0, from its bits: a library's logarithm may differ from host to host.
+/// Returns floor(log2 x) of a normal x > 0, from its bits: a library's logarithm may differ between hosts.
 fn binary_exponent(x: f64) -> i32 {
     (x.to_bits() >> 52) as i32 - 1023
 }

@@ -1,28 +1,31 @@
-//! Matrices in panels of columns, and products of matrices that are read where they stand: c <- keep c + scale a b.
+//! Matrices in panels of columns, and products of matrices that are read in place: c <- keep c + scale a b.
 //!
-//! A general product rearranges both operands at every call; here what is used again and again is put in order once: the
-//! left operand twelve rows at a time (`Packed`), the right one in panels. Sums run over k in order, in parts of at most
-//! `DEPTH`.
+//! A general product rearranges both operands at every call. Here an operand that is used many times is packed once:
+//! the left one in groups of twelve rows (`Packed`), the right one in panels of columns. Sums run over k in order, in
+//! parts of at most `DEPTH` terms.
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::kernels::bfloat::{left_height, left_numbers, places};
+use crate::kernels::bfloat::{packed_left_height, packed_left_len, places};
 use crate::kernels::buffers::{Aligned, BufferPool};
 use crate::kernels::real::Real;
 pub use crate::kernels::tile::{PANEL, PanelProduct, ROWS};
 
-/// Terms summed in registers before the sum is put down; part of the format.
+/// The largest number of terms summed in registers before the sum is stored. Rounding, and so every result, depends on
+/// it.
 pub const DEPTH: usize = 1024;
 
-/// Numbers of panels that stay in the second cache while all rows of `a` pass by; no result depends on it.
+/// The number of elements of panels that stay in the second-level cache while all rows of `a` pass; no result depends
+/// on it.
 const STAY: usize = 160 << 10;
 
-/// The same where the left operand stands in tiles: processors with a matrix unit have twice the cache.
+/// The number of elements of panels that stay in the second-level cache on processors with a matrix unit, which have
+/// twice the cache; no result depends on it.
 const STAY_BESIDE_TILES: usize = 240 << 10;
 
-/// A matrix M x K as the left operand of products on panels: for every twelve rows their numbers side by side, k by k,
-/// anything for the rows missing. Its columns may be paired (`bfloat`), in the order that suits the processor: the right
-/// operand's rows must be paired then, too.
+/// A matrix M x K, packed as the left operand of products on panels: for every twelve rows their numbers side by side,
+/// k by k, with any values for missing rows. Its columns may be paired (`bfloat`), in the order that suits the
+/// processor; then the rows of the right operand must be paired, too.
 #[derive(Debug)]
 pub struct Packed<T> {
     rows: usize,
@@ -32,7 +35,8 @@ pub struct Packed<T> {
 }
 
 impl<T: Real> Packed<T> {
-    /// A matrix `rows` x `inner` of any numbers, to be filled by parts, in what `buffers` has room for.
+    /// Returns a packed `rows` x `inner` matrix of any values, to be filled part by part; takes its memory from
+    /// `buffers`.
     #[must_use]
     pub fn unfilled(rows: usize, inner: usize, buffers: &BufferPool<T>) -> Self {
         Self {
@@ -43,18 +47,18 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// Leaves its room to `buffers`.
+    /// Gives the memory of the matrix to `buffers`.
     pub fn recycle(self, buffers: &BufferPool<T>) {
-        buffers.put(self.numbers.into_room());
+        buffers.put(self.numbers.into_buffer());
     }
 
-    /// The matrix `a`.
+    /// Packs the matrix `a`.
     #[must_use]
     pub fn of(a: ArrayView2<T>) -> Self {
         Self::within(a, &BufferPool::default())
     }
 
-    /// The matrix `a`, in what `buffers` has room for.
+    /// Packs the matrix `a` in memory from `buffers`.
     #[must_use]
     pub fn within(a: ArrayView2<T>, buffers: &BufferPool<T>) -> Self {
         let mut packed = Self::unfilled(a.nrows(), a.ncols(), buffers);
@@ -68,7 +72,7 @@ impl<T: Real> Packed<T> {
         packed
     }
 
-    /// The same rounded to bfloat16, its columns in pairs, in what `buffers` has room for; its own room is left there.
+    /// Rounds the matrix to bfloat16 and pairs its columns. Takes memory from `buffers` and gives the old one back.
     #[must_use]
     pub fn paired(self, buffers: &BufferPool<T>) -> Self {
         let mut paired = self.unfilled_pairs(buffers);
@@ -79,37 +83,38 @@ impl<T: Real> Packed<T> {
         paired
     }
 
-    /// As `paired` where products are to be of bfloat16, else as it is.
+    /// Returns the matrix paired if `mixed` (products of bfloat16), else unchanged.
     #[must_use]
     pub fn paired_if(self, mixed: bool, buffers: &BufferPool<T>) -> Self {
         if mixed { self.paired(buffers) } else { self }
     }
 
-    /// A matrix as large whose columns are paired, of any numbers, to be filled by parts, in what `buffers` has room for.
+    /// Returns a paired matrix of the same size and any values, to be filled part by part; takes its memory from
+    /// `buffers`.
     #[must_use]
     pub fn unfilled_pairs(&self, buffers: &BufferPool<T>) -> Self {
-        let (rows, inner, height) = (self.rows, self.inner, left_height());
+        let (rows, inner, height) = (self.rows, self.inner, packed_left_height());
         Self {
             rows,
             inner,
             paired: true,
-            numbers: buffers.aligned(rows.div_ceil(height) * left_numbers(inner, height)),
+            numbers: buffers.aligned(rows.div_ceil(height) * packed_left_len(inner, height)),
         }
     }
 
-    /// Writes `part` of the same in pairs, where this one's columns are not.
+    /// Writes part `part` of this matrix, rounded and paired, to `numbers`. This matrix must not be paired.
     pub fn pair_part(&self, part: usize, numbers: &mut [T]) {
-        let height = left_height();
+        let height = packed_left_height();
         let mut columns = vec![T::zero(); self.inner * height]; // K x height, zeros where there is no row
         let rows = (part * height..self.rows).take(height);
         for (row, i) in rows.enumerate() {
             let places = columns[row..].iter_mut().step_by(height);
             places.zip(self.row(i)).for_each(|(to, x)| *to = x);
         }
-        T::left_of(&columns, height, numbers);
+        T::pack_left(&columns, height, numbers);
     }
 
-    /// The numbers of row `i`, where it is not paired.
+    /// Returns the numbers of row `i`. The matrix must not be paired.
     fn row(&self, i: usize) -> impl Iterator<Item = T> {
         let first = i / ROWS * ROWS * self.inner + i % ROWS;
         self.numbers[first..]
@@ -119,40 +124,41 @@ impl<T: Real> Packed<T> {
             .copied()
     }
 
-    /// Whether its columns are paired.
+    /// Returns true if the columns are paired.
     #[must_use]
     pub fn is_paired(&self) -> bool {
         self.paired
     }
 
-    /// M.
+    /// Returns the number of rows, M.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// K.
+    /// Returns the number of columns, K.
     #[must_use]
     pub fn inner(&self) -> usize {
         self.inner
     }
 
-    /// All its numbers, every twelve rows' one after the other.
+    /// Returns all packed numbers: those of every twelve rows follow each other.
     pub fn numbers_mut(&mut self) -> &mut [T] {
         &mut self.numbers
     }
 
-    /// Every twelve rows' numbers, K x `ROWS`: what `pack_part` fills; of pairs, what `pair_part` does.
+    /// Returns the parts, one for every twelve rows: K x `ROWS` numbers that `pack_part` fills. The parts of a paired
+    /// matrix are filled by `pair_part`.
     pub fn parts_mut(&mut self) -> std::slice::ChunksMut<'_, T> {
         let size = if self.paired {
-            left_numbers(self.inner, left_height())
+            packed_left_len(self.inner, packed_left_height())
         } else {
             ROWS * self.inner
         };
         self.numbers.chunks_mut(size.max(1))
     }
 
-    /// The matrix, row-major, where it is not paired.
+    /// Returns the matrix, row-major. It must not be paired.
     #[must_use]
     pub fn to_array(&self) -> Array2<T> {
         let numbers = (0..self.rows).flat_map(|i| self.row(i)).collect();
@@ -160,7 +166,7 @@ impl<T: Real> Packed<T> {
     }
 }
 
-/// Writes at most twelve `rows` of a matrix to their part of a `Packed`.
+/// Writes at most twelve rows of a matrix to their part of a `Packed`.
 pub fn pack_part<T: Real>(rows: ArrayView2<T>, part: &mut [T]) {
     for (column, numbers) in rows.columns().into_iter().zip(part.chunks_exact_mut(ROWS)) {
         for (number, &a) in numbers.iter_mut().zip(column) {
@@ -169,30 +175,31 @@ pub fn pack_part<T: Real>(rows: ArrayView2<T>, part: &mut [T]) {
     }
 }
 
-/// Where the columns of a product go: column q of row i stands at q / 32 `panel` + i `row` + q mod 32.
+/// The output of a product: column q of row i is number q / 32 `panel` + i `row` + q mod 32.
 #[derive(Debug)]
 pub struct Target<'a, T> {
-    /// All of its numbers.
+    /// The output's memory.
     pub numbers: &'a mut [T],
-    /// From one panel to the next.
+    /// The distance from one panel to the next.
     pub panel: usize,
-    /// From one row to the next.
+    /// The distance from one row to the next.
     pub row: usize,
-    /// How many columns there are.
+    /// The number of columns.
     pub columns: usize,
 }
 
-/// c <- keep c + scale a b for the panels `b`, each K x `PANEL`, in the order they stand in; in pairs where `a` is.
+/// Computes c <- keep c + scale a b for the panels `b`, each K x `PANEL`. If `a` is paired, the rows of `b` must be,
+/// too.
 pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut Target<T>) {
-    // Rows of `b`, rows of `a` in a part, and the numbers of a part.
+    // The number of rows of `b`, the number of rows of `a` in a part, and the size of a part.
     let (inner, height, size, on_panel): (_, _, _, fn(PanelProduct<T>)) = if a.paired {
-        let (height, inner) = (left_height(), places(a.inner));
-        let size = left_numbers(a.inner, height);
+        let (height, inner) = (packed_left_height(), places(a.inner));
+        let size = packed_left_len(a.inner, height);
         (inner, height, size, T::paired_product)
     } else {
         (a.inner, ROWS, ROWS * a.inner, T::panel_product)
     };
-    // A part that stands in tiles is read as a whole.
+    // A part in tiles is read as a whole.
     let in_tiles = height > ROWS;
     let parts = if in_tiles { 1 } else { inner.div_ceil(DEPTH) };
     let depth = inner.div_ceil(parts.max(1)).max(1);
@@ -212,8 +219,8 @@ pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut
                             &of_a[start * ROWS..end * ROWS]
                         },
                         stride: height,
-                        // The left operand passes by once for each group of panels: without it, a part's first panel
-                        // waits for memory.
+                        // The left operand is read once for each group of panels. Without prefetching it, the first
+                        // panel of a part waits for memory.
                         ahead: if a.paired { 0 } else { size },
                         rows: height.min(a.rows - part * height),
                         b: &b[(p * inner + start) * PANEL..(p * inner + end) * PANEL],
@@ -229,13 +236,13 @@ pub fn multiply<T: Real>(a: &Packed<T>, b: &[T], keep: bool, scale: T, out: &mut
     }
 }
 
-/// The numbers of `columns` columns and `rows` rows in panels.
+/// Returns the size of a `rows` x `columns` matrix in panels.
 #[must_use]
 pub fn in_panels(rows: usize, columns: usize) -> usize {
     columns.next_multiple_of(PANEL) * rows
 }
 
-/// Writes `from`, K x n, in panels, zeros for the columns missing.
+/// Writes `from`, K x n, in panels, with zeros for missing columns.
 pub fn to_panels<T: Real>(from: ArrayView2<T>, to: &mut [T]) {
     let size = (from.nrows() * PANEL).max(1);
     for (p, panel) in to.chunks_exact_mut(size).enumerate() {
@@ -281,7 +288,7 @@ mod tests {
         check_product(&packed, &panels, &a, &b);
     }
 
-    /// Small whole numbers: every order of summation is exact, and so is bfloat16, so the products must be equal.
+    /// Small integers: every order of summation is exact, and so is bfloat16, so the products must be equal.
     fn check_product<T: Real>(packed: &Packed<T>, panels: &[T], a: &Array2<T>, b: &Array2<T>) {
         let ((m, k), n) = (a.dim(), b.ncols());
         let plain = a.dot(b);
@@ -328,7 +335,7 @@ mod tests {
         }
     }
 
-    /// Step after step the same room is used: what is left over would fill the memory of a long run.
+    /// Every step uses the same memory: a leak would fill the memory in a long run.
     #[test]
     fn pairs_leave_no_room_behind() {
         let (buffers, a) = (BufferPool::default(), numbers::<f32>(40, 70));
@@ -345,7 +352,7 @@ mod tests {
         assert_eq!([step(), step()], [first, first]);
     }
 
-    /// A weight is read where it stands, a column's numbers apart by the width of the layer.
+    /// A weight is read in place: the numbers of a column are as far apart as the layer is wide.
     #[test]
     fn rows_are_found_by_their_stride() {
         let (weight, x) = (numbers::<f32>(9, 14), numbers::<f32>(9, PANEL));
@@ -365,7 +372,7 @@ mod tests {
         assert_eq!(out, weight.t().dot(&x));
     }
 
-    /// A processor with AVX2 alone runs other instructions, chosen when the program runs, and finds the same bits.
+    /// A processor with only AVX2 runs other instructions, chosen at run time, and finds the same bits.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn narrower_vectors_give_the_same_bits() {

@@ -1,4 +1,4 @@
-//! The number type of a run, f32 or f64, and the one matrix product all mathematics goes through.
+//! The number type of a run, f32 or f64, and the general matrix product.
 
 use std::iter::Sum;
 
@@ -8,7 +8,7 @@ use crate::kernels::rng::Key;
 use crate::kernels::tile::PanelProduct;
 use crate::kernels::window::WindowSums;
 
-/// f32 or f64: what parameters, outputs and the update are computed in.
+/// The number type of parameters, outputs and the update: f32 or f64.
 pub trait Real:
     num_traits::Float
     + num_traits::NumAssign
@@ -23,22 +23,22 @@ pub trait Real:
     + std::fmt::Display
     + 'static
 {
-    /// The configuration's word for it: "single" or "double".
+    /// The name in the configuration: "single" or "double".
     const NAME: &'static str;
 
-    /// The nearest value to `x`.
+    /// Returns the nearest value to `x`.
     fn from_f64(x: f64) -> Self;
 
-    /// The value in double precision, exactly.
+    /// Returns the value in double precision, exactly.
     fn as_f64(self) -> f64;
 
-    /// These numbers, where they are of single precision.
+    /// Returns the numbers as f32 if that is their type.
     fn single(numbers: &[Self]) -> Option<&[f32]>;
 
-    /// The same to be written.
+    /// Returns the numbers as mutable f32 if that is their type.
     fn single_mut(numbers: &mut [Self]) -> Option<&mut [f32]>;
 
-    /// Fills `out` with the N(0, 1) draws of `key` from its `first` on.
+    /// Fills `out` with the N(0, 1) draws of `key`, beginning at draw number `first`.
     fn fill_normal(key: &Key, first: usize, out: &mut [Self]);
 
     /// Replaces each x by e^x.
@@ -47,23 +47,26 @@ pub trait Real:
     /// Replaces each x by tanh x.
     fn tanh_in_place(values: &mut [Self]);
 
-    /// Sums over a window for several units and all samples.
+    /// Computes the sums over a window for several units and all samples.
     fn window_sums(sums: WindowSums<Self>);
 
-    /// A product on one panel of columns, on the calling thread alone.
+    /// Computes a product on one panel of columns, on the calling thread alone.
     fn panel_product(product: PanelProduct<Self>);
 
-    /// The same where the operands hold pairs of bfloat16 (`bfloat`), which single precision alone has.
+    /// Computes a product on one panel whose operands hold pairs of bfloat16 (`kernels::bfloat`). Panics in double
+    /// precision, which has no pairs.
     fn paired_product(product: PanelProduct<Self>);
 
-    /// Makes such pairs of every two rows of W numbers, in place (`kernels::bfloat::pair_rows`); single precision alone has them.
+    /// Rounds and pairs every two rows of W numbers in place (`kernels::bfloat::pair_rows`). Panics in double
+    /// precision.
     fn pair_rows<const W: usize>(numbers: &mut [Self], rows: usize);
 
-    /// Such a pair of two numbers (`kernels::bfloat::pair_of`); single precision alone has them.
+    /// Rounds and pairs two numbers (`kernels::bfloat::pair_of`). Panics in double precision.
     fn pair_of(even: Self, odd: Self) -> Self;
 
-    /// Puts a left operand in the order such products read it in (`kernels::bfloat::left_of`).
-    fn left_of(numbers: &[Self], width: usize, out: &mut [Self]);
+    /// Packs a left operand in the order in which products of pairs read it (`kernels::bfloat::pack_left`). Panics in
+    /// double precision.
+    fn pack_left(numbers: &[Self], width: usize, out: &mut [Self]);
 }
 
 impl Real for f32 {
@@ -118,8 +121,8 @@ impl Real for f32 {
         Self::from_bits(crate::kernels::bfloat::pair_of(even, odd))
     }
 
-    fn left_of(numbers: &[Self], width: usize, out: &mut [Self]) {
-        crate::kernels::bfloat::left_of(numbers, width, out);
+    fn pack_left(numbers: &[Self], width: usize, out: &mut [Self]) {
+        crate::kernels::bfloat::pack_left(numbers, width, out);
     }
 }
 
@@ -174,18 +177,18 @@ impl Real for f64 {
         unreachable!("pairs are made of single precision");
     }
 
-    fn left_of(_: &[Self], _: usize, _: &mut [Self]) {
+    fn pack_left(_: &[Self], _: usize, _: &mut [Self]) {
         unreachable!("pairs are made of single precision");
     }
 }
 
-/// `c <- keep c + scale a b` on the calling thread alone.
+/// Computes `c <- keep c + scale a b` on the calling thread alone.
 ///
-/// The bits depend on the shapes and values only: callers fix the shapes by blocks and members, never by ranks or
-/// threads. `keep = 0` overwrites `c` whatever it holds.
+/// The bits depend on the shapes and values only: callers choose the shapes by blocks and members, never by ranks or
+/// threads. `keep = 0` overwrites `c`, whatever it holds.
 ///
 /// # Panics
-/// If the shapes (m x k, k x n, m x n) do not fit.
+/// If the shapes (m x k, k x n, m x n) do not match.
 #[allow(
     unsafe_code,
     reason = "the product's kernel takes raw pointers; no crate offers it by views"
@@ -205,8 +208,8 @@ pub fn product<T: Real>(
         a.strides().to_vec(),
         b.strides().to_vec(),
     );
-    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes, compared above; `c` is borrowed
-    // mutably, so it overlaps neither operand, and of a mutable view no two elements share a place.
+    // SAFETY: pointers, shapes and strides come from live views of exactly these shapes, compared above; `c` is
+    // borrowed mutably, so it overlaps neither operand, and no two elements of a mutable view share a place.
     unsafe {
         gemm::gemm(
             m,
@@ -232,8 +235,8 @@ pub fn product<T: Real>(
     }
 }
 
-/// sum_i a_i b_i in double precision: sixteen sums side by side, which do not wait for each other, then their sum; the
-/// same bits whatever the vectors' width.
+/// Returns sum_i a_i b_i in double precision: sixteen independent partial sums, then their sum. The bits are the same
+/// for any width of the vectors.
 #[must_use]
 pub fn inner<A: Real, B: Real>(a: &[A], b: &[B]) -> f64 {
     pulp::Arch::new().dispatch(Inner { a, b })

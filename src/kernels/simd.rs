@@ -1,9 +1,9 @@
-//! The vectors of a processor for f32 and f64 alike: what a kernel needs to be written once for both.
+//! One trait for the processor's vectors of f32 and f64, so that a kernel is written once for both.
 
 use pulp::Simd;
 
-/// Asks for what lies `distance` numbers beyond `here` to be brought into the second cache, where the processor knows how
-/// to; no result depends on it.
+/// Prefetches the number `distance` elements beyond `here` into the second-level cache, if the processor can; no result
+/// depends on it.
 #[inline(always)]
 #[allow(unsafe_code, reason = "the request takes an address")]
 pub fn fetch_beyond<T>(here: &T, distance: usize) {
@@ -18,23 +18,23 @@ pub fn fetch_beyond<T>(here: &T, distance: usize) {
     let _ = address;
 }
 
-/// A number that fills the lanes of the vectors of `S`.
+/// A number type that fills the lanes of the vectors of `S`.
 pub(crate) trait SimdFloat<S: Simd>: Copy {
-    /// As many numbers as the processor works on at once.
+    /// A vector: the numbers that the processor works on at once.
     type Vector: Copy;
-    /// The whole vectors that `numbers` begins with.
+    /// Returns the whole vectors at the start of `numbers`.
     fn vectors(numbers: &[Self]) -> &[Self::Vector];
-    /// The same, to be changed.
+    /// Returns the whole vectors at the start of `numbers`, mutable.
     fn vectors_mut(numbers: &mut [Self]) -> &mut [Self::Vector];
-    /// `x` in every lane.
+    /// Returns `x` in every lane.
     fn splat(simd: S, x: Self) -> Self::Vector;
-    /// a b + c, in one rounding where the machine has it.
+    /// Returns a b + c, with one rounding if the machine has a fused multiply-add.
     fn multiply_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// a b.
+    /// Returns a b.
     fn multiply(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// At most one vector's numbers, zeros beyond them.
+    /// Loads at most one vector of numbers, with zeros beyond them.
     fn load(simd: S, from: &[Self]) -> Self::Vector;
-    /// The first numbers of `vector`, as many as `to` holds.
+    /// Stores the first numbers of `vector`, as many as `to` holds.
     fn store(simd: S, to: &mut [Self], vector: Self::Vector);
 }
 

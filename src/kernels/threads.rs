@@ -1,18 +1,18 @@
-//! Work shared out among the threads of a rank, item by item.
+//! Work shared among the threads of a rank, item by item.
 
 use std::sync::Mutex;
 
 use rayon::ThreadPool;
 
-/// Runs `work` on every item: each thread takes the next whole item when it is free. `work` is told its thread's
-/// number, for scratch space; results must not depend on it.
+/// Runs `work` on every item; each thread takes the next item when it is free. `work` receives the number of its
+/// thread, for scratch space; results must not depend on it.
 pub fn for_each<I: Send>(
     pool: &ThreadPool,
     items: impl Iterator<Item = I> + Send,
     work: impl Fn(usize, I) + Sync,
 ) {
     if pool.current_num_threads() == 1 {
-        // Where steps are short, waking another thread for each takes longer than the work.
+        // In short steps, waking another thread takes longer than the work.
         return items.for_each(|item| work(0, item));
     }
     let queue = Mutex::new(items);
@@ -24,8 +24,8 @@ pub fn for_each<I: Send>(
     });
 }
 
-/// As `for_each`, of work that waits more than it computes, on `count` threads of its own: a pool of so many would have each of
-/// them look for work at all others.
+/// Runs `work` on every item on `count` new threads, for work that waits more than it computes (simulators). A rayon
+/// pool of that size would have every thread search all others for work.
 pub fn wait_for_each<I: Send>(
     count: usize,
     items: impl Iterator<Item = I> + Send,
@@ -43,7 +43,7 @@ pub fn wait_for_each<I: Send>(
     });
 }
 
-/// Takes items from `queue` one by one until there are none; the queue is free while `work` runs.
+/// Takes items from `queue` one by one until there are none; the queue is unlocked while `work` runs.
 fn take_all<I>(queue: &Mutex<impl Iterator<Item = I>>, work: impl Fn(I)) {
     loop {
         let next = queue.lock().expect("no thread panicked").next();

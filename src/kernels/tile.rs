@@ -1,41 +1,41 @@
-//! A product on one panel of columns: c_i <- keep c_i + scale sum_k a_ki b_k.
+//! The product on one panel of columns: c_i <- keep c_i + scale sum_k a_ki b_k.
 //!
-//! A panel holds the same 32 columns of every row, so that all of one product's rows lie next to each other. Sums of
+//! A panel holds the same 32 columns of every row, so that all rows of a product are next to each other. The sums of
 //! twelve rows on two vectors stay in registers: each b is loaded once for twelve rows, each a once for two vectors,
-//! and nothing is rearranged. The order of every sum is that of k, whatever the vectors' width.
+//! and nothing is rearranged. Every sum runs over k in order, whatever the width of the vectors.
 
 use pulp::Simd;
 
 use crate::kernels::simd::{SimdFloat, fetch_beyond};
 
-/// Columns of a panel: two vectors of 512 bits in single precision.
+/// The number of columns of a panel: two vectors of 512 bits in single precision.
 pub const PANEL: usize = 32;
 
-/// Rows of a product whose sums are formed together.
+/// The number of rows of a product whose sums are computed together.
 pub const ROWS: usize = 12;
 
-/// A product on one panel.
+/// The operands of a product on one panel.
 #[derive(Debug)]
 pub struct PanelProduct<'a, T> {
-    /// a_ki stands at k `stride` + i.
+    /// The left operand: a_ki is number k `stride` + i.
     pub a: &'a [T],
-    /// Numbers from one k to the next.
+    /// The distance from one k to the next in `a`.
     pub stride: usize,
-    /// Numbers from each of these to what the next products read in its place, which is asked for meanwhile; 0: nothing.
+    /// The distance from `a` to the numbers that the next product will read, which are prefetched; 0 = no prefetching.
     pub ahead: usize,
-    /// How many i there are.
+    /// The number of rows i.
     pub rows: usize,
-    /// One panel, as many k as there are x `PANEL`.
+    /// The right operand: one panel, K x `PANEL`.
     pub b: &'a [T],
-    /// c_i begins at i `out_stride`.
+    /// The result: c_i begins at i `out_stride`.
     pub out: &'a mut [T],
-    /// Numbers from one row of c to the next.
+    /// The distance from one row of c to the next.
     pub out_stride: usize,
-    /// How many of the panel's columns are written.
+    /// The number of columns of the panel that are written.
     pub columns: usize,
-    /// Whether c is added to, or else overwritten whatever it holds.
+    /// If true, adds to c; if false, overwrites c, whatever it holds.
     pub keep: bool,
-    /// What the sum is multiplied by.
+    /// The factor of the sum.
     pub scale: T,
 }
 
@@ -71,7 +71,7 @@ impl PanelProduct<'_, f32> {
 }
 
 impl<T> PanelProduct<'_, T> {
-    /// All rows on all vectors of the panel.
+    /// Computes all rows on all vectors of the panel.
     #[inline(always)]
     fn all<S: Simd>(mut self, simd: S, zero: T)
     where
@@ -110,7 +110,7 @@ impl<T> PanelProduct<'_, T> {
         }
     }
 
-    /// `O` rows from number `first` on the panel's two vectors from number `at`.
+    /// Computes `O` rows, beginning at row `first`, on the panel's two vectors beginning at vector `at`.
     #[inline(always)]
     fn tile<S: Simd, const O: usize>(&mut self, simd: S, first: usize, at: usize, zero: T)
     where
@@ -118,7 +118,7 @@ impl<T> PanelProduct<'_, T> {
     {
         let (lanes, ahead) = (size_of::<T::Vector>() / size_of::<T>(), self.ahead);
         let mut sums = [[T::splat(simd, zero); 2]; O];
-        // Rows of one length each: what is checked of them is then checked before the loop alone.
+        // Chunks of one length, so that the bounds are checked once before the loop.
         let rows = self.a.chunks_exact(self.stride);
         let panel = T::vectors(self.b).chunks_exact(PANEL / lanes);
         for (a, b) in rows.zip(panel) {

@@ -1,68 +1,70 @@
 //! Sums over a window, for several units and all samples at once: s_o = b_o + sum_k w_ko x_k.
 //!
-//! What a convolution does at each place and a recurrence at each step, too small for a general product: sums of eight
-//! units on three vectors of samples stay in registers, each input is loaded once for eight units, each weight once for
-//! three vectors. The order of every sum is that of the weights, whatever the vectors' width.
+//! A convolution computes them at each place and a recurrent layer at each step. They are too small for a general
+//! product: sums of eight units on three vectors of samples stay in registers, each input is loaded once for eight
+//! units, each weight once for three vectors. Every sum runs over the weights in order, whatever the width of the
+//! vectors.
 
 use pulp::Simd;
 
 use crate::kernels::simd::SimdFloat;
 
-/// Units whose weights stand next to each other.
+/// The number of units whose weights are stored next to each other.
 pub const TOGETHER: usize = 8;
 
-/// Samples of one chunk: three vectors of 512 bits in single precision.
+/// The number of samples of a chunk: three vectors of 512 bits in single precision.
 pub const CHUNK: usize = 48;
 
-/// A chunk's samples are filled up to a multiple of this: whole vectors on every machine.
+/// The samples of a chunk are padded to a multiple of this: whole vectors on every machine.
 pub const FULL: usize = 16;
 
-/// Which rows of the inputs a sum runs over: `channels` times `rows` runs of `columns` consecutive rows.
+/// The rows of the inputs that a sum reads: `channels` times `rows` runs of `columns` consecutive rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Runs' outermost count.
+    /// The number of channels.
     pub channels: usize,
-    /// Runs within a channel.
+    /// The number of runs in a channel.
     pub rows: usize,
-    /// Consecutive input rows of a run.
+    /// The number of consecutive input rows of a run.
     pub columns: usize,
-    /// First input row, and the distance between channels and between runs.
+    /// The first input row, and its distance between channels and between runs.
     pub input: [usize; 3],
-    /// First weight, and the distance between channels and between runs.
+    /// The first weight, and its distance between channels and between runs.
     pub weight: [usize; 3],
 }
 
-/// One window's sums for all units and samples.
+/// The operands of one window's sums for all units and samples.
 #[derive(Debug)]
 pub struct WindowSums<'a, T> {
-    /// The inputs summed.
+    /// The input rows that are summed.
     pub window: Window,
-    /// Rows of `samples` numbers.
+    /// The inputs: rows of `samples` numbers.
     pub inputs: &'a [T],
-    /// As `pack` puts them, for `taps` weights a unit.
+    /// The biases and weights, packed by `pack` for `taps` weights a unit.
     pub weights: &'a [T],
-    /// Weights of one unit.
+    /// The number of weights of a unit.
     pub taps: usize,
-    /// Rows of `samples` numbers; unit o's sums go to row `place` + o `stride`.
+    /// The output: rows of `samples` numbers. The sums of unit o go to row `place` + o `stride`.
     pub outputs: &'a mut [T],
-    /// The first unit's row.
+    /// The row of the first unit.
     pub place: usize,
-    /// Rows from one unit's to the next's.
+    /// The distance in rows from one unit to the next.
     pub stride: usize,
-    /// Units.
+    /// The number of units.
     pub units: usize,
-    /// Samples of a row, a multiple of `FULL`.
+    /// The number of samples of a row, a multiple of `FULL`.
     pub samples: usize,
 }
 
-/// Numbers `pack` writes for `units` of `taps` weights each.
+/// Returns the number of elements that `pack` writes for `units` of `taps` weights each.
 #[must_use]
 pub fn packed(units: usize, taps: usize) -> usize {
     units.div_ceil(TOGETHER) * TOGETHER * (taps + 1)
 }
 
-/// Puts biases and weights in the order `WindowSums` reads them: for each eight units their biases, then their first
-/// weights, their second, ..., zeros for the units missing. `weight(o, k)` is unit o's k-th.
+/// Packs biases and weights in the order in which `WindowSums` reads them: for every eight units their biases, then
+/// their first weights, their second, ..., with zeros for missing units. `weight(o, k)` returns the k-th weight of unit
+/// o.
 pub fn pack<T: num_traits::Zero + Copy>(
     out: &mut [T],
     biases: &[T],
@@ -102,7 +104,7 @@ impl pulp::WithSimd for WindowSums<'_, f64> {
 }
 
 impl<T> WindowSums<'_, T> {
-    /// Every unit on every sample.
+    /// Computes the sums of every unit on every sample.
     #[inline(always)]
     fn all<S: Simd>(mut self, simd: S)
     where
@@ -122,7 +124,7 @@ impl<T> WindowSums<'_, T> {
         }
     }
 
-    /// `O` units, from number `first` + `half`, on every sample.
+    /// Computes `O` units, beginning at unit `first` + `half`, on every sample.
     #[inline(always)]
     fn units<S: Simd, const O: usize>(&mut self, simd: S, first: usize, half: usize)
     where
@@ -141,7 +143,7 @@ impl<T> WindowSums<'_, T> {
         }
     }
 
-    /// `O` units on `N` vectors of samples from number `at` of a row's `vectors`.
+    /// Computes `O` units on `N` vectors of samples, beginning at vector `at` of the `vectors` of a row.
     #[inline(always)]
     fn tile<S: Simd, const O: usize, const N: usize>(
         &mut self,

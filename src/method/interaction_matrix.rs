@@ -77,7 +77,7 @@ impl<T: Real> Outputs<'_, T> {
             rows_of_d(v, (&w, members), scale, (out, squares), self.buffers);
         });
         self.buffers.put_array(gradients);
-        self.buffers.put(w.into_room());
+        self.buffers.put(w.into_buffer());
         let parts = Partition::new(members.div_ceil(ROWS), comm.size());
         comm.all_gather_rows(parts, ROWS * members, d.numbers_mut());
         // Every row's is zero but on the rank that made it: the sum is exact.

@@ -1,4 +1,5 @@
-//! A panic on one rank ends all: the hook names rank, host and step and aborts, before MPI's own clean-up could hang.
+//! Aborts all ranks when one panics: the panic hook names rank, host and step, then aborts before MPI's clean-up could
+//! hang.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -6,47 +7,47 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 static STEP: AtomicU64 = AtomicU64::new(u64::MAX);
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
-static WAITS: AtomicBool = AtomicBool::new(false);
+static WAITING: AtomicBool = AtomicBool::new(false);
 static PLACE: OnceLock<(usize, String)> = OnceLock::new();
 
-/// Notes the step the run is in, for the panic's message.
-pub fn at_step(step: u64) {
+/// Records the step the run is in, for the message of a panic.
+pub fn set_step(step: u64) {
     STEP.store(step, Ordering::Relaxed);
     PROGRESS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Grows with every step this process begins.
+/// Returns a counter that grows with every step this process begins.
 #[must_use]
 pub fn progress() -> u64 {
     PROGRESS.load(Ordering::Relaxed)
 }
 
-/// Whether this process waits for others.
+/// Returns true while this process is_waiting for others.
 #[must_use]
-pub fn waits() -> bool {
-    WAITS.load(Ordering::Relaxed)
+pub fn is_waiting() -> bool {
+    WAITING.load(Ordering::Relaxed)
 }
 
-/// Until it is dropped, this process waits for others.
+/// A guard: until it is dropped, this process counts as waiting for others.
 #[derive(Debug)]
 pub struct Waiting(());
 
 impl Waiting {
-    /// The wait begins.
+    /// Marks the start of a wait.
     #[must_use]
     pub fn begin() -> Self {
-        WAITS.store(true, Ordering::Relaxed);
+        WAITING.store(true, Ordering::Relaxed);
         Self(())
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        WAITS.store(false, Ordering::Relaxed);
+        WAITING.store(false, Ordering::Relaxed);
     }
 }
 
-/// This host's name, once MPI is initialised.
+/// Returns this host's name, or "?" before MPI is initialised.
 #[must_use]
 pub fn host() -> String {
     let name = mpi::environment::is_initialized().then(mpi::environment::processor_name);
@@ -54,34 +55,33 @@ pub fn host() -> String {
         .unwrap_or_else(|| "?".to_owned())
 }
 
-/// Where this process stands, as "rank 3 on host b at step 17".
+/// Returns the place and step of this process, as "rank 3 on host b at step 17".
 #[must_use]
 pub fn place() -> String {
     let (rank, host) = PLACE
         .get()
         .map_or((0, "?"), |(rank, host)| (*rank, host.as_str()));
-    format!("rank {rank} on host {host}{}", at())
+    format!("rank {rank} on host {host}{}", step_text())
 }
 
-/// The step the run is in, as " at step 17"; empty before the first.
+/// Returns the step the run is in, as " at step 17"; empty before the first step.
 #[must_use]
-pub fn at() -> String {
+pub fn step_text() -> String {
     match STEP.load(Ordering::Relaxed) {
         u64::MAX => String::new(),
         step => format!(" at step {step}"),
     }
 }
 
-/// Prints "eki-mpi: " and `text` on one line of standard error. That it cannot be printed, as on a full disk, is no reason to
-/// end, or to end otherwise.
+/// Prints "eki-mpi: " and `text` on one line of standard error. A failure to print, as on a full disk, is ignored.
 pub fn say(text: &str) {
-    // A value may hold line breaks; one line is the promise.
+    // A value may hold line breaks; the message must stay on one line.
     let _ = writeln!(std::io::stderr(), "eki-mpi: {}", text.replace('\n', " "));
 }
 
-/// From now on a panic on any thread of this rank prints one line and calls `abort`, which ends all ranks.
+/// Makes a panic on any thread of this rank print one line and call `abort`, which ends all ranks.
 ///
-/// rsmpi finalises MPI when its `Universe` is dropped, and that waits for the other ranks: a panic that unwinds hangs
+/// rsmpi finalises MPI when its `Universe` is dropped, and that is_waiting for the other ranks: a panic that unwinds hangs
 /// the job.
 pub fn abort_all_on_panic(rank: usize, host: String, abort: impl Fn() + Send + Sync + 'static) {
     let _ = PLACE.set((rank, host));

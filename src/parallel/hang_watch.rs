@@ -1,9 +1,9 @@
-//! A rank that hangs is named by the others, beside MPI: each writes its pulse to a small file in the run's folder.
+//! A watch over hanging ranks, independent of MPI: each rank writes its pulse to a small file in the run's folder.
 //!
-//! A rank whose own step does not end for the time set reads all pulses twice. One that has stopped belongs to a
-//! process that is stopped or dead; one that goes on while its rank computes and others wait belongs to a rank that is
-//! stuck in its work; if all wait, a message was lost. The ranks are named, and the run goes on or ends as configured.
-//! The files are written a few times in the time set, so runs shorter than that write none.
+//! A rank whose step does not end within the timeout reads all pulses twice. A pulse that has stopped belongs to a
+//! stopped or dead process. A pulse that goes on, of a rank that computes while others wait, belongs to a rank that is
+//! stuck in its work. If all ranks wait, a message was lost. The hanging ranks are named, and the run continues or ends
+//! as configured. The files are written every eighth of the timeout, so shorter runs write none.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,46 +16,46 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::parallel::abort;
 
-/// The folder of the pulses in the run's folder.
+/// The subfolder of the run's folder that holds the pulses.
 const FOLDER: &str = "pulse";
 
-/// What a watch is told of the run.
+/// The run that is watched.
 #[derive(Clone, Debug)]
 pub struct Watched {
     /// The run's folder, on all ranks.
     pub folder: PathBuf,
-    /// This rank.
+    /// This rank's number.
     pub rank: usize,
-    /// The hosts of all ranks.
+    /// The host of each rank.
     pub hosts: Vec<String>,
-    /// How long a step may take before someone is named.
+    /// The time after which an unfinished step is reported.
     pub timeout: Duration,
 }
 
-/// One rank's pulse, and its watch over the others; it ends when dropped.
+/// The watch of one rank over the others, on a thread that also writes this rank's pulse; it ends when dropped.
 #[derive(Debug)]
 pub struct Watch {
     ended: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A rank's pulse as it stands in its file.
+/// A sign of life of one rank, as stored in its file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Pulse {
-    /// Grows with every beat.
+    /// A counter that grows with every write.
     beat: u64,
-    /// "rank 3 on host b at step 17".
+    /// The rank's place, as "rank 3 on host b at step 17".
     place: String,
-    /// Whether the rank waits for others.
+    /// True if the rank waits for others.
     waits: bool,
 }
 
 impl Watch {
-    /// Starts the watch on this rank. `hung` is called, once a step, on the lowest rank that is well, with a sentence
-    /// that names those that are not.
+    /// Starts the watch on this rank. `hung` is called at most once a step, on the lowest rank that is alive, with a
+    /// sentence that names the ranks that hang.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The system's error if no thread can be started.
     pub fn start(watched: Watched, hung: impl Fn(&str) + Send + 'static) -> std::io::Result<Self> {
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
         let shared = ended.clone();
@@ -80,20 +80,23 @@ impl Drop for Watch {
 }
 
 impl Watched {
+    /// Returns the file that holds the pulse of `rank`.
     fn file(&self, rank: usize) -> PathBuf {
         self.folder.join(FOLDER).join(format!("rank-{rank:05}"))
     }
 
+    /// Returns the file in which this rank writes its pulse before renaming it.
     fn new_file(&self) -> PathBuf {
         self.file(self.rank).with_extension("new")
     }
 
+    /// Writes this rank's pulse and looks for hanging ranks until `ended`.
     fn watch(&self, ended: &(Mutex<bool>, Condvar), hung: impl Fn(&str)) {
         let beat_every = self.timeout / 8;
         let (mut beat, mut progress, mut since) = (0, abort::progress(), Instant::now());
-        // What was read when this rank had stood still for half the time set.
+        // The pulses read when this rank had not moved for half the timeout.
         let mut before: Option<Vec<Option<Pulse>>> = None;
-        let mut told = false;
+        let mut reported = false;
         loop {
             let guard = ended.0.lock().expect("never poisoned");
             let (guard, _) = ended
@@ -107,15 +110,16 @@ impl Watched {
             beat += 1;
             self.write(beat);
             if abort::progress() != progress {
-                (progress, since, before, told) = (abort::progress(), Instant::now(), None, false);
+                (progress, since, before, reported) =
+                    (abort::progress(), Instant::now(), None, false);
             }
-            if told || since.elapsed() < self.timeout / 2 {
+            if reported || since.elapsed() < self.timeout / 2 {
                 continue;
             }
             match &before {
                 None => before = Some(self.read()),
                 Some(before) if since.elapsed() >= self.timeout - beat_every => {
-                    told = true;
+                    reported = true;
                     if let Some(text) = self.diagnose(before, &self.read()) {
                         hung(&text);
                     }
@@ -129,25 +133,26 @@ impl Watched {
         let _ = fs::remove_dir(self.folder.join(FOLDER));
     }
 
-    /// That a pulse cannot be written is no reason to stop: it then looks like a stopped one.
+    /// Writes this rank's pulse. A failure is ignored: the rank then looks as if it had stopped.
     fn write(&self, beat: u64) {
         let pulse = Pulse {
             beat,
             place: abort::place(),
-            waits: abort::waits(),
+            waits: abort::is_waiting(),
         };
         let text = serde_json::to_vec(&pulse).expect("plain data");
-        let _ = self.place(&text);
+        let _ = self.write_file(&text);
     }
 
-    fn place(&self, text: &[u8]) -> Result<()> {
+    /// Writes `text` to this rank's file, whole or not at all.
+    fn write_file(&self, text: &[u8]) -> Result<()> {
         let (files, folder) = (Files::default(), self.folder.join(FOLDER));
         files.create_folder(&folder)?;
-        // A link to another folder: its files are not ours.
+        // A link leads to another folder, whose files are not the run's.
         if folder.is_symlink() {
             return Ok(());
         }
-        // Under its name only when whole: all watches start together, so that reader and writer meet again and again.
+        // Renamed when whole: all watches start together, so that readers and writers often meet.
         let (file, new) = (self.file(self.rank), self.new_file());
         let mut sink = files.create(&new)?;
         let written = sink.write_all(text);
@@ -155,13 +160,15 @@ impl Watched {
         files.rename(&new, &file)
     }
 
+    /// Reads the pulses of all ranks.
     fn read(&self) -> Vec<Option<Pulse>> {
         (0..self.hosts.len())
-            .map(|rank| read(&self.file(rank)))
+            .map(|rank| read_pulse(&self.file(rank)))
             .collect()
     }
 
-    /// Who hangs, by the pulses a while ago and now; only the lowest rank that is well speaks.
+    /// Returns a sentence that names the ranks that hang, from their pulses at two times. Returns None unless this is
+    /// the lowest rank that is alive.
     fn diagnose(&self, before: &[Option<Pulse>], now: &[Option<Pulse>]) -> Option<String> {
         let stopped = |rank: usize| rank != self.rank && before[rank] == now[rank];
         if (0..self.rank).any(|rank| !stopped(rank)) {
@@ -169,8 +176,12 @@ impl Watched {
         }
         let name = |rank: usize| match &now[rank] {
             Some(pulse) => pulse.place.clone(),
-            // Ranks are never more than a step apart.
-            None => format!("rank {rank} on host {}{}", self.hosts[rank], abort::at()),
+            // Ranks are at most one step apart.
+            None => format!(
+                "rank {rank} on host {}{}",
+                self.hosts[rank],
+                abort::step_text()
+            ),
         };
         let list = |ranks: Vec<usize>| {
             let names: Vec<String> = ranks.iter().take(8).map(|&rank| name(rank)).collect();
@@ -207,7 +218,8 @@ impl Watched {
     }
 }
 
-fn read(path: &Path) -> Option<Pulse> {
+/// Reads a pulse; None if the file is missing or damaged.
+fn read_pulse(path: &Path) -> Option<Pulse> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
@@ -234,7 +246,10 @@ mod tests {
             let _ = fs::remove_file(&link);
             std::os::unix::fs::symlink(&victim, &link).unwrap();
             watched.write(2);
-            assert_eq!(read(&watched.file(0)).map(|pulse| pulse.beat), Some(2));
+            assert_eq!(
+                read_pulse(&watched.file(0)).map(|pulse| pulse.beat),
+                Some(2)
+            );
             assert_eq!(fs::read_to_string(&victim).unwrap(), "done");
         }
         fs::remove_dir_all(run.join(FOLDER)).unwrap();

@@ -1,42 +1,46 @@
-//! The memory that may be taken here: the least of what the host has, its control groups and its batch job allow, and a
-//! process's own limits.
+//! The memory that this job may use: the least of what the host has, what its control control_group_limits and its batch job allow,
+//! and the limits of the process.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A limit of memory.
+/// A limit on memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryLimit {
-    /// Bytes.
+    /// The limit in bytes.
     pub bytes: u64,
-    /// What sets it, as messages name it.
+    /// The origin of the limit, as messages name it.
     pub source: String,
 }
 
-/// The least limit of all processes of this job on this host together; none where nothing tells (not Linux).
+/// Returns the least limit for all processes of this job on this host together; None if none is known (not Linux).
 #[must_use]
 pub fn memory_of_host() -> Option<MemoryLimit> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let proc = |name: &str| read(&Path::new("/proc").join(name)).unwrap_or_default();
-    let total = total(&proc("meminfo"));
-    let groups = groups(&proc("self/cgroup"), &proc("self/mountinfo"), read);
+    let host_limit = host_limit(&proc("meminfo"));
+    let control_group_limits =
+        control_group_limits(&proc("self/cgroup"), &proc("self/mountinfo"), read);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let slurm = slurm(
+    let slurm_limits = slurm_limits(
         |name| std::env::var(name).ok(),
         now.map_or(0, |now| now.as_secs()),
     );
-    let all = total.into_iter().chain(groups).chain(slurm);
+    let all = host_limit
+        .into_iter()
+        .chain(control_group_limits)
+        .chain(slurm_limits);
     all.min_by_key(|limit| limit.bytes)
 }
 
-/// The least limit of this process alone (ulimit), if there is one.
+/// Returns the least limit of this process alone (ulimit), if there is one.
 #[must_use]
 pub fn memory_of_process() -> Option<MemoryLimit> {
-    of_process(&std::fs::read_to_string("/proc/self/limits").ok()?)
+    process_limit(&std::fs::read_to_string("/proc/self/limits").ok()?)
 }
 
-/// The host's memory, as /proc/meminfo has it.
-fn total(meminfo: &str) -> Option<MemoryLimit> {
+/// Reads the host's memory from the text of /proc/meminfo.
+fn host_limit(meminfo: &str) -> Option<MemoryLimit> {
     let mut lines = meminfo.lines();
     let line = lines.find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
@@ -46,9 +50,9 @@ fn total(meminfo: &str) -> Option<MemoryLimit> {
     })
 }
 
-/// The limits of the control groups, of version 1 and 2, in which /proc/self/cgroup says that this process is, and of the
-/// groups around them, where /proc/self/mountinfo shows them.
-fn groups(
+/// Returns the limits of the control control_group_limits (versions 1 and 2) that contain this process according to
+/// /proc/self/cgroup, and of the control_group_limits around them, as far as /proc/self/mountinfo shows them.
+fn control_group_limits(
     cgroup: &str,
     mountinfo: &str,
     read: impl Fn(&Path) -> Option<String>,
@@ -97,9 +101,9 @@ fn groups(
     limits
 }
 
-/// What Slurm allows the job on each node, in MiB: --mem, or --mem-per-cpu and --mem-per-gpu times what the job has there. A
-/// terminal may outlive its job and keep the variables: at the time `now` they no longer hold.
-fn slurm(variable: impl Fn(&str) -> Option<String>, now: u64) -> Vec<MemoryLimit> {
+/// Returns Slurm's limit for the job on each node, given in MiB: --mem, or --mem-per-cpu and --mem-per-gpu times what
+/// the job has there. A terminal may outlive its job and keep the variables, so they are ignored from the job's end on.
+fn slurm_limits(variable: impl Fn(&str) -> Option<String>, now: u64) -> Vec<MemoryLimit> {
     let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
     if number("SLURM_JOB_END_TIME").is_some_and(|end| end <= now) {
         return Vec::new();
@@ -110,7 +114,7 @@ fn slurm(variable: impl Fn(&str) -> Option<String>, now: u64) -> Vec<MemoryLimit
         ("SLURM_MEM_PER_GPU", Some("SLURM_GPUS_ON_NODE")),
     ];
     let limit = |(name, count): (&str, Option<&str>)| {
-        // 0 is all that the node has.
+        // 0 means all memory of the node.
         let one = number(name).filter(|&mib| mib > 0)?;
         let (count, of) = match count {
             Some(count) => (number(count)?, format!(" x {count}")),
@@ -124,8 +128,8 @@ fn slurm(variable: impl Fn(&str) -> Option<String>, now: u64) -> Vec<MemoryLimit
     each.into_iter().filter_map(limit).collect()
 }
 
-/// The least of a process's limits in /proc/self/limits: of its addresses and of its data.
-fn of_process(limits: &str) -> Option<MemoryLimit> {
+/// Returns the least of a process's limits in /proc/self/limits: of its address space and of its data.
+fn process_limit(limits: &str) -> Option<MemoryLimit> {
     let kinds = [
         ("Max address space", "ulimit -v"),
         ("Max data size", "ulimit -d"),
@@ -156,7 +160,7 @@ mod tests {
             .iter()
             .map(|(path, text)| (Path::new("/sys/fs/cgroup").join(path), (*text).to_owned()))
             .collect();
-        let limits = groups(cgroup, MOUNTS, |path| files.get(path).cloned());
+        let limits = control_group_limits(cgroup, MOUNTS, |path| files.get(path).cloned());
         limits.into_iter().min_by_key(|limit| limit.bytes)
     }
 
@@ -175,7 +179,7 @@ mod tests {
             limit.source,
             "/sys/fs/cgroup/memory/slurm/job_7/memory.limit_in_bytes"
         );
-        // Version 2, of which a container sees a part.
+        // Version 2, in a container that sees a part of the hierarchy.
         let new = "0::/box/inner\n";
         let files = [
             ("unified/memory.max", "700\n"),
@@ -190,7 +194,7 @@ mod tests {
     fn slurm_allows_a_node_what_was_asked_for_while_the_job_runs() {
         let job = |pairs: &[(&str, &str)], now| {
             let pairs: HashMap<_, _> = pairs.iter().copied().collect();
-            slurm(|name| pairs.get(name).map(|v| (*v).to_owned()), now)
+            slurm_limits(|name| pairs.get(name).map(|v| (*v).to_owned()), now)
         };
         let node = [("SLURM_MEM_PER_NODE", "100"), ("SLURM_JOB_END_TIME", "50")];
         assert_eq!(job(&node, 40)[0].bytes, 100 << 20);
@@ -205,10 +209,10 @@ mod tests {
         let text = "Limit                     Soft Limit           Hard Limit           Units\n\
                     Max data size             unlimited            unlimited            bytes\n\
                     Max address space         600000               unlimited            bytes\n";
-        assert_eq!(of_process(text).unwrap().bytes, 600_000);
-        assert_eq!(of_process(&text.replace("600000", "unlimited")), None);
+        assert_eq!(process_limit(text).unwrap().bytes, 600_000);
+        assert_eq!(process_limit(&text.replace("600000", "unlimited")), None);
         assert_eq!(
-            total("MemTotal:       2 kB\nMemFree: 1 kB\n")
+            host_limit("MemTotal:       2 kB\nMemFree: 1 kB\n")
                 .unwrap()
                 .bytes,
             2048

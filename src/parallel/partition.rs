@@ -1,20 +1,22 @@
-//! Who holds which of n things: consecutive, uneven parts for ranks, and blocks of fixed width that ranks share out.
+//! Partitions of n items: consecutive, uneven parts for ranks, and blocks of fixed width that are distributed over
+//! ranks.
 
 use std::ops::Range;
 
-/// The width of a block of parameter columns: what one rank keeps and updates as a whole, and so the smallest share of the
-/// update. J of its rows stay in a core's cache while they are updated. Part of the format.
+/// The width of a block of parameter columns. One rank stores and updates a block as a whole, so it is the smallest
+/// share of the update. J of its rows stay in a core's cache during the update. Results depend on it.
 pub const BLOCK: usize = 128;
 
-/// Numbers of a member that are drawn from one key, whole blocks of parameters; part of the format.
+/// The number of a member's parameters that are drawn from one key, a multiple of `BLOCK`. Results depend on it.
 pub const DRAWN: usize = 512;
 
 const _: () = assert!(DRAWN.is_multiple_of(BLOCK), "a block has one key");
 
-/// The width of a block of samples' outputs, whose products and noise are taken as a whole; part of the format.
+/// The width of a block of the samples' outputs, whose products and noise are computed as a whole. Results depend on
+/// it.
 pub const OUTPUTS: usize = 512;
 
-/// `items` in `parts` consecutive parts whose sizes differ by at most one, the larger first; parts may be empty.
+/// `items` items in `parts` consecutive parts whose sizes differ by at most one, the larger first; parts may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     items: usize,
@@ -23,13 +25,14 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// `items` things over `parts >= 1` parts.
+    /// Distributes `items` items over `parts >= 1` parts.
     #[must_use]
     pub fn new(items: usize, parts: usize) -> Self {
         Self::in_units(items, parts, 1)
     }
 
-    /// The same, but only whole units of `unit` consecutive things are shared out (the last may be smaller).
+    /// Distributes `items` items over `parts >= 1` parts in whole units of `unit` consecutive items; the last unit may
+    /// be smaller.
     #[must_use]
     pub fn in_units(items: usize, parts: usize, unit: usize) -> Self {
         assert!(
@@ -39,36 +42,36 @@ impl Partition {
         Self { items, parts, unit }
     }
 
-    /// How many things are shared out.
+    /// Returns the number of items.
     #[must_use]
     pub fn items(&self) -> usize {
         self.items
     }
 
-    /// Over how many parts.
+    /// Returns the number of parts.
     #[must_use]
     pub fn parts(&self) -> usize {
         self.parts
     }
 
-    /// The things of part `part`.
+    /// Returns the items of part `part`.
     #[must_use]
     pub fn range(&self, part: usize) -> Range<usize> {
         let units = self.items.div_ceil(self.unit);
         let (size, larger) = (units / self.parts, units % self.parts);
         let start = part * size + part.min(larger);
         let end = start + size + usize::from(part < larger);
-        // The last unit may be cut short, and parts beyond it begin and end where all things do.
+        // The last unit may be cut short; empty parts after it begin and end at the end of the items.
         (start * self.unit).min(self.items)..(end * self.unit).min(self.items)
     }
 
-    /// All parts, in order.
+    /// Returns the items of every part, in order.
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let this = *self;
         (0..this.parts).map(move |part| this.range(part))
     }
 
-    /// The part that holds `item`.
+    /// Returns the part that holds `item`.
     #[must_use]
     pub fn owner(&self, item: usize) -> usize {
         let units = self.items.div_ceil(self.unit);
@@ -81,14 +84,14 @@ impl Partition {
         }
     }
 
-    /// Parts that hold nothing.
+    /// Returns the number of parts that hold nothing.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.parts.saturating_sub(self.items.div_ceil(self.unit))
     }
 }
 
-/// `columns` cut into blocks of `width` columns, the last one narrower; the cut knows nothing of ranks.
+/// A number of columns cut into blocks of `width` columns, the last one narrower. The blocks do not depend on ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks {
     columns: usize,
@@ -96,39 +99,39 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Blocks of parameters.
+    /// Returns the blocks of parameters, `BLOCK` wide.
     #[must_use]
     pub fn new(columns: usize) -> Self {
         Self::of_width(columns, BLOCK)
     }
 
-    /// Blocks of `width >= 1` columns.
+    /// Returns blocks of `width >= 1` columns.
     #[must_use]
     pub fn of_width(columns: usize, width: usize) -> Self {
         assert!(width > 0, "a block has columns");
         Self { columns, width }
     }
 
-    /// How many columns are cut.
+    /// Returns the number of columns.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// How many blocks there are.
+    /// Returns the number of blocks.
     #[must_use]
     pub fn count(&self) -> usize {
         self.columns.div_ceil(self.width)
     }
 
-    /// The columns of the consecutive blocks `blocks`.
+    /// Returns the columns of the consecutive blocks `blocks`.
     #[must_use]
     pub fn span(&self, blocks: Range<usize>) -> Range<usize> {
         let start = |block: usize| (block * self.width).min(self.columns);
         start(blocks.start)..start(blocks.end)
     }
 
-    /// The blocks that the consecutive `columns` lie in.
+    /// Returns the blocks that contain the consecutive `columns`.
     #[must_use]
     pub fn around(&self, columns: Range<usize>) -> Range<usize> {
         if columns.is_empty() {
@@ -137,7 +140,7 @@ impl Blocks {
         columns.start / self.width..columns.end.div_ceil(self.width)
     }
 
-    /// The columns of block `block`.
+    /// Returns the columns of block `block`.
     #[must_use]
     pub fn range(&self, block: usize) -> Range<usize> {
         let start = block * self.width;

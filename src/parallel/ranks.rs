@@ -1,4 +1,4 @@
-//! The ranks that do the work together, and the threads of this one.
+//! The ranks that work together, and the threads of this rank.
 
 use rayon::ThreadPool;
 use sha2::{Digest as _, Sha256};
@@ -6,16 +6,17 @@ use sha2::{Digest as _, Sha256};
 use crate::files::numbers::hexadecimal;
 use crate::parallel::comm::Comm;
 
-/// Who does the work: all ranks, and the threads of this one.
+/// The workers of a run: all ranks, and the threads of this rank.
 #[derive(Clone, Copy)]
 pub struct Ranks<'a> {
-    /// All ranks.
+    /// The communicator of all ranks.
     pub comm: &'a Comm,
-    /// This rank's threads.
+    /// The threads of this rank.
     pub pool: &'a ThreadPool,
 }
 
-/// The digest of all ranks' bytes in the order of ranks, hexadecimal, on all ranks.
+/// Returns on all ranks the SHA-256 digest, in hexadecimal, of the bytes of all ranks in the order of ranks. Called by
+/// all ranks.
 pub(crate) fn digest_of(ranks: Ranks, own: &[u8]) -> String {
     let parts = ranks.comm.gather(own);
     let digest = ranks.comm.is_first().then(|| {

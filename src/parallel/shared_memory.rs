@@ -1,8 +1,8 @@
-//! Memory of one process that other processes of its host read where it lies.
+//! Memory of one process that other processes of its host read in place.
 //!
-//! One process makes it ([`SharedRegion`]) and tells others its [`Address`]; they map it by way of /proc ([`PeerRegion`]). It has no
-//! name that could be left behind, no limit but the host's memory (/dev/shm is often small in containers), and goes with
-//! the last process that holds it. Linux alone has it.
+//! One process allocates it ([`SharedRegion`]) and sends the others its [`Address`]; they map it through /proc
+//! ([`PeerRegion`]). It has no name that could be left behind and no limit but the host's memory (/dev/shm is often
+//! small in containers), and is freed with the last process that holds it. Linux only.
 #![allow(
     unsafe_code,
     reason = "a map of memory that another process writes is sound by agreement alone"
@@ -15,10 +15,10 @@ use std::os::fd::AsRawFd as _;
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
-/// Where a process finds what another has made: process number, file descriptor, bytes.
+/// The address at which another process finds a region: process number, file descriptor, bytes.
 pub type Address = [u64; 3];
 
-/// Memory this process has made; it alone writes it.
+/// Memory allocated by this process, the only one that writes it.
 #[derive(Debug)]
 pub struct SharedRegion {
     map: MmapMut,
@@ -26,8 +26,8 @@ pub struct SharedRegion {
     bytes: usize,
 }
 
-/// What another process of this host has made, to be read. Its maker must not write it while it is read: those who share
-/// it agree on turns.
+/// Memory allocated by another process of this host, for reading. Its owner must not write it while it is read: the
+/// processes that share it agree on who may access it when.
 #[derive(Debug)]
 pub struct PeerRegion {
     map: Mmap,
@@ -35,13 +35,13 @@ pub struct PeerRegion {
 }
 
 impl SharedRegion {
-    /// `bytes` zeros.
+    /// Allocates `bytes` zeros.
     ///
     /// # Errors
-    /// The system has no such memory, or no room.
+    /// If the system offers no such memory, or not enough.
     pub fn new(bytes: usize) -> Result<Self> {
         let file = anonymous()?;
-        // No map is empty.
+        // A map must not be empty.
         file.set_len(bytes.max(1) as u64)?;
         // SAFETY: the file was made just now, no other process knows of it, and those who learn of it map it to read.
         let map = unsafe { MmapOptions::new().len(bytes.max(1)).map_mut(&file)? };
@@ -52,7 +52,7 @@ impl SharedRegion {
         })
     }
 
-    /// Where others find it; until `close`.
+    /// Returns the address for other processes; valid until `close`.
     #[must_use]
     pub fn address(&self) -> Address {
         let descriptor = self
@@ -62,28 +62,28 @@ impl SharedRegion {
         [u64::from(std::process::id()), descriptor, self.bytes as u64]
     }
 
-    /// Everyone who was to has opened it.
+    /// Closes the file descriptor; called when every process that needs the region has opened it.
     pub fn close(&mut self) {
         self.file = None;
     }
 
-    /// Its bytes, from the start of a page.
+    /// Returns the bytes, which begin at the start of a page.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.map[..self.bytes]
     }
 
-    /// As `bytes`, to be written.
+    /// Returns the bytes for writing; they begin at the start of a page.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.map[..self.bytes]
     }
 }
 
 impl PeerRegion {
-    /// What `address` tells of.
+    /// Maps the region at an address.
     ///
     /// # Errors
-    /// It can't be opened from here (another host or container, or the system forbids it), or is of another size.
+    /// If it can't be opened from here (another host or container, or the system forbids it), or has another size.
     pub fn open([process, descriptor, bytes]: Address) -> Result<Self> {
         let file = File::open(format!("/proc/{process}/fd/{descriptor}"))?;
         let metadata = file.metadata()?;
@@ -110,7 +110,7 @@ impl Deref for PeerRegion {
 fn anonymous() -> Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
     use rustix::process::{Resource, getrlimit};
-    // Such memory is a file to the system: one that outgrows the limit ends the process.
+    // The system treats this memory as a file; growing it beyond the limit would kill the process.
     if getrlimit(Resource::Fsize).current.is_some() {
         return Err(Error::new(
             ErrorKind::Unsupported,

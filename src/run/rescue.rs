@@ -98,7 +98,7 @@ impl Checkpointer {
                 return Err(error);
             }
             // No rank hangs: each has taken a turn.
-            abort::at_step(step);
+            abort::set_step(step);
             self.follow(comm, reporter)?;
             match self.write(ranks, plan, state, reporter, seconds) {
                 Ok(()) => return Ok(()),

@@ -87,7 +87,7 @@ impl<T: Real> State<T> {
         timing: &mut Timing,
     ) -> Result<Option<StepStats>> {
         let (ranks, plan) = (context.ranks, context.plan);
-        crate::parallel::abort::at_step(self.step);
+        crate::parallel::abort::set_step(self.step);
         timing.begin_step(ranks.comm);
         let members = self.ensemble.members(ranks);
         self.begin_pass(context, members);

@@ -179,7 +179,7 @@ fn refused() {
             "line 5 holds 2 numbers, and the observations are 12",
         ),
         (with(23, &sound[3].replace(',', ",o")), "line 24 holds \"o"),
-        (headed, "line 1 holds \"out[1]\", which is no number"),
+        (headed, "line 1 holds \"out[1]\", which is not a number"),
         (indexed, "has a first column that counts its lines"),
         (
             with(3, &sound[3].replace('.', ",").replacen(",", ";", 1)),

@@ -97,7 +97,7 @@ fn advised() {
 fn unbearable() {
     for (kind, words) in [
         ("dies", "simulator: no licence"),
-        ("greeting", "which is no number"),
+        ("greeting", "which is not a number"),
         ("one-late", " unasked: only answers"),
         ("silent", "flush"),
     ] {

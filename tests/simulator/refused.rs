@@ -56,7 +56,7 @@ fn simulators() {
                 "exit code 1; its last words: simulator: no licence",
             ][..],
         ),
-        ("greeting", &["\"Logistic\", which is no number"]),
+        ("greeting", &["\"Logistic\", which is not a number"]),
         ("silent", &["no answer in the time allowed", "flush"]),
     ] {
         refuse_on(&[1, 3], &Case::new(kind), &["model.timeout=700ms"], words);

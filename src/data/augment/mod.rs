@@ -1,64 +1,67 @@
-//! Training images moved and distorted a little, anew in each epoch, so that the network learns what such changes leave:
+//! Data augmentation: training images are shifted and distorted a little, anew in each epoch, so that the network
+//! learns what such changes do not alter.
 //!
 //! ```text
 //! x'(c, p) = x(c, o + (I + E) (p + f(p) - s - o))      c channel, p pixel, o the image's centre
 //! ```
 //!
-//! s is a shift by whole pixels; E, 2 x 2, turns, stretches and shears; f is a smooth field of displacements, cubic
-//! B-splines through numbers at every sixth pixel. Images are read between pixels by bilinear interpolation, as 0 beyond the
-//! edge. s, E and f of a sample in an epoch are drawn from (seed, epoch, sample) alone, each number uniformly. After Simard,
-//! Steinkraus & Platt, ICDAR 2003, whose field is noise smoothed by a Gaussian.
+//! s is a shift by whole pixels; E, 2 x 2, rotates, stretches and shears; f is a smooth field of displacements, cubic
+//! B-splines through values at every sixth pixel. Images are read between pixels by bilinear interpolation, with 0
+//! beyond the edge. s, E and f of a sample in an epoch are drawn from (seed, epoch, sample) alone, each number
+//! uniformly. After Simard, Steinkraus & Platt, ICDAR 2003, whose field is noise smoothed by a Gaussian.
 
 use ndarray::{Array2, Axis};
 use rand::RngExt as _;
 use rayon::ThreadPool;
 
-use super::{BESIDE, Batch};
+use super::{Batch, GATHERED};
 use crate::kernels::real::Real;
 use crate::kernels::rng::{Key, Purpose};
 use crate::kernels::threads::for_each;
 
-/// How a run's training images are moved and distorted.
+/// The settings of a run's augmentation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augment {
     /// The run's seed.
     pub seed: u64,
-    /// The most pixels n that an image is shifted by in each direction: s is in -n ..= n.
+    /// The largest shift n in pixels in each direction: s is in -n ..= n.
     pub shift: usize,
     /// The bound a of each entry of E, in [0, 1): E is in -a .. a.
     pub distort: f64,
-    /// The bound of the numbers that a smooth field of displacements is made of, in pixels.
+    /// The bound of the displacements at the field's nodes, in pixels.
     pub warp: f64,
-    /// Epochs after which images are shifted alone; none: never.
+    /// The number of epochs after which images are only shifted; None: distorted to the end.
     pub epochs: Option<u64>,
     /// Channels, height and width of an image.
     pub image: (usize, usize, usize),
 }
 
-/// The change of one image.
+/// The shift and distortion of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// s: rows, columns.
+    /// s: rows and columns.
     pub shift: [f64; 2],
-    /// I + E, of rows and columns.
+    /// I + E, for rows and columns.
     pub map: [[f64; 2]; 2],
-    /// f: displacements at nodes PITCH pixels apart, the first a node before the corner; row after row; empty where none.
+    /// f: displacements at nodes PITCH pixels apart, the first one node before the corner, row after row; empty for no
+    /// field.
     pub field: Vec<[f64; 2]>,
-    /// Nodes in a row.
+    /// The number of nodes in a row.
     pub nodes: usize,
 }
 
-/// Pixels between the nodes of a field of displacements.
+/// The distance in pixels between the nodes of a field of displacements.
 const PITCH: usize = 6;
 
 impl Change {
-    /// By how many rows and columns the image is shifted, where that is all.
+    /// Returns the shift in rows and columns if the change is nothing but a shift.
     fn shift_alone(&self) -> Option<[isize; 2]> {
         let alone = self.field.is_empty() && self.map == [[1.0, 0.0], [0.0, 1.0]];
         alone.then(|| self.shift.map(|pixels| pixels as isize))
     }
 
-    /// Where what the pixels of row `y` show is read from: their rows and their columns; `centre` likewise.
+    /// Computes for the pixels of row `y` the rows and columns from which they are read, into `places`. `centre` is the
+    /// image's centre, row and column.
     #[inline(always)]
     fn sources(&self, blends: &Blends, centre: [f64; 2], y: usize, places: [&mut [f64]; 2]) {
         let [rows, columns] = places.map(|side| side.chunks_mut(PITCH));
@@ -78,16 +81,16 @@ impl Change {
         }
     }
 
-    /// The displacements, by rows and by columns, of the PITCH pixels whose nodes are those from `first` on.
+    /// Returns the displacements, in rows and in columns, of the PITCH pixels whose nodes begin at node `first`.
     #[inline(always)]
     fn displacements(&self, blends: &[[[f64; PITCH]; 4]; 4], first: usize) -> [[f64; PITCH]; 2] {
         let mut sums = [[0.0; PITCH]; 2];
         if self.field.is_empty() {
             return sums;
         }
-        for (line, of_line) in blends.iter().enumerate() {
+        for (line, line_weights) in blends.iter().enumerate() {
             let nodes = &self.field[first + line * self.nodes..];
-            for (weights, node) in of_line.iter().zip(nodes) {
+            for (weights, node) in line_weights.iter().zip(nodes) {
                 for (sums, node) in sums.iter_mut().zip(node) {
                     for (sum, weight) in sums.iter_mut().zip(weights) {
                         *sum += weight * node;
@@ -100,9 +103,9 @@ impl Change {
 }
 
 impl Augment {
-    /// The change of `sample` in `epoch`.
+    /// Returns the change of `sample` in `epoch`.
     #[must_use]
-    pub fn of(&self, epoch: u64, sample: usize) -> Change {
+    pub fn change(&self, epoch: u64, sample: usize) -> Change {
         let key = Key {
             seed: self.seed,
             purpose: Purpose::Augment,
@@ -137,7 +140,7 @@ impl Augment {
         }
     }
 
-    /// Changes the images of `batch`, the samples `rows` of `epoch`; `zero` is what a pixel of 0 is scaled to.
+    /// Changes the images of `batch`, the samples `rows` of `epoch`; `zero` is the scaled value of a pixel of 0.
     pub fn apply<T: Real>(
         &self,
         pool: &ThreadPool,
@@ -146,15 +149,15 @@ impl Augment {
         (epoch, zero): (u64, T),
     ) {
         let blends = blends();
-        let groups = batch.inputs.axis_chunks_iter_mut(Axis(1), BESIDE);
-        let groups = groups.zip(rows.chunks(BESIDE));
+        let groups = batch.inputs.axis_chunks_iter_mut(Axis(1), GATHERED);
+        let groups = groups.zip(rows.chunks(GATHERED));
         for_each(pool, groups, |_, (mut group, rows)| {
             let before = group.t().as_standard_layout().into_owned();
             let mut after = Array2::from_elem(before.raw_dim(), zero);
             for ((&row, from), mut to) in rows.iter().zip(before.rows()).zip(after.rows_mut()) {
                 let from = from.to_slice().expect("row-major");
                 let to = to.as_slice_mut().expect("row-major");
-                let change = self.of(epoch, row);
+                let change = self.change(epoch, row);
                 match change.shift_alone() {
                     Some(shift) => move_by(shift, self.image, from, to),
                     None => pulp::Arch::new().dispatch(Distort {
@@ -172,7 +175,7 @@ impl Augment {
     }
 }
 
-/// Writes an image moved by whole pixels where it then lies.
+/// Writes an image shifted by whole pixels; pixels that nothing is shifted to keep their value.
 fn move_by<T: Real>(
     [down, right]: [isize; 2],
     (_, height, width): (usize, usize, usize),
@@ -193,18 +196,18 @@ fn move_by<T: Real>(
     }
 }
 
-/// The distortion of one image, in whatever vectors the processor has.
+/// The distortion of one image, in vectors of the processor's width.
 struct Distort<'a, T> {
     change: &'a Change,
     blends: &'a Blends,
     image: (usize, usize, usize),
-    /// What a pixel of 0 is scaled to.
+    /// The scaled value of a pixel of 0.
     zero: T,
     from: &'a [T],
     to: &'a mut [T],
 }
 
-/// Pixels of 0 about an image: what lies beyond its edge is read from these.
+/// The width in pixels of the frame of zeros around an image, from which pixels beyond the edge are read.
 const MARGIN: usize = 2;
 
 impl<T: Real> pulp::WithSimd for Distort<'_, T> {
@@ -240,7 +243,8 @@ impl<T: Real> pulp::WithSimd for Distort<'_, T> {
     }
 }
 
-/// The pixel at or before `place` along a side of so many, counted in the frame, and how far from it the place is.
+/// Returns the pixel at or before `place` along a side of `side` pixels, counted within the frame, and the distance to
+/// it.
 #[inline(always)]
 fn split(place: f64, side: usize) -> (usize, f64) {
     let before = place.floor();
@@ -248,15 +252,16 @@ fn split(place: f64, side: usize) -> (usize, f64) {
     (within as usize, place - before)
 }
 
-/// Nodes along a side of so many pixels.
+/// Returns the number of nodes along a side of `side` pixels.
 fn nodes(side: usize) -> usize {
     (side - 1) / PITCH + 4
 }
 
-/// The weights of the 4 x 4 nodes about each place that a pixel may have between them: by its row there, the node, and its
-/// column there.
+/// The weights of the 4 x 4 nodes around a pixel, for each place the pixel may have between them: by its row, the node,
+/// and its column.
 type Blends = [[[[f64; PITCH]; 4]; 4]; PITCH];
 
+/// Computes the weights of the nodes around a pixel.
 fn blends() -> Blends {
     let along: [[f64; 4]; PITCH] = std::array::from_fn(weights);
     along.map(|down| {
@@ -265,7 +270,8 @@ fn blends() -> Blends {
     })
 }
 
-/// The cubic B-spline's weights of the four nodes about a pixel that lies so many after the second.
+/// Returns the weights of a cubic B-spline for the four nodes around a pixel that is `after` pixels past the second
+/// node.
 fn weights(after: usize) -> [f64; 4] {
     let t = after as f64 / PITCH as f64;
     let s = 1.0 - t;

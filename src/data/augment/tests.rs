@@ -1,4 +1,4 @@
-//! Images moved and distorted, against the formula pixel by pixel.
+//! Augmented images, compared pixel by pixel with the formula.
 
 use super::*;
 use crate::data::BatchTargets;
@@ -12,7 +12,7 @@ const SMALL: Augment = Augment {
     image: (2, 3, 4),
 };
 
-/// Twenty images of one another's pixels: 1, 2, ... in order.
+/// Returns twenty images with the pixels 1, 2, ... in order.
 fn counted(features: usize) -> Batch<f64> {
     Batch {
         inputs: Array2::from_shape_fn((features, 20), |(i, _)| (i + 1) as f64),
@@ -25,14 +25,14 @@ fn pool(threads: usize) -> ThreadPool {
     builder.build().expect("a pool")
 }
 
-/// The displacement of one pixel, rows and columns.
+/// Returns the displacement of one pixel, in rows and columns.
 fn displacement(change: &Change, blends: &Blends, [y, x]: [usize; 2]) -> [f64; 2] {
     let of_cell = y / PITCH * change.nodes + x / PITCH;
     let [rows, columns] = change.displacements(&blends[y % PITCH], of_cell);
     [rows[x % PITCH], columns[x % PITCH]]
 }
 
-/// A plane, height x width, at a place between its pixels, each looked up by itself; -7 beyond the edge.
+/// Returns the value of a plane, height x width, between its pixels, each looked up on its own; -7 beyond the edge.
 fn between(plane: &[f64], (height, width): (usize, usize), at: [f64; 2]) -> f64 {
     let [(y, down), (x, right)] = at.map(|v| (v.floor() as isize, v - v.floor()));
     let pixel = |y: isize, x: isize| {
@@ -44,8 +44,8 @@ fn between(plane: &[f64], (height, width): (usize, usize), at: [f64; 2]) -> f64 
     (1.0 - down) * line(y) + down * line(y + 1)
 }
 
-/// Shifts as copies, and distortions within a frame, give to the bit what looking up every pixel by itself gives, on
-/// any number of threads; of images of which some leave their frame altogether.
+/// Shifts as copies and distortions within a frame give exactly what looking up every pixel on its own gives, on any
+/// number of threads; some of the images leave their frame completely.
 #[test]
 fn every_pixel_is_what_the_formula_says() {
     let (channels, height, width) = (2, 7, 9);
@@ -72,7 +72,7 @@ fn every_pixel_is_what_the_formula_says() {
         });
         assert_eq!(batch, other);
         for (i, &row) in rows.iter().enumerate() {
-            let (change, image) = (drawn.of(5, row), given.inputs.column(i).to_vec());
+            let (change, image) = (drawn.change(5, row), given.inputs.column(i).to_vec());
             let Change { shift, map, .. } = &change;
             for at in 0..channels * height * width {
                 let (plane, y, x) = (at / (height * width), at / width % height, at % width);
@@ -97,23 +97,23 @@ fn every_pixel_is_what_the_formula_says() {
     }
 }
 
-/// Every shift is met, each about as often; the images move by them, and what leaves one edge does not come back.
+/// Every shift occurs, each about equally often. Images move by it, and what leaves one edge does not return.
 #[test]
 fn images_move_by_shifts_that_depend_on_seed_epoch_and_sample_alone() {
     let mut met = std::collections::BTreeMap::new();
     for sample in 0..900 {
-        let shift = SMALL.of(2, sample).shift.map(|pixels| pixels as isize);
+        let shift = SMALL.change(2, sample).shift.map(|pixels| pixels as isize);
         *met.entry(shift).or_insert(0) += 1;
     }
     assert_eq!(met.len(), 9);
     assert!(met.values().all(|&times| times > 60), "{met:?}");
-    assert!((0..20).any(|sample| SMALL.of(2, sample) != SMALL.of(3, sample)));
+    assert!((0..20).any(|sample| SMALL.change(2, sample) != SMALL.change(3, sample)));
     let pixel = |c: usize, y: usize, x: usize| (c * 12 + y * 4 + x + 1) as f64;
     let rows: Vec<usize> = (0..20).collect();
     let mut batch = counted(24);
     SMALL.apply(&pool(1), &mut batch, &rows, (5, -7.0));
     for sample in rows {
-        let [down, right] = SMALL.of(5, sample).shift.map(|pixels| pixels as isize);
+        let [down, right] = SMALL.change(5, sample).shift.map(|pixels| pixels as isize);
         for at in 0..24 {
             let (y, x) = ((at / 4 % 3) as isize - down, (at % 4) as isize - right);
             let inside = (0..3).contains(&y) && (0..4).contains(&x);
@@ -127,7 +127,7 @@ fn images_move_by_shifts_that_depend_on_seed_epoch_and_sample_alone() {
     }
 }
 
-/// Images of later epochs are shifted as they would be, and no more.
+/// In late epochs images are shifted as before and not distorted.
 #[test]
 fn images_are_distorted_in_the_first_epochs_alone() {
     let early = Augment {
@@ -141,14 +141,14 @@ fn images_are_distorted_in_the_first_epochs_alone() {
         ..early
     };
     for sample in 0..20 {
-        assert_eq!(early.of(2, sample), always.of(2, sample));
-        assert_ne!(early.of(2, sample).map, SMALL.of(2, sample).map);
-        assert_eq!(early.of(3, sample), SMALL.of(3, sample));
+        assert_eq!(early.change(2, sample), always.change(2, sample));
+        assert_ne!(early.change(2, sample).map, SMALL.change(2, sample).map);
+        assert_eq!(early.change(3, sample), SMALL.change(3, sample));
     }
 }
 
-/// Where its numbers are a linear function of their nodes' places, so is the field of its pixels: what cubic B-splines
-/// leave as it is; numbers drawn stay within their bound, and so does what is blended of them.
+/// If its node values are a linear function of their places, so is the field at its pixels: cubic B-splines preserve
+/// linear functions. Drawn values stay within their bound, and so do their blends.
 #[test]
 fn fields_of_displacements_are_blended_smoothly() {
     let nodes = nodes(15);
@@ -167,7 +167,7 @@ fn fields_of_displacements_are_blended_smoothly() {
         image: (1, 15, 15),
         ..SMALL
     };
-    let drawn = drawn.of(3, 4);
+    let drawn = drawn.change(3, 4);
     let largest = |field: &[[f64; 2]]| field.iter().flatten().fold(0.0, |m, d| d.abs().max(m));
     assert!((1.5..2.0).contains(&largest(&drawn.field)));
     let (blends, mut seen) = (blends(), Vec::new());
@@ -187,8 +187,8 @@ fn fields_of_displacements_are_blended_smoothly() {
     assert!(largest(&steps) < 0.5, "{}", largest(&steps));
 }
 
-/// Of an image that is linear in its rows and columns, bilinear interpolation is exact wherever it stays inside: the
-/// distorted image is that linear function at the place read from. Entries of E fill their range, each its own.
+/// Bilinear interpolation is exact for an image that is linear in its rows and columns, as long as it stays inside: the
+/// distorted image is that linear function at the places read from. The entries of E fill their range independently.
 #[test]
 fn images_are_distorted_about_their_centre() {
     let wide = Augment {
@@ -198,7 +198,7 @@ fn images_are_distorted_about_their_centre() {
     };
     let drawn: Vec<[f64; 4]> = (0..900)
         .map(|sample| {
-            let [[a, b], [c, d]] = wide.of(2, sample).map;
+            let [[a, b], [c, d]] = wide.change(2, sample).map;
             [a - 1.0, b, c, d - 1.0]
         })
         .collect();
@@ -212,7 +212,7 @@ fn images_are_distorted_about_their_centre() {
     wide.apply(&pool(2), &mut batch, &rows, (5, -7.0));
     let mut inside = 0;
     for sample in rows {
-        let change = wide.of(5, sample);
+        let change = wide.change(5, sample);
         let [[a, b], [c, d]] = change.map;
         for (at, &seen) in batch.inputs.column(sample).iter().enumerate() {
             let (y, x) = ((at / 9) as f64, (at % 9) as f64);

@@ -99,7 +99,7 @@ fn indexed(path: &Path, lines: &[(usize, &str)], outputs: usize) -> Option<Error
         fields.first()?.filter(|_| fields.len() == outputs + 1)
     };
     let firsts: Vec<f64> = lines.iter().map(first).collect::<Option<_>>()?;
-    numbers::count_rows(&firsts).then(|| {
+    numbers::number_rows(&firsts).then(|| {
         let why =
             "has a first column that counts its lines: write the outputs alone, without an index";
         Error::data(path, why)

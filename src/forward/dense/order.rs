@@ -1,6 +1,6 @@
 //! In which order a member's weights are read: put so once a batch, where it has samples enough to repay it.
 
-use crate::kernels::bfloat::left_numbers;
+use crate::kernels::bfloat::packed_left_len;
 use crate::kernels::buffers::LINE;
 use crate::kernels::panel::{PANEL, PanelProduct, ROWS};
 use crate::kernels::real::Real;
@@ -13,7 +13,7 @@ pub(super) enum Order {
     /// For every twelve units in turn, fan_in x 12: read at their distance, the weights of twelve units cost a cache line or
     /// two for each input.
     ByUnits,
-    /// As `kernels::bfloat::left_of` puts them, for mixed precision.
+    /// As `kernels::bfloat::pack_left` puts them, for mixed precision.
     InPairs,
 }
 
@@ -21,7 +21,7 @@ impl Order {
     /// Numbers of a weight.
     pub fn numbers(self, fan_in: usize, units: usize) -> usize {
         match self {
-            Self::InPairs => left_numbers(fan_in, units),
+            Self::InPairs => packed_left_len(fan_in, units),
             _ => fan_in * units,
         }
     }
@@ -39,7 +39,7 @@ impl Order {
     pub fn put<T: Real>(self, weight: &[T], units: usize, to: &mut [T]) {
         match self {
             Self::AsTheyAre => to.copy_from_slice(weight),
-            Self::InPairs => T::left_of(weight, units, to),
+            Self::InPairs => T::pack_left(weight, units, to),
             Self::ByUnits => {
                 let parts = to.chunks_mut((weight.len() / units * ROWS).max(1));
                 for (first, part) in (0..units).step_by(ROWS).zip(parts) {

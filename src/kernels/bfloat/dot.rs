@@ -1,4 +1,4 @@
-//! Sums of products of bfloat16 by the instruction made for them, VDPBF16PS.
+//! Sums of products of bfloat16 by the processor's instruction for them, VDPBF16PS (AVX-512 BF16).
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _CMP_UNORD_Q, _mm512_and_si512, _mm512_cmp_ps_mask,
@@ -10,17 +10,17 @@ use std::mem::transmute;
 use super::windows::{LANES as SAMPLES, PLACES, PutRows, Sums, WindowSums};
 use crate::kernels::tile::{PANEL, PanelProduct, ROWS};
 
-/// Numbers, or pairs, of one vector.
+/// The number of 32-bit lanes of a vector: f32 numbers, or pairs of bfloat16.
 const LANES: usize = 16;
 
-/// Whether this processor has it.
-pub fn is_there() -> bool {
+/// Returns true if this processor has VDPBF16PS.
+pub fn is_available() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
 }
 
-/// The whole product, where `is_there`.
-pub fn all(product: PanelProduct<f32>) {
-    assert!(is_there());
+/// Computes a whole product on one panel. Panics if the instruction is not available.
+pub fn panel_product(product: PanelProduct<f32>) {
+    assert!(is_available());
     // SAFETY: the processor has what the function was compiled for, asserted just now.
     unsafe { tiles(product) }
 }
@@ -46,7 +46,7 @@ fn tiles(mut product: PanelProduct<f32>) {
     }
 }
 
-/// `O` rows from number `first` on.
+/// Computes `O` rows of a product, beginning at row `first`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn tile<const O: usize>(product: &mut PanelProduct<f32>, first: usize) {
@@ -55,8 +55,8 @@ fn tile<const O: usize>(product: &mut PanelProduct<f32>, first: usize) {
         bytemuck::cast_slice(product.b),
     );
     let mut sums = [[_mm512_setzero_ps(); PANEL / LANES]; O];
-    let of_rows = a[first..].chunks(product.stride);
-    for (a, b) in of_rows.zip(b.chunks_exact(PANEL)) {
+    let rows = a[first..].chunks(product.stride);
+    for (a, b) in rows.zip(b.chunks_exact(PANEL)) {
         let a: &[u32; O] = a.first_chunk().expect("a row's numbers");
         let b: &[u32; PANEL] = b.first_chunk().expect("whole panels");
         // SAFETY: both are 128 bytes, and any bits are vectors.
@@ -76,29 +76,30 @@ fn tile<const O: usize>(product: &mut PanelProduct<f32>, first: usize) {
     }
 }
 
-/// Units of a window that are summed together.
+/// The number of units of a window that are summed together.
 const TOGETHER: usize = 4;
 
-/// The sums of a window, where `is_there`.
-pub fn window(window: &WindowSums, sums: &mut Sums) {
-    assert!(is_there());
+/// Computes the sums of a window. Panics if the instruction is not available.
+pub fn window_sums(window: &WindowSums, sums: &mut Sums) {
+    assert!(is_available());
     for first in (0..window.units).step_by(TOGETHER) {
         // SAFETY: the processor has what the function was compiled for, asserted just now.
         unsafe { units(window, first, sums) }
     }
 }
 
-/// As `PutRows::put` where `is_there`; false, and rows of any value, where a number is NaN.
+/// Rounds and writes `rows`. Returns false, with rows of any value, if a number is NaN. Panics if the instruction is
+/// not available.
 #[must_use]
 pub fn put_rows(rows: &mut PutRows) -> bool {
-    assert!(is_there());
+    assert!(is_available());
     // SAFETY: the processor has what the function was compiled for, asserted just now.
     unsafe { all_rows(rows) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn all_rows(rows: &mut PutRows) -> bool {
-    // Number i of the first vector, then number i of the second.
+    // The order of the result: number i of the first vector, then number i of the second.
     let mut by_turns = [0_u16; 2 * LANES];
     for (i, places) in by_turns.as_chunks_mut::<2>().0.iter_mut().enumerate() {
         *places = [i as u16, (LANES + i) as u16];
@@ -128,7 +129,7 @@ fn all_rows(rows: &mut PutRows) -> bool {
     strange == 0
 }
 
-/// `TOGETHER` units from number `first` on, at all places.
+/// Sums `TOGETHER` units, beginning at unit `first`, at all places.
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn units(window: &WindowSums, first: usize, sums: &mut Sums) {
     let mut totals = [[_mm512_setzero_ps(); PLACES]; TOGETHER];

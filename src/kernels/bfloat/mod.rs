@@ -1,13 +1,14 @@
 //! Products of numbers rounded to bfloat16, summed in single precision: c_i <- keep c_i + scale sum_k a_ki b_k.
 //!
 //! bfloat16 is the upper half of a single-precision number: 8 bits of precision, the same range. Terms 2q and 2q + 1 of
-//! a sum stand in one 32-bit place, the even one in its lower half. Where the processor has AVX-512 BF16, one instruction
-//! multiplies and adds both; elsewhere the same sums are formed in single precision, with the same bits as long as no
-//! number is denormal: a product of two bfloat16 is exact in single precision, and both round twice a place, the odd
-//! term first (Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS). Where it has a unit for whole
-//! matrices (`amx`), that is taken, three to four times as fast as single precision, and sums are in its order.
+//! a sum share one 32-bit word, the even one in its lower half. On processors with AVX-512 BF16 one instruction
+//! multiplies and adds both. Elsewhere the same sums are computed in single precision, with the same bits as long as no
+//! number is denormal: a product of two bfloat16 is exact in single precision, and both ways round twice per word, the
+//! odd term first (Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS). Processors with a matrix
+//! unit (`amx`) use that: three to four times as fast as single precision, with sums in the unit's own order.
 //!
-//! The left operand is put in order once (`left_of`), as the processor at hand reads it; the right one's rows are paired.
+//! The left operand is packed once (`pack_left`) in the order in which the processor reads it; the rows of the right
+//! operand are paired.
 
 #[cfg(target_arch = "x86_64")]
 #[allow(
@@ -20,7 +21,7 @@ pub mod windows;
 use crate::kernels::amx;
 use crate::kernels::tile::{PANEL, PanelProduct, ROWS};
 
-/// `x` rounded to the nearest bfloat16, ties to even, in the lower half.
+/// Rounds the f32 bits `x` to the nearest bfloat16, ties to even; returns it in the lower half.
 #[inline(always)]
 fn rounded(x: u32) -> u32 {
     if f32::from_bits(x).is_nan() {
@@ -29,27 +30,27 @@ fn rounded(x: u32) -> u32 {
     (x + 0x7fff + (x >> 16 & 1)) >> 16
 }
 
-/// Two numbers rounded, as a pair.
+/// Rounds two numbers to bfloat16 and packs them into one word.
 #[inline(always)]
 #[must_use]
 pub fn pair_of(even: f32, odd: f32) -> u32 {
     rounded(even.to_bits()) | rounded(odd.to_bits()) << 16
 }
 
-/// The even and the odd number of a pair.
+/// Returns the even and the odd number of a pair.
 #[inline(always)]
 #[must_use]
 pub fn halves(pair: u32) -> [f32; 2] {
     [pair << 16, pair & 0xffff_0000].map(f32::from_bits)
 }
 
-/// Places that `terms` terms take.
+/// Returns the number of words that `terms` terms take.
 #[must_use]
 pub fn places(terms: usize) -> usize {
     terms.div_ceil(2)
 }
 
-/// Writes the pairs of two rows' numbers to `pairs`; of a row without a second with zeros.
+/// Rounds two rows and writes their pairs to `pairs`. If `odd` is shorter, the missing numbers count as zeros.
 #[inline(always)]
 fn pair(even: &[u32], odd: &[u32], pairs: &mut [u32]) {
     let both = pairs.iter_mut().zip(even);
@@ -58,8 +59,8 @@ fn pair(even: &[u32], odd: &[u32], pairs: &mut [u32]) {
     both.for_each(|(pair, &x)| *pair |= rounded(x) << 16);
 }
 
-/// Rounds matrices that stand one after the other in `numbers`, `rows` x `W` each, and puts every two rows into one, in
-/// place: afterwards they are `places(rows)` x `W`, closed up; an odd last row is paired with zeros.
+/// Rounds consecutive `rows` x `W` matrices in `numbers` to bfloat16 and pairs their rows two by two, in place.
+/// Afterwards each matrix has `places(rows)` x `W` words, without gaps; an odd last row is paired with zeros.
 pub fn pair_rows<const W: usize>(numbers: &mut [f32], rows: usize) {
     pulp::Arch::new().dispatch(PairRows::<W> {
         numbers: bytemuck::cast_slice_mut(numbers),
@@ -85,7 +86,7 @@ impl<const W: usize> pulp::WithSimd for PairRows<'_, W> {
                 let mut pairs = [0; W];
                 let odd = from + W..from + W * (rows - row).min(2);
                 pair(&numbers[from..from + W], &numbers[odd], &mut pairs);
-                // Never beyond what has been read.
+                // Writing never overtakes reading.
                 numbers[to..to + W].copy_from_slice(&pairs);
                 to += W;
             }
@@ -93,30 +94,34 @@ impl<const W: usize> pulp::WithSimd for PairRows<'_, W> {
     }
 }
 
-/// Rows of a left operand that are put in order together.
+/// Returns the number of rows of a left operand that are packed together.
 #[must_use]
-pub fn left_height() -> usize {
-    if amx::is_there() { amx::HEIGHT } else { ROWS }
+pub fn packed_left_height() -> usize {
+    if amx::is_available() {
+        amx::HEIGHT
+    } else {
+        ROWS
+    }
 }
 
-/// Numbers that `left_of` writes for `terms` rows of `width` numbers.
+/// Returns the number of words that `pack_left` writes for `terms` rows of `width` numbers.
 #[must_use]
-pub fn left_numbers(terms: usize, width: usize) -> usize {
-    if amx::is_there() {
-        amx::numbers(width, terms)
+pub fn packed_left_len(terms: usize, width: usize) -> usize {
+    if amx::is_available() {
+        amx::tiled_len(width, terms)
     } else {
         places(terms) * width
     }
 }
 
-/// Puts a left operand in the order in which this processor reads it: a_ki stands at k `width` + i of `numbers`.
-pub fn left_of(numbers: &[f32], width: usize, out: &mut [f32]) {
-    put_left(numbers, width, out, amx::is_there());
+/// Packs a left operand in the order in which this processor reads it. Its a_ki is number k `width` + i of `numbers`.
+pub fn pack_left(numbers: &[f32], width: usize, out: &mut [f32]) {
+    pack_left_as(numbers, width, out, amx::is_available());
 }
 
-/// The same, in tiles or not.
-fn put_left(numbers: &[f32], width: usize, out: &mut [f32], in_tiles: bool) {
-    pulp::Arch::new().dispatch(LeftOf {
+/// Packs a left operand, in tiles or in pairs of rows.
+fn pack_left_as(numbers: &[f32], width: usize, out: &mut [f32], in_tiles: bool) {
+    pulp::Arch::new().dispatch(PackLeft {
         numbers: bytemuck::cast_slice(numbers),
         width,
         out: bytemuck::cast_slice_mut(out),
@@ -124,14 +129,14 @@ fn put_left(numbers: &[f32], width: usize, out: &mut [f32], in_tiles: bool) {
     });
 }
 
-struct LeftOf<'a> {
+struct PackLeft<'a> {
     numbers: &'a [u32],
     width: usize,
     out: &'a mut [u32],
     in_tiles: bool,
 }
 
-impl pulp::WithSimd for LeftOf<'_> {
+impl pulp::WithSimd for PackLeft<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -157,20 +162,20 @@ impl pulp::WithSimd for LeftOf<'_> {
     }
 }
 
-/// A product on one panel, `a` as `left_of` puts it and `b`'s rows in pairs, on the calling thread alone.
+/// Computes a product on one panel on the calling thread alone: `a` packed by `pack_left`, the rows of `b` in pairs.
 pub fn panel_product(product: PanelProduct<f32>) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if amx::is_there() {
+    if amx::is_available() {
         return amx::panel_product(product);
     }
     #[cfg(target_arch = "x86_64")]
-    if dot::is_there() {
-        return dot::all(product);
+    if dot::is_available() {
+        return dot::panel_product(product);
     }
     plain_product(product);
 }
 
-/// The same by single-precision instructions.
+/// Computes a product on one panel by single-precision instructions.
 fn plain_product(product: PanelProduct<f32>) {
     pulp::Arch::new().dispatch(Plain(product));
 }
@@ -222,12 +227,13 @@ mod tests {
         assert!(round(f32::NAN).is_nan() && round(f32::from_bits(0x7f80_0001)).is_nan());
     }
 
-    /// A way to a product on a panel, and whether its left operand stands in tiles.
+    /// A function that computes a product on a panel, and whether it reads its left operand in tiles.
     type Way = (fn(PanelProduct<f32>), bool);
 
     const PLAIN: Way = (plain_product, false);
 
-    /// 0.7 a b, added to 1/4 or not, for a, terms x rows, and b, terms x `PANEL`, as `way` finds it, row-major.
+    /// Returns 0.7 a b, added to 1/4 if `keep`, row-major, as `way` computes it, for a, terms x rows, and b, terms x
+    /// `PANEL`.
     fn product(
         (by, in_tiles): Way,
         (rows, terms, columns): (usize, usize, usize),
@@ -235,12 +241,12 @@ mod tests {
     ) -> Vec<f32> {
         let (a, mut b) = (numbers(terms * rows, 1), numbers(terms * PANEL, 2));
         let size = if in_tiles {
-            amx::numbers(rows, terms)
+            amx::tiled_len(rows, terms)
         } else {
             places(terms) * rows
         };
         let mut left = vec![f32::NAN; size];
-        put_left(&a, rows, &mut left, in_tiles);
+        pack_left_as(&a, rows, &mut left, in_tiles);
         pair_rows::<PANEL>(&mut b, terms);
         let mut out = vec![0.25; rows * PANEL];
         by(PanelProduct {
@@ -273,7 +279,7 @@ mod tests {
     #[test]
     fn products_are_those_of_the_rounded_numbers() {
         let round = |x: f32| f64::from(f32::from_bits(rounded(x.to_bits()) << 16));
-        let here = (panel_product as fn(PanelProduct<f32>), amx::is_there());
+        let here = (panel_product as fn(PanelProduct<f32>), amx::is_available());
         for (way, (rows, terms, columns)) in [here, PLAIN]
             .into_iter()
             .flat_map(|way| SIZES.map(|size| (way, size)))
@@ -301,35 +307,36 @@ mod tests {
         pair_rows::<2>(&mut pairs, 5);
         let mut one_by_one = vec![0.0; 3 * 3 * 2];
         for (matrix, pairs) in whole.chunks(10).zip(one_by_one.chunks_mut(6)) {
-            put_left(matrix, 2, pairs, false);
+            pack_left_as(matrix, 2, pairs, false);
         }
         assert_eq!(pairs[..18], one_by_one);
     }
 
-    /// Where the processor has the instruction.
+    /// The instruction and its replacement agree; compared only on processors that have the instruction.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_instruction_and_its_replacement_give_the_same_bits() {
-        if !dot::is_there() {
+        if !dot::is_available() {
             eprintln!("skipped: this processor has no AVX-512 BF16");
             return;
         }
         for size in SIZES {
             for keep in [true, false] {
                 assert_eq!(
-                    product((dot::all, false), size, keep),
+                    product((dot::panel_product, false), size, keep),
                     product(PLAIN, size, keep)
                 );
             }
         }
     }
 
-    /// The unit's sums are those its manual describes: for every thirty-two terms the even ones in their order, the odd
-    /// ones, both together, and that to the sum before. So they depend on the terms alone, never on the tile or the place.
+    /// The unit's sums are those that its manual describes: for every thirty-two terms the even ones in order, the odd
+    /// ones in order, the two sums together, then added to the sum so far. They depend on the terms alone, never on the
+    /// tile or place.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     #[test]
     fn the_matrix_units_bits_are_those_of_its_definition() {
-        if !amx::is_there() {
+        if !amx::is_available() {
             eprintln!("skipped: this processor has no AMX, or the system does not give it");
             return;
         }

@@ -1,4 +1,4 @@
-//! Ranks of one host that read each other's memory where it lies: nothing is copied, nothing is sent.
+//! Memory that the ranks of one host share: they read each other's numbers in place, without a copy or a message.
 
 use std::io::ErrorKind;
 
@@ -10,29 +10,31 @@ use crate::error::{Error, Result};
 use crate::parallel::abort::Waiting;
 use crate::parallel::shared_memory::{Address, PeerRegion, SharedRegion};
 
-/// Set to "never": ranks of one host send each other messages, as ranks of two hosts do.
+/// The environment variable that, set to "never", makes ranks of one host send each other messages, as ranks of two
+/// hosts do.
 pub const SHARED_MEMORY: &str = "EKI_SHARED_MEMORY";
 
 /// The ranks of one host.
 pub(super) struct Host {
     ranks: SimpleCommunicator,
-    /// Their numbers among all.
+    /// The numbers of these ranks among all ranks.
     numbers: Vec<usize>,
-    /// Whether they can read each other's memory.
+    /// True if these ranks can read each other's memory.
     shares: bool,
 }
 
-/// What a rank has made for those near it, and what these have made.
+/// The memory that a rank and the other ranks of its host share with each other.
 #[derive(Debug)]
-pub struct Shared {
-    /// This rank's.
+pub struct SharedRegions {
+    /// This rank's region.
     pub own: SharedRegion,
-    /// The others', with their numbers.
-    pub theirs: Vec<(usize, PeerRegion)>,
+    /// The regions of the other ranks of this host, each with its rank.
+    pub peers: Vec<(usize, PeerRegion)>,
 }
 
 impl Host {
-    fn of(comm: &Comm) -> Self {
+    /// Finds the ranks of this host and checks that they can read each other's memory. Called by all ranks.
+    fn find(comm: &Comm) -> Self {
         let (world, rank) = (&comm.world, comm.world.rank());
         let ranks = match comm.on_hosts_of {
             Some(ranks) => {
@@ -49,8 +51,9 @@ impl Host {
             numbers: numbers.into_iter().map(|rank| rank as usize).collect(),
             shares: false,
         };
-        // First a few bytes, to see whether everyone here can read everyone's. Two containers have processes and
-        // descriptors of the same numbers: what is read must be what its owner wrote.
+        // A first exchange of a few bytes shows whether every rank here can read every other. Two containers may have
+        // processes and descriptors with the same numbers, so the bytes read are compared with what their owner must
+        // have written.
         let made = match std::env::var(SHARED_MEMORY).as_deref() {
             Ok("never") => Err(ErrorKind::Unsupported.into()),
             _ => SharedRegion::new(size_of::<usize>()),
@@ -60,14 +63,14 @@ impl Host {
             own
         }));
         let agrees = reads.is_ok_and(|shared| {
-            let mut read = shared.theirs.iter();
-            read.all(|(rank, theirs)| theirs[..] == rank.to_le_bytes())
+            let mut read = shared.peers.iter();
+            read.all(|(rank, peers)| peers[..] == rank.to_le_bytes())
         });
         host.shares = host.all(agrees);
         host
     }
 
-    /// Whether `own` holds on all of them.
+    /// Returns true if `own` is true on all ranks of this host.
     fn all(&self, own: bool) -> bool {
         let mut count = 0_u64;
         let sum = mpi::collective::SystemOperation::sum();
@@ -75,8 +78,9 @@ impl Host {
         count == self.ranks.size() as u64
     }
 
-    /// What this rank has `made`, and what each other has. Fails on all alike where any has failed.
-    fn share(&self, made: std::io::Result<SharedRegion>) -> std::io::Result<Shared> {
+    /// Exchanges the regions: this rank's, `made`, for those of the other ranks of this host. Fails on all of them if
+    /// it fails on one.
+    fn share(&self, made: std::io::Result<SharedRegion>) -> std::io::Result<SharedRegions> {
         let nowhere: Address = [u64::MAX; 3];
         let address = made.as_ref().map_or(nowhere, SharedRegion::address);
         let mut addresses = vec![0_u64; 3 * self.ranks.size() as usize];
@@ -86,22 +90,23 @@ impl Host {
         let opened: std::io::Result<Vec<_>> = others
             .map(|(_, (&rank, &address))| Ok((rank, PeerRegion::open(address)?)))
             .collect();
-        // Everyone has opened everything, or has failed to.
+        // By now every rank has opened every region, or has failed to.
         let both = made.and_then(|own| Ok((own, opened?)));
         if !self.all(both.is_ok()) {
             return Err(both
                 .err()
                 .unwrap_or_else(|| std::io::Error::other("another rank has failed")));
         }
-        let (mut own, theirs) = both?;
+        let (mut own, peers) = both?;
         own.close();
-        Ok(Shared { own, theirs })
+        Ok(SharedRegions { own, peers })
     }
 }
 
 impl Comm {
+    /// Returns the ranks of this host; the first call must be made by all ranks.
     fn host(&self) -> &Host {
-        self.host.get_or_init(|| Host::of(self))
+        self.host.get_or_init(|| Host::find(self))
     }
 
     /// The number of ranks on this rank's host.
@@ -110,15 +115,15 @@ impl Comm {
         self.host().ranks.size() as usize
     }
 
-    /// The threads that this rank should start: its share of its host's cores, at least 1.
+    /// Returns the number of threads that this rank should start: its share of its host's cores, at least 1.
     #[must_use]
     pub fn share_of_cores(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         (cores / self.ranks_on_host()).max(1)
     }
 
-    /// The ranks whose memory this rank reads where it lies, itself among them, in order: those of its host, or itself
-    /// alone where the system does not allow it or `EKI_SHARED_MEMORY` is "never".
+    /// Returns the ranks whose memory this rank can read in place, in order and itself included: those of its host, or
+    /// itself alone if the system does not allow it or `EKI_SHARED_MEMORY` is "never".
     #[must_use]
     pub fn near(&self) -> &[usize] {
         let host = self.host();
@@ -129,11 +134,12 @@ impl Comm {
         &host.numbers[place..=place]
     }
 
-    /// `bytes` zeros on each of the ranks near, which can all read them; none where no other is near. Called by all ranks.
+    /// Allocates `bytes` zeros on each rank of a host for all of them to read; None if no other rank is near. Called by
+    /// all ranks.
     ///
     /// # Errors
-    /// On all ranks near alike: there is no room.
-    pub fn share(&self, bytes: usize) -> Result<Option<Shared>> {
+    /// If there is not enough memory, on all near ranks alike.
+    pub fn share(&self, bytes: usize) -> Result<Option<SharedRegions>> {
         if self.near().len() == 1 {
             return Ok(None);
         }
@@ -146,7 +152,7 @@ impl Comm {
         })
     }
 
-    /// Waits for the ranks near: before it they read, or write, what is shared; after it they take the other turn.
+    /// Waits for the near ranks. It separates the time when shared memory is written from the time when it is read.
     pub fn host_barrier(&self) {
         if self.near().len() > 1 {
             let _waiting = Waiting::begin();

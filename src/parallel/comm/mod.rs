@@ -1,7 +1,7 @@
-//! The ranks and what passes between them: every collective of the program, cut into chunks no count can overflow.
+//! The communicator: every collective call of the program, in chunks small enough for MPI's counts.
 //!
-//! All methods are called by all ranks in the same order unless their text says otherwise. Floats are summed over
-//! ranks only where the caller has made the sum exact (see `kernels::exact_sum`), so no result depends on the order of reduction.
+//! All ranks call every method in the same order unless its doc says otherwise. Floats are summed over ranks only after
+//! the caller has made the sum exact (`kernels::exact_sum`), so no result depends on the order of reduction.
 
 mod host;
 
@@ -19,17 +19,17 @@ use mpi::traits::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use crate::parallel::comm::host::{SHARED_MEMORY, Shared};
+pub use crate::parallel::comm::host::{SHARED_MEMORY, SharedRegions};
 
 use crate::error::{Error, Result};
 use crate::kernels::real::Real;
 use crate::parallel::abort::Waiting;
 use crate::parallel::partition::Partition;
 
-/// The most elements one call of MPI carries; counts are C ints, and some transports copy whole messages.
+/// The largest number of elements in one MPI call: counts are C ints, and some transports copy whole messages.
 const LARGEST_COUNT: usize = 1 << 28;
 
-/// The ranks of a run, as one of them sees them. Stays on the thread that started MPI.
+/// The ranks of a run, as one of them sees them. Stays on the thread that initialised MPI.
 pub struct Comm {
     world: SimpleCommunicator,
     largest: usize,
@@ -40,7 +40,7 @@ pub struct Comm {
 }
 
 impl Comm {
-    /// All ranks of `world`.
+    /// Returns a communicator of all ranks of `world`.
     #[must_use]
     pub fn new(world: SimpleCommunicator) -> Self {
         Self {
@@ -53,55 +53,57 @@ impl Comm {
         }
     }
 
-    /// The same ranks as if every `ranks` of them, in order, were on a host of their own: for tests.
+    /// Treats every `ranks` consecutive ranks as one host of their own: for tests.
     #[must_use]
     pub fn on_hosts_of(mut self, ranks: usize) -> Self {
         self.on_hosts_of = Some(ranks.max(1));
         self
     }
 
-    /// The same ranks with chunks of at most `elements >= 1` elements: tests make them tiny.
+    /// Limits chunks to `elements >= 1` elements: tests make them tiny.
     #[must_use]
     pub fn with_chunks(mut self, elements: usize) -> Self {
         self.largest = elements.max(1);
         self
     }
 
-    /// This rank's number, `0..size`.
+    /// Returns this rank's number, `0..size`.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.world.rank() as usize
     }
 
-    /// The number of ranks R.
+    /// Returns the number of ranks R.
     #[must_use]
     pub fn size(&self) -> usize {
         self.world.size() as usize
     }
 
-    /// Whether this is rank 0, which speaks and writes for all.
+    /// Returns true on rank 0, which prints and writes for all.
     #[must_use]
     pub fn is_first(&self) -> bool {
         self.rank() == 0
     }
 
-    /// Bytes this rank has handed to MPI for other ranks so far; a reduction of n numbers counts as n sent.
+    /// Returns the number of bytes this rank has given to MPI for other ranks so far. A reduction of n numbers counts
+    /// as n numbers sent.
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         self.sent.get()
     }
 
-    /// Time this rank has waited so far for parameters to arrive, with nothing left to compute.
+    /// Returns the time for which this rank has waited so far for parameters to arrive, with nothing left to compute.
     #[must_use]
     pub fn exposed(&self) -> Duration {
         self.exposed.get()
     }
 
-    /// Adds to [`Comm::exposed`].
+    /// Adds to the time that [`Comm::exposed`] returns.
     pub fn count_exposed(&self, waited: Duration) {
         self.exposed.set(self.exposed.get() + waited);
     }
 
+    /// Counts `elements` elements as sent.
     fn count_sent<T>(&self, elements: usize) {
         if self.size() > 1 {
             self.sent
@@ -109,18 +111,18 @@ impl Comm {
         }
     }
 
-    /// Waits for all ranks.
+    /// Waits for all ranks. Called by all ranks.
     pub fn barrier(&self) {
         let _waiting = Waiting::begin();
         self.world.barrier();
     }
 
-    /// Waits for all ranks, as `barrier` does, but leaves this rank's core to others meanwhile.
+    /// Waits for all ranks, as `barrier` does, but sleeps meanwhile, so that this rank's core is free.
     pub fn sleep_until_all(&self) {
         self.sleep_until_all_while(|| ());
     }
 
-    /// As `sleep_until_all`, and calls `look` now and then.
+    /// Waits for all ranks, sleeping, and calls `look` now and then meanwhile.
     pub fn sleep_until_all_while(&self, look: impl Fn()) {
         let _waiting = Waiting::begin();
         let mut request = self.world.immediate_barrier();
@@ -133,15 +135,15 @@ impl Comm {
         }
     }
 
-    /// Ends all ranks of the world with exit code `code`; called by any one rank, from any thread, for a panic's hook
-    /// cannot reach the communicator.
+    /// Ends all ranks with exit code `code`. Called by any one rank, from any thread: the hook of a panic has no access
+    /// to the communicator.
     pub fn abort(code: i32) -> ! {
-        // A launcher told to abort may end before it has passed on the lines that say why.
+        // A launcher may end as soon as it is told to abort, before it has forwarded the lines that explain why.
         std::thread::sleep(Duration::from_millis(300));
         SimpleCommunicator::world().abort(code)
     }
 
-    /// Rank 0's bytes, on every rank.
+    /// Returns the bytes of rank 0 on every rank. Called by all ranks.
     #[must_use]
     pub fn broadcast(&self, bytes: Vec<u8>) -> Vec<u8> {
         let _waiting = Waiting::begin();
@@ -159,19 +161,20 @@ impl Comm {
         bytes
     }
 
-    /// As `from_first`, of a path, which need not be text.
+    /// Returns on every rank the path that `find` returns on rank 0, even one that is not UTF-8. Called by all ranks.
     ///
     /// # Errors
-    /// As `from_first`.
+    /// The error of rank 0, on all ranks.
     pub fn path_from_first(&self, find: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
         let bytes = self.from_first(|| Ok(find()?.into_os_string().into_vec()))?;
         Ok(OsString::from_vec(bytes).into())
     }
 
-    /// What rank 0 found, value or error, on every rank; the others' argument is not called.
+    /// Returns on every rank what `find` returns on rank 0, value or error; it is not called on other ranks. Called by
+    /// all ranks.
     ///
     /// # Errors
-    /// Rank 0's error: its own on rank 0, a copy of its message and exit code elsewhere.
+    /// The error of rank 0: the error itself on rank 0, a copy of its message and exit code elsewhere.
     pub fn from_first<V: Serialize + DeserializeOwned>(
         &self,
         find: impl FnOnce() -> Result<V>,
@@ -199,22 +202,24 @@ impl Comm {
         }
     }
 
-    /// Element by element, the largest over ranks: exact in any order.
+    /// Replaces each element by its largest value over all ranks: exact in any order. Called by all ranks.
     pub fn largest(&self, values: &mut [f64]) {
         self.reduce(values, SystemOperation::max());
     }
 
-    /// Element by element, the sum over ranks of integers.
+    /// Replaces each element by its sum over all ranks. Called by all ranks.
     pub fn sum_counts(&self, values: &mut [u64]) {
         self.reduce(values, SystemOperation::sum());
     }
 
-    /// Element by element, the sum over ranks; the caller has made every partial sum exact (`kernels::exact_sum::Quantum`, or
-    /// all but one rank holding zero), so the result does not depend on the order of reduction.
+    /// Replaces each element by its sum over all ranks. The caller must have made every partial sum exact
+    /// (`kernels::exact_sum::Quantum`, or all ranks but one hold zero): then the result does not depend on the order of
+    /// reduction. Called by all ranks.
     pub fn sum_exact(&self, values: &mut [f64]) {
         self.reduce(values, SystemOperation::sum());
     }
 
+    /// Reduces each element over all ranks.
     fn reduce<V: mpi::traits::Equivalence + Copy>(
         &self,
         values: &mut [V],
@@ -226,7 +231,7 @@ impl Comm {
         let _waiting = Waiting::begin();
         self.count_sent::<V>(values.len());
         let mut own = Vec::new();
-        // One chunk is copied at a time, so that a large matrix needs no second copy.
+        // Chunk by chunk, so that a large matrix needs no second copy.
         for chunk in values.chunks_mut(self.largest.min(1 << 20)) {
             own.clear();
             own.extend_from_slice(chunk);
@@ -234,8 +239,8 @@ impl Comm {
         }
     }
 
-    /// On every rank, all rows of a matrix `rows.items() x width` whose rows `rows` shares out; `all` holds this
-    /// rank's rows in their place on entry.
+    /// Gathers on every rank all rows of a `rows.items() x width` matrix that `rows` distributes over the ranks. On
+    /// entry `all` holds this rank's rows at their place. Called by all ranks.
     pub fn all_gather_rows<T: Real>(&self, rows: Partition, width: usize, all: &mut [T]) {
         assert_eq!(
             all.len(),
@@ -251,7 +256,7 @@ impl Comm {
             .map(|r| r.start * width..r.end * width)
             .collect();
         self.count_sent::<T>(spans[self.rank()].len() * (self.size() - 1));
-        // Some at a time, so that a large matrix needs no second copy.
+        // In rounds, so that a large matrix needs no second copy.
         let piece = (self.largest.min(1 << 20) / self.size()).max(1);
         let rounds = spans
             .iter()
@@ -286,8 +291,8 @@ impl Comm {
         }
     }
 
-    /// Moves slices between ranks: `receives` names, for each slice to be filled, the rank it comes from; `sends`
-    /// yields, for each slice to go, the rank it goes to. Between two ranks slices pair up in the order given.
+    /// Moves slices between ranks. `receives` yields each slice to fill and the rank it comes from, `sends` each slice
+    /// to send and the rank it goes to. Slices between the same two ranks are matched in order. Called by all ranks.
     pub fn exchange<'a, T: Real>(
         &self,
         receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
@@ -296,10 +301,12 @@ impl Comm {
         let _ = self.exchange_along(receives, sends.into_iter().map(Some));
     }
 
-    /// As `exchange`, while slices are still being computed: `sends` yields None, after a short wait, where the next
-    /// one is not ready, and what has been sent is moved on meanwhile, which MPI does within its own calls alone.
+    /// Moves slices between ranks, as `exchange` does, while slices are still being computed. If the next slice is not
+    /// ready, `sends` yields None after a short wait; messages on their way are then progressed, which MPI does only
+    /// inside its calls.
     ///
-    /// What is left to wait for once the last has been handed over is returned: the part that nothing hides.
+    /// Returns the time spent waiting after the last slice was sent: the part of the communication that nothing hides.
+    /// Called by all ranks.
     pub fn exchange_along<'a, T: Real>(
         &self,
         receives: impl IntoIterator<Item = (usize, &'a mut [T])>,
@@ -333,7 +340,7 @@ impl Comm {
         })
     }
 
-    /// Every rank's bytes, in the order of ranks, on rank 0; nothing elsewhere.
+    /// Returns the bytes of every rank, in the order of ranks, on rank 0, and nothing elsewhere. Called by all ranks.
     #[must_use]
     pub fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut lengths = vec![0_u64; self.size()];
@@ -350,12 +357,12 @@ impl Comm {
         }
         let mut all = vec![bytes.to_vec()];
         for (rank, &length) in lengths.iter().enumerate().skip(1) {
-            let mut theirs = vec![0_u8; length as usize];
+            let mut received = vec![0_u8; length as usize];
             let from = self.world.process_at_rank(rank as i32);
-            for chunk in theirs.chunks_mut(self.largest) {
+            for chunk in received.chunks_mut(self.largest) {
                 from.receive_into(chunk);
             }
-            all.push(theirs);
+            all.push(received);
         }
         all
     }

@@ -1,4 +1,4 @@
-//! A rank's members, put together from their columns' blocks: those that it reads where they lie, and copies of the others.
+//! The parameters of a rank's members, gathered from blocks that it reads in place and copies of the others.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use crate::kernels::buffers::LINE_BYTES;
 use crate::kernels::real::Real;
 use crate::kernels::simd::fetch_beyond;
 
-/// Rows of a member that are asked for before they are copied.
+/// The number of rows that are prefetched ahead of the row being copied.
 const AHEAD: usize = 16;
 
-/// This rank's members' columns in the blocks that it can't read where they lie.
+/// The columns of this rank's members in the blocks that it can't read in place.
 #[derive(Debug)]
 pub struct Members<T> {
     rows: Range<usize>,
@@ -20,13 +20,13 @@ pub struct Members<T> {
 }
 
 impl<T: Real> Members<T> {
-    /// Room for this rank's members; `Layout::carry` fills it.
+    /// Allocates the copies for this rank's members; `Layout::update_and_send` fills them.
     #[must_use]
     pub fn new(slab: &Slab<T>) -> Self {
         let (layout, rows) = (&slab.layout, slab.layout.own_members());
         let remote = (0..layout.blocks.count())
             .map(|b| {
-                slab.seen(b)
+                slab.readable_block(b)
                     .is_none()
                     .then(|| Array2::zeros((rows.len(), layout.blocks.range(b).len())))
             })
@@ -34,10 +34,10 @@ impl<T: Real> Members<T> {
         Self { rows, remote }
     }
 
-    /// Copies the parameters of `member`, one of this rank's, to `out`, P numbers.
+    /// Copies the parameters of `member`, one of this rank's members, to `out`, P numbers.
     pub fn gather(&self, slab: &Slab<T>, member: usize, out: &mut [T]) {
         let rows = (0..slab.layout.owners.parts()).flat_map(|owner| self.rows(slab, owner, member));
-        // Each row lies in a page of its own, and no processor guesses where the next one is.
+        // Each row is in another page, and the processor's prefetcher does not find the next one.
         let ahead = rows.clone().skip(AHEAD).map(Some);
         let mut rest = out;
         for (row, ahead) in rows.zip(ahead.chain(std::iter::repeat(None))) {
@@ -53,14 +53,14 @@ impl<T: Real> Members<T> {
         }
     }
 
-    /// The rows of `member` in the blocks of `owner`, in order.
+    /// Returns the rows of `member` in the blocks of `owner`, in order.
     fn rows<'a>(
         &'a self,
         slab: &'a Slab<T>,
         owner: usize,
         member: usize,
     ) -> impl Iterator<Item = &'a [T]> + Clone {
-        let (layout, near) = (&slab.layout, slab.all_of(owner));
+        let (layout, near) = (&slab.layout, slab.readable_blocks(owner));
         let first = layout.columns_of(owner).start;
         layout.owners.range(owner).map(move |b| {
             let columns = layout.blocks.range(b);
@@ -73,7 +73,7 @@ impl<T: Real> Members<T> {
                     let block = block.as_slice().expect("row-major");
                     (block, member - self.rows.start)
                 }
-                (None, None) => unreachable!("what can't be read has room here"),
+                (None, None) => unreachable!("what can't be read has buffer here"),
             };
             &all[row * columns.len()..][..columns.len()]
         })

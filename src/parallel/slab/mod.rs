@@ -1,9 +1,9 @@
 //! The two layouts of the ensemble u in R^{J x P}: columns for the update (`Slab`), rows for the forward map
-//! (`Members`), and the one exchange that leads from the first to the second.
+//! (`Members`), and the one exchange from the first to the second.
 //!
-//! A slab block is J x w, row-major, so the rows that go to one rank are one consecutive slice: nothing is packed,
-//! and they arrive where they stay. Blocks of its own, and of ranks of the same host, a rank reads in the slab: these need
-//! no second copy and no message, only turns: all write, all read.
+//! A block of a slab is J x w, row-major, so that the rows for one rank are one slice: nothing is packed, and they
+//! arrive at their final place. A rank reads its own blocks, and those of ranks of the same host, in the slab: these
+//! need no copy and no message, only barriers between writing and reading.
 
 mod member_rows;
 
@@ -24,21 +24,21 @@ use crate::parallel::partition::{BLOCK, Blocks, Partition};
 use crate::parallel::shared_memory::{PeerRegion, SharedRegion};
 pub use crate::parallel::slab::member_rows::Members;
 
-/// Who holds what, as one rank sees it.
+/// The distribution of members and columns over ranks, as one rank sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// This rank.
+    /// This rank's number.
     pub rank: usize,
-    /// Rows of the ensemble over ranks.
+    /// The distribution of members (rows) over ranks.
     pub members: Partition,
-    /// Columns of the ensemble in blocks.
+    /// The blocks of parameters (columns).
     pub blocks: Blocks,
-    /// Blocks over ranks.
+    /// The distribution of blocks over ranks.
     pub owners: Partition,
 }
 
 impl Layout {
-    /// J x P over the ranks of `comm`.
+    /// Distributes a J x P ensemble over the ranks of `comm`.
     #[must_use]
     pub fn new(comm: &Comm, members: usize, parameters: usize) -> Self {
         let blocks = Blocks::new(parameters);
@@ -50,43 +50,43 @@ impl Layout {
         }
     }
 
-    /// The rows (members) this rank evaluates.
+    /// Returns the members (rows) that this rank evaluates.
     #[must_use]
     pub fn own_members(&self) -> Range<usize> {
         self.members.range(self.rank)
     }
 
-    /// The blocks of columns this rank updates.
+    /// Returns the blocks of columns that this rank updates.
     #[must_use]
     pub fn own_blocks(&self) -> Range<usize> {
         self.owners.range(self.rank)
     }
 
-    /// The columns that `rank` updates.
+    /// Returns the columns that `rank` updates.
     fn columns_of(&self, rank: usize) -> Range<usize> {
         self.blocks.span(self.owners.range(rank))
     }
 }
 
-/// The columns of this rank's blocks, all members of them: the authority on the ensemble. Ranks near each other (see
-/// `Comm::near`) read each other's where they lie.
+/// The columns of this rank's blocks for all members: the stored ensemble. Near ranks (see `Comm::near`) read each
+/// other's blocks in place.
 #[derive(Debug)]
 pub struct Slab<T> {
     layout: Layout,
-    /// This rank's blocks one after the other, each J x w.
-    own: Numbers<T>,
-    /// Others' blocks, by rank: None where this rank can't read them.
-    theirs: Vec<Option<PeerRegion>>,
+    /// This rank's blocks, one after the other, each J x w.
+    own: SlabMemory<T>,
+    /// The blocks of other ranks, by rank: None if this rank can't read them in place.
+    peers: Vec<Option<PeerRegion>>,
 }
 
-/// Numbers that only this rank sees, or that others read, too.
+/// The memory of a slab: private to this rank, or readable by other ranks of its host.
 #[derive(Debug)]
-enum Numbers<T> {
+enum SlabMemory<T> {
     Private(Aligned<T>),
     Shared(SharedRegion),
 }
 
-impl<T: Real> Numbers<T> {
+impl<T: Real> SlabMemory<T> {
     fn all(&self) -> &[T] {
         match self {
             Self::Private(numbers) => numbers,
@@ -103,10 +103,11 @@ impl<T: Real> Numbers<T> {
 }
 
 impl<T: Real> Slab<T> {
-    /// This rank's blocks, made one by one, in parallel, from (block, its columns, J x w zeros). Called by all ranks.
+    /// Allocates this rank's blocks and fills them in parallel: `fill` receives a block's number, its columns and J x w
+    /// zeros. Called by all ranks.
     ///
     /// # Panics
-    /// There is no room.
+    /// If there is not enough memory.
     pub fn fill(
         comm: &Comm,
         pool: &ThreadPool,
@@ -117,20 +118,20 @@ impl<T: Real> Slab<T> {
         let shared = comm
             .share(numbers * size_of::<T>())
             .unwrap_or_else(|e| panic!("{e}"));
-        let mut theirs: Vec<_> = (0..comm.size()).map(|_| None).collect();
+        let mut peers: Vec<_> = (0..comm.size()).map(|_| None).collect();
         let own = match shared {
             Some(shared) => {
-                for (rank, map) in shared.theirs {
-                    theirs[rank] = Some(map);
+                for (rank, map) in shared.peers {
+                    peers[rank] = Some(map);
                 }
-                Numbers::Shared(shared.own)
+                SlabMemory::Shared(shared.own)
             }
-            None => Numbers::Private(Aligned::zeros(numbers)),
+            None => SlabMemory::Private(Aligned::zeros(numbers)),
         };
         let mut slab = Self {
             layout: *layout,
             own,
-            theirs,
+            peers,
         };
         for_each(pool, slab.iter_mut(), |_, (b, mut block)| {
             fill(b, layout.blocks.range(b), &mut block);
@@ -138,45 +139,46 @@ impl<T: Real> Slab<T> {
         slab
     }
 
-    /// A copy of its own. Called by all ranks.
+    /// Returns a copy. Called by all ranks.
     pub fn copy(&self, comm: &Comm, pool: &ThreadPool) -> Self {
         Self::fill(comm, pool, &self.layout, |b, _, block| {
             block.assign(&self.block(b));
         })
     }
 
-    /// The block numbered `block` among all, J x w, which this rank owns.
+    /// Returns block `block`, J x w, numbered among all blocks. Panics unless this rank can read it in place.
     #[must_use]
     pub fn block(&self, block: usize) -> ArrayView2<'_, T> {
-        self.seen(block).expect("a block of this rank's")
+        self.readable_block(block).expect("a block of this rank's")
     }
 
-    /// All blocks of a rank that this one can read, one after the other.
-    fn all_of(&self, owner: usize) -> Option<&[T]> {
+    /// Returns all blocks of rank `owner`, one after the other, if this rank can read them in place.
+    fn readable_blocks(&self, owner: usize) -> Option<&[T]> {
         if owner == self.layout.rank {
             return Some(self.own.all());
         }
-        self.theirs[owner].as_deref().map(bytemuck::cast_slice)
+        self.peers[owner].as_deref().map(bytemuck::cast_slice)
     }
 
-    /// The block `block` of any rank that this one can read.
-    fn seen(&self, block: usize) -> Option<ArrayView2<'_, T>> {
+    /// Returns block `block`, J x w, of any rank, if this rank can read it in place.
+    fn readable_block(&self, block: usize) -> Option<ArrayView2<'_, T>> {
         let layout = &self.layout;
         let owner = layout.owners.owner(block);
-        let all = self.all_of(owner)?;
+        let all = self.readable_blocks(owner)?;
         let (members, columns) = (layout.members.items(), layout.blocks.range(block));
         let start = members * (columns.start - layout.columns_of(owner).start);
         let numbers = &all[start..start + members * columns.len()];
         Some(ArrayView2::from_shape((members, columns.len()), numbers).expect("a block"))
     }
 
-    /// What `of` makes of every `count` consecutive blocks, one after the other, of those whose first is this rank's; the
-    /// others it reads, or is sent. Called by all ranks.
+    /// Applies `map` to groups of `count` consecutive blocks; each group is handled by the rank that owns its first
+    /// block and reads the other blocks in place or receives them. Returns the results of this rank's groups, in order.
+    /// Called by all ranks.
     pub fn map_block_groups<D: Clone + Default + Send>(
         &self,
         (comm, pool): (&Comm, &ThreadPool),
         count: usize,
-        of: impl Fn(&[ArrayView2<T>]) -> D + Sync,
+        map: impl Fn(&[ArrayView2<T>]) -> D + Sync,
     ) -> Vec<D> {
         comm.host_barrier();
         let (layout, members) = (&self.layout, self.layout.members.items());
@@ -184,17 +186,17 @@ impl<T: Real> Slab<T> {
         let first = |block: usize| block / count * count;
         let groups = own.clone().filter(|&b| first(b) == b);
         let groups: Vec<Range<usize>> = groups.map(|b| b..(b + count).min(all)).collect();
-        let unseen = groups.iter().cloned().flatten();
-        let mut sent: BTreeMap<usize, Vec<T>> = unseen
-            .filter(|&b| self.seen(b).is_none())
+        let needed = groups.iter().cloned().flatten();
+        let mut sent: BTreeMap<usize, Vec<T>> = needed
+            .filter(|&b| self.readable_block(b).is_none())
             .map(|b| (b, vec![T::zero(); members * layout.blocks.range(b).len()]))
             .collect();
         let away = own
             .map(|b| (layout.owners.owner(first(b)), b))
-            .filter(|(to, _)| *to != layout.rank && self.theirs[*to].is_none());
+            .filter(|(to, _)| *to != layout.rank && self.peers[*to].is_none());
         comm.exchange(
             sent.iter_mut()
-                .map(|(&b, room)| (layout.owners.owner(b), &mut room[..])),
+                .map(|(&b, buffer)| (layout.owners.owner(b), &mut buffer[..])),
             away.map(|(to, b)| (to, self.block(b).to_slice().expect("row-major"))),
         );
         let mut made = vec![D::default(); groups.len()];
@@ -204,24 +206,24 @@ impl<T: Real> Slab<T> {
                     let shape = (members, layout.blocks.range(b).len());
                     ArrayView2::from_shape(shape, numbers).expect("a block")
                 }
-                None => self.seen(b).expect("else it was sent"),
+                None => self.readable_block(b).expect("else it was sent"),
             });
-            *made = of(&blocks.collect::<Vec<_>>());
+            *made = map(&blocks.collect::<Vec<_>>());
         });
         comm.host_barrier();
         made
     }
 
-    /// This rank's blocks with their numbers.
+    /// Returns this rank's blocks with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, ArrayView2<'_, T>)> {
         self.layout.own_blocks().map(|b| (b, self.block(b)))
     }
 
-    /// This rank's blocks with their numbers, to be changed.
+    /// Returns this rank's blocks with their numbers, for changing them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, ArrayViewMut2<'_, T>)> {
         let layout = self.layout;
         let members = layout.members.items();
-        // All blocks but the last of all are of one width.
+        // All blocks have the same width, except the last one of all.
         let blocks = self.own.all_mut().chunks_mut((members * BLOCK).max(1));
         layout.own_blocks().zip(blocks).map(move |(b, block)| {
             let shape = (members, layout.blocks.range(b).len());
@@ -231,11 +233,11 @@ impl<T: Real> Slab<T> {
 }
 
 impl Layout {
-    /// Applies `update` to each of this rank's blocks, in parallel, and carries the new columns to their members'
-    /// owners while later blocks are still being computed. Called by all ranks, when none reads members any longer.
+    /// Applies `update` to each of this rank's blocks, in parallel, and sends the new columns to the owners of the
+    /// members while later blocks are still being computed. Called by all ranks, when none reads members any longer.
     ///
-    /// `update` is given the number of its thread, for scratch space, the block's number, and whatever `along`
-    /// yields beside the block.
+    /// `update` receives the number of its thread, for scratch space, the block's number, the block, and the next item
+    /// of `along`.
     pub fn update_and_send<'a, T: Real, A: Send>(
         &self,
         comm: &Comm,
@@ -247,7 +249,7 @@ impl Layout {
     ) {
         let far: Vec<(usize, Range<usize>)> = {
             let all = self.members.ranges().enumerate();
-            all.filter(|(rank, _)| *rank != self.rank && slab.theirs[*rank].is_none())
+            all.filter(|(rank, _)| *rank != self.rank && slab.peers[*rank].is_none())
                 .collect()
         };
         comm.host_barrier();
@@ -260,15 +262,16 @@ impl Layout {
                 },
             );
         } else {
-            self.carry_far(comm, pool, (slab, &far), members, along, update);
+            self.update_and_send_far(comm, pool, (slab, &far), members, along, update);
         }
         let computed = Instant::now();
         comm.host_barrier();
         comm.count_exposed(computed.elapsed());
     }
 
-    /// As `carry`, of which it is the part that deals with the ranks `far`, those that can't read this rank's slab.
-    fn carry_far<'a, T: Real, A: Send>(
+    /// Updates this rank's blocks and sends them to `far`, the ranks that can't read this rank's slab in place, with
+    /// the members of each.
+    fn update_and_send_far<'a, T: Real, A: Send>(
         &self,
         comm: &Comm,
         pool: &ThreadPool,
@@ -302,7 +305,7 @@ impl Layout {
                         };
                         update(thread, b, &mut block, along);
                         let block: &'a [T] = block.into_slice().expect("row-major");
-                        // The receiver outlives this scope; it is gone only when its thread panicked.
+                        // The receiver outlives this scope; it is gone only if its thread panicked.
                         let _ = done.send((b, block));
                     }
                 });
@@ -329,12 +332,12 @@ impl Layout {
     }
 }
 
-/// How long to wait for a block before the exchange is moved on: so long that it costs the thread that computes on the
-/// same core a per mille, so short that what travels keeps up with what is computed.
+/// The time to wait for a block before the exchange is progressed: long enough to cost the thread that computes on the
+/// same core only a thousandth, short enough for messages to keep up with the computation.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Finished blocks in the order of their numbers, which is the order the receivers expect them in; None now and then
-/// while the next is not ready.
+/// An iterator over finished blocks in the order of their numbers, in which the receivers expect them; it yields None
+/// after every `PAUSE` for which the next one is not ready.
 struct InOrder<'a, T> {
     next: usize,
     early: BTreeMap<usize, &'a [T]>,

@@ -1,54 +1,55 @@
-//! Sums over a window of pairs of bfloat16, for sixteen units and sixteen samples, at up to four places beside each other:
-//! what a convolution does in mixed precision.
+//! Sums over a window of pairs of bfloat16, for sixteen units and sixteen samples, at up to four neighbouring places:
+//! what a convolution computes in mixed precision.
 //!
-//! A *row* is sixteen samples' pairs of two channels at one place. The window reads as many runs of rows that follow each
-//! other as it is high: the channels of a place stand together, and a place's next one after it. So a run is what the matrix
-//! unit reads (`amx`), sixteen rows at a time, whose weights beyond the window's last are zero. Each sum begins with the bias.
+//! A *row* holds the pairs of two channels at one place for sixteen samples. A window reads as many runs of consecutive
+//! rows as it is high: the channels of a place follow each other, then those of the next place. The matrix unit (`amx`)
+//! reads a run sixteen rows at a time; weights beyond the window's last row are zero. Each sum begins with the bias.
 
 use crate::kernels::amx;
 use crate::kernels::bfloat::{halves, places};
 
-/// Samples of a row.
+/// The number of samples of a row.
 pub const LANES: usize = 16;
 
-/// Units whose sums are formed together.
+/// The number of units whose sums are computed together.
 pub const UNITS: usize = 16;
 
-/// Places whose sums are formed together.
+/// The number of places whose sums are computed together.
 pub const PLACES: usize = 4;
 
-/// Rows that may be read beyond a window's last; they must hold numbers.
+/// The number of rows that may be read beyond a window's last; they must hold numbers.
 pub const BEYOND: usize = amx::SIDE;
 
-/// Numbers of a tile of weights: sixteen units', for sixteen rows.
+/// The number of weights of a tile: those of sixteen units for sixteen rows.
 const TILE: usize = UNITS * amx::SIDE;
 
-/// The rows a window reads.
+/// The rows that a window reads.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowShape {
-    /// Runs of rows.
+    /// The number of runs of rows.
     pub height: usize,
-    /// Rows of a run.
+    /// The number of rows of a run.
     pub length: usize,
-    /// Rows from one run's first to the next one's.
+    /// The number of rows from the start of one run to the start of the next.
     pub down: usize,
-    /// Rows from one place to the next.
+    /// The number of rows from one place to the next.
     pub along: usize,
 }
 
 impl WindowShape {
-    /// Tiles of weights that a run takes.
+    /// Returns the number of tiles of weights for one run.
     fn tiles(&self) -> usize {
         self.length.div_ceil(amx::SIDE)
     }
 
-    /// Numbers that `put_weights` writes for `units` units.
+    /// Returns the number of weights that `put_weights` writes for `units` units.
     #[must_use]
     pub fn weights(&self, units: usize) -> usize {
         units.div_ceil(UNITS) * self.height * self.tiles() * TILE
     }
 
-    /// Puts the weights in the order in which they are read: `pair` tells that of unit o for row k of run i, rounded.
+    /// Writes the weights in the order in which they are read. `pair(o, i, k)` returns the rounded weights of unit o
+    /// for row k of run i.
     pub fn put_weights(
         &self,
         units: usize,
@@ -72,14 +73,14 @@ impl WindowShape {
         }
     }
 
-    /// All runs' rows in the order of summation: run, row.
+    /// Returns all (run, row) pairs in the order of summation.
     pub(super) fn terms(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let length = self.length;
         (0..self.height).flat_map(move |run| (0..length).map(move |k| (run, k)))
     }
 }
 
-/// Puts units' biases as sums are begun from them: each `LANES` times, zeros for the units missing.
+/// Writes the units' biases as the sums start from them: each `LANES` times, zeros for missing units.
 pub fn put_biases(biases: &[f32], out: &mut [f32]) {
     let biases = biases.iter().chain(std::iter::repeat(&0.0));
     for (out, &bias) in out.chunks_exact_mut(LANES).zip(biases) {
@@ -87,39 +88,40 @@ pub fn put_biases(biases: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Sixteen units' sums at up to four places.
+/// The input of the sums of up to sixteen units at up to four places.
 #[derive(Debug)]
 pub struct WindowSums<'a> {
-    /// The rows read at a place.
+    /// The rows read at each place.
     pub shape: WindowShape,
-    /// These units' weights as `put_weights` puts them.
+    /// The weights of these units, written by `put_weights`.
     pub weights: &'a [u32],
-    /// Their biases, each `LANES` times.
+    /// The biases of these units, each `LANES` times.
     pub biases: &'a [f32],
-    /// How many units there are, at most `UNITS`; beyond them sums are of no meaning, but for that of a pair.
+    /// The number of units, at most `UNITS`. Sums of units beyond it are meaningless, except the one that completes a
+    /// pair.
     pub units: usize,
-    /// Rows.
+    /// Input rows.
     pub inputs: &'a [u32],
     /// The first row read at the first place.
     pub first: usize,
-    /// How many places there are, at most `PLACES`; beyond them sums are of no meaning.
+    /// The number of places, at most `PLACES`. Sums of places beyond it are meaningless.
     pub places: usize,
 }
 
 impl WindowSums<'_> {
-    /// The first row read at a place, or at the last.
+    /// Returns the first row read at a place; for places beyond the last, that of the last.
     fn start(&self, place: usize) -> usize {
         self.first + place.min(self.places - 1) * self.shape.along
     }
 
-    /// The row of a place's input.
+    /// Returns row `k` of run `run` at a place.
     #[inline(always)]
     pub(super) fn inputs_of(&self, run: usize, k: usize, place: usize) -> &[u32; LANES] {
         let row = self.start(place) + run * self.shape.down + k;
         self.inputs[row * LANES..].first_chunk().expect("a row")
     }
 
-    /// The weights of run `run`'s row k: unit o's at o `LANES`.
+    /// Returns the weights for row `k` of run `run`: the weight of unit o is number o `LANES`.
     #[inline(always)]
     pub(super) fn weights_of(&self, run: usize, k: usize) -> &[u32] {
         let tile = run * self.shape.tiles() + k / amx::SIDE;
@@ -127,7 +129,7 @@ impl WindowSums<'_> {
     }
 }
 
-/// Each place's sums of each unit, on sixteen samples.
+/// The sums of each unit at each place, on sixteen samples.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Sums(pub [[[f32; LANES]; UNITS]; PLACES]);
@@ -138,8 +140,8 @@ impl Default for Sums {
     }
 }
 
-/// Forms sums; as long as it lives this thread holds the matrix unit, where there is one, and `panel_product` must not be
-/// called.
+/// Computes the sums of windows. While it lives, its thread holds the matrix unit, if there is one, and must not call
+/// `panel_product`.
 #[derive(Debug)]
 pub struct Summer {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -147,7 +149,7 @@ pub struct Summer {
 }
 
 impl Summer {
-    /// Ready to form sums on this thread.
+    /// Prepares this thread to compute sums.
     #[must_use]
     pub fn ready() -> Self {
         Self {
@@ -156,7 +158,7 @@ impl Summer {
         }
     }
 
-    /// The window's sums.
+    /// Computes the sums of a window.
     pub fn sum(&mut self, window: &WindowSums, sums: &mut Sums) {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if let Some(tiles) = &mut self.tiles {
@@ -173,14 +175,14 @@ impl Summer {
             );
         }
         #[cfg(target_arch = "x86_64")]
-        if super::dot::is_there() {
-            return super::dot::window(window, sums);
+        if super::dot::is_available() {
+            return super::dot::window_sums(window, sums);
         }
         plain(window, sums);
     }
 }
 
-/// The same by single-precision instructions.
+/// Computes the sums of a window by single-precision instructions.
 fn plain(window: &WindowSums, sums: &mut Sums) {
     pulp::Arch::new().dispatch(Plain(window, sums));
 }
@@ -219,8 +221,8 @@ impl pulp::WithSimd for Plain<'_, '_> {
     }
 }
 
-/// Pairs of numbers rounded to bfloat16 whose halves, as whole numbers with a sign, are in the order of the numbers they
-/// stand for; of its own result it makes the pairs again. NaN, as `super::rounded` writes it, is the largest.
+/// Maps the two halves of a pair of bfloat16 to signed integers in the same order as the numbers they stand for;
+/// applied twice it returns the pair. NaN, as `super::rounded` writes it, is the largest.
 #[inline(always)]
 #[must_use]
 pub fn ordered(pair: u32) -> u32 {
@@ -228,37 +230,37 @@ pub fn ordered(pair: u32) -> u32 {
     pair ^ (signs - (signs >> 15))
 }
 
-/// Units' sums that are to be rounded and written as rows, two units each.
+/// Sums of units that are to be rounded and written as rows, two units to a row.
 #[derive(Debug)]
 pub struct PutRows<'a> {
-    /// Each place's sums.
+    /// The sums at each place.
     pub sums: &'a [[[f32; LANES]; UNITS]],
-    /// How many units there are, at most `UNITS`.
+    /// The number of units, at most `UNITS`.
     pub units: usize,
-    /// Whether rows are `ordered`.
+    /// If true, rows are mapped by `ordered`.
     pub in_order: bool,
-    /// From the first row that is written on.
+    /// The output, from the first row to be written.
     pub out: &'a mut [u32],
-    /// Rows from place to place.
+    /// The number of rows from one place to the next.
     pub along: usize,
 }
 
 impl PutRows<'_> {
-    /// Rounds and writes.
+    /// Rounds and writes the sums.
     pub fn put(mut self) {
         #[cfg(target_arch = "x86_64")]
-        if super::dot::is_there() && super::dot::put_rows(&mut self) {
+        if super::dot::is_available() && super::dot::put_rows(&mut self) {
             return;
         }
         self.put_plainly();
     }
 
-    /// The same without the instruction for it.
+    /// Rounds and writes the sums by single-precision instructions.
     fn put_plainly(self) {
         pulp::Arch::new().dispatch(self);
     }
 
-    /// Each place's sums, two units each, and its rows.
+    /// Returns for each place its sums, in pairs of units, and its output rows.
     #[inline(always)]
     pub(super) fn places(
         &mut self,

@@ -1,9 +1,9 @@
-//! Windows of pairs against their definition, every way they are summed.
+//! Windows of pairs, compared with their definition, for every way in which they are summed.
 
 use super::*;
 use crate::kernels::bfloat::pair_of;
 
-/// Pairs of numbers between -1 and 1, sixteen bits of precision too many.
+/// Returns a number between -1 and 1, with sixteen bits of precision more than bfloat16 has.
 fn number(i: usize) -> f32 {
     ((i * 7919 + 31) % 1999) as f32 / 1000.0 - 1.0
 }
@@ -17,7 +17,7 @@ const SHAPE: WindowShape = WindowShape {
 
 type Way = fn(&WindowSums, &mut Sums);
 
-/// The sums of `units` units at `places` places.
+/// Returns the sums of `units` units at `places` places.
 fn sums(by: Way, units: usize, places: usize) -> Sums {
     let pairs = |i: usize| pair_of(number(2 * i), number(2 * i + 1));
     let inputs: Vec<u32> = (0..(100 + BEYOND) * LANES).map(pairs).collect();
@@ -72,7 +72,7 @@ fn sums_are_those_of_the_rounded_numbers() {
                     }
                 }
             }
-            // What is put beside an odd last unit.
+            // The unit that completes the pair of an odd last unit.
             if units % 2 == 1 {
                 assert_eq!(found.0[0][units], [0.0; LANES]);
             }
@@ -80,23 +80,23 @@ fn sums_are_those_of_the_rounded_numbers() {
     }
 }
 
-/// Where the processor has the instruction.
+/// Runs only on processors that have the instruction.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_instruction_and_its_replacement_give_the_same_bits() {
     use crate::kernels::bfloat::dot;
-    if !dot::is_there() {
+    if !dot::is_available() {
         eprintln!("skipped: this processor has no AVX-512 BF16");
         return;
     }
-    let (fast, slow) = (sums(dot::window, 16, 4), sums(plain, 16, 4));
+    let (fast, slow) = (sums(dot::window_sums, 16, 4), sums(plain, 16, 4));
     assert_eq!(fast.0, slow.0);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn rows_are_rounded_alike_with_the_instruction_and_without() {
-    if !crate::kernels::bfloat::dot::is_there() {
+    if !crate::kernels::bfloat::dot::is_available() {
         eprintln!("skipped: this processor has no AVX-512 BF16");
         return;
     }
