@@ -537,7 +537,7 @@ fn a_link_that_leads_nowhere_is_no_output_folder_and_nothing_is_made_where_it_po
         command.arg(out);
         refused(
             &mut command,
-            &["link: is a link to nowhere, which is not there"],
+            &["link: is a link to nowhere, which does not exist"],
         );
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

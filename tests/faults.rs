@@ -514,7 +514,7 @@ fn a_checkpoint_of_every_version_is_still_read() {
         let kept = kept.join(format!("tests/durable/version-{version}"));
         let folder = room.path().join(format!("{version}-on-{ranks}"));
         copy(&kept, &folder);
-        let mark = checkpoint::read_mark(&checkpoint(&folder, 3)).unwrap();
+        let mark = checkpoint::read_manifest(&checkpoint(&folder, 3)).unwrap();
         assert_eq!(
             (mark.step, mark.members, mark.parameters, mark.parts.len()),
             (3, 3, 610, 2)

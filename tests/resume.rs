@@ -572,7 +572,8 @@ fn a_lost_configuration_is_written_anew_from_the_checkpoints() {
         );
         let text = succeed(&mut alone(&settings, &cut));
         assert!(
-            text.contains("it is written anew") && text.contains("from step 8 of 12"),
+            text.contains("rewritten, because the checkpoint")
+                && text.contains("from step 8 of 12"),
             "{i}: {text}"
         );
         same(&reference, &cut, &format!("{i}"));

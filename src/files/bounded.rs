@@ -68,7 +68,7 @@ pub fn text(path: &Path, most: u64) -> Result<String> {
     let bytes = whole(path, most)?;
     let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     if marked || bytes.iter().take(1000).any(|byte| *byte == 0) {
-        let why = "cannot be read: it is no UTF-8 text but UTF-16 or binary: save it as UTF-8";
+        let why = "cannot be read: it is not UTF-8 text but UTF-16 or binary: save it as UTF-8";
         return Err(Error::data(path, why));
     }
     // Bytes that are not UTF-8 are harmless in comments; elsewhere the reader of the line refuses them.

@@ -270,7 +270,7 @@ mod tests {
                 "{line}"
             );
         }
-        assert!(refused("\"1,5\",\"2,5\"").contains("no number"));
+        assert!(refused("\"1,5\",\"2,5\"").contains("not a number"));
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! Bytes on disk: whole-or-absent files, .npy, observations, the folder of a run and the checkpoint format.
+//! Files of a run: .npy arrays, observations, the run's folder and the format of checkpoints.
+//!
+//! Imports `error`, `files`, `kernels`, `parallel` and `config`. To save another array in checkpoints: a variant of
+//! `checkpoint::Array` with its rows, and the run's `checkpointing` writes and reads it. A checkpoint without it must
+//! stay readable; `tests/durable` holds one of every version of the format.
 
 pub mod checkpoint;
 pub mod npy;

@@ -1,4 +1,4 @@
-//! Arrays from .npy files: checked against the shape and type that are wanted, read whole or a few rows at a time.
+//! Arrays in .npy files: compared with the expected shape and type, read whole or a few rows at a time.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::kernels::real::Real;
 
-/// An array of `rows x columns` numbers in a file whose header has been checked, read from its first row on.
+/// A reader of the rows of an .npy file of `rows x columns` numbers whose header has been checked.
 pub struct Rows<T: Real> {
     path: PathBuf,
     rows: usize,
@@ -18,11 +18,12 @@ pub struct Rows<T: Real> {
 }
 
 impl<T: Real> Rows<T> {
-    /// Opens `path`, which must hold rows of `columns` numbers: `rows` of them, or any number where None. A single row
-    /// may be stored as a vector.
+    /// Opens `path`, which must hold rows of `columns` numbers: `rows` of them, or any number of rows if None. A single
+    /// row may be stored as a vector.
     ///
     /// # Errors
-    /// A file that is missing, no .npy file, of another shape, order or type, or too short for its header.
+    /// `Error::Data` for a file that is missing, not an .npy file, of another shape, order or type, or too short for
+    /// its header.
     pub fn open(path: &Path, rows: Option<usize>, columns: usize) -> Result<Self> {
         let (npy, stored) = opened(path)?;
         let rows = matching_rows(npy.shape(), rows, columns).map_err(|e| Error::data(path, e))?;
@@ -48,7 +49,7 @@ impl<T: Real> Rows<T> {
         if !dtype.contains(mark) {
             return Err(wrong());
         }
-        // A header's promise is not a reason to allocate.
+        // Nothing is allocated on the strength of a header alone.
         if u128::from(stored) < rows as u128 * columns as u128 * size_of::<T>() as u128 {
             return Err(Error::data(
                 path,
@@ -64,16 +65,16 @@ impl<T: Real> Rows<T> {
         })
     }
 
-    /// Rows in the file.
+    /// Returns the number of rows in the file.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The next rows, at most `count` of them, row-major; none after the last.
+    /// Reads the next rows, at most `count` of them, row-major; an empty vector after the last.
     ///
     /// # Errors
-    /// A file that cannot be read, or a number that is not finite.
+    /// `Error::Data` for a file that cannot be read, or a number that is not finite.
     pub fn read(&mut self, count: usize) -> Result<Vec<T>> {
         let count = count.min(self.rows - self.next);
         let mut numbers = Vec::with_capacity(count * self.columns);
@@ -102,7 +103,7 @@ impl<T: Real> Rows<T> {
     }
 }
 
-/// The .npy file `path`, its header read, and its length in bytes.
+/// Opens the .npy file `path` and reads its header; returns it with its length in bytes.
 fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
     let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
     let (mut file, stored) = bounded::regular(path).map_err(unread)?;
@@ -113,10 +114,10 @@ fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
     Ok((npy, stored))
 }
 
-/// The `rows` x `columns` finite numbers of an .npy file, float32 or float64, row-major.
+/// Reads the `rows` x `columns` finite numbers of an .npy file, float32 or float64, row-major.
 ///
 /// # Errors
-/// As `Rows::open` and `Rows::read`.
+/// `Error::Data` for a file of another shape, order or type, one that cannot be read, or a number that is not finite.
 pub fn read_either(path: &Path, rows: usize, columns: usize) -> Result<Vec<f64>> {
     let single = opened(path)?.0.dtype().descr().contains("f4");
     if single {
@@ -126,10 +127,12 @@ pub fn read_either(path: &Path, rows: usize, columns: usize) -> Result<Vec<f64>>
     read::<f64>(path, rows, columns)
 }
 
-/// The numbers of an .npy file that holds a vector, float32 or float64, in one dimension or with another of length 1.
+/// Reads the numbers of an .npy file that holds a vector, float32 or float64, in one dimension or with a second one of
+/// length 1.
 ///
 /// # Errors
-/// A file that is missing, no .npy file, no vector, of another type, or too short for its header.
+/// `Error::Data` for a file that is missing, not an .npy file, not a vector, of another type, or too short for its
+/// header.
 pub fn vector(path: &Path) -> Result<Vec<f64>> {
     let (npy, stored) = opened(path)?;
     let shape = npy.shape().to_vec();
@@ -171,8 +174,7 @@ pub fn vector(path: &Path) -> Result<Vec<f64>> {
     }
 }
 
-/// Refuses a header longer than the file: the reader would make room for up to 4 GiB before it noticed. Leaves `file` at
-/// its start.
+/// Refuses a header longer than the file, for which the reader would allocate up to 4 GiB. Leaves `file` at its start.
 fn header_fits(file: &mut File, stored: u64) -> std::io::Result<()> {
     let mut head = [0; 12];
     let found = file.by_ref().take(12).read(&mut head)?;
@@ -187,7 +189,7 @@ fn header_fits(file: &mut File, stored: u64) -> std::io::Result<()> {
     file.seek(SeekFrom::Start(0)).map(drop)
 }
 
-/// The rows of an array of `shape`, if it is `rows` (or any number of) rows of `columns` numbers.
+/// Returns the number of rows of an array of `shape` if it has `rows` (or any number of) rows of `columns` numbers.
 fn matching_rows(
     shape: &[u64],
     rows: Option<usize>,
@@ -210,10 +212,10 @@ fn matching_rows(
         })
 }
 
-/// The `rows` x `columns` finite numbers of an .npy file, row-major.
+/// Reads the `rows` x `columns` finite numbers of an .npy file of type `T`, row-major.
 ///
 /// # Errors
-/// As `Rows::open` and `Rows::read`.
+/// `Error::Data` for a file of another shape, order or type, one that cannot be read, or a number that is not finite.
 pub fn read<T: Real>(path: &Path, rows: usize, columns: usize) -> Result<Vec<T>> {
     Rows::open(path, Some(rows), columns)?.read(rows)
 }

@@ -1,9 +1,9 @@
-//! The observations y that a simulator should reproduce, K numbers in a file: .npy, or text as `numbers` reads it.
+//! Observations y for a simulator, K numbers in a file: .npy, or text as `files::numbers` reads it.
 //!
-//! In text the numbers are taken line by line, however many stand in each. Comments begin with #. A file is refused, with the
-//! line and the field, where a number is missing, NaN or infinite, where a line holds names, and where its numbers can be read
-//! in two ways: every line of the form `1,5`, which may be two numbers or one with a decimal comma, and a first column that
-//! counts the lines, which is an index or the times of the observations.
+//! Text is read line by line, with any number of values on each. Comments begin with #. A file is refused, with line
+//! and field, if a value is missing, NaN or infinite, if a line holds names, or if it can be read in two ways: if every
+//! line is like `1,5`, which may be two numbers or one with a decimal comma, or if the first column numbers the lines,
+//! as an index or the times of the observations would.
 
 use std::path::Path;
 
@@ -12,13 +12,14 @@ use crate::files::bounded;
 use crate::files::numbers;
 use crate::io::npy;
 
-/// The longest text taken for observations, bytes: beyond it .npy is the format.
+/// The longest text that is read for observations, in bytes; longer ones must be .npy files.
 const LONGEST: u64 = 1 << 28;
 
-/// Reads the numbers in `path`: an .npy vector by its ending, else text.
+/// Reads the numbers in `path`: an .npy vector if its name ends so, else text.
 ///
 /// # Errors
-/// A file that is missing, of another kind, holds none, or holds something that is no finite number.
+/// `Error::Data` for a file that is missing, of another kind, or empty, or that holds something other than finite
+/// numbers.
 pub fn read(path: &Path) -> Result<Vec<f64>> {
     let numbers = match path.extension() {
         Some(ending) if ending.eq_ignore_ascii_case("npy") => npy::vector(path)?,
@@ -45,7 +46,11 @@ fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
             false => " (a comment begins with #)",
         };
         let fields = numbers::fields(line, None).map_err(|why| {
-            let hint = if why.contains("no number") { hint } else { "" };
+            let hint = if why.contains("not a number") {
+                hint
+            } else {
+                ""
+            };
             format!("line {place} {why}{hint}")
         })?;
         let finite = |(i, field): (usize, Option<f64>)| match field {
@@ -67,17 +72,18 @@ fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
     }
     let firsts: Vec<f64> = rows.iter().map(|row| row[0]).collect();
     if rows.iter().all(|row| row.len() > 1) && numbers::number_rows(&firsts) {
-        let why = "has a first column that counts its lines: an index or times, which are no observations, must be left out";
+        let why = "has a first column that counts its lines: remove it if it is an index or times, which are not observations";
         return Err(why.to_owned());
     }
     if decimal_commas {
-        let why = "holds lines like 1,5 alone, which may be two numbers or one with a decimal comma: write 1.5, or 1 5";
+        let why = "holds only lines like 1,5, which may be two numbers or one with a decimal comma: write 1.5, or 1 5";
         return Err(why.to_owned());
     }
     Ok(rows.concat())
 }
 
-/// Whether `line` may be one number with a decimal comma, or with commas between thousands, as well as two numbers.
+/// Returns true if `line` may be one number with a decimal comma, or with commas between thousands, as well as two
+/// numbers.
 fn is_like_decimal_comma(line: &str) -> bool {
     let Some((whole, rest)) = line.split_once(',') else {
         return false;
@@ -163,7 +169,7 @@ mod tests {
             assert!(
                 of("y.txt", bytes)
                     .unwrap_err()
-                    .contains("cannot be read: it is no UTF-8 text but UTF-16")
+                    .contains("cannot be read: it is not UTF-8 text but UTF-16")
             );
         }
         assert!(

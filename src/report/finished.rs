@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::{CONFIG, Resolved, lacking};
 use crate::error::{Error, Result};
 use crate::files::bounded;
-use crate::io::checkpoint::newest_mark;
+use crate::io::checkpoint::newest_manifest;
 use crate::io::npy;
 use crate::io::run_folder::read_config;
 use crate::kernels::real::Real;
@@ -85,7 +85,7 @@ pub struct Summary {
 
 /// Refuses the folder of a run whose configuration, the file `config`, is lost or was cut short, as its checkpoints tell.
 fn check_config(folder: &Path, config: &Path) -> Result<()> {
-    let Some(mark) = newest_mark(folder) else {
+    let Some(mark) = newest_manifest(folder) else {
         return Ok(());
     };
     let flaw = match read_config(folder, |text| lacking(text, &mark.config)) {

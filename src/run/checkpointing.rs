@@ -13,7 +13,7 @@ use crate::ensemble::hidden_state::GatheredStates;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::io::checkpoint;
-use crate::io::checkpoint::{Array, Manifest, PartHeader, ShardDigest};
+use crate::io::checkpoint::{Array, Manifest, ShardDigest, ShardHeader};
 use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
@@ -279,7 +279,7 @@ impl Checkpointer {
         let carried = state.carried(ranks);
         let arrays = state.arrays(ranks, carried.as_ref());
         let settings = Sha256::digest(&config).into();
-        let part = write_part(
+        let part = write_shard(
             ranks,
             (&files, &folder),
             state,
@@ -306,7 +306,7 @@ impl Checkpointer {
                 time: state.time,
                 version: checkpoint::VERSION,
             };
-            checkpoint::write_mark(&files, &folder, &mark)
+            checkpoint::write_manifest(&files, &folder, &mark)
         });
         self.no_room |= outcome.as_ref().is_err_and(lacks_room);
         if comm.is_first() {
@@ -341,7 +341,7 @@ impl Checkpointer {
 }
 
 /// Writes this rank's part.
-fn write_part<T: Real>(
+fn write_shard<T: Real>(
     ranks: Ranks,
     (files, folder): (&Files, &Path),
     state: &State<T>,
@@ -363,7 +363,7 @@ fn write_part<T: Real>(
     for_each(ranks.pool, sections.iter_mut(), |_, (bytes, sum)| {
         *sum = crc32fast::hash(bytes);
     });
-    let header = PartHeader {
+    let header = ShardHeader {
         rank: ranks.comm.rank() as u64,
         ranks: ranks.comm.size() as u64,
         members: ensemble.members(ranks).items() as u64,
@@ -373,7 +373,7 @@ fn write_part<T: Real>(
         number: size_of::<T>() as u64,
         sections: Vec::new(),
     };
-    checkpoint::write_part(files, folder, header, &sections)
+    checkpoint::write_shard(files, folder, header, &sections)
 }
 
 /// Every rank's stamp, or the first ranks' errors, on rank 0; nothing of use elsewhere.

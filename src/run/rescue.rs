@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::State;
 use super::checkpointing::{Checkpointer, Urgency};
 use crate::error::{Error, Result};
-use crate::io::checkpoint::newest_mark;
+use crate::io::checkpoint::newest_manifest;
 use crate::io::run_folder::{self, Claim};
 use crate::kernels::real::Real;
 use crate::parallel::abort;
@@ -174,7 +174,7 @@ fn fallback_of(plan: &Plan, own: &Path) -> Result<PathBuf> {
 /// Claims the fallback `folder` for a run that has come to `step`.
 fn claimed(folder: &Path, plan: &Plan, step: u64) -> Result<Claim> {
     let claim = run_folder::claim(folder, true, &plan.resolved.toml())?;
-    match newest_mark(folder) {
+    match newest_manifest(folder) {
         Some(mark) if mark.step > step => Err(Error::Usage(format!(
             "{}: holds the state of step {}, which is later",
             folder.display(),

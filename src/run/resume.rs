@@ -51,7 +51,7 @@ impl Checkpointer {
             let folder = checkpoint::step_folder(&run, step);
             // A mark, or what is wrong with it; an error only where this run cannot go on from that one at all.
             let mark: Checked<Manifest> = comm.from_first(|| {
-                let mark = checkpoint::read_mark(&folder);
+                let mark = checkpoint::read_manifest(&folder);
                 if let Ok(mark) = &mark {
                     check::<T>(mark, plan, &folder)?;
                     check_data(mark, self.data, &folder)?;

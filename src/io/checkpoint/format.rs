@@ -1,4 +1,4 @@
-//! The frames around a checkpoint's headers, and what the headers hold.
+//! The headers of a checkpoint's files and the frames around them.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -6,60 +6,61 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{Checked, Defect};
 use crate::parallel::partition::{BLOCK, Blocks, Partition};
 
-/// The version this program writes; it reads this one and all before it. Since 2 there may be second moments and an
-/// average; since 3 the mark's header ends with the data's digest, since 4 with the time after it, since 5 with the version
-/// after that; before 5 blocks were `WIDE`. Nothing else differs.
+/// The version of the format that this program writes; it reads this one and all before it. Versions 2 to 5 each added
+/// something: 2 second moments and a mean averaged over steps, 3 the digest of the data at the end of the manifest's
+/// header, 4 the pseudo-time after it, 5 the version after that, and blocks of `BLOCK` columns instead of `OLD_BLOCK`.
 pub const VERSION: u32 = 5;
 
 /// The columns of a block before version 5.
-const WIDE: usize = 512;
+const OLD_BLOCK: usize = 512;
 
-/// The bytes at the end of a mark's header that a `version` lacks; as zeros they say that nothing is known.
-fn lacks(version: u32) -> usize {
-    let (digest, time, own) = (1, size_of::<f64>(), size_of::<u32>());
+/// Returns the number of bytes that a `version` lacks at the end of the manifest's header. Zeros in their place mean
+/// that nothing is known.
+fn missing_bytes(version: u32) -> usize {
+    let (digest, time, own_version) = (1, size_of::<f64>(), size_of::<u32>());
     match version {
-        1 | 2 => digest + time + own,
-        3 => time + own,
-        4 => own,
+        1 | 2 => digest + time + own_version,
+        3 => time + own_version,
+        4 => own_version,
         _ => 0,
     }
 }
 
-/// Headers are read up to this size: 2^26 bytes list the parts of four million ranks.
+/// The largest size of a header that is read: 2^26 bytes list the shards of four million ranks.
 const LARGEST_HEADER: usize = 1 << 26;
 
 /// The bytes of magic, version and length.
 pub(super) const PRELUDE: usize = 16;
 
-/// One of the arrays that make up a state.
+/// One of the arrays that make up the state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Array {
-    /// What the forward map is given: v with momentum, u without; J rows.
+    /// The points at which the forward map is evaluated: v with momentum, u without; J rows.
     Points,
-    /// u, where momentum has moved the points on; J rows.
+    /// The ensemble u, if momentum has moved the points; J rows.
     Previous,
-    /// What members redrawn at each step are drawn about; one row.
+    /// The centre about which members redrawn at each step are drawn; one row.
     Centre,
     /// The mean before momentum extrapolated it; one row.
     Mean,
-    /// The members' hidden states, `width` numbers each; J rows, all with block 0.
+    /// The members' hidden states, `width` numbers each; J rows, all in the section of block 0.
     Hidden {
-        /// Numbers of one member.
+        /// The numbers of one member.
         width: u64,
     },
-    /// The predictions of the present pass over a series, `count` numbers, all with block 0.
+    /// The predictions of the current pass over a series, `count` numbers, all in the section of block 0.
     Predictions {
-        /// How many.
+        /// The number of predictions.
         count: u64,
     },
-    /// The second moments of the mean's move; one row.
+    /// The second moments of the moves of the mean; one row.
     Second,
-    /// The mean's average over steps; one row.
+    /// The mean averaged over steps; one row.
     Average,
 }
 
 impl Array {
-    /// Rows of columns of parameters, in a run of `members`; 0 where its columns are none of parameters.
+    /// Returns the number of rows of parameters for `members` members; 0 for an array whose columns are not parameters.
     #[must_use]
     pub fn rows(self, members: usize) -> usize {
         match self {
@@ -69,8 +70,8 @@ impl Array {
         }
     }
 
-    /// Numbers it has beside those of parameters' columns.
-    fn beside(self, members: u64) -> u64 {
+    /// Returns the number of numbers besides columns of parameters.
+    fn extra_numbers(self, members: u64) -> u64 {
         match self {
             Self::Hidden { width } => members * width,
             Self::Predictions { count } => count,
@@ -78,8 +79,8 @@ impl Array {
         }
     }
 
-    /// Whether its sizes can belong to any state at all.
-    fn is_sane(self) -> bool {
+    /// Returns true if its sizes are possible for some state.
+    fn has_possible_sizes(self) -> bool {
         match self {
             Self::Hidden { width } => width < 1 << 20,
             Self::Predictions { count } => count < 1 << 50,
@@ -88,136 +89,140 @@ impl Array {
     }
 }
 
-/// What identifies a part and says what lies in it.
+/// The header of a shard: what identifies it and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartHeader {
-    /// Whose part.
+pub struct ShardHeader {
+    /// The rank that wrote it.
     pub rank: u64,
-    /// Of how many ranks R.
+    /// The number R of ranks.
     pub ranks: u64,
-    /// Members J.
+    /// The number J of members.
     pub members: u64,
-    /// Parameters P.
+    /// The number P of parameters.
     pub parameters: u64,
-    /// Steps done.
+    /// The number of steps done.
     pub step: u64,
-    /// SHA-256 of the run's configuration.
+    /// The SHA-256 of the run's configuration.
     pub run: [u8; 32],
-    /// Bytes of a number: 4 or 8.
+    /// The bytes of a number: 4 or 8.
     pub number: u64,
-    /// Length in bytes and CRC-32 of each section.
+    /// The length in bytes and the CRC-32 of each section.
     pub sections: Vec<(u64, u32)>,
 }
 
-/// A part as the mark knows it.
+/// The length and checksum of a shard, as the manifest lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardDigest {
-    /// The file's length in bytes.
+    /// The length of the file in bytes.
     pub length: u64,
-    /// The CRC-32 at the end of its header's frame.
+    /// The CRC-32 at the end of the header's frame.
     pub header: u32,
 }
 
-/// What makes a generation valid: written last.
+/// The manifest of a checkpoint: written last, it makes the checkpoint valid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Steps done.
+    /// The number of steps done.
     pub step: u64,
-    /// Steps the whole run was to have.
+    /// The number of steps planned for the whole run.
     pub steps: u64,
-    /// Steps since momentum last started.
+    /// The number of steps since momentum last started.
     pub momentum_steps: u64,
-    /// Members J.
+    /// The number J of members.
     pub members: u64,
-    /// Parameters P.
+    /// The number P of parameters.
     pub parameters: u64,
-    /// Bytes of a number: 4 or 8.
+    /// The bytes of a number: 4 or 8.
     pub number: u64,
     /// The arrays saved.
     pub arrays: Vec<Array>,
-    /// Seconds the run had taken.
+    /// The seconds that the run had taken.
     pub seconds: f64,
-    /// The configuration, as config.toml.
+    /// The configuration, as the text of config.toml.
     pub config: String,
-    /// The processor of rank 0's host: products have the same bits on hosts of one kind.
+    /// The processor of rank 0's host: products have the same bits on hosts of the same kind.
     pub processor: String,
-    /// The parts, by rank.
+    /// The shards, by rank.
     pub parts: Vec<ShardDigest>,
-    /// SHA-256 of the data (`Dataset::digest`), which the oldest marks lack.
+    /// The SHA-256 of the data (`Dataset::digest`); None in manifests before version 3.
     pub data: Option<[u8; 32]>,
-    /// The sum of the h of all steps done; 0 in older marks, whose runs did not end by it.
+    /// The pseudo-time, the sum of the h of all steps done; 0 before version 4, whose runs did not end by it.
     pub time: f64,
-    /// The version of the format it was written in.
+    /// The version of the format in which it was written.
     pub version: u32,
 }
 
 impl Manifest {
-    /// In a frame.
+    /// Returns the manifest in a frame.
     pub(super) fn frame(&self, magic: &[u8; 8]) -> Result<Vec<u8>, Defect> {
         frame(magic, self)
     }
 
-    /// From a whole frame whose prelude was checked.
+    /// Reads the manifest in a whole frame whose prelude was checked.
     pub(super) fn unframe(bytes: &[u8]) -> Checked<Self> {
         let version = version(bytes);
-        let mark = unframe_longer(bytes, lacks(version))?;
-        Ok(Self { version, ..mark })
+        let manifest = unframe_longer(bytes, missing_bytes(version))?;
+        Ok(Self {
+            version,
+            ..manifest
+        })
     }
 
-    /// Whether the numbers in it can belong to any state at all; nothing is computed from them before.
+    /// Checks that the numbers are possible for some state; nothing is computed from them before.
     pub(super) fn check(&self) -> Checked<()> {
-        let sane = (1..=self.steps).contains(&self.step)
+        let possible = (1..=self.steps).contains(&self.step)
             && self.momentum_steps <= self.step
             && (1..1 << 40).contains(&self.members)
             && (1..1 << 40).contains(&self.parameters)
             && [4, 8].contains(&self.number)
             && !self.arrays.is_empty()
-            && self.arrays.iter().all(|array| array.is_sane())
+            && self.arrays.iter().all(|array| array.has_possible_sizes())
             && self.seconds.is_finite()
             && self.seconds >= 0.0
             && self.time.is_finite()
             && self.time >= 0.0
             && !self.parts.is_empty();
         let repeated = (1..self.arrays.len()).any(|i| self.arrays[..i].contains(&self.arrays[i]));
-        if sane && !repeated {
+        if possible && !repeated {
             Ok(())
         } else {
             Err("its numbers contradict each other".to_owned())
         }
     }
 
-    /// The columns' blocks.
+    /// Returns the blocks of columns.
     #[must_use]
     pub fn blocks(&self) -> Blocks {
-        let width = if self.version < 5 { WIDE } else { BLOCK };
+        let width = if self.version < 5 { OLD_BLOCK } else { BLOCK };
         Blocks::of_width(self.parameters as usize, width)
     }
 
-    /// The blocks over the ranks that wrote.
+    /// Returns the distribution of the blocks over the ranks that wrote the checkpoint.
     #[must_use]
     pub fn owners(&self) -> Partition {
         Partition::new(self.blocks().count(), self.parts.len())
     }
 
-    /// The bytes of `array` in `block`.
+    /// Returns the length in bytes of the section of `array` in `block`.
     pub(super) fn section_length(&self, array: Array, block: usize) -> u64 {
         let width = self.blocks().range(block).len() as u64;
-        let beside = if block == 0 {
-            array.beside(self.members)
+        let extra_numbers = if block == 0 {
+            array.extra_numbers(self.members)
         } else {
             0
         };
-        (array.rows(self.members as usize) as u64 * width + beside) * self.number
+        (array.rows(self.members as usize) as u64 * width + extra_numbers) * self.number
     }
 }
 
+/// Returns the encoding of headers.
 fn coding() -> Configuration<LittleEndian, Fixint, Limit<LARGEST_HEADER>> {
     bincode::config::standard()
         .with_fixed_int_encoding()
         .with_limit::<LARGEST_HEADER>()
 }
 
-/// `header` in a frame.
+/// Returns `header` in a frame.
 pub(super) fn frame(magic: &[u8; 8], header: &impl Serialize) -> Result<Vec<u8>, Defect> {
     let header =
         bincode::serde::encode_to_vec(header, coding()).map_err(|e| format!("too large: {e}"))?;
@@ -231,19 +236,20 @@ pub(super) fn frame(magic: &[u8; 8], header: &impl Serialize) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// The number at `at` of a prelude.
+/// Returns the number at `at` of a prelude.
 fn number(prelude: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(prelude[at..at + 4].try_into().expect("four"))
 }
 
+/// Returns the version in a prelude.
 fn version(prelude: &[u8]) -> u32 {
     number(prelude, 8)
 }
 
-/// The length of a whole frame, from its first `PRELUDE` bytes.
+/// Returns the length of a whole frame, from its first `PRELUDE` bytes.
 pub(super) fn frame_length(magic: &[u8; 8], prelude: &[u8; PRELUDE]) -> Checked<usize> {
     if &prelude[..8] != magic {
-        return Err("is no file of a checkpoint".to_owned());
+        return Err("is not a file of a checkpoint".to_owned());
     }
     let version = version(prelude);
     if !(1..=VERSION).contains(&version) {
@@ -258,17 +264,17 @@ pub(super) fn frame_length(magic: &[u8; 8], prelude: &[u8; PRELUDE]) -> Checked<
     Ok(PRELUDE + length + 4)
 }
 
-/// The CRC-32 that ends a frame.
+/// Returns the CRC-32 at the end of a frame.
 pub(super) fn frame_sum(frame: &[u8]) -> u32 {
     u32::from_le_bytes(frame[frame.len() - 4..].try_into().expect("four"))
 }
 
-/// The header in a whole frame whose prelude was checked.
+/// Reads the header in a whole frame whose prelude was checked.
 pub(super) fn unframe<H: DeserializeOwned>(frame: &[u8]) -> Checked<H> {
     unframe_longer(frame, 0)
 }
 
-/// The same where so many `zeros` follow the header.
+/// Reads the header in a whole frame, followed by `zeros` zeros that an older version missing_bytes.
 fn unframe_longer<H: DeserializeOwned>(frame: &[u8], zeros: usize) -> Checked<H> {
     let body = &frame[..frame.len() - 4];
     if crc32fast::hash(body) != frame_sum(frame) {

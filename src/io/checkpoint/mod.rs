@@ -1,12 +1,13 @@
-//! Checkpoints: a run's state on the disk, whole or absent, readable by any number of ranks.
+//! Checkpoints: the state of a run on the disk, whole or absent, readable on any number of ranks.
 //!
-//! One generation is one folder, `checkpoints/step-NNNNNNNN/`. Every rank writes the blocks of columns it owns to a
-//! part of its own; when all parts lie on the disk, rank 0 writes the mark. A folder without a mark is no checkpoint.
+//! Each checkpoint is a folder, `checkpoints/step-NNNNNNNN/`. Every rank writes the blocks of columns that it owns to
+//! its shard; when all shards are stored on the disk, rank 0 writes the manifest. A folder without a manifest is no
+//! checkpoint.
 //!
 //! ```text
-//! part-RRRRR-of-RRRRR    frame "EKI-PART" of `PartHeader`, then the sections' numbers, one after the other
-//! mark                   frame "EKI-MARK" of `Manifest`, the step, the configuration, each part's length and checksum, and
-//!                        of the data's digest
+//! part-RRRRR-of-RRRRR    a shard: frame "EKI-PART" of `ShardHeader`, then the sections, one after the other
+//! mark                   the manifest: frame "EKI-MARK" of `Manifest` (step, configuration, length and checksum of
+//!                        each shard, digest of the data)
 //!
 //! frame      8 bytes  magic
 //!            4        version of the format
@@ -16,32 +17,34 @@
 //! section             one array's numbers in one block of 128 columns (the last is narrower), rows x width, row by row
 //! ```
 //!
-//! Hidden states and predictions, which are no columns of parameters, stand whole with block 0, and with others nothing.
+//! Hidden states and predictions, which are not columns of parameters, are stored whole with block 0.
 //!
-//! All is little-endian. A part's sections are: for each of its blocks in order, each of the mark's arrays in order.
-//! Part i of n holds the blocks that `Partition::new(blocks, n)` gives to i. Each section's CRC-32 stands in the part's
-//! header and that header's CRC-32 in the mark, so a part of another run, rank, step or generation is told at once.
-//! Nothing is executed, no path is stored, and no length is believed before it is compared with the file's.
+//! All numbers are little-endian. A shard holds for each of its blocks, in order, one section for each of the
+//! manifest's arrays, in order. Shard i of n holds the blocks that `Partition::new(blocks, n)` gives to i. The CRC-32
+//! of each section is in the shard's header and that header's CRC-32 in the manifest, so a shard of another run, rank,
+//! step or checkpoint is recognised at once. Nothing is executed, no path is stored, and no length is trusted before it
+//! is compared with the file's.
 //!
-//! What is saved is what a step needs and no more: random numbers and the order of the samples follow from the seed.
+//! Only what a step needs is saved: random numbers and the order of the samples follow from the seed.
 
+mod folders;
 mod format;
-mod generations;
-mod part;
+mod shard;
 
-pub use format::{Array, Manifest, PartHeader, ShardDigest, VERSION};
-pub use generations::{
-    FOLDER, list, newest_mark, prepare, prune, read_mark, remove, step_folder, write_mark,
+pub use folders::{
+    FOLDER, list, newest_manifest, prepare, prune, read_manifest, remove, step_folder,
+    write_manifest,
 };
-pub use part::{Shard, write_part};
+pub use format::{Array, Manifest, ShardDigest, ShardHeader, VERSION};
+pub use shard::{Shard, write_shard};
 
-// The arrays are written as they lie in memory.
+// The arrays are written as they are in memory.
 const _: () = assert!(
     cfg!(target_endian = "little"),
     "checkpoints are little-endian"
 );
 
-/// What is wrong with a checkpoint's file, in words.
+/// A description of what is wrong with a checkpoint's file.
 pub type Defect = String;
 
 /// What was read from a checkpoint, or what is wrong with it.

@@ -1,138 +1,52 @@
-//! A run's folder: who may use it, one run at a time, and what a run taken up again finds there.
+//! The folder of a run: used by one run at a time, and checked before a run begins or resumes in it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+mod lock;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
 
 use crate::config::{CONFIG, OBSERVATIONS, Resolved, changes, resumable};
 use crate::error::{Error, Result};
 use crate::files::bounded;
-use crate::files::{Files, is_part, is_same};
-use crate::io::checkpoint::newest_mark;
+use crate::files::{Files, is_part};
+use crate::io::checkpoint::newest_manifest;
 use crate::io::observations;
 
-/// The file in the run's folder that stops it.
+use lock::{LOCK, lock};
+
+pub use lock::Claim;
+
+/// The file in a run's folder that stops the run.
 pub const STOP_FILE: &str = "STOP";
 
 /// The folder in the run's folder where simulators' outputs are kept until a checkpoint holds what became of them.
 pub const SIMULATED: &str = "simulated";
 
-/// The longest config.toml that is read, bytes.
+/// The longest config.toml that is read, in bytes.
 const LONGEST: u64 = 1 << 26;
 
-/// The file whose lock says that a run is using the folder.
-const LOCK: &str = ".lock";
-
-/// A folder that is ours until this is dropped, or the process ends in any way.
-#[derive(Debug)]
-pub struct Claim {
-    /// The path it was claimed by.
-    path: PathBuf,
-    /// The folder itself, opened: it stays the same when it is moved.
-    folder: File,
-    lock: Mutex<File>,
-}
-
-impl Claim {
-    /// Returns the path where the claimed folder is now: another than it was claimed by, if it was moved. Makes the lock
-    /// file anew if it was removed.
-    ///
-    /// # Errors
-    /// The folder was removed, or another run has claimed it. Nothing may be written any more.
-    pub fn place(&self) -> Result<PathBuf> {
-        let found = match fs::metadata(&self.path) {
-            Ok(found) => is_same(&found, &self.folder),
-            Err(e) => ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&e.kind()),
-        };
-        if found {
-            return self.hold(&self.path).map(|()| self.path.clone());
-        }
-        // Linux tells where an opened folder is.
-        let link = format!("/proc/self/fd/{}", self.folder.as_raw_fd());
-        let now = fs::read_link(link).unwrap_or_default();
-        if fs::metadata(&now).is_ok_and(|found| is_same(&found, &self.folder)) {
-            return self.hold(&now).map(|()| now);
-        }
-        Err(Error::Run(format!(
-            "{}: the run's folder was removed, or moved to where it cannot be followed: the run ends, and what it did since \
-             its last checkpoint is lost",
-            self.path.display()
-        )))
-    }
-
-    /// Returns true if the folder is ours and where it was claimed.
-    #[must_use]
-    pub fn is_in_place(&self) -> bool {
-        self.place().is_ok_and(|place| place == self.path)
-    }
-
-    /// Sees to it that the lock file in `folder`, which is the claimed one, is the one held.
-    fn hold(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(LOCK);
-        let taken = || {
-            Err(Error::Run(format!(
-                "{}: another run has taken this folder, whose file {LOCK} had been removed: this run ends and writes nothing \
-                 more",
-                folder.display()
-            )))
-        };
-        let mut held = self.lock.lock().expect("no thread panicked");
-        match fs::symlink_metadata(&path) {
-            Ok(found) if is_same(&found, &held) => return Ok(()),
-            Ok(_) => return taken(),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            // Whether it is there cannot be told: the next look may.
-            Err(_) => return Ok(()),
-        }
-        let mut anew = OpenOptions::new();
-        match anew.read(true).write(true).create_new(true).open(&path) {
-            Ok(mut file) => {
-                if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-                    return taken();
-                }
-                sign(&mut file);
-                *held = file;
-                Ok(())
-            }
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => taken(),
-            Err(_) => Ok(()),
-        }
-    }
-}
-
-/// Writes into a lock file who holds it, for people and for the message to the next run: that it cannot be written is no
-/// reason not to run.
-fn sign(file: &mut File) {
-    let host = crate::parallel::abort::host();
-    let text = format!("process {} on host {host}\n", std::process::id());
-    let _ = file
-        .set_len(0)
-        .and_then(|()| file.write_all(text.as_bytes()));
-}
-
-/// Claims `folder` for a run, making it if need be: a new or empty one, or where `resume` one that holds a run whose
-/// configuration, as TOML, differs from `config` in nothing that matters. On rank 0. A new run's configuration is in it
-/// from now on, before any other file, so that whenever it is killed it is known for a run and can be resumed.
+/// Claims `folder` for a run and creates it if needed. It must be new or empty, or, with `resume`, hold a run whose
+/// configuration differs from `config` (TOML) only in keys that may change. Called by rank 0. A new run's configuration
+/// is written before any other file, so that a run killed at any time is recognised and can be resumed.
 ///
 /// # Errors
-/// The folder is in use, or holds other files, or a run and `resume` is not asked for, or cannot be written. It is
-/// left as it was.
+/// If the folder is in use, holds other files, holds a run and `resume` is false, or cannot be written. It is left
+/// unchanged.
 pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
     let refused = |e: std::io::Error| {
         Error::Usage(format!(
-            "{}: cannot be made or written: {e}",
+            "{}: cannot be created or written: {e}",
             folder.display()
         ))
     };
     look(folder, resume)?;
     fs::create_dir_all(folder).map_err(refused)?;
     let claim = lock(folder)?;
-    // Again, now that nobody else can be between looking and locking.
+    // Checked again, since another process may have changed the folder before it was locked.
     look(folder, resume)?;
     let anew = resume && is_lost(folder, config)?;
-    // Root may write where permissions forbid it, and a full disk shows only now: try.
+    // Root may write where permissions forbid it, and a full disk shows only when writing: so try.
     let probe = folder.join(".probe");
     let _ = fs::remove_file(&probe);
     File::create_new(&probe)
@@ -147,11 +61,11 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
     Ok(claim)
 }
 
-/// Copies the file of the observations that `resolved` names, where it has a simulator, into the run's `folder`, as it is. For
-/// rank 0.
+/// Copies the file of observations that `resolved` names, if it has a simulator, unchanged into the run's `folder`.
+/// Called by rank 0.
 ///
 /// # Errors
-/// Files that cannot be read or written, or that no longer hold the numbers `observed`.
+/// If a file cannot be read or written, or no longer holds the numbers `observed`.
 pub fn copy_observations(
     files: &Files,
     folder: &Path,
@@ -177,39 +91,39 @@ pub fn copy_observations(
     if !fs::read(&copy).is_ok_and(|was| was == bytes) {
         files.write_whole(&copy, &bytes)?;
     }
-    // Of a start that went no further, with a file of another kind.
+    // An earlier start that went no further may have left observations in the other format.
     files.remove(&folder.join(other))
 }
 
-/// Whether the folder may be used, by what lies in it.
+/// Checks by its content whether the folder may be used.
 fn look(folder: &Path, resume: bool) -> Result<()> {
     let refused = |why: &str| Err(Error::Usage(format!("{}: {why}", folder.display())));
-    // A link that leads nowhere, of the folder or one above it: nothing is made where it points.
+    // Nothing is created where a dangling link points, be it the folder or one above it.
     let mut nowhere = folder
         .ancestors()
         .filter(|path| path.is_symlink() && !path.exists());
     if let Some(link) = nowhere.next() {
         let target = fs::read_link(link).unwrap_or_default();
         return Err(Error::Usage(format!(
-            "{}: is a link to {}, which is not there: make that folder, or choose another with --out",
+            "{}: is a link to {}, which does not exist: create that folder, or choose another with --out",
             link.display(),
             target.display()
         )));
     }
     let Ok(entries) = fs::read_dir(folder) else {
         return match folder.exists() {
-            true => refused("is no folder, or cannot be read"),
+            true => refused("is not a folder, or cannot be read"),
             false => Ok(()),
         };
     };
     let entries: Vec<_> = entries.flatten().collect();
-    // Through a link to a file the run would write to whatever it leads to. A folder may lie on another disk.
+    // A run must not write through a link to a file. A link to a folder is allowed: it may be on another disk.
     let is_link = |entry: &&fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
     let mut links = entries.iter().filter(is_link);
     if let Some(link) = links.find(|link| !link.path().is_dir()) {
         let name = link.file_name();
         return refused(&format!(
-            "holds a link, {}: a run writes through none; put the file itself there, or choose another folder with --out",
+            "holds a link, {}: a run does not write through links; put the file itself there, or choose another folder with --out",
             name.display()
         ));
     }
@@ -227,56 +141,17 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
         let name = name.to_string_lossy();
         (name == CONFIG || is_part(&name, Some(CONFIG))) && entry.path().is_file()
     };
-    let run = entries.iter().any(configures) || newest_mark(folder).is_some();
+    let run = entries.iter().any(configures) || newest_manifest(folder).is_some();
     match (foreign, run, resume) {
         (false, ..) | (true, true, true) => Ok(()),
         (true, true, false) => refused(
-            "holds another run: go on with it by --resume, or choose another folder with --out",
+            "holds another run: continue it with --resume, or choose another folder with --out",
         ),
         (true, false, _) => refused("holds other files; choose another folder with --out"),
     }
 }
 
-/// The lock, held by rank 0: it goes with the process, however that ends.
-fn lock(folder: &Path) -> Result<Claim> {
-    let opened = File::open(folder).map_err(|e| Error::io(folder, "open", e))?;
-    let path = folder.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|e| Error::Usage(format!("{}: cannot be written: {e}", path.display())))?;
-    match file.try_lock() {
-        Ok(()) => sign(&mut file),
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file
-                .seek(SeekFrom::Start(0))
-                .and_then(|_| file.take(200).read_to_string(&mut holder));
-            return Err(Error::Usage(format!(
-                "{}: another run is using this folder ({})",
-                folder.display(),
-                holder.trim()
-            )));
-        }
-        // Some cluster file systems have no locks: the user is told, and the run goes on.
-        Err(TryLockError::Error(e)) => {
-            crate::parallel::abort::say(&format!(
-                "{}: this file system gives no locks ({e}): take care that no second run uses the folder",
-                folder.display()
-            ));
-        }
-    }
-    Ok(Claim {
-        path: folder.to_path_buf(),
-        folder: opened,
-        lock: Mutex::new(file),
-    })
-}
-
-/// Reads config.toml in the run's folder with `read`; an error says what is wrong with the file.
+/// Parses config.toml in the run's folder with `read`; an error says what is wrong with the file.
 pub(crate) fn read_config<R>(
     folder: &Path,
     read: impl FnOnce(&str) -> std::result::Result<R, String>,
@@ -292,11 +167,12 @@ pub(crate) fn read_config<R>(
     }
 }
 
-/// Returns true if the configuration in the folder is lost, and is to be written anew as `config`: config.toml is missing,
-/// damaged or another, but the newest checkpoint is of a run of `config`, but for what may change.
+/// Returns true if the configuration in the folder is lost and must be rewritten as `config`: config.toml is missing,
+/// damaged or different, but the configuration of the newest checkpoint differs from `config` only in keys that may
+/// change.
 ///
 /// # Errors
-/// The folder holds a run of another configuration, or config.toml is damaged and there is no checkpoint to compare with.
+/// If the folder holds a run of another configuration, or config.toml is damaged and no checkpoint can replace it.
 fn is_lost(folder: &Path, config: &str) -> Result<bool> {
     let path = folder.join(CONFIG);
     let why = match read_config(folder, |was| changes(was, config)) {
@@ -311,18 +187,18 @@ fn is_lost(folder: &Path, config: &str) -> Result<bool> {
             resumable()
         )))
     };
-    let Some(mark) = newest_mark(folder) else {
+    let Some(manifest) = newest_manifest(folder) else {
         return match why {
             Ok(differ) => refused(&differ),
-            // Killed as it started, a run has left nothing else.
+            // A run killed as it started has left nothing else.
             Err(_) if !path.exists() => Ok(false),
-            Err(flaw) => Err(Error::data(
+            Err(defect) => Err(Error::data(
                 &path,
-                format!("{flaw}, and there is no checkpoint that holds the configuration"),
+                format!("{defect}, and there is no checkpoint that holds the configuration"),
             )),
         };
     };
-    let differ = changes(&mark.config, config).map_err(|e| {
+    let differ = changes(&manifest.config, config).map_err(|e| {
         Error::data(
             &path,
             format!("the checkpoint's configuration is not TOML: {e}"),
@@ -332,18 +208,18 @@ fn is_lost(folder: &Path, config: &str) -> Result<bool> {
         return refused(&differ);
     }
     crate::parallel::abort::say(&format!(
-        "{}: {}: it is written anew, for the checkpoint of step {} is of this configuration",
+        "{}: {}: rewritten, because the checkpoint of step {} has this configuration",
         path.display(),
         why.map_or_else(
-            |flaw| flaw,
+            |defect| defect,
             |differ| format!("differs: {}", differ.join("; "))
         ),
-        mark.step
+        manifest.step
     ));
     Ok(true)
 }
 
-/// Removes what a run that was killed while it wrote config.toml left of it. That it stays does no harm.
+/// Removes temporary files that a run killed while writing config.toml left. If that fails they do no harm.
 fn clear(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if is_part(&entry.file_name().to_string_lossy(), Some(CONFIG)) {
@@ -371,7 +247,7 @@ mod tests {
         claim(&path, true, "").unwrap();
     }
 
-    /// Killed when all it wrote is its log, it once could not be resumed, nor another run take the folder.
+    /// A run killed after writing only its log once could neither be resumed nor replaced by another run.
     #[test]
     fn a_run_killed_as_it_starts_can_be_resumed() {
         let folder = tempfile::tempdir().unwrap();
@@ -423,17 +299,17 @@ mod tests {
         fs::rename(&first, &moved).unwrap();
         let real = moved.canonicalize().unwrap();
         assert_eq!(held.place().unwrap(), real);
-        // Another folder in its place is not the run's.
-        let beside = claim(&first, false, "").unwrap();
+        // Another folder with the same path is not the run's.
+        let other = claim(&first, false, "").unwrap();
         assert_eq!(held.place().unwrap(), real);
-        assert!(beside.is_in_place() && !held.is_in_place());
+        assert!(other.is_in_place() && !held.is_in_place());
         fs::remove_file(moved.join(LOCK)).unwrap();
         let thief = claim(&moved, true, "").unwrap();
         let taken = held.place().unwrap_err().to_string();
         assert!(taken.contains("another run has taken"), "{taken}");
         assert!(thief.is_in_place());
         fs::remove_dir_all(&first).unwrap();
-        let gone = beside.place().unwrap_err().to_string();
+        let gone = other.place().unwrap_err().to_string();
         assert!(gone.contains("was removed") && !first.exists(), "{gone}");
     }
 

@@ -1,36 +1,36 @@
-//! One rank's part of a checkpoint: written in one pass, read section by section, each compared with its checksum.
+//! The shard of one rank: written in one pass, read section by section, each compared with its checksum.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use super::format::{
-    Array, Manifest, PRELUDE, PartHeader, ShardDigest, frame, frame_length, frame_sum, unframe,
+    Array, Manifest, PRELUDE, ShardDigest, ShardHeader, frame, frame_length, frame_sum, unframe,
 };
-use super::{Checked, generations};
+use super::{Checked, folders};
 use crate::error::{Error, Result};
 use crate::files::Files;
 
 const MAGIC: &[u8; 8] = b"EKI-PART";
 
-/// Writes the part of `header.rank` into the generation's `folder`: `header` is given without its sections, which are
-/// `sections`, in order, with their CRC-32s.
+/// Writes the shard of rank `header.rank` into the checkpoint's `folder`. `sections` are its sections in order, with
+/// their CRC-32s; `header.sections` is filled from them. Called by every rank.
 ///
 /// # Errors
 /// The first file call that failed.
-pub fn write_part(
+pub fn write_shard(
     files: &Files,
     folder: &Path,
-    mut header: PartHeader,
+    mut header: ShardHeader,
     sections: &[(&[u8], u32)],
 ) -> Result<ShardDigest> {
     header.sections = sections
         .iter()
         .map(|(bytes, sum)| (bytes.len() as u64, *sum))
         .collect();
-    let path = folder.join(generations::part_name(header.rank, header.ranks));
-    let head =
-        frame(MAGIC, &header).map_err(|flaw| Error::Run(format!("{}: {flaw}", path.display())))?;
+    let path = folder.join(folders::shard_name(header.rank, header.ranks));
+    let head = frame(MAGIC, &header)
+        .map_err(|defect| Error::Run(format!("{}: {defect}", path.display())))?;
     files.write_with(&path, |sink| {
         sink.write_all(&head)?;
         sections
@@ -44,39 +44,41 @@ pub fn write_part(
     })
 }
 
-/// A part open for reading.
+/// A shard that is open for reading.
 #[derive(Debug)]
 pub struct Shard {
     name: String,
     file: File,
     first_block: usize,
     arrays: Vec<Array>,
-    /// Place, length and checksum of each section.
+    /// The position, length and checksum of each section.
     sections: Vec<(u64, u64, u32)>,
 }
 
 impl Shard {
-    /// Opens part `rank` of the generation in `folder` whose mark is `mark` and whose configuration has digest `run`.
+    /// Opens the shard of `rank` in the checkpoint `folder`, whose manifest is `manifest` and whose configuration has
+    /// the digest `run`.
     ///
     /// # Errors
-    /// Anything that is not as the mark says.
-    pub fn open(folder: &Path, mark: &Manifest, run: &[u8; 32], rank: usize) -> Checked<Self> {
-        let name = generations::part_name(rank as u64, mark.parts.len() as u64);
-        match Self::open_named(&folder.join(&name), mark, run, rank) {
+    /// Anything that does not agree with the manifest.
+    pub fn open(folder: &Path, manifest: &Manifest, run: &[u8; 32], rank: usize) -> Checked<Self> {
+        let name = folders::shard_name(rank as u64, manifest.parts.len() as u64);
+        match Self::open_named(&folder.join(&name), manifest, run, rank) {
             Ok(part) => Ok(Self { name, ..part }),
-            Err(flaw) => Err(format!("{name}: {flaw}")),
+            Err(defect) => Err(format!("{name}: {defect}")),
         }
     }
 
-    fn open_named(path: &Path, mark: &Manifest, run: &[u8; 32], rank: usize) -> Checked<Self> {
+    /// Opens the shard in the file `path`.
+    fn open_named(path: &Path, manifest: &Manifest, run: &[u8; 32], rank: usize) -> Checked<Self> {
         let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
-        let stamp = mark.parts[rank];
-        let mut file = generations::open_regular(path)?;
+        let expected_digest = manifest.parts[rank];
+        let mut file = folders::open_regular(path)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        if length != stamp.length {
+        if length != expected_digest.length {
             return Err(format!(
                 "has {length} bytes, but {} were written",
-                stamp.length
+                expected_digest.length
             ));
         }
         let mut prelude = [0; PRELUDE];
@@ -88,47 +90,47 @@ impl Shard {
         let mut head = vec![0; whole];
         head[..PRELUDE].copy_from_slice(&prelude);
         file.read_exact(&mut head[PRELUDE..]).map_err(unreadable)?;
-        let header: PartHeader = unframe(&head)?;
-        if frame_sum(&head) != stamp.header {
-            return Err("belongs to another checkpoint than the mark".to_owned());
+        let header: ShardHeader = unframe(&head)?;
+        if frame_sum(&head) != expected_digest.header {
+            return Err("belongs to another checkpoint than the manifest".to_owned());
         }
-        let wanted = PartHeader {
+        let expected_header = ShardHeader {
             rank: rank as u64,
-            ranks: mark.parts.len() as u64,
-            members: mark.members,
-            parameters: mark.parameters,
-            step: mark.step,
+            ranks: manifest.parts.len() as u64,
+            members: manifest.members,
+            parameters: manifest.parameters,
+            step: manifest.step,
             run: *run,
-            number: mark.number,
+            number: manifest.number,
             sections: header.sections.clone(),
         };
-        if header != wanted {
+        if header != expected_header {
             return Err("belongs to another run, rank or step".to_owned());
         }
-        Self::index(file, mark, rank, &header, whole as u64, length)
+        Self::index(file, manifest, rank, &header, whole as u64, length)
     }
 
-    /// Compares the sections' lengths with what the mark implies and notes where each begins.
+    /// Compares the lengths of the sections with what the manifest implies, and records where each begins.
     fn index(
         file: File,
-        mark: &Manifest,
+        manifest: &Manifest,
         rank: usize,
-        header: &PartHeader,
+        header: &ShardHeader,
         start: u64,
         length: u64,
     ) -> Checked<Self> {
-        let blocks = mark.owners().range(rank);
+        let blocks = manifest.owners().range(rank);
         let expected = blocks
             .clone()
-            .flat_map(|b| mark.arrays.iter().map(move |&array| (array, b)));
+            .flat_map(|b| manifest.arrays.iter().map(move |&array| (array, b)));
         let expected: Vec<u64> = expected
-            .map(|(array, b)| mark.section_length(array, b))
+            .map(|(array, b)| manifest.section_length(array, b))
             .collect();
         if !expected
             .iter()
             .eq(header.sections.iter().map(|(length, _)| length))
         {
-            return Err("has other sections than its place implies".to_owned());
+            return Err("has other sections than its position implies".to_owned());
         }
         let mut next = start;
         let mut sections = Vec::with_capacity(expected.len());
@@ -143,24 +145,25 @@ impl Shard {
             name: String::new(),
             file,
             first_block: blocks.start,
-            arrays: mark.arrays.clone(),
+            arrays: manifest.arrays.clone(),
             sections,
         })
     }
 
-    /// Reads `array` of `block`, one of this part's, to `out`, which has exactly its length.
+    /// Reads `array` of `block`, one of this shard's blocks, to `out`, which must have exactly its length.
     ///
     /// # Errors
     /// Bytes that cannot be read or whose checksum differs.
     pub fn read(&mut self, array: Array, block: usize, out: &mut [u8]) -> Checked<()> {
         self.read_section(array, block, out)
-            .map_err(|flaw| format!("{}: {flaw}", self.name))
+            .map_err(|defect| format!("{}: {defect}", self.name))
     }
 
+    /// Reads one section and compares its checksum.
     fn read_section(&mut self, array: Array, block: usize, out: &mut [u8]) -> Checked<()> {
-        let place = self.arrays.iter().position(|a| *a == array);
-        let place = place.ok_or_else(|| format!("holds no {array:?}"))?;
-        let section = (block - self.first_block) * self.arrays.len() + place;
+        let position = self.arrays.iter().position(|a| *a == array);
+        let position = position.ok_or_else(|| format!("holds no {array:?}"))?;
+        let section = (block - self.first_block) * self.arrays.len() + position;
         let (start, length, sum) = self.sections[section];
         if length != out.len() as u64 {
             return Err(format!("{array:?} of block {block} has another length"));
