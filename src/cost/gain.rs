@@ -1,10 +1,10 @@
-//! What the Kalman gain adds to a step's cost, in the terms of `cost`.
+//! The cost of the Kalman gain in a step, in the terms of `cost`.
 //!
-//! With n the side that is factored, J in the explicit form, K in the factored one, else the smaller of both, and l the
-//! other: to the interaction come n^3/3 flops on every rank; n^2 l / R for half of the Gram matrix, which in the explicit
-//! form takes D's place (by samples all of it does); 2 n^2 J / R to solve for the members' rows, but in the mean form. Each
-//! row that a rank makes of these goes to the others, 8 n bytes to each. In the explicit form members with noise of their
-//! own on the observations have one product J x J more.
+//! Let n be the side of the factored matrix: J in the explicit form, K in the factored one, else the smaller of both;
+//! let l be the other of J and K. The interaction then takes n^3/3 more flops on every rank; n^2 l / R for half of the
+//! Gram matrix, which in the explicit form replaces D (with D by samples, all of it does); and, except in the mean
+//! form, 2 n^2 J / R to solve for the members' rows. A rank sends each row that it computes to all others, 8 n bytes to
+//! each. In the explicit form perturbed observations add one product J x J.
 
 use super::StepShape;
 use crate::ensemble::transform::Form;
@@ -13,26 +13,27 @@ use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::Partition;
 
 impl StepShape {
-    /// The side of the matrix that is factored for the Kalman gain: J in the explicit form, K in the factored one, else the
-    /// smaller of both.
+    /// Returns the side of the matrix that is factored for the Kalman gain: J in the explicit form, K in the factored
+    /// one, else the smaller of both.
     #[must_use]
     pub fn gain_side(&self) -> usize {
         match self.form {
             Form::Explicit => self.members,
-            // No more than J, unless covariances are localised.
+            // At most J, unless covariances are localised.
             Form::Factored => self.outputs,
             Form::Mean => self.members.min(self.outputs),
         }
     }
 
-    /// Rows of `rows` that `rank` multiplies or solves for.
+    /// Returns the number of the `rows` rows that `rank` multiplies or solves for.
     pub(crate) fn solved_of(&self, rows: usize, rank: usize) -> usize {
         Partition::in_units(rows, self.ranks, SOLVED)
             .range(rank)
             .len()
     }
 
-    /// Flops of the Kalman gain on `rank`, but for S itself in the explicit form by samples, which takes D's place.
+    /// Returns the flops of the Kalman gain on `rank`, without S itself in the explicit form by samples, which replaces
+    /// D.
     pub(super) fn gain_flops(&self, rank: usize) -> f64 {
         if !self.gain {
             return 0.0;
@@ -55,7 +56,7 @@ impl StepShape {
             }
     }
 
-    /// Flops of `rank`'s part of the product of perturbed residuals and anomalies, in the explicit form.
+    /// Returns the flops of `rank` in the product of perturbed residuals and anomalies, in the explicit form.
     fn perturbed_flops(&self, rank: usize) -> f64 {
         let (j, k) = (self.members, self.outputs);
         let own = match (self.perturbed, self.by_rows()) {
@@ -66,8 +67,8 @@ impl StepShape {
         2.0 * j as f64 * own as f64
     }
 
-    /// Bytes that `rank` sends for the Kalman gain: rows of a Gram matrix, and rows that are solved for, to all others; in
-    /// the explicit form by samples one bound more, and W g.
+    /// Returns the bytes that `rank` sends for the Kalman gain: rows of a Gram matrix and of the solution, to all
+    /// others; in the explicit form by samples also one bound, and W g.
     pub(super) fn gain_sent(&self, rank: usize) -> usize {
         let (j, side) = (self.members, self.gain_side());
         let rows = |rows: usize| 8 * side * self.solved_of(rows, rank) * (self.ranks - 1);
@@ -83,20 +84,20 @@ impl StepShape {
         }
     }
 
-    /// Bytes of what comes and goes while the Kalman gain is made and put on D: W Omega^{1/2}, a Gram matrix and its factor,
-    /// what is solved for.
+    /// Returns the bytes held temporarily while the Kalman gain is computed and applied to D: W Omega^{1/2}, a Gram
+    /// matrix and its factor, and the solution.
     pub(super) fn gain_memory(&self, rank: usize) -> usize {
         let (j, k, side) = (self.members, self.outputs, self.gain_side());
         match self.form {
             _ if !self.gain => 0,
-            // X, X X^T and what takes D's place; then the last two, and D as the update reads it.
+            // X, X X^T and the matrix that replaces D; then the last two, and D as the update reads it.
             Form::Explicit if self.by_rows() => 8 * (j * k + 2 * j * j),
             Form::Explicit => {
                 let (own_k, s) = (self.outputs_of(rank), self.number);
                 let scaled = 8 * j * own_k;
                 let wave =
                     (4 * self.threads * ROWS_PER_TASK).min(j.next_multiple_of(ROWS_PER_TASK)) * j;
-                // With noise on the observations once more, beside the first.
+                // Perturbed observations need as much again at the same time.
                 let times = 1 + usize::from(self.perturbed);
                 let panels = 8 * (wave + self.threads * ROWS_PER_TASK * j);
                 let summed = times * (scaled + 8 * j * j) + panels;

@@ -1,4 +1,4 @@
-//! What putting D or its norm together costs, in the terms of `cost`; the Kalman gain's part: `gain`.
+//! The cost of computing D or its norm, in the terms of `cost`; that of the Kalman gain is in `gain`.
 
 use super::{StepShape, columns};
 use crate::ensemble::transform::Form;
@@ -8,25 +8,25 @@ use crate::method::outputs::by_rows;
 use crate::parallel::partition::{Blocks, OUTPUTS, Partition};
 
 impl StepShape {
-    /// The outputs K_r whose part of D `rank` computes in the explicit form, by samples.
+    /// Returns the number K_r of outputs whose part of D `rank` computes in the explicit form by samples.
     #[must_use]
     pub fn outputs_of(&self, rank: usize) -> usize {
         columns(Blocks::of_width(self.outputs, OUTPUTS), self.ranks, rank)
     }
 
-    /// Whether ranks share out the rows of an explicit D, not its samples.
+    /// Returns true if ranks share the rows of an explicit D, rather than its samples.
     pub(crate) fn by_rows(&self) -> bool {
         self.form == Form::Explicit && by_rows(self.members, self.outputs)
     }
 
-    /// The rows of an explicit D that `rank` makes, by rows.
+    /// Returns the number of rows of an explicit D that `rank` computes, by rows.
     pub(crate) fn rows_of(&self, rank: usize) -> usize {
         Partition::in_units(self.members, self.ranks, ROWS)
             .range(rank)
             .len()
     }
 
-    /// Flops of `rank` before the gain.
+    /// Returns the flops of `rank` before the gain.
     pub(super) fn interaction_flops(&self, rank: usize) -> f64 {
         let (j, k) = (self.members as f64, self.outputs as f64);
         match self.form {
@@ -40,7 +40,7 @@ impl StepShape {
         }
     }
 
-    /// Flops of `rank`'s tiles of ||D||_F^2: of two Gram matrices where K <= J, else of V W^T itself.
+    /// Returns the flops of `rank`'s tiles of ||D||_F^2: of two Gram matrices if K <= J, else of V W^T itself.
     fn gram_flops(&self, rank: usize) -> f64 {
         let (short, long) = (
             self.members.min(self.outputs),
@@ -59,7 +59,7 @@ impl StepShape {
             .sum()
     }
 
-    /// Bytes that `rank` sends to others before the gain.
+    /// Returns the bytes that `rank` sends to others before the gain.
     pub(super) fn interaction_sent(&self, rank: usize) -> usize {
         let (j, k, s) = (self.members, self.outputs, self.number);
         let own_j = self.members_of(rank);

@@ -1,4 +1,4 @@
-//! What a run holds on each rank, by name, before anything is allocated: what lasts, and the most of what comes and goes.
+//! The memory of a run on each rank, by name, before anything is allocated: what lasts, and the largest temporary part.
 
 use serde::Serialize;
 
@@ -10,32 +10,35 @@ use crate::method::norm::TILE;
 use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::BLOCK;
 
-/// Memory of the program itself with Open MPI, and of each thread's product kernels: measured, not derived.
+/// The memory of the program itself with Open MPI: measured, not derived.
 const PROGRAM: u64 = 16 << 20;
+/// The memory of each thread's product kernels: measured, not derived.
 const THREAD: u64 = 4 << 20;
 
-/// Bytes of a named parameter: its name and prior; as text in a question to a simulator, with the numbers; and in the table of
-/// results, with all copies of names, numbers and text. Measured at P = 10^6 with names of ten letters.
+/// The bytes of a named parameter: its name and prior. Measured, as the next two, at P = 10^6 with names of ten
+/// letters.
 const NAMED: usize = 80;
+/// The bytes of a named parameter as text in a question to a simulator, with the numbers.
 const ASKED: usize = 36;
+/// The bytes of a named parameter in the table of results, with all copies of names, numbers and text.
 const REPORTED: usize = 240;
 
-/// The most numbers of an ensemble that are written as text; beyond it final/ensemble.npy must do.
+/// The largest ensemble, in numbers, that is written as text; larger ones are in final/ensemble.npy only.
 pub const MOST_AS_TEXT: usize = 1 << 24;
 
-/// Bytes one rank holds, by name.
+/// The bytes that one rank holds, by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Memory {
-    /// While the data is sent to all ranks, before anything else is there.
+    /// The bytes held while the data is sent to all ranks, before anything else is allocated.
     pub starting: u64,
-    /// What is there throughout.
+    /// The bytes held throughout the run.
     pub lasting: Vec<(&'static str, u64)>,
-    /// What comes and goes; only the largest counts.
+    /// The bytes held temporarily; only the largest counts.
     pub passing: Vec<(&'static str, u64)>,
 }
 
 impl Memory {
-    /// The most that is held at any time.
+    /// Returns the largest number of bytes held at any time.
     #[must_use]
     pub fn peak(&self) -> u64 {
         let lasting = self.lasting.iter().map(|(_, bytes)| *bytes);
@@ -45,13 +48,13 @@ impl Memory {
     }
 }
 
-/// The product of sizes, which may be more than an integer holds; exact where it is not.
+/// Returns the product of sizes, which may exceed an integer's range; exact if it does not.
 fn product(sizes: &[usize]) -> f64 {
     sizes.iter().map(|size| *size as f64).product()
 }
 
 impl StepShape {
-    /// Bytes that `rank` holds.
+    /// Returns the memory of `rank`. Long because it is one table of all that a rank holds.
     #[must_use]
     pub fn memory(&self, rank: usize) -> Memory {
         let (j, p, s, t) = (self.members, self.parameters, self.number, self.threads);
@@ -62,11 +65,11 @@ impl StepShape {
         let slab = when(stored, product(&[s, j, own_p]));
         let named = if self.simulates { p } else { 0 };
         let program = PROGRAM + t as u64 * THREAD;
-        let given = self.by_sums.map_or(0, |(_, given)| given);
+        let yielded = self.by_sums.map_or(0, |(_, yielded)| yielded);
         let drawn = [
             product(&[s, self.rows, p]),
             product(&[s, own_j, self.drawn]),
-            product(&[s, own_j.div_ceil(UNIT), given]),
+            product(&[s, own_j.div_ceil(UNIT), yielded]),
         ];
         let lasting = [
             ("program, MPI, kernels", program as f64),
@@ -79,25 +82,26 @@ impl StepShape {
             ),
             ("means and draws", when(!stored, drawn.iter().sum())),
             ("names and priors", product(&[NAMED, named])),
-            ("roots of moments", self.spreading.kept as f64),
+            ("roots of moments", self.whitening.kept as f64),
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),
             ("outputs", product(&[s, own_j, self.outputs])),
             // Kept from step to step.
             (
                 "D or its factors",
-                product(&[s, self.kept_of_the_interaction(rank)]),
+                product(&[s, self.interaction_kept(rank)]),
             ),
             (
                 "evaluation",
-                product(&[s, t, self.room]) + product(&[s, self.inputs]),
+                product(&[s, t, self.scratch]) + product(&[s, self.inputs]),
             ),
             (
                 "update's scratch",
                 product(&[s, t, update_scratch(self.form, j, self.outputs, width)]),
             ),
         ];
-        // Of each number of the final ensemble, where its members are written as text: itself, in double precision, its text.
+        // For each number of the final ensemble, if members are written as text: itself, in double precision, and its
+        // text.
         let few = product(&[j, p]) <= MOST_AS_TEXT as f64;
         let written = when(self.writes_members && few, product(&[s + 8 + 20, j, named]));
         let results = when(rank == 0, product(&[REPORTED, named]) + written);
@@ -106,7 +110,7 @@ impl StepShape {
         let passing = [
             ("interaction", self.interaction_memory(rank) as f64),
             ("Kalman gain", self.gain_memory(rank) as f64),
-            ("inputs of layers", product(&[t, self.spreading.passing])),
+            ("inputs of layers", product(&[t, self.whitening.passing])),
             ("evaluating the mean", product(&[8 + s, p])),
             ("questions", product(&[t, ASKED, named])),
             ("results as text", results),
@@ -123,9 +127,9 @@ impl StepShape {
         }
     }
 
-    /// Numbers of D as the update reads it, and by rows of what it is made from; or of V and W, and of these as the update
-    /// reads them.
-    fn kept_of_the_interaction(&self, rank: usize) -> usize {
+    /// Returns the number of numbers that the interaction keeps: D as the update reads it, and, by rows, what it is
+    /// computed from; or V and W, and both as the update reads them.
+    fn interaction_kept(&self, rank: usize) -> usize {
         let (j, k) = (self.members, self.outputs);
         match self.form {
             Form::Explicit if self.by_rows() && self.gain => j * j + j * k,
@@ -140,11 +144,11 @@ impl StepShape {
         }
     }
 
-    /// Bytes of what comes and goes while D is put together on `rank`.
+    /// Returns the bytes held temporarily while `rank` computes D.
     fn interaction_memory(&self, rank: usize) -> usize {
         let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
         let several = self.ranks > 1;
-        // What ranks gather passes through a buffer, and as much again inside MPI.
+        // Gathered data passes through a buffer, and as much again is used inside MPI.
         let gathered = |numbers: usize| {
             if several {
                 2 * s * numbers.min(1 << 20)
@@ -158,7 +162,8 @@ impl StepShape {
                 let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
                 let packed = if several { s * own_j * (k - own_k) } else { 0 };
                 let wave = (4 * t * ROWS_PER_TASK).min(j.next_multiple_of(ROWS_PER_TASK)) * j;
-                // A reduction's own copy of its chunk, and as much again inside MPI, which has to receive the others'.
+                // The copy of the chunk being reduced, and as much again inside MPI, which receives the other ranks'
+                // chunks.
                 let reduced = if several {
                     2 * 8 * wave.min(1 << 20)
                 } else {

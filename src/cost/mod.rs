@@ -1,6 +1,6 @@
-//! What a run costs each rank, by formula, before anything is allocated: flops and bytes sent at a step, memory.
+//! The cost of a run on each rank, by formula, before anything is allocated: flops and bytes sent per step, and memory.
 //!
-//! J members, P parameters, K outputs, m samples, R ranks of t threads; J_r, P_r and K_r are a rank's own shares, f
+//! J members, P parameters, K outputs, m samples, R ranks of t threads; J_r, P_r and K_r are the shares of one rank, f
 //! the flops of one member's forward pass, s the bytes of a number (4 or 8).
 //!
 //! | | explicit | factored | mean |
@@ -12,11 +12,15 @@
 //! | interaction | s (J_r K + J^2 / R) (R - 1), 8 J; by samples s J_r (K - K_r), 8 J^2 | s J_r K (R - 1), 8 per tile | the same |
 //! | update | s P_r J_f, 8 per block | the same | 8 P |
 //!
-//! n and l are the shorter and the longer of J and K: where K <= J, ||D||_F needs two Gram matrices of side n, of which
-//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, which nobody keeps. J_f are the
-//! members of other hosts: ranks of one host read each other's parameters where they lie. A reduction
-//! of n numbers counts as n sent (`Comm::bytes_sent`). What re-randomisation draws is not counted as flops. The Kalman
-//! gain's part: `gain`; that of draws spread by the moments of layers' inputs: `whitening`.
+//! n and l are the shorter and the longer of J and K. If K <= J, ||D||_F needs two Gram matrices of side n, of which
+//! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, without storing it. J_f is the
+//! number of members of other hosts: ranks of one host read each other's parameters in place. A reduction of n numbers
+//! counts as n numbers sent (`Comm::bytes_sent`). Re-randomisation's draws are not counted as flops. `gain` has the
+//! cost of the Kalman gain, `whitening` that of whitened draws.
+//!
+//! Imports every scratch above it, `run` included. To add a part to the cost: a formula here with its row in the table
+//! above, its seconds in `predict`, and, if it needs a rate, a measurement in `calibrate`; the tests compare the
+//! formulas with counted bytes and measured memory.
 
 pub mod calibrate;
 mod gain;
@@ -39,97 +43,98 @@ use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::with_precision;
-use whitening::Spreading;
+use whitening::WhiteningCost;
 
-/// All that the formulas need.
+/// The sizes of a step, as far as the formulas depend on them.
 #[derive(Clone, Debug)]
 pub struct StepShape {
-    /// Members J, the most of any epoch.
+    /// The number J of members, the most of any epoch.
     pub members: usize,
-    /// Members of the epoch before, where the ensemble grows; else J.
+    /// The number of members in the epoch before, if the ensemble grows; else J.
     pub members_before: usize,
-    /// Parameters P.
+    /// The number P of parameters.
     pub parameters: usize,
-    /// Of these, those in which members differ, on average over steps: all, or a block of layers' whose turn it is.
+    /// The number of parameters in which members differ, on average over steps: all, or those of the block of layers
+    /// whose turn it is.
     pub(crate) differing: f64,
-    /// Outputs K that enter D.
+    /// The number K of outputs that enter D.
     pub outputs: usize,
-    /// Samples m of a batch.
+    /// The number m of samples of a batch.
     pub samples: usize,
-    /// Form of the update.
+    /// The form of the update.
     pub form: Form,
-    /// Ranks R.
+    /// The number R of ranks.
     pub ranks: usize,
-    /// Threads t of each.
+    /// The number t of threads of each rank.
     pub threads: usize,
-    /// Consecutive ranks that read each other's parameters where they lie, those of one host; 1: none does.
+    /// The number of consecutive ranks, those of one host, that read each other's parameters in place; 1 = none does.
     near: usize,
-    /// Bytes s of a number.
+    /// The bytes s of a number.
     pub number: usize,
-    /// Whether products are of bfloat16.
+    /// True if products are of bfloat16.
     pub mixed: bool,
-    /// Whether D is multiplied by the Kalman gain.
+    /// True if D is multiplied by the Kalman gain.
     pub gain: bool,
-    /// Whether each member has noise of its own on the observations.
+    /// True if observations are perturbed for each member.
     pub perturbed: bool,
-    /// Slabs that are kept: u, and with momentum v.
+    /// The number of slabs that are kept: u, and with momentum v.
     pub(crate) slabs: usize,
-    /// Whether what members are about is kept beside them.
+    /// True if the centre of the members is kept besides them.
     pub(crate) centres: bool,
-    /// Whether all members that are kept are redrawn at each step.
+    /// True if all members of a stored ensemble are redrawn at each step.
     pub(crate) redrawn: bool,
-    /// Members that a forward map takes together.
+    /// The number of members that the forward map evaluates together.
     pub(crate) group: usize,
-    /// Members that ranks take together.
+    /// The number of members that ranks evaluate together.
     pub(crate) unit: usize,
-    /// Standard normal numbers of a low-rank member.
+    /// The number of standard normal draws of a low-rank member.
     pub(crate) drawn: usize,
-    /// Where the mean moves by way of the layers' sums: flops of one member, and numbers that a unit gives.
+    /// If the mean moves by the layers' sums: the flops of one member, and the number of numbers that a unit yields.
     by_sums: Option<(f64, usize)>,
-    /// Draws spread by the moments of layers' inputs.
-    pub(crate) spreading: Spreading,
-    /// Rows of P numbers that the mean form keeps on every rank.
+    /// The cost of whitened draws.
+    pub(crate) whitening: WhiteningCost,
+    /// The number of rows of P numbers that the mean form keeps on every rank.
     rows: usize,
-    /// Bytes of the data set.
+    /// The bytes of the data set.
     data: u64,
-    /// Flops f of one member on the batch.
+    /// The flops f of one member on the batch.
     forward: f64,
-    /// Numbers one thread's evaluation needs.
-    room: usize,
-    /// Numbers of a batch's inputs, and of these as the map arranges them.
+    /// The number of numbers that the evaluation needs per thread.
+    scratch: usize,
+    /// The number of a batch's inputs, and of these as the map arranges them.
     inputs: usize,
-    /// Numbers that a member carries from step to step.
+    /// The number of numbers that a member carries from step to step.
     hidden: usize,
-    /// Whether members are answered by a simulator, whose parameters have names.
+    /// True if a simulator, whose parameters have names, evaluates the members.
     pub simulates: bool,
-    /// Whether the final ensemble is written.
+    /// True if the final ensemble is written.
     writes_members: bool,
 }
 
-/// Floating-point operations of one step.
+/// The floating-point operations of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Flops {
-    /// Members through the forward map.
+    /// The members' forward map.
     pub forward: f64,
-    /// Putting D or its norm together.
+    /// The computation of D or its norm.
     pub interaction: f64,
-    /// Moving the members, or their mean.
+    /// The move of the members, or of their mean.
     pub update: f64,
 }
 
-/// Bytes one rank sends at one step.
+/// The bytes that one rank sends in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Sent {
-    /// Which members failed.
+    /// The agreement on failed members.
     pub agreement: u64,
-    /// Outputs, and D or its norm.
+    /// The outputs, and D or its norm.
     pub interaction: u64,
-    /// New parameters to their members' owners.
+    /// The new parameters, sent to the owners of their members.
     pub exchange: u64,
 }
 
 impl Flops {
-    /// All of it.
+    /// Returns the sum of the parts.
     #[must_use]
     pub fn total(&self) -> f64 {
         self.forward + self.interaction + self.update
@@ -137,7 +142,7 @@ impl Flops {
 }
 
 impl Sent {
-    /// All of it.
+    /// Returns the sum of the parts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.agreement + self.interaction + self.exchange
@@ -145,14 +150,15 @@ impl Sent {
 }
 
 impl StepShape {
-    /// Of `plan` with the forward map `map` on `ranks` ranks of `threads` threads, at the most members it reaches.
+    /// Returns the sizes of a step of `plan` with the forward map `map` on `ranks` ranks of `threads` threads, at the
+    /// largest number of members that the run reaches.
     #[must_use]
     pub fn of<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>, ranks: usize, threads: usize) -> Self {
         let last = plan.steps.saturating_sub(1) / plan.batches.steps_per_epoch();
         Self::at(plan, map, (ranks, threads), last)
     }
 
-    /// As `of`, at the members of `epoch`.
+    /// Returns the sizes of a step of `plan` at the number of members of `epoch`. Long because it fills a field per line.
     #[must_use]
     pub fn at<T: Real>(
         plan: &Plan,
@@ -163,7 +169,7 @@ impl StepShape {
         let config = plan.config();
         let members = plan.members(epoch);
         let form = plan.form(members);
-        let beside = ExtraArrays::of(plan);
+        let extra = ExtraArrays::of(plan);
         let (m, data) = (plan.batches.batch, plan.data);
         let sample = if data.classes {
             data.features + 1
@@ -173,9 +179,9 @@ impl StepShape {
         let whole = evaluator::room(map, m);
         let turns = LayerSchedule::new(plan, map);
         let tails = || turns.tails();
-        // Low-rank members come in whole units, and their numbers are kept for the step.
+        // Low-rank members are evaluated in whole units, and their draws are kept for the step.
         let by_sums = by_sums(plan, map);
-        let (forward, room, unit, drawn) = match (plan.low_rank(), map.low_rank()) {
+        let (forward, scratch, unit, drawn) = match (plan.low_rank(), map.low_rank()) {
             (Some(rank), Some(low)) => (
                 low.low_rank_flops(m, rank),
                 whole
@@ -187,7 +193,7 @@ impl StepShape {
             ),
             _ => (turns.mean(|map, _| map.flops(m)), whole, 1, 0),
         };
-        // A gradient takes a forward pass and twice as much on the way back.
+        // A gradient takes a forward pass and a backward pass of twice the flops.
         let forward = if plan.is_gradient_descent() {
             3.0 * forward
         } else {
@@ -208,17 +214,17 @@ impl StepShape {
             mixed: plan.mixed(),
             gain: plan.gain(1.0).is_some(),
             perturbed: plan.config().method.perturb,
-            slabs: 1 + usize::from(beside.previous),
-            centres: beside.centres && form != Form::Mean,
+            slabs: 1 + usize::from(extra.previous),
+            centres: extra.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,
             data: ((data.train + data.test) as f64 * sample as f64) as u64,
             forward,
-            room: room + tails().map(|tail| evaluator::room(tail, m)).sum::<usize>(),
+            scratch: scratch + tails().map(|tail| evaluator::room(tail, m)).sum::<usize>(),
             group: if drawn > 0 { unit } else { map.group() },
             unit,
             drawn,
-            by_sums: by_sums.map(|(flops, given, _)| (flops, given)),
-            spreading: Spreading::of(plan, map),
+            by_sums: by_sums.map(|(flops, yielded, _)| (flops, yielded)),
+            whitening: WhiteningCost::of(plan, map),
             rows: 3
                 + usize::from(plan.memory().second > 0.0)
                 + usize::from(plan.memory().average > 0.0),
@@ -229,69 +235,70 @@ impl StepShape {
         }
     }
 
-    /// The same where every `near` consecutive ranks are on one host and read each other's parameters.
+    /// Returns the sizes with every `near` consecutive ranks on one host, where they read each other's parameters in
+    /// place.
     #[must_use]
     pub fn with_near(mut self, near: usize) -> Self {
         self.near = near.max(1);
         self
     }
 
-    /// The ranks near `rank`, itself among them.
+    /// Returns the ranks near `rank`, itself included.
     pub(crate) fn near(&self, rank: usize) -> std::ops::Range<usize> {
         let first = rank / self.near * self.near;
         first..self.ranks.min(first + self.near)
     }
 
-    /// The members that no rank near `rank` evaluates.
+    /// Returns the number of members that no rank near `rank` evaluates.
     pub(crate) fn members_far(&self, rank: usize) -> usize {
         let near: usize = self.near(rank).map(|r| self.members_of(r)).sum();
         self.members - near
     }
 
-    /// The parameters that no rank near `rank` updates.
+    /// Returns the number of parameters that no rank near `rank` updates.
     pub(crate) fn parameters_far(&self, rank: usize) -> usize {
         let near: usize = self.near(rank).map(|r| self.parameters_of(r)).sum();
         self.parameters - near
     }
 
-    /// The members J_r that `rank` evaluates.
+    /// Returns the number J_r of members that `rank` evaluates.
     #[must_use]
     pub fn members_of(&self, rank: usize) -> usize {
-        self.takers().range(rank).len()
+        self.member_partition().range(rank).len()
     }
 
-    /// Ranks that evaluate no member.
+    /// Returns the number of ranks that evaluate no member.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.takers().idle()
+        self.member_partition().idle()
     }
 
-    /// Members over ranks, in the units that ranks take together.
-    fn takers(&self) -> Partition {
+    /// Returns the distribution of members over ranks, in units that are evaluated together.
+    fn member_partition(&self) -> Partition {
         Partition::in_units(self.members, self.ranks, self.unit)
     }
 
-    /// The parameters P_r whose columns `rank` updates.
+    /// Returns the number P_r of parameters whose columns `rank` updates.
     #[must_use]
     pub fn parameters_of(&self, rank: usize) -> usize {
         columns(Blocks::new(self.parameters), self.ranks, rank)
     }
 
-    /// Flops of `rank` at one step.
+    /// Returns the flops of `rank` in one step.
     #[must_use]
     pub fn flops(&self, rank: usize) -> Flops {
         let real = |n: usize| n as f64;
         let (j, k) = (real(self.members), real(self.outputs));
         let (own_j, own_p) = (real(self.members_of(rank)), real(self.parameters_of(rank)));
-        let forward = own_j * (self.forward + self.spreading.of_member) + self.spreading.once;
+        let forward = own_j * (self.forward + self.whitening.per_member) + self.whitening.once;
         let update = match self.form {
             Form::Explicit => 2.0 * j * j * own_p,
             Form::Factored => 4.0 * j * k * own_p,
             Form::Mean => {
-                let of_member = self
+                let per_member = self
                     .by_sums
                     .map_or(2.0 * self.differing, |(flops, _)| flops);
-                own_j * of_member
+                own_j * per_member
             }
         };
         Flops {
@@ -301,7 +308,7 @@ impl StepShape {
         }
     }
 
-    /// Flops of all ranks at one step.
+    /// Returns the flops of all ranks in one step.
     #[must_use]
     pub fn flops_of_all(&self) -> Flops {
         let add = |a: Flops, b: Flops| Flops {
@@ -314,12 +321,13 @@ impl StepShape {
             .fold(Flops::default(), add)
     }
 
-    /// Bytes by which all ranks agree on one member: its misfit and squared norm, and of a simulator its outputs' checksum.
-    fn facts(&self) -> usize {
+    /// Returns the bytes by which ranks agree on one member: its misfit and squared norm, and for a simulator a
+    /// checksum of its outputs.
+    fn agreement_bytes(&self) -> usize {
         if self.simulates { 24 } else { 16 }
     }
 
-    /// Bytes that `rank` sends at one step, but for the growth of an ensemble.
+    /// Returns the bytes that `rank` sends in one step, without those for a growing ensemble.
     #[must_use]
     pub fn sent(&self, rank: usize) -> Sent {
         if self.ranks == 1 {
@@ -335,30 +343,31 @@ impl StepShape {
             }
         };
         Sent {
-            agreement: (self.facts() * j) as u64 + predictions,
+            agreement: (self.agreement_bytes() * j) as u64 + predictions,
             interaction: (self.interaction_sent(rank) + self.gain_sent(rank)) as u64,
             exchange: exchange as u64,
         }
     }
 }
 
-/// Where `plan` moves the mean by way of the layers' sums: flops of one member, numbers a unit gives, scratch.
+/// Returns, if `plan` moves the mean by the layers' sums, the flops of one member, the number of numbers that a unit
+/// yields, and the size of the scratch space.
 fn by_sums<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Option<(f64, usize, usize)> {
     let (m, rank) = (plan.batches.batch, plan.low_rank()?);
     let map = map
         .low_rank()?
         .layer_sums()
         .filter(|_| plan.by_layer_sums())?;
-    let given = map.gives(m).iter().sum();
-    Some((map.sums_flops(m, rank), given, map.sums_scratch(m, rank)))
+    let yielded = map.gives(m).iter().sum();
+    Some((map.sums_flops(m, rank), yielded, map.sums_scratch(m, rank)))
 }
 
-/// Numbers of m samples' inputs to `map`, and of these as it arranges them.
+/// Returns the number of inputs of m samples to `map`, plus the number of these as it arranges them.
 fn inputs_of<T: Real>(map: &dyn ForwardMap<T>, m: usize) -> usize {
     m * map.features() + map.arranged(m)
 }
 
-/// The columns of `rank`'s whole `blocks`.
+/// Returns the number of columns in the blocks of `rank`.
 fn columns(blocks: Blocks, ranks: usize, rank: usize) -> usize {
     let own = Partition::new(blocks.count(), ranks).range(rank);
     blocks.span(own).len()

@@ -1,16 +1,16 @@
-//! The seconds of a step on any number of ranks, from the cost's formulas and this machine's rates.
+//! Predicts the seconds of a step on any number of ranks, from the cost's formulas and this machine's rates.
 //!
-//! A rank's threads take whole items (groups of members, blocks of columns, panels, tiles), so n items of s seconds on t
-//! threads take ceil(n/t) s; what one thread does alone is counted in full. Of the ranks the slowest counts. With
-//! latency a, bandwidth b and overhead o of a message:
+//! The threads of a rank take whole items (groups of members, blocks of columns, panels, tiles), so n items of s
+//! seconds on t threads take ceil(n/t) s; serial work counts in full. The slowest rank counts. With latency a,
+//! bandwidth b and overhead o of a message:
 //!
 //! ```text
 //! reduction of n bytes      2 ceil(log2 R) a + 2 n / b
 //! gathering of n bytes      ceil(log2 R) a + n / b              and two copies of what arrives
-//! exchange of parameters    max(0, messages o + n / b - update) + a + the last block's bytes / b; within a host none
+//! exchange of parameters    max(0, messages o + n / b - update) + a + the last block's bytes / b; 0 within a host
 //! ```
 //!
-//! Evaluations, checkpoints, the re-draw at an epoch's end and growth are left out: this is the median step.
+//! Evaluations, checkpoints, redraws at an epoch's end and growth are left out: this is the median step.
 
 use serde::Serialize;
 
@@ -22,24 +22,24 @@ use crate::method::norm::norm_tiles;
 use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::{BLOCK, Blocks, DRAWN, OUTPUTS, Partition};
 
-/// The seconds of one step, by parts.
+/// The predicted seconds of one step, by parts.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Prediction {
-    /// Members through the forward map.
+    /// The members' forward map.
     pub forward: f64,
-    /// Agreeing on which members failed.
+    /// The agreement on failed members.
     pub agreement: f64,
-    /// Putting D or its factors together, outputs' exchange included.
+    /// The computation of D or its factors, with the exchange of outputs.
     pub interaction: f64,
-    /// Moving the members.
+    /// The move of the members.
     pub update: f64,
-    /// What of the parameters' exchange the update does not hide.
+    /// The part of the parameters' exchange that the update does not hide.
     pub exchange: f64,
-    /// All of it.
+    /// The whole step.
     pub step_seconds: f64,
 }
 
-/// What a step of `shape` takes where every rank's threads have these `rates` and `network` lies between ranks.
+/// Predicts a step of `shape` if the threads of every rank have these `rates`, with `network` between the ranks.
 #[must_use]
 pub fn predict(shape: &StepShape, rates: &Rates, network: &Network) -> Prediction {
     let model = Model {
@@ -49,7 +49,7 @@ pub fn predict(shape: &StepShape, rates: &Rates, network: &Network) -> Predictio
     };
     let slowest = |of: &dyn Fn(usize) -> f64| (0..shape.ranks).map(of).fold(0.0, f64::max);
     let update = slowest(&|rank| model.update(rank));
-    let told = Prediction {
+    let parts = Prediction {
         forward: slowest(&|rank| model.forward(rank)),
         agreement: slowest(&|rank| model.agreement(rank)),
         interaction: slowest(&|rank| model.interaction(rank)),
@@ -57,13 +57,14 @@ pub fn predict(shape: &StepShape, rates: &Rates, network: &Network) -> Predictio
         exchange: slowest(&|rank| model.exchange(rank, update)),
         step_seconds: 0.0,
     };
-    let sum = told.forward + told.agreement + told.interaction + told.update + told.exchange;
+    let sum = parts.forward + parts.agreement + parts.interaction + parts.update + parts.exchange;
     Prediction {
         step_seconds: sum,
-        ..told
+        ..parts
     }
 }
 
+/// The inputs of a prediction.
 struct Model<'a> {
     shape: &'a StepShape,
     rates: &'a Rates,
@@ -71,32 +72,33 @@ struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// Rounds in which `items` whole items are done by a rank's threads.
+    /// Returns the rounds in which the threads of a rank do `items` whole items.
     fn rounds(&self, items: usize) -> f64 {
         items.div_ceil(self.shape.threads) as f64
     }
 
-    /// The blocks of parameters, and their owners.
+    /// Returns the blocks of parameters and their distribution over ranks.
     fn blocks(&self) -> (Blocks, Partition) {
         let blocks = Blocks::new(self.shape.parameters);
         (blocks, Partition::new(blocks.count(), self.shape.ranks))
     }
 
+    /// Returns true if there is more than one rank.
     fn several(&self) -> bool {
         self.shape.ranks > 1
     }
 
-    /// ceil(log2 R) messages, one after the other.
+    /// Returns the seconds of ceil(log2 R) consecutive messages.
     fn hops(&self) -> f64 {
         (self.shape.ranks as f64).log2().ceil() * self.network.latency
     }
 
-    /// Seconds in which `bytes` leave a rank.
+    /// Returns the seconds that `bytes` take to leave a rank.
     fn wire(&self, bytes: usize) -> f64 {
         bytes as f64 / self.network.bandwidth
     }
 
-    /// An allreduce of `bytes`.
+    /// Returns the seconds of an allreduce of `bytes`.
     fn reduction(&self, bytes: usize) -> f64 {
         if self.several() {
             2.0 * (self.hops() + self.wire(bytes))
@@ -105,6 +107,7 @@ impl Model<'_> {
         }
     }
 
+    /// Returns the seconds of the forward map on `rank`, draws included.
     fn forward(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let own = s.members_of(rank);
@@ -117,26 +120,28 @@ impl Model<'_> {
             s.drawn as f64
         };
         let draws = self.rounds(own) * drawn * r.draw;
-        // A rank's first and last group may be shared with its neighbours, and each evaluates the whole group.
+        // The first and the last group of a rank may be shared with its neighbours; then both evaluate the whole group.
         let start = Partition::in_units(s.members, s.ranks, s.unit)
             .range(rank)
             .start;
         let groups = (start + own).div_ceil(s.group) - start / s.group;
-        let spread = self.rounds(own) * s.spreading.of_member + s.spreading.once;
+        let spread = self.rounds(own) * s.whitening.per_member + s.whitening.once;
         r.shared + draws + spread / r.product + self.rounds(groups) * r.group
     }
 
+    /// Returns the seconds of the agreement on failed members.
     fn agreement(&self, rank: usize) -> f64 {
         let s = self.shape;
         let squares = (s.members_of(rank) * s.outputs) as f64 * self.rates.square;
-        squares + self.reduction(s.facts() * s.members)
+        squares + self.reduction(s.agreement_bytes() * s.members)
     }
 
+    /// Returns the seconds of the interaction on `rank`.
     fn interaction(&self, rank: usize) -> f64 {
         self.without_gain(rank) + self.gain(rank)
     }
 
-    /// The Kalman gain: rows that ranks share out and gather, and a factor on each.
+    /// Returns the seconds of the Kalman gain: rows that ranks share and gather, and a factorisation on each rank.
     fn gain(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates.gain);
         if !s.gain {
@@ -155,7 +160,7 @@ impl Model<'_> {
         r.factor
             + match s.form {
                 Form::Explicit => {
-                    // A group of the Gram matrix's rows is half as long as one of another product.
+                    // On average half of a row of the Gram matrix is computed, and all of a row of another product.
                     let gram = match (s.by_rows(), s.perturbed) {
                         (false, _) => 0.0,
                         (true, false) => shared(side, r.gram),
@@ -168,6 +173,7 @@ impl Model<'_> {
             }
     }
 
+    /// Returns the seconds of the interaction on `rank` without the Kalman gain.
     fn without_gain(&self, rank: usize) -> f64 {
         match self.shape.form {
             Form::Explicit if self.shape.by_rows() => {
@@ -181,14 +187,14 @@ impl Model<'_> {
             Form::Explicit => self.explicit(rank),
             Form::Factored => self.factors(rank) + self.norm(rank),
             Form::Mean => {
-                // The gradients' mean and c, by one thread.
+                // The mean of the gradients, and c, by one thread.
                 let outputs = (self.shape.members * self.shape.outputs) as f64;
                 self.factors(rank) + self.norm(rank) + 2.0 * outputs * self.rates.mean
             }
         }
     }
 
-    /// The gathering of a matrix of so many numbers, of which `own` are there.
+    /// Returns the seconds to gather a matrix of `numbers` numbers, of which `own` are already here.
     fn gathering(&self, numbers: usize, own: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         if self.several() {
@@ -199,7 +205,7 @@ impl Model<'_> {
         }
     }
 
-    /// V and W on every rank.
+    /// Returns the seconds to compute V and W on every rank.
     fn factors(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let (j, k) = (s.members, s.outputs);
@@ -209,7 +215,7 @@ impl Model<'_> {
         self.gathering(j * k, s.members_of(rank) * k) + copy + passes
     }
 
-    /// ||D|| by tiles.
+    /// Returns the seconds of ||D|| by tiles.
     fn norm(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let tiles = norm_tiles(s.members, s.outputs).len();
@@ -217,7 +223,7 @@ impl Model<'_> {
         self.rounds(own) * r.tile + self.reduction(8 * tiles)
     }
 
-    /// Rows of D, and all of D gathered; W^T in panels before it.
+    /// Returns the seconds of the rows of D: W^T in panels, the products, and gathering D.
     fn rows(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let (j, own) = (s.members, s.rows_of(rank));
@@ -230,7 +236,7 @@ impl Model<'_> {
             + self.reduction(8 * j)
     }
 
-    /// Sample slabs, and D by panels of rows, a wave of them summed over ranks at a time.
+    /// Returns the seconds of D by samples: the exchange of samples, and panels of rows summed over ranks in waves.
     fn explicit(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         let (j, own_j, own_k) = (s.members, s.members_of(rank), s.outputs_of(rank));
@@ -253,11 +259,12 @@ impl Model<'_> {
         } else {
             0.0
         };
-        // The wave's sums are set to zero, read, and become a panel of D, by one thread.
+        // The sums of a wave are zeroed, read, and turned into a panel of D by one thread.
         let panel_bytes = square * (8 + s.number) as f64;
         exchange + (slabs as f64 + panel_bytes) / r.copy + gradients + panels + reductions
     }
 
+    /// Returns the seconds of the update on `rank`.
     fn update(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
         if s.form == Form::Mean {
@@ -271,8 +278,8 @@ impl Model<'_> {
             return work + self.reduction(8 * s.parameters);
         }
         let width = BLOCK.min(s.parameters);
-        // After a block's update: momentum reads and writes it and the other slab's; momentum of the mean reads it twice
-        // and writes it; a re-draw draws it anew.
+        // After the update of a block, momentum reads and writes it and that of the other slab; momentum of the mean
+        // reads it twice and writes it; a redraw draws it anew.
         let of_mean = s.centres && !s.redrawn;
         let passes = 4 * (s.slabs - 1) + if of_mean { 3 } else { 0 };
         let passes = passes * s.number * s.members * width;
@@ -284,6 +291,7 @@ impl Model<'_> {
         finish(s.threads, widths) * block
     }
 
+    /// Returns the seconds of the exchange of parameters that an update of `update` seconds does not hide.
     fn exchange(&self, rank: usize, update: f64) -> f64 {
         let s = self.shape;
         if !self.several() || s.form == Form::Mean {
@@ -293,7 +301,7 @@ impl Model<'_> {
         let (own, all) = (owners.range(rank).len(), blocks.count());
         let far = s.ranks - s.near(rank).len();
         if far == 0 {
-            // All wait for all, twice.
+            // Two barriers.
             return 2.0 * self.hops() + self.reduction(8 * all);
         }
         let receives = if s.members_of(rank) > 0 {
@@ -313,7 +321,7 @@ impl Model<'_> {
     }
 }
 
-/// When the last of `items`, each taken in turn by the thread that is free first, is done.
+/// Returns the time at which the last of `items` is done, if the thread that is free first takes the next item.
 fn finish(threads: usize, items: impl Iterator<Item = f64>) -> f64 {
     let mut busy = vec![0.0_f64; threads];
     for item in items {

@@ -1,7 +1,8 @@
-//! What spreading draws by the moments of layers' inputs adds to a step's cost.
+//! The cost of whitened draws in a step.
 //!
-//! A layer of u units that sum over n inputs and the bias's 1: 2 u n^2 flops for each member, and once 2 n^2 flops for each
-//! of the columns that the moments are taken over, and n^3 to invert their factor. Two roots of (n + 1)^2 numbers are kept.
+//! A layer of u units with n inputs and a bias takes 2 u n^2 flops for each member, and once per step 2 n^2 flops for
+//! each column over which the moments are taken and n^3 to invert their factor. Two roots of (n + 1)^2 numbers are
+//! kept.
 
 use crate::forward::ForwardMap;
 use crate::forward::inputs::COLUMNS;
@@ -9,21 +10,21 @@ use crate::forward::low_rank::Layer;
 use crate::kernels::real::Real;
 use crate::run::plan::Plan;
 
-/// Of one rank at one step, on average over the turns of layers.
+/// The cost of whitened draws on one rank in one step, on average over the turns of layers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Spreading {
-    /// Flops for each member.
-    pub of_member: f64,
-    /// Flops beside these, done once.
+pub struct WhiteningCost {
+    /// The flops for each member.
+    pub per_member: f64,
+    /// The flops done once per step, in addition.
     pub once: f64,
-    /// Bytes kept, the most of any turn.
+    /// The bytes kept, the most of any turn.
     pub kept: usize,
-    /// Bytes of what comes and goes while the moments are taken, in one thread.
+    /// The bytes held temporarily by one thread while the moments are computed.
     pub passing: usize,
 }
 
-impl Spreading {
-    /// In a run of `plan`; nothing where draws are not spread.
+impl WhiteningCost {
+    /// Returns the cost in a run of `plan`; zero if draws are not whitened.
     #[must_use]
     pub fn of<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Self {
         let mut sum = Self::default();
@@ -39,7 +40,7 @@ impl Spreading {
             for layer in &layers[own] {
                 let (n, units) = inputs_and_units(layer);
                 let square = (n * n) as f64;
-                sum.of_member += 2.0 * units as f64 * square / turns as f64;
+                sum.per_member += 2.0 * units as f64 * square / turns as f64;
                 sum.once += square * (2 * COLUMNS + n) as f64 / turns as f64;
                 kept += (n + 1) * (n + 1) * (8 + number);
                 sum.passing = sum.passing.max(n * COLUMNS * (8 + number));
@@ -50,7 +51,7 @@ impl Spreading {
     }
 }
 
-/// A convolution's weights stand the other way round, and then it has as many biases as rows.
+/// Returns the numbers of inputs and of units. A convolution stores its weights transposed, with one bias per row.
 fn inputs_and_units(layer: &Layer) -> (usize, usize) {
     let numbers = layer.fan_in * layer.fan_out;
     (numbers / layer.biases, layer.biases)

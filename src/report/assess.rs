@@ -1,4 +1,5 @@
-//! A finished run judged on the test set by one process: at the mean, of the best member, and of the whole ensemble.
+//! Evaluates a finished run on the test set in one process: at the mean, for the best member, and for the whole
+//! ensemble.
 
 use ndarray::{Array3, Axis, s};
 use rayon::ThreadPool;
@@ -21,33 +22,33 @@ use crate::report::uncertainty::{Tally, Uncertainty};
 use crate::run::evaluate::{merit, score_point, test_batch};
 use crate::run::misfit::misfit_at;
 
-/// Samples evaluated together.
+/// The number of samples that are evaluated together.
 const CHUNK: usize = 512;
-/// Samples tallied by one task: a divisor of `CHUNK`.
+/// The number of samples that one task tallies: a divisor of `CHUNK`.
 const PIECE: usize = 64;
-/// Parameters, and outputs, of the members that are in memory together, at most.
+/// The largest number of parameters, and of outputs, of the members that are in memory at the same time.
 const NUMBERS: usize = 1 << 24;
 
-/// What the test set says of a finished run.
+/// The scores of a finished run on the test set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Assessment {
-    /// Samples it was judged on.
+    /// The number of test samples.
     pub samples: usize,
-    /// Parameters P.
+    /// The number P of parameters.
     pub parameters: usize,
-    /// At the mean, and of the best member where the run looked for it.
+    /// The scores at the mean, and of the best member if the run determined it.
     #[serde(flatten)]
     pub scores: Scores,
-    /// What the ensemble says together, where all members were kept and targets are classes.
+    /// The predictive uncertainty of the ensemble, if all members were kept and targets are classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncertainty: Option<Uncertainty>,
-    /// The members' own accuracies: least, median, largest.
+    /// The accuracies of single members: lowest, median, highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_members: Option<[f64; 3]>,
 }
 
-/// Judges `finished` on `problem`'s test set with the threads of `pool`. The result does not depend on their number. A simulator
-/// is started only where `starts`; else the misfits are those of the run's summary.
+/// Evaluates `finished` on the test set of `problem` with the threads of `pool`; the result does not depend on their
+/// number. Starts a simulator only if `starts`; otherwise the misfits come from the run's summary.
 ///
 /// # Errors
 /// Arrays that are missing, damaged or of another shape; misfits that are not in the summary and may not be simulated.
@@ -66,19 +67,9 @@ pub fn assess<T: Real>(
         )));
     }
     if let Some(marginals) = problem.map.own_units() {
-        let (mean, best) = match starts {
-            true => misfits(pool, finished, problem, marginals)?,
-            false => reported(finished)?,
-        };
-        return Ok(Assessment {
-            samples: problem.map.outputs(),
-            parameters: marginals.len(),
-            scores: Scores::new(Measure::Misfit, mean, best),
-            uncertainty: None,
-            accuracy_members: None,
-        });
+        return assess_simulator(pool, finished, (problem, marginals), starts);
     }
-    // Samples that are consecutive in time stay together.
+    // Samples that are consecutive in time are evaluated together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, samples.unwrap_or(CHUNK));
     let score = |point: &Vec<T>| score_point((pool, (0, 1)), problem, &evaluator, point, |_| ());
@@ -103,9 +94,30 @@ pub fn assess<T: Real>(
     Ok(assessment)
 }
 
-/// The misfits in the summary of a simulator's run: at the members' mean, and of the best of them where the run looked for it.
+/// Evaluates a simulator's run by its misfits, which are simulated if `starts`, else taken from the run's summary.
+fn assess_simulator<T: Real>(
+    pool: &ThreadPool,
+    finished: &Finished,
+    (problem, marginals): (&Problem<T>, &[Marginal]),
+    starts: bool,
+) -> Result<Assessment> {
+    let (mean, best) = match starts {
+        true => misfits(pool, finished, problem, marginals)?,
+        false => reported(finished)?,
+    };
+    Ok(Assessment {
+        samples: problem.map.outputs(),
+        parameters: marginals.len(),
+        scores: Scores::new(Measure::Misfit, mean, best),
+        uncertainty: None,
+        accuracy_members: None,
+    })
+}
+
+/// Returns the misfits in the summary of a simulator's run: at the members' mean, and of the best member if the run
+/// determined it.
 fn reported(finished: &Finished) -> Result<(f64, Option<f64>)> {
-    // That it has ended is told first.
+    // A run that has not ended is reported first.
     if !finished.has_mean() {
         return Err(finished.has_not_ended());
     }
@@ -120,7 +132,8 @@ fn reported(finished: &Finished) -> Result<(f64, Option<f64>)> {
     Ok((mean, ending.misfit_best))
 }
 
-/// The misfits of a simulator's run, simulated anew: at the members' mean, and of the best of them where the run looked for it.
+/// Simulates the misfits of a simulator's run again: at the members' mean, and of the best member if the run determined
+/// it.
 fn misfits<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
@@ -148,8 +161,8 @@ fn misfits<T: Real>(
     }
 }
 
-/// What all members of `rows` say of the test samples, in pieces, and each member's accuracy. Members are read a few
-/// at a time, so that no ensemble is too large.
+/// Tallies the predictions of all members in `rows` for the test samples, in pieces of `PIECE` samples; also returns
+/// each member's accuracy. Reads a few members at a time, so that an ensemble of any size fits.
 fn tally<T: Real>(
     pool: &ThreadPool,
     evaluator: &Evaluator<T>,

@@ -1,7 +1,7 @@
-//! A calibrated simulator's parameters in their own units: final/parameters.csv and final/ensemble.csv.
+//! The parameters of a calibrated simulator in physical units: final/parameters.csv and final/ensemble.csv.
 //!
-//! `low` and `high` are the range of most members at the run's end. It is no posterior, unless observations are perturbed
-//! (`method.perturb`): the members of an inversion that goes on draw together, whatever the noise (Schillings & Stuart,
+//! `low` and `high` bound the central two thirds of the members at the end of the run. They are not error bars, unless
+//! observations are perturbed (`method.perturb`): members contract as they fit, whatever the noise (Schillings & Stuart,
 //! SIAM J. Numer. Anal. 55 (2017) 1264).
 
 use std::fmt::Write as _;
@@ -14,27 +14,27 @@ use crate::forward::marginal::{Marginal, parameters_at};
 use crate::kernels::real::Real;
 use crate::report::finished::Finished;
 
-/// The share of members below `low` and above `high`.
+/// The fraction of members below `low`, and above `high`.
 const TAIL: f64 = 0.16;
-/// The most parameters the table at a run's end shows.
+/// The largest number of parameters in the table at the end of a run.
 const SHOWN: usize = 16;
 
-/// The parameters of a finished run, P of each.
+/// The P parameters of a finished run, in physical units.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
-    /// Their names.
+    /// The names of the parameters.
     pub names: Vec<String>,
-    /// The members' mean.
+    /// The mean of the members.
     pub mean: Vec<f64>,
-    /// Of the best member, where it was looked for.
+    /// The parameters of the best member, if it was determined.
     pub best: Option<Vec<f64>>,
-    /// Members, J x P, where they were kept and are not too many.
+    /// The members, J x P, if they were kept and are not too many.
     pub members: Option<Vec<Vec<f64>>>,
 }
 
 impl Calibrated {
-    /// The parameters of `finished`, whose priors are `marginals`; where an earlier version of the program left coordinates in
-    /// its arrays, these are of type T.
+    /// Reads the parameters of `finished`, whose priors are `marginals`. Runs of earlier versions left coordinates of type
+    /// T in their arrays, which are mapped to physical units.
     ///
     /// # Errors
     /// A run that has not ended, or damaged arrays.
@@ -44,7 +44,7 @@ impl Calibrated {
         }
         let own = |xi: &[T]| parameters_at(marginals, xi);
         let mut found = Self::read(finished, marginals, own)?;
-        // The arrays' mean is the coordinates'; the members' own is wanted.
+        // The stored mean is that of the coordinates; the mean of the members in physical units is wanted.
         if let Some(members) = &found.members {
             let share = 1.0 / members.len() as f64;
             let mean = |p: usize| members.iter().map(|u| share * u[p]).sum();
@@ -53,7 +53,7 @@ impl Calibrated {
         Ok(found)
     }
 
-    /// The arrays of `finished`, numbers of type N, each row as `own` gives it.
+    /// Reads the arrays of `finished`, of type N, and maps each row to physical units by `own`.
     fn read<N: Real>(
         finished: &Finished,
         marginals: &[Marginal],
@@ -75,7 +75,7 @@ impl Calibrated {
         })
     }
 
-    /// The values that a share `TAIL` of members lies below, and above, of parameter `p`.
+    /// Returns the values of parameter `p` below, and above, which a fraction `TAIL` of the members lies.
     #[must_use]
     pub fn range(&self, p: usize) -> Option<(f64, f64)> {
         let members = self.members.as_ref()?;
@@ -85,7 +85,7 @@ impl Calibrated {
         (!values.is_empty()).then(|| (at(TAIL), at(1.0 - TAIL)))
     }
 
-    /// Writes final/parameters.csv, and final/ensemble.csv where members were kept, in the run's folder.
+    /// Writes final/parameters.csv, and final/ensemble.csv if members were kept, to the run's folder. Called by rank 0.
     ///
     /// # Errors
     /// A file that cannot be written.

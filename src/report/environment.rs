@@ -1,7 +1,7 @@
-//! What a run ran on: versions, hosts with their processors, ranks and threads; environment.json.
+//! The environment of a run: versions, hosts with their processors, ranks and threads; environment.json.
 //!
-//! Product kernels block by a processor's caches, so equal bits are promised among hosts of one processor model: a
-//! mix is told of.
+//! Product kernels choose blocks by the processor's caches, so equal bits are promised only between hosts with the same
+//! processor model; a mix is reported.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,65 +14,68 @@ use crate::error::Result;
 use crate::files::Files;
 use crate::parallel::comm::Comm;
 
-/// environment.json.
+/// The content of environment.json.
 #[derive(Clone, Debug, Serialize)]
 pub struct Environment {
-    /// The program's version.
+    /// The version of the program.
     pub program: &'static str,
-    /// The compiler that built it, where known.
+    /// The compiler that built the program, if known.
     pub rustc: Option<&'static str>,
-    /// The MPI library's own words, first line.
+    /// The name of the MPI library, its first line.
     pub mpi: String,
     /// The command line of rank 0.
     pub command: Vec<String>,
-    /// The folders where the files that the configuration names were looked for: first the one where rank 0 was started.
+    /// The folders in which the files named in the configuration were searched for; first the one where rank 0 was
+    /// started.
     pub folders: Vec<String>,
-    /// When the run began, UTC.
+    /// The start of the run in UTC.
     pub started: String,
-    /// Ranks R.
+    /// The number R of ranks.
     pub ranks: usize,
     /// The hosts, in the order of their first ranks.
     pub hosts: Vec<Host>,
 }
 
-/// A host and what the run uses of it.
+/// A host and the part of it that the run uses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Host {
-    /// Its name.
+    /// The host's name.
     pub name: String,
-    /// Its processor's model.
+    /// The processor's model.
     pub cpu: String,
-    /// Logical cores that its ranks together may use.
+    /// The number of logical cores that the ranks on this host may use together.
     pub cores: usize,
-    /// Logical cores that its ranks together are bound to, more where a quota leaves fewer of them.
+    /// The number of logical cores that the ranks on this host are bound to together; more than `cores` if a quota
+    /// allows fewer.
     #[serde(skip)]
     pub bound: usize,
-    /// Its ranks.
+    /// The ranks on this host.
     pub ranks: Vec<usize>,
-    /// The threads of all its ranks together.
+    /// The number of threads of all ranks on this host.
     pub threads: usize,
 }
 
-/// What one rank sees of its host.
+/// The host of one rank, as that rank sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct RankHost {
     host: String,
     cpu: String,
-    /// The cores this rank may run on, where the system tells.
+    /// The cores that this rank may run on, if the system says so.
     cores: BTreeSet<usize>,
-    /// How many of them it may use at once.
+    /// The number of cores that this rank may use at once.
     usable: usize,
     threads: usize,
 }
 
 impl Environment {
-    /// Of the ranks of `comm`, this one with `threads` threads, in a run of `resolved`. Called by all ranks; whole on rank 0.
+    /// Gathers the environment of a run of `resolved` on the ranks of `comm`, this one with `threads` threads. Called
+    /// by all ranks; complete on rank 0.
     #[must_use]
     pub fn gather(comm: &Comm, threads: usize, resolved: &Resolved) -> Self {
         let config = bincode::config::standard();
-        let seat = RankHost::own(threads);
-        let bytes = bincode::serde::encode_to_vec(&seat, config).expect("plain data encodes");
-        let seats = comm.gather(&bytes).into_iter().map(|bytes| {
+        let rank_host = RankHost::of_this_rank(threads);
+        let bytes = bincode::serde::encode_to_vec(&rank_host, config).expect("plain data encodes");
+        let rank_hosts = comm.gather(&bytes).into_iter().map(|bytes| {
             let decoded = bincode::serde::decode_from_slice(&bytes, config);
             decoded.expect("a rank's own bytes decode").0
         });
@@ -87,7 +90,7 @@ impl Environment {
                 .unwrap_or_default()
                 .trim_end_matches('\0')
                 .to_owned(),
-            // A path or an argument need not be text.
+            // A path or an argument need not be UTF-8.
             folders: resolved
                 .folders()
                 .iter()
@@ -98,20 +101,20 @@ impl Environment {
                 .collect(),
             started: utc(since.map_or(0, |since| since.as_secs())),
             ranks: comm.size(),
-            hosts: hosts(seats),
+            hosts: hosts(rank_hosts),
         }
     }
 
-    /// Writes environment.json to `folder`.
+    /// Writes environment.json to `folder`. Called by rank 0.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// `Error::Io` if the file cannot be written.
     pub fn write(&self, files: &Files, folder: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self).expect("plain data encodes") + "\n";
         files.write_whole(&folder.join(ENVIRONMENT), json.as_bytes())
     }
 
-    /// One line where hosts have processors of different models.
+    /// Returns a warning if the hosts have processors of different models.
     #[must_use]
     pub fn mixed(&self) -> Option<String> {
         let models: BTreeSet<&str> = self.hosts.iter().map(|host| host.cpu.as_str()).collect();
@@ -124,8 +127,8 @@ impl Environment {
         })
     }
 
-    /// One line where the launcher, this process's parent, has bound the ranks of rank 0's host to fewer cores than it may use
-    /// itself, as Open MPI does with one or two ranks.
+    /// Returns a warning if the launcher (this process's parent) has bound the ranks of rank 0's host to fewer cores
+    /// than the launcher itself may use, as Open MPI does with one or two ranks.
     #[must_use]
     pub fn bound(&self) -> Option<String> {
         let parent = format!("/proc/{}/status", std::os::unix::process::parent_id());
@@ -139,7 +142,7 @@ impl Environment {
         })
     }
 
-    /// The host with most threads beyond its cores.
+    /// Returns the host whose threads exceed its cores most, if any.
     #[must_use]
     pub fn oversubscribed(&self) -> Option<&Host> {
         let beyond = |host: &&Host| host.threads > host.cores;
@@ -149,7 +152,7 @@ impl Environment {
             .max_by_key(|host| host.threads - host.cores)
     }
 
-    /// The name of the host of `rank`.
+    /// Returns the name of the host of `rank`.
     #[must_use]
     pub fn host_of(&self, rank: usize) -> &str {
         let host = self.hosts.iter().find(|host| host.ranks.contains(&rank));
@@ -158,7 +161,8 @@ impl Environment {
 }
 
 impl RankHost {
-    fn own(threads: usize) -> Self {
+    /// Returns what this rank, with `threads` threads, sees of its host.
+    fn of_this_rank(threads: usize) -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let cpu = field(&read("/proc/cpuinfo"), "model name");
         let allowed = field(&read("/proc/self/status"), "Cpus_allowed_list");
@@ -172,7 +176,7 @@ impl RankHost {
     }
 }
 
-/// The value of the first line `name : value`.
+/// Returns the value of the first line `name : value`.
 fn field(text: &str, name: &str) -> Option<String> {
     let (_, value) = text
         .lines()
@@ -181,7 +185,7 @@ fn field(text: &str, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// The numbers of a list like "0-3,8".
+/// Returns the numbers of a list like "0-3,8".
 fn core_list(list: &str) -> BTreeSet<usize> {
     let range = |part: &str| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -190,15 +194,17 @@ fn core_list(list: &str) -> BTreeSet<usize> {
     list.split(',').filter_map(range).flatten().collect()
 }
 
-/// Ranks' seats, in the order of ranks, by host.
-fn hosts(seats: impl Iterator<Item = RankHost>) -> Vec<Host> {
+/// Groups what the ranks see of their hosts, in the order of ranks, by host.
+fn hosts(rank_hosts: impl Iterator<Item = RankHost>) -> Vec<Host> {
     let mut hosts: Vec<(Host, BTreeSet<usize>)> = Vec::new();
-    for (rank, seat) in seats.enumerate() {
-        let known = hosts.iter().position(|(host, _)| host.name == seat.host);
+    for (rank, rank_host) in rank_hosts.enumerate() {
+        let known = hosts
+            .iter()
+            .position(|(host, _)| host.name == rank_host.host);
         let place = known.unwrap_or_else(|| {
             let host = Host {
-                name: seat.host.clone(),
-                cpu: seat.cpu.clone(),
+                name: rank_host.host.clone(),
+                cpu: rank_host.cpu.clone(),
                 cores: 0,
                 bound: 0,
                 ranks: Vec::new(),
@@ -208,29 +214,29 @@ fn hosts(seats: impl Iterator<Item = RankHost>) -> Vec<Host> {
             hosts.len() - 1
         });
         let (host, cores) = &mut hosts[place];
-        // Ranks bound to different cores add up; a quota below the cores they may run on is shared by all of them.
-        let quota = seat.usable < seat.cores.len();
-        cores.extend(&seat.cores);
+        // Ranks bound to different cores add up; all ranks share a quota below the cores they may run on.
+        let quota = rank_host.usable < rank_host.cores.len();
+        cores.extend(&rank_host.cores);
         host.bound = cores.len();
-        host.cores = if quota || seat.cores.is_empty() {
-            seat.usable
+        host.cores = if quota || rank_host.cores.is_empty() {
+            rank_host.usable
         } else {
             cores.len()
         };
         host.ranks.push(rank);
-        host.threads += seat.threads;
+        host.threads += rank_host.threads;
     }
     hosts.into_iter().map(|(host, _)| host).collect()
 }
 
-/// `seconds` since 1970 as 2026-11-24T02:51:03Z (Howard Hinnant's civil-from-days).
+/// Formats `seconds` since 1970 as 2026-11-24T02:51:03Z (Howard Hinnant's civil-from-days).
 fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March, so that the leap day ends the year.
+    // Months are counted from March, so that the leap day ends the year.
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 {
@@ -247,7 +253,7 @@ fn utc(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    fn seat(host: &str, cpu: &str, cores: &str, usable: usize, threads: usize) -> RankHost {
+    fn rank_host(host: &str, cpu: &str, cores: &str, usable: usize, threads: usize) -> RankHost {
         RankHost {
             host: host.to_owned(),
             cpu: cpu.to_owned(),
@@ -257,7 +263,7 @@ mod tests {
         }
     }
 
-    fn of(seats: Vec<RankHost>) -> Environment {
+    fn of(rank_hosts: Vec<RankHost>) -> Environment {
         Environment {
             program: "",
             rustc: None,
@@ -265,32 +271,35 @@ mod tests {
             command: Vec::new(),
             folders: Vec::new(),
             started: String::new(),
-            ranks: seats.len(),
-            hosts: hosts(seats.into_iter()),
+            ranks: rank_hosts.len(),
+            hosts: hosts(rank_hosts.into_iter()),
         }
     }
 
     #[test]
     fn cores_of_bound_ranks_add_up_and_shared_ones_do_not() {
         let bound = of(vec![
-            seat("a", "x", "0-1", 2, 2),
-            seat("a", "x", "2-3", 2, 2),
+            rank_host("a", "x", "0-1", 2, 2),
+            rank_host("a", "x", "2-3", 2, 2),
         ]);
         assert_eq!(bound.hosts[0].cores, 4);
         assert!(bound.oversubscribed().is_none() && bound.mixed().is_none());
         let shared = of(vec![
-            seat("a", "x", "0-1", 2, 2),
-            seat("a", "x", "0-1", 2, 2),
+            rank_host("a", "x", "0-1", 2, 2),
+            rank_host("a", "x", "0-1", 2, 2),
         ]);
         assert_eq!(shared.oversubscribed().map(|host| host.cores), Some(2));
-        // A container's quota of 2 on a host of 64.
-        let quota = of(vec![seat("a", "x", "0-63", 2, 3)]);
+        // A container with a quota of 2 on a host of 64 cores.
+        let quota = of(vec![rank_host("a", "x", "0-63", 2, 3)]);
         assert_eq!(quota.oversubscribed().map(|host| host.cores), Some(2));
     }
 
     #[test]
     fn a_mix_of_processors_is_told_of() {
-        let mixed = of(vec![seat("a", "x", "0", 1, 1), seat("b", "y", "0", 1, 1)]);
+        let mixed = of(vec![
+            rank_host("a", "x", "0", 1, 1),
+            rank_host("b", "y", "0", 1, 1),
+        ]);
         assert!(mixed.mixed().is_some_and(|line| line.contains("x; y")));
         assert_eq!((mixed.host_of(0), mixed.host_of(1)), ("a", "b"));
     }

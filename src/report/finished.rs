@@ -1,4 +1,4 @@
-//! A run's folder, read back: its configuration, its curve, its summary, and the arrays it left.
+//! Reads back the folder of a run: its configuration, curve, summary and final arrays.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use crate::kernels::real::Real;
 use crate::run::final_arrays::UNITS;
 use crate::run::reporter::gaps;
 
-/// The most bytes of summary.json that are read.
+/// The largest summary.json that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// A run's folder.
+/// The folder of a run.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// The folder.
@@ -26,7 +26,7 @@ pub struct Finished {
     pub resolved: Resolved,
 }
 
-/// One line of metrics.jsonl, as `run::reporter::Record` wrote it. A number that was not finite reads as None.
+/// A row of metrics.jsonl, as `run::reporter::Record` wrote it. A number that was not finite reads as None.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -53,7 +53,7 @@ pub struct MetricsRow {
     pub misfit_members: Option<f64>,
 }
 
-/// summary.json, as `run::reporter::Summary` wrote it.
+/// The content of summary.json, as `run::reporter::Summary` wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]
@@ -83,25 +83,26 @@ pub struct Summary {
     pub threads: usize,
 }
 
-/// Refuses the folder of a run whose configuration, the file `config`, is lost or was cut short, as its checkpoints tell.
+/// Refuses the folder of a run whose configuration, the file `config`, is missing or cut short according to its
+/// checkpoints.
 fn check_config(folder: &Path, config: &Path) -> Result<()> {
-    let Some(mark) = newest_manifest(folder) else {
+    let Some(manifest) = newest_manifest(folder) else {
         return Ok(());
     };
-    let flaw = match read_config(folder, |text| lacking(text, &mark.config)) {
+    let defect = match read_config(folder, |text| lacking(text, &manifest.config)) {
         Ok(keys) if keys.is_empty() => return Ok(()),
         Ok(keys) => format!("was cut short: it lacks {}", keys.join(", ")),
-        Err(flaw) => flaw,
+        Err(defect) => defect,
     };
     let why = format!(
-        "{flaw}; the checkpoint of step {} holds it: the run's command with --resume writes this file anew",
-        mark.step
+        "{defect}; the checkpoint of step {} holds it: the run's command with --resume writes this file anew",
+        manifest.step
     );
     Err(Error::data(config, why))
 }
 
 impl Finished {
-    /// The run whose folder is `folder`.
+    /// Opens the folder `folder` of a run.
     ///
     /// # Errors
     /// A folder that holds no run, or whose configuration this program cannot read.
@@ -125,7 +126,7 @@ impl Finished {
         })
     }
 
-    /// The folder's own name, for people.
+    /// Returns the folder's name, for people.
     #[must_use]
     pub fn name(&self) -> String {
         let name = self.folder.canonicalize().ok();
@@ -136,12 +137,13 @@ impl Finished {
         )
     }
 
+    /// Returns the path of an array in `final/`, if it is there.
     fn array(&self, name: &str) -> Option<PathBuf> {
         let path = self.folder.join("final").join(name);
         path.is_file().then_some(path)
     }
 
-    /// The final mean, `parameters` numbers.
+    /// Returns the final mean, `parameters` numbers.
     ///
     /// # Errors
     /// A run that has not ended, or a damaged file.
@@ -151,7 +153,7 @@ impl Finished {
         npy::read(&path, 1, parameters)
     }
 
-    /// The refusal of what only a run that has ended can tell.
+    /// Returns the error for a request that only a run that has ended can answer.
     #[must_use]
     pub fn has_not_ended(&self) -> Error {
         let folder = self.folder.display();
@@ -160,13 +162,13 @@ impl Finished {
         ))
     }
 
-    /// Whether it has left its mean: it has ended.
+    /// Returns true if the final mean is there: the run has ended.
     #[must_use]
     pub fn has_mean(&self) -> bool {
         self.array("mean.npy").is_some()
     }
 
-    /// The best member, `parameters` numbers, where the run looked for it.
+    /// Returns the best member, `parameters` numbers, if the run determined it.
     ///
     /// # Errors
     /// A damaged file.
@@ -176,7 +178,7 @@ impl Finished {
             .transpose()
     }
 
-    /// All members, rows of `parameters` numbers, where the run kept them.
+    /// Returns a reader of all members, rows of `parameters` numbers, if the run kept them.
     ///
     /// # Errors
     /// A damaged file.
@@ -186,19 +188,20 @@ impl Finished {
             .transpose()
     }
 
-    /// Whether a simulator's arrays hold its parameters in their own units, not coordinates with standard normal priors.
+    /// Returns true if a simulator's arrays hold its parameters in physical units, not coordinates with standard normal
+    /// priors.
     #[must_use]
     pub fn is_in_own_units(&self) -> bool {
         self.array(UNITS).is_some()
     }
 
-    /// Whether all members were kept.
+    /// Returns true if all members were kept.
     #[must_use]
     pub fn has_ensemble(&self) -> bool {
         self.array("ensemble.npy").is_some()
     }
 
-    /// The reported steps. A last line that was cut short, as by a kill, is left out.
+    /// Returns the reported steps. A last line that was cut short, as by a kill, is left out.
     ///
     /// # Errors
     /// A file that cannot be read, or a damaged line.
@@ -217,14 +220,14 @@ impl Finished {
             .collect()
     }
 
-    /// The steps between which lines of metrics.jsonl are missing, as `run::reporter::gaps` finds them.
+    /// Returns the steps between which lines of metrics.jsonl are missing, as `run::reporter::gaps` finds them.
     #[must_use]
     pub fn gaps(&self) -> Vec<(u64, u64)> {
         let lines = std::fs::read(self.folder.join("metrics.jsonl")).unwrap_or_default();
         gaps(&lines, self.resolved.config.run.report_every)
     }
 
-    /// The summary, where the run has ended.
+    /// Returns the summary, if the run has ended.
     ///
     /// # Errors
     /// A damaged file.

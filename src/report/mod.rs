@@ -1,4 +1,9 @@
-//! What a finished run left behind: the account of its time, its environment, its answers and the page.
+//! Reports on finished runs: the account of time, the environment, the calibrated parameters, uncertainty, and the HTML
+//! page.
+//!
+//! Imports every room above it. To add a number to the page: a field in `finished` (read from metrics.jsonl or
+//! summary.json, with a default, so that runs of older versions can still be shown), and a row in the tables of
+//! `page::curves` or `page::results`.
 
 pub mod account;
 pub mod assess;

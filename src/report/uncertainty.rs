@@ -1,9 +1,10 @@
-//! What an ensemble of classifiers says beyond its vote: how sure it is, and whether it is right as often as it is sure.
+//! Predictive uncertainty of an ensemble of classifiers: how sure it is, and whether it is right as often as it is
+//! sure.
 //!
 //! ```text
 //! p_i = (1/J) sum_j z_ij                        predictive probabilities of sample i, z_ij those of member j
-//! H(p_i) = -sum_c p_ic ln p_ic                  entropy, in nats: all that is uncertain
-//! H(p_i) - (1/J) sum_j H(z_ij)                  what the members disagree about (mutual information)
+//! H(p_i) = -sum_c p_ic ln p_ic                  entropy, in nats: the total uncertainty
+//! H(p_i) - (1/J) sum_j H(z_ij)                  the disagreement of the members (mutual information)
 //! ECE = sum_b n_b/n |accuracy_b - confidence_b| over bins b of confidence max_c p_ic
 //! ```
 //!
@@ -14,10 +15,10 @@ use serde::Serialize;
 
 use crate::kernels::real::Real;
 
-/// Bins of confidence, of equal width.
+/// The number of bins of confidence, of equal width.
 pub const BINS: usize = 15;
 
-/// Sums over members of what they predict for w samples.
+/// Sums over members of their predictions for w samples.
 #[derive(Clone, Debug)]
 pub struct Tally {
     members: usize,
@@ -29,21 +30,21 @@ pub struct Tally {
 /// The ensemble as a predictive distribution over classes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Uncertainty {
-    /// Members J.
+    /// The number J of members.
     pub members: usize,
-    /// Share of samples whose likeliest class under the predictive mean is the true one.
+    /// The fraction of samples whose most likely class under the predictive mean is the true one.
     pub accuracy: f64,
-    /// Mean of -ln of the true class's predictive probability (at least 1e-12).
+    /// The mean of -ln of the true class's predictive probability (at least 1e-12).
     pub log_loss: f64,
-    /// Mean entropy of the predictive distribution, in nats.
+    /// The mean entropy of the predictive distribution, in nats.
     pub entropy: f64,
-    /// The part of the entropy that members disagree about, in nats.
+    /// The part of the entropy that is disagreement between members, in nats.
     pub disagreement: f64,
-    /// Mean over samples of the standard deviation over members of the predicted class's probability.
+    /// The mean over samples of the standard deviation over members of the predicted class's probability.
     pub spread: f64,
-    /// Mean confidence: the probability of the likeliest class.
+    /// The mean confidence: the probability of the most likely class.
     pub confidence: f64,
-    /// Expected calibration error.
+    /// The expected calibration error (ECE).
     pub calibration_error: f64,
     /// The samples by confidence.
     pub reliability: Vec<Bin>,
@@ -52,20 +53,20 @@ pub struct Uncertainty {
 /// The samples whose confidence lies in (from, to].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
-    /// Lower end.
+    /// The lower end.
     pub from: f64,
-    /// Upper end.
+    /// The upper end.
     pub to: f64,
-    /// Samples.
+    /// The number of samples.
     pub samples: usize,
-    /// Their mean confidence, 0 where there are none.
+    /// The mean confidence of these samples, 0 if there are none.
     pub confidence: f64,
-    /// The share of them that is classified right, 0 where there are none.
+    /// The fraction of these samples classified correctly, 0 if there are none.
     pub accuracy: f64,
 }
 
 impl Tally {
-    /// Nothing yet, for `samples` samples of `classes` classes.
+    /// Returns an empty tally for `samples` samples of `classes` classes.
     #[must_use]
     pub fn new(classes: usize, samples: usize) -> Self {
         Self {
@@ -92,15 +93,15 @@ impl Tally {
         }
     }
 
-    /// What the members say of sample `i` together.
-    fn verdict(&self, i: usize) -> Verdict {
+    /// Returns the predictive distribution of sample `i`.
+    fn prediction(&self, i: usize) -> SamplePrediction {
         let count = self.members.max(1) as f64;
         let mean = self.sums.column(i).mapv(|sum| sum / count);
         let class = (0..mean.len()).fold(0, |best, c| if mean[c] > mean[best] { c } else { best });
         let confidence = mean[class];
         let variance = self.squares[[class, i]] / count - confidence * confidence;
         let entropy: f64 = mean.iter().map(|&p| surprise(p)).sum();
-        Verdict {
+        SamplePrediction {
             disagreement: entropy - self.entropies[i] / count,
             probabilities: mean.to_vec(),
             class,
@@ -111,13 +112,13 @@ impl Tally {
     }
 }
 
-/// -p ln p, 0 at p = 0.
+/// Returns -p ln p, 0 at p = 0.
 fn surprise(p: f64) -> f64 {
     if p > 0.0 { -p * p.ln() } else { 0.0 }
 }
 
 /// The predictive distribution of one sample.
-struct Verdict {
+struct SamplePrediction {
     probabilities: Vec<f64>,
     class: usize,
     confidence: f64,
@@ -127,19 +128,23 @@ struct Verdict {
 }
 
 impl Uncertainty {
-    /// From the tallies of consecutive samples, all of the same members, and the samples' true classes.
+    /// Returns the uncertainty from the tallies of consecutive samples, all of the same members, and the true classes.
     ///
     /// # Panics
-    /// If there are no samples, or not as many labels.
+    /// If there are no samples, or a different number of labels.
     #[must_use]
     pub fn of(tallies: &[Tally], labels: &[u8]) -> Self {
-        let verdicts: Vec<Verdict> = tallies
+        let predictions: Vec<SamplePrediction> = tallies
             .iter()
-            .flat_map(|tally| (0..tally.entropies.len()).map(|i| tally.verdict(i)))
+            .flat_map(|tally| (0..tally.entropies.len()).map(|i| tally.prediction(i)))
             .collect();
-        assert_eq!(verdicts.len(), labels.len(), "a label for each sample");
-        let judged = || verdicts.iter().zip(labels.iter().map(|&y| usize::from(y)));
-        let mean = |of: &dyn Fn(&Verdict, usize) -> f64| {
+        assert_eq!(predictions.len(), labels.len(), "a label for each sample");
+        let judged = || {
+            predictions
+                .iter()
+                .zip(labels.iter().map(|&y| usize::from(y)))
+        };
+        let mean = |of: &dyn Fn(&SamplePrediction, usize) -> f64| {
             judged().map(|(v, y)| of(v, y)).sum::<f64>() / labels.len() as f64
         };
         let reliability = reliability(judged().map(|(v, y)| (v.confidence, v.class == y)));
@@ -158,7 +163,7 @@ impl Uncertainty {
     }
 }
 
-/// The bins of (confidence, right or wrong).
+/// Returns the bins of (confidence, right or wrong).
 fn reliability(judged: impl Iterator<Item = (f64, bool)>) -> Vec<Bin> {
     let mut sums = [(0_usize, 0.0, 0_usize); BINS];
     for (confidence, right) in judged {

@@ -1,4 +1,5 @@
-//! The seconds of one thread in each kernel of a step, at the step's sizes, on all threads at once.
+//! Measures the seconds that one thread takes in each kernel of a step, at the step's sizes, while all threads do the
+//! same.
 
 use crate::ensemble::centre;
 use crate::ensemble::transform;
@@ -23,20 +24,22 @@ use crate::method::norm::TILE;
 use crate::method::outputs::{ROWS_PER_TASK, rows_of_d};
 use crate::parallel::partition::{DRAWN, OUTPUTS};
 
-/// Kernels are measured at up to so many members and outputs, and scaled from there.
+/// The largest number of members and of outputs at which kernels are measured; times of larger ones are scaled from
+/// there.
 const LARGEST: usize = 2048;
 
-/// Any numbers of both signs will do.
+/// Returns a small number of either sign: the values don't matter.
 fn small<T: Real>(i: usize) -> T {
     T::from_f64(((i % 7) as f64 - 3.0) * 1e-3)
 }
 
-/// `rows x columns` of them.
+/// Returns a `rows x columns` array of small numbers.
 fn numbers<T: Real>(rows: usize, columns: usize) -> Array2<T> {
     Array2::from_shape_fn((rows, columns), |(i, j)| small(i + 2 * j))
 }
 
-/// Seconds of one group of members' forward pass on `samples` samples, their parameters read from memory.
+/// Returns the seconds of the forward pass of one group of members on `samples` samples, with parameters read from
+/// memory.
 pub(super) fn group_seconds<T: Real>(
     pool: &ThreadPool,
     map: &dyn ForwardMap<T>,
@@ -46,7 +49,7 @@ pub(super) fn group_seconds<T: Real>(
     let mut deviations = vec![T::zero(); parameters];
     map.prior().deviations(0, 1.0, &mut deviations);
     let seconds = pool.broadcast(|_| {
-        // Halves of the deviations, of both signs.
+        // Halves of the prior deviations, of both signs.
         let sign = |i: usize| T::from_f64(if i.is_multiple_of(3) { 0.5 } else { -0.25 });
         let count = (64 << 20) / (group * parameters * size_of::<T>()) + 1;
         let stored = Array2::from_shape_fn((count.min(64) * group, parameters), |(i, p)| {
@@ -73,7 +76,8 @@ pub(super) fn group_seconds<T: Real>(
     mean(&seconds)
 }
 
-/// Seconds of low-rank members: what all share, one unit's forward pass, and its part of the mean's move.
+/// Returns the seconds of low-rank members: of the part that all members share, of one unit's forward pass, and of one
+/// unit's part of the mean's move.
 pub(super) fn low_rank_seconds<T: Real>(
     pool: &ThreadPool,
     map: &dyn LowRank<T>,
@@ -111,7 +115,7 @@ pub(super) fn low_rank_seconds<T: Real>(
     [0, 1, 2].map(|i| measured.iter().map(|m| m[i]).sum::<f64>() / measured.len() as f64)
 }
 
-/// Seconds of one normal draw; where `summed`, with its part of a sum that is exact in any order.
+/// Returns the seconds of one normal draw; if `summed`, including its part of an order-independent exact sum.
 pub(super) fn draw_seconds<T: Real>(pool: &ThreadPool, summed: bool) -> f64 {
     let quantum = Quantum::new(1e3, DRAWN);
     let seconds = pool.broadcast(|thread| {
@@ -138,7 +142,8 @@ pub(super) fn draw_seconds<T: Real>(pool: &ThreadPool, summed: bool) -> f64 {
     mean(&seconds)
 }
 
-/// Seconds an output costs on its way into D: in the mean over members, and with gradient and anomaly.
+/// Returns the seconds per output that enters D: for the mean over members, and for mean, gradient and anomaly
+/// together.
 pub(super) fn output_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> (f64, f64) {
     let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(OUTPUTS));
     let survivors = Survivors::new(vec![true; j]);
@@ -160,7 +165,7 @@ pub(super) fn output_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> (f64,
     (sum(|m| m.0), sum(|m| m.1))
 }
 
-/// Seconds of one output's square in the sum that tells whether its member failed.
+/// Returns the seconds of one output's square in the sum that decides whether its member failed.
 pub(super) fn square_seconds<T: Real>(pool: &ThreadPool) -> f64 {
     let seconds = pool.broadcast(|_| {
         let outputs = numbers::<T>(1, 1 << 16);
@@ -173,13 +178,13 @@ pub(super) fn square_seconds<T: Real>(pool: &ThreadPool) -> f64 {
     mean(&seconds)
 }
 
-/// Seconds of one whole tile of the factored ||D||.
+/// Returns the seconds of one full tile of the factored ||D||.
 pub(super) fn tile_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
     let seconds = pool.broadcast(|_| {
         let (v, w) = (numbers::<T>(j, k), numbers::<T>(j, k));
         let mut scratch = Vec::new();
-        // Off the diagonal where there is such a tile, as most are.
+        // Off the diagonal if there is such a tile: most tiles are.
         let last = norm::norm_tiles(j, k).into_iter().find(|(a, b)| a != b);
         let tile = last.unwrap_or((0, 0));
         usual(|| {
@@ -192,7 +197,7 @@ pub(super) fn tile_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     mean(&seconds) * whole * whole * longer
 }
 
-/// Seconds of one panel of rows of D from one whole block of samples: its product, rounded and summed.
+/// Returns the seconds of one panel of rows of D from one full block of samples: its product, rounded and summed.
 pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     let j = sizes.members.min(LARGEST);
     let quantum = Quantum::new(1.0, OUTPUTS);
@@ -213,7 +218,7 @@ pub(super) fn panel_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     mean(&seconds) * sizes.members as f64 / j as f64
 }
 
-/// Seconds of one panel of rows of D from all outputs.
+/// Returns the seconds of one panel of rows of D from all outputs.
 pub(super) fn rows_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
     let seconds = pool.broadcast(|_| {
@@ -238,7 +243,7 @@ pub(super) fn rows_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes) -> f64 {
     mean(&seconds) * scale(sizes.members, j) * scale(sizes.outputs, k)
 }
 
-/// Seconds of the Kalman gain's parts, `side` being that of the matrix it factors.
+/// Returns the seconds of the parts of the Kalman gain; `side` is the side of the matrix that is factored.
 pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> GainRates {
     let n = side.min(LARGEST);
     let (long, all) = (
@@ -250,7 +255,7 @@ pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> Gai
     let measured = pool.broadcast(|_| {
         let x = numbers::<f64>(n, long);
         let mut gram = Array2::zeros((rows, n));
-        // The rows in the middle are as long as all are on average.
+        // The rows in the middle are as long as the average row.
         let middle = (n - rows) / 2;
         let of_gram = usual(|| gain::gram_rows(x.view(), middle, gram.view_mut()));
         let mut solved = vec![1.0; rows * n];
@@ -270,13 +275,13 @@ pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> Gai
     }
 }
 
-/// Seconds of the update of one block of `width` columns.
+/// Returns the seconds of the update of one block of `width` columns. Long because it prepares the operands of both forms.
 pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: usize) -> f64 {
     let (j, k) = (sizes.members.min(LARGEST), sizes.outputs.min(LARGEST));
     let survivors = Survivors::new(vec![true; j]);
     let form = sizes.form;
     let seconds = pool.broadcast(|_| {
-        // Blocks in turn, so that each comes from memory.
+        // Alternates between blocks, so that each is read from memory.
         let count = (48 << 20) / (j * width * size_of::<T>()) + 1;
         let block = || {
             let mut block = Aligned::zeros(j * width);

@@ -1,5 +1,5 @@
-//! How fast this machine is, measured in a moment: the kernels of a step on one thread while all threads work, and the
-//! network between ranks.
+//! Measures the speed of this machine within seconds: the kernels of a step on one thread while all threads work, and
+//! the network between ranks.
 
 mod kernels;
 mod network;
@@ -20,10 +20,10 @@ use crate::method::outputs::by_rows;
 use crate::parallel::partition::BLOCK;
 use crate::run::layer_blocks::LayerSchedule;
 
-/// How long each measurement repeats its work, in every thread at once.
+/// The time for which each measurement repeats its work, on all threads at once.
 const MOMENT: Duration = Duration::from_millis(120);
 
-/// Flops a second of one thread in a product of 512 x 1024 by 1024 x 512; of bfloat16 where it is `mixed`.
+/// Returns the flops per second of one thread in a product of 512 x 1024 by 1024 x 512, of bfloat16 if `mixed`.
 #[must_use]
 pub fn product_rate<T: Real>(pool: &ThreadPool, mixed: bool) -> f64 {
     let (m, k, n) = (512, 1024, 512);
@@ -51,73 +51,73 @@ pub fn product_rate<T: Real>(pool: &ThreadPool, mixed: bool) -> f64 {
     mean(&rates)
 }
 
-/// What a step is made of, in seconds of one thread while all threads do the same.
+/// The measured rates of the parts of a step. Times are seconds of one thread while all threads do the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
-    /// Flops a second of a large product.
+    /// The flops per second of a large product.
     pub product: f64,
-    /// Bytes a second of a copy.
+    /// The bytes per second of a copy.
     pub copy: f64,
-    /// One group of members through the forward map; of low-rank members, one unit.
+    /// The forward map for one group of members; with low-rank members, for one unit.
     pub group: f64,
-    /// What all low-rank members share of the forward map.
+    /// The part of the forward map that all low-rank members share.
     pub shared: f64,
-    /// One unit's share of the mean's move, of low-rank members.
+    /// The part of one unit of low-rank members in the mean's move.
     pub unit_sum: f64,
-    /// One normal number.
+    /// One normal draw.
     pub draw: f64,
-    /// One normal number, times a coefficient, rounded and added to a sum.
+    /// One normal draw, multiplied by a coefficient, rounded and added to a sum.
     pub summed_draw: f64,
     /// The update of one block of columns.
     pub block: f64,
-    /// One output: its part of the mean over members.
+    /// One output's part of the mean over members.
     pub mean: f64,
-    /// One output: mean, gradient and anomaly.
+    /// The mean, gradient and anomaly of one output.
     pub gradient: f64,
-    /// One output: its square, in double precision.
+    /// The square of one output, in double precision.
     pub square: f64,
     /// One tile of the factored ||D||.
     pub tile: f64,
-    /// One panel of rows of D; by samples, from one block of these.
+    /// One panel of rows of D; with D summed by samples, from one block of samples.
     pub panel: f64,
-    /// The Kalman gain.
+    /// The parts of the Kalman gain.
     pub gain: GainRates,
 }
 
-/// Seconds of the Kalman gain's parts: groups of rows by one thread while all threads do the same.
+/// The seconds of the parts of the Kalman gain; for groups of rows, of one thread while all threads do the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GainRates {
-    /// A group of rows of the Gram matrix.
+    /// One group of rows of the Gram matrix.
     pub gram: f64,
-    /// The factor, by all threads.
+    /// The factorisation, on all threads.
     pub factor: f64,
-    /// A group of rows that is solved for.
+    /// One group of rows of the solution.
     pub solved: f64,
 }
 
-/// What is measured: the sizes that kernels see at a step.
+/// The sizes at which the kernels are measured: those of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes<'a> {
-    /// Members J.
+    /// The number J of members.
     pub members: usize,
-    /// Outputs K.
+    /// The number K of outputs.
     pub outputs: usize,
-    /// Samples m.
+    /// The number m of samples.
     pub samples: usize,
     /// The form of the update.
     pub form: Form,
-    /// The rank of the draws, where members are of low rank.
+    /// The rank of the draws, if members are of low rank.
     pub low_rank: Option<usize>,
-    /// Whether products are of bfloat16.
+    /// True if products are of bfloat16.
     pub mixed: bool,
-    /// The side of the matrix that the Kalman gain factors, where there is one.
+    /// The side of the matrix that is factored for the Kalman gain, if there is one.
     pub gain: Option<usize>,
     /// The loss whose gradients enter D.
     pub loss: &'a Loss,
 }
 
 impl Rates {
-    /// Measured on the threads of `pool`, all of them at once.
+    /// Measures the rates on all threads of `pool` at once.
     #[must_use]
     pub fn measure<T: Real>(pool: &ThreadPool, turns: &LayerSchedule<T>, sizes: &Sizes) -> Self {
         let map = turns.whole();
@@ -144,7 +144,8 @@ impl Rates {
                 let by_rows = by_rows(sizes.members, sizes.outputs);
                 rates.panel = match (by_rows, sizes.gain) {
                     (true, None) => kernels::rows_seconds::<T>(pool, sizes),
-                    (true, Some(_)) => 0.0, // the gain's own rows are all there is
+
+                    (true, Some(_)) => 0.0, // the rows of the gain are counted in `gain`
                     (false, None) => kernels::panel_seconds::<T>(pool, sizes),
                     (false, Some(_)) => kernels::panel_seconds::<f64>(pool, sizes),
                 };
@@ -161,7 +162,7 @@ impl Rates {
     }
 }
 
-/// Bytes a second of one thread's copy of what no cache holds.
+/// Returns the bytes per second of one thread's copy of data too large for any cache.
 fn copy_rate(pool: &ThreadPool) -> f64 {
     let rates = pool.broadcast(|_| {
         let from = vec![1_u8; 24 << 20];
@@ -171,18 +172,18 @@ fn copy_rate(pool: &ThreadPool) -> f64 {
     mean(&rates)
 }
 
-/// The least seconds one call of `work` takes, called again and again for a moment after a first time.
+/// Returns the least seconds of a call of `work`, repeated for `MOMENT` after a first call.
 fn best(work: impl FnMut()) -> f64 {
     calls(work).into_iter().fold(f64::INFINITY, f64::min)
 }
 
-/// The mean seconds of one call of `work` in a moment after a first time: what other work on the machine takes from a
-/// run, it takes from this too.
+/// Returns the mean seconds of a call of `work`, repeated for `MOMENT` after a first call. Other work on the machine
+/// slows this as it slows a run.
 fn usual(work: impl FnMut()) -> f64 {
     mean(&calls(work))
 }
 
-/// The seconds of each call.
+/// Returns the seconds of each call of `work`.
 fn calls(mut work: impl FnMut()) -> Vec<f64> {
     work();
     let (begin, mut calls) = (Instant::now(), Vec::new());

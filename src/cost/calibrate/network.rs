@@ -1,4 +1,4 @@
-//! The network between the ranks of a run: latency, what one more message costs, and bandwidth.
+//! Measures the network between the ranks of a run: latency, overhead per message, and bandwidth.
 
 use std::time::Instant;
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::parallel::comm::Comm;
 
-/// The network between ranks.
+/// The speed of the network between ranks.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Network {
-    /// Seconds from one rank's sending to another's receiving a few bytes.
+    /// The seconds from sending a few bytes to receiving them on another rank.
     pub latency: f64,
-    /// Seconds one more message costs its sender.
+    /// The seconds that each further message costs its sender.
     pub overhead: f64,
-    /// Bytes a second that each rank can send while all do.
+    /// The bytes per second that each rank can send while all ranks send.
     pub bandwidth: f64,
 }
 
 impl Network {
-    /// Measured between the ranks of `comm`, of which there are at least two. Called by all ranks.
+    /// Measures the network between the ranks of `comm`, at least two. Called by all ranks.
     #[must_use]
     pub fn measure(comm: &Comm) -> Self {
         let (rank, ranks) = (comm.rank(), comm.size());
@@ -33,7 +33,7 @@ impl Network {
             );
             start.elapsed().as_secs_f64()
         };
-        // Every rank repeats equally often; the slowest rank counts, and of the repetitions the least.
+        // All ranks repeat equally often; each round counts with its slowest rank, and the fastest round is taken.
         let least = |messages: usize, length: usize, times: usize| {
             let mut seconds = [f64::INFINITY];
             for _ in 0..times {

@@ -1,14 +1,15 @@
-//! One sentence on what would make a run faster, from where its time went.
+//! Advice: one sentence on what would make a run faster, from the shares of its time.
 
 use crate::cost::StepShape;
 use crate::ensemble::transform::Form;
 use crate::report::account::Account;
 use crate::report::environment::Environment;
 
-/// A share of the run's time worth a word.
+/// The share of the run's time above which a phase is mentioned.
 const NOTABLE: f64 = 0.15;
 
-/// What to change first. `forward` holds each rank's seconds in the forward map.
+/// Returns the first change to make. `forward` holds each rank's seconds in the forward map. Long because every cause has
+/// its sentence here.
 #[must_use]
 pub fn advice(
     account: &Account,
@@ -70,7 +71,7 @@ pub fn advice(
             percent("evaluate")
         ),
         Some("report") => format!("{} in reporting: raise run.report_every", percent("report")),
-        // A simulator's operations are not known, but its time is.
+        // The operations of a simulator are unknown, but its time is known.
         _ if shape.flops_of_all().forward == 0.0 && share("forward") > 0.5 => format!(
             "{} in simulations: more ranks or threads, up to one for each of the {} members, shorten it",
             percent("forward"),
@@ -89,26 +90,26 @@ pub fn advice(
     }
 }
 
-/// The load of rank 0's host over the last minute, where it is well beyond the host's cores.
+/// Returns the load of rank 0's host over the last minute if it is well above the number of its cores.
 fn busy(account: &Account, environment: &Environment) -> Option<f64> {
     let host = environment.hosts.first()?;
     let load = account.load?;
-    // A minute's mean says nothing of a run of seconds.
+    // The mean over a minute says nothing about a run of seconds.
     (account.seconds >= 20.0 && load > 1.5 * host.cores as f64 + 0.5).then_some(load)
 }
 
-/// The share beyond which a phase is worth a word.
+/// Returns the share of time above which a phase is mentioned.
 fn limit(name: &str, shape: &StepShape) -> f64 {
     let flops = shape.flops_of_all();
     match name {
-        // It computes too: as much of the time as of the arithmetic is no surprise.
+        // Its share of the time is expected to be as large as its share of the arithmetic.
         "interaction" => NOTABLE + 1.3 * flops.interaction / flops.total(),
         "evaluate" => 2.0 * NOTABLE,
         _ => NOTABLE,
     }
 }
 
-/// Why ranks wait for each other.
+/// Returns why ranks wait for each other.
 fn waiting(percent: &str, shape: &StepShape, environment: &Environment, forward: &[f64]) -> String {
     let mean = forward.iter().sum::<f64>() / forward.len() as f64;
     let slow = (0..forward.len()).fold(0, |s, r| if forward[r] > forward[s] { r } else { s });
@@ -147,7 +148,7 @@ mod tests {
     use crate::report::environment::Host;
     use crate::run::plan::Plan;
 
-    /// What is said of `digits` on two ranks on hosts a and b, with `phases` of given shares.
+    /// Returns the advice for `digits` on two ranks on hosts a and b, with `phases` of the given shares.
     fn said(phases: &[(&'static str, f64)], forward: &[f64], members: usize) -> String {
         said_at(0.5, false, (phases, forward, members))
     }

@@ -1,4 +1,4 @@
-//! Where a run's time went, over all ranks: timing.json, and the table after a run's summary.
+//! The account of a run's time over all ranks: timing.json, and the table after the run's summary.
 
 mod advice;
 
@@ -19,54 +19,54 @@ use crate::report::text_table::CellAlignment::{Left, Right};
 use crate::report::text_table::text_table;
 use crate::run::timing::{PHASES, Spread, Timing};
 
-/// timing.json.
+/// The content of timing.json.
 #[derive(Clone, Debug, Serialize)]
 pub struct Account {
-    /// Seconds of this process, of which all below tells.
+    /// The seconds of this process, to which all other fields refer.
     pub seconds: f64,
-    /// Seconds of the processes that this one resumed.
+    /// The seconds of the earlier processes that this one resumed.
     pub seconds_before: f64,
-    /// Steps timed.
+    /// The number of steps timed.
     pub steps: usize,
-    /// Seconds of a step on rank 0.
+    /// The seconds of a step on rank 0.
     pub step_seconds: Option<Spread>,
-    /// Seconds by phase over ranks; `other` is what no phase holds.
+    /// The seconds by phase, over ranks; `other` is the time outside all phases.
     #[serde(serialize_with = "as_map")]
     pub phases: Vec<(&'static str, Times)>,
-    /// Members times samples evaluated in a second of the median step; where layers take turns, here and below, of the mean
-    /// step.
+    /// Members times samples evaluated per second in the median step; with layers updated in turn, in the mean step, here
+    /// and in the next fields.
     pub members_samples_per_second: f64,
-    /// The step's arithmetic over the median step, 10^9 flops a second, all ranks together.
+    /// The arithmetic rate in the median step, 10^9 flops per second, all ranks together.
     pub gflops: f64,
-    /// The calibration product on one rank's threads, 10^9 flops a second.
+    /// The rate of the calibration product on one rank's threads, 10^9 flops per second.
     pub product_gflops: f64,
     /// The seconds the step's arithmetic would take at the calibration product's rate on all ranks, over the median
     /// step.
     pub floor_share: f64,
-    /// Bytes sent at a step by the rank that sends most.
+    /// The bytes sent per step by the rank that sends most.
     pub bytes_sent_per_step: u64,
-    /// The most memory any rank held, in bytes, where the system tells.
+    /// The largest memory of any rank in bytes, if the system says so.
     pub peak_rss: Option<u64>,
-    /// The load of rank 0's host over the last minute, where the system tells.
+    /// The load of rank 0's host over the last minute, if the system says so.
     pub load: Option<f64>,
     /// One sentence on what to change.
     pub advice: String,
 }
 
-/// Seconds over ranks.
+/// The seconds of a phase over ranks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Times {
-    /// The least.
+    /// The least of any rank.
     pub min: f64,
-    /// The mean.
+    /// The mean over ranks.
     pub mean: f64,
-    /// The most.
+    /// The most of any rank.
     pub max: f64,
-    /// The mean's share of the process's seconds.
+    /// The mean as a fraction of the process's seconds.
     pub share: f64,
 }
 
-/// What one rank hands in.
+/// The timing of one rank, sent to rank 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct RankTiming {
     phases: Vec<f64>,
@@ -75,6 +75,7 @@ struct RankTiming {
     peak_rss: Option<u64>,
 }
 
+/// Writes the phases as a map from name to times.
 fn as_map<S: Serializer>(
     phases: &[(&'static str, Times)],
     serializer: S,
@@ -82,7 +83,7 @@ fn as_map<S: Serializer>(
     serializer.collect_map(phases.iter().copied())
 }
 
-/// The account of a run that cost `shape` at each step; on rank 0, nothing elsewhere. Called by all ranks.
+/// Returns on rank 0 the account of a run whose steps have the sizes `shape`; None elsewhere. Called by all ranks.
 #[must_use]
 pub fn account<T: Real>(
     ranks: Ranks,
@@ -90,41 +91,42 @@ pub fn account<T: Real>(
     timing: &Timing,
     environment: &Environment,
 ) -> Option<Account> {
-    let slip = RankTiming {
+    let rank_timing = RankTiming {
         phases: timing.phases(),
         seconds: timing.here(),
         sent: timing.sent(),
         peak_rss: peak_rss(),
     };
-    // While rank 0 measures, the others wait for the gathering.
+    // While rank 0 measures its product rate, the other ranks wait in the gathering.
     let first = ranks.comm.is_first();
     let rate =
         first.then(|| calibrate::product_rate::<T>(ranks.pool, shape.mixed) * shape.threads as f64);
     let config = bincode::config::standard();
-    let bytes = bincode::serde::encode_to_vec(&slip, config).expect("plain data encodes");
-    let slips = ranks.comm.gather(&bytes).into_iter().map(|bytes| {
+    let bytes = bincode::serde::encode_to_vec(&rank_timing, config).expect("plain data encodes");
+    let rank_timings = ranks.comm.gather(&bytes).into_iter().map(|bytes| {
         let decoded = bincode::serde::decode_from_slice(&bytes, config);
         decoded.expect("a rank's own bytes decode").0
     });
-    Some(settle(
+    Some(combine(
         shape,
         timing,
         environment,
         rate?,
-        &slips.collect::<Vec<_>>(),
+        &rank_timings.collect::<Vec<_>>(),
     ))
 }
 
-/// All ranks' slips put together; `rate` is one rank's product rate in flops a second.
-fn settle(
+/// Combines the timings of all ranks; `rate` is the product rate of one rank in flops per second. Long because it fills
+/// the account field by field.
+fn combine(
     shape: &StepShape,
     timing: &Timing,
     environment: &Environment,
     rate: f64,
-    slips: &[RankTiming],
+    rank_timings: &[RankTiming],
 ) -> Account {
-    let seconds = slips[0].seconds;
-    let of = |name, values: Vec<f64>| {
+    let seconds = rank_timings[0].seconds;
+    let phase = |name, values: Vec<f64>| {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let times = Times {
             min: values.iter().copied().fold(f64::INFINITY, f64::min),
@@ -134,15 +136,22 @@ fn settle(
         };
         (name, times)
     };
-    let column = |i: usize| slips.iter().map(|slip| slip.phases[i]).collect();
-    let rest = |slip: &RankTiming| (slip.seconds - slip.phases.iter().sum::<f64>()).max(0.0);
+    let column = |i: usize| {
+        rank_timings
+            .iter()
+            .map(|rank_timing| rank_timing.phases[i])
+            .collect()
+    };
+    let rest = |rank_timing: &RankTiming| {
+        (rank_timing.seconds - rank_timing.phases.iter().sum::<f64>()).max(0.0)
+    };
     let mut phases: Vec<_> = PHASES
         .iter()
-        .map(|&(phase, name)| of(name, column(phase as usize)))
+        .map(|&(index, name)| phase(name, column(index as usize)))
         .collect();
-    phases.push(of("other", slips.iter().map(rest).collect()));
+    phases.push(phase("other", rank_timings.iter().map(rest).collect()));
     let typical = timing.steps().map_or(f64::INFINITY, |steps| {
-        // The arithmetic of steps that differ is known as their mean's alone.
+        // If steps differ in arithmetic, only its mean is known.
         let turns = shape.differing < shape.parameters as f64;
         if turns { steps.mean } else { steps.median }
     });
@@ -157,28 +166,31 @@ fn settle(
         gflops: flops / typical / 1e9,
         product_gflops: rate / 1e9,
         floor_share: flops / (rate * shape.ranks as f64) / typical,
-        bytes_sent_per_step: slips.iter().map(|s| s.sent).max().unwrap_or(0)
+        bytes_sent_per_step: rank_timings.iter().map(|s| s.sent).max().unwrap_or(0)
             / timing.count().max(1) as u64,
-        peak_rss: slips.iter().filter_map(|slip| slip.peak_rss).max(),
+        peak_rss: rank_timings
+            .iter()
+            .filter_map(|rank_timing| rank_timing.peak_rss)
+            .max(),
         load: load(),
         advice: String::new(),
     };
-    let forward: Vec<f64> = slips
+    let forward: Vec<f64> = rank_timings
         .iter()
-        .map(|slip| slip.phases[crate::run::timing::Phase::Forward as usize])
+        .map(|rank_timing| rank_timing.phases[crate::run::timing::Phase::Forward as usize])
         .collect();
     account.advice = advice::advice(&account, shape, environment, &forward);
     account
 }
 
-/// The mean number of threads that ran or waited to run on this host over the last minute; Linux alone tells.
+/// Returns the mean number of threads that ran or waited to run on this host over the last minute (Linux only).
 fn load() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/loadavg").ok()?;
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// The rate of a step's arithmetic, 10^9 flops a second and as a share of the product rate; none where that rounds to nothing,
-/// as beside a simulator, whose own arithmetic is not known.
+/// Returns the rate of a step's arithmetic as text, from 10^9 flops per second and its fraction of the product rate. None if
+/// that rounds to 0 %, as for a simulator, whose own arithmetic is unknown.
 pub(super) fn rate_in_words(gflops: f64, share: f64) -> Option<String> {
     let percent = 100.0 * share;
     (percent >= 0.5).then(|| {
@@ -189,12 +201,12 @@ pub(super) fn rate_in_words(gflops: f64, share: f64) -> Option<String> {
     })
 }
 
-/// The most memory this process has held, in bytes, what ranks of a host share counted once among them; Linux alone tells.
+/// Returns the largest memory of this process in bytes (Linux only). Memory shared by ranks of a host counts once.
 #[must_use]
 pub fn peak_rss() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = bytes_of(&status, "VmHWM:")?;
-    // Each process's own count has all of the shared pages it has touched. They are held throughout.
+    // The peak counts all shared pages that the process has touched; only its proportional part is wanted.
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
     let shared = bytes_of(&status, "RssShmem:").zip(bytes_of(&rollup, "Pss_Shmem:"));
     Some(shared.map_or(peak, |(touched, part)| {
@@ -202,7 +214,7 @@ pub fn peak_rss() -> Option<u64> {
     }))
 }
 
-/// The number beside `name` in one of Linux's lists of KiB, in bytes.
+/// Returns the number after `name` in a list in KiB, as Linux writes it, in bytes.
 fn bytes_of(list: &str, name: &str) -> Option<u64> {
     let line = list.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -210,14 +222,14 @@ fn bytes_of(list: &str, name: &str) -> Option<u64> {
 }
 
 impl Account {
-    /// The times of the phase called `name`.
+    /// Returns the times of the phase called `name`.
     #[must_use]
     pub fn phase(&self, name: &str) -> Times {
         let found = self.phases.iter().find(|(phase, _)| *phase == name);
         found.map_or_else(Times::default, |(_, times)| *times)
     }
 
-    /// Writes timing.json to `folder`.
+    /// Writes timing.json to `folder`. Called by rank 0.
     ///
     /// # Errors
     /// The file cannot be written.

@@ -1,68 +1,68 @@
-//! Line charts as SVG: the curves of several runs, and their last values beside their ends.
+//! Line charts as SVG: the curves of several runs, labelled with their last values.
 
 use std::fmt::Write as _;
 
 use super::scale::{Scale, escaped, number, range};
 
-/// Size of a chart, and the margins around its frame, in SVG units.
+/// The size of a chart and the margins around its frame, in SVG units.
 const FRAME: f64 = 296.0;
 const NAMED_FRAME: f64 = 320.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 50.0;
 const RIGHT: f64 = 54.0;
 const NAMED_RIGHT: f64 = 130.0;
-/// A character of an end's label.
+/// The width of a character of an end label.
 const CHARACTER: f64 = 7.6;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 38.0;
 
-/// Points drawn of one line, at most: longer curves are averaged in as many pieces.
+/// The largest number of points drawn for one line; longer curves are averaged in that many pieces.
 const POINTS: usize = 220;
 
-/// One curve.
+/// A curve in a chart.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Whose it is: chooses the colour.
+    /// The number of its run, which chooses the colour.
     pub run: usize,
-    /// What it is, for a reader who points at it.
+    /// The label shown when a reader points at it.
     pub label: String,
-    /// (x, y), x ascending, y finite.
+    /// The points (x, y), with x ascending and y finite.
     pub points: Vec<(f64, f64)>,
-    /// Drawn as the second of its run: dashed.
+    /// True for the second curve of its run, drawn dashed.
     pub second: bool,
-    /// Whether each point is marked.
+    /// True if each point is marked.
     pub marked: bool,
 }
 
-/// How x runs.
+/// The scale of x.
 #[derive(Clone, Debug)]
 pub enum Along {
-    /// From 0 or less, evenly.
+    /// Linear, from 0 or less.
     Even,
-    /// In logarithms of x > 0, with ticks at these values.
+    /// Logarithmic, for x > 0, with ticks at these values.
     Logarithmic(Vec<f64>),
 }
 
-/// A chart.
+/// A chart of several curves.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// What is drawn, in a line below the title.
+    /// A description of what is drawn, below the title.
     pub note: String,
-    /// Its curves.
+    /// The curves.
     pub lines: Vec<Line>,
-    /// Whether y may be drawn in logarithms, where it spans enough.
+    /// True if y may be logarithmic when its range is large enough.
     pub logarithmic: bool,
-    /// How x runs.
+    /// The scale of x.
     pub along: Along,
-    /// Whether curves end in their labels instead of their last values.
+    /// True if curves end in their labels instead of their last values.
     pub named: bool,
 }
 
-/// A curve cut into pieces: (x, mean, least, most) of each.
+/// Cuts a curve into pieces; returns (mean x, mean, lowest and highest y) of each.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64, f64, f64)> {
-    // Pieces of one length, to one point: a short last one would be noisier than the others.
+    // Pieces of equal length up to one point: a short last piece would be noisier than the others.
     let (count, pieces) = (points.len(), points.len().min(POINTS));
     (0..pieces)
         .map(|i| &points[i * count / pieces..(i + 1) * count / pieces])
@@ -76,7 +76,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64, f64, f64)> {
 }
 
 impl Chart {
-    /// The chart as a card of the page; nothing where there is nothing to draw.
+    /// Returns the chart as a card of the page; empty if there is nothing to draw.
     #[must_use]
     pub fn card(&self, x_name: &str) -> String {
         if self.lines.iter().all(|line| line.points.is_empty()) {
@@ -90,7 +90,8 @@ impl Chart {
         )
     }
 
-    /// Width and height in SVG units: labels at the curves' ends find room beside the frame, however long they are.
+    /// Returns the width and height in SVG units; labels at the ends of the curves fit beside the frame, however long
+    /// they are.
     pub(super) fn size(&self) -> (f64, f64) {
         let labels = self.lines.iter().filter_map(|line| self.label(line));
         let longest = labels.map(|label| label.chars().count()).max();
@@ -99,12 +100,12 @@ impl Chart {
         (self.right() + beside, HEIGHT)
     }
 
-    /// Where the frame ends on the right.
+    /// Returns the right edge of the frame.
     fn right(&self) -> f64 {
         LEFT + if self.named { NAMED_FRAME } else { FRAME }
     }
 
-    /// What stands at the end of `line`: its label, or its last value.
+    /// Returns the text at the end of `line`: its label, or its last value.
     fn label(&self, line: &Line) -> Option<String> {
         let value = line.points.last().filter(|_| !line.second)?.1;
         // Accuracies have four digits everywhere.
@@ -116,7 +117,7 @@ impl Chart {
         })
     }
 
-    /// The drawing alone.
+    /// Returns the drawing without the card around it.
     pub(super) fn svg(&self, x_name: &str) -> String {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let (x_from, x_to) = range(points().map(|p| p.0));
@@ -156,7 +157,7 @@ impl Chart {
         svg + "</svg>"
     }
 
-    /// The last value of each curve, at its end, pushed apart where they would overlap.
+    /// Draws the last value of each curve at its end, with those that would overlap moved apart.
     fn last_values(&self, y: &Scale) -> String {
         let mut ends: Vec<(f64, String, &Line)> = self
             .lines
@@ -173,7 +174,7 @@ impl Chart {
         for i in 1..ends.len() {
             ends[i].0 = ends[i].0.max(ends[i - 1].0 + 13.0);
         }
-        // The last may have been pushed out of the frame: all move up as far as needed.
+        // If the last one was pushed out of the frame, all move up as far as needed.
         let mut bound = HEIGHT - BOTTOM + 4.0;
         for end in ends.iter_mut().rev() {
             end.0 = end.0.min(bound);
@@ -194,7 +195,7 @@ impl Chart {
 }
 
 impl Line {
-    /// The curve, with the range of what was averaged behind it.
+    /// Draws the curve, on top of the range of the averaged points.
     fn draw(&self, x: &Scale, y: &Scale) -> String {
         let pieces = thinned(&self.points);
         let place = |px: f64, py: f64| format!("{:.1},{:.1}", x.at(px), y.at(py));
@@ -232,7 +233,7 @@ impl Line {
     }
 }
 
-/// Rules, ticks and the frame's two sides.
+/// Draws the rules, the ticks and the two axes.
 fn axes((x, x_ticks): (&Scale, &[f64]), y: &Scale, right: f64, x_name: &str) -> String {
     let bottom = HEIGHT - BOTTOM;
     let mut svg = String::new();
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn pieces_are_of_one_length_so_that_the_curve_ends_as_it_went() {
-        // Of 441 points in pieces of three the last would stand alone.
+        // With 441 points in pieces of three, the last point would be alone.
         let points: Vec<(f64, f64)> = (0..441).map(|i| (f64::from(i), f64::from(i % 2))).collect();
         let pieces = thinned(&points);
         let last = pieces.last().unwrap();

@@ -1,9 +1,11 @@
-//! `eki-mpi report`: one HTML page that holds everything it shows; several runs are drawn together.
+//! The page of `eki-mpi report`: one HTML file that contains everything it shows; several runs are drawn together.
 
 mod chart;
+mod curves;
 mod figure;
 mod parameters;
 mod reliability;
+mod results;
 pub mod scale;
 mod tables;
 
@@ -11,7 +13,6 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::config::{MethodKind, StepKind};
 use crate::error::Result;
 use crate::files::bounded;
 use crate::report::finished::{Finished, MetricsRow, Summary};
@@ -21,32 +22,32 @@ pub use figure::figure;
 pub use parameters::Parameters;
 use scale::escaped;
 
-/// The most bytes of timing.json and environment.json that are read.
+/// The largest timing.json or environment.json that is read, in bytes.
 const LONGEST: u64 = 1 << 26;
 
-/// A run, as the page shows it.
+/// A run as the page shows it.
 #[derive(Clone, Debug)]
 pub struct ReportedRun {
-    /// What it is called: its folder's name.
+    /// The name: that of its folder, or the folder's path if two runs have the same name.
     pub name: String,
-    /// Its folder and configuration.
+    /// The folder and configuration.
     pub finished: Finished,
-    /// Its curve.
+    /// The curve: the reported steps.
     pub curve: Vec<MetricsRow>,
-    /// Its summary, where it has ended.
+    /// The summary, if the run has ended.
     pub ending: Option<Summary>,
-    /// timing.json and environment.json, where they are there.
+    /// The content of timing.json, if it is there.
     pub timing: Option<Value>,
-    /// See `timing`.
+    /// The content of environment.json, if it is there.
     pub environment: Option<Value>,
-    /// What it found of a simulator's parameters.
+    /// The calibrated parameters, for a simulator.
     pub parameters: Option<Parameters>,
-    /// What the ensemble says, where all members were kept.
+    /// The predictive uncertainty of the ensemble, if all members were kept.
     pub uncertainty: Option<Uncertainty>,
 }
 
 impl ReportedRun {
-    /// The run in `finished`, without the ensemble's uncertainty.
+    /// Reads the run in `finished`, without the uncertainty of its ensemble.
     ///
     /// # Errors
     /// Damaged files.
@@ -67,12 +68,12 @@ impl ReportedRun {
         })
     }
 
-    /// Whether its forward map is a simulator.
+    /// Returns true if the forward map is a simulator.
     fn simulates(&self) -> bool {
         self.finished.resolved.config.model.kind.simulates()
     }
 
-    /// Steps in an epoch, from the curve.
+    /// Returns the number of steps in an epoch, from the summary or the curve.
     fn steps_per_epoch(&self) -> f64 {
         if let Some(ending) = self.ending.as_ref().filter(|ending| ending.epochs > 0.0) {
             return ending.steps as f64 / ending.epochs;
@@ -85,18 +86,18 @@ impl ReportedRun {
         }
     }
 
-    /// The points at which `of` is told, against epochs.
-    fn line(&self, of: impl Fn(&MetricsRow) -> Option<f64>) -> Vec<(f64, f64)> {
+    /// Returns the points (epoch, value) of the curve at which `value` is known and finite.
+    fn line(&self, value: impl Fn(&MetricsRow) -> Option<f64>) -> Vec<(f64, f64)> {
         let scale = self.steps_per_epoch();
         self.curve
             .iter()
-            .filter_map(|point| Some((point.step as f64 / scale, of(point)?)))
+            .filter_map(|point| Some((point.step as f64 / scale, value(point)?)))
             .filter(|(_, y)| y.is_finite())
             .collect()
     }
 }
 
-/// Gives runs of the same name their folders' paths instead.
+/// Replaces equal names of runs by the paths of their folders.
 pub fn tell_apart(runs: &mut [ReportedRun]) {
     let mut seen = HashSet::new();
     let twice: HashSet<String> = runs
@@ -109,7 +110,7 @@ pub fn tell_apart(runs: &mut [ReportedRun]) {
     }
 }
 
-/// The page of `runs`, at least one.
+/// Returns the page of `runs`, at least one.
 #[must_use]
 pub fn page(runs: &[ReportedRun]) -> String {
     let title = match runs {
@@ -117,19 +118,22 @@ pub fn page(runs: &[ReportedRun]) -> String {
         several => format!("{} runs", several.len()),
     };
     let title = escaped(&title);
-    let mut body = format!("<h1>{title}</h1>\n{}", tables::subtitle(runs));
+    let mut body = format!("<h1>{title}</h1>\n{}", results::subtitle(runs));
     if runs.len() > 1 {
         body += &legend(runs);
     } else {
-        body += &tables::tiles(&runs[0]);
+        body += &results::tiles(&runs[0]);
     }
     let each = runs.iter().all(|run| run.steps_per_epoch() == 1.0);
     let along = if each { "steps" } else { "epochs" };
-    let cards: String = charts(runs).iter().map(|chart| chart.card(along)).collect();
+    let cards: String = curves::charts(runs)
+        .iter()
+        .map(|chart| chart.card(along))
+        .collect();
     body += &format!("<h2>Curves</h2>\n<div class=\"grid\">\n{cards}</div>\n");
     body += &parameters::section(runs);
     body += &uncertainty(runs);
-    body += &tables::summaries(runs);
+    body += &results::summaries(runs);
     body += &tables::phases(runs);
     body += &tables::settings(runs);
     body += &footer(runs);
@@ -142,6 +146,7 @@ pub fn page(runs: &[ReportedRun]) -> String {
     )
 }
 
+/// Returns the legend of several runs.
 fn legend(runs: &[ReportedRun]) -> String {
     let items: String = runs
         .iter()
@@ -157,117 +162,7 @@ fn legend(runs: &[ReportedRun]) -> String {
     format!("<ul class=\"legend\">\n{items}</ul>\n")
 }
 
-/// The curves, against epochs.
-fn charts(runs: &[ReportedRun]) -> Vec<Chart> {
-    let lines = |second: bool, marked: bool, what: &str, of: fn(&MetricsRow) -> Option<f64>| {
-        let line = |(run, shown): (usize, &ReportedRun)| Line {
-            run,
-            label: format!("{} {what}", shown.name),
-            points: shown.line(of),
-            second,
-            marked,
-        };
-        runs.iter().enumerate().map(line).collect::<Vec<Line>>()
-    };
-    // The best member is often judged once only, at the end: a point, not a curve.
-    let judged = |mean: fn(&MetricsRow) -> Option<f64>, best: fn(&MetricsRow) -> Option<f64>| {
-        let best = lines(true, true, "best member", best);
-        let told = best.iter().any(|line| !line.points.is_empty());
-        let mut all = lines(false, true, "at the mean", mean);
-        all.extend(best.into_iter().filter(|line| !line.points.is_empty()));
-        let on = if runs.iter().all(ReportedRun::simulates) {
-            "of the observations"
-        } else {
-            "on the test set"
-        };
-        let note = if told {
-            format!("{on}: line, at the mean; dotted, the best member")
-        } else {
-            format!("{on}, at the mean")
-        };
-        (all, note)
-    };
-    let chart = |title: &str, note: String, lines, logarithmic| Chart {
-        title: title.to_owned(),
-        note,
-        lines,
-        logarithmic,
-        along: Along::Even,
-        named: false,
-    };
-    let plain = |title: &'static str, note: &str, of: fn(&MetricsRow) -> Option<f64>| {
-        chart(title, note.to_owned(), lines(false, false, title, of), true)
-    };
-    let (accuracy, of_accuracy) = judged(|p| p.accuracy_mean, |p| p.accuracy_best);
-    let (error, of_error) = judged(|p| p.mse_mean, |p| p.mse_best);
-    let (misfit, of_misfit) = judged(|p| p.misfit_mean, |p| p.misfit_best);
-    let (returned, of_return) = judged(|p| p.return_mean, |p| p.return_best);
-    let mut charts = vec![
-        chart("Accuracy", of_accuracy, accuracy, false),
-        chart("Squared error", of_error, error, true),
-        chart("Misfit, deviations of the noise", of_misfit, misfit, true),
-        chart("Return, steps", of_return, returned, false),
-        plain(
-            "Squared error of each pass",
-            "one step ahead, of the mean of the members' predictions, before each value is assimilated",
-            |p| p.mse_pass,
-        ),
-        plain(
-            "Loss",
-            if runs.iter().all(ReportedRun::simulates) {
-                "half the squared misfit in deviations of the noise, summed over observations; mean over members, before each update"
-            } else {
-                "misfit per sample, mean over members, before each update"
-            },
-            |p| p.loss,
-        ),
-        plain("Interaction", "‖D‖, Frobenius norm", |p| p.d_norm),
-        plain("Step size", step_size(runs), |p| p.step_size),
-        plain(
-            "Spread",
-            "of members about their mean, root mean square over parameters",
-            |p| p.spread,
-        ),
-    ];
-    let all = || runs.iter().flat_map(|run| &run.curve);
-    if all().any(|point| point.failed > 0) {
-        charts.push(plain(
-            "Failed members",
-            "at each step, redrawn from the others",
-            |p| Some(p.failed as f64),
-        ));
-    }
-    if runs
-        .iter()
-        .any(|run| run.curve.iter().any(|p| p.members != run.curve[0].members))
-    {
-        charts.push(plain("Members", "J, growing from epoch to epoch", |p| {
-            Some(p.members as f64)
-        }));
-    }
-    charts
-}
-
-/// What the step size of `runs` is.
-fn step_size(runs: &[ReportedRun]) -> &'static str {
-    let rule = |run: &ReportedRun| {
-        let method = &run.finished.resolved.config.method;
-        match (method.kind, method.step) {
-            (MethodKind::Eki, StepKind::Adaptive) => "h / (‖D‖ + ε) at each step",
-            (MethodKind::Kalman, _) => "h at each step, of the Kalman gain",
-            (MethodKind::Eki, StepKind::Fixed) => "h at each step",
-            _ => "the rate of descent at each step",
-        }
-    };
-    let first = rule(&runs[0]);
-    if runs.iter().all(|run| rule(run) == first) {
-        first
-    } else {
-        "at each step; the runs' rules differ (method.kind, method.step)"
-    }
-}
-
-/// The section on the ensemble's uncertainty, where any run kept its members.
+/// Returns the section on predictive uncertainty; empty if no run kept its members.
 fn uncertainty(runs: &[ReportedRun]) -> String {
     let known: Vec<(&str, &Uncertainty)> = runs
         .iter()
@@ -290,7 +185,7 @@ fn uncertainty(runs: &[ReportedRun]) -> String {
     )
 }
 
-/// Which program on which hosts, when.
+/// Returns the footer: which program ran, on which hosts, and when.
 fn footer(runs: &[ReportedRun]) -> String {
     let line = |run: &ReportedRun| {
         let environment = run.environment.as_ref()?;

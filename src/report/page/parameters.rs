@@ -1,4 +1,4 @@
-//! A simulator's parameters: the prior of each, and where the members ended.
+//! The section on a simulator's parameters: the prior of each, and where the members ended.
 
 use std::fmt::Write as _;
 
@@ -13,26 +13,27 @@ use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
 use crate::with_precision;
 
-/// The most parameters of a run that are shown.
+/// The largest number of parameters shown.
 const SHOWN: usize = 100;
-/// A strip's sides.
+/// The width and height of a strip, which shows a parameter's prior and members.
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 20.0;
-/// The prior's deviations that a strip shows, and those of its two thirds.
+/// The number of prior standard deviations that a strip shows.
 const SEEN: f64 = 2.0;
+/// The number of prior standard deviations that hold the central two thirds.
 const MOST: f64 = 1.0;
 
-/// What a simulator's run found, and from what.
+/// The calibrated parameters of a simulator's run, and their priors.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     calibrated: Calibrated,
     priors: Vec<Marginal>,
-    /// Whether members began at draws of the priors, not at those of a file.
+    /// True if members began as draws from the priors, not as values from a file.
     is_drawn: bool,
 }
 
 impl Parameters {
-    /// Of the run in `finished`, where it is a simulator's and has left its parameters.
+    /// Returns the parameters of the run in `finished`, if it is a simulator's and has left them.
     ///
     /// # Errors
     /// Damaged files.
@@ -51,7 +52,7 @@ impl Parameters {
     }
 }
 
-/// The section on parameters, where any run has some.
+/// Returns the section on parameters, empty if no run has any.
 pub fn section(runs: &[ReportedRun]) -> String {
     let known = || {
         let runs = runs.iter().enumerate();
@@ -59,14 +60,6 @@ pub fn section(runs: &[ReportedRun]) -> String {
     };
     if known().next().is_none() {
         return String::new();
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for (_, _, known) in known() {
-        for name in &known.calibrated.names {
-            if names.len() < SHOWN && !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
     }
     let several = runs.len() > 1;
     let mut head = vec!["parameter"];
@@ -81,7 +74,7 @@ pub fn section(runs: &[ReportedRun]) -> String {
         "",
     ]);
     let mut rows = Vec::new();
-    for name in names {
+    for name in names(known().map(|(_, _, known)| known)) {
         for (i, run, known) in known() {
             let Some(p) = known.calibrated.names.iter().position(|own| own == name) else {
                 continue;
@@ -93,26 +86,36 @@ pub fn section(runs: &[ReportedRun]) -> String {
         }
     }
     let most = known().map(|(_, _, known)| known.priors.len()).max();
-    let more = most.unwrap_or(0).saturating_sub(SHOWN);
-    let more = match more {
+    let more = match most.unwrap_or(0).saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!("<p class=\"soft\">and {more} more in final/parameters.csv</p>\n"),
     };
     let from_file = known().any(|(_, _, known)| !known.is_drawn);
     let begun = if from_file {
-        " No prior is shown where the first members came from a file (ensemble.initial)."
+        " No prior is shown for runs whose first members came from a file (ensemble.initial)."
     } else {
         ""
     };
     format!(
-        "<h2>Parameters</h2>\n<p class=\"soft\">Pale, two thirds of the prior; bold, two thirds of the members; the upright line, \
-         their mean.{begun} Members draw together as they near the fit: their range is no posterior, but where observations were \
-         perturbed.</p>\n{}{more}",
+        "<h2>Parameters</h2>\n<p class=\"soft\">Pale: the central two thirds of the prior. Bold: the central two thirds of the \
+         members. Upright line: their mean.{begun} The range of the members is not an error bar: members contract as they fit, \
+         except with perturbed observations.</p>\n{}{more}",
         table(&head, rows.into_iter())
     )
 }
 
-/// Parameter `p` of `known`, in colour `i`: its numbers, and its strip.
+/// Returns the names of the parameters of all runs, each once, at most `SHOWN` of them.
+fn names<'a>(known: impl Iterator<Item = &'a Parameters>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in known.flat_map(|known| &known.calibrated.names) {
+        if names.len() < SHOWN && !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Returns the cells of parameter `p` of run number `i`: its numbers, and its strip.
 fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
     let (found, prior) = (&known.calibrated, &known.priors[p]);
     let range = found.range(p);
@@ -129,6 +132,7 @@ fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
     cells
 }
 
+/// Draws the strip of a parameter of run number `i`.
 fn strip(i: usize, prior: Option<&Marginal>, mean: f64, members: Option<(f64, f64)>) -> String {
     let (low, high) = members.unwrap_or((mean, mean));
     let at = |xi: f64| prior.map(|prior| prior.at(xi));

@@ -1,4 +1,4 @@
-//! The reliability diagram: how often the ensemble is right at each level of its confidence.
+//! The reliability diagram: how often the ensemble is right at each level of confidence.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,12 @@ const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 50.0;
 const RIGHT: f64 = 14.0;
-/// The diagram's frame, and below it the one of the histogram.
+/// The bottom and top of the diagram's frame.
 const FRAME: (f64, f64) = (216.0, 10.0);
+/// The bottom and top of the histogram below it.
 const COUNTS: (f64, f64) = (280.0, 232.0);
 
-/// The diagram and its numbers, as a card of the page.
+/// Returns the diagram and its numbers, as a card of the page.
 #[must_use]
 pub fn card(name: &str, u: &Uncertainty) -> String {
     format!(
@@ -29,6 +30,7 @@ pub fn card(name: &str, u: &Uncertainty) -> String {
     )
 }
 
+/// Draws the diagram.
 fn svg(u: &Uncertainty) -> String {
     let right = WIDTH - RIGHT;
     let x = Scale::new((0.0, 1.0), (LEFT, right), false);
@@ -79,7 +81,7 @@ fn svg(u: &Uncertainty) -> String {
     svg + &labels(&x, &y, &counts, most)
 }
 
-/// The diagonal of perfect calibration, the axis, and what is what.
+/// Draws the diagonal of perfect calibration, the axes, and the names.
 fn labels(x: &Scale, y: &Scale, counts: &Scale, most: usize) -> String {
     let right = WIDTH - RIGHT;
     let (zero, floor) = (counts.at(0.0), y.at(0.0));

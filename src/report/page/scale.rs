@@ -1,8 +1,8 @@
-//! Scales of charts with round ticks, and text as a page shows it.
+//! Scales of charts with round ticks, and text escaped for HTML.
 
 pub use crate::files::numbers::number;
 
-/// From values to SVG units.
+/// A map from values to SVG units, linear or logarithmic.
 #[derive(Clone, Debug)]
 pub struct Scale {
     from: f64,
@@ -13,7 +13,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// `from..to` over `start..end`; the logarithm's, where `logarithmic`.
+    /// Returns the map from `from..to` to `start..end`; of the logarithm if `logarithmic`.
     #[must_use]
     pub fn new((from, to): (f64, f64), (start, end): (f64, f64), logarithmic: bool) -> Self {
         let pad = |a: f64, b: f64| if b > a { (a, b) } else { (a - 0.5, b + 0.5) };
@@ -31,7 +31,7 @@ impl Scale {
         }
     }
 
-    /// The place of `value`.
+    /// Returns the position of `value`.
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         let value = if self.logarithmic {
@@ -42,7 +42,7 @@ impl Scale {
         self.start + (value - self.from) / (self.to - self.from) * (self.end - self.start)
     }
 
-    /// Round values within the scale, about `count` of them.
+    /// Returns about `count` round values within the scale.
     #[must_use]
     pub fn ticks(&self, count: usize) -> Vec<f64> {
         let (mut from, mut to) = (self.from, self.to);
@@ -64,7 +64,7 @@ impl Scale {
                 let every = some.len().div_ceil(count + 2);
                 return some.into_iter().step_by(every).collect();
             }
-            // Too narrow for the logarithm's round values.
+            // Too narrow for round values on a logarithmic scale.
             (from, to) = (10_f64.powf(from), 10_f64.powf(to));
         }
         let rough = (to - from) / count as f64;
@@ -80,7 +80,7 @@ impl Scale {
     }
 }
 
-/// Text as it may stand in HTML.
+/// Escapes text for HTML.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
@@ -89,7 +89,7 @@ pub fn escaped(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// The least and the largest of some values.
+/// Returns the least and the largest of the values.
 pub fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
         (a.min(v), b.max(v))

@@ -1,4 +1,4 @@
-//! The page's tables: what each run reached, how sure its ensemble is, where its time went, and how it was set.
+//! Tables of the page: predictive uncertainty, time, and settings.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,107 +7,11 @@ use toml::Table;
 
 use super::ReportedRun;
 use super::scale::{escaped, number};
-use crate::config::{LossKind, MethodKind, ModelKind, MomentumOf, Rerandomise};
+use crate::config::ModelKind;
 use crate::report::account::rate_in_words;
 use crate::report::uncertainty::Uncertainty;
 
-/// What a run is, in one line.
-fn described(run: &ReportedRun) -> String {
-    let config = &run.finished.resolved.config;
-    let loss = match config.method.loss {
-        LossKind::CrossEntropy => "cross-entropy",
-        LossKind::LeastSquares => "least squares",
-        LossKind::ZeroOne => "0-1 loss",
-    };
-    let data = if run.simulates() {
-        let observations = &config.data.observations;
-        format!("{loss} on {observations}, seed {}", config.seed)
-    } else {
-        format!(
-            "{loss}, {} in batches of {}, seed {}",
-            config.data.name, config.data.batch, config.seed
-        )
-    };
-    let name = match (config.method.kind, config.method.momentum) {
-        (MethodKind::Eki, false) => "EKI",
-        (MethodKind::Eki, true) => "MEKI",
-        (MethodKind::Kalman, false) => "EKI with the Kalman gain",
-        (MethodKind::Kalman, true) => "MEKI with the Kalman gain",
-        (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
-        (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
-        (MethodKind::MomentumSgd, _) => {
-            return format!("momentum SGD at rate {}, {data}", config.method.rate);
-        }
-    };
-    let again = match (
-        config.ensemble.rerandomise,
-        config.ensemble.rerandomise_every,
-    ) {
-        (Rerandomise::Never, _) => String::new(),
-        (Rerandomise::Epoch, 1) => "(R)".to_owned(),
-        (Rerandomise::Epoch, every) => format!("(R), redrawn each {every} epochs"),
-        (Rerandomise::Step, 1) => "(R), redrawn at each step".to_owned(),
-        (Rerandomise::Step, every) => format!("(R), redrawn each {every} steps"),
-    };
-    let of = match (config.method.momentum, config.method.momentum_of) {
-        (true, MomentumOf::Mean) => ", momentum of the mean",
-        _ => "",
-    };
-    let members = config.ensemble.members;
-    format!("{name}{again}{of}, {members} members, {data}")
-}
-
-pub fn subtitle(runs: &[ReportedRun]) -> String {
-    match runs {
-        [one] => format!("<p class=\"soft\">{}</p>\n", escaped(&described(one))),
-        _ => String::new(),
-    }
-}
-
-/// A single run's results, large.
-pub fn tiles(run: &ReportedRun) -> String {
-    let Some(end) = &run.ending else {
-        return "<p>This run has not ended.</p>\n".to_owned();
-    };
-    let mut tiles: Vec<(&str, String)> = Vec::new();
-    let mut tile = |name, value: Option<String>| tiles.extend(value.map(|value| (name, value)));
-    let four = |x: Option<f64>| x.map(|x| number(x, 4));
-    tile("accuracy at the mean", four(end.accuracy_mean));
-    tile("of the best member", four(end.accuracy_best));
-    let three = |x: Option<f64>| x.map(|x| number(x, 3));
-    tile("misfit of the members", three(end.misfit_members));
-    tile("misfit at their mean", three(end.misfit_mean));
-    tile("of the best member", three(end.misfit_best));
-    tile("squared error at the mean", three(end.mse_mean));
-    tile("of the best member", three(end.mse_best));
-    tile("squared error, first pass", three(end.mse_first_pass));
-    tile("squared error, last pass", three(end.mse_pass));
-    tile("of persistence", three(end.mse_persistence));
-    tile("of AR(2)", three(end.mse_ar2));
-    tile("of AR(20)", three(end.mse_ar20));
-    tile("return at the mean", end.return_mean.map(|x| number(x, 4)));
-    tile("of the best member", end.return_best.map(|x| number(x, 4)));
-    let epochs = (!run.simulates()).then(|| number(end.epochs, 4));
-    tile("epochs", epochs);
-    tile("steps", Some(end.steps.to_string()));
-    tile("seconds", Some(number(end.seconds, 4)));
-    tile(
-        "ranks x threads",
-        Some(format!("{} x {}", end.ranks, end.threads)),
-    );
-    let cards: String = tiles
-        .iter()
-        .map(|(name, value)| {
-            format!("<div class=\"tile\"><b>{value}</b><span class=\"soft\">{name}</span></div>\n")
-        })
-        .collect();
-    let verdict = end.verdict.as_ref().map_or(String::new(), |verdict| {
-        format!("<p><b>Verdict:</b> {}</p>\n", escaped(verdict))
-    });
-    format!("<div class=\"tiles\">\n{cards}</div>\n{verdict}")
-}
-
-/// A table of `rows` under `head`; cells are HTML.
+/// Returns a table with the header `head`; cells are HTML.
 pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut html = "<div class=\"card wide\"><table>\n<thead><tr>".to_owned();
     for name in head {
@@ -121,7 +25,7 @@ pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     html + "</tbody></table></div>\n"
 }
 
-/// The name of a run with its colour.
+/// Returns the name of run number `i` with its colour.
 pub fn named(i: usize, run: &ReportedRun) -> String {
     format!(
         "<span class=\"c{}\"><span class=\"chip\" style=\"display:inline-block;margin-right:8px\"></span></span>{}",
@@ -130,106 +34,8 @@ pub fn named(i: usize, run: &ReportedRun) -> String {
     )
 }
 
-/// What each run reached.
-pub fn summaries(runs: &[ReportedRun]) -> String {
-    let ends = || runs.iter().filter_map(|run| run.ending.as_ref());
-    let classes = ends().any(|end| end.accuracy_mean.is_some());
-    let values = ends().any(|end| end.mse_mean.is_some());
-    let misfits = ends().any(|end| end.misfit_mean.or(end.misfit_members).is_some());
-    let series = ends().any(|end| end.mse_pass.is_some());
-    let returns = ends().any(|end| end.return_mean.is_some());
-    let mut head = vec!["run"];
-    if classes {
-        head.extend(["accuracy, mean", "best member", "first epoch"]);
-    }
-    if values {
-        head.extend(["squared error, mean", "best member"]);
-    }
-    if misfits {
-        head.extend(["misfit, members", "at their mean", "best member"]);
-    }
-    if series {
-        head.extend([
-            "squared error, first pass",
-            "last pass",
-            "persistence",
-            "AR(2)",
-            "AR(20)",
-        ]);
-    }
-    if returns {
-        head.extend(["return, mean", "best member"]);
-    }
-    let verdicts = ends().any(|end| end.verdict.is_some());
-    head.extend(verdicts.then_some("verdict"));
-    // Each step of a simulator's run is an epoch.
-    let epochs = !runs.iter().all(ReportedRun::simulates);
-    head.extend(epochs.then_some("epochs"));
-    head.extend(["steps", "seconds", "ranks x threads", "ended", "digest"]);
-    let row = |(i, run): (usize, &ReportedRun)| {
-        let end = run.ending.clone().unwrap_or_default();
-        let four = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
-        let short = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
-        let mut cells = vec![named(i, run)];
-        if classes {
-            cells.extend(
-                [
-                    end.accuracy_mean,
-                    end.accuracy_best,
-                    end.accuracy_first_epoch,
-                ]
-                .map(four),
-            );
-        }
-        if values {
-            cells.extend([end.mse_mean, end.mse_best].map(short));
-        }
-        if misfits {
-            cells.extend([end.misfit_members, end.misfit_mean, end.misfit_best].map(short));
-        }
-        if series {
-            cells.extend(
-                [
-                    end.mse_first_pass,
-                    end.mse_pass,
-                    end.mse_persistence,
-                    end.mse_ar2,
-                    end.mse_ar20,
-                ]
-                .map(short),
-            );
-        }
-        if returns {
-            cells.extend([end.return_mean, end.return_best].map(short));
-        }
-        if verdicts {
-            let verdict = escaped(end.verdict.as_deref().unwrap_or("-"));
-            cells.push(format!("<div class=\"words\">{verdict}</div>"));
-        }
-        if run.ending.is_none() {
-            cells.extend(epochs.then(|| "-".to_owned()));
-            cells.extend(["-", "-", "-", "not yet", "-"].map(str::to_owned));
-            return cells;
-        }
-        let digest: String = end.digest.chars().take(12).collect();
-        cells.extend(epochs.then(|| number(end.epochs, 4)));
-        cells.extend([
-            end.steps.to_string(),
-            number(end.seconds, 4),
-            format!("{} x {}", end.ranks, end.threads),
-            escaped(&end.reason),
-            format!("<code>{}</code>", escaped(&digest)),
-        ]);
-        cells
-    };
-    format!(
-        "<h2>Results</h2>\n{}",
-        table(&head, runs.iter().enumerate().map(row))
-    )
-}
-
-/// What is told of an ensemble's uncertainty.
-fn told(u: &Uncertainty) -> [(&'static str, f64); 7] {
+/// Returns the names and values of an ensemble's uncertainty.
+fn uncertainty_values(u: &Uncertainty) -> [(&'static str, f64); 7] {
     [
         ("accuracy", u.accuracy),
         ("confidence", u.confidence),
@@ -241,25 +47,28 @@ fn told(u: &Uncertainty) -> [(&'static str, f64); 7] {
     ]
 }
 
-/// How sure one ensemble is, a row for each number.
+/// Returns the table of one ensemble's uncertainty, a row for each number.
 pub fn uncertainty(u: &Uncertainty) -> String {
     let row = |(name, value): (&str, f64)| vec![name.to_owned(), number(value, 4)];
-    table(&["uncertainty", ""], told(u).into_iter().map(row))
+    table(
+        &["uncertainty", ""],
+        uncertainty_values(u).into_iter().map(row),
+    )
 }
 
-/// How sure several are, a row for each.
+/// Returns the table of several ensembles' uncertainty, a row for each ensemble.
 pub fn uncertainties(known: &[(&str, &Uncertainty)]) -> String {
-    let names = told(known[0].1).map(|(name, _)| name);
+    let names = uncertainty_values(known[0].1).map(|(name, _)| name);
     let head: Vec<&str> = std::iter::once("run").chain(names).collect();
     let row = |(name, u): &(&str, &Uncertainty)| {
-        let values = told(u).map(|(_, value)| number(value, 4));
+        let values = uncertainty_values(u).map(|(_, value)| number(value, 4));
         std::iter::once(escaped(name)).chain(values).collect()
     };
     let table = table(&head, known.iter().map(row));
     format!("<div style=\"margin-top:14px\">{table}</div>\n")
 }
 
-/// Where the time went, a bar for each run.
+/// Returns the section on time, a bar for each run; empty if no run has a timing.
 pub fn phases(runs: &[ReportedRun]) -> String {
     let bars: String = runs
         .iter()
@@ -272,8 +81,9 @@ pub fn phases(runs: &[ReportedRun]) -> String {
     format!("<h2>Where the time went</h2>\n<div class=\"card\">\n{bars}</div>\n")
 }
 
+/// Returns the bar of run number `i` of `runs`, with its legend, advice and rate.
 fn bar(i: usize, run: &ReportedRun, runs: usize) -> Option<String> {
-    // Where a run waits for outputs from outside, each start is one step: nothing to read off.
+    // A run that waits for outputs from outside takes one step per start: its times mean nothing.
     let asks = run.finished.resolved.config.model.kind == ModelKind::AskTell;
     let timing = run.timing.as_ref().filter(|_| !asks)?;
     let mut shares: Vec<(&str, f64)> = timing["phases"]
@@ -282,12 +92,12 @@ fn bar(i: usize, run: &ReportedRun, runs: usize) -> Option<String> {
         .filter_map(|(name, times)| Some((name.as_str(), times["share"].as_f64()?)))
         .filter(|(_, share)| *share >= 0.005)
         .collect();
-    // In one order for all runs: as in a step.
-    shares.sort_by_key(|(name, _)| phase_place(name));
+    // The same order for all runs: that of a step.
+    shares.sort_by_key(|(name, _)| phase_colour(name));
     let (mut parts, mut legend) = (String::new(), String::new());
     for (name, share) in shares {
         let (name, percent) = (escaped(name), 100.0 * share);
-        let colour = phase_place(&name);
+        let colour = phase_colour(&name);
         let _ = write!(
             parts,
             "<span class=\"c{colour}\" style=\"width:{percent:.2}%\" title=\"{name} {percent:.1} %\"></span>"
@@ -314,8 +124,8 @@ fn bar(i: usize, run: &ReportedRun, runs: usize) -> Option<String> {
     ))
 }
 
-/// The place of a phase among those with a colour of their own; the others share the last.
-fn phase_place(name: &str) -> usize {
+/// Returns the number of a phase's colour; phases without their own share the last.
+fn phase_colour(name: &str) -> usize {
     let order = [
         "forward",
         "interaction",
@@ -329,7 +139,7 @@ fn phase_place(name: &str) -> usize {
     place.unwrap_or(order.len())
 }
 
-/// With a capital and a full stop.
+/// Returns `text` with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| {
@@ -337,7 +147,7 @@ fn sentence(text: &str) -> String {
     })
 }
 
-/// The configuration of a single run; of several, the keys that differ.
+/// Returns the section on settings: the configuration of a single run, or the keys in which several differ.
 pub fn settings(runs: &[ReportedRun]) -> String {
     if let [one] = runs {
         return format!(
@@ -365,7 +175,8 @@ pub fn settings(runs: &[ReportedRun]) -> String {
     };
     let keys: Vec<&String> = all[0].keys().filter(differ).collect();
     if keys.is_empty() {
-        return "<h2>Settings</h2>\n<p class=\"soft\">All runs have the same.</p>\n".to_owned();
+        return "<h2>Settings</h2>\n<p class=\"soft\">All runs have the same settings.</p>\n"
+            .to_owned();
     }
     let mut head = vec!["run"];
     head.extend(keys.iter().map(|key| key.as_str()));
@@ -379,6 +190,7 @@ pub fn settings(runs: &[ReportedRun]) -> String {
     format!("<h2>Settings that differ</h2>\n{}", table(&head, rows))
 }
 
+/// Collects the keys of `table` with their values, as "section.key".
 fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, String>) {
     for (key, value) in table {
         match value {
