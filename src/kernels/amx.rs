@@ -155,7 +155,8 @@ mod unit {
         }
     }
 
-    /// Sums twice sixteen rows over the runs `b` and then over `rest`. The unit must be available.
+    /// Sums twice sixteen rows over the runs `b` and then over `rest`. The unit must be available. Long because it is one
+    /// assembly program.
     fn add_up([first, second]: [&[u32]; 2], b: &[u32], rest: Option<&Rest>, sums: &mut Sums) {
         let full_runs = b.len() / (SIDE * PANEL);
         let read = (full_runs + usize::from(rest.is_some())) * TILE;
@@ -232,6 +233,7 @@ mod unit {
         /// Computes sums for four places, sixteen units and sixteen samples: biases + sum_k a_ki b_k. `counts` holds
         /// the number of runs of rows of b and the number of tiles of a run; one run begins `down` rows after the one
         /// before; `starts` are the first rows of the places. The weights are stored tile by tile.
+        /// Long because it is one assembly program.
         pub fn windows(
             &mut self,
             (counts, down): ([usize; 2], usize),

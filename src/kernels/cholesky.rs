@@ -1,6 +1,6 @@
-//! Cholesky's factor of a matrix in double precision, by blocks, its rows shared out to threads.
+//! The Cholesky factorisation of a matrix in double precision, by blocks whose rows are shared among threads.
 //!
-//! The Kalman gain needs it, with bits that do not depend on the number of threads: every block is one task, and of one shape.
+//! The Kalman gain uses it. The bits do not depend on the number of threads: every block is one task of fixed shape.
 //!
 //! It is not left to faer, as `kernels::eigen` is, for two reasons. Almost every entry of faer's factor differs in its last
 //! bits, and with it would every run with the gain. And up to some 500 rows faer is slower on one thread: 1.0 against 0.4 ms
@@ -12,20 +12,20 @@ use rayon::ThreadPool;
 use crate::kernels::real::{inner, product};
 use crate::kernels::threads::for_each;
 
-/// Side of the diagonal's blocks and rows of a task; part of the format, since rounding depends on it.
+/// The side of the diagonal blocks and the rows of a task. Rounding, and so every result, depends on it.
 const BLOCK: usize = 64;
 
-/// A = L L^T, n x n.
+/// The Cholesky factor L of an n x n matrix A = L L^T.
 #[derive(Debug)]
 pub struct Cholesky {
-    /// L on and below the diagonal; above it is what A had there.
+    /// L on and below the diagonal; above it the entries of A remain.
     lower: Array2<f64>,
-    /// The inverse of each block on L's diagonal.
+    /// The inverses of the diagonal blocks of L.
     inverses: Vec<Array2<f64>>,
 }
 
 impl Cholesky {
-    /// From the lower triangle of A, symmetric; none where A is not positive definite.
+    /// Factorises a symmetric A, of which only the lower triangle is read; None if A is not positive definite.
     #[must_use]
     pub fn new(mut a: Array2<f64>, pool: &ThreadPool) -> Option<Self> {
         let side = a.nrows();
@@ -51,13 +51,13 @@ impl Cholesky {
         Some(Self { lower: a, inverses })
     }
 
-    /// n, the rows of A.
+    /// Returns the number n of rows of A.
     #[must_use]
     pub fn side(&self) -> usize {
         self.lower.nrows()
     }
 
-    /// Replaces X, some rows of n numbers, by X A^{-1}.
+    /// Replaces X, any number of rows of n numbers, by X A^{-1}.
     pub fn solve(&self, mut x: ArrayViewMut2<f64>) {
         let side = self.side();
         let blocks = || (0..side).step_by(BLOCK).zip(&self.inverses);
@@ -78,7 +78,7 @@ impl Cholesky {
     }
 }
 
-/// The columns before `start`, those up to `end`, and those from there.
+/// Splits `x` into the columns before `start`, those from `start` to `end`, and those from `end` on.
 fn around(
     x: ArrayViewMut2<f64>,
     start: usize,
@@ -89,13 +89,14 @@ fn around(
     (before, own, after)
 }
 
-/// X <- X B.
+/// Replaces X by X B.
 fn times(x: &mut ArrayViewMut2<f64>, b: ArrayView2<f64>) {
     let before = x.to_owned();
     product(x.view_mut(), 0.0, 1.0, before.view(), b);
 }
 
-/// Replaces the lower triangle of a small matrix by its factor, and gives the factor's inverse.
+/// Replaces a small symmetric matrix by its Cholesky factor and returns the inverse of the factor; None if it is not
+/// positive definite.
 fn factor(a: &mut ArrayViewMut2<f64>) -> Option<Array2<f64>> {
     let side = a.nrows();
     let mut l = Array2::<f64>::zeros((side, side));
@@ -105,7 +106,7 @@ fn factor(a: &mut ArrayViewMut2<f64>) -> Option<Array2<f64>> {
             let before = |row: usize| l.row(row).to_slice().expect("row-major").split_at(j).0;
             let rest = a[(i, j)] - inner(before(i), before(j));
             l[(i, j)] = if i == j {
-                // Not so for NaN either.
+                // False for NaN, too.
                 (rest > 0.0).then(|| rest.sqrt())?
             } else {
                 rest / l[(j, j)]
@@ -127,7 +128,7 @@ fn factor(a: &mut ArrayViewMut2<f64>) -> Option<Array2<f64>> {
 mod tests {
     use super::*;
 
-    /// A = X X^T + 1 of sides about the block's, far from diagonal.
+    /// Returns A = X X^T + 1, positive definite and far from diagonal.
     fn positive(side: usize) -> Array2<f64> {
         let x = Array2::from_shape_fn((side, side + 5), |(i, j)| {
             ((i * 7919 + j * 104_729) % 997) as f64 / 500.0 - 1.0

@@ -127,7 +127,7 @@ fn clamped<T: PartialOrd>(x: T, low: T, high: T) -> T {
     if x < low { low } else { x }
 }
 
-/// tanh x = x p(x^2) / q(x^2): half the operations of 1 - 2/(e^2x + 1). Coefficients: Eigen's `generic_fast_tanh_float`.
+/// Computes tanh x = x p(x^2) / q(x^2): half the operations of 1 - 2/(e^2x + 1). Coefficients: Eigen's `generic_fast_tanh_float`.
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     // The argument at which the quotient reaches 1.
@@ -164,7 +164,7 @@ fn tanh_for_bfloat(x: f32) -> f32 {
     x * p.mul_add(square, 0.999_948) / q.mul_add(square, 1.0)
 }
 
-/// e^x = 2^n e^r, n the integer nearest to x / ln 2, |r| <= ln 2 / 2.
+/// Computes e^x = 2^n e^r, with n the integer nearest to x / ln 2 and |r| <= ln 2 / 2.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.

@@ -47,5 +47,5 @@ const _: () = assert!(
 /// A description of what is wrong with a checkpoint's file.
 pub type Defect = String;
 
-/// What was read from a checkpoint, or what is wrong with it.
+/// The value read from a checkpoint, or the defect found.
 pub type Checked<T> = std::result::Result<T, Defect>;

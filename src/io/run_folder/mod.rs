@@ -95,14 +95,12 @@ pub fn copy_observations(
     files.remove(&folder.join(other))
 }
 
-/// Checks by its content whether the folder may be used.
-fn look(folder: &Path, resume: bool) -> Result<()> {
-    let refused = |why: &str| Err(Error::Usage(format!("{}: {why}", folder.display())));
-    // Nothing is created where a dangling link points, be it the folder or one above it.
-    let mut nowhere = folder
+/// Refuses a folder that is, or is below, a link to nowhere: nothing is created where such a link points.
+fn refuse_dangling_links(folder: &Path) -> Result<()> {
+    let mut dangling = folder
         .ancestors()
         .filter(|path| path.is_symlink() && !path.exists());
-    if let Some(link) = nowhere.next() {
+    if let Some(link) = dangling.next() {
         let target = fs::read_link(link).unwrap_or_default();
         return Err(Error::Usage(format!(
             "{}: is a link to {}, which does not exist: create that folder, or choose another with --out",
@@ -110,6 +108,13 @@ fn look(folder: &Path, resume: bool) -> Result<()> {
             target.display()
         )));
     }
+    Ok(())
+}
+
+/// Checks by its content whether the folder may be used.
+fn look(folder: &Path, resume: bool) -> Result<()> {
+    let refused = |why: &str| Err(Error::Usage(format!("{}: {why}", folder.display())));
+    refuse_dangling_links(folder)?;
     let Ok(entries) = fs::read_dir(folder) else {
         return match folder.exists() {
             true => refused("is not a folder, or cannot be read"),

@@ -109,7 +109,7 @@ impl Comm {
         self.host.get_or_init(|| Host::find(self))
     }
 
-    /// The number of ranks on this rank's host.
+    /// Returns the number of ranks on this rank's host.
     #[must_use]
     pub fn ranks_on_host(&self) -> usize {
         self.host().ranks.size() as usize

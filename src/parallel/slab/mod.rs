@@ -270,7 +270,7 @@ impl Layout {
     }
 
     /// Updates this rank's blocks and sends them to `far`, the ranks that can't read this rank's slab in place, with
-    /// the members of each.
+    /// the members of each. Long because the exchange borrows what the threads in its scope compute.
     fn update_and_send_far<'a, T: Real, A: Send>(
         &self,
         comm: &Comm,
