@@ -1,4 +1,4 @@
-//! What the launcher (mpirun, srun) says of the ranks that it started.
+//! The ranks that the launcher (mpirun, srun) says it started.
 
 use crate::error::{Error, Result};
 use crate::parallel::comm::Comm;
@@ -32,10 +32,10 @@ fn first_number(names: &[&str]) -> Option<usize> {
         .find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
-/// Refuses to run as many worlds of one rank each: a binary built on one MPI and started by another's mpirun.
+/// Refuses to run as several worlds of one rank each, as a program built with one MPI does under the mpirun of another.
 ///
 /// # Errors
-/// The launcher started several ranks, and MPI sees one.
+/// If the launcher started several ranks and MPI sees one.
 pub fn refuse_singletons(comm: &Comm) -> Result<()> {
     match launched_ranks() {
         Some(ranks) if ranks > 1 && comm.size() == 1 => Err(Error::Usage(format!(

@@ -10,7 +10,7 @@ use crate::parallel::comm::Comm;
 use crate::parallel::launcher::refuse_singletons;
 use crate::parallel::ranks::Ranks;
 
-/// MPI, while the program uses it, and the threads of this rank.
+/// A running MPI library and the threads of this rank.
 ///
 /// ```no_run
 /// use eki_mpi::prelude::*;
@@ -29,19 +29,21 @@ pub struct Mpi {
 }
 
 impl Mpi {
-    /// Starts MPI, and as many threads as this rank's share of the host's cores. Called once by all ranks, before anything
-    /// else uses MPI. With several ranks, a panic on any of them ends all from now on.
+    /// Starts MPI, and one thread for each core of this rank's share of the host. Called once by all ranks, before
+    /// anything else uses MPI. From then on, with several ranks, a panic on any rank ends all of them.
     ///
     /// # Errors
-    /// On all ranks: MPI was started before, or cannot be; it does not see the launcher's ranks; threads cannot be started.
+    /// On all ranks, if MPI was already started or cannot be started, if it does not see the launcher's ranks, or if
+    /// threads cannot be started.
     pub fn start() -> Result<Self> {
         Self::start_with(None)
     }
 
-    /// Starts MPI and `threads` threads on this rank; else as `start`.
+    /// Starts MPI and `threads` threads on this rank. Called once by all ranks, before anything else uses MPI.
     ///
     /// # Errors
-    /// As `start`; and on all ranks, no threads.
+    /// On all ranks, if `threads` is 0, if MPI was already started or cannot be started, if it does not see the
+    /// launcher's ranks, or if threads cannot be started.
     pub fn with_threads(threads: usize) -> Result<Self> {
         Self::start_with(Some(threads))
     }
@@ -71,7 +73,7 @@ impl Mpi {
         }
     }
 
-    /// All ranks, with the threads of this one.
+    /// Returns all ranks, with the threads of this one.
     #[must_use]
     pub fn ranks(&self) -> Ranks<'_> {
         Ranks {
@@ -80,13 +82,13 @@ impl Mpi {
         }
     }
 
-    /// This rank's number, from 0.
+    /// Returns this rank's number, from 0.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.comm.rank()
     }
 
-    /// The number of ranks R.
+    /// Returns the number R of ranks.
     #[must_use]
     pub fn size(&self) -> usize {
         self.comm.size()
