@@ -121,12 +121,12 @@ impl Files {
         Ok(self.sink(file, path))
     }
 
-    /// Opens the file at `path` as `open_own` does, to be written on at its end; returns it with its length in bytes.
+    /// Opens the file at `path` for appending, as `open_own` does; returns it with its length in bytes.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn append(&self, path: &Path) -> Result<(Sink, u64)> {
-        let (file, length) = self.told(Call::Create, path, || {
+        let (file, length) = self.call(Call::Create, path, || {
             let file = open_own(path)?;
             let length = file.metadata()?.len();
             Ok((file, length))
@@ -297,13 +297,13 @@ impl Sink {
             .call(Call::Sync, &self.path, || self.file.sync_all())
     }
 
-    /// Cuts the file off behind its first `length` bytes.
+    /// Truncates the file to its first `length` bytes.
     ///
     /// # Errors
-    /// The system's refusal.
+    /// `Error::Io` when the system refuses.
     pub fn cut(&self, length: u64) -> Result<()> {
         self.files
-            .told(Call::Write, &self.path, || self.file.set_len(length))
+            .call(Call::Write, &self.path, || self.file.set_len(length))
     }
 }
 

@@ -20,7 +20,7 @@ pub use lock::Claim;
 /// The file in a run's folder that stops the run.
 pub const STOP_FILE: &str = "STOP";
 
-/// The folder in the run's folder where simulators' outputs are kept until a checkpoint holds what became of them.
+/// The subfolder of a run's folder that keeps the outputs of simulators until a checkpoint holds their effect.
 pub const SIMULATED: &str = "simulated";
 
 /// The longest config.toml that is read, in bytes.

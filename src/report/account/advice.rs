@@ -46,7 +46,7 @@ pub fn advice(
     let worst = candidates
         .into_iter()
         .filter(|&name| share(name) > limit(name, shape))
-        // One rank waits for nobody but its simulators, a moment after each round.
+        // A single rank waits only for its simulators, briefly after each round.
         .filter(|&name| name != "wait" || shape.ranks > 1)
         .max_by(|a, b| {
             let beyond = |name| share(name) - limit(name, shape);
@@ -153,7 +153,7 @@ mod tests {
         said_at(0.5, false, (phases, forward, members))
     }
 
-    /// The same at a share of the product rate, and where a simulator answers.
+    /// Returns the advice at a fraction of the product rate, and for a simulator if `simulates`.
     fn said_at(
         floor_share: f64,
         simulates: bool,
