@@ -41,7 +41,6 @@ const CIRCLES: &[&str] = &[
     "config: places resolved",
     "ensemble: low_rank mean",
     "forward: build load",
-    "forward: conv dense low_rank",
     "method: interaction_matrix outputs",
     "run: checkpointing rescue",
     "run: evaluate misfit",
