@@ -10,7 +10,7 @@ mod inverse;
 mod start;
 
 use eki_mpi::ensemble::draw::Draw;
-use eki_mpi::ensemble::momentum;
+use eki_mpi::ensemble::stages::momentum;
 use eki_mpi::ensemble::transform::Form;
 use eki_mpi::forward::prior::{Prior, Segment};
 use eki_mpi::kernels::rng::{Key, Purpose};

@@ -10,7 +10,7 @@
 //! so that all but the natural gradient go through time alike. Time is the sum of the h_n.
 #![allow(dead_code, reason = "the tests use a part")]
 
-use eki_mpi::ensemble::momentum;
+use eki_mpi::ensemble::stages::momentum;
 use eki_mpi::ensemble::transform::Form;
 use eki_mpi::kernels::rng::{Key, Purpose};
 use eki_mpi::method::step_size::StepSize;

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use ndarray::{ArrayRef2, ArrayView2};
 
-use super::full::{FullEnsemble, Redraw};
 use crate::ensemble::Ensemble;
 use crate::ensemble::centre::column_means;
+use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::mean::MeanEnsemble;
+use crate::ensemble::stages::Redraw;
 use crate::ensemble::survivors::Survivors;
 use crate::forward::prior::Prior;
 use crate::io::checkpoint::Array;
@@ -18,22 +19,22 @@ use crate::parallel::ranks::Ranks;
 impl<T: Real> Ensemble<T> {
     /// The arrays that make it up.
     pub fn arrays(&self) -> Vec<Array> {
-        let stored = match self {
-            Self::FullEnsemble(stored) => stored,
+        let full = match self {
+            Self::Full(full) => full,
             Self::Mean(mean) => return mean.arrays(),
         };
         let mut arrays = vec![Array::Points];
-        if stored.centres.is_some() {
+        if full.centres.is_some() {
             arrays.extend([Array::Centre, Array::Mean]);
         }
-        arrays.extend(stored.previous.as_ref().map(|_| Array::Previous));
+        arrays.extend(full.previous.as_ref().map(|_| Array::Previous));
         arrays
     }
 
     /// How many numbers its arrays hold, over all ranks.
     pub fn saved_numbers(&self) -> f64 {
         let members = match self {
-            Self::FullEnsemble(stored) => stored.layout.members.items(),
+            Self::Full(full) => full.layout.members.items(),
             Self::Mean(mean) => mean.members(),
         };
         let rows: usize = self.arrays().iter().map(|array| array.rows(members)).sum();
@@ -49,7 +50,7 @@ impl<T: Real> Ensemble<T> {
     /// The numbers of `array` in `block`, one of this rank's.
     pub fn section(&self, array: Array, block: usize) -> &[T] {
         match self {
-            Self::FullEnsemble(stored) => stored.section(array, block),
+            Self::Full(full) => full.section(array, block),
             Self::Mean(mean) => mean.section(array, block),
         }
     }
@@ -57,7 +58,7 @@ impl<T: Real> Ensemble<T> {
     /// As `section`, to be filled.
     pub fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
         match self {
-            Self::FullEnsemble(stored) => stored.section_mut(array, block),
+            Self::Full(full) => full.section_mut(array, block),
             Self::Mean(mean) => mean.section_mut(array, block),
         }
     }
@@ -65,7 +66,7 @@ impl<T: Real> Ensemble<T> {
     /// Carries what each rank has filled of its blocks to wherever it is needed. Called by all ranks.
     pub fn share(&mut self, ranks: Ranks) {
         match self {
-            Self::FullEnsemble(stored) => stored.exchange(ranks),
+            Self::Full(full) => full.exchange(ranks),
             Self::Mean(mean) => mean.share(ranks),
         }
     }
@@ -183,15 +184,8 @@ impl<T: Real> FullEnsemble<T> {
                     means.into_iter().map(T::from_f64).collect()
                 }
             };
-            let draw = |block: &mut ArrayRef2<T>| {
-                redraw.draw.fill_block(
-                    0..block.nrows(),
-                    blocks.range(b),
-                    &about,
-                    (prior, redraw.spread),
-                    block,
-                );
-            };
+            let draw =
+                |block: &mut ArrayRef2<T>| redraw.fill(block, blocks.range(b), &about, prior);
             draw(&mut block);
             if let Some(previous) = &mut previous {
                 draw(previous);

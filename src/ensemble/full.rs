@@ -1,17 +1,13 @@
-//! The ensemble kept whole, J x P over ranks: the explicit and the factored form, with momentum and re-randomisation.
+//! The ensemble of which all members are kept, J x P over ranks.
 
-use crate::ensemble::momentum;
-use crate::ensemble::transform;
-use ndarray::{Array1, ArrayRef2, ArrayView2, ArrayViewMut2};
-use std::ops::Range;
 use std::sync::Mutex;
 
+use ndarray::{ArrayRef2, ArrayViewMut2};
+
 use crate::ensemble::centre::{BlockMoments, column_means};
-use crate::ensemble::draw::{Draw, replace_failed};
-use crate::ensemble::mean::StepLength;
+use crate::ensemble::stages::{Block, Redraw, Stage, StepInput};
 use crate::ensemble::survivors::Survivors;
-use crate::ensemble::transform::Form;
-use crate::ensemble::transform::Transform;
+use crate::ensemble::transform::MemberMove;
 use crate::forward::prior::Prior;
 use crate::kernels::real::Real;
 use crate::parallel::partition::{BLOCK, DRAWN};
@@ -36,37 +32,6 @@ pub struct FullEnsemble<T> {
 pub(crate) struct DrawCentre<T> {
     pub(crate) drawn: Vec<T>,
     pub(crate) mean: Vec<T>,
-}
-
-/// A re-randomisation that is due.
-#[derive(Clone, Copy, Debug)]
-pub struct Redraw {
-    /// Which draws.
-    pub draw: Draw,
-    /// sqrt(gamma).
-    pub spread: f64,
-    /// Whether momentum starts anew.
-    pub restart: bool,
-}
-
-/// One step's update of an ensemble that is kept.
-pub struct Update<'a, T> {
-    /// D.
-    pub interaction: &'a Transform<T>,
-    /// h_n, and the momentum coefficient.
-    pub length: StepLength,
-    /// The batch's inputs, d x m.
-    pub inputs: ArrayView2<'a, T>,
-    /// Who moves.
-    pub survivors: &'a Survivors,
-    /// The draws of failed members' replacements.
-    pub replacements: Draw,
-    /// What deviations from the mean are multiplied by after the update.
-    pub inflation: f64,
-    /// A re-randomisation after the update.
-    pub redraw: Option<Redraw>,
-    /// The parameters in which members then differ; all but in the mean form.
-    pub differing: Range<usize>,
 }
 
 impl<T: Real> FullEnsemble<T> {
@@ -121,9 +86,16 @@ impl<T: Real> FullEnsemble<T> {
         self.previous.as_ref().unwrap_or(&self.points)
     }
 
-    /// One update of all blocks, and the exchange; returns the sum of squared deviations of each of this rank's
-    /// blocks before the update.
-    pub fn update(&mut self, ranks: Ranks, prior: &Prior, update: &Update<T>) -> Vec<f64> {
+    /// Moves all blocks by `transform`, u <- u - h X (u - ubar), takes each through the `stages`, and sends it to its members'
+    /// owners; returns the mean over parameters of the survivors' variance before the move, the same on all ranks. Called by
+    /// all ranks.
+    pub fn update(
+        &mut self,
+        ranks: Ranks,
+        (transform, h): (&MemberMove<T>, f64),
+        stages: &[Box<dyn Stage<T>>],
+        step: &StepInput,
+    ) -> f64 {
         let mut before = vec![BlockMoments::default(); self.layout.own_blocks().len()];
         let previous: Box<dyn Iterator<Item = Option<ArrayViewMut2<T>>> + Send> =
             match &mut self.previous {
@@ -145,20 +117,26 @@ impl<T: Real> FullEnsemble<T> {
             along,
             |thread, b, u, ((previous, centre), before)| {
                 let mut scratch = scratch[thread].lock().expect("one thread each");
-                *before = update.move_block(u, &mut scratch);
-                replace_failed(u, update.replacements, update.survivors);
-                update.inflate(u);
-                update.finish_block(
-                    layout.blocks.range(b),
+                *before = transform.apply(u, h, step.survivors, &mut scratch);
+                let mut block = Block {
+                    columns: layout.blocks.range(b),
                     u,
                     previous,
                     centre,
-                    &before.means,
-                    prior,
-                );
+                    means_before: &before.means,
+                };
+                for stage in stages {
+                    stage.apply(&mut block, step);
+                }
             },
         );
-        before.into_iter().map(|block| block.squares).collect()
+        let mut squares = vec![0.0; layout.blocks.count()];
+        for (place, block) in squares[layout.own_blocks()].iter_mut().zip(&before) {
+            *place = block.squares;
+        }
+        ranks.comm.sum_exact(&mut squares);
+        let sum: f64 = squares.iter().sum();
+        sum / (step.survivors.count() * layout.blocks.columns()) as f64
     }
 
     /// More members, to `count`, drawn about the mean; or all drawn anew where `all`.
@@ -182,9 +160,8 @@ impl<T: Real> FullEnsemble<T> {
                     .slice_mut(ndarray::s![..before, ..])
                     .assign(&slab.block(b));
                 let new = if all { 0..count } else { before..count };
-                redraw
-                    .draw
-                    .fill_block(new, columns, &centre, (prior, redraw.spread), block);
+                let law = (prior, redraw.spread);
+                redraw.draw.fill_block(new, columns, &centre, law, block);
             })
         };
         debug_assert_eq!(old.blocks, self.layout.blocks);
@@ -259,133 +236,6 @@ impl<T: Real> FullEnsemble<T> {
             }
             whole
         })
-    }
-}
-
-impl<T: Real> Update<'_, T> {
-    /// u <- u - h_n D u on one block.
-    fn move_block(&self, u: &mut ArrayRef2<T>, scratch: &mut Vec<T>) -> BlockMoments {
-        let (members, width) = u.dim();
-        match self.interaction {
-            Transform::Matrix(d) => {
-                scratch.resize(
-                    transform::update_scratch(Form::Explicit, members, 0, width),
-                    T::zero(),
-                );
-                transform::update_explicit(u, d, self.length.h, self.survivors, scratch)
-            }
-            Transform::Factors {
-                gradients,
-                anomalies,
-                localised,
-            } => {
-                scratch.resize(
-                    transform::update_scratch(Form::Factored, members, anomalies.rows(), width),
-                    T::zero(),
-                );
-                transform::update_factored(
-                    u,
-                    (gradients, anomalies),
-                    localised.as_ref(),
-                    self.length.h,
-                    self.survivors,
-                    scratch,
-                )
-            }
-            Transform::Mean(_) | Transform::MeanBySample(_) => {
-                unreachable!("the mean form keeps no members")
-            }
-        }
-    }
-
-    /// u <- ubar + inflation (u - ubar) on one block.
-    fn inflate(&self, u: &mut ArrayRef2<T>) {
-        if self.inflation == 1.0 {
-            return;
-        }
-        let all = Survivors::new(vec![true; u.nrows()]);
-        let means: Vec<T> = column_means(u.view(), &all)
-            .into_iter()
-            .map(T::from_f64)
-            .collect();
-        let factor = T::from_f64(self.inflation);
-        for mut row in u.rows_mut() {
-            let row = row.iter_mut().zip(&means);
-            row.for_each(|(x, &mean)| *x = mean + factor * (*x - mean));
-        }
-    }
-
-    /// Momentum, then the re-draw if one is due.
-    fn finish_block(
-        &self,
-        columns: Range<usize>,
-        u: &mut ArrayRef2<T>,
-        previous: Option<ArrayViewMut2<T>>,
-        centre: Option<&mut DrawCentre<T>>,
-        before: &[f64],
-        prior: &Prior,
-    ) {
-        let all = Survivors::new(vec![true; u.nrows()]);
-        let restarts = self.redraw.is_some_and(|redraw| redraw.restart);
-        let momentum = if restarts { 0.0 } else { self.length.momentum };
-        let draw = |redraw: Redraw, about: &[T], block: &mut ArrayRef2<T>| {
-            redraw.draw.fill_block(
-                0..block.nrows(),
-                columns.clone(),
-                about,
-                (prior, redraw.spread),
-                block,
-            );
-        };
-        if let Some(centre) = centre {
-            centre.follow(before, &column_means(u.view(), &all), momentum);
-            if let Some(redraw) = self.redraw {
-                draw(redraw, &centre.drawn, u);
-            } else {
-                let ends = centre.drawn.iter().zip(&centre.mean);
-                *u += &ends.map(|(&to, &from)| to - from).collect::<Array1<T>>();
-            }
-            return;
-        }
-        match (self.redraw, previous) {
-            (Some(redraw), Some(mut previous)) => {
-                let after = column_means(u.view(), &all);
-                let old = column_means(previous.view(), &all);
-                let mean: Vec<T> = after.iter().copied().map(T::from_f64).collect();
-                let moves = mean.iter().zip(after.iter().zip(&old));
-                let points: Vec<T> = moves
-                    .map(|(&mean, (new, old))| {
-                        mean + T::from_f64(momentum) * T::from_f64(new - old)
-                    })
-                    .collect();
-                draw(redraw, &points, u);
-                draw(redraw, &mean, &mut previous);
-            }
-            (Some(redraw), None) => {
-                let mean = column_means(u.view(), &all);
-                draw(
-                    redraw,
-                    &mean.into_iter().map(T::from_f64).collect::<Vec<T>>(),
-                    u,
-                );
-            }
-            (None, Some(mut previous)) => momentum::extrapolate(u, &mut previous, momentum),
-            (None, None) => (),
-        }
-    }
-}
-
-impl<T: Real> DrawCentre<T> {
-    /// Moves the mean as the members' went in a step, from `before` to `after`, the draws' own mean left out, and what
-    /// members are about on by `momentum`.
-    fn follow(&mut self, before: &[f64], after: &[f64], momentum: f64) {
-        let moves = after.iter().zip(before);
-        for ((drawn, mean), (after, before)) in self.drawn.iter_mut().zip(&mut self.mean).zip(moves)
-        {
-            let moved = T::from_f64(drawn.as_f64() + (after - before));
-            *drawn = moved + T::from_f64(momentum) * (moved - *mean);
-            *mean = moved;
-        }
     }
 }
 

@@ -17,7 +17,9 @@ use ndarray::{Array2, ArrayView2};
 use crate::ensemble::draw::Draw;
 use crate::ensemble::low_rank::LowRankDraws;
 use crate::ensemble::moments::MeanAveraging;
+use crate::ensemble::transform::MeanMove;
 use crate::ensemble::whitening::Whitening;
+use crate::error::{Error, Result};
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::LowRank;
 use crate::forward::prior::Prior;
@@ -76,14 +78,6 @@ pub struct StepLength {
     pub undivided: f64,
     /// The momentum coefficient, 0 without.
     pub momentum: f64,
-}
-
-/// What the mean moves by.
-pub enum MeanMove<'a, T> {
-    /// The coefficients c of all members.
-    Members(&'a [f64]),
-    /// This rank's members' coefficients for each sample, J/R x m, and the samples, d x m.
-    Samples(ArrayView2<'a, T>, ArrayView2<'a, T>),
 }
 
 /// The members of the step after an update.
@@ -242,23 +236,28 @@ impl<T: Real> MeanEnsemble<T> {
             .renew(ranks.pool, map, about, layers, damping);
     }
 
-    /// Moves the mean along `weights` by `length`, and extrapolates; then come the members of `next`. Called by all ranks.
+    /// Moves the mean along `coefficients` by `length`, with the batch's `inputs`, d x m, where they are sample by sample, and
+    /// extrapolates; then come the members of `next`. Called by all ranks.
+    ///
+    /// # Errors
+    /// Coefficients sample by sample for a map or draws that are not of low rank.
     pub fn update(
         &mut self,
         ranks: Ranks,
         map: Option<&dyn LowRank<T>>,
-        weights: &MeanMove<T>,
+        (coefficients, inputs): (&MeanMove<T>, ArrayView2<T>),
         length: StepLength,
         next: NextDraw,
-    ) {
+    ) -> Result<()> {
         let own = self.partition(ranks).range(ranks.comm.rank());
         let mut sums = vec![0.0; self.mean.len()];
-        match (weights, &mut self.low_rank, map) {
-            (MeanMove::Samples(weights, inputs), Some(draws), Some(map)) => {
-                let map = map.layer_sums().expect("the plan admits such maps alone");
+        match (coefficients, &mut self.low_rank, map) {
+            (MeanMove::Samples(weights), Some(draws), Some(map)) => {
+                let map = map.layer_sums().ok_or_else(needs_low_rank)?;
                 let (about, to) = ((&*self.centre, self.spread), (self.members, &mut *sums));
-                draws.sum_by_layers(ranks, map, about, (weights.view(), inputs.view()), to);
+                draws.sum_by_layers(ranks, map, about, (weights.view(), inputs), to);
             }
+            (MeanMove::Samples(_), ..) => return Err(needs_low_rank()),
             (MeanMove::Members(coefficients), Some(draws), Some(map)) => {
                 draws.sum(ranks, map, own, coefficients, &mut sums);
                 ranks.comm.sum_exact(&mut sums);
@@ -267,7 +266,6 @@ impl<T: Real> MeanEnsemble<T> {
                 self.sum_full(ranks, own, coefficients, &mut sums);
                 ranks.comm.sum_exact(&mut sums);
             }
-            (MeanMove::Samples(..), ..) => unreachable!("the plan asks for low-rank draws"),
         }
         self.whitening.spread_sums(&mut sums);
         self.shift(&sums, length);
@@ -276,6 +274,7 @@ impl<T: Real> MeanEnsemble<T> {
                 .average(length.step, &self.mean, &mut self.average);
         }
         (self.draw, self.spread, self.differing) = (next.draw, next.spread, next.differing);
+        Ok(())
     }
 
     /// m <- v - h_n sums, in units of the members' deviations, and v from it.
@@ -364,6 +363,10 @@ impl<T: Real> MeanEnsemble<T> {
         let count = numbers.len() / self.mean.len();
         Array2::from_shape_vec((count, self.mean.len()), numbers).expect("whole rows")
     }
+}
+
+fn needs_low_rank() -> Error {
+    Error::Run("coefficients sample by sample need low-rank draws of a dense network".to_owned())
 }
 
 /// centre + spread deviation xi, in whatever vectors the processor has.

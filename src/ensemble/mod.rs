@@ -9,15 +9,18 @@ pub(crate) mod localisation;
 pub(crate) mod low_rank;
 pub(crate) mod mean;
 pub mod moments;
-pub mod momentum;
+pub mod stages;
 pub mod survivors;
 pub mod transform;
 pub mod whitening;
 
+use std::ops::Range;
+
 use ndarray::ArrayView2;
 
-use crate::ensemble::full::{FullEnsemble, Redraw, Update};
-use crate::ensemble::mean::{MeanEnsemble, MeanMove, NextDraw};
+use crate::ensemble::full::FullEnsemble;
+use crate::ensemble::mean::{MeanEnsemble, NextDraw, StepLength};
+use crate::ensemble::stages::{Redraw, Stage, StepInput};
 use crate::ensemble::transform::Transform;
 use crate::error::{Error, Result};
 use crate::forward::ForwardMap;
@@ -27,10 +30,26 @@ use crate::kernels::real::Real;
 use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 
+/// How an ensemble is updated in one step.
+pub struct Update<'a, T> {
+    /// How it moves.
+    pub transform: &'a Transform<T>,
+    /// How far.
+    pub length: StepLength,
+    /// The batch's inputs, d x m.
+    pub inputs: ArrayView2<'a, T>,
+    /// What happens to each block of members after the transform, in order.
+    pub stages: &'a [Box<dyn Stage<T>>],
+    /// What these stages need to know of the step.
+    pub step: StepInput<'a>,
+    /// The parameters in which members of the mean form then differ.
+    pub differing: Range<usize>,
+}
+
 /// The members of a run.
 pub enum Ensemble<T> {
     /// All of them, J x P over ranks.
-    FullEnsemble(FullEnsemble<T>),
+    Full(FullEnsemble<T>),
     /// Their mean, P numbers on every rank.
     Mean(MeanEnsemble<T>),
 }
@@ -39,7 +58,7 @@ impl<T: Real> Ensemble<T> {
     /// Members over ranks.
     pub fn members(&self, ranks: Ranks) -> Partition {
         match self {
-            Self::FullEnsemble(stored) => stored.layout.members,
+            Self::Full(full) => full.layout.members,
             Self::Mean(mean) => mean.partition(ranks),
         }
     }
@@ -47,7 +66,7 @@ impl<T: Real> Ensemble<T> {
     /// Parameters P.
     pub fn parameters(&self) -> usize {
         match self {
-            Self::FullEnsemble(stored) => stored.layout.blocks.columns(),
+            Self::Full(full) => full.layout.blocks.columns(),
             Self::Mean(mean) => mean.parameters(),
         }
     }
@@ -58,7 +77,7 @@ impl<T: Real> Ensemble<T> {
     /// All members are kept: their mean is another array's (`mean`).
     pub fn centre(&self) -> Result<&[T]> {
         match self {
-            Self::FullEnsemble(_) => Err(Error::Run(
+            Self::Full(_) => Err(Error::Run(
                 "an ensemble whose members are all kept has no centre but their mean".to_owned(),
             )),
             Self::Mean(mean) => Ok(&mean.centre),
@@ -69,7 +88,7 @@ impl<T: Real> Ensemble<T> {
     /// room for.
     pub fn fill(&self, map: &dyn ForwardMap<T>, member: usize, out: &mut [T]) {
         match self {
-            Self::FullEnsemble(stored) => stored.gather(member, out),
+            Self::Full(full) => full.gather(member, out),
             Self::Mean(mean) => mean.fill(map.low_rank(), member, out),
         }
     }
@@ -114,49 +133,49 @@ impl<T: Real> Ensemble<T> {
         evaluator.advance_members(own, inputs, hidden.zip(places), fill, take);
     }
 
-    /// One update; returns the mean over parameters of the members' variance before it, the same on all ranks.
+    /// Moves the ensemble as `update` says; returns the mean over parameters of the members' variance before the move, the same
+    /// on all ranks. Called by all ranks.
+    ///
+    /// # Errors
+    /// A transform of the mean for an ensemble whose members are kept, or the other way round; a redraw that the mean needs and
+    /// that is missing.
     pub fn update(
         &mut self,
         ranks: Ranks,
         map: &dyn ForwardMap<T>,
-        prior: &Prior,
         update: &Update<T>,
-    ) -> f64 {
-        match self {
-            Self::FullEnsemble(stored) => {
-                let own = stored.layout.own_blocks();
-                let squares = stored.update(ranks, prior, update);
-                let mut all = vec![0.0; stored.layout.blocks.count()];
-                all[own].copy_from_slice(&squares);
-                ranks.comm.sum_exact(&mut all);
-                let sum: f64 = all.iter().sum();
-                sum / (update.survivors.count() * stored.layout.blocks.columns()) as f64
+    ) -> Result<f64> {
+        match (self, update.transform) {
+            (Self::Full(full), Transform::Members(transform)) => {
+                let transform = (transform, update.length.h);
+                Ok(full.update(ranks, transform, update.stages, &update.step))
             }
-            Self::Mean(mean) => {
-                let weights = match update.interaction {
-                    Transform::Mean(coefficients) => MeanMove::Members(coefficients),
-                    Transform::MeanBySample(weights) => {
-                        MeanMove::Samples(weights.view(), update.inputs)
-                    }
-                    _ => unreachable!("the mean form's interaction is its coefficients"),
-                };
-                let variance = mean.mean_variance();
-                let redraw = update.redraw.expect("the mean form redraws at each step");
+            (Self::Mean(mean), Transform::Mean(coefficients)) => {
+                let missing = || Error::Run("the mean form redraws at each step".to_owned());
+                let redraw = update.step.redraw.ok_or_else(missing)?;
                 let next = NextDraw {
                     draw: redraw.draw,
                     spread: redraw.spread,
                     differing: update.differing.clone(),
                 };
-                mean.update(ranks, map.low_rank(), &weights, update.length, next);
-                variance
+                let variance = mean.mean_variance();
+                let weights = (coefficients, update.inputs);
+                mean.update(ranks, map.low_rank(), weights, update.length, next)?;
+                Ok(variance)
             }
+            (Self::Full(_), Transform::Mean(_)) => Err(Error::Run(
+                "an ensemble whose members are all kept needs a transform of them".to_owned(),
+            )),
+            (Self::Mean(_), Transform::Members(_)) => Err(Error::Run(
+                "an ensemble of which the mean alone is kept needs a transform of it".to_owned(),
+            )),
         }
     }
 
     /// More members, to `count`: drawn about the mean, or all drawn anew where `all`.
     pub fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
         match self {
-            Self::FullEnsemble(stored) => stored.expand(ranks, count, prior, redraw, all),
+            Self::Full(full) => full.expand(ranks, count, prior, redraw, all),
             Self::Mean(mean) => mean.expand(count),
         }
     }
@@ -164,7 +183,7 @@ impl<T: Real> Ensemble<T> {
     /// The mean, P numbers, on all ranks.
     pub fn mean(&self, ranks: Ranks) -> Vec<T> {
         match self {
-            Self::FullEnsemble(stored) => stored.mean(ranks),
+            Self::Full(full) => full.mean(ranks),
             Self::Mean(mean) => mean.estimate().to_vec(),
         }
     }
@@ -176,8 +195,8 @@ impl<T: Real> Ensemble<T> {
 
     /// Makes `fill` give members of the ensemble u itself rather than momentum's points v; called again, back.
     pub fn swap(&mut self, ranks: Ranks) {
-        if let Self::FullEnsemble(stored) = self {
-            stored.swap(ranks);
+        if let Self::Full(full) = self {
+            full.swap(ranks);
         }
     }
 
@@ -186,10 +205,10 @@ impl<T: Real> Ensemble<T> {
         &self,
         ranks: Ranks,
         map: &dyn ForwardMap<T>,
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
     ) -> Option<Vec<T>> {
         match self {
-            Self::FullEnsemble(stored) => stored.rows_on_first(ranks, rows),
+            Self::Full(full) => full.rows_on_first(ranks, rows),
             Self::Mean(mean) => ranks.comm.is_first().then(|| {
                 let parameters = mean.parameters();
                 let mut whole = vec![T::zero(); rows.len() * parameters];
@@ -204,7 +223,7 @@ impl<T: Real> Ensemble<T> {
     /// The digest of the ensemble, or of the mean where only the mean is kept.
     pub fn digest(&self, ranks: Ranks) -> String {
         match self {
-            Self::FullEnsemble(stored) => full::digest(ranks, stored.current()),
+            Self::Full(full) => full::digest(ranks, full.current()),
             Self::Mean(mean) => {
                 let own = if ranks.comm.is_first() {
                     crate::ensemble::draw::digest_of(&[mean.as_rows().view()]).to_vec()

@@ -16,12 +16,21 @@ use crate::kernels::buffers::{BufferPool, LOST, aligned};
 use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::kernels::real::Real;
 
-/// How members move in one step, u <- u - h X (u - ubar), in the shape that is cheapest to apply; the same on every rank.
+/// How the ensemble moves in one step, in the shape that is cheapest to apply; the same on every rank.
 #[derive(Debug)]
 pub enum Transform<T> {
-    /// The matrix itself, J x J.
+    /// Of all members: u <- u - h X (u - ubar).
+    Members(MemberMove<T>),
+    /// Of their mean alone: ubar <- ubar - h sum_k c_k (u_k - ubar).
+    Mean(MeanMove<T>),
+}
+
+/// X, J x J, by which all members move.
+#[derive(Debug)]
+pub enum MemberMove<T> {
+    /// The matrix itself.
     Matrix(Packed<T>),
-    /// Its factors: D = gradients anomalies / J.
+    /// Its factors: X = gradients anomalies / J.
     Factors {
         /// V, J x K.
         gradients: Packed<T>,
@@ -30,26 +39,62 @@ pub enum Transform<T> {
         /// How covariances of parameters with outputs are corrected, if at all.
         localised: Option<Localised>,
     },
-    /// The coefficients c of the mean's move, J numbers.
-    Mean(Vec<f64>),
-    /// The same sample by sample, of this rank's members alone: J/R x m, row k sums to c_k.
-    MeanBySample(Array2<T>),
+}
+
+/// The coefficients by which the mean moves.
+#[derive(Debug)]
+pub enum MeanMove<T> {
+    /// c, J numbers.
+    Members(Vec<f64>),
+    /// c sample by sample, of this rank's members alone: J/R x m; row k sums to c_k.
+    Samples(Array2<T>),
 }
 
 impl<T: Real> Transform<T> {
-    /// Leaves its room to `buffers`, where it is from there.
+    /// Returns its numbers to `buffers` for later steps.
     pub fn recycle(self, buffers: &BufferPool<T>) {
         match self {
-            Self::Matrix(d) => d.recycle(buffers),
-            Self::Factors {
+            Self::Members(MemberMove::Matrix(x)) => x.recycle(buffers),
+            Self::Members(MemberMove::Factors {
                 gradients,
                 anomalies,
                 ..
-            } => {
+            }) => {
                 gradients.recycle(buffers);
                 anomalies.recycle(buffers);
             }
-            Self::Mean(_) | Self::MeanBySample(_) => (),
+            Self::Mean(_) => (),
+        }
+    }
+}
+
+impl<T: Real> MemberMove<T> {
+    /// u <- u - h X (u - ubar) for one block u, J x w, of which survivors alone count and move; `scratch` grows as needed.
+    /// Returns the block's means and squared deviations before the move.
+    pub fn apply(
+        &self,
+        u: &mut ArrayRef2<T>,
+        h: f64,
+        survivors: &Survivors,
+        scratch: &mut Vec<T>,
+    ) -> BlockMoments {
+        let (members, width) = u.dim();
+        match self {
+            Self::Matrix(x) => {
+                let numbers = update_scratch(Form::Explicit, members, 0, width);
+                scratch.resize(numbers, T::zero());
+                update_explicit(u, x, h, survivors, scratch)
+            }
+            Self::Factors {
+                gradients,
+                anomalies,
+                localised,
+            } => {
+                let numbers = update_scratch(Form::Factored, members, anomalies.rows(), width);
+                scratch.resize(numbers, T::zero());
+                let factors = (gradients, anomalies);
+                update_factored(u, factors, localised.as_ref(), h, survivors, scratch)
+            }
         }
     }
 }

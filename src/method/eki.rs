@@ -4,7 +4,7 @@
 //! D_jk = (1/J) < G(u_k) - Gbar , grad Psi(G(u_j), y) >     D = V W^T / J, J x J, rows sum to zero
 //! h_n  = h / (||D||_F + epsilon)                           or h_n = h (`step_size`)
 //! u    <- u - h_n D (u - ubar)                             EKI
-//! u    <- v - h_n D(v) (v - vbar),  v <- u + n/(n+3) (u - u_before)     MEKI: `ensemble::momentum`
+//! u    <- v - h_n D(v) (v - vbar),  v <- u + n/(n+3) (u - u_before)     MEKI: `ensemble::stages::momentum`
 //! ```
 //!
 //! Kovachki & Stuart, Inverse Problems 35 (2019) 095005. Row j of V is the loss's gradient at member j's own outputs, row k
@@ -14,7 +14,7 @@
 use ndarray::ArrayView2;
 
 use crate::ensemble::localisation::Localised;
-use crate::ensemble::transform::Transform;
+use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::real::Real;
 use crate::method::Method;
@@ -44,7 +44,7 @@ impl<T: Real> Method<T> for Eki {
                     outputs.explicit_by_samples(ranks.comm, ranks.pool)
                 };
                 (
-                    Transform::Matrix(outputs.paired_if_mixed(ranks.pool, d)),
+                    Transform::Members(MemberMove::Matrix(outputs.paired_if_mixed(ranks.pool, d))),
                     norm,
                 )
             }
@@ -74,10 +74,10 @@ impl<T: Real> Outputs<'_, T> {
         let (v, w) = (packed(gradients.view()), packed(anomalies.t()));
         self.buffers.put_array(gradients);
         self.buffers.put_array(anomalies);
-        Transform::Factors {
+        Transform::Members(MemberMove::Factors {
             gradients: v,
             anomalies: w,
             localised,
-        }
+        })
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::ThreadPool;
 
-use crate::ensemble::transform::Transform;
+use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::{Error, Result};
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::panel::Packed;
@@ -45,7 +45,10 @@ impl<T: Real> Method<T> for Kalman {
         Ok(match self {
             Self::Explicit => {
                 let (d, norm) = outputs.explicit_with_gain(comm, pool, h)?;
-                (Transform::Matrix(outputs.paired_if_mixed(pool, d)), norm)
+                (
+                    Transform::Members(MemberMove::Matrix(outputs.paired_if_mixed(pool, d))),
+                    norm,
+                )
             }
             Self::Factored => {
                 let mut factors = outputs.factors(comm, pool, 0..outputs.members.items());

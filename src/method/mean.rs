@@ -13,7 +13,7 @@ use ndarray::{Array2, ArrayView2, s};
 
 use crate::ensemble::centre::column_means;
 use crate::ensemble::survivors::Survivors;
-use crate::ensemble::transform::Transform;
+use crate::ensemble::transform::{MeanMove, Transform};
 use crate::error::Result;
 use crate::kernels::real::{Real, inner};
 use crate::method::Method;
@@ -53,11 +53,20 @@ impl<T: Real> Outputs<'_, T> {
     /// The coefficients of the mean's move, from vbar and W.
     fn of_mean(&self, comm: &Comm, mean_gradient: &[f64], w: ArrayView2<T>) -> Transform<T> {
         let Some(samples) = self.samples else {
-            return Transform::Mean(mean_coefficients(mean_gradient, w, self.survivors));
+            return Transform::Mean(MeanMove::Members(mean_coefficients(
+                mean_gradient,
+                w,
+                self.survivors,
+            )));
         };
         let own = w.slice(s![self.members.range(comm.rank()), ..]);
         let count = self.survivors.count();
-        Transform::MeanBySample(sample_coefficients(own, mean_gradient, count, samples))
+        Transform::Mean(MeanMove::Samples(sample_coefficients(
+            own,
+            mean_gradient,
+            count,
+            samples,
+        )))
     }
 }
 

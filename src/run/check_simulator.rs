@@ -226,14 +226,14 @@ impl Contract<'_> {
         self.distance(outputs, self.observations)
     }
 
-    /// The members, from 0, whose outputs a run with this `fail_beyond` would not count, since they lie too far from the
+    /// The members, from 0, whose outputs a run with this `outlier_ratio` would not count, since they lie too far from the
     /// observations.
     #[must_use]
-    pub fn far(&self, findings: &Findings, fail_beyond: f64) -> Vec<usize> {
+    pub fn far(&self, findings: &Findings, outlier_ratio: f64) -> Vec<usize> {
         let misfit = |a: &Answer| a.outputs.as_ref().map_or(f64::NAN, |z| self.misfit(z));
         let misfits: Vec<f64> = findings.members.iter().map(misfit).collect();
         let size = self.misfit(&vec![0.0; self.observations.len()]);
-        let limit = outlying::limit(misfits.iter().copied(), size, fail_beyond);
+        let limit = outlying::limit(misfits.iter().copied(), size, outlier_ratio);
         let far = (0..misfits.len()).filter(|&j| misfits[j] > limit);
         far.collect()
     }

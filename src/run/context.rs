@@ -1,12 +1,21 @@
-//! What all steps of a run share, and what does not change from one to the next.
+//! The context of a run's steps: what all of them share.
 
 use std::sync::{Arc, Mutex};
 
 use ndarray::Array2;
 
+use super::State;
+use super::step::{self, StepStats};
 use super::waits::{self, Round, Waits};
+use crate::config::Rerandomise;
 use crate::data::Batch;
 use crate::data::baseline::Baselines;
+use crate::ensemble::draw::Draw;
+use crate::ensemble::stages::inflation::Inflation;
+use crate::ensemble::stages::redraw::Redrawing;
+use crate::ensemble::stages::replacement::Replacement;
+use crate::ensemble::stages::{Stage, momentum};
+use crate::ensemble::survivors::Survivors;
 use crate::ensemble::whitening;
 use crate::error::Result;
 use crate::forward::evaluator::Evaluator;
@@ -14,10 +23,15 @@ use crate::forward::prior::Prior;
 use crate::forward::problem::Problem;
 use crate::kernels::buffers::BufferPool;
 use crate::kernels::real::Real;
+use crate::kernels::rng::Purpose;
+use crate::method::outputs::Outputs;
+use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 use crate::run::layer_blocks::{LayerBlock, LayerSchedule};
 use crate::run::plan::Plan;
+use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::run::stop::StopReason;
+use crate::run::timing::Timing;
 
 /// What all steps share.
 pub struct StepContext<'a, T> {
@@ -39,6 +53,8 @@ pub struct StepContext<'a, T> {
     pub(super) whitened_by: Option<(Array2<T>, f64)>,
     /// What a step leaves for the next.
     pub buffers: BufferPool<T>,
+    /// What happens to each block of members after the transform, in order.
+    pub(super) stages: Vec<Box<dyn Stage<T>>>,
     /// Reasons to stop while simulators are waited for.
     pub(super) waits: Option<Arc<Mutex<Waits>>>,
 }
@@ -68,7 +84,65 @@ impl<'a, T: Real> StepContext<'a, T> {
                 (samples, damping)
             }),
             buffers: BufferPool::default(),
+            stages: stages(plan),
             waits: None,
+        }
+    }
+
+    /// Takes one step of the run's method with `batch`, timed; None where none was taken, as `step::step` has it. Called by all
+    /// ranks.
+    ///
+    /// # Errors
+    /// As `step::step`, or as gradient descent's.
+    pub(super) fn step(
+        &self,
+        state: &mut State<T>,
+        batch: &Batch<T>,
+        timing: &mut Timing,
+    ) -> Result<Option<StepStats>> {
+        crate::parallel::abort::set_step(state.step);
+        timing.begin_step(self.ranks.comm);
+        state.begin_pass(self);
+        let stats = match self.plan.is_gradient_descent() {
+            #[cfg(feature = "gradients")]
+            true => state.descend(self, batch, timing).map(Some)?,
+            _ => step::step(self, state, batch, timing)?,
+        };
+        if stats.is_some() {
+            timing.end_step(self.ranks.comm);
+        }
+        Ok(stats)
+    }
+
+    /// What all ranks bring to the method at `step`, where `factor` of h is to be taken: this rank's `selected` outputs, J/R x K,
+    /// and the `targets` of these, of a batch of `samples`.
+    pub(super) fn outputs<'s>(
+        &'s self,
+        (selected, targets): (&'s Array2<T>, &'s [T]),
+        (members, survivors): (Partition, &'s Survivors),
+        (step, factor, samples): (u64, f64, usize),
+    ) -> Outputs<'s, T>
+    where
+        'a: 's,
+    {
+        let plan = self.plan;
+        let config = plan.config();
+        Outputs {
+            selected,
+            targets,
+            loss: &plan.loss_in_d,
+            survivors,
+            members,
+            samples: plan.by_layer_sums().then_some(samples),
+            gain: plan.gain(factor),
+            noise: config.method.perturb.then_some(Draw {
+                seed: config.seed,
+                purpose: Purpose::Perturb,
+                step,
+            }),
+            localise: config.method.localisation_exponent,
+            mixed: plan.mixed(),
+            buffers: &self.buffers,
         }
     }
 
@@ -85,4 +159,22 @@ impl<'a, T: Real> StepContext<'a, T> {
         let waits = self.waits.as_ref()?;
         waits.lock().expect("no thread panicked").agreed()
     }
+}
+
+/// The stages of an update in the order of the paper, of those that `plan` asks for.
+fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
+    let (ensemble, kept) = (&plan.config().ensemble, ExtraArrays::of(plan));
+    let mut stages: Vec<Box<dyn Stage<T>>> = vec![Box::new(Replacement)];
+    if ensemble.inflation != 1.0 {
+        stages.push(Box::new(Inflation(ensemble.inflation)));
+    }
+    if kept.centres {
+        stages.push(Box::new(momentum::OfMean));
+    } else if kept.previous {
+        stages.push(Box::new(momentum::OfMembers));
+    }
+    if ensemble.rerandomise != Rerandomise::Never {
+        stages.push(Box::new(Redrawing));
+    }
+    stages
 }

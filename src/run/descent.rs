@@ -58,14 +58,12 @@ impl<T: Real> State<T> {
         let clipped = plan.clipped(norm);
         gradient.iter_mut().for_each(|g| *g *= clipped);
         let rate = plan.rate(self.step);
-        let Ensemble::Mean(point) = &mut self.ensemble else {
-            unreachable!("descent keeps a single point")
-        };
-        timing.measure(Phase::Update, || {
-            point.descend(&gradient, rate, plan.heavy_ball());
-        });
+        if let Ensemble::Mean(point) = &mut self.ensemble {
+            timing.measure(Phase::Update, || {
+                point.descend(&gradient, rate, plan.heavy_ball());
+            });
+        }
         self.step += 1;
-        timing.end_step(ranks.comm);
         Ok(StepStats::of_descent(misfit, norm, rate))
     }
 

@@ -4,7 +4,7 @@
 //! deviations of the noise, as the misfit is told. A member fails beyond
 //!
 //! ```text
-//! fail_beyond  max(the members' median distance, the observations' own distance from 0, 1)
+//! outlier_ratio  max(the members' median distance, the observations' own distance from 0, 1)
 //! ```
 //!
 //! so that none fails that is nearer to the observations than the median, and none for what is small beside them or the noise.
@@ -12,8 +12,8 @@
 /// The largest distance that is no failure; `distances` are the members', those that are not finite left out, `size` is the
 /// observations' own distance from 0.
 #[must_use]
-pub fn limit(distances: impl Iterator<Item = f64>, size: f64, fail_beyond: f64) -> f64 {
-    fail_beyond * median(distances).max(size).max(1.0)
+pub fn limit(distances: impl Iterator<Item = f64>, size: f64, outlier_ratio: f64) -> f64 {
+    outlier_ratio * median(distances).max(size).max(1.0)
 }
 
 /// The median (of an even number the larger) of those `values` that are finite; 0 where none is.

@@ -269,8 +269,8 @@ impl<T: Real> State<T> {
                     .to_owned(),
             );
         }
-        if let Ensemble::FullEnsemble(stored) = &mut self.ensemble {
-            stored.redraw(ranks, prior, redraw);
+        if let Ensemble::Full(full) = &mut self.ensemble {
+            full.redraw(ranks, prior, redraw);
         }
         self.momentum_steps = if redraw.restart {
             0
@@ -300,9 +300,9 @@ fn blank<T: Real>(
         return Ensemble::Mean(MeanEnsemble::new(members, zeros, prior, next, manner(plan)));
     }
     let beside = ExtraArrays::of(plan);
-    let mut stored = FullEnsemble::new(ranks, members, prior, beside.previous, |_, _, _| ());
+    let mut full = FullEnsemble::new(ranks, members, prior, beside.previous, |_, _, _| ());
     if beside.centres {
-        stored.track_centre(&vec![T::zero(); prior.parameters()]);
+        full.track_centre(&vec![T::zero(); prior.parameters()]);
     }
-    Ensemble::FullEnsemble(stored)
+    Ensemble::Full(full)
 }

@@ -69,7 +69,7 @@ impl<T: Real> State<T> {
         } else {
             let beside = ExtraArrays::of(plan);
             let momentum = beside.previous;
-            let mut stored = match given {
+            let mut full = match given {
                 true => {
                     let rows = read_rows(ranks, plan, members)?;
                     FullEnsemble::new(
@@ -97,11 +97,11 @@ impl<T: Real> State<T> {
                 let about = if each_step && !given {
                     centre
                 } else {
-                    stored.mean(ranks)
+                    full.mean(ranks)
                 };
-                stored.track_centre(&about);
+                full.track_centre(&about);
             }
-            Ensemble::FullEnsemble(stored)
+            Ensemble::Full(full)
         };
         Ok(Self {
             step: 0,

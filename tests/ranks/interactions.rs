@@ -3,8 +3,7 @@
 use eki_mpi::ensemble::centre;
 use eki_mpi::ensemble::draw::{Draw, digest_of};
 use eki_mpi::ensemble::survivors::Survivors;
-use eki_mpi::ensemble::transform::Form;
-use eki_mpi::ensemble::transform::Transform;
+use eki_mpi::ensemble::transform::{Form, MeanMove, MemberMove, Transform};
 use eki_mpi::kernels::buffers::BufferPool;
 use eki_mpi::kernels::panel::Packed;
 use eki_mpi::kernels::real::Real;
@@ -98,17 +97,19 @@ impl<T: Real> Case<T> {
     /// D times the Kalman gain in the form asked for, J x J or its columns' means, 1 x J.
     fn with_gain(&self, crowd: &Crowd, comm: &Comm, form: Form) -> Array2<f64> {
         match self.interaction_of(crowd, comm, form, None, Some(H)).0 {
-            Transform::Matrix(d) => d.to_array().mapv(Real::as_f64),
-            Transform::Factors {
+            Transform::Members(MemberMove::Matrix(d)) => d.to_array().mapv(Real::as_f64),
+            Transform::Members(MemberMove::Factors {
                 gradients,
                 anomalies,
                 ..
-            } => {
+            }) => {
                 let wide = |packed: Packed<T>| packed.to_array().mapv(Real::as_f64);
                 wide(gradients).dot(&wide(anomalies)) / self.survivors.count() as f64
             }
-            Transform::Mean(c) => Array2::from_shape_vec((1, c.len()), c).expect("one row"),
-            Transform::MeanBySample(_) => unreachable!("not asked for"),
+            Transform::Mean(MeanMove::Members(c)) => {
+                Array2::from_shape_vec((1, c.len()), c).expect("one row")
+            }
+            Transform::Mean(MeanMove::Samples(_)) => unreachable!("not asked for"),
         }
     }
 
@@ -218,17 +219,17 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         let allowed = rounding * size * members as f64;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Explicit);
         near("explicit norm", found, norm, allowed)?;
-        let Transform::Matrix(d) = interaction else {
+        let Transform::Members(MemberMove::Matrix(d)) = interaction else {
             return Err("not explicit".to_owned());
         };
         each("explicit", d.to_array().mapv(Real::as_f64))?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Factored);
         near("factored norm", found, norm, allowed)?;
-        let Transform::Factors {
+        let Transform::Members(MemberMove::Factors {
             gradients,
             anomalies,
             ..
-        } = interaction
+        }) = interaction
         else {
             return Err("not factored".to_owned());
         };
@@ -250,7 +251,7 @@ fn compare<T: Real>(crowd: &Crowd, rounding: f64) {
         )?;
         let (interaction, found) = case.interaction(crowd, &comm, Form::Mean);
         near("mean norm", found, norm, allowed)?;
-        let Transform::Mean(c) = interaction else {
+        let Transform::Mean(MeanMove::Members(c)) = interaction else {
             return Err("not the mean".to_owned());
         };
         let mean_gradient = centre::column_means(gradients.view(), &case.survivors);
@@ -347,17 +348,21 @@ fn same_bits(crowd: &Crowd) {
                 let (interaction, norm) = case.interaction_of(crowd, &comm, form, None, gain);
                 let mut bits = norm.to_bits().to_le_bytes().to_vec();
                 match interaction {
-                    Transform::Matrix(d) => bits.extend(digest_of(&[d.to_array().view()])),
-                    Transform::Factors {
+                    Transform::Members(MemberMove::Matrix(d)) => {
+                        bits.extend(digest_of(&[d.to_array().view()]))
+                    }
+                    Transform::Members(MemberMove::Factors {
                         gradients,
                         anomalies,
                         ..
-                    } => {
+                    }) => {
                         bits.extend(digest_of(&[gradients.to_array().view()]));
                         bits.extend(digest_of(&[anomalies.to_array().view()]));
                     }
-                    Transform::Mean(c) => bits.extend(c.iter().flat_map(|c| c.to_le_bytes())),
-                    Transform::MeanBySample(_) => unreachable!("not asked for"),
+                    Transform::Mean(MeanMove::Members(c)) => {
+                        bits.extend(c.iter().flat_map(|c| c.to_le_bytes()))
+                    }
+                    Transform::Mean(MeanMove::Samples(_)) => unreachable!("not asked for"),
                 }
                 let name = format!("{form:?}-{gain:?}-{members}x{outputs}");
                 crowd.same_bits(&name, &bits);

@@ -15,8 +15,10 @@ use crate::data::batch::Batches;
 use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
+use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::method::step_size::StepSize;
+use crate::method::{self, Method};
 use checks::{check_gain, check_magnitudes, check_method, check_size};
 
 /// Everything fixed for a run.
@@ -154,6 +156,20 @@ impl Plan {
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }
+    }
+
+    /// The method that updates `members` members.
+    #[must_use]
+    pub fn method<T: Real>(&self, members: usize) -> Box<dyn Method<T>> {
+        method::of(self.form(members), self.gain(1.0).is_some())
+    }
+
+    /// The targets of all numbers that enter D: `observed`, and after them those of the prior's part, whose deviations from its
+    /// mean are to be 0.
+    #[must_use]
+    pub fn targets_in_d<T: Real>(&self, mut observed: Vec<T>) -> Vec<T> {
+        observed.resize(self.outputs(), T::zero());
+        observed
     }
 
     /// Whether products are of bfloat16.
@@ -352,10 +368,11 @@ impl Plan {
         (end > 0.0).then_some(end - time)
     }
 
-    /// The factor of h at `step`, of which what `allowed` tells is taken, but no more than is left at `time`.
+    /// The factor of h at `step`, of which no more is taken than the members' misfits allow, by their `mean` and `variance`, and
+    /// than is left at `time`.
     #[must_use]
-    pub fn factor(&self, step: u64, allowed: f64, time: f64) -> f64 {
-        let factor = self.h_factor(step) * allowed;
+    pub fn factor(&self, step: u64, (mean, variance): (f64, f64), time: f64) -> f64 {
+        let factor = self.h_factor(step) * self.misfit_factor(mean, variance);
         // h times what is left over h may lie a rounding apart from it: `is_over` takes that for the end.
         self.left(time)
             .map_or(factor, |left| factor.min(left / self.step_size.h))

@@ -1,0 +1,90 @@
+//! What happens to a block of columns between the transform and the exchange, one stage a file.
+//!
+//! A run makes its list of stages once, in the order of the paper: failed members are replaced, deviations inflated, then
+//! momentum moves members or their mean on, and last members are drawn anew. Each stage works on one block of columns of all
+//! members, on whichever thread moved it, so that a block is finished while it is in the cache.
+//!
+//! To add a stage: its file here, and its line in `Plan::stages`.
+
+pub mod inflation;
+pub mod momentum;
+pub mod redraw;
+pub mod replacement;
+
+use std::ops::Range;
+
+use ndarray::{ArrayRef2, ArrayViewMut2};
+
+use crate::ensemble::centre::column_means;
+use crate::ensemble::draw::Draw;
+use crate::ensemble::full::DrawCentre;
+use crate::ensemble::survivors::Survivors;
+use crate::forward::prior::Prior;
+use crate::kernels::real::Real;
+
+/// A stage of the update of one block of columns.
+pub trait Stage<T>: Send + Sync {
+    /// Changes the block in place. The same bits whichever rank and thread calls it.
+    fn apply(&self, block: &mut Block<T>, step: &StepInput);
+}
+
+/// One block of columns of all members, after the transform.
+pub struct Block<'a, T> {
+    /// Its columns.
+    pub columns: Range<usize>,
+    /// On entry u_{n+1}, J x w; after the last stage what the forward map is given in the next step.
+    pub u: &'a mut ArrayRef2<T>,
+    /// u_n, J x w, where momentum moves each member on.
+    pub previous: Option<ArrayViewMut2<'a, T>>,
+    /// What members are drawn about, where that is kept.
+    pub(crate) centre: Option<&'a mut DrawCentre<T>>,
+    /// The survivors' column means before the transform.
+    pub means_before: &'a [f64],
+}
+
+/// What all blocks of one step share.
+pub struct StepInput<'a> {
+    /// The members whose outputs counted.
+    pub survivors: &'a Survivors,
+    /// The draws that replace failed members.
+    pub replacements: Draw,
+    /// The momentum coefficient, 0 without.
+    pub momentum: f64,
+    /// The re-randomisation after this step, if one is due.
+    pub redraw: Option<Redraw>,
+    /// The prior whose covariance draws have.
+    pub prior: &'a Prior,
+}
+
+/// A re-randomisation that is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Redraw {
+    /// Which draws.
+    pub draw: Draw,
+    /// sqrt(gamma).
+    pub spread: f64,
+    /// Whether momentum starts anew.
+    pub restart: bool,
+}
+
+impl Redraw {
+    /// Fills `block`, J x w, the columns `columns` of all members, with draws about `about`, w numbers.
+    pub(crate) fn fill<T: Real>(
+        &self,
+        block: &mut ArrayRef2<T>,
+        columns: Range<usize>,
+        about: &[T],
+        prior: &Prior,
+    ) {
+        let law = (prior, self.spread);
+        let members = 0..block.nrows();
+        self.draw.fill_block(members, columns, about, law, block);
+    }
+}
+
+/// The column means of all rows of `u`, rounded to its precision.
+pub(crate) fn means<T: Real>(u: &ArrayRef2<T>) -> Vec<T> {
+    let all = Survivors::new(vec![true; u.nrows()]);
+    let means = column_means(u.view(), &all).into_iter();
+    means.map(T::from_f64).collect()
+}

@@ -1,0 +1,44 @@
+//! Re-randomisation (EKI(R)): all members are drawn anew about their mean.
+//!
+//! ```text
+//! u_j <- c + sqrt(gamma) xi_j ,  xi_j ~ N(0, C_0)       c: the mean, moved on by momentum where it has any
+//! ```
+//!
+//! Kovachki & Stuart, Inverse Problems 35 (2019) 095005.
+
+use super::{Block, Stage, StepInput, means};
+use crate::ensemble::centre::column_means;
+use crate::ensemble::survivors::Survivors;
+use crate::kernels::real::Real;
+
+/// Draws all members anew after the steps at which that is due.
+pub struct Redrawing;
+
+impl<T: Real> Stage<T> for Redrawing {
+    fn apply(&self, block: &mut Block<T>, step: &StepInput) {
+        let Some(redraw) = step.redraw else {
+            return;
+        };
+        let columns = block.columns.clone();
+        if let Some(centre) = &block.centre {
+            redraw.fill(block.u, columns, &centre.drawn, step.prior);
+            return;
+        }
+        let mean = means(block.u);
+        let Some(previous) = &mut block.previous else {
+            redraw.fill(block.u, columns, &mean, step.prior);
+            return;
+        };
+        // The mean's own momentum, from the difference of the means in double precision.
+        let all = Survivors::new(vec![true; block.u.nrows()]);
+        let after = column_means(block.u.view(), &all);
+        let before = column_means(previous.view(), &all);
+        let moves = mean.iter().zip(after.iter().zip(&before));
+        let momentum = T::from_f64(step.momentum);
+        let about: Vec<T> = moves
+            .map(|(&mean, (after, before))| mean + momentum * T::from_f64(after - before))
+            .collect();
+        redraw.fill(block.u, columns.clone(), &about, step.prior);
+        redraw.fill(previous, columns, &mean, step.prior);
+    }
+}

@@ -1,0 +1,136 @@
+//! The forecast of a step: the forward map on this rank's members.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
+
+use super::State;
+use super::waits::Round;
+use crate::data::{Batch, BatchTargets};
+use crate::ensemble::hidden_state::HiddenStates;
+use crate::ensemble::survivors::Survivors;
+use crate::error::Result;
+use crate::kernels::real::Real;
+use crate::run::context::StepContext;
+use crate::run::timing::{Phase, Timing};
+
+/// The selected outputs of this rank's members, J/R x K, and their misfits, J/R numbers.
+pub(super) type Forecast<T> = (Array2<T>, Vec<f64>);
+
+impl<T: Real> State<T> {
+    /// Evaluates this rank's members on `batch`, again where simulators have to be asked again; None where the simulations were
+    /// given up (`StepContext::given_up`). Called by all ranks.
+    ///
+    /// # Errors
+    /// As `StepContext::settle`.
+    pub(super) fn forecast(
+        &mut self,
+        context: &StepContext<T>,
+        batch: &Batch<T>,
+        targets: &[T],
+        timing: &mut Timing,
+    ) -> Result<Option<Forecast<T>>> {
+        loop {
+            let (selected, misfits) = timing.measure(Phase::Forward, || {
+                self.outputs(context, batch, (&batch.targets, targets))
+            });
+            match timing.measure(Phase::Wait, || context.settle())? {
+                Round::Good => return Ok(Some((selected, misfits))),
+                Round::Again => context.buffers.put_array(selected),
+                Round::GivenUp => return Ok(None),
+            }
+        }
+    }
+
+    /// Clears the hidden states that members carry, at the start of a pass over a series.
+    pub(super) fn begin_pass(&mut self, context: &StepContext<T>) {
+        let (plan, ranks) = (context.plan, context.ranks);
+        let own = self.ensemble.members(ranks).range(ranks.comm.rank());
+        let carrying = context.problem.map.carrying();
+        if let Some(map) = carrying.filter(|_| plan.begins_epoch(self.step)) {
+            let predicted = (plan.data.train, plan.data.outputs);
+            self.carried = Some(HiddenStates::new(predicted, own.len(), map.hidden()));
+        }
+    }
+
+    /// Keeps what the survivors predicted of a series, from the `selected` outputs of this rank's members; nothing for other
+    /// data. Called by all ranks.
+    pub(super) fn record_predictions(
+        &mut self,
+        context: &StepContext<T>,
+        survivors: &Survivors,
+        selected: &Array2<T>,
+    ) {
+        let members = self.ensemble.members(context.ranks);
+        if let Some(hidden) = &mut self.carried {
+            let first = context.plan.batches.place(self.step).start;
+            hidden.predict(context.ranks, members, survivors, (selected, first));
+        }
+    }
+
+    /// This rank's members' outputs that enter D, J/R x K, and their misfits.
+    pub(super) fn outputs(
+        &mut self,
+        context: &StepContext<T>,
+        batch: &Batch<T>,
+        (given, targets): (&BatchTargets<T>, &[T]),
+    ) -> (Array2<T>, Vec<f64>) {
+        let own = self
+            .ensemble
+            .members(context.ranks)
+            .range(context.ranks.comm.rank());
+        let mut selected = context.buffers.array(own.len(), context.plan.outputs());
+        let mut misfits = vec![0.0; own.len()];
+        let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
+        let loss = &context.plan.loss;
+        let (evaluator, inputs) = (&context.evaluator, batch.inputs.view());
+        let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
+            let row = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
+            *misfit = loss.select(outputs, given, targets, row);
+        };
+        let ranks = context.ranks;
+        match &mut self.carried {
+            Some(carried) => {
+                let along = (carried.rows_mut(), places);
+                self.ensemble.advance(evaluator, ranks, inputs, along, take);
+            }
+            None => {
+                let first = context.plan.layers(self.step).start;
+                let block = context.blocks.iter().find(|block| block.first == first);
+                let reached = block.map(|block| {
+                    let centre = self.ensemble.centre();
+                    block.inputs(centre.expect("blocks are the mean form's"), inputs)
+                });
+                let evaluator = block.map_or(evaluator, |block| &block.evaluator);
+                let inputs = reached.as_ref().map_or(inputs, |reached| reached.view());
+                self.ensemble
+                    .for_outputs(evaluator, ranks, inputs, places, take);
+            }
+        }
+        if selected.ncols() > targets.len() {
+            self.put_points(context, own, selected.slice_mut(s![.., targets.len()..]));
+        }
+        (selected, misfits)
+    }
+
+    /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P.
+    fn put_points(
+        &self,
+        context: &StepContext<T>,
+        own: Range<usize>,
+        mut points: ArrayViewMut2<T>,
+    ) {
+        let (map, prior) = (context.problem.map.as_ref(), &context.prior);
+        let parameters = prior.parameters();
+        let (mean, mut deviations) = (prior.mean(0..parameters), vec![T::zero(); parameters]);
+        prior.deviations(0, 1.0, &mut deviations);
+        let mut point: Vec<T> = vec![T::zero(); parameters];
+        for (member, mut out) in own.zip(points.rows_mut()) {
+            self.ensemble.fill(map, member, &mut point);
+            let about = mean.iter().zip(&deviations);
+            for ((x, &u), (&mean, &deviation)) in out.iter_mut().zip(&point).zip(about) {
+                *x = (u - mean) / deviation;
+            }
+        }
+    }
+}
