@@ -70,9 +70,8 @@ impl Resolved {
     fn check_step(&self) -> Result<()> {
         let method = &self.config.method;
         let is_asked = method.step != StepKind::Adaptive || self.is_set("method.step");
-        if method.kind == MethodKind::Kalman && is_asked {
-            let allowed =
-                "needs method.kind = \"eki\": with \"kalman\" each step takes h as it is given";
+        if method.kind.with_gain() && is_asked {
+            let allowed = "needs method.kind = \"eki\": with the Kalman gain each step takes h as it is given";
             return Err(self.error("method.step", allowed));
         }
         Ok(())

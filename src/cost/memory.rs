@@ -5,9 +5,6 @@ use serde::Serialize;
 use super::StepShape;
 use crate::ensemble::transform::{Form, update_scratch};
 use crate::forward::low_rank::UNIT;
-use crate::kernels::panel::in_panels;
-use crate::method::norm::TILE;
-use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::BLOCK;
 
 /// The memory of the program itself with Open MPI: measured, not derived.
@@ -59,6 +56,7 @@ impl StepShape {
     pub fn memory(&self, rank: usize) -> Memory {
         let (j, p, s, t) = (self.members, self.parameters, self.number, self.threads);
         let (own_j, own_p) = (self.members_of(rank), self.parameters_of(rank));
+        let method = self.method(rank);
         let width = BLOCK.min(p);
         let stored = self.form != Form::Mean;
         let when = |there: bool, bytes: f64| if there { bytes } else { 0.0 };
@@ -87,10 +85,7 @@ impl StepShape {
             ("hidden states", product(&[s, own_j, self.hidden])),
             ("outputs", product(&[s, own_j, self.outputs])),
             // Kept from step to step.
-            (
-                "D or its factors",
-                product(&[s, self.interaction_kept(rank)]),
-            ),
+            ("D or its factors", product(&[s, method.kept])),
             (
                 "evaluation",
                 product(&[s, t, self.scratch]) + product(&[s, self.inputs]),
@@ -108,8 +103,8 @@ impl StepShape {
         let grows = self.members > self.members_before && stored;
         let grown = product(&[self.slabs, s, self.members_before, own_p]);
         let passing = [
-            ("interaction", self.interaction_memory(rank) as f64),
-            ("Kalman gain", self.gain_memory(rank) as f64),
+            ("interaction", method.passing as f64),
+            ("Kalman gain", method.solving as f64),
             ("inputs of layers", product(&[t, self.whitening.passing])),
             ("evaluating the mean", product(&[8 + s, p])),
             ("questions", product(&[t, ASKED, named])),
@@ -124,55 +119,6 @@ impl StepShape {
             starting: self.data.saturating_mul(2).saturating_add(program),
             lasting: kept(&lasting),
             passing: kept(&passing),
-        }
-    }
-
-    /// Returns the number of numbers that the interaction keeps: D as the update reads it, and, by rows, what it is
-    /// computed from; or V and W, and both as the update reads them.
-    fn interaction_kept(&self, rank: usize) -> usize {
-        let (j, k) = (self.members, self.outputs);
-        match self.form {
-            Form::Explicit if self.by_rows() && self.gain => j * j + j * k,
-            Form::Explicit if self.by_rows() => {
-                let own = self.rows_of(rank);
-                let made = self.threads * ROWS_PER_TASK.min(own) * (j + k);
-                j * j + j * k + own * k + in_panels(k, j) + made
-            }
-            Form::Explicit => j * j,
-            Form::Factored => 4 * j * k,
-            Form::Mean => 2 * j * k,
-        }
-    }
-
-    /// Returns the bytes held temporarily while `rank` computes D.
-    fn interaction_memory(&self, rank: usize) -> usize {
-        let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
-        let several = self.ranks > 1;
-        // Gathered data passes through a buffer, and as much again is used inside MPI.
-        let gathered = |numbers: usize| {
-            if several {
-                2 * s * numbers.min(1 << 20)
-            } else {
-                0
-            }
-        };
-        match self.form {
-            Form::Explicit if self.by_rows() => gathered(j * j.max(k)),
-            Form::Explicit => {
-                let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
-                let packed = if several { s * own_j * (k - own_k) } else { 0 };
-                let wave = (4 * t * ROWS_PER_TASK).min(j.next_multiple_of(ROWS_PER_TASK)) * j;
-                // The copy of the chunk being reduced, and as much again inside MPI, which receives the other ranks'
-                // chunks.
-                let reduced = if several {
-                    2 * 8 * wave.min(1 << 20)
-                } else {
-                    0
-                };
-                let sums = 8 * wave + s * t * ROWS_PER_TASK * j + reduced;
-                s * j * own_k + packed.max(s * j * own_k + sums)
-            }
-            Form::Factored | Form::Mean => 2 * s * t * TILE * TILE,
         }
     }
 }

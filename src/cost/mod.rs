@@ -15,16 +15,15 @@
 //! n and l are the shorter and the longer of J and K. If K <= J, ||D||_F needs two Gram matrices of side n, of which
 //! the tiles on and above the diagonal are computed; else all of V W^T, tile by tile, without storing it. J_f is the
 //! number of members of other hosts: ranks of one host read each other's parameters in place. A reduction of n numbers
-//! counts as n numbers sent (`Comm::bytes_sent`). Re-randomisation's draws are not counted as flops. `gain` has the
-//! cost of the Kalman gain, `whitening` that of whitened draws.
+//! counts as n numbers sent (`Comm::bytes_sent`). Re-randomisation's draws are not counted as flops. The interaction is
+//! the method's part, for which each method has its formulas (`Method::cost`); the table gives those of "eki". `whitening` has
+//! the cost of whitened draws.
 //!
-//! Imports every scratch above it, `run` included. To add a part to the cost: a formula here with its row in the table
+//! Imports every room above it, `run` included. To add a part to the cost: a formula here with its row in the table
 //! above, its seconds in `predict`, and, if it needs a rate, a measurement in `calibrate`; the tests compare the
 //! formulas with counted bytes and measured memory.
 
 pub mod calibrate;
-mod gain;
-mod interaction;
 mod memory;
 pub mod predict;
 mod whitening;
@@ -33,11 +32,14 @@ use serde::Serialize;
 
 pub use memory::{MOST_AS_TEXT, Memory};
 
+use crate::config::MethodKind;
 use crate::ensemble::transform::Form;
 use crate::forward::ForwardMap;
 use crate::forward::evaluator;
 use crate::forward::low_rank::UNIT;
 use crate::kernels::real::Real;
+use crate::method;
+use crate::method::cost::{MethodCost, StepSizes};
 use crate::parallel::partition::{Blocks, Partition};
 use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
@@ -73,8 +75,8 @@ pub struct StepShape {
     pub number: usize,
     /// True if products are of bfloat16.
     pub mixed: bool,
-    /// True if D is multiplied by the Kalman gain.
-    pub gain: bool,
+    /// The kind of method.
+    pub kind: MethodKind,
     /// True if observations are perturbed for each member.
     pub perturbed: bool,
     /// The number of slabs that are kept: u, and with momentum v.
@@ -212,7 +214,7 @@ impl StepShape {
             near: 1,
             number: with_precision!(config.run.precision, T => size_of::<T>()),
             mixed: plan.mixed(),
-            gain: plan.gain(1.0).is_some(),
+            kind: config.method.kind,
             perturbed: plan.config().method.perturb,
             slabs: 1 + usize::from(extra.previous),
             centres: extra.centres && form != Form::Mean,
@@ -261,21 +263,36 @@ impl StepShape {
         self.parameters - near
     }
 
+    /// Returns the sizes that the method's part of a step follows from.
+    #[must_use]
+    pub fn sizes(&self) -> StepSizes {
+        StepSizes {
+            members: self.members,
+            outputs: self.outputs,
+            ranks: self.ranks,
+            threads: self.threads,
+            number: self.number,
+            unit: self.unit,
+            perturbed: self.perturbed,
+        }
+    }
+
+    /// Returns the cost of the method's part of a step on `rank`.
+    #[must_use]
+    pub fn method(&self, rank: usize) -> MethodCost {
+        method::of::<f32>(self.kind, self.form).cost(&self.sizes(), rank)
+    }
+
     /// Returns the number J_r of members that `rank` evaluates.
     #[must_use]
     pub fn members_of(&self, rank: usize) -> usize {
-        self.member_partition().range(rank).len()
+        self.sizes().members_of(rank)
     }
 
     /// Returns the number of ranks that evaluate no member.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.member_partition().idle()
-    }
-
-    /// Returns the distribution of members over ranks, in units that are evaluated together.
-    fn member_partition(&self) -> Partition {
-        Partition::in_units(self.members, self.ranks, self.unit)
+        self.sizes().takers().idle()
     }
 
     /// Returns the number P_r of parameters whose columns `rank` updates.
@@ -303,7 +320,7 @@ impl StepShape {
         };
         Flops {
             forward,
-            interaction: self.interaction_flops(rank) + self.gain_flops(rank),
+            interaction: self.method(rank).flops,
             update,
         }
     }
@@ -344,7 +361,7 @@ impl StepShape {
         };
         Sent {
             agreement: (self.agreement_bytes() * j) as u64 + predictions,
-            interaction: (self.interaction_sent(rank) + self.gain_sent(rank)) as u64,
+            interaction: self.method(rank).sent as u64,
             exchange: exchange as u64,
         }
     }

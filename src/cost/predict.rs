@@ -144,12 +144,12 @@ impl Model<'_> {
     /// Returns the seconds of the Kalman gain: rows that ranks share and gather, and a factorisation on each rank.
     fn gain(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates.gain);
-        if !s.gain {
+        let (sizes, side) = (s.sizes(), s.method(rank).side);
+        if side == 0 {
             return 0.0;
         }
-        let side = s.gain_side();
         let shared = |rows: usize, each: f64| {
-            let own = s.solved_of(rows, rank);
+            let own = sizes.solved_of(rows, rank);
             let gathered = if self.several() {
                 self.hops() + self.wire(8 * side * (rows - own))
             } else {
@@ -161,7 +161,7 @@ impl Model<'_> {
             + match s.form {
                 Form::Explicit => {
                     // On average half of a row of the Gram matrix is computed, and all of a row of another product.
-                    let gram = match (s.by_rows(), s.perturbed) {
+                    let gram = match (sizes.by_rows(), s.perturbed) {
                         (false, _) => 0.0,
                         (true, false) => shared(side, r.gram),
                         (true, true) => shared(side, r.gram) + shared(side, 2.0 * r.gram),
@@ -176,9 +176,9 @@ impl Model<'_> {
     /// Returns the seconds of the interaction on `rank` without the Kalman gain.
     fn without_gain(&self, rank: usize) -> f64 {
         match self.shape.form {
-            Form::Explicit if self.shape.by_rows() => {
+            Form::Explicit if self.shape.sizes().by_rows() => {
                 self.factors(rank)
-                    + if self.shape.gain {
+                    + if self.shape.kind.with_gain() {
                         0.0
                     } else {
                         self.rows(rank)
@@ -226,7 +226,7 @@ impl Model<'_> {
     /// Returns the seconds of the rows of D: W^T in panels, the products, and gathering D.
     fn rows(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
-        let (j, own) = (s.members, s.rows_of(rank));
+        let (j, own) = (s.members, s.sizes().rows_of(rank));
         let panels =
             self.rounds(own.div_ceil(ROWS_PER_TASK)) * r.panel * own.min(ROWS_PER_TASK) as f64;
         let arranged = (s.number * j * s.outputs) as f64 / (r.copy * s.threads as f64);
@@ -239,7 +239,8 @@ impl Model<'_> {
     /// Returns the seconds of D by samples: the exchange of samples, and panels of rows summed over ranks in waves.
     fn explicit(&self, rank: usize) -> f64 {
         let (s, r) = (self.shape, self.rates);
-        let (j, own_j, own_k) = (s.members, s.members_of(rank), s.outputs_of(rank));
+        let (j, own_j) = (s.members, s.members_of(rank));
+        let own_k = s.sizes().outputs_of(rank);
         let sent = s.number * own_j * (s.outputs - own_k);
         let slabs = s.number * (j * own_k + own_j * s.outputs);
         let exchange = if self.several() {

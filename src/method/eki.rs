@@ -16,9 +16,11 @@ use ndarray::ArrayView2;
 use crate::ensemble::localisation::Localised;
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
+use crate::kernels::panel::{ROWS, in_panels};
 use crate::kernels::real::Real;
-use crate::method::Method;
-use crate::method::outputs::{Factors, Outputs, by_rows, pack};
+use crate::method::cost::{MethodCost, StepSizes};
+use crate::method::outputs::{Factors, Outputs, ROWS_PER_TASK, by_rows, pack};
+use crate::method::{Method, ProblemShape};
 use crate::parallel::ranks::Ranks;
 
 /// EKI by the step's forward gradient, in the form that (J, K) makes the cheaper.
@@ -32,6 +34,15 @@ pub enum Eki {
 impl<T: Real> Method<T> for Eki {
     fn name(&self) -> &'static str {
         "eki"
+    }
+
+    fn check(&self, problem: &ProblemShape) -> Result<()> {
+        problem.refuse_gain_keys()?;
+        problem.refuse_mean_keys()?;
+        match self {
+            Self::Explicit => problem.refuse_localisation(),
+            Self::Factored => Ok(()),
+        }
     }
 
     fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)> {
@@ -55,6 +66,29 @@ impl<T: Real> Method<T> for Eki {
                 (outputs.by_factors(ranks, factors), norm)
             }
         })
+    }
+
+    /// Explicit: 2 J^2 K / R flops, by rows of D or by samples. Factored: V, W and the norm's tiles.
+    fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
+        let (j, k) = (sizes.members, sizes.outputs);
+        match self {
+            Self::Explicit if sizes.by_rows() => {
+                let own = sizes.rows_of(rank);
+                let made = sizes.threads * ROWS_PER_TASK.min(own) * (j + k);
+                let rows = own.next_multiple_of(ROWS);
+                MethodCost {
+                    flops: 2.0 * j as f64 * k as f64 * own as f64,
+                    sent: sizes.outputs_sent(rank)
+                        + sizes.number * rows * j * (sizes.ranks - 1)
+                        + 8 * j,
+                    kept: j * j + j * k + own * k + in_panels(k, j) + made,
+                    passing: sizes.gathering(j * j.max(k)),
+                    ..MethodCost::default()
+                }
+            }
+            Self::Explicit => sizes.of_samples(rank),
+            Self::Factored => sizes.of_factors(4 * j * k, rank),
+        }
     }
 }
 

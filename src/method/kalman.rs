@@ -1,28 +1,30 @@
-//! The Kalman gain put on D, by all ranks (`anomalies::gain` has the equations).
+//! EKI with the Kalman gain: the discrete ensemble Kalman filter's step.
 //!
-//! Gram matrices and solutions are made in groups of rows that ranks share out and then gather; factors of the smaller
-//! side are made on every rank, by all its threads. All of it is in double precision: what is solved may be far from well
-//! conditioned.
+//! ```text
+//! S    = W Omega W^T / J                                  J x J; Omega: Psi's curvature at Gbar, 1/Gamma for least squares
+//! u    <- u - h D (I + h S)^{-1} (u - ubar)               explicit; D as in `eki`, its gradients grad Psi(Gbar) + Omega W_j
+//! V_j  <- (I + h Omega W^T W / J)^{-1} V_j                factored: the same by each row of V, where K is the smaller
+//! ```
+//!
+//! With least squares this is u_j <- u_j + C^{uw} (C^{ww} + Gamma/h)^{-1} (y - G(u_j)) (Iglesias, Law & Stuart, Inverse Problems
+//! 29 (2013) 045001); with `method.perturb` each y has noise of its own, N(0, Gamma/h). With other losses it is the Gauss-Newton
+//! form of the same (`gain`). Once a step: the outputs' products, a factor on every rank, the rows that ranks share out. Once a
+//! block of columns: the update (`ensemble::transform`).
 
-use std::ops::Range;
-
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::Array2;
 use rayon::ThreadPool;
 
+use crate::config::{HSchedule, LossKind};
 use crate::ensemble::transform::{MemberMove, Transform};
-use crate::error::{Error, Result};
-use crate::kernels::exact_sum::Quantum;
+use crate::error::Result;
 use crate::kernels::panel::Packed;
-use crate::kernels::real::{Real, inner, product};
-use crate::kernels::threads::for_each;
-use crate::method::Method;
-use crate::method::anomalies;
-use crate::method::anomalies::largest_row;
-use crate::method::gain;
-use crate::method::gain::{Gain, SOLVED};
-use crate::method::outputs::{Factors, Outputs, by_rows, pack};
+use crate::kernels::real::Real;
+use crate::method::cost::{MethodCost, StepSizes};
+use crate::method::gain::{self, Gain};
+use crate::method::outputs::{Outputs, pack};
+use crate::method::products::{Products, gram, shared_rows, too_large};
+use crate::method::{Method, ProblemShape};
 use crate::parallel::comm::Comm;
-use crate::parallel::partition::{OUTPUTS, Partition};
 use crate::parallel::ranks::Ranks;
 
 /// EKI with the Kalman gain, by the side of the members or of the outputs.
@@ -38,6 +40,27 @@ impl<T: Real> Method<T> for Kalman {
         "kalman"
     }
 
+    fn check(&self, problem: &ProblemShape) -> Result<()> {
+        check_gain_keys(problem)?;
+        problem.refuse_mean_keys()?;
+        match self {
+            Self::Explicit => problem.refuse_localisation(),
+            Self::Factored => {
+                let method = &problem.resolved.config.method;
+                // What is localised has no other form, however much work a matrix of the outputs' side is.
+                let (outputs, members) =
+                    (problem.outputs, problem.resolved.config.ensemble.members);
+                if method.localisation_exponent > 0 || outputs <= members {
+                    return Ok(());
+                }
+                let allowed = format!(
+                    "must not be \"factored\" with method.kind = \"kalman\" and fewer members than outputs, of which there are {outputs}"
+                );
+                Err(problem.resolved.error("method.form", allowed))
+            }
+        }
+    }
+
     /// ||D||_F is that before the gain.
     fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)> {
         let (comm, pool) = (ranks.comm, ranks.pool);
@@ -45,10 +68,8 @@ impl<T: Real> Method<T> for Kalman {
         Ok(match self {
             Self::Explicit => {
                 let (d, norm) = outputs.explicit_with_gain(comm, pool, h)?;
-                (
-                    Transform::Members(MemberMove::Matrix(outputs.paired_if_mixed(pool, d))),
-                    norm,
-                )
+                let d = outputs.paired_if_mixed(pool, d);
+                (Transform::Members(MemberMove::Matrix(d)), norm)
             }
             Self::Factored => {
                 let mut factors = outputs.factors(comm, pool, 0..outputs.members.items());
@@ -59,77 +80,46 @@ impl<T: Real> Method<T> for Kalman {
             }
         })
     }
-}
 
-fn too_large() -> Error {
-    Error::Run("the outputs are too large for the Kalman gain: scale them or method.noise".into())
-}
-
-/// grad Psi and Omega at the mean outputs, K numbers each: members' gradients are taken as grad Psi + Omega W_j, which
-/// they are where Psi is a square.
-pub(crate) struct GaussNewton {
-    gradient: Vec<f64>,
-    curvature: Vec<f64>,
-}
-
-impl GaussNewton {
-    /// A member's gradients by its anomalies and the noise on its observations, in units of Omega^{-1/2}.
-    pub(crate) fn gradients<T: Real>(
-        &self,
-        anomalies: &[T],
-        noise: Option<&[f64]>,
-        gradients: &mut [T],
-    ) {
-        let about = self.gradient.iter().zip(&self.curvature);
-        for (i, ((v, w), (gradient, omega))) in
-            gradients.iter_mut().zip(anomalies).zip(about).enumerate()
-        {
-            let of_noise = noise.map_or(0.0, |noise| omega.sqrt() * noise[i]);
-            *v = T::from_f64(gradient + omega * w.as_f64() - of_noise);
+    /// With n the side that is factored, J or K, to the interaction come n^3/3 flops on every rank, half of a Gram matrix, and
+    /// 2 n^2 J / R to solve for the members' rows.
+    fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
+        let (j, k) = (sizes.members, sizes.outputs);
+        match self {
+            Self::Explicit => sizes.of_products((j as f64).powi(3) / 3.0, rank),
+            Self::Factored => {
+                let base = sizes.of_factors(4 * j * k, rank);
+                let (gram, solved) = (sizes.gram_flops(k, j, rank), sizes.solved_flops(j, k, rank));
+                MethodCost {
+                    flops: base.flops + (k as f64).powi(3) / 3.0 + gram + solved,
+                    sent: base.sent + sizes.rows_sent(k, k, rank) + sizes.rows_sent(j, k, rank),
+                    solving: 8 * (2 * j * k + k * k),
+                    side: k,
+                    ..base
+                }
+            }
         }
     }
-
-    fn roots(&self) -> Vec<f64> {
-        self.curvature.iter().map(|omega| omega.sqrt()).collect()
-    }
-
-    /// W Omega^{1/2} and Omega^{-1/2} grad Psi.
-    fn scales<T: Real>(&self, anomalies: ArrayView2<T>) -> (Array2<f64>, Vec<f64>) {
-        let roots = self.roots();
-        let gradient = self.gradient.iter().zip(&roots).map(|(g, root)| g / root);
-        (gain::scaled(anomalies, &roots), gradient.collect())
-    }
 }
 
-/// X g, the lower triangle of X X^T, and what takes D's place: `Outputs::products_by_rows`.
-type Products = (Vec<f64>, Array2<f64>, Array2<f64>);
+/// Checks the keys of methods with the Kalman gain.
+pub(crate) fn check_gain_keys(problem: &ProblemShape) -> Result<()> {
+    let config = &problem.resolved.config;
+    let method = &config.method;
+    let squares = method.loss == LossKind::LeastSquares;
+    if method.h_schedule == HSchedule::Misfit && !squares {
+        let needed = "\"misfit\" needs method.loss = \"least-squares\"";
+        return Err(problem.resolved.error("method.h_schedule", needed));
+    }
+    if method.perturb && (!squares || config.ensemble.redrawn_each_step()) {
+        let needed =
+            "needs method.loss = \"least-squares\" and members that are not redrawn at each step";
+        return Err(problem.resolved.error("method.perturb", needed));
+    }
+    Ok(())
+}
 
 impl<T: Real> Outputs<'_, T> {
-    /// Psi expanded about the mean outputs `means`, which are the `first..` of a batch's K.
-    pub(crate) fn expanded(&self, means: &[T], first: usize) -> GaussNewton {
-        let means: Vec<f64> = means.iter().map(|z| z.as_f64()).collect();
-        let targets = self.targets[first..][..means.len()].iter();
-        let targets: Vec<f64> = targets.map(|y| y.as_f64()).collect();
-        let mut gradient = vec![0.0; means.len()];
-        self.loss.gradient(&means, &targets, first, &mut gradient);
-        GaussNewton {
-            gradient,
-            curvature: self.loss.curvature(&means, first),
-        }
-    }
-
-    /// Where observations are perturbed, `member`'s noise on those `columns` of a step's K, whole blocks of them, in units
-    /// of Omega^{-1/2}: N(0, 1/h).
-    pub(crate) fn noise(&self, member: usize, columns: Range<usize>) -> Option<Vec<f64>> {
-        let (draw, h) = self.noise.zip(self.gain)?;
-        let mut drawn = vec![0.0_f32; columns.len()];
-        for (block, part) in (columns.start / OUTPUTS..).zip(drawn.chunks_mut(OUTPUTS)) {
-            draw.key(member, block).fill_normal_f32(0, part);
-        }
-        let noise = drawn.iter().map(|&e| f64::from(e) / h.sqrt());
-        Some(noise.collect())
-    }
-
     /// D (I + h S)^{-1}, J x J, and ||D||_F, with D = 1 c^T + S and c = W g / J; where observations are perturbed by E,
     /// (W Omega^{1/2} - E) Omega^{1/2} W^T / J takes the place of S in D.
     pub(crate) fn explicit_with_gain(
@@ -138,165 +128,25 @@ impl<T: Real> Outputs<'_, T> {
         pool: &ThreadPool,
         h: f64,
     ) -> Result<(Packed<T>, f64)> {
-        let (members, count) = (self.members.items(), self.survivors.count() as f64);
-        let (mut through, gram, mut d) = if by_rows(members, self.targets.len()) {
-            self.products_by_rows(comm, pool)
-        } else {
-            self.products_by_samples(comm, pool)
-        };
-        through.iter_mut().for_each(|c| *c /= count);
-        let row_squares = |row: ndarray::ArrayView1<f64>| -> f64 {
-            let entries = row.iter().zip(&through).map(|(s, c)| s / count + c);
-            entries.map(|d| d * d).sum()
-        };
-        let alive = (0..members).filter(|&j| self.survivors.contains(j));
-        let norm = alive.map(|j| row_squares(d.row(j))).sum::<f64>().sqrt();
+        let count = self.survivors.count() as f64;
+        let Products {
+            through: mut c,
+            gram,
+            residual: mut d,
+        } = self.products(comm, pool);
+        c.iter_mut().for_each(|c| *c /= count);
+        let norm = self.norm_by_products(&c, &d);
         d /= count;
         let gain = Gain::new(gram, h / count, pool).ok_or_else(too_large)?;
         shared_rows(comm, pool, &mut d, |_, rows| gain.apply(rows));
-        gain.apply(&mut through);
+        gain.apply(&mut c);
         drop(gain);
         for (j, mut row) in d.rows_mut().into_iter().enumerate() {
             if self.survivors.contains(j) {
-                row.iter_mut().zip(&through).for_each(|(d, c)| *d += c);
+                row.iter_mut().zip(&c).for_each(|(d, c)| *d += c);
             }
         }
         Ok((pack(pool, d.mapv(T::from_f64).view(), self.buffers), norm))
-    }
-
-    /// X g, the lower triangle of X X^T, and (X - E) X^T or all of X X^T, with X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi: each rank
-    /// makes whole rows, which all ranks then have.
-    fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Products {
-        let members = self.members.items();
-        let Factors {
-            gradients,
-            anomalies,
-            means,
-        } = self.factors(comm, pool, 0..0);
-        let (x, g) = self.expanded(&means, 0).scales(anomalies.view());
-        self.buffers.put_array(gradients);
-        self.buffers.put_array(anomalies);
-        let rows = x.rows().into_iter();
-        let through = rows.map(|row| inner(row.to_slice().expect("row-major"), &g));
-        let through = through.collect();
-        let gram = gram(comm, pool, x.view());
-        if self.noise.is_none() {
-            let mut d = gram.clone();
-            for j in 1..members {
-                let (mut above, below) = d.view_mut().split_at(Axis(0), j);
-                above.column_mut(j).assign(&below.slice(s![0, ..j]));
-            }
-            return (through, gram, d);
-        }
-        let mut d = Array2::zeros((members, members));
-        shared_rows(comm, pool, &mut d, |first, out| {
-            let own = first..first + out.len() / members;
-            let mut residuals = x.slice(s![own.clone(), ..]).to_owned();
-            self.take_noise(own, 0..self.targets.len(), residuals.view_mut());
-            let out = crate::ensemble::draw::matrix(out, residuals.nrows(), members);
-            product(out, 0.0, 1.0, residuals.view(), x.t());
-        });
-        (through, gram, d)
-    }
-
-    /// The same; each rank sums over its own blocks of samples.
-    fn products_by_samples(&self, comm: &Comm, pool: &ThreadPool) -> Products {
-        let slabs = self.sample_slabs(comm);
-        let blocks: Vec<_> = slabs.iter().map(|(columns, _)| columns.clone()).collect();
-        let mut scaled: Vec<(Array2<f64>, Vec<f64>)> = vec![Default::default(); slabs.len()];
-        let places = slabs.into_iter().zip(&mut scaled);
-        for_each(pool, places, |_, ((columns, mut w), place)| {
-            let means = anomalies::anomalies(w.view_mut(), self.survivors, |_, _| ());
-            *place = self.expanded(&means, columns.start).scales(w.view());
-        });
-        let (through, gram) = self.summed(comm, pool, &scaled);
-        let perturbed = self.perturbed(comm, pool, blocks, &scaled);
-        let d = perturbed.unwrap_or_else(|| gram.clone());
-        (through, gram, d)
-    }
-
-    /// Takes the noise of members `members` on the observations `columns`, whole blocks of them, from their `rows`.
-    fn take_noise(
-        &self,
-        members: Range<usize>,
-        columns: Range<usize>,
-        mut rows: ArrayViewMut2<f64>,
-    ) {
-        for (j, mut row) in members.zip(rows.rows_mut()) {
-            if self.survivors.contains(j) {
-                let noise = self.noise(j, columns.clone());
-                let noise = row.iter_mut().zip(noise.iter().flatten());
-                noise.for_each(|(x, e)| *x -= e);
-            }
-        }
-    }
-
-    /// (X - E) X^T over all samples, where observations are perturbed; `parts` as for `summed`.
-    fn perturbed(
-        &self,
-        comm: &Comm,
-        pool: &ThreadPool,
-        blocks: Vec<Range<usize>>,
-        parts: &[(Array2<f64>, Vec<f64>)],
-    ) -> Option<Array2<f64>> {
-        self.noise?;
-        let mut residuals: Vec<Array2<f64>> = parts.iter().map(|(x, _)| x.clone()).collect();
-        for_each(
-            pool,
-            blocks.into_iter().zip(&mut residuals),
-            |_, (columns, rows)| self.take_noise(0..rows.nrows(), columns, rows.view_mut()),
-        );
-        let pairs = residuals.iter().zip(parts);
-        let bounds = pairs.map(|(r, (x, _))| largest_row(r.view()) * largest_row(x.view()));
-        let mut bound = [bounds.fold(0.0, f64::max)];
-        comm.largest(&mut bound);
-        let pairs = residuals.iter().zip(parts);
-        let views: Vec<_> = pairs.map(|(r, (x, _))| (r.view(), x.view())).collect();
-        Some(self.whole_sum(comm, pool, &views, self.quantum(bound[0])))
-    }
-
-    /// X g and X X^T over all samples, from this rank's parts of X = W Omega^{1/2} and g = Omega^{-1/2} grad Psi.
-    fn summed(
-        &self,
-        comm: &Comm,
-        pool: &ThreadPool,
-        parts: &[(Array2<f64>, Vec<f64>)],
-    ) -> (Vec<f64>, Array2<f64>) {
-        let members = self.members.items();
-        let norms = parts
-            .iter()
-            .map(|(x, g)| (largest_row(x.view()), inner(g, g).sqrt()));
-        let mut bounds = norms.fold([0.0_f64; 2], |most, (x, g)| {
-            [most[0].max(x * x), most[1].max(x * g)]
-        });
-        comm.largest(&mut bounds);
-        let [quantum, of_gradient] = bounds.map(|bound| self.quantum(bound));
-        let mut through = vec![0.0; members];
-        for (x, g) in parts {
-            for (sum, row) in through.iter_mut().zip(x.rows()) {
-                *sum += of_gradient.round(inner(row.to_slice().expect("row-major"), g));
-            }
-        }
-        comm.sum_exact(&mut through);
-        let views: Vec<_> = parts.iter().map(|(x, _)| (x.view(), x.view())).collect();
-        (through, self.whole_sum(comm, pool, &views, quantum))
-    }
-
-    /// `sum_panels` of all rows, J x J.
-    fn whole_sum(
-        &self,
-        comm: &Comm,
-        pool: &ThreadPool,
-        factors: &[(ArrayView2<f64>, ArrayView2<f64>)],
-        quantum: Quantum,
-    ) -> Array2<f64> {
-        let members = self.members.items();
-        let mut whole = Array2::zeros((members, members));
-        let numbers = whole.as_slice_mut().expect("row-major");
-        self.sum_panels(comm, pool, factors, quantum, |first, sums| {
-            numbers[first * members..][..sums.len()].copy_from_slice(sums);
-        });
-        whole
     }
 
     /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them, by the outputs' side.
@@ -324,54 +174,4 @@ impl<T: Real> Outputs<'_, T> {
         gradients.zip_mut_with(&solved, |g, &solved| *g = T::from_f64(solved));
         Ok(())
     }
-
-    /// (I + h Omega W^T W / J)^{-1} g, K numbers, g being grad Psi at the mean outputs.
-    pub(crate) fn mean_gradient_with_gain(
-        &self,
-        comm: &Comm,
-        pool: &ThreadPool,
-        h: f64,
-        (anomalies, means): (&Array2<T>, &[T]),
-    ) -> Result<Vec<f64>> {
-        let about = self.expanded(means, 0);
-        let roots = about.roots();
-        let x = gain::scaled(anomalies.view(), &roots);
-        let (members, outputs) = x.dim();
-        let gram = gram(
-            comm,
-            pool,
-            if outputs <= members { x.t() } else { x.view() },
-        );
-        let scale = h / self.survivors.count() as f64;
-        gain::one(x.view(), gram, scale, &roots, &about.gradient, pool).ok_or_else(too_large)
-    }
-}
-
-/// The lower triangle of X X^T on every rank.
-fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
-    let mut gram = Array2::zeros((x.nrows(), x.nrows()));
-    shared_rows(comm, pool, &mut gram, |first, rows| {
-        let rows = crate::ensemble::draw::matrix(rows, rows.len() / x.nrows(), x.nrows());
-        gain::gram_rows(x, first, rows);
-    });
-    gram
-}
-
-/// Works on groups of rows of `matrix`, which ranks and threads share out and all ranks then have; `work` is given the
-/// first row's number and the rows.
-fn shared_rows(
-    comm: &Comm,
-    pool: &ThreadPool,
-    matrix: &mut Array2<f64>,
-    work: impl Fn(usize, &mut [f64]) + Sync,
-) {
-    let (rows, width) = matrix.dim();
-    let shared = Partition::in_units(rows, comm.size(), SOLVED);
-    let own = shared.range(comm.rank());
-    let numbers = matrix.as_slice_mut().expect("row-major");
-    let groups = numbers[own.start * width..own.end * width].chunks_mut(SOLVED * width);
-    for_each(pool, groups.enumerate(), |_, (group, rows)| {
-        work(own.start + group * SOLVED, rows);
-    });
-    comm.all_gather_rows(shared, width, numbers);
 }

@@ -10,23 +10,65 @@
 //! of low rank and the mean moves by the layers' pre-activations, the coefficients are wanted sample by sample.
 
 use ndarray::{Array2, ArrayView2, s};
+use rayon::ThreadPool;
 
+use crate::config::{Covariance, DrawKind, ModelKind};
 use crate::ensemble::centre::column_means;
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::{MeanMove, Transform};
 use crate::error::Result;
 use crate::kernels::real::{Real, inner};
-use crate::method::Method;
+use crate::method::cost::{MethodCost, StepSizes};
+use crate::method::gain;
+use crate::method::kalman::check_gain_keys;
 use crate::method::outputs::{Factors, Outputs};
+use crate::method::products::{gram, too_large};
+use crate::method::{EACH_STEP, Method, ProblemShape};
 use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
 
-/// EKI of the mean, by the plain gradient or with the Kalman gain (`Outputs::gain`).
-pub struct Mean;
+/// EKI of the mean.
+pub struct Mean {
+    /// Whether the gradient at the mean goes through the Kalman gain.
+    pub with_gain: bool,
+}
 
 impl<T: Real> Method<T> for Mean {
     fn name(&self) -> &'static str {
         "mean"
+    }
+
+    fn check(&self, problem: &ProblemShape) -> Result<()> {
+        match self.with_gain {
+            true => check_gain_keys(problem)?,
+            false => problem.refuse_gain_keys()?,
+        }
+        problem.refuse_localisation()?;
+        let config = &problem.resolved.config;
+        let refuse = |key: &str, needed: String| Err(problem.resolved.error(key, needed));
+        let low_rank = config.ensemble.draw == DrawKind::LowRank;
+        let (dense, conv) = (
+            config.model.kind == ModelKind::Dense,
+            config.model.kind == ModelKind::Conv,
+        );
+        if low_rank && !(dense || conv) {
+            let needed = "\"low-rank\" needs model.kind = \"dense\" or \"conv\"";
+            return refuse("ensemble.draw", needed.to_owned());
+        }
+        if config.ensemble.active_layers != [1] {
+            check_layers(problem, conv && !low_rank)?;
+        }
+        if config.ensemble.whiten > 0.0 && (low_rank || !(dense || conv)) {
+            let needed = format!(
+                "must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"
+            );
+            return refuse("ensemble.whiten", needed);
+        }
+        if config.method.covariance == Covariance::Sums && !(low_rank && dense) {
+            let needed = "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"";
+            return refuse("method.covariance", needed.to_owned());
+        }
+        Ok(())
     }
 
     fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)> {
@@ -47,9 +89,71 @@ impl<T: Real> Method<T> for Mean {
         outputs.buffers.put_array(anomalies);
         Ok((transform, norm))
     }
+
+    /// Beside V, W and the norm: 2 J K flops for c; with the gain n^3/3 and half a Gram matrix, n the smaller of J and K.
+    fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
+        let (j, k) = (sizes.members, sizes.outputs);
+        let mut cost = sizes.of_factors(2 * j * k, rank);
+        cost.flops += 2.0 * j as f64 * k as f64;
+        if self.with_gain {
+            let (side, long) = (j.min(k), j.max(k));
+            cost.flops += (side as f64).powi(3) / 3.0 + sizes.gram_flops(side, long, rank);
+            cost.sent += sizes.rows_sent(side, side, rank);
+            cost.solving = 8 * (j * k + side * side);
+            cost.side = side;
+        }
+        cost
+    }
+}
+
+/// Checks `ensemble.active_layers` where blocks of layers take turns; `possible`: with full draws of a convolutional network.
+fn check_layers(problem: &ProblemShape, possible: bool) -> Result<()> {
+    let config = &problem.resolved.config;
+    if !possible {
+        let needed = format!(
+            "must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"
+        );
+        return Err(problem.resolved.error("ensemble.active_layers", needed));
+    }
+    let network = config.model.network.iter();
+    let layers = 1 + network
+        .filter(|l| l.trim_start().starts_with("conv"))
+        .count();
+    if config
+        .ensemble
+        .active_layers
+        .iter()
+        .any(|&layer| layer > layers)
+    {
+        let allowed =
+            format!("must hold numbers from 1 to {layers}, the dense layers counting as one");
+        return Err(problem.resolved.error("ensemble.active_layers", allowed));
+    }
+    Ok(())
 }
 
 impl<T: Real> Outputs<'_, T> {
+    /// (I + h Omega W^T W / J)^{-1} g, K numbers, g being grad Psi at the mean outputs.
+    pub(crate) fn mean_gradient_with_gain(
+        &self,
+        comm: &Comm,
+        pool: &ThreadPool,
+        h: f64,
+        (anomalies, means): (&Array2<T>, &[T]),
+    ) -> Result<Vec<f64>> {
+        let about = self.expanded(means, 0);
+        let roots = about.roots();
+        let x = gain::scaled(anomalies.view(), &roots);
+        let (members, outputs) = x.dim();
+        let gram = gram(
+            comm,
+            pool,
+            if outputs <= members { x.t() } else { x.view() },
+        );
+        let scale = h / self.survivors.count() as f64;
+        gain::one(x.view(), gram, scale, &roots, &about.gradient, pool).ok_or_else(too_large)
+    }
+
     /// The coefficients of the mean's move, from vbar and W.
     fn of_mean(&self, comm: &Comm, mean_gradient: &[f64], w: ArrayView2<T>) -> Transform<T> {
         let Some(samples) = self.samples else {

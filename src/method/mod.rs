@@ -1,12 +1,15 @@
 //! One method a file: from all members' outputs to how the ensemble moves.
 //!
-//! `eki` is the publication's step, `kalman` the same with the Kalman gain, `mean` moves the mean alone. Beside them stands
-//! what serves them: the outputs that ranks bring together, anomalies, D as a matrix, the gain, the norm, the loss and the
-//! step size. A method knows no clock, no file and no log; it may import `ensemble` and every room above it.
+//! `eki` is the publication's step, `kalman` the same with the Kalman gain, `etki` its deterministic square root, `mean` moves the
+//! mean alone. Beside them stands what serves them: the outputs that ranks bring together, anomalies, D as a matrix, products,
+//! the gain, the norm, the loss, the step size and what they cost. A method knows no clock, no file and no log; it may import
+//! `ensemble` and every room above it.
 //!
-//! To add a method: its file here, a line below, its arm in `of`, its keys in `config/keys.rs`.
+//! To add a method: its file here, a line below and its arms in `of` and `only_form`, its word in `config::MethodKind` and the
+//! keys' list. A method without a transform of its own, gradient descent, stands in `run::descent`.
 
 pub mod anomalies;
+pub mod cost;
 pub mod eki;
 pub mod gain;
 #[cfg(feature = "gradients")]
@@ -17,18 +20,31 @@ pub mod loss;
 pub mod mean;
 pub mod norm;
 pub mod outputs;
+pub(crate) mod products;
 pub mod step_size;
 
+use crate::config::{Covariance, DrawKind, FormKind, HSchedule, MethodKind, Resolved};
 use crate::ensemble::transform::{Form, Transform};
 use crate::error::Result;
 use crate::kernels::real::Real;
+use crate::method::cost::{MethodCost, StepSizes};
 use crate::method::outputs::Outputs;
 use crate::parallel::ranks::Ranks;
+
+/// What the mean form needs, as messages put it.
+pub(crate) const EACH_STEP: &str =
+    "ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1";
 
 /// A method: from all members' outputs to how the ensemble moves in one step.
 pub trait Method<T: Real>: Send + Sync {
     /// Its name in configurations and reports.
     fn name(&self) -> &'static str;
+
+    /// Refuses keys, data or sizes that it cannot work with.
+    ///
+    /// # Errors
+    /// One line naming the key, its value, where it was set and what is allowed.
+    fn check(&self, problem: &ProblemShape) -> Result<()>;
 
     /// The move of one step and ||D||_F, the same bits on all ranks for any number of ranks and threads. Called by all
     /// ranks.
@@ -36,16 +52,107 @@ pub trait Method<T: Real>: Send + Sync {
     /// # Errors
     /// On all ranks alike: outputs too large to be solved with.
     fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)>;
+
+    /// What `transform` costs `rank`.
+    fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost;
 }
 
-/// The method that updates in `form`, with the Kalman gain or without.
+/// Returns the method that `kind` and the form of its update name.
+///
+/// Gradient descent moves one point, its own mean, and not by a transform: what it costs beside its gradient is the mean's.
 #[must_use]
-pub fn of<T: Real>(form: Form, gain: bool) -> Box<dyn Method<T>> {
-    match (form, gain) {
-        (Form::Mean, _) => Box::new(mean::Mean),
-        (Form::Explicit, false) => Box::new(eki::Eki::Explicit),
-        (Form::Factored, false) => Box::new(eki::Eki::Factored),
-        (Form::Explicit, true) => Box::new(kalman::Kalman::Explicit),
-        (Form::Factored, true) => Box::new(kalman::Kalman::Factored),
+pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
+    let with_gain = kind.with_gain();
+    match (kind, form) {
+        (_, Form::Mean) => Box::new(mean::Mean { with_gain }),
+        (MethodKind::Kalman, Form::Explicit) => Box::new(kalman::Kalman::Explicit),
+        (MethodKind::Kalman, Form::Factored) => Box::new(kalman::Kalman::Factored),
+        (_, Form::Explicit) => Box::new(eki::Eki::Explicit),
+        (_, Form::Factored) => Box::new(eki::Eki::Factored),
+    }
+}
+
+/// Returns the form of a kind's update where it has but one.
+#[must_use]
+pub fn only_form(kind: MethodKind) -> Option<Form> {
+    // A single point is its own mean.
+    kind.is_gradient_descent().then_some(Form::Mean)
+}
+
+/// What a method is to work with.
+pub struct ProblemShape<'a> {
+    /// The configuration and where its keys were set.
+    pub resolved: &'a Resolved,
+    /// Outputs K of a batch that are observed.
+    pub outputs: usize,
+}
+
+impl ProblemShape<'_> {
+    /// Refuses keys of methods with the Kalman gain, for a method without it.
+    pub(crate) fn refuse_gain_keys(&self) -> Result<()> {
+        let config = &self.resolved.config;
+        let refuse = |key: &str, needed: &str| Err(self.resolved.error(key, needed));
+        if config.method.h_schedule == HSchedule::Misfit {
+            return refuse(
+                "method.h_schedule",
+                "\"misfit\" needs method.kind = \"kalman\" and method.loss = \"least-squares\"",
+            );
+        }
+        if config.method.perturb {
+            return refuse(
+                "method.perturb",
+                "needs method.kind = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
+            );
+        }
+        if config.run.end_time > 0.0 {
+            return refuse("run.end_time", "needs method.kind = \"kalman\"");
+        }
+        Ok(())
+    }
+
+    /// Refuses keys of the mean form, for a method that moves all members.
+    pub(crate) fn refuse_mean_keys(&self) -> Result<()> {
+        let (method, ensemble) = (&self.resolved.config.method, &self.resolved.config.ensemble);
+        let refuse = |key: &str, needed: String| Err(self.resolved.error(key, needed));
+        let mean = matches!(method.form, FormKind::Auto | FormKind::Mean);
+        if ensemble.draw == DrawKind::LowRank && !(mean && ensemble.redrawn_each_step()) {
+            let needed = format!("\"low-rank\" needs the mean form: {EACH_STEP}");
+            return refuse("ensemble.draw", needed);
+        }
+        let needs = format!("needs the mean form of \"eki\" or \"kalman\": {EACH_STEP}");
+        if method.rms_decay > 0.0 {
+            return refuse("method.rms_decay", needs);
+        }
+        if ensemble.polyak_decay > 0.0 {
+            return refuse("ensemble.polyak_decay", needs);
+        }
+        if ensemble.active_layers != [1] {
+            let needed = format!(
+                "must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"
+            );
+            return refuse("ensemble.active_layers", needed);
+        }
+        if ensemble.whiten > 0.0 {
+            let needed = format!(
+                "must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"
+            );
+            return refuse("ensemble.whiten", needed);
+        }
+        if method.covariance == Covariance::Sums {
+            let needed = "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"";
+            return refuse("method.covariance", needed.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Refuses localisation, for a method or a form that cannot correct covariances one by one.
+    pub(crate) fn refuse_localisation(&self) -> Result<()> {
+        if self.resolved.config.method.localisation_exponent == 0 {
+            return Ok(());
+        }
+        Err(self.resolved.error(
+            "method.localisation_exponent",
+            "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
+        ))
     }
 }

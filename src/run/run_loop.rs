@@ -177,7 +177,12 @@ impl<T: Real> Run<'_, T> {
         if stopped.is_some_and(|reason| !others.contains(&reason)) {
             self.checkpointer.stopped();
         }
-        kept::end(ranks, self.checkpointer, self.context.problem, stopped.is_none());
+        kept::end(
+            ranks,
+            self.checkpointer,
+            self.context.problem,
+            stopped.is_none(),
+        );
         let outcome = Outcome {
             scores: self.scores.unwrap_or_default(),
             digest: self.state.digest(ranks),

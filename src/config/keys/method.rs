@@ -91,6 +91,20 @@ words! {
     }
 }
 
+impl MethodKind {
+    /// Returns true if the transform has a Kalman gain, of which h is a part: h_n = h then.
+    #[must_use]
+    pub fn with_gain(self) -> bool {
+        self == Self::Kalman
+    }
+
+    /// Returns true if one point goes down the loss's gradient, and there is no ensemble.
+    #[must_use]
+    pub fn is_gradient_descent(self) -> bool {
+        matches!(self, Self::Sgd | Self::MomentumSgd | Self::Ogd)
+    }
+}
+
 words! {
     /// Losses.
     LossKind {

@@ -2,16 +2,13 @@
 
 use super::descent;
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, MethodKind, ModelKind, OutputKind,
-    Precision, Resolved, Scale, keys,
+    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Precision, Resolved, Scale, keys,
 };
 use crate::data::catalogue;
 use crate::data::shape::DataShape;
 use crate::error::Result;
 use crate::files::numbers::number;
-
-/// What the mean form needs, as messages put it.
-const EACH_STEP: &str = "ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1";
+use crate::method::EACH_STEP;
 
 /// The most numbers an ensemble or its outputs may hold, J x P and J x K: beyond it sizes no longer fit the machine's integers.
 const LARGEST_ENSEMBLE: usize = 1 << 48;
@@ -73,20 +70,6 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "must be \"unit\": episodes start from states in their own units",
         ));
     }
-    let gain_of_squares =
-        method.kind == MethodKind::Kalman && method.loss == LossKind::LeastSquares;
-    if method.h_schedule == HSchedule::Misfit && !gain_of_squares {
-        return Err(resolved.error(
-            "method.h_schedule",
-            "\"misfit\" needs method.kind = \"kalman\" and method.loss = \"least-squares\"",
-        ));
-    }
-    if method.perturb && (!gain_of_squares || ensemble.redrawn_each_step()) {
-        return Err(resolved.error(
-            "method.perturb",
-            "needs method.kind = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
-        ));
-    }
     let one_set = config.model.kind.simulates() || config.model.kind == ModelKind::Linear;
     if config.run.stop_at_misfit > 0.0 && !one_set {
         return Err(resolved.error(
@@ -105,13 +88,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    if config.run.end_time > 0.0 && method.kind != MethodKind::Kalman {
-        return Err(resolved.error("run.end_time", "needs method.kind = \"kalman\""));
-    }
-    let other_form = matches!(method.form, FormKind::Explicit | FormKind::Mean)
-        || in_mean_form(config)
-        || descent::is_gradient_descent(config);
-    if method.localisation_exponent > 0 && (other_form || config.run.mixed()) {
+    if method.localisation_exponent > 0 && config.run.mixed() {
         return Err(resolved.error(
             "method.localisation_exponent",
             "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
@@ -129,40 +106,17 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
         return Err(resolved.error("method.form", format!("\"mean\" needs {EACH_STEP}")));
     }
-    if ensemble.draw == DrawKind::LowRank {
-        if !ensemble.redrawn_each_step() || !matches!(method.form, FormKind::Auto | FormKind::Mean)
-        {
-            return Err(resolved.error(
-                "ensemble.draw",
-                format!("\"low-rank\" needs the mean form: {EACH_STEP}"),
-            ));
-        }
-        if !matches!(config.model.kind, ModelKind::Dense | ModelKind::Conv) {
-            return Err(resolved.error(
-                "ensemble.draw",
-                "\"low-rank\" needs model.kind = \"dense\" or \"conv\"",
-            ));
-        }
+    if ensemble.inflation != 1.0
+        && (ensemble.redrawn_each_step() || descent::is_gradient_descent(config))
+    {
+        return Err(resolved.error(
+            "ensemble.inflation",
+            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart, or there are none",
+        ));
     }
-    check_extensions(resolved)?;
     check_precision(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
-    }
-    Ok(())
-}
-
-/// The Kalman gain, where the form can have it with `outputs` numbers K.
-pub(super) fn check_gain(resolved: &Resolved, outputs: usize) -> Result<()> {
-    let config = &resolved.config;
-    let kalman = config.method.kind == MethodKind::Kalman;
-    // What is localised has no other form, however much work a matrix of the outputs' side is.
-    let other = config.method.localisation_exponent == 0 && outputs > config.ensemble.members;
-    if kalman && config.method.form == FormKind::Factored && other {
-        let allowed = format!(
-            "must not be \"factored\" with method.kind = \"kalman\" and fewer members than outputs, of which there are {outputs}"
-        );
-        return Err(resolved.error("method.form", allowed));
     }
     Ok(())
 }
@@ -220,61 +174,6 @@ pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
             );
             return Err(resolved.error(key.path, allowed));
         }
-    }
-    Ok(())
-}
-
-/// What only the mean form, or only low-rank draws, can do.
-fn check_extensions(resolved: &Resolved) -> Result<()> {
-    let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
-    let mean = in_mean_form(&resolved.config);
-    let needs = format!("needs the mean form of \"eki\" or \"kalman\": {EACH_STEP}");
-    if ensemble.inflation != 1.0
-        && (ensemble.redrawn_each_step() || descent::is_gradient_descent(&resolved.config))
-    {
-        return Err(resolved.error(
-            "ensemble.inflation",
-            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart, or there are none",
-        ));
-    }
-    if method.rms_decay > 0.0 && !mean {
-        return Err(resolved.error("method.rms_decay", needs));
-    }
-    if ensemble.polyak_decay > 0.0 && !mean {
-        return Err(resolved.error("ensemble.polyak_decay", needs));
-    }
-    let low_rank = mean && ensemble.draw == DrawKind::LowRank;
-    let dense = resolved.config.model.kind == ModelKind::Dense;
-    let conv = resolved.config.model.kind == ModelKind::Conv;
-    if ensemble.active_layers != [1] {
-        if !(mean && conv && !low_rank) {
-            return Err(resolved.error(
-                "ensemble.active_layers",
-                format!("must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"),
-            ));
-        }
-        let network = &resolved.config.model.network;
-        let layers = network
-            .iter()
-            .filter(|l| l.trim_start().starts_with("conv"));
-        let layers = layers.count() + 1;
-        if ensemble.active_layers.iter().any(|&layer| layer > layers) {
-            let allowed =
-                format!("must hold numbers from 1 to {layers}, the dense layers counting as one");
-            return Err(resolved.error("ensemble.active_layers", allowed));
-        }
-    }
-    if ensemble.whiten > 0.0 && !(mean && !low_rank && (dense || conv)) {
-        return Err(resolved.error(
-            "ensemble.whiten",
-            format!("must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"),
-        ));
-    }
-    if method.covariance == Covariance::Sums && !(low_rank && dense) {
-        return Err(resolved.error(
-            "method.covariance",
-            "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"",
-        ));
     }
     Ok(())
 }

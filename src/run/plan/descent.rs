@@ -4,6 +4,7 @@ use super::Plan;
 use crate::config::Activation;
 use crate::config::{Config, MethodKind, ModelKind, Resolved};
 use crate::error::Result;
+use crate::method::ProblemShape;
 use crate::parallel::partition::Partition;
 
 /// The momentum of `method.kind = "momentum-sgd"` where no coefficient is given.
@@ -14,10 +15,14 @@ const PART: usize = 32;
 
 /// Whether `config` asks for gradient descent rather than an ensemble.
 pub(super) fn is_gradient_descent(config: &Config) -> bool {
-    match config.method.kind {
-        MethodKind::Eki | MethodKind::Kalman => false,
-        MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => true,
-    }
+    config.method.kind.is_gradient_descent()
+}
+
+/// Refuses keys that belong to methods with an ensemble.
+pub(super) fn check_keys(problem: &ProblemShape) -> Result<()> {
+    problem.refuse_gain_keys()?;
+    problem.refuse_mean_keys()?;
+    problem.refuse_localisation()
 }
 
 impl Plan {

@@ -8,8 +8,7 @@ use crate::data::shape::DataShape;
 use std::ops::Range;
 
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, MethodKind, Rerandomise, Resolved,
-    StepKind,
+    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, Rerandomise, Resolved, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::ensemble::moments::MeanAveraging;
@@ -18,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::method::step_size::StepSize;
-use crate::method::{self, Method};
-use checks::{check_gain, check_magnitudes, check_method, check_size};
+use crate::method::{self, Method, ProblemShape};
+use checks::{check_magnitudes, check_method, check_size};
 
 /// Everything fixed for a run.
 #[derive(Clone, Debug)]
@@ -88,7 +87,6 @@ impl Plan {
             LossKind::LeastSquares => Loss::LeastSquares { variance },
             LossKind::ZeroOne => Loss::ZeroOne,
         };
-        check_gain(&resolved, loss.outputs(batches.batch, data.outputs))?;
         let loss_in_d = match (&loss, config.method.tikhonov) {
             (Loss::LeastSquares { variance }, weight) if weight > 0.0 => {
                 let of_outputs = variance.iter().copied().cycle().take(data.outputs);
@@ -100,12 +98,12 @@ impl Plan {
             _ => loss.clone(),
         };
         let adaptive = config.method.step == StepKind::Adaptive;
-        let adaptive = adaptive && config.method.kind != MethodKind::Kalman;
+        let adaptive = adaptive && !config.method.kind.with_gain();
         let step_size = StepSize {
             h: config.method.h,
             epsilon: adaptive.then_some(config.method.epsilon),
         };
-        Ok(Self {
+        let plan = Self {
             data,
             parameters,
             batches,
@@ -114,7 +112,16 @@ impl Plan {
             step_size,
             steps,
             resolved,
-        })
+        };
+        let problem = ProblemShape {
+            resolved: &plan.resolved,
+            outputs: plan.observed(),
+        };
+        match plan.is_gradient_descent() {
+            true => descent::check_keys(&problem)?,
+            false => plan.method::<f32>(plan.members(0)).check(&problem)?,
+        }
+        Ok(plan)
     }
 
     /// The configuration.
@@ -144,8 +151,8 @@ impl Plan {
     #[must_use]
     pub fn form(&self, members: usize) -> Form {
         let config = self.config();
-        if self.is_gradient_descent() {
-            return Form::Mean; // of a single point, which is its own mean
+        if let Some(form) = method::only_form(config.method.kind) {
+            return form;
         }
         match config.method.form {
             FormKind::Explicit => Form::Explicit,
@@ -161,7 +168,7 @@ impl Plan {
     /// The method that updates `members` members.
     #[must_use]
     pub fn method<T: Real>(&self, members: usize) -> Box<dyn Method<T>> {
-        method::of(self.form(members), self.gain(1.0).is_some())
+        method::of(self.config().method.kind, self.form(members))
     }
 
     /// The targets of all numbers that enter D: `observed`, and after them those of the prior's part, whose deviations from its
@@ -279,8 +286,8 @@ impl Plan {
     /// With the Kalman gain, its h where `factor` of it is to be taken.
     #[must_use]
     pub fn gain(&self, factor: f64) -> Option<f64> {
-        let kalman = self.config().method.kind == MethodKind::Kalman;
-        kalman.then_some(self.step_size.h * factor)
+        let with_gain = self.config().method.kind.with_gain();
+        with_gain.then_some(self.step_size.h * factor)
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
