@@ -5,6 +5,7 @@
 //! Products and updates of a block run on one thread, the rest on all cores and one rank. The network's side of the
 //! exchange is measured by `eki-mpi plan --calibrate` under mpirun, and whole runs on ranks by the bench `scaling`.
 
+use eki_mpi::config::MethodKind;
 use eki_mpi::ensemble::transform;
 use std::hint::black_box;
 use std::time::Duration;
@@ -204,7 +205,11 @@ fn interactions(c: &mut Criterion, ranks: Ranks) {
             buffers: &BufferPool::default(),
         };
         group.bench_function(format!("{name}, J {j}, K {k}"), |bench| {
-            let method = eki_mpi::method::of(form, gain.is_some());
+            let kind = match gain {
+                Some(_) => MethodKind::Kalman,
+                None => MethodKind::Eki,
+            };
+            let method = eki_mpi::method::of(kind, form);
             bench.iter(|| method.transform(&outputs, ranks));
         });
     }

@@ -8,8 +8,11 @@
 mod splits;
 mod start;
 
+use eki_mpi::forward::elliptic;
+use eki_mpi::kernels::eigen::symmetric_eigen;
+use ndarray::{Array1, Array2, Axis};
 use splits::hold;
-use start::{Run, write_npy};
+use start::{Run, read_npy, write_npy};
 
 /// The digits, small: two epochs of three batches of 33 samples.
 fn digits(sets: &[&str]) -> Run {
@@ -243,6 +246,92 @@ fn the_kalman_gain_in_every_form() {
         (each_step(&squares), FEW),
         (kalman.clone().set("run.precision=double"), FEW),
         (kalman.set("run.precision=mixed"), FEW),
+    ]));
+}
+
+/// The posterior mean and covariance of y = A u + noise by the first ensemble's own mean and covariance, whose rows are `start`.
+fn posterior(start: &Array2<f64>, noise: f64) -> (Array1<f64>, Array2<f64>) {
+    let problem = elliptic::random(1, noise);
+    let (mean, covariance) = moments(start);
+    let cross = covariance.dot(&problem.matrix.t()); // P x K
+    let mut innovation = problem.matrix.dot(&cross);
+    innovation.diag_mut().map_inplace(|x| *x += noise);
+    // (A C A^T + Gamma)^{-1} by its eigenvectors.
+    let (values, vectors) = symmetric_eigen(innovation.view()).expect("finite");
+    let inverse = (&vectors / &values).dot(&vectors.t());
+    let gain = cross.dot(&inverse);
+    let misfit = &problem.observations - &problem.matrix.dot(&mean);
+    (
+        &mean + &gain.dot(&misfit),
+        &covariance - &gain.dot(&cross.t()),
+    )
+}
+
+/// The mean and the covariance, divisor J, of the rows of `ensemble`, J x P.
+fn moments(ensemble: &Array2<f64>) -> (Array1<f64>, Array2<f64>) {
+    let mean = ensemble.mean_axis(Axis(0)).expect("members");
+    let deviations = ensemble - &mean;
+    let covariance = deviations.t().dot(&deviations) / ensemble.nrows() as f64;
+    (mean, covariance)
+}
+
+/// On a linear problem with fewer parameters than members ETKI ends at the posterior itself, by any steps whose h add up to 1.
+#[test]
+fn the_ensemble_transform_ends_at_the_exact_posterior() {
+    let (members, parameters, noise) = (130, 100, 0.01);
+    let start = Array2::from_shape_fn((members, parameters), |(j, i)| {
+        // Correlated numbers whose mean is not 0.
+        let wave = ((j * 7919 + i * 104_729 + j * i * 31) % 997) as f64 / 500.0 - 0.9;
+        wave + 0.3 * ((j * 13 + i / 10) % 17) as f64 / 17.0
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("start.npy");
+    let shape = [members as u64, parameters as u64];
+    write_npy(&file, &shape, start.as_slice().unwrap());
+    let etki = Run::new(
+        "linear",
+        &[
+            "data.name=random",
+            "method.kind=etki",
+            "output.ensemble=true",
+            "run.best=never",
+        ],
+    );
+    let etki = etki
+        .set(format!("ensemble.members={members}"))
+        .set(format!("ensemble.initial={}", file.display()))
+        .set(format!("method.noise={noise}"));
+    let by_misfit = etki.clone().set("method.h_schedule=misfit");
+    let by_misfit = by_misfit.set("run.end_time=1").set("run.steps=200");
+    let (mean, covariance) = posterior(&start, noise);
+    let size = |a: &Array2<f64>| a.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let runs = [
+        etki.clone().set("method.h=1").set("run.steps=1"),
+        etki.set("method.h=0.25").set("run.steps=4"),
+        by_misfit.set("method.h=1"),
+    ];
+    for run in &runs {
+        let (shape, numbers) = read_npy::<f64>(&run.finish().file("final/ensemble.npy"));
+        let members = Array2::from_shape_vec((shape[0] as usize, parameters), numbers).unwrap();
+        let found = moments(&members);
+        let off_mean = (&found.0 - &mean).mapv(|x| x * x).sum().sqrt();
+        let scale = mean.mapv(|x| x * x).sum().sqrt();
+        assert!(off_mean < 1e-6 * scale, "{run:?}: mean off by {off_mean}");
+        let off = size(&(&found.1 - &covariance));
+        assert!(
+            off < 1e-6 * size(&covariance),
+            "{run:?}: covariance off by {off}"
+        );
+    }
+    // By samples of more outputs than members, and by a loss that is no square.
+    let digits = digits(&["method.kind=etki", "method.h=0.1"]);
+    let [one, four, by_misfit] = runs;
+    all_differ(&hold(&[
+        (one, FEW),
+        (four, SPLITS),
+        (by_misfit, FEW),
+        (digits.clone(), FEW),
+        (digits.set("method.loss=least-squares"), FEW),
     ]));
 }
 

@@ -81,6 +81,10 @@ impl<T: Real> Method<T> for Kalman {
         })
     }
 
+    fn factor(&self, matrix: Array2<f64>, pool: &ThreadPool) -> bool {
+        Gain::new(matrix, 1.0, pool).is_some()
+    }
+
     /// With n the side that is factored, J or K, to the interaction come n^3/3 flops on every rank, half of a Gram matrix, and
     /// 2 n^2 J / R to solve for the members' rows.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {

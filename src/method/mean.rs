@@ -19,7 +19,7 @@ use crate::ensemble::transform::{MeanMove, Transform};
 use crate::error::Result;
 use crate::kernels::real::{Real, inner};
 use crate::method::cost::{MethodCost, StepSizes};
-use crate::method::gain;
+use crate::method::gain::{self, Gain};
 use crate::method::kalman::check_gain_keys;
 use crate::method::outputs::{Factors, Outputs};
 use crate::method::products::{gram, too_large};
@@ -88,6 +88,10 @@ impl<T: Real> Method<T> for Mean {
         outputs.buffers.put_array(gradients);
         outputs.buffers.put_array(anomalies);
         Ok((transform, norm))
+    }
+
+    fn factor(&self, matrix: Array2<f64>, pool: &ThreadPool) -> bool {
+        self.with_gain && Gain::new(matrix, 1.0, pool).is_some()
     }
 
     /// Beside V, W and the norm: 2 J K flops for c; with the gain n^3/3 and half a Gram matrix, n the smaller of J and K.

@@ -11,6 +11,7 @@
 pub mod anomalies;
 pub mod cost;
 pub mod eki;
+pub(crate) mod etki;
 pub mod gain;
 #[cfg(feature = "gradients")]
 pub mod gradient;
@@ -22,6 +23,9 @@ pub mod norm;
 pub mod outputs;
 pub(crate) mod products;
 pub mod step_size;
+
+use ndarray::Array2;
+use rayon::ThreadPool;
 
 use crate::config::{Covariance, DrawKind, FormKind, HSchedule, MethodKind, Resolved};
 use crate::ensemble::transform::{Form, Transform};
@@ -55,6 +59,12 @@ pub trait Method<T: Real>: Send + Sync {
 
     /// What `transform` costs `rank`.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost;
+
+    /// Factors `matrix`, symmetric and positive definite, as `transform` does on every rank, so that a forecast can time it;
+    /// returns false where the method factors none.
+    fn factor(&self, _matrix: Array2<f64>, _pool: &ThreadPool) -> bool {
+        false
+    }
 }
 
 /// Returns the method that `kind` and the form of its update name.
@@ -64,6 +74,7 @@ pub trait Method<T: Real>: Send + Sync {
 pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
     let with_gain = kind.with_gain();
     match (kind, form) {
+        (MethodKind::Etki, _) => Box::new(etki::Etki),
         (_, Form::Mean) => Box::new(mean::Mean { with_gain }),
         (MethodKind::Kalman, Form::Explicit) => Box::new(kalman::Kalman::Explicit),
         (MethodKind::Kalman, Form::Factored) => Box::new(kalman::Kalman::Factored),
@@ -75,8 +86,12 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
 /// Returns the form of a kind's update where it has but one.
 #[must_use]
 pub fn only_form(kind: MethodKind) -> Option<Form> {
-    // A single point is its own mean.
-    kind.is_gradient_descent().then_some(Form::Mean)
+    match kind {
+        MethodKind::Eki | MethodKind::Kalman => None,
+        MethodKind::Etki => Some(Form::Explicit),
+        // A single point is its own mean.
+        MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => Some(Form::Mean),
+    }
 }
 
 /// What a method is to work with.
@@ -95,7 +110,7 @@ impl ProblemShape<'_> {
         if config.method.h_schedule == HSchedule::Misfit {
             return refuse(
                 "method.h_schedule",
-                "\"misfit\" needs method.kind = \"kalman\" and method.loss = \"least-squares\"",
+                "\"misfit\" needs method.kind = \"kalman\" or \"etki\" and method.loss = \"least-squares\"",
             );
         }
         if config.method.perturb {
@@ -105,7 +120,7 @@ impl ProblemShape<'_> {
             );
         }
         if config.run.end_time > 0.0 {
-            return refuse("run.end_time", "needs method.kind = \"kalman\"");
+            return refuse("run.end_time", "needs method.kind = \"kalman\" or \"etki\"");
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `Interaction`: each form of D equals the plain sum it stands for, and has the same bits on any number of ranks.
 
+use eki_mpi::config::MethodKind;
 use eki_mpi::ensemble::centre;
 use eki_mpi::ensemble::draw::{Draw, digest_of};
 use eki_mpi::ensemble::survivors::Survivors;
@@ -144,7 +145,11 @@ impl<T: Real> Case<T> {
             comm,
             pool: &crowd.pool,
         };
-        let method = eki_mpi::method::of(form, gain.is_some());
+        let kind = match gain {
+            Some(_) => MethodKind::Kalman,
+            None => MethodKind::Eki,
+        };
+        let method = eki_mpi::method::of(kind, form);
         method.transform(&outputs, ranks).expect("moderate outputs")
     }
 

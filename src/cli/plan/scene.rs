@@ -66,6 +66,7 @@ impl<'a, T: Real> ForecastModel<'a, T> {
         let shape = StepShape::of(plan, map, 1, threads);
         let sizes = Sizes {
             mixed: plan.mixed(),
+            kind: shape.kind,
             gain: Some(shape.method(0).side).filter(|&side| side > 0),
             members: shape.members,
             outputs: shape.outputs,

@@ -27,7 +27,12 @@ section! {
         momentum: bool = "false", Bool, ENSEMBLES, Fixed;
         /// Constant momentum coefficient; 0 takes Nesterov's n / (n + 3), and 0.9 in "momentum-sgd".
         momentum_coefficient: f64 = "0.0", Within(0.0, 1.0),
-            EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman, MethodKind::MomentumSgd]), Fixed;
+            EVERYWHERE.methods(&[
+                MethodKind::Eki,
+                MethodKind::Kalman,
+                MethodKind::Etki,
+                MethodKind::MomentumSgd,
+            ]), Fixed;
         /// Quantity that momentum extrapolates. "mean" is an extension of the publication.
         momentum_of: MomentumOf = "'members'", Choice(MomentumOf::WORDS), ENSEMBLES, Fixed;
         /// Restart momentum at each re-randomisation, other than one at every step; otherwise the mean keeps its momentum. Members
@@ -82,6 +87,9 @@ words! {
         Eki = "eki",
         /// Ensemble Kalman inversion with the Kalman gain: the step of the discrete filter with noise method.noise / h.
         Kalman = "kalman",
+        /// Ensemble transform Kalman inversion: the deterministic square root of that step, which shrinks members to the posterior's
+        /// covariance without noise (Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006).
+        Etki = "etki",
         /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
         Sgd = "sgd",
         /// Stochastic gradient descent with momentum; needs --features gradients.
@@ -95,7 +103,20 @@ impl MethodKind {
     /// Returns true if the transform has a Kalman gain, of which h is a part: h_n = h then.
     #[must_use]
     pub fn with_gain(self) -> bool {
-        self == Self::Kalman
+        matches!(self, Self::Kalman | Self::Etki)
+    }
+
+    /// Returns its name in reports.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Eki => "EKI",
+            Self::Kalman => "EKI with the Kalman gain",
+            Self::Etki => "ETKI",
+            Self::Sgd => "SGD",
+            Self::MomentumSgd => "momentum SGD",
+            Self::Ogd => "OGD",
+        }
     }
 
     /// Returns true if one point goes down the loss's gradient, and there is no ensemble.
@@ -145,7 +166,7 @@ words! {
         /// Falls to 0 at the last step as (1 + cos) / 2; an extension of the publication.
         Cosine = "cosine",
         /// Chosen at each step from the members' misfits Phi: h times min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi))))
-        /// (Iglesias & Yang, Inverse Problems 37 (2021) 025008). "kalman" and least squares only.
+        /// (Iglesias & Yang, Inverse Problems 37 (2021) 025008). "kalman" or "etki", and least squares only.
         Misfit = "misfit",
     }
 }

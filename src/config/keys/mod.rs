@@ -38,7 +38,8 @@ const SIMULATORS: Scope = EVERYWHERE.models(&[ModelKind::Process, ModelKind::Ask
 const ONE_SET: Scope =
     EVERYWHERE.models(&[ModelKind::Linear, ModelKind::Process, ModelKind::AskTell]);
 /// Where a key of methods with an ensemble applies.
-const ENSEMBLES: Scope = EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman]);
+const ENSEMBLES: Scope =
+    EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman, MethodKind::Etki]);
 /// Where a key of gradient descent applies.
 const DESCENT: Scope =
     EVERYWHERE.methods(&[MethodKind::Sgd, MethodKind::MomentumSgd, MethodKind::Ogd]);

@@ -21,7 +21,7 @@ section! {
         stop_at_misfit: f64 = "0.0", AtLeast(0.0), ONE_SET, MayChange;
         /// Stop once the sum of the step sizes h reaches this; the last step is shortened to fit. With method.perturb the members
         /// are a sample of the posterior at 1. 0 is off.
-        end_time: f64 = "0.0", AtLeast(0.0), EVERYWHERE.methods(&[MethodKind::Kalman]), Fixed;
+        end_time: f64 = "0.0", AtLeast(0.0), EVERYWHERE.methods(&[MethodKind::Kalman, MethodKind::Etki]), Fixed;
         /// Floating-point precision of parameters, outputs and the update.
         precision: Precision = "'single'", Choice(Precision::WORDS), EVERYWHERE, Fixed;
         /// Epochs between evaluations on the test set; 0 evaluates at the end alone.

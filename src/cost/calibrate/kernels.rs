@@ -17,6 +17,7 @@ use crate::kernels::exact_sum::Quantum;
 use crate::kernels::panel::{Packed, in_panels, to_panels};
 use crate::kernels::real::{Real, inner, product};
 use crate::kernels::rng::{Key, Purpose};
+use crate::method;
 use crate::method::anomalies;
 use crate::method::gain;
 use crate::method::gain::{Gain, SOLVED};
@@ -266,10 +267,14 @@ pub(super) fn gain_seconds(pool: &ThreadPool, sizes: &Sizes, side: usize) -> Gai
         mean(&seconds)
     };
     let larger = side as f64 / n as f64;
+    let method = method::of::<f64>(sizes.kind, sizes.form);
+    let matrix = Array2::from_shape_fn((n, n), |(i, j)| {
+        (1.0 + i.abs_diff(j) as f64).powi(-2) + f64::from(u8::from(i == j))
+    });
     GainRates {
         gram: of_mean(|m| m.0) * larger * all as f64 / long as f64,
         factor: usual(|| {
-            std::hint::black_box(Gain::new(Array2::eye(n), 1.0, pool));
+            std::hint::black_box(method.factor(matrix.clone(), pool));
         }) * larger.powi(3),
         solved: of_mean(|m| m.1) * larger.powi(2),
     }

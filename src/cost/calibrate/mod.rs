@@ -11,6 +11,7 @@ use rayon::ThreadPool;
 
 pub use network::Network;
 
+use crate::config::MethodKind;
 use crate::ensemble::transform::Form;
 use crate::kernels::buffers::{Aligned, BufferPool};
 use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
@@ -104,6 +105,8 @@ pub struct Sizes<'a> {
     pub outputs: usize,
     /// The number m of samples.
     pub samples: usize,
+    /// The kind of method.
+    pub kind: MethodKind,
     /// The form of the update.
     pub form: Form,
     /// The rank of the draws, if members are of low rank.

@@ -126,8 +126,8 @@ fn step_size(runs: &[ReportedRun]) -> &'static str {
     let rule = |run: &ReportedRun| {
         let method = &run.finished.resolved.config.method;
         match (method.kind, method.step) {
+            (kind, _) if kind.with_gain() => "h at each step, of the Kalman gain",
             (MethodKind::Eki, StepKind::Adaptive) => "h / (‖D‖ + ε) at each step",
-            (MethodKind::Kalman, _) => "h at each step, of the Kalman gain",
             (MethodKind::Eki, StepKind::Fixed) => "h at each step",
             _ => "the rate of descent at each step",
         }

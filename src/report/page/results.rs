@@ -3,7 +3,7 @@
 use super::ReportedRun;
 use super::scale::{escaped, number};
 use super::tables::{named, table};
-use crate::config::{LossKind, MethodKind, MomentumOf, Rerandomise};
+use crate::config::{LossKind, MomentumOf, Rerandomise};
 use crate::report::finished::Summary;
 
 /// A number of a summary, None where it is unknown.
@@ -61,16 +61,13 @@ fn described(run: &ReportedRun) -> String {
             config.data.name, config.data.batch, config.seed
         )
     };
-    let name = match (config.method.kind, config.method.momentum) {
-        (MethodKind::Eki, false) => "EKI",
-        (MethodKind::Eki, true) => "MEKI",
-        (MethodKind::Kalman, false) => "EKI with the Kalman gain",
-        (MethodKind::Kalman, true) => "MEKI with the Kalman gain",
-        (MethodKind::Sgd, _) => return format!("SGD at rate {}, {data}", config.method.rate),
-        (MethodKind::Ogd, _) => return format!("OGD at rate {}, {data}", config.method.rate),
-        (MethodKind::MomentumSgd, _) => {
-            return format!("momentum SGD at rate {}, {data}", config.method.rate);
-        }
+    let title = config.method.kind.title();
+    if config.method.kind.is_gradient_descent() {
+        return format!("{title} at rate {}, {data}", config.method.rate);
+    }
+    let name = match config.method.momentum {
+        true => format!("M{title}"),
+        false => title.to_owned(),
     };
     let redrawn = match (
         config.ensemble.rerandomise,

@@ -1,7 +1,7 @@
 //! How a simulator's run stands against the noise: what is warned of while it runs, and the verdict at its end.
 
 use super::Record;
-use crate::config::{MethodKind, Rerandomise};
+use crate::config::Rerandomise;
 use crate::data::scores::Scores;
 use crate::files::numbers::number;
 use crate::run::plan::Plan;
@@ -149,9 +149,9 @@ impl Course {
 /// What to try where a run ends far from the noise.
 fn remedy(plan: &Plan) -> String {
     let method = &plan.config().method;
-    let step = match method.kind {
-        MethodKind::Kalman => "a smaller method.h, method.h_schedule = \"misfit\"",
-        _ => "method.kind = \"kalman\", a larger method.h",
+    let step = match method.kind.with_gain() {
+        true => "a smaller method.h, method.h_schedule = \"misfit\"",
+        false => "method.kind = \"kalman\", a larger method.h",
     };
     format!(
         "try {step}, more ensemble.members or a wider model.prior; or method.noise is too small for this simulator"
