@@ -128,7 +128,7 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
     text + &told_parameters(contract, f)
 }
 
-/// How many members have outputs, and why the first that has none has none.
+/// Returns how many members have outputs, and why the first that has none has none.
 fn told_members(f: &Findings) -> String {
     let good = f.outputs().len();
     let first = f.members.iter().find_map(|a| a.outputs.as_ref().err());
@@ -181,7 +181,7 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
     text
 }
 
-/// The one sentence that matters most.
+/// Returns the one sentence that matters most.
 fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> String {
     let (good, all) = (f.outputs().len(), f.members.len());
     let k = plan.data.outputs;

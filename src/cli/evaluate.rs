@@ -48,7 +48,7 @@ pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> 
     Ok(text)
 }
 
-/// The run judged in its own precision, on all cores; its simulator is started only where `starts`.
+/// Returns the run judged in its own precision, on all cores; its simulator is started only where `starts`.
 pub fn judged(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
     let precision = finished.resolved.config.run.precision;
     with_precision!(precision, T => judged_in::<T>(finished, data_dir, starts))
@@ -124,7 +124,7 @@ fn text(finished: &Finished, a: &Assessment) -> String {
     text
 }
 
-/// The ensemble's table, and the reliability of its confidence.
+/// Returns the ensemble's table, and the reliability of its confidence.
 fn of_ensemble(u: &Uncertainty, members: Option<[f64; 3]>) -> String {
     let mut text = format!("the {} members together\n", u.members);
     let shown = |x: f64| number(x, 4);

@@ -1,4 +1,6 @@
-//! The command line, and the commands that need no other rank.
+//! The command line: arguments, one command a file, and launching a run. Nothing imports this room.
+//!
+//! To add a command: its file with its arguments and a function, and its arms in this file.
 
 pub(crate) mod announce;
 pub mod check_model;
@@ -106,7 +108,7 @@ impl Default for RunArguments {
 }
 
 impl RunArguments {
-    /// The run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
+    /// Returns the run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
             let taken = |path: &Path| path.exists() || path.is_symlink();

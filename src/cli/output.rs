@@ -3,7 +3,7 @@
 use eki_mpi::error::{Error, Result};
 use rayon::ThreadPool;
 
-/// All of this machine's cores.
+/// Returns all of this machine's cores.
 pub fn all_cores() -> Result<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .build()

@@ -70,7 +70,7 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f
     })
 }
 
-/// The seconds of an answer.
+/// Returns the seconds of an answer.
 fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
     let (answered, waits) = mpsc::channel::<()>();
     let notice = std::thread::spawn(move || {

@@ -17,7 +17,7 @@ use crate::parallel::partition::{BLOCK, Blocks, Partition};
 use crate::parallel::ranks::Ranks;
 
 impl<T: Real> Ensemble<T> {
-    /// The arrays that make it up.
+    /// Returns the arrays that make it up.
     pub fn arrays(&self) -> Vec<Array> {
         let full = match self {
             Self::Full(full) => full,
@@ -31,7 +31,7 @@ impl<T: Real> Ensemble<T> {
         arrays
     }
 
-    /// How many numbers its arrays hold, over all ranks.
+    /// Returns the number of numbers in all arrays, over all ranks.
     pub fn saved_numbers(&self) -> f64 {
         let members = match self {
             Self::Full(full) => full.layout.members.items(),
@@ -41,13 +41,13 @@ impl<T: Real> Ensemble<T> {
         rows as f64 * self.parameters() as f64
     }
 
-    /// The blocks of columns this rank saves and restores.
+    /// Returns the blocks of columns this rank saves and restores.
     pub fn own_blocks(&self, ranks: Ranks) -> Range<usize> {
         let blocks = Blocks::new(self.parameters()).count();
         Partition::new(blocks, ranks.comm.size()).range(ranks.comm.rank())
     }
 
-    /// The numbers of `array` in `block`, one of this rank's.
+    /// Returns the numbers of `array` in `block`, one of this rank's.
     pub fn section(&self, array: Array, block: usize) -> &[T] {
         match self {
             Self::Full(full) => full.section(array, block),
@@ -55,7 +55,7 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// As `section`, to be filled.
+    /// Returns the numbers of `array` in `block`, one of this rank's, to be filled.
     pub fn section_mut(&mut self, array: Array, block: usize) -> &mut [T] {
         match self {
             Self::Full(full) => full.section_mut(array, block),

@@ -7,7 +7,7 @@ use crate::kernels::bfloat::places;
 use crate::kernels::panel::PANEL;
 use crate::kernels::real::Real;
 
-/// The mean over surviving members of each column of `u`, J x w, summed in double precision in the order of members.
+/// Returns the mean over surviving members of each column of `u`, J x w, summed in double precision in the order of members.
 #[must_use]
 pub fn column_means<T: Real>(u: ArrayView2<T>, survivors: &Survivors) -> Vec<f64> {
     let mut means = vec![0.0; u.ncols()];
@@ -45,7 +45,7 @@ impl<T: Real> pulp::WithSimd for AddRows<'_, T> {
     }
 }
 
-/// What one pass over a block before its update tells.
+/// The survivors' column means of a block and their squared deviations, before its update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlockMoments {
     /// The mean of each column over survivors, before the update.

@@ -19,16 +19,16 @@ use crate::parallel::partition::{Blocks, DRAWN};
 /// A family of draws: all members at one step, for one purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
-    /// The run's seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// What for.
+    /// The purpose of the draws.
     pub purpose: Purpose,
-    /// At which step.
+    /// The step they belong to.
     pub step: u64,
 }
 
 impl Draw {
-    /// The key of `member`'s numbers in `block`.
+    /// Returns the key of `member`'s numbers in `block`.
     #[must_use]
     pub fn key(&self, member: usize, block: usize) -> Key {
         let block = u32::try_from(block).expect("fewer than 2^32 blocks");
@@ -96,7 +96,7 @@ impl Draw {
     }
 }
 
-/// The SHA-256 digest of the numbers of `blocks` that lie side by side, little-endian, row by row.
+/// Returns the SHA-256 digest of the numbers of `blocks` that lie side by side, little-endian, row by row.
 #[must_use]
 pub fn digest_of<T: Real>(blocks: &[ArrayView2<T>]) -> [u8; 32] {
     let mut digest = Sha256::new();
@@ -110,7 +110,7 @@ pub fn digest_of<T: Real>(blocks: &[ArrayView2<T>]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// A view of `rows x columns` numbers of scratch.
+/// Returns a view of `rows x columns` numbers of scratch.
 pub(crate) fn matrix<T>(scratch: &mut [T], rows: usize, columns: usize) -> ArrayViewMut2<'_, T> {
     ArrayViewMut2::from_shape((rows, columns), &mut scratch[..rows * columns])
         .expect("scratch holds the matrix")

@@ -17,17 +17,17 @@ use crate::parallel::slab::{Layout, Members, Slab};
 /// An ensemble whose members are all kept.
 pub struct FullEnsemble<T> {
     pub(crate) layout: Layout,
-    /// What the forward map is given: v with momentum, u without.
+    /// The points that the forward map is given: v with momentum, u without.
     pub(crate) points: Slab<T>,
     pub(crate) members: Members<T>,
     /// u, where momentum has moved `points` on to v.
     pub(crate) previous: Option<Slab<T>>,
-    /// With a re-draw at each step, or momentum of the mean alone: what the present members are about.
+    /// The centres of the members' draws, block by block, with a redraw at each step or momentum of the mean alone.
     pub(crate) centres: Option<Vec<DrawCentre<T>>>,
     scratch: Vec<Mutex<Vec<T>>>,
 }
 
-/// What a block's members are about, their draws' own mean left out, and that before momentum extrapolated it.
+/// The centre of a block's draws, without the draws' own mean, and the mean before momentum moved it on to that centre.
 #[derive(Clone)]
 pub(crate) struct DrawCentre<T> {
     pub(crate) drawn: Vec<T>,
@@ -35,7 +35,7 @@ pub(crate) struct DrawCentre<T> {
 }
 
 impl<T: Real> FullEnsemble<T> {
-    /// The ensemble whose columns `fill` writes block by block, carried to the members' owners.
+    /// Returns the ensemble whose columns `fill` writes block by block, carried to the members' owners.
     pub fn new(
         ranks: Ranks,
         members: usize,
@@ -68,7 +68,7 @@ impl<T: Real> FullEnsemble<T> {
         }
     }
 
-    /// From now on what members are about, at first `centre`, is kept beside them: re-draws at each step are about its move
+    /// Keeps the centre of draws from now on, at first `centre`, P numbers: redraws at each step are about its move
     /// alone, and momentum may be of the mean alone.
     pub fn track_centre(&mut self, centre: &[T]) {
         let of_block = |b| {
@@ -81,7 +81,7 @@ impl<T: Real> FullEnsemble<T> {
         self.centres = Some(self.layout.own_blocks().map(of_block).collect());
     }
 
-    /// The slab that holds u, the ensemble itself.
+    /// Returns the slab that holds u, the ensemble itself.
     pub fn current(&self) -> &Slab<T> {
         self.previous.as_ref().unwrap_or(&self.points)
     }
@@ -139,7 +139,7 @@ impl<T: Real> FullEnsemble<T> {
         sum / (step.survivors.count() * layout.blocks.columns()) as f64
     }
 
-    /// More members, to `count`, drawn about the mean; or all drawn anew where `all`.
+    /// Adds members up to `count`, drawn about the mean; with `all` the others are drawn anew too. Called by all ranks.
     pub fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
         let before = self.layout.members.items();
         let survivors = Survivors::new(vec![true; before]);
@@ -184,7 +184,7 @@ impl<T: Real> FullEnsemble<T> {
         );
     }
 
-    /// With momentum, the members' owners hold v: swaps u in for them, or back.
+    /// Swaps u in for v at the members' owners where momentum moves members on, or back. Called by all ranks.
     pub fn swap(&mut self, ranks: Ranks) {
         if let Some(previous) = &mut self.previous {
             std::mem::swap(&mut self.points, previous);
@@ -192,7 +192,7 @@ impl<T: Real> FullEnsemble<T> {
         }
     }
 
-    /// The mean of u (where it is kept, what the members are about before momentum), P numbers, on all ranks.
+    /// Returns the mean of u (where it is kept, what the members are about before momentum), P numbers, on all ranks.
     pub fn mean(&self, ranks: Ranks) -> Vec<T> {
         let all = Survivors::new(vec![true; self.layout.members.items()]);
         let mut mean = vec![0.0; self.layout.blocks.columns()];
@@ -239,7 +239,7 @@ impl<T: Real> FullEnsemble<T> {
     }
 }
 
-/// The digest of u: SHA-256 over that of every `DRAWN` columns in order, as hexadecimal; the same on all ranks. It does not
+/// Returns the digest of u: SHA-256 over that of every `DRAWN` columns in order, as hexadecimal; the same on all ranks. It does not
 /// tell how wide the blocks are that ranks keep.
 pub fn digest<T: Real>(ranks: Ranks, slab: &Slab<T>) -> String {
     let shared = (ranks.comm, ranks.pool);

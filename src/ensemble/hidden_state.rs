@@ -22,7 +22,7 @@ use crate::parallel::ranks::Ranks;
 /// The hidden states of this rank's members, and the predictions of the pass, the same on all ranks.
 pub struct HiddenStates<T> {
     hidden: Array2<T>, // J/R x H
-    /// Of each training sample; zero until it is predicted.
+    /// The survivors' mean prediction of each training sample; zero until it is made.
     predictions: Array2<T>, // n x c
 }
 
@@ -35,13 +35,13 @@ impl<T: Real> HiddenStates<T> {
         }
     }
 
-    /// This rank's members' states, to be taken on.
+    /// Returns this rank's members' states, to be taken on.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [T]> + Send {
         let rows = self.hidden.rows_mut().into_iter();
         rows.map(|row| row.into_slice().expect("row-major"))
     }
 
-    /// The state of this rank's first member; nothing where it has none.
+    /// Returns the state of this rank's first member; nothing where it has none.
     #[cfg(feature = "gradients")]
     pub fn first_state(&self) -> &[T] {
         let rows = self.hidden.as_slice().expect("row-major");
@@ -81,7 +81,7 @@ impl<T: Real> HiddenStates<T> {
         }
     }
 
-    /// The mean squared error of the first `done` predictions of the pass over `train`.
+    /// Returns the mean squared error of the first `done` predictions of the pass over `train`.
     pub fn squared_error(&self, train: &Samples, done: usize) -> f64 {
         let Targets::Values(targets) = &train.targets else {
             unreachable!("the plan admits a series with values only")
@@ -91,7 +91,7 @@ impl<T: Real> HiddenStates<T> {
         pairs.map(|(z, y)| (z.as_f64() - y).powi(2)).sum::<f64>() / count as f64
     }
 
-    /// All members' states and the predictions. Called by all ranks.
+    /// Gathers all members' states and the predictions. Called by all ranks.
     pub fn whole(&self, ranks: Ranks, members: Partition) -> GatheredStates<T> {
         let width = self.hidden.ncols();
         let mut hidden = vec![T::zero(); members.items() * width];
@@ -113,7 +113,7 @@ pub struct GatheredStates<T> {
 }
 
 impl<T: Real> GatheredStates<T> {
-    /// The arrays it consists of, for `members` members.
+    /// Returns the arrays it consists of, for `members` members.
     pub fn arrays(&self, members: usize) -> [Array; 2] {
         let (width, count) = (self.hidden.len() / members, self.predictions.len());
         [
@@ -126,7 +126,7 @@ impl<T: Real> GatheredStates<T> {
         ]
     }
 
-    /// Room for what `arrays` tell of, of `members` members; None where they tell of nothing carried.
+    /// Makes room for the hidden states and predictions that `arrays` name, of `members` members; None where they name none.
     pub fn blank(arrays: &[Array], members: usize) -> Option<Self> {
         let [.., Array::Hidden { width }, Array::Predictions { count }] = arrays else {
             return None;
@@ -137,7 +137,7 @@ impl<T: Real> GatheredStates<T> {
         })
     }
 
-    /// The numbers of `array`; None for one that is not carried.
+    /// Returns the numbers of `array`; None for one that is not carried.
     pub fn section(&self, array: Array) -> Option<&[T]> {
         match array {
             Array::Hidden { .. } => Some(&self.hidden),
@@ -146,7 +146,7 @@ impl<T: Real> GatheredStates<T> {
         }
     }
 
-    /// As `section`, to be filled.
+    /// Returns the numbers of `array`, to be filled; None for one that is no hidden state or prediction.
     pub fn section_mut(&mut self, array: Array) -> Option<&mut [T]> {
         match array {
             Array::Hidden { .. } => Some(&mut self.hidden),
@@ -155,7 +155,7 @@ impl<T: Real> GatheredStates<T> {
         }
     }
 
-    /// What rank 0 has read, on all ranks: this one's `members` and the predictions, of `outputs` numbers a sample.
+    /// Returns what rank 0 has read, on all ranks: this one's `members` and the predictions, of `outputs` numbers a sample.
     pub fn share(self, ranks: Ranks, members: Partition, outputs: usize) -> HiddenStates<T> {
         let send = |numbers: Vec<T>| {
             let bytes = ranks
@@ -175,7 +175,7 @@ impl<T: Real> GatheredStates<T> {
         }
     }
 
-    /// The digest of an ensemble of digest `ensemble` that carries this, hexadecimal.
+    /// Returns the digest of an ensemble of digest `ensemble` that carries this, hexadecimal.
     pub fn digest(&self, ensemble: &str) -> String {
         let mut digest = Sha256::new();
         digest.update(ensemble);

@@ -14,7 +14,7 @@ use ndarray::ArrayView2;
 use crate::kernels::panel::PANEL;
 use crate::kernels::real::Real;
 
-/// How covariances of one step are corrected.
+/// The correction of one step's covariances of parameters with outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Localised {
     /// The root of each output's sum of squared anomalies over members, K numbers.

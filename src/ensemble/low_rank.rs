@@ -21,7 +21,7 @@ pub struct LowRankDraws<T> {
     held: Option<(Range<usize>, u64, u32)>,
     numbers: Array2<T>, // J/R x N
     shared: Vec<T>,
-    /// What each unit gives to the mean's move by way of the layers' sums.
+    /// The numbers that each unit of members gives to the mean's move by pre-activations.
     given: Vec<T>,
     rooms: Vec<Mutex<Vec<T>>>,
 }
@@ -226,7 +226,7 @@ impl<T: Real> LowRankDraws<T> {
     }
 }
 
-/// What members about a centre with a spread share on `inputs`.
+/// Returns the numbers that all members about a centre share on `inputs`.
 fn share<'a, T: Real>(
     map: &dyn LowRank<T>,
     (centre, spread): (&'a [T], f64),

@@ -16,6 +16,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::ensemble::draw::Draw;
 use crate::ensemble::low_rank::LowRankDraws;
+use crate::ensemble::mean_kernels::{AddRounded, Place};
 use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::MeanMove;
 use crate::ensemble::whitening::Whitening;
@@ -47,9 +48,9 @@ pub struct MeanEnsemble<T> {
     draw: Draw,
     spread: f64,
     differing: Range<usize>,
-    /// Where members are of low rank: their numbers.
+    /// The normal numbers of low-rank members; None with full draws.
     low_rank: Option<LowRankDraws<T>>,
-    /// How the draws of the layers in which members differ are spread.
+    /// How draws are whitened by the moments of their layer's inputs.
     whitening: Whitening<T>,
     memory: MeanAveraging,
     /// Second moments of the mean's move, P numbers; empty without.
@@ -58,16 +59,16 @@ pub struct MeanEnsemble<T> {
     pub(crate) average: Vec<T>,
 }
 
-/// What a run's mean form keeps and does beside the mean; the same in every step.
+/// Options of a mean ensemble, the same in every step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MeanOptions {
     /// The rank of low-rank draws, where members are drawn so.
     pub rank: Option<usize>,
-    /// What the mean's move remembers.
+    /// The decays of the mean's second moments and of its average over steps.
     pub memory: MeanAveraging,
 }
 
-/// How far the mean moves in one step.
+/// The step size and momentum of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct StepLength {
     /// The step's number n, from 1.
@@ -83,7 +84,7 @@ pub struct StepLength {
 /// The members of the step after an update.
 #[derive(Clone, Debug)]
 pub struct NextDraw {
-    /// Their draws.
+    /// The draws of these members.
     pub draw: Draw,
     /// sqrt(gamma).
     pub spread: f64,
@@ -92,13 +93,13 @@ pub struct NextDraw {
 }
 
 impl<T: Real> MeanEnsemble<T> {
-    /// `members` members drawn as `first` says about `mean`, in the run's `manner`.
+    /// `members` members drawn as `first` says about `mean`, with the run's `options`.
     pub fn new(
         members: usize,
         mean: Vec<T>,
         prior: &Prior,
         first: NextDraw,
-        manner: MeanOptions,
+        options: MeanOptions,
     ) -> Self {
         let parameters = mean.len();
         let mut deviations = vec![T::zero(); parameters];
@@ -110,21 +111,21 @@ impl<T: Real> MeanEnsemble<T> {
         Self {
             members,
             blocks: Blocks::of_width(parameters, DRAWN),
-            second: kept(manner.memory.second, &|| vec![T::zero(); parameters]),
-            average: kept(manner.memory.average, &|| centre.clone()),
-            memory: manner.memory,
+            second: kept(options.memory.second, &|| vec![T::zero(); parameters]),
+            average: kept(options.memory.average, &|| centre.clone()),
+            memory: options.memory,
             centre,
             mean,
             deviations,
             draw: first.draw,
             spread: first.spread,
             differing: first.differing,
-            low_rank: manner.rank.map(LowRankDraws::new),
+            low_rank: options.rank.map(LowRankDraws::new),
             whitening: Whitening::default(),
         }
     }
 
-    /// How many members there are.
+    /// Returns the number of members J.
     pub fn members(&self) -> usize {
         self.members
     }
@@ -139,7 +140,7 @@ impl<T: Real> MeanEnsemble<T> {
         Partition::in_units(self.members, ranks.comm.size(), unit)
     }
 
-    /// From now on there are `members`.
+    /// Changes the number of members to `members` from the next step on.
     pub fn expand(&mut self, members: usize) {
         self.members = members;
     }
@@ -149,7 +150,7 @@ impl<T: Real> MeanEnsemble<T> {
         self.mean.len()
     }
 
-    /// What the run has found, P numbers: m, or its average over steps where that is kept.
+    /// Returns the run's estimate, P numbers: m, or its average over steps where that is kept.
     pub fn estimate(&self) -> &[T] {
         if self.average.is_empty() {
             &self.mean
@@ -183,7 +184,7 @@ impl<T: Real> MeanEnsemble<T> {
         );
     }
 
-    /// Whether members are of low rank.
+    /// Returns true if members are of low rank.
     pub fn is_low_rank(&self) -> bool {
         self.low_rank.is_some()
     }
@@ -339,7 +340,7 @@ impl<T: Real> MeanEnsemble<T> {
         );
     }
 
-    /// The mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance, and
+    /// Returns the mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance, and
     /// what spreading makes of it.
     pub fn mean_variance(&self) -> f64 {
         let sum = |range: Range<usize>| -> f64 {
@@ -356,7 +357,7 @@ impl<T: Real> MeanEnsemble<T> {
         self.spread * self.spread * whole / differing.len() as f64
     }
 
-    /// All it keeps: m, and beside it second moments and average, each a row of P numbers.
+    /// Returns m and, where they are kept, its second moments and its average over steps: each a row of P numbers.
     pub fn as_rows(&self) -> Array2<T> {
         let rows = [&self.mean, &self.second, &self.average];
         let numbers: Vec<T> = rows.into_iter().flatten().copied().collect();
@@ -367,44 +368,4 @@ impl<T: Real> MeanEnsemble<T> {
 
 fn needs_low_rank() -> Error {
     Error::Run("coefficients sample by sample need low-rank draws of a dense network".to_owned())
-}
-
-/// centre + spread deviation xi, in whatever vectors the processor has.
-struct Place<'a, T> {
-    out: &'a mut [T],
-    xi: &'a [T],
-    centre: &'a [T],
-    deviations: &'a [T],
-    spread: T,
-}
-
-impl<T: Real> pulp::WithSimd for Place<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        let drawn = self.centre.iter().zip(self.deviations).zip(self.xi);
-        for (x, ((&centre, &deviation), &xi)) in self.out.iter_mut().zip(drawn) {
-            *x = centre + self.spread * deviation * xi;
-        }
-    }
-}
-
-/// Adds c xi, rounded, to the sums, in whatever vectors the processor has.
-struct AddRounded<'a, T> {
-    sums: &'a mut [f64],
-    xi: &'a [T],
-    coefficient: f64,
-    quantum: Quantum,
-}
-
-impl<T: Real> pulp::WithSimd for AddRounded<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        for (sum, xi) in self.sums.iter_mut().zip(self.xi) {
-            *sum += self.quantum.round(self.coefficient * xi.as_f64());
-        }
-    }
 }

@@ -1,4 +1,11 @@
-//! The members of a run, whole or as their mean: one face for the loop.
+//! The ensemble u: all members, or their mean where they are drawn about it at each step.
+//!
+//! A full ensemble (`full`) is J x P over ranks: each owns whole members for the forward map and columns of all members for the
+//! update. A mean ensemble (`mean`) is P numbers on every rank. Here stand draws, survivors, how a transform is applied
+//! (`transform`), what happens to a block of columns after it (`stages`), localisation, whitening and hidden states. The room may
+//! import `forward` and every room above it; it knows no method, no loss and no clock.
+//!
+//! The most common change is a stage: its file in `stages`, and its line where `run::context` lists a run's stages.
 
 pub(crate) mod arrays;
 pub mod centre;
@@ -8,6 +15,7 @@ pub(crate) mod hidden_state;
 pub(crate) mod localisation;
 pub(crate) mod low_rank;
 pub(crate) mod mean;
+mod mean_kernels;
 pub mod moments;
 pub mod stages;
 pub mod survivors;
@@ -30,17 +38,17 @@ use crate::kernels::real::Real;
 use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 
-/// How an ensemble is updated in one step.
+/// The update of an ensemble in one step.
 pub struct Update<'a, T> {
-    /// How it moves.
+    /// The transform.
     pub transform: &'a Transform<T>,
-    /// How far.
+    /// The step size and momentum.
     pub length: StepLength,
     /// The batch's inputs, d x m.
     pub inputs: ArrayView2<'a, T>,
-    /// What happens to each block of members after the transform, in order.
+    /// The stages that each block of members goes through after the transform, in order.
     pub stages: &'a [Box<dyn Stage<T>>],
-    /// What these stages need to know of the step.
+    /// The input of these stages.
     pub step: StepInput<'a>,
     /// The parameters in which members of the mean form then differ.
     pub differing: Range<usize>,
@@ -48,9 +56,9 @@ pub struct Update<'a, T> {
 
 /// The members of a run.
 pub enum Ensemble<T> {
-    /// All of them, J x P over ranks.
+    /// All members, J x P over ranks.
     Full(FullEnsemble<T>),
-    /// Their mean, P numbers on every rank.
+    /// The mean of members that are drawn about it at each step, P numbers on every rank.
     Mean(MeanEnsemble<T>),
 }
 
@@ -71,10 +79,10 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// What the members of the mean form are about, P numbers.
+    /// Returns the point that members of the mean form are drawn about, P numbers.
     ///
     /// # Errors
-    /// All members are kept: their mean is another array's (`mean`).
+    /// All members are kept: `mean` gives their mean.
     pub fn centre(&self) -> Result<&[T]> {
         match self {
             Self::Full(_) => Err(Error::Run(
@@ -116,7 +124,7 @@ impl<T: Real> Ensemble<T> {
         });
     }
 
-    /// As `for_outputs`, of members that carry a hidden state, one of `hidden` each, which is taken on.
+    /// Evaluates members like `for_outputs`, each from its own hidden state in `hidden`, which is replaced by the next one.
     pub fn advance<'h, P: Send>(
         &self,
         evaluator: &Evaluator<T>,
@@ -172,7 +180,7 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// More members, to `count`: drawn about the mean, or all drawn anew where `all`.
+    /// Adds members up to `count`, drawn about the mean; with `all` the others are drawn anew too. Called by all ranks.
     pub fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
         match self {
             Self::Full(full) => full.expand(ranks, count, prior, redraw, all),
@@ -180,7 +188,7 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// The mean, P numbers, on all ranks.
+    /// Returns the mean, P numbers, on all ranks.
     pub fn mean(&self, ranks: Ranks) -> Vec<T> {
         match self {
             Self::Full(full) => full.mean(ranks),
@@ -188,7 +196,7 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// Whether `mean` is an average over steps.
+    /// Returns true if `mean` is an average over steps.
     pub fn averages(&self) -> bool {
         matches!(self, Self::Mean(mean) if !mean.average.is_empty())
     }
@@ -220,7 +228,7 @@ impl<T: Real> Ensemble<T> {
         }
     }
 
-    /// The digest of the ensemble, or of the mean where only the mean is kept.
+    /// Returns the digest of the ensemble, or of the mean where only the mean is kept.
     pub fn digest(&self, ranks: Ranks) -> String {
         match self {
             Self::Full(full) => full::digest(ranks, full.current()),

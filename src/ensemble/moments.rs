@@ -24,7 +24,7 @@ pub struct MeanAveraging {
 }
 
 impl MeanAveraging {
-    /// How much of a second moment there is after step `n`, from 1: 1 - b^n.
+    /// Returns the weight of a second moment after step `n`, from 1: 1 - b^n.
     #[must_use]
     pub fn filled(self, n: u64) -> f64 {
         1.0 - self.second.powf(n as f64)

@@ -8,32 +8,32 @@ pub struct Survivors {
 }
 
 impl Survivors {
-    /// From one flag a member.
+    /// Takes one flag a member: true where it survived.
     #[must_use]
     pub fn new(alive: Vec<bool>) -> Self {
         let count = alive.iter().filter(|&&a| a).count();
         Self { alive, count }
     }
 
-    /// How many survived.
+    /// Returns the number of members that survived.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether all did.
+    /// Returns true if all members survived.
     #[must_use]
     pub fn all(&self) -> bool {
         self.count == self.alive.len()
     }
 
-    /// Whether `member` did.
+    /// Returns true if `member` survived.
     #[must_use]
     pub fn contains(&self, member: usize) -> bool {
         self.alive[member]
     }
 
-    /// The members that failed, ascending.
+    /// Returns the members that failed, ascending.
     pub fn failed(&self) -> impl Iterator<Item = usize> + '_ {
         self.alive
             .iter()

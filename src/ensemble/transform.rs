@@ -110,7 +110,7 @@ pub enum Form {
     Mean,
 }
 
-/// The scratch numbers an update of a block of `width` columns needs, in any precision.
+/// Returns the scratch numbers an update of a block of `width` columns needs, in any precision.
 #[must_use]
 pub fn update_scratch(form: Form, members: usize, outputs: usize, width: usize) -> usize {
     let standing = [false, true].map(|paired| standing(members, paired));

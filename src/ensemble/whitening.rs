@@ -25,7 +25,7 @@ use crate::kernels::threads::for_each;
 /// Samples over which A is taken; part of the format.
 pub const SAMPLES: usize = 128;
 
-/// How the draws of the layers in which members differ are spread; by default as they are.
+/// The whitening of draws by the moments of their layer's inputs; by default none.
 #[derive(Clone, Debug)]
 pub struct Whitening<T> {
     layers: Vec<LayerWhitening<T>>,
@@ -38,7 +38,7 @@ impl<T> Default for Whitening<T> {
 }
 
 impl<T: Real> Whitening<T> {
-    /// From now on, of `layers` of the network `map`, from 0, at `centre`, P numbers, over `samples`, d x m.
+    /// Whitens from now on the draws of `layers`, from 0, of the network `map`, by the moments at `centre`, P numbers, over `samples`, d x m.
     ///
     /// # Panics
     /// If the map doesn't tell what its layers sum over.
@@ -70,7 +70,7 @@ impl<T: Real> Whitening<T> {
         self.layers.extend(found.into_iter().flatten());
     }
 
-    /// Whether draws are left as they are.
+    /// Returns true if draws are not whitened.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.layers.is_empty()
@@ -105,7 +105,7 @@ impl<T: Real> Whitening<T> {
     }
 }
 
-/// How one layer's draws are spread.
+/// The whitening of one layer's draws.
 #[derive(Clone, Debug)]
 struct LayerWhitening<T> {
     /// The layer's parameters.
@@ -114,7 +114,7 @@ struct LayerWhitening<T> {
     units_first: bool,
     /// R^T, lower triangular.
     root: Array2<T>,
-    /// The same for the mean's move.
+    /// The factor of the mean's move.
     wide: Array2<f64>,
 }
 
@@ -160,7 +160,7 @@ impl<T: Real> LayerWhitening<T> {
     }
 }
 
-/// A over the columns of h.
+/// Returns a over the columns of h.
 fn moments<T: Real>(columns: ArrayView2<T>) -> Array2<f64> {
     let (n, count) = columns.dim();
     let h = columns.mapv(T::as_f64);

@@ -47,7 +47,7 @@ pub fn anomalies<T: Real>(
     means
 }
 
-/// The same for samples `first..first + w`, and writes the gradients V. `y` holds the targets of these w columns.
+/// Makes anomalies of the samples `first..first + w` in place, and writes the gradients V. `y` holds the targets of these w columns.
 pub fn anomalies_and_gradients<T: Real>(
     outputs: ArrayViewMut2<T>,
     mut gradients: ArrayViewMut2<T>,
@@ -65,7 +65,7 @@ pub fn anomalies_and_gradients<T: Real>(
     });
 }
 
-/// The largest Euclidean norm of the rows of `a`: |(V W^T)_jk| <= largest_row(V) largest_row(W).
+/// Returns the largest Euclidean norm of the rows of `a`: |(V W^T)_jk| <= largest_row(V) largest_row(W).
 #[must_use]
 pub fn largest_row<T: Real>(a: ArrayView2<T>) -> f64 {
     a.rows()

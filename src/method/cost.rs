@@ -45,7 +45,7 @@ pub struct MethodCost {
 }
 
 impl StepSizes {
-    /// The members J_r that `rank` evaluates.
+    /// Returns the members J_r that `rank` evaluates.
     #[must_use]
     pub fn members_of(&self, rank: usize) -> usize {
         self.takers().range(rank).len()
@@ -57,7 +57,7 @@ impl StepSizes {
         Partition::in_units(self.members, self.ranks, self.unit)
     }
 
-    /// The outputs K_r whose part of D `rank` computes by samples.
+    /// Returns the outputs K_r whose part of D `rank` computes by samples.
     #[must_use]
     pub fn outputs_of(&self, rank: usize) -> usize {
         let blocks = Blocks::of_width(self.outputs, OUTPUTS);
@@ -65,13 +65,13 @@ impl StepSizes {
         blocks.span(own).len()
     }
 
-    /// Whether ranks share out the rows of an explicit D, not its samples.
+    /// Returns true if ranks share out the rows of an explicit D, not its samples.
     #[must_use]
     pub fn by_rows(&self) -> bool {
         by_rows(self.members, self.outputs)
     }
 
-    /// The rows of an explicit D that `rank` makes, by rows.
+    /// Returns the rows of an explicit D that `rank` makes, by rows.
     #[must_use]
     pub fn rows_of(&self, rank: usize) -> usize {
         Partition::in_units(self.members, self.ranks, ROWS)
@@ -115,7 +115,7 @@ impl StepSizes {
         }
     }
 
-    /// The cost of V and W on every rank and of ||D||_F by its tiles, of which `kept` numbers are kept.
+    /// Returns the cost of V and W on every rank and of ||D||_F by its tiles, of which `kept` numbers are kept.
     ///
     /// Where K <= J the norm needs two Gram matrices of side K, of which the tiles on and above the diagonal are computed; else
     /// all of V W^T, tile by tile, which nobody keeps.
@@ -144,7 +144,7 @@ impl StepSizes {
         }
     }
 
-    /// The cost of an explicit D by sample slabs J x K/R, whose parts are summed over ranks.
+    /// Returns the cost of an explicit D by sample slabs J x K/R, whose parts are summed over ranks.
     pub(crate) fn of_samples(&self, rank: usize) -> MethodCost {
         let (j, k, s, t) = (self.members, self.outputs, self.number, self.threads);
         let (own_j, own_k) = (self.members_of(rank), self.outputs_of(rank));
@@ -167,7 +167,7 @@ impl StepSizes {
         }
     }
 
-    /// The cost of X g, X X^T and what takes D's place on every rank (`method::products`), of the rows that are then solved for,
+    /// Returns the cost of X g, X X^T and what takes D's place on every rank (`method::products`), of the rows that are then solved for,
     /// and of `factor` flops of the J x J matrix's factor on every rank.
     pub(crate) fn of_products(&self, factor: f64, rank: usize) -> MethodCost {
         let (j, k, s) = (self.members, self.outputs, self.number);

@@ -93,7 +93,7 @@ impl<T: Real> Method<T> for Eki {
 }
 
 impl<T: Real> Outputs<'_, T> {
-    /// The update by V and W, `factors`, whose room is kept for later steps.
+    /// Returns the update by V and W, `factors`, whose room is kept for later steps.
     pub(crate) fn by_factors(&self, ranks: Ranks, factors: Factors<T>) -> Transform<T> {
         let Factors {
             gradients,

@@ -25,7 +25,7 @@ pub const SOLVED: usize = 64;
 pub struct Gain(Cholesky);
 
 impl Gain {
-    /// From the lower triangle of X X^T and the h / J it is multiplied by; none where that is not finite.
+    /// Factors I + (h / J) X X^T from the lower triangle of X X^T and `scale` = h / J; None where that is not finite.
     #[must_use]
     pub fn new(mut gram: Array2<f64>, scale: f64, pool: &ThreadPool) -> Option<Self> {
         gram *= scale;

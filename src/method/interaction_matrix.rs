@@ -85,7 +85,7 @@ impl<T: Real> Outputs<'_, T> {
         (d, squares.iter().sum::<f64>().sqrt())
     }
 
-    /// All members' outputs for this rank's blocks of samples, J x w each, with these samples' outputs' numbers.
+    /// Gathers all members' outputs for this rank's blocks of samples, J x w each, with the numbers of these outputs. Called by all ranks.
     pub(crate) fn sample_slabs(&self, comm: &Comm) -> Vec<(Range<usize>, Array2<T>)> {
         let (blocks, rank) = (Blocks::of_width(self.targets.len(), OUTPUTS), comm.rank());
         let owners = Partition::new(blocks.count(), comm.size());
@@ -181,7 +181,7 @@ impl<T: Real> Outputs<'_, T> {
         (d, squares.iter().sum::<f64>().sqrt())
     }
 
-    /// What partial products of the blocks of samples are rounded to, none of whose entries is beyond `bound`.
+    /// Returns the quantum that partial products of blocks of samples are rounded to, none of whose entries is beyond `bound`.
     pub(crate) fn quantum(&self, bound: f64) -> Quantum {
         // A computed entry may pass the bound by rounding: twice is plenty.
         Quantum::new(

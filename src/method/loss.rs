@@ -35,7 +35,7 @@ pub enum Loss {
     ZeroOne,
 }
 
-/// The class that the outputs of one sample, c, name: the first of the largest.
+/// Returns the class that the outputs of one sample, c, name: the first of the largest.
 #[must_use]
 pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
     let larger = |best: usize, (i, z): (usize, &T)| if *z > outputs[best] { i } else { best };
@@ -43,7 +43,7 @@ pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
 }
 
 impl Loss {
-    /// The numbers K that m samples of c outputs give to D.
+    /// Returns the numbers K that m samples of c outputs give to D.
     #[must_use]
     pub fn outputs(&self, m: usize, c: usize) -> usize {
         match self {
@@ -52,7 +52,7 @@ impl Loss {
         }
     }
 
-    /// The targets of the K numbers of a batch, in the order `select` writes them.
+    /// Returns the targets of the K numbers of a batch, in the order `select` writes them.
     #[must_use]
     pub fn targets<T: Real>(&self, targets: &BatchTargets<T>, c: usize) -> Vec<T> {
         match (self, targets) {
@@ -112,7 +112,7 @@ impl Loss {
         self.misfit(selected, y)
     }
 
-    /// The sum of Psi over K selected numbers `z` with targets `y`.
+    /// Returns the sum of Psi over K selected numbers `z` with targets `y`.
     #[must_use]
     pub fn misfit<T: Real>(&self, z: &[T], y: &[T]) -> f64 {
         match self {
@@ -155,7 +155,7 @@ impl Loss {
 }
 
 impl Loss {
-    /// The curvature Omega of Psi in each of the selected numbers at the mean outputs `z`, which are the `first..` of a
+    /// Returns the curvature Omega of Psi in each of the selected numbers at the mean outputs `z`, which are the `first..` of a
     /// batch's K; greater than 0. It is Psi's second derivative but for cross-entropy, where that is divided by 1 - z +
     /// delta (ours): of a label learned well it leaves (1 - z)^2 in the softmax's logit, where the Fisher information is
     /// z (1 - z), and a long step then moves most what should stay. With it the logit has 1 - z, which is at least both.
@@ -174,7 +174,7 @@ impl Loss {
 /// Numbers whose logarithms are taken as one of their product: a logarithm costs as much as thirty products.
 const TOGETHER: usize = 8;
 
-/// The sum of ln(z + delta).
+/// Returns the sum of ln(z + delta).
 fn logarithm_of_product<T: Real>(z: &[T], delta: f64) -> f64 {
     let product: f64 = z.iter().map(|z| z.as_f64() + delta).product();
     if product > f64::MIN_POSITIVE {

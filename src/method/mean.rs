@@ -158,7 +158,7 @@ impl<T: Real> Outputs<'_, T> {
         gain::one(x.view(), gram, scale, &roots, &about.gradient, pool).ok_or_else(too_large)
     }
 
-    /// The coefficients of the mean's move, from vbar and W.
+    /// Returns the coefficients of the mean's move, from vbar and W.
     fn of_mean(&self, comm: &Comm, mean_gradient: &[f64], w: ArrayView2<T>) -> Transform<T> {
         let Some(samples) = self.samples else {
             return Transform::Mean(MeanMove::Members(mean_coefficients(
@@ -178,7 +178,7 @@ impl<T: Real> Outputs<'_, T> {
     }
 }
 
-/// The mean's coefficients c = W vbar / J, J numbers: (1/J) sum_j (D u)_j = sum_k c_k (u_k - ubar).
+/// Returns the mean's coefficients c = W vbar / J, J numbers: (1/J) sum_j (D u)_j = sum_k c_k (u_k - ubar).
 #[must_use]
 pub fn mean_coefficients<T: Real>(
     mean_gradient: &[f64],
@@ -196,7 +196,7 @@ pub fn mean_coefficients<T: Real>(
         .collect()
 }
 
-/// The mean's coefficients sample by sample, w_ki = sum over the outputs of sample i of W_k vbar / J, for the members with
+/// Returns the mean's coefficients sample by sample, w_ki = sum over the outputs of sample i of W_k vbar / J, for the members with
 /// the anomalies W, n x K: n x m; `survivors` members in all. Row k sums to c_k.
 #[must_use]
 pub fn sample_coefficients<T: Real>(

@@ -35,13 +35,13 @@ use crate::method::cost::{MethodCost, StepSizes};
 use crate::method::outputs::Outputs;
 use crate::parallel::ranks::Ranks;
 
-/// What the mean form needs, as messages put it.
+/// The keys that the mean form needs, as messages name them.
 pub(crate) const EACH_STEP: &str =
     "ensemble.rerandomise = \"step\" and ensemble.rerandomise_every = 1";
 
 /// A method: from all members' outputs to how the ensemble moves in one step.
 pub trait Method<T: Real>: Send + Sync {
-    /// Its name in configurations and reports.
+    /// Returns its name in configurations and reports.
     fn name(&self) -> &'static str;
 
     /// Refuses keys, data or sizes that it cannot work with.
@@ -50,14 +50,14 @@ pub trait Method<T: Real>: Send + Sync {
     /// One line naming the key, its value, where it was set and what is allowed.
     fn check(&self, problem: &ProblemShape) -> Result<()>;
 
-    /// The move of one step and ||D||_F, the same bits on all ranks for any number of ranks and threads. Called by all
+    /// Returns the move of one step and ||D||_F, the same bits on all ranks for any number of ranks and threads. Called by all
     /// ranks.
     ///
     /// # Errors
     /// On all ranks alike: outputs too large to be solved with.
     fn transform(&self, outputs: &Outputs<T>, ranks: Ranks) -> Result<(Transform<T>, f64)>;
 
-    /// What `transform` costs `rank`.
+    /// Returns the cost of `transform` on `rank`.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost;
 
     /// Factors `matrix`, symmetric and positive definite, as `transform` does on every rank, so that a forecast can time it;
@@ -94,7 +94,7 @@ pub fn only_form(kind: MethodKind) -> Option<Form> {
     }
 }
 
-/// What a method is to work with.
+/// The problem that a method is to work with.
 pub struct ProblemShape<'a> {
     /// The configuration and where its keys were set.
     pub resolved: &'a Resolved,

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 /// The width of a tile of ||V W^T||_F^2; part of the format.
 pub const TILE: usize = 256;
 
-/// The tiles whose `norm_tile`s sum to ||V W^T||_F^2 for V and W, J x K; they and their order depend on J and K alone.
+/// Returns the tiles whose `norm_tile`s sum to ||V W^T||_F^2 for V and W, J x K; they and their order depend on J and K alone.
 ///
 /// Where K <= J they are pairs a <= b of the K x K matrices of <V^T V, W^T W>_F, else all pairs of V W^T itself.
 #[must_use]
@@ -49,7 +49,7 @@ pub fn norm_tile<T: Real>(
     if a == b { sum } else { 2.0 * sum }
 }
 
-/// The products of the rows in tile `a` of x with those in tile `b` of y, in `out`.
+/// Returns the products of the rows in tile `a` of x with those in tile `b` of y, in `out`.
 fn rows_product<'o, T: Real>(
     x: ArrayView2<T>,
     a: usize,

@@ -29,7 +29,7 @@ use crate::method::loss::Loss;
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::Partition;
 
-/// What all ranks bring to one interaction.
+/// The outputs of one step, as all ranks bring them to the method.
 pub struct Outputs<'a, T> {
     /// Selected outputs of this rank's members, J/R x K.
     pub selected: &'a Array2<T>,
@@ -41,17 +41,17 @@ pub struct Outputs<'a, T> {
     pub survivors: &'a Survivors,
     /// Members over ranks.
     pub members: Partition,
-    /// In the mean form, the samples m, where the coefficients are wanted sample by sample.
+    /// The samples m, where the mean's coefficients are wanted sample by sample; else None.
     pub samples: Option<usize>,
-    /// With the Kalman gain, its h.
+    /// The h of the Kalman gain; None without.
     pub gain: Option<f64>,
-    /// With the Kalman gain, what draws each member's noise on the observations, where they are perturbed.
+    /// The draws of each member's noise on the observations, where they are perturbed.
     pub noise: Option<Draw>,
     /// The power of correlations by which covariances with parameters are corrected; 0: none.
     pub localise: usize,
-    /// Whether the update is to be by products of bfloat16.
+    /// Whether the update's products are of bfloat16.
     pub mixed: bool,
-    /// Room of earlier steps.
+    /// Buffers of earlier steps, to be used again.
     pub buffers: &'a BufferPool<T>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Factors<T> {
 /// Rows of D computed as one task; part of the format, since the kernel's rounding may depend on the shape.
 pub const ROWS_PER_TASK: usize = 10 * ROWS;
 
-/// Whether ranks share out the rows of an explicit D, having gathered all outputs, rather than its samples. By rows a rank
+/// Returns true if ranks share out the rows of an explicit D, having gathered all outputs, rather than its samples. By rows a rank
 /// sends about 4 J (J + K) bytes and all have work, whatever K is; by samples 8 J^2, as a sum that passes twice, ranks
 /// beyond the K / 512 blocks have none, but no rank holds more than its samples.
 #[must_use]
@@ -74,7 +74,7 @@ pub fn by_rows(members: usize, outputs: usize) -> bool {
 }
 
 impl<T: Real> Outputs<'_, T> {
-    /// A factor as the update's products take it.
+    /// Returns a factor as the update's products take it.
     pub(crate) fn paired_if_mixed(&self, pool: &ThreadPool, factor: Packed<T>) -> Packed<T> {
         if !self.mixed {
             return factor;

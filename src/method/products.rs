@@ -24,7 +24,7 @@ use crate::method::outputs::{Factors, Outputs, by_rows};
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::{OUTPUTS, Partition};
 
-/// The error of outputs whose products are not finite.
+/// Returns the error of outputs whose products are not finite.
 pub(crate) fn too_large() -> Error {
     Error::Run("the outputs are too large for the Kalman gain: scale them or method.noise".into())
 }
@@ -67,7 +67,7 @@ impl GaussNewton {
     }
 }
 
-/// What a step's outputs give, on every rank.
+/// The products of a step's outputs, on every rank.
 pub(crate) struct Products {
     /// X g, J numbers.
     pub(crate) through: Vec<f64>,
@@ -91,7 +91,7 @@ impl<T: Real> Outputs<'_, T> {
         }
     }
 
-    /// Where observations are perturbed, `member`'s noise on those `columns` of a step's K, whole blocks of them, in units
+    /// Returns `member`'s noise, where observations are perturbed, on those `columns` of a step's K, whole blocks of them, in units
     /// of Omega^{-1/2}: N(0, 1/h).
     pub(crate) fn noise(&self, member: usize, columns: Range<usize>) -> Option<Vec<f64>> {
         let (draw, h) = self.noise.zip(self.gain)?;
@@ -103,7 +103,7 @@ impl<T: Real> Outputs<'_, T> {
         Some(noise.collect())
     }
 
-    /// The products of a step's outputs. Called by all ranks.
+    /// Returns the products of a step's outputs. Called by all ranks.
     pub(crate) fn products(&self, comm: &Comm, pool: &ThreadPool) -> Products {
         if by_rows(self.members.items(), self.targets.len()) {
             self.products_by_rows(comm, pool)
@@ -124,7 +124,7 @@ impl<T: Real> Outputs<'_, T> {
         rows.sum::<f64>().sqrt()
     }
 
-    /// The products where each rank makes whole rows, which all ranks then have.
+    /// Returns the products where each rank makes whole rows, which all ranks then have.
     fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Products {
         let members = self.members.items();
         let Factors {
@@ -166,7 +166,7 @@ impl<T: Real> Outputs<'_, T> {
         }
     }
 
-    /// The products where each rank sums over its own blocks of samples.
+    /// Returns the products where each rank sums over its own blocks of samples.
     fn products_by_samples(&self, comm: &Comm, pool: &ThreadPool) -> Products {
         let slabs = self.sample_slabs(comm);
         let blocks: Vec<_> = slabs.iter().map(|(columns, _)| columns.clone()).collect();
@@ -270,7 +270,7 @@ impl<T: Real> Outputs<'_, T> {
     }
 }
 
-/// The lower triangle of X X^T on every rank.
+/// Returns the lower triangle of X X^T on every rank.
 pub(crate) fn gram(comm: &Comm, pool: &ThreadPool, x: ArrayView2<f64>) -> Array2<f64> {
     let mut gram = Array2::zeros((x.nrows(), x.nrows()));
     shared_rows(comm, pool, &mut gram, |first, rows| {

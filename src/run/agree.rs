@@ -14,7 +14,7 @@ use crate::run::outlying;
 /// The most members that one line names.
 const NAMED: usize = 8;
 
-/// What all ranks know of a step's members.
+/// The verdict on a step's members, the same on all ranks.
 pub(super) struct Agreed {
     /// The members whose outputs count.
     pub survivors: Survivors,
@@ -22,7 +22,7 @@ pub(super) struct Agreed {
     pub misfit: f64,
     /// The variance of these.
     pub variance: f64,
-    /// Of a simulator: whether all of them gave the same outputs.
+    /// Whether all survivors of a simulator's run gave the same outputs.
     pub alike: bool,
 }
 
@@ -37,19 +37,19 @@ struct Facts {
 }
 
 impl Facts {
-    /// Whether `member`'s outputs are finite numbers.
+    /// Returns true if `member`'s outputs are finite numbers.
     fn is_finite(&self, member: usize) -> bool {
         !self.squares[member].is_nan()
     }
 
-    /// Whether `member`'s outputs are small enough to reckon with.
+    /// Returns true if `member`'s misfit and outputs are finite, and their squares too.
     fn is_sound(&self, member: usize) -> bool {
         self.misfits[member].is_finite() && self.squares[member].is_finite()
     }
 }
 
 impl<T: Real> State<T> {
-    /// The members whose outputs count, and what is known of them, from this rank's `selected` outputs, J/R x K, the
+    /// Returns the members whose outputs count, and what is known of them, from this rank's `selected` outputs, J/R x K, the
     /// observations `y` and the members' misfits. Called by all ranks.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl<T: Real> State<T> {
         })
     }
 
-    /// The facts on all members. Called by all ranks.
+    /// Returns the facts on all members. Called by all ranks.
     fn facts(
         &self,
         context: &StepContext<T>,
@@ -177,7 +177,7 @@ impl<T: Real> State<T> {
     }
 }
 
-/// Why the run cannot go on with `count` of the members: `least` are needed.
+/// Returns why the run cannot go on with `count` of the members: `least` are needed.
 fn too_few(step: u64, facts: &Facts, (count, least): (usize, usize)) -> String {
     let j = facts.misfits.len();
     let finite = (0..j).filter(|&k| facts.is_finite(k)).count();

@@ -6,7 +6,7 @@ use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 
 impl<T: Real> State<T> {
-    /// Whether this step must wait for outputs of its members; the map's `open` then holds the parameters that are asked for.
+    /// Returns true if this step waits for outputs that the user brings; the map's `open` then holds the members' parameters.
     /// The same on all ranks, and called by all.
     pub(super) fn awaits_outputs(&self, context: &StepContext<T>) -> bool {
         let (ranks, map) = (context.ranks, context.problem.map.as_ref());

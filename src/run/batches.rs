@@ -12,7 +12,7 @@ pub struct BatchSequence {
 }
 
 impl BatchSequence {
-    /// The batch of `step`.
+    /// Returns the batch of `step`.
     pub fn batch<T: Real>(&mut self, context: &StepContext<T>, step: u64) -> Batch<T> {
         let (batches, problem) = (&context.plan.batches, context.problem);
         let epoch = batches.epoch(step);

@@ -27,7 +27,7 @@ const OTHERS: usize = 2;
 pub const MOVED: usize = 12;
 /// Seconds of a first answer beyond which the program's start is no matter.
 const SHORT: f64 = 10.0;
-/// How long stray lines are waited for.
+/// The time that stray lines are waited for.
 const STRAY: Duration = Duration::from_millis(200);
 /// The least patience with a line that is no numbers, and with an end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,36 +54,36 @@ pub struct Answer {
     pub seconds: f64,
 }
 
-/// What becomes of a line that is no numbers.
+/// The simulator's answer to a line that holds no numbers.
 #[derive(Debug, PartialEq)]
 pub enum Nonsense {
-    /// It is refused, in words that tell how.
+    /// It refuses the line; how, in words.
     Refused(String),
-    /// It is answered with K finite numbers.
+    /// It answers with K finite numbers.
     Answered,
     /// Nothing comes.
     Silence,
 }
 
-/// What was found.
+/// Findings of a check of the simulator.
 #[derive(Debug)]
 pub struct Findings {
-    /// At the prior's centre, the program's start included.
+    /// Seconds of the answer at the prior's centre, the program's start included.
     pub centre: Answer,
-    /// At the members drawn from the prior.
+    /// Seconds of the answers at the members drawn from the prior.
     pub members: Vec<Answer>,
     /// How far the centre's second answer lies from the first, root mean square in the noise's deviations.
     pub repeated: Option<f64>,
     /// How far outputs move with each parameter, in the same unit; empty where there are too many.
     pub moved: Vec<Option<f64>>,
-    /// What became of a line that is no numbers.
+    /// The simulator's answer to a line that holds no numbers.
     pub nonsense: Nonsense,
-    /// Whether it ended at the end of its input.
+    /// Whether the simulator ended at the end of its input.
     pub ends: bool,
 }
 
 impl Contract<'_> {
-    /// The coordinates of member `j` of the initial ensemble.
+    /// Returns the coordinates of member `j` of the initial ensemble.
     fn member(&self, j: usize) -> Vec<f64> {
         let draw = Draw {
             seed: self.seed,
@@ -112,7 +112,7 @@ impl Contract<'_> {
         Ok(answered.seconds)
     }
 
-    /// The first answer with outputs: at the centre, or of one of two members.
+    /// Returns the first answer with outputs: at the centre, or of one of two members.
     fn first_answered(&self, child: &mut Option<Child>) -> std::result::Result<Answer, Failure> {
         let mut first = None;
         for others in 0..=OTHERS {
@@ -173,7 +173,7 @@ impl Contract<'_> {
         })
     }
 
-    /// The answer at the coordinates `xi`, of `child`, which is started where there is none.
+    /// Returns the answer at the coordinates `xi`, of `child`, which is started where there is none.
     fn answer(
         &self,
         child: &mut Option<Child>,
@@ -192,7 +192,7 @@ impl Contract<'_> {
         }
     }
 
-    /// What becomes of a line that is no numbers, and whether a fresh child ends at the end of its input.
+    /// Returns what becomes of a line that is no numbers, and whether a fresh child ends at the end of its input.
     fn misuse(
         &self,
         child: Option<Child>,
@@ -213,20 +213,20 @@ impl Contract<'_> {
         Ok((nonsense, ends))
     }
 
-    /// The root mean square of a - b in the noise's deviations.
+    /// Returns the root mean square of a - b in the noise's deviations.
     fn distance(&self, a: &[f64], b: &[f64]) -> f64 {
         let pairs = a.iter().zip(b).zip(self.variance.iter().cycle());
         let sum: f64 = pairs.map(|((a, b), v)| (a - b) * (a - b) / v).sum();
         (sum / a.len() as f64).sqrt()
     }
 
-    /// How far outputs lie from the observations, in the same unit: about 1 where the fit is as good as the noise lets it.
+    /// Returns how far outputs lie from the observations, in the same unit: about 1 where the fit is as good as the noise lets it.
     #[must_use]
     pub fn misfit(&self, outputs: &[f64]) -> f64 {
         self.distance(outputs, self.observations)
     }
 
-    /// The members, from 0, whose outputs a run with this `outlier_ratio` would not count, since they lie too far from the
+    /// Returns the members, from 0, whose outputs a run with this `outlier_ratio` would not count, since they lie too far from the
     /// observations.
     #[must_use]
     pub fn far(&self, findings: &Findings, outlier_ratio: f64) -> Vec<usize> {
@@ -238,7 +238,7 @@ impl Contract<'_> {
         far.collect()
     }
 
-    /// How many observations lie within the range of what the members give.
+    /// Returns how many observations lie within the range of what the members give.
     #[must_use]
     pub fn covered(&self, findings: &Findings) -> usize {
         let outputs = findings.outputs();
@@ -251,14 +251,14 @@ impl Contract<'_> {
 }
 
 impl Findings {
-    /// The members' outputs, of those that have some.
+    /// Returns the members' outputs, of those that have some.
     #[must_use]
     pub fn outputs(&self) -> Vec<&[f64]> {
         let all = self.members.iter().flat_map(|a| &a.outputs);
         all.map(Vec::as_slice).collect()
     }
 
-    /// The outputs that are the same in all members, by their places from 0.
+    /// Returns the outputs that are the same in all members, by their places from 0.
     #[must_use]
     pub fn still(&self) -> Vec<usize> {
         let outputs = self.outputs();
@@ -282,7 +282,7 @@ fn silent(child: &mut Option<Child>) -> std::result::Result<(), Failure> {
     }
 }
 
-/// A simulator's failure as the fault of `model.command`.
+/// Returns a simulator's failure as the fault of `model.command`.
 #[must_use]
 pub fn refused(resolved: &crate::config::Resolved, failure: &Failure) -> Error {
     let hint = match failure {

@@ -1,4 +1,4 @@
-//! What keeps a run safe, agreed by all ranks: when to save, when to stop, and how a generation is written.
+//! Checkpoints, agreed by all ranks: when to save, when to stop, and how a checkpoint is written.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,22 +8,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::State;
 use super::rescue::lacks_room;
+use super::shards::{gather_stamps, processor, write_shard};
 use crate::config::OnError;
-use crate::ensemble::hidden_state::GatheredStates;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::io::checkpoint;
-use crate::io::checkpoint::{Array, Manifest, ShardDigest, ShardHeader};
+use crate::io::checkpoint::Manifest;
 use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::kernels::real::Real;
-use crate::kernels::threads::for_each;
 use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 use crate::run::reporter::Reporter;
 use crate::run::stop::{Stop, StopReason};
 
-/// What a first checkpoint is thought to take, until one was seen: bytes a second of one rank.
+/// The bytes a second that one rank is assumed to write before its first checkpoint.
 const SLOW_DISK: f64 = 1e8;
 
 /// Saves the state of a run, and hears of reasons to stop. One on every rank.
@@ -53,18 +52,18 @@ pub struct Checkpointer {
     steps: u64,
 }
 
-/// What becomes of the run when its state cannot be saved.
+/// How much depends on a save: what becomes of the run if it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// It goes on.
+    /// The run goes on.
     Periodic,
-    /// It ends, and writes its results.
+    /// The run ends, and writes its results.
     End,
-    /// It stops, and its state is lost.
+    /// The run stops, and its state would be lost.
     Stop,
 }
 
-/// What is due after a step, the same on all ranks.
+/// Actions due after a step, the same on all ranks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AfterStep {
     /// The state is to be saved.
@@ -105,7 +104,7 @@ impl Checkpointer {
         }
     }
 
-    /// Of a run on data with this digest (`Dataset::digest`; rank 0's counts): a state of other data is not resumed.
+    /// Sets the digest of the run's data (`Dataset::digest`; rank 0's counts): a state of other data is not resumed.
     #[must_use]
     pub fn on_data(self, digest: Option<[u8; 32]>) -> Self {
         Self {
@@ -114,7 +113,7 @@ impl Checkpointer {
         }
     }
 
-    /// In a folder that is claimed by `claim`, on rank 0: the run ends where that is lost, and where the folder is moved.
+    /// Sets rank 0's claim to the folder: the run ends if it is lost or the folder is moved.
     #[must_use]
     pub fn claimed(self, claim: Option<Claim>) -> Self {
         Self {
@@ -123,7 +122,7 @@ impl Checkpointer {
         }
     }
 
-    /// The longest a checkpoint took on this rank.
+    /// Returns the longest a checkpoint took on this rank.
     #[must_use]
     pub fn longest_save(&self) -> Option<Duration> {
         self.longest_save
@@ -138,7 +137,7 @@ impl Checkpointer {
         self.turn = Instant::now();
     }
 
-    /// What is due after a step. Called by all ranks, who agree: one small reduction.
+    /// Returns the actions due after a step. Called by all ranks, which agree by one small reduction.
     ///
     /// Any rank may have had a signal; on time rank 0's clock alone decides.
     pub(super) fn due<T: Real>(&mut self, comm: &Comm, plan: &Plan, state: &State<T>) -> AfterStep {
@@ -338,73 +337,4 @@ impl Checkpointer {
             }
         }
     }
-}
-
-/// Writes this rank's part.
-fn write_shard<T: Real>(
-    ranks: Ranks,
-    (files, folder): (&Files, &Path),
-    state: &State<T>,
-    (arrays, carried): (&[Array], Option<&GatheredStates<T>>),
-    run: [u8; 32],
-) -> Result<ShardDigest> {
-    let ensemble = &state.ensemble;
-    // What is carried stands with block 0, the same on all ranks.
-    let section = |array, b| match carried.and_then(|carried| carried.section(array)) {
-        Some(numbers) if b == 0 => numbers,
-        Some(_) => &[],
-        None => ensemble.section(array, b),
-    };
-    let mut sections: Vec<(&[u8], u32)> = ensemble
-        .own_blocks(ranks)
-        .flat_map(|b| arrays.iter().map(move |&array| (array, b)))
-        .map(|(array, b)| (bytemuck::cast_slice(section(array, b)), 0))
-        .collect();
-    for_each(ranks.pool, sections.iter_mut(), |_, (bytes, sum)| {
-        *sum = crc32fast::hash(bytes);
-    });
-    let header = ShardHeader {
-        rank: ranks.comm.rank() as u64,
-        ranks: ranks.comm.size() as u64,
-        members: ensemble.members(ranks).items() as u64,
-        parameters: ensemble.parameters() as u64,
-        step: state.step,
-        run,
-        number: size_of::<T>() as u64,
-        sections: Vec::new(),
-    };
-    checkpoint::write_shard(files, folder, header, &sections)
-}
-
-/// Every rank's stamp, or the first ranks' errors, on rank 0; nothing of use elsewhere.
-fn gather_stamps(comm: &Comm, own: Result<ShardDigest>) -> Result<Vec<ShardDigest>> {
-    let own: std::result::Result<ShardDigest, String> =
-        own.map_err(|error| format!("{}: {error}", crate::parallel::abort::place()));
-    let coding = bincode::config::standard();
-    let bytes = bincode::serde::encode_to_vec(&own, coding).expect("plain data encodes");
-    let (mut stamps, mut errors) = (Vec::new(), Vec::new());
-    for bytes in comm.gather(&bytes) {
-        let (theirs, _): (std::result::Result<ShardDigest, String>, usize) =
-            bincode::serde::decode_from_slice(&bytes, coding).expect("a rank's message decodes");
-        match theirs {
-            Ok(stamp) => stamps.push(stamp),
-            Err(error) => errors.push(error),
-        }
-    }
-    match errors.first() {
-        None => Ok(stamps),
-        Some(first) if errors.len() == 1 => Err(Error::Run(first.clone())),
-        Some(first) => Err(Error::Run(format!(
-            "{first} (and {} more ranks)",
-            errors.len() - 1
-        ))),
-    }
-}
-
-/// This host's processor, as the system names it; empty where it does not say.
-pub(super) fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(':'))
-        .map_or_else(String::new, |(_, name)| name.trim().to_owned())
 }

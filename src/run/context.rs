@@ -33,34 +33,34 @@ use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::run::stop::StopReason;
 use crate::run::timing::Timing;
 
-/// What all steps share.
+/// The context that all steps of a run share.
 pub struct StepContext<'a, T> {
-    /// Who works.
+    /// The ranks and their threads.
     pub ranks: Ranks<'a>,
-    /// What is to be done.
+    /// The plan of the run.
     pub plan: &'a Plan,
-    /// On what.
+    /// The forward map and the data.
     pub problem: &'a Problem<T>,
     /// The forward map on this rank's threads.
     pub evaluator: Evaluator<'a, T>,
-    /// Its layers from the first of each block on, where members differ in some layers alone.
+    /// The forward map from the first layer of each block on, where members differ in one block of layers at a time.
     pub(super) blocks: Vec<LayerBlock<'a, T>>,
     /// The forward map's prior.
     pub prior: Prior,
-    /// What a forecast of the training data must beat, where it is a series.
+    /// The baselines that a forecast of a series must beat.
     pub baselines: Option<Baselines>,
-    /// Where draws are to be spread: the samples by whose layers' inputs, d x m, and the damping.
+    /// The samples, d x m, by whose layers' inputs draws are whitened, and the damping; None without whitening.
     pub(super) whitened_by: Option<(Array2<T>, f64)>,
-    /// What a step leaves for the next.
+    /// Buffers that a step leaves for the next.
     pub buffers: BufferPool<T>,
-    /// What happens to each block of members after the transform, in order.
+    /// The stages that each block of members goes through after the transform, in order.
     pub(super) stages: Vec<Box<dyn Stage<T>>>,
     /// Reasons to stop while simulators are waited for.
     pub(super) waits: Option<Arc<Mutex<Waits>>>,
 }
 
 impl<'a, T: Real> StepContext<'a, T> {
-    /// With room for the plan's batches.
+    /// Makes the context of a run of `plan`, with room for its batches.
     pub fn new(
         ranks: Ranks<'a>,
         plan: &'a Plan,
@@ -114,7 +114,7 @@ impl<'a, T: Real> StepContext<'a, T> {
         Ok(stats)
     }
 
-    /// What all ranks bring to the method at `step`, where `factor` of h is to be taken: this rank's `selected` outputs, J/R x K,
+    /// Returns the outputs that this rank brings to the method at `step`, where `factor` of h is to be taken: this rank's `selected` outputs, J/R x K,
     /// and the `targets` of these, of a batch of `samples`.
     pub(super) fn outputs<'s>(
         &'s self,
@@ -154,14 +154,14 @@ impl<'a, T: Real> StepContext<'a, T> {
         waits::settle(self.ranks, self.problem, self.waits.as_deref())
     }
 
-    /// Why all ranks gave up a step's simulations, if they did.
+    /// Returns why all ranks gave up a step's simulations, if they did.
     pub(super) fn given_up(&self) -> Option<StopReason> {
         let waits = self.waits.as_ref()?;
         waits.lock().expect("no thread panicked").agreed()
     }
 }
 
-/// The stages of an update in the order of the paper, of those that `plan` asks for.
+/// Returns the stages of an update in the order of the paper, of those that `plan` asks for.
 fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
     let (ensemble, kept) = (&plan.config().ensemble, ExtraArrays::of(plan));
     let mut stages: Vec<Box<dyn Stage<T>>> = vec![Box::new(Replacement)];

@@ -67,7 +67,7 @@ impl<T: Real> State<T> {
         Ok(StepStats::of_descent(misfit, norm, rate))
     }
 
-    /// The misfits and gradients of this rank's parts of the batch.
+    /// Returns the misfits and gradients of this rank's parts of the batch.
     fn own_parts(
         &self,
         context: &StepContext<T>,
@@ -110,7 +110,7 @@ impl<T: Real> State<T> {
     }
 }
 
-/// How a batch is cut: the steps of a series hang together.
+/// Returns the parts of a batch, which is not cut where it is a piece of a series.
 fn parts<T: Real>(context: &StepContext<T>) -> Partition {
     match context.problem.map.carrying() {
         Some(_) => Partition::new(context.plan.batches.batch, 1),
@@ -118,7 +118,7 @@ fn parts<T: Real>(context: &StepContext<T>) -> Partition {
     }
 }
 
-/// All parts' misfits and gradients summed, the same on all ranks; none where one of them is not finite.
+/// Sums all parts' misfits and gradients, the same on all ranks; None where one of them is not finite. Called by all ranks.
 fn sum<T: Real>(
     ranks: Ranks,
     parameters: usize,
@@ -153,7 +153,7 @@ fn sum<T: Real>(
     Some((misfit, sums))
 }
 
-/// The largest magnitude, infinite where a number is not finite.
+/// Returns the largest magnitude, infinite where a number is not finite.
 fn magnitude<T: Real>(numbers: &[T]) -> f64 {
     let largest = numbers.iter().fold(T::zero(), |most, &g| {
         let size = g.abs();

@@ -60,7 +60,7 @@ pub(super) fn judge<T: Real>(context: &StepContext<T>, state: &mut State<T>, end
     }
 }
 
-/// The test samples in chunks of the evaluator's size.
+/// Returns the test samples in chunks of the evaluator's size.
 pub fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range<usize>> {
     let n = problem.dataset.test.len();
     (0..n)
@@ -69,7 +69,7 @@ pub fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range
         .collect()
 }
 
-/// The test samples of `chunk`, scaled.
+/// Returns the test samples of `chunk`, scaled.
 pub fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> Batch<T> {
     Batch::gather(
         &problem.dataset.test,
@@ -78,7 +78,7 @@ pub fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>)
     )
 }
 
-/// What divides the summed merits: samples for accuracy, samples times outputs for the rest.
+/// Returns the divisor of summed merits: samples for accuracy, samples times outputs for the rest.
 pub fn divisor<T: Real>(problem: &Problem<T>) -> f64 {
     let test = &problem.dataset.test;
     match &test.targets {
@@ -110,7 +110,7 @@ pub fn merit<T: Real>(measure: Measure, outputs: ArrayView2<T>, targets: &BatchT
     }
 }
 
-/// The score of the parameters `mean`: the test set's chunks are shared out over ranks and threads.
+/// Returns the score of the parameters `mean`: the test set's chunks are shared out over ranks and threads.
 fn score_mean<T: Real>(
     ranks: Ranks,
     problem: &Problem<T>,
@@ -124,7 +124,7 @@ fn score_mean<T: Real>(
     })
 }
 
-/// The score of the parameters `point`, P numbers, of which rank `rank.0` of `rank.1` judges its share of the test set
+/// Returns the score of the parameters `point`, P numbers, of which rank `rank.0` of `rank.1` judges its share of the test set
 /// and `sum` makes the whole.
 pub fn score_point<T: Real>(
     (pool, rank): (&ThreadPool, (usize, usize)),
@@ -150,7 +150,7 @@ pub fn score_point<T: Real>(
     merits.iter().sum::<f64>() / divisor(problem)
 }
 
-/// The score of each member, on all ranks.
+/// Returns the score of each member, on all ranks.
 fn score_members<T: Real>(
     ranks: Ranks,
     problem: &Problem<T>,

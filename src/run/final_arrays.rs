@@ -18,7 +18,7 @@ use crate::run::plan::Plan;
 /// which left coordinates with standard normal priors.
 pub const UNITS: &str = "units.txt";
 
-/// What it says.
+/// Text of the file that names the arrays' units.
 const OWN: &str = "mean.npy, best.npy and ensemble.npy hold the parameters in their own units, in the order of \
                    parameters.csv.\n";
 

@@ -14,7 +14,7 @@ use crate::run::context::StepContext;
 use crate::run::plan::Plan;
 use crate::run::timing::{Phase, Timing};
 
-/// What follows one step, from the plan and the step's number alone.
+/// What follows a step, by the plan and the step's number alone.
 pub(super) struct Following {
     /// The members there are from the next step on, where more join.
     joined: Option<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Following {
 }
 
 impl<T: Real> State<T> {
-    /// What follows the step that is being taken.
+    /// Returns what follows the step that is being taken: who joins, who is redrawn, how far momentum carries.
     pub(super) fn following(&self, plan: &Plan, members: usize) -> Following {
         let (epoch, next) = (plan.batches.epoch(self.step), self.step + 1);
         let count = plan.members(epoch + 1);
@@ -84,7 +84,7 @@ impl<T: Real> State<T> {
 }
 
 impl Following {
-    /// The update of `step` by `transform` and h_n, of which `undivided` is the part before ||D||.
+    /// Returns the update of `step` by `transform` and h_n, of which `undivided` is the part before ||D||.
     pub(super) fn update<'a, T: Real>(
         &self,
         context: &'a StepContext<T>,
@@ -119,7 +119,7 @@ impl Following {
     }
 }
 
-/// The re-randomisation of the ensemble that enters `step`.
+/// Returns the re-randomisation of the ensemble that enters `step`.
 pub(super) fn redraw_before(plan: &Plan, step: u64) -> Redraw {
     let config = plan.config();
     Redraw {

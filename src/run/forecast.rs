@@ -68,7 +68,7 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// This rank's members' outputs that enter D, J/R x K, and their misfits.
+    /// Returns this rank's members' outputs that enter D, J/R x K, and their misfits.
     pub(super) fn outputs(
         &mut self,
         context: &StepContext<T>,

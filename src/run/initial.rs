@@ -11,7 +11,7 @@ use crate::kernels::real::Real;
 /// The most bytes of a table that is read.
 const LONGEST: u64 = 1 << 30;
 
-/// The coordinates of `rows` members, row-major, from the table `path` of their parameters in their own units: an .npy file
+/// Returns the coordinates of `rows` members, row-major, from the table `path` of their parameters in their own units: an .npy file
 /// with a column for each of `marginals` in their order, or a .csv file that names its columns, in any order. Columns of other
 /// names are left alone.
 ///
@@ -47,7 +47,7 @@ pub(super) fn coordinates<T: Real>(
     values.into_iter().enumerate().map(of).collect()
 }
 
-/// The values of `rows` members from the text of `path`, in the order of `marginals`.
+/// Returns the values of `rows` members from the text of `path`, in the order of `marginals`.
 fn table(path: &Path, rows: usize, marginals: &[Marginal]) -> Result<Vec<f64>> {
     let text = String::from_utf8(bounded::whole(path, LONGEST)?)
         .map_err(|e| Error::data(path, format!("cannot be read: {e}")))?;

@@ -13,7 +13,7 @@ use crate::kernels::threads::for_each;
 use crate::kernels::window::CHUNK;
 use crate::run::plan::Plan;
 
-/// What the steps of a plan evaluate in turn: the whole map, or its layers from one on.
+/// The parts of a forward map that steps evaluate in turn: all of it, or its layers from one on.
 pub struct LayerSchedule<'a, T> {
     whole: &'a dyn ForwardMap<T>,
     tails: Vec<(usize, LayerSuffix<T>)>,
@@ -21,7 +21,7 @@ pub struct LayerSchedule<'a, T> {
 }
 
 impl<'a, T: Real> LayerSchedule<'a, T> {
-    /// Of `plan`, with the forward map `whole` it was checked for.
+    /// Makes the schedule of `plan` with the forward map `whole`.
     #[must_use]
     pub fn new(plan: &'a Plan, whole: &'a dyn ForwardMap<T>) -> Self {
         let mut firsts = plan.config().ensemble.active_layers.clone();
@@ -36,13 +36,13 @@ impl<'a, T: Real> LayerSchedule<'a, T> {
         }
     }
 
-    /// The whole map.
+    /// Returns the whole map.
     #[must_use]
     pub fn whole(&self) -> &'a dyn ForwardMap<T> {
         self.whole
     }
 
-    /// The mean over steps of what `of` tells of the map and the parameters in which members differ.
+    /// Returns the mean over steps of what `of` tells of the map and the parameters in which members differ.
     pub fn mean(&self, of: impl Fn(&dyn ForwardMap<T>, usize) -> f64) -> f64 {
         let prior = self.whole.prior();
         let mut firsts = self.plan.config().ensemble.active_layers.clone();
@@ -57,12 +57,12 @@ impl<'a, T: Real> LayerSchedule<'a, T> {
         told.sum::<f64>() / firsts.len() as f64
     }
 
-    /// The layers from one on, where steps have such.
+    /// Returns the layers from one on, where steps have such.
     pub fn tails(&self) -> impl Iterator<Item = &dyn ForwardMap<T>> {
         self.tails.iter().map(|(_, tail)| tail.map.as_ref())
     }
 
-    /// How they are evaluated, on the threads of `pool`.
+    /// Returns the evaluators of these blocks, on the threads of `pool`.
     #[must_use]
     pub fn blocks(&'a self, pool: &'a ThreadPool) -> Vec<LayerBlock<'a, T>> {
         let samples = self.plan.batches.batch;
@@ -83,12 +83,12 @@ pub struct LayerBlock<'a, T> {
     /// The layers before.
     before: &'a LayerPrefix<T>,
     pool: &'a ThreadPool,
-    /// They themselves.
+    /// The evaluator of these layers.
     pub evaluator: Evaluator<'a, T>,
 }
 
 impl<T: Real> LayerBlock<'_, T> {
-    /// What the layers before make of `inputs`, d x m, at `point`, P numbers: their features x m.
+    /// Returns the features that the layers before make of `inputs`, d x m, at `point`, P numbers: their features x m.
     #[must_use]
     pub fn inputs(&self, point: &[T], inputs: ArrayView2<T>) -> Array2<T> {
         let features = self.evaluator.map().features();

@@ -10,7 +10,7 @@ use crate::method::loss::Loss;
 use crate::run::context::StepContext;
 use crate::run::evaluate::test_batch;
 
-/// The misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
+/// Returns the misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
 /// outputs. For one process.
 pub(crate) fn misfit_at<T: Real>(
     problem: &Problem<T>,
@@ -32,7 +32,7 @@ pub(crate) fn misfit_at<T: Real>(
     })
 }
 
-/// The misfits at the members' mean, and where `members` asks for them those of the members. Called by all ranks.
+/// Returns the misfits at the members' mean, and where `members` asks for them those of the members. Called by all ranks.
 pub(super) fn judge<T: Real>(
     context: &StepContext<T>,
     state: &mut State<T>,
@@ -68,7 +68,7 @@ pub(super) fn judge<T: Real>(
     }
 }
 
-/// The misfit of each member, on all ranks; NaN or infinite of one without outputs. Called by all ranks.
+/// Returns the misfit of each member, on all ranks; NaN or infinite of one without outputs. Called by all ranks.
 fn member_misfits<T: Real>(context: &StepContext<T>, state: &mut State<T>) -> Vec<f64> {
     let (ranks, plan) = (context.ranks, context.plan);
     let batch = test_batch(context.problem, &(0..1));

@@ -1,4 +1,12 @@
-//! The run: its state, and the loop that is the algorithm.
+//! A run: its state, one step (`step`), the loop over steps (`run_loop`), and what keeps a run safe.
+//!
+//! `plan` turns a configuration into the objects that a run holds. Beside the step stand the forecast, agreement on failed
+//! members, what follows a step, batches, evaluation, checkpoints, resume, reasons to stop, waiting for simulators, timing and
+//! the reporter. The room may import `method` and every room above it.
+//!
+//! The most common change is a criterion that ends a run: its variant of `StoppingCriterion`, its test in `Run::before_step`, its
+//! words in `StoppingCriterion::why`, and its key in `config`. What is only measured, saved or judged goes into `Run::after_step`,
+//! below which nothing may change the result.
 
 mod agree;
 mod ask_tell;
@@ -24,6 +32,7 @@ pub mod reporter;
 mod rescue;
 mod resume;
 mod run_loop;
+mod shards;
 mod sizes;
 pub mod start;
 mod step;
@@ -49,9 +58,9 @@ use crate::run::timing::Timing;
 use following::redraw_before;
 pub use resume::Resumed;
 pub use run_loop::run_from;
-use step::manner;
+use step::mean_options;
 
-/// What changes from step to step.
+/// The state of a run between two steps.
 pub struct State<T> {
     /// Steps done.
     pub step: u64,
@@ -59,26 +68,26 @@ pub struct State<T> {
     pub momentum_steps: u64,
     /// The sum of the h of all steps done.
     pub time: f64,
-    /// What members carry from one observation to the next, once the first pass over a series has begun.
+    /// The hidden states that members carry from one observation of a series to the next, once its first pass has begun.
     pub carried: Option<HiddenStates<T>>,
     /// The members, or their mean.
     pub ensemble: Ensemble<T>,
 }
 
-/// What a run ends with, the same on all ranks.
+/// The outcome of a run, the same on all ranks.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The test set's verdict after the last step.
+    /// The scores on the test set after the last step.
     pub scores: Scores,
     /// SHA-256 of the final ensemble (of the mean in the mean form) and of what its members carry, hexadecimal.
     pub digest: String,
     /// Why the run stopped before its last step, if it did.
     pub stopped: Option<StopReason>,
-    /// Why it was over before its last step, if it was.
+    /// The criterion that ended it before its last step, if one did.
     pub over: Option<StoppingCriterion>,
 }
 
-/// What a run can be over at, before its last step.
+/// A criterion that ends a run before its last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoppingCriterion {
     /// The members' misfit is the noise's (`run.stop_at_misfit`).
@@ -111,7 +120,7 @@ pub fn run<T: Real>(
 }
 
 impl<T: Real> State<T> {
-    /// What members carry, of all members. Called by all ranks.
+    /// Gathers the hidden states of all members. Called by all ranks.
     fn carried(&self, ranks: Ranks) -> Option<GatheredStates<T>> {
         let members = self.ensemble.members(ranks);
         self.carried
@@ -119,14 +128,14 @@ impl<T: Real> State<T> {
             .map(|carried| carried.whole(ranks, members))
     }
 
-    /// The arrays it is made of, `carried` among them.
+    /// Returns the arrays it is made of, `carried` among them.
     fn arrays(&self, ranks: Ranks, carried: Option<&GatheredStates<T>>) -> Vec<Array> {
         let members = self.ensemble.members(ranks).items();
         let carried = carried.into_iter().flat_map(|c| c.arrays(members));
         self.ensemble.arrays().into_iter().chain(carried).collect()
     }
 
-    /// The digest of the ensemble and of what its members carry. Called by all ranks.
+    /// Returns the digest of the ensemble and of what its members carry. Called by all ranks.
     fn digest(&self, ranks: Ranks) -> String {
         let ensemble = self.ensemble.digest(ranks);
         match self.carried(ranks) {

@@ -9,14 +9,14 @@
 //!
 //! so that none fails that is nearer to the observations than the median, and none for what is small beside them or the noise.
 
-/// The largest distance that is no failure; `distances` are the members', those that are not finite left out, `size` is the
+/// Returns the largest distance that is no failure; `distances` are the members', those that are not finite left out, `size` is the
 /// observations' own distance from 0.
 #[must_use]
 pub fn limit(distances: impl Iterator<Item = f64>, size: f64, outlier_ratio: f64) -> f64 {
     outlier_ratio * median(distances).max(size).max(1.0)
 }
 
-/// The median (of an even number the larger) of those `values` that are finite; 0 where none is.
+/// Returns the median (of an even number the larger) of those `values` that are finite; 0 where none is.
 #[must_use]
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut finite: Vec<f64> = values.filter(|value| value.is_finite()).collect();

@@ -26,7 +26,7 @@ impl<T: Real> State<T> {
         })
     }
 
-    /// The mean of the members in the own units of their parameters `marginals`, P numbers, the same on all ranks. Where the
+    /// Returns the mean of the members in the own units of their parameters `marginals`, P numbers, the same on all ranks. Where the
     /// mean form averages its mean over steps: that average, in these units. Called by all ranks.
     pub(super) fn own_mean(
         &self,

@@ -20,7 +20,7 @@ use crate::run::reporter::Reporter;
 
 /// The pause before a full disk is tried again: at first, and at most.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
-/// How often a stop is looked for meanwhile.
+/// The time between two looks for a stop while the disk is full.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Returns true if the disk is full, or this user's share of it.
@@ -164,7 +164,7 @@ impl Checkpointer {
     }
 }
 
-/// The folder in `checkpoint.fallback` of the run in `own`.
+/// Returns the folder in `checkpoint.fallback` of the run in `own`.
 fn fallback_of(plan: &Plan, own: &Path) -> Result<PathBuf> {
     let folder = Path::new(&plan.config().checkpoint.fallback);
     let folder = folder.join(own.file_name().unwrap_or_default());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{State, manner, redraw_before};
+use super::{State, mean_options, redraw_before};
 use crate::config::{changes, resumable};
 use crate::ensemble::Ensemble;
 use crate::ensemble::full::FullEnsemble;
@@ -18,9 +18,10 @@ use crate::io::checkpoint::{Array, Checked, Manifest, Shard};
 use crate::kernels::real::Real;
 use crate::parallel::partition::Blocks;
 use crate::parallel::ranks::Ranks;
-use crate::run::checkpointing::{Checkpointer, processor};
+use crate::run::checkpointing::Checkpointer;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
+use crate::run::shards::processor;
 
 /// A state read from a checkpoint.
 pub struct Resumed<T> {
@@ -31,7 +32,7 @@ pub struct Resumed<T> {
 }
 
 impl Checkpointer {
-    /// The newest state that can be read whole; none where no checkpoint was ever finished. Called by all ranks.
+    /// Returns the newest state that can be read whole; none where no checkpoint was ever finished. Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: checkpoints of another configuration, or none that is whole. Nothing has been changed then.
@@ -87,7 +88,7 @@ impl Checkpointer {
     }
 }
 
-/// Whether a run of `plan` may go on from `mark`. On rank 0.
+/// Checks that a run of `plan` may go on from the checkpoint `mark`. On rank 0.
 ///
 /// # Errors
 /// The keys that differ, or another difference.
@@ -141,10 +142,10 @@ fn check<T: Real>(mark: &Manifest, plan: &Plan, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the data has stayed what it was when `mark` was written, as far as both are known. On rank 0.
+/// Checks that the data is the same as when `mark` was written, as far as both digests are known. On rank 0.
 ///
 /// # Errors
-/// It has not.
+/// The data differs.
 fn check_data(mark: &Manifest, now: Option<[u8; 32]>, folder: &Path) -> Result<()> {
     match (mark.data, now) {
         (Some(was), Some(now)) if was != now => Err(Error::Usage(format!(
@@ -281,7 +282,7 @@ impl<T: Real> State<T> {
     }
 }
 
-/// Room for the state that enters `step`, to be filled section by section, then made whole by `share`.
+/// Makes room for the state that enters `step`, to be filled section by section and then exchanged by `share`.
 fn blank<T: Real>(
     ranks: Ranks,
     plan: &Plan,
@@ -297,7 +298,13 @@ fn blank<T: Real>(
             spread: redraw.spread,
             differing: prior.within(plan.layers(step)),
         };
-        return Ensemble::Mean(MeanEnsemble::new(members, zeros, prior, next, manner(plan)));
+        return Ensemble::Mean(MeanEnsemble::new(
+            members,
+            zeros,
+            prior,
+            next,
+            mean_options(plan),
+        ));
     }
     let beside = ExtraArrays::of(plan);
     let mut full = FullEnsemble::new(ranks, members, prior, beside.previous, |_, _, _| ());

@@ -1,8 +1,10 @@
 //! The state a run begins with: members drawn from the prior, about a centre, or read from a file.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayRef2, s};
 
-use super::{State, initial, manner, sizes};
+use super::{State, initial, mean_options, sizes};
 use crate::config::InitialCentre;
 use crate::ensemble::Ensemble;
 use crate::ensemble::draw::Draw;
@@ -23,7 +25,7 @@ use crate::run::plan::extra_arrays::ExtraArrays;
 const CENTRE: usize = u32::MAX as usize;
 
 impl<T: Real> State<T> {
-    /// The state before the first step.
+    /// Returns the state before the first step.
     ///
     /// # Errors
     /// On all ranks: a prior of another size than the plan's; an initial ensemble that cannot be read or has another shape
@@ -35,73 +37,9 @@ impl<T: Real> State<T> {
             plan.parameters,
             "parameters",
         )?;
-        let config = plan.config();
-        let draw = Draw {
-            seed: config.seed,
-            purpose: Purpose::Initial,
-            step: 0,
-        };
-        let members = plan.members(0);
-        let each_step = plan.redraws_each_step();
-        let centre = centre(plan, prior, draw);
-        let spread = if each_step || config.ensemble.centre == InitialCentre::Prior {
-            plan.spread(0)
-        } else {
-            1.0
-        };
-        let given = is_from_file(plan);
-        let ensemble = if plan.form(members) == Form::Mean {
-            let centre = match given {
-                true => read_rows(ranks, plan, 1)?.into_raw_vec_and_offset().0,
-                false => centre,
-            };
-            Ensemble::Mean(MeanEnsemble::new(
-                members,
-                centre,
-                prior,
-                NextDraw {
-                    draw,
-                    spread: plan.spread(0),
-                    differing: prior.within(plan.layers(0)),
-                },
-                manner(plan),
-            ))
-        } else {
-            let beside = ExtraArrays::of(plan);
-            let momentum = beside.previous;
-            let mut full = match given {
-                true => {
-                    let rows = read_rows(ranks, plan, members)?;
-                    FullEnsemble::new(
-                        ranks,
-                        members,
-                        prior,
-                        momentum,
-                        |_, columns, block: &mut ArrayRef2<T>| {
-                            block.assign(&rows.slice(s![.., columns]));
-                        },
-                    )
-                }
-                false => FullEnsemble::new(ranks, members, prior, momentum, |_, columns, block| {
-                    draw.fill_block(
-                        0..members,
-                        columns.clone(),
-                        &centre[columns],
-                        (prior, spread),
-                        block,
-                    );
-                }),
-            };
-            if beside.centres {
-                // Draws at each step move what they are about; else the mean moves as it is.
-                let about = if each_step && !given {
-                    centre
-                } else {
-                    full.mean(ranks)
-                };
-                full.track_centre(&about);
-            }
-            Ensemble::Full(full)
+        let ensemble = match plan.form(plan.members(0)) {
+            Form::Mean => Ensemble::Mean(first_mean(ranks, plan, prior)?),
+            _ => Ensemble::Full(first_members(ranks, plan, prior)?),
         };
         Ok(Self {
             step: 0,
@@ -113,7 +51,74 @@ impl<T: Real> State<T> {
     }
 }
 
-/// What the initial ensemble is drawn about, P numbers; where descent begins.
+/// Returns the draws of the first members.
+fn first_draw(plan: &Plan) -> Draw {
+    Draw {
+        seed: plan.config().seed,
+        purpose: Purpose::Initial,
+        step: 0,
+    }
+}
+
+/// Returns the mean ensemble about the prior's mean, one draw of it, or a mean that is read. Called by all ranks.
+///
+/// # Errors
+/// As `read`.
+fn first_mean<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<MeanEnsemble<T>> {
+    let draw = first_draw(plan);
+    let mean = match is_from_file(plan) {
+        true => read_rows(ranks, plan, 1)?.into_raw_vec_and_offset().0,
+        false => centre(plan, prior, draw),
+    };
+    let first = NextDraw {
+        draw,
+        spread: plan.spread(0),
+        differing: prior.within(plan.layers(0)),
+    };
+    let (members, options) = (plan.members(0), mean_options(plan));
+    Ok(MeanEnsemble::new(members, mean, prior, first, options))
+}
+
+/// Draws all first members about a centre, or reads them. Called by all ranks.
+///
+/// # Errors
+/// As `read`.
+fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<FullEnsemble<T>> {
+    let (members, draw, kept) = (plan.members(0), first_draw(plan), ExtraArrays::of(plan));
+    if is_from_file(plan) {
+        let rows: Array2<T> = read_rows(ranks, plan, members)?;
+        let fill =
+            |_, columns, block: &mut ArrayRef2<T>| block.assign(&rows.slice(s![.., columns]));
+        let mut full = FullEnsemble::new(ranks, members, prior, kept.previous, fill);
+        if kept.centres {
+            let mean = full.mean(ranks);
+            full.track_centre(&mean);
+        }
+        return Ok(full);
+    }
+    let (centre, each_step) = (centre(plan, prior, draw), plan.redraws_each_step());
+    let about_prior = plan.config().ensemble.centre == InitialCentre::Prior;
+    let spread = match each_step || about_prior {
+        true => plan.spread(0),
+        false => 1.0,
+    };
+    let fill = |_, columns: Range<usize>, block: &mut ArrayRef2<T>| {
+        let law = (prior, spread);
+        draw.fill_block(0..members, columns.clone(), &centre[columns], law, block);
+    };
+    let mut full = FullEnsemble::new(ranks, members, prior, kept.previous, fill);
+    if kept.centres {
+        // Draws at each step move what they are about; else the mean moves as it is.
+        let about = match each_step {
+            true => centre,
+            false => full.mean(ranks),
+        };
+        full.track_centre(&about);
+    }
+    Ok(full)
+}
+
+/// Returns the centre of the initial ensemble, P numbers, where gradient descent also begins.
 fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
     if plan.is_gradient_descent() || plan.config().ensemble.centre == InitialCentre::Prior {
         draw.point(CENTRE, prior)
@@ -158,7 +163,7 @@ fn read<T: Real>(plan: &Plan, rows: usize) -> Result<Vec<T>> {
     }
 }
 
-/// As `read`, by rank 0, which sends them to all.
+/// Reads the initial ensemble on rank 0 and sends it to all ranks.
 ///
 /// # Errors
 /// On all ranks: as `read`.

@@ -134,8 +134,8 @@ impl StepStats {
     }
 }
 
-/// How a run of `plan` keeps its mean.
-pub(super) fn manner(plan: &Plan) -> MeanOptions {
+/// Returns the mean form's options in a run of `plan`.
+pub(super) fn mean_options(plan: &Plan) -> MeanOptions {
     MeanOptions {
         rank: plan.low_rank(),
         memory: plan.memory(),

@@ -39,7 +39,7 @@ impl Outcome {
 /// Launchers and schedulers may hand on one request twice; within this time it counts once.
 const ONE_REQUEST: Duration = Duration::from_millis(300);
 
-/// How often rank 0 looks for the STOP file: on a shared file system each look is a message.
+/// The time between rank 0's looks for the STOP file: on a shared file system each look is a message.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Why a run stopped early.
@@ -58,7 +58,7 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// As a number that ranks can agree on; 0 stands for none.
+    /// Returns the reason as a number that ranks can agree on; 0 stands for none.
     #[must_use]
     pub fn code(self) -> f64 {
         match self {
@@ -70,7 +70,7 @@ impl StopReason {
         }
     }
 
-    /// What `code` gave.
+    /// Returns the reason that `code` gave this number to.
     #[must_use]
     pub fn of_code(code: f64) -> Option<Self> {
         match code as i32 {
@@ -83,7 +83,7 @@ impl StopReason {
         }
     }
 
-    /// The reason in a word or two, as summary.json has it.
+    /// Returns the reason in a word or two, as summary.json has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl StopReason {
     }
 }
 
-/// What may ask one rank to stop.
+/// The sources that may ask one rank to stop: signals, a time limit, the STOP file.
 #[derive(Clone, Debug)]
 pub struct Stop {
     signal: Arc<AtomicI32>,
@@ -136,7 +136,7 @@ impl Stop {
         }
     }
 
-    /// The time limit, if there is one.
+    /// Returns the time limit, if there is one.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         self.limit
@@ -157,7 +157,7 @@ impl Stop {
         }
     }
 
-    /// From now on SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 ask for a stop; the second calls `abort`, but for
+    /// Takes SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 ask for a stop; the second calls `abort`, but for
     /// SIGHUP and SIGXCPU, which are sent again and again. SIGHUP is left alone where it is ignored (nohup).
     ///
     /// # Errors
@@ -197,13 +197,13 @@ impl Stop {
         Ok(())
     }
 
-    /// From now on a file named STOP in `folder` asks, too, and so does the loss of the `claim` to it. For rank 0.
+    /// Looks from now on for a file named STOP in `folder`, and for the loss of the `claim` to it. For rank 0.
     pub fn look_in(&mut self, folder: &Path, claim: Option<Arc<Claim>>) {
         self.file = Some(folder.join(STOP_FILE));
         self.claim = claim;
     }
 
-    /// Whether something asks for a stop, `reserve` being kept for what must still be done.
+    /// Returns true if something asks for a stop, `reserve` being kept for what must still be done.
     pub fn asked(&mut self, reserve: Duration) -> Option<StopReason> {
         let signal = self.signal.load(Ordering::Relaxed);
         if signal != 0 {
@@ -229,11 +229,11 @@ impl Stop {
             .then_some(StopReason::Time)
     }
 
-    /// The stop was made: a STOP file has done its work, or the resumed run would stop again. A folder of that name asks
+    /// Removes a STOP file once the stop is made: it has done its work, or the resumed run would stop again. A folder of that name asks
     /// alike.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// The file cannot be removed.
     pub fn done(&self) -> std::io::Result<()> {
         let Some(file) = self.file.as_ref().filter(|file| file.exists()) else {
             return Ok(());
@@ -246,14 +246,14 @@ impl Stop {
     }
 }
 
-/// Whether /proc/self/status says that the process ignores `signal`; where it does not tell, true: it may.
+/// Returns true if /proc/self/status says that the process ignores `signal`; where it does not tell, true: it may.
 fn ignores(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// The row that a `reason` has in the table at a run's end: what happened, and why or how to go on.
+/// Returns the row that a `reason` has in the table at a run's end: what happened, and why or how to go on.
 #[must_use]
 pub fn told(reason: &str) -> (&'static str, String) {
     match reason {
@@ -270,7 +270,7 @@ pub fn told(reason: &str) -> (&'static str, String) {
 /// HH:MM:SS, or H:MM:SS with more hours than a day has.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// Returns an error in words.
 pub fn parse_limit(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || format!("{text:?}: write HH:MM:SS, as in 03:30:00");
     let parts: Vec<&str> = text.split(':').collect();
@@ -287,7 +287,7 @@ pub fn parse_limit(text: &str) -> std::result::Result<Duration, String> {
     }
 }
 
-/// The time a batch system leaves this process, if it says: Slurm the job's end, PBS (Torque) its whole walltime, less a
+/// Returns the time a batch system leaves this process, if it says: Slurm the job's end, PBS (Torque) its whole walltime, less a
 /// minute, or a quarter of a shorter one, for what has passed. LSF and OpenPBS tell a job nothing: there a signal or
 /// --max-time asks. `tell` is called with a sentence on a limit that is not one and is not heeded.
 #[must_use]
@@ -309,7 +309,7 @@ pub fn batch_limit(tell: impl Fn(&str)) -> Option<Limit> {
     )
 }
 
-/// The time until a Slurm job's `end`, in seconds since 1970 as `now` is.
+/// Returns the time until a Slurm job's `end`, in seconds since 1970 as `now` is.
 fn slurm_limit(end: u64, now: u64) -> std::result::Result<Duration, &'static str> {
     match end.checked_sub(now) {
         Some(left) if left > 0 => Ok(Duration::from_secs(left)),
@@ -317,7 +317,7 @@ fn slurm_limit(end: u64, now: u64) -> std::result::Result<Duration, &'static str
     }
 }
 
-/// The time left of a PBS job's `walltime`.
+/// Returns the time left of a PBS job's `walltime`.
 fn pbs_limit(walltime: u64, _now: u64) -> std::result::Result<Duration, &'static str> {
     let started = Duration::from_secs(60).min(Duration::from_secs(walltime) / 4);
     match Duration::from_secs(walltime).saturating_sub(started) {

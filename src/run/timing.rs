@@ -30,7 +30,7 @@ pub enum Phase {
     Checkpoint,
 }
 
-/// All phases with their names.
+/// All phases and their names.
 pub const PHASES: [(Phase, &str); 9] = [
     (Phase::Start, "start"),
     (Phase::Forward, "forward"),
@@ -89,7 +89,7 @@ impl Timing {
         result
     }
 
-    /// As `measure`, of an update whose exchange through `comm` is told apart as far as nothing hides it.
+    /// Measures an update, and apart from it the part of its exchange through `comm` that no computation hides.
     pub fn measure_update<R>(&mut self, comm: &Comm, work: impl FnOnce() -> R) -> R {
         let before = comm.exposed();
         let result = self.measure(Phase::Update, work);
@@ -135,13 +135,13 @@ impl Timing {
         self.before + self.here()
     }
 
-    /// Of these, the seconds in other processes.
+    /// The seconds of earlier processes among these.
     #[must_use]
     pub fn before(&self) -> f64 {
         self.before
     }
 
-    /// The seconds in this process, to which steps, phases and bytes belong.
+    /// Returns the seconds in this process, to which steps, phases and bytes belong.
     #[must_use]
     pub fn here(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
@@ -153,7 +153,7 @@ impl Timing {
         self.phases.iter().map(Duration::as_secs_f64).collect()
     }
 
-    /// The steps' seconds: least, median, largest; None before the first.
+    /// Returns the steps' seconds: least, median, largest; None before the first.
     #[must_use]
     pub fn steps(&self) -> Option<Spread> {
         let mut sorted = self.steps.clone();

@@ -17,7 +17,7 @@ use crate::run::stop::{Stop, StopReason};
 
 /// The file in the run's folder by which a rank that is told to stop tells the others, who wait for simulators.
 const TOLD: &str = ".stopping";
-/// How often a rank looks for that file.
+/// The time between a rank's looks for that file.
 const LOOK: Duration = Duration::from_millis(500);
 /// The time before a run's limit at which simulations are given up, beyond what its longest checkpoint took.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -31,15 +31,15 @@ pub struct Waits {
     file: PathBuf,
     looked: Instant,
     heard: Option<StopReason>,
-    /// What all ranks agreed on.
+    /// The reason that all ranks agreed on.
     agreed: Option<StopReason>,
 }
 
 impl Waits {
-    /// Of a run that `keeper` saves; its simulators are given up when it is to stop. Called by all ranks.
+    /// Makes the simulators of a run that `keeper` saves stop waiting when the run is to stop. Called by all ranks.
     ///
     /// # Errors
-    /// On all ranks: an old file cannot be removed.
+    /// On all ranks: a file of an earlier run cannot be removed.
     pub fn new<T: Real>(
         comm: &Comm,
         keeper: &Checkpointer,
@@ -66,12 +66,12 @@ impl Waits {
         Ok(Some(waits))
     }
 
-    /// Why all ranks gave up a step's simulations, if they did.
+    /// Returns why all ranks gave up a step's simulations, if they did.
     pub fn agreed(&self) -> Option<StopReason> {
         self.agreed
     }
 
-    /// Why this run is to stop, if it is: the others are told.
+    /// Returns why this run is to stop, if it is: the others are told.
     fn asked(&mut self) -> Option<StopReason> {
         if self.heard.is_some() {
             return self.heard;
@@ -96,7 +96,7 @@ impl Waits {
     }
 }
 
-/// What a round of simulations came to, the same on all ranks.
+/// The result of a round of simulations, the same on all ranks.
 pub enum Round {
     /// Every member has its own outputs, or has failed.
     Good,
@@ -166,7 +166,7 @@ pub fn settle<T: Real>(
     })
 }
 
-/// The error that this rank's simulator, where it is `broken`, or another's ends the run with. Called by all ranks.
+/// Returns the error that this rank's simulator, where it is `broken`, or another's ends the run with. Called by all ranks.
 fn stray_lines(comm: &Comm, broken: bool, line: &str) -> Error {
     let text = format!(
         "{}: the simulator printed {line:?} unasked, also after it was started anew, so its answers may belong to other \

@@ -102,7 +102,7 @@ struct Estimate {
 }
 
 impl PlanArguments {
-    /// Whether ranks of a launcher are of use: to measure the network between them.
+    /// Returns true if ranks of a launcher are of use: to measure the network between them.
     pub fn measures(&self) -> bool {
         self.calibrate
     }
@@ -215,7 +215,7 @@ fn forecast<T: Real>(
     })
 }
 
-/// The memory that this host may have, where that is less than `needed`.
+/// Returns the memory that this host may have, where that is less than `needed`.
 fn exceeded(needed: u64) -> Option<String> {
     let limit = memory::memory_of_host().filter(|limit| limit.bytes < needed)?;
     Some(format!(

@@ -96,12 +96,12 @@ impl<'a, T: Real> ForecastModel<'a, T> {
         })
     }
 
-    /// What it costs on `ranks` ranks.
+    /// Returns what it costs on `ranks` ranks.
     pub fn shape(&self, ranks: usize) -> StepShape {
         StepShape::of(self.plan, self.map, ranks, self.threads).with_near(self.per_host)
     }
 
-    /// What a step takes on `ranks` ranks.
+    /// Returns what a step takes on `ranks` ranks.
     pub fn forecast(&self, ranks: usize) -> Forecast {
         Forecast {
             product_gflops: self.rates.product * self.threads as f64 / 1e9,

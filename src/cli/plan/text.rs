@@ -10,7 +10,7 @@ use eki_mpi::report::text_table::text_table;
 use super::Estimate;
 use super::scene::Forecast;
 
-/// All of the forecast.
+/// Returns all of the forecast.
 pub fn text(f: &Estimate) -> String {
     let mut text = format!(
         "{}: {} members of {} parameters, {} outputs a step, {} form, {} ranks x {} threads, {} a host, {} steps\n",

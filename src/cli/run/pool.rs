@@ -6,7 +6,7 @@ use rayon::ThreadPool;
 
 use crate::cli::RunArguments;
 
-/// This rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
+/// Returns this rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
 /// wait for it.
 ///
 /// Of a run with a simulator the pool holds the threads that compute; those that wait for simulations are started apart.

@@ -82,7 +82,7 @@ impl Redraw {
     }
 }
 
-/// The column means of all rows of `u`, rounded to its precision.
+/// Returns the column means of all rows of `u`, rounded to its precision.
 pub(crate) fn means<T: Real>(u: &ArrayRef2<T>) -> Vec<T> {
     let all = Survivors::new(vec![true; u.nrows()]);
     let means = column_means(u.view(), &all).into_iter();

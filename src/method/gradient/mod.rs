@@ -21,7 +21,7 @@ use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use tensors::{Parameters, numbers, tensor};
 
-/// The misfit of the parameters `point` summed over the samples `part` of `batch`, and its gradient, P numbers.
+/// Returns the misfit of the parameters `point` summed over the samples `part` of `batch`, and its gradient, P numbers.
 ///
 /// A series is entered with the state `hidden`, which is given, not differentiated; elsewhere `hidden` is empty.
 ///
@@ -46,7 +46,7 @@ pub fn gradient<T: Real>(
     whole().expect("the network's shapes fit each other")
 }
 
-/// The outputs, c x m, of the parameters `point` on `inputs`, d x m, by the tensors that gradients are taken of.
+/// Returns the outputs, c x m, of the parameters `point` on `inputs`, d x m, by the tensors that gradients are taken of.
 ///
 /// # Panics
 /// As `gradient`.

@@ -18,7 +18,7 @@ pub fn tensor<T: Real>(values: &[T], dims: &[usize]) -> Result<Tensor> {
     }
 }
 
-/// The values of a tensor of `T`, row-major.
+/// Returns the values of a tensor of `T`, row-major.
 pub fn numbers<T: Real>(tensor: &Tensor) -> Result<Vec<T>> {
     let flat = tensor.flatten_all()?;
     Ok(match flat.dtype() {
@@ -44,7 +44,7 @@ impl Parameters {
         vars.map(Self)
     }
 
-    /// The gradient by these parameters, flattened.
+    /// Returns the gradient by these parameters, flattened.
     pub fn gradient<T: Real>(&self, gradients: &GradStore) -> Result<Vec<T>> {
         let mut flat = Vec::new();
         for var in &self.0 {
@@ -57,7 +57,7 @@ impl Parameters {
     }
 }
 
-/// The shapes of a network's parameters: kernels and their biases, or weights with the bias as their last row.
+/// Returns the shapes of a network's parameters: kernels and their biases, or weights with the bias as their last row.
 fn shapes(network: &Network) -> Vec<Vec<usize>> {
     let mut shapes = Vec::new();
     match &network.body {
@@ -85,7 +85,7 @@ fn shapes(network: &Network) -> Vec<Vec<usize>> {
     shapes
 }
 
-/// The sums of the last layer, m x c, on `inputs`, m x d; `hidden`, 1 x H, is what a series is entered with.
+/// Returns the sums of the last layer, m x c, on `inputs`, m x d; `hidden`, 1 x H, is what a series is entered with.
 pub fn sums(
     network: &Network,
     parameters: &Parameters,
@@ -195,7 +195,7 @@ fn activate(activation: Activation, z: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The largest of each window: taken from its place, to which alone its gradient goes back. (The tensors' own pooling
+/// Returns the largest of each window: taken from its place, to which alone its gradient goes back. (The tensors' own pooling
 /// has no gradient where windows overlap.)
 fn pool(h: &Tensor, window: usize, stride: usize) -> Result<Tensor> {
     let (m, channels, height, width) = h.dims4()?;
@@ -214,7 +214,7 @@ fn pool(h: &Tensor, window: usize, stride: usize) -> Result<Tensor> {
         .reshape((m, channels, down, across))
 }
 
-/// Where in its image the largest of each window stands, the first of several; a NaN counts as largest.
+/// Returns where in its image the largest of each window stands, the first of several; a NaN counts as largest.
 fn places<T: Real>(
     values: &[T],
     ((height, width), (down, across), (window, stride)): (

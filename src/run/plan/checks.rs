@@ -1,4 +1,4 @@
-//! What of a configuration contradicts itself, its data or its size, in one line.
+//! Checks of a configuration against itself, its data and its size.
 
 use super::descent;
 use crate::config::{
@@ -121,7 +121,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     Ok(())
 }
 
-/// Whether EKI moves the mean alone.
+/// Returns true if EKI moves the mean alone.
 fn in_mean_form(config: &Config) -> bool {
     !descent::is_gradient_descent(config)
         && config.ensemble.redrawn_each_step()

@@ -1,4 +1,4 @@
-//! What a plan says of gradient descent, u <- u - rate_n g_n + momentum (u - u_before): one point, no ensemble.
+//! The plan of gradient descent, u <- u - rate_n g_n + momentum (u - u_before): one point, no ensemble.
 
 use super::Plan;
 use crate::config::Activation;
@@ -13,7 +13,7 @@ const MOMENTUM: f64 = 0.9;
 /// The most samples whose gradient is taken at once.
 const PART: usize = 32;
 
-/// Whether `config` asks for gradient descent rather than an ensemble.
+/// Returns true if `config` asks for gradient descent rather than an ensemble.
 pub(super) fn is_gradient_descent(config: &Config) -> bool {
     config.method.kind.is_gradient_descent()
 }
@@ -26,19 +26,19 @@ pub(super) fn check_keys(problem: &ProblemShape) -> Result<()> {
 }
 
 impl Plan {
-    /// Whether one point descends a gradient, instead of an ensemble that needs none.
+    /// Returns true if one point descends a gradient, instead of an ensemble that needs none.
     #[must_use]
     pub fn is_gradient_descent(&self) -> bool {
         is_gradient_descent(self.config())
     }
 
-    /// The learning rate at `step`: method.rate, times h_decay to the power of the epochs passed.
+    /// Returns the learning rate at `step`: method.rate, times h_decay to the power of the epochs passed.
     #[must_use]
     pub fn rate(&self, step: u64) -> f64 {
         self.config().method.rate * self.h_factor(step)
     }
 
-    /// What a gradient of length `norm` is multiplied by: less than 1 where it is longer than method.clip (Pascanu, Mikolov &
+    /// Returns the factor of a gradient of length `norm`: less than 1 where it is longer than method.clip (Pascanu, Mikolov &
     /// Bengio, ICML 2013, arXiv:1211.5063).
     #[must_use]
     pub fn clipped(&self, norm: f64) -> f64 {
@@ -50,7 +50,7 @@ impl Plan {
         }
     }
 
-    /// The heavy ball's momentum, 0 without.
+    /// Returns the heavy ball's momentum, 0 without.
     #[must_use]
     pub fn heavy_ball(&self) -> f64 {
         match (
@@ -63,7 +63,7 @@ impl Plan {
         }
     }
 
-    /// The parts of a batch whose gradients are taken one by one and summed: even, from the batch's size alone.
+    /// Returns the parts of a batch whose gradients are taken one by one and summed: even, from the batch's size alone.
     #[must_use]
     pub fn parts(&self) -> Partition {
         parts(self.batches.batch)

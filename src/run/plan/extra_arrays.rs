@@ -1,20 +1,20 @@
-//! What is kept beside the members, where all of them are.
+//! The arrays that a full ensemble keeps beside its members.
 
 use super::Plan;
 use crate::config::MomentumOf;
 
-/// What an ensemble whose members are all kept has beside them.
+/// The arrays that a full ensemble keeps beside its members.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtraArrays {
     /// u, J x P, where momentum moves each member on to v.
     pub previous: bool,
-    /// What members are about, and their mean before momentum moved it on to that: two rows, P numbers each. Where members
+    /// The centre of the members' draws, and their mean before momentum moved it on to that: two rows of P numbers. Where members
     /// are redrawn at each step, or momentum is of the mean alone.
     pub centres: bool,
 }
 
 impl ExtraArrays {
-    /// What runs of `plan` have.
+    /// Returns the arrays of runs of `plan`.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let method = &plan.config().method;

@@ -1,8 +1,9 @@
-//! A checked configuration with the numbers that follow from it: only a `Plan` runs.
+//! A checked configuration and the numbers that follow from it.
 
 mod checks;
 mod descent;
 pub mod extra_arrays;
+mod schedule;
 
 use crate::data::shape::DataShape;
 use std::ops::Range;
@@ -20,7 +21,7 @@ use crate::method::step_size::StepSize;
 use crate::method::{self, Method, ProblemShape};
 use checks::{check_magnitudes, check_method, check_size};
 
-/// Everything fixed for a run.
+/// A checked configuration and everything that follows from it: what does not change during a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The configuration and where its keys were set.
@@ -29,7 +30,7 @@ pub struct Plan {
     pub data: DataShape,
     /// Parameters P.
     pub parameters: usize,
-    /// How epochs are cut into batches.
+    /// The cut of epochs into batches.
     pub batches: Batches,
     /// The loss.
     pub loss: Loss,
@@ -43,7 +44,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks what no single key can tell. `parameters` is the forward map's P.
+    /// Checks a configuration against its data and the forward map's P `parameters`.
     ///
     /// # Errors
     /// One line naming the key, its value, where it was set and what is allowed.
@@ -124,7 +125,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.resolved.config
@@ -141,13 +142,13 @@ impl Plan {
         self.observed() + of_prior
     }
 
-    /// Of these, those that are observed.
+    /// Observed outputs of a batch: K without the prior's part.
     #[must_use]
     pub fn observed(&self) -> usize {
         self.loss.outputs(self.batches.batch, self.data.outputs)
     }
 
-    /// The form of the update with `members` members: from (J, K) and the method alone.
+    /// Returns the form of the update with `members` members: from (J, K) and the method alone.
     #[must_use]
     pub fn form(&self, members: usize) -> Form {
         let config = self.config();
@@ -165,13 +166,13 @@ impl Plan {
         }
     }
 
-    /// The method that updates `members` members.
+    /// Returns the method that updates `members` members.
     #[must_use]
     pub fn method<T: Real>(&self, members: usize) -> Box<dyn Method<T>> {
         method::of(self.config().method.kind, self.form(members))
     }
 
-    /// The targets of all numbers that enter D: `observed`, and after them those of the prior's part, whose deviations from its
+    /// Returns the targets of all numbers that enter D: `observed`, and after them those of the prior's part, whose deviations from its
     /// mean are to be 0.
     #[must_use]
     pub fn targets_in_d<T: Real>(&self, mut observed: Vec<T>) -> Vec<T> {
@@ -179,33 +180,33 @@ impl Plan {
         observed
     }
 
-    /// Whether products are of bfloat16.
+    /// Returns true if products are of bfloat16.
     #[must_use]
     pub fn mixed(&self) -> bool {
         self.config().run.mixed()
     }
 
-    /// The rank of low-rank draws, where members are drawn so.
+    /// Returns the rank of low-rank draws, where members are drawn so.
     #[must_use]
     pub fn low_rank(&self) -> Option<usize> {
         let ensemble = &self.config().ensemble;
         (ensemble.draw == DrawKind::LowRank && !self.is_gradient_descent()).then_some(ensemble.rank)
     }
 
-    /// The damping of the moments by which draws are spread, where they are.
+    /// Returns the damping of the moments by which draws are spread, where they are.
     #[must_use]
     pub fn whitens(&self) -> Option<f64> {
         let damping = self.config().ensemble.whiten;
         (damping > 0.0 && !self.is_gradient_descent()).then_some(damping)
     }
 
-    /// Whether the mean moves by way of the layers' sums.
+    /// Returns true if the mean moves by way of the layers' sums.
     #[must_use]
     pub fn by_layer_sums(&self) -> bool {
         self.config().method.covariance == Covariance::Sums
     }
 
-    /// What the mean's move remembers.
+    /// Returns the decays of the mean's second moments and average.
     #[must_use]
     pub fn memory(&self) -> MeanAveraging {
         MeanAveraging {
@@ -214,7 +215,7 @@ impl Plan {
         }
     }
 
-    /// Whether what a step does depends on how long the run is to be.
+    /// Returns why a step depends on the length of the run, if it does.
     #[must_use]
     pub fn depends_on_its_end(&self) -> Option<&'static str> {
         let (method, ensemble) = (&self.config().method, &self.config().ensemble);
@@ -227,7 +228,7 @@ impl Plan {
         }
     }
 
-    /// The last epoch, from 0.
+    /// Returns the last epoch, from 0.
     #[must_use]
     pub fn last_epoch(&self) -> u64 {
         self.batches.epoch(self.steps.saturating_sub(1))
@@ -254,42 +255,6 @@ impl Plan {
         step as f64 / self.batches.steps_per_epoch() as f64
     }
 
-    /// The factor of h at `step`: h_decay to the power of the epochs passed, times the shape.
-    #[must_use]
-    pub fn h_factor(&self, step: u64) -> f64 {
-        let method = &self.config().method;
-        let shape = match method.h_schedule {
-            // By misfit it depends on what the step finds: `allowed`.
-            HSchedule::Level | HSchedule::Misfit => 1.0,
-            HSchedule::Cosine => {
-                let passed = step as f64 / self.steps as f64;
-                f64::midpoint(1.0, (std::f64::consts::PI * passed).cos())
-            }
-        };
-        shape * method.h_decay.powf(self.time(step))
-    }
-
-    /// What members' misfits Phi (the sum of Psi over a step's K outputs) allow of h, as a factor: 1, or where h goes by
-    /// misfit min(1, max(K / (2 mean Phi), sqrt(K / (2 var Phi)))), so that a step's observations count for no more than
-    /// the members' outputs can follow. It is 1 once the mean misfit is the noise's. Iglesias & Yang, Inverse Problems 37
-    /// (2021) 025008; their end at a time of 1, which is for sampling, is `run.end_time`.
-    #[must_use]
-    pub fn misfit_factor(&self, mean: f64, variance: f64) -> f64 {
-        let half = self.observed() as f64 / 2.0;
-        match self.config().method.h_schedule {
-            HSchedule::Level | HSchedule::Cosine => 1.0,
-            // Of no misfit at all, or none that varies, nothing is to be feared: infinity is more than 1.
-            HSchedule::Misfit => f64::min(1.0, f64::max(half / mean, (half / variance).sqrt())),
-        }
-    }
-
-    /// With the Kalman gain, its h where `factor` of it is to be taken.
-    #[must_use]
-    pub fn gain(&self, factor: f64) -> Option<f64> {
-        let with_gain = self.config().method.kind.with_gain();
-        with_gain.then_some(self.step_size.h * factor)
-    }
-
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
     #[must_use]
     pub fn spread(&self, step: u64) -> f64 {
@@ -300,14 +265,14 @@ impl Plan {
         (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
     }
 
-    /// The layers, from 0, in which members of `step` differ: all, or those of the block whose turn it is.
+    /// Returns the layers, from 0, in which members of `step` differ: all, or those of the block whose turn it is.
     #[must_use]
     pub fn layers(&self, step: u64) -> Range<usize> {
         let firsts = &self.config().ensemble.active_layers;
         self.block(firsts[(step % firsts.len() as u64) as usize])
     }
 
-    /// The layers, from 0, of the block that begins at layer `first`, from 1.
+    /// Returns the layers, from 0, of the block that begins at layer `first`, from 1.
     #[must_use]
     pub fn block(&self, first: usize) -> Range<usize> {
         let firsts = self.config().ensemble.active_layers.iter();
@@ -315,7 +280,7 @@ impl Plan {
         first - 1..next.map_or(usize::MAX, |next| next - 1)
     }
 
-    /// Whether the ensemble that enters `step` is drawn anew.
+    /// Returns true if the ensemble that enters `step` is drawn anew.
     #[must_use]
     pub fn rerandomises(&self, step: u64) -> bool {
         let ensemble = &self.config().ensemble;
@@ -330,69 +295,19 @@ impl Plan {
             && (step < self.steps || ensemble.redrawn_each_step())
     }
 
-    /// Whether the members of every step are drawn anew.
+    /// Returns true if the members of every step are drawn anew.
     #[must_use]
     pub fn redraws_each_step(&self) -> bool {
         self.config().ensemble.redrawn_each_step()
     }
 
-    /// Whether `step` is the first of an epoch.
+    /// Returns true if `step` is the first of an epoch.
     #[must_use]
     pub fn begins_epoch(&self, step: u64) -> bool {
         step.is_multiple_of(self.batches.steps_per_epoch())
     }
 
-    /// The momentum coefficient that extrapolates after step number `n` since momentum last started; 0 without.
-    #[must_use]
-    pub fn momentum(&self, n: u64) -> f64 {
-        let method = &self.config().method;
-        match (method.momentum, method.momentum_coefficient) {
-            (false, _) => 0.0,
-            (true, 0.0) => n as f64 / (n as f64 + 3.0),
-            (true, constant) => constant,
-        }
-    }
-
-    /// Whether a mean `misfit` of the members (the sum of Psi over a batch) is at the noise level, where the run is to end:
-    /// the discrepancy principle (Morozov; for EKI Iglesias, Inverse Problems 32 (2016) 025002),
-    /// (1/J) sum_j ||y - G(u_j)||^2_Gamma <= tau^2 K.
-    #[must_use]
-    pub fn at_noise_level(&self, misfit: f64) -> bool {
-        let tau = self.config().run.stop_at_misfit;
-        2.0 * misfit <= tau * tau * self.observed() as f64 && tau > 0.0
-    }
-
-    /// The members' mean `misfit` in deviations of the noise: 1 is the noise's own.
-    #[must_use]
-    pub fn in_deviations(&self, misfit: f64) -> f64 {
-        (2.0 * misfit / self.observed() as f64).sqrt()
-    }
-
-    /// What of h is left at `time`, the sum of the h of all steps before, where the run ends at a time.
-    #[must_use]
-    pub fn left(&self, time: f64) -> Option<f64> {
-        let end = self.config().run.end_time;
-        (end > 0.0).then_some(end - time)
-    }
-
-    /// The factor of h at `step`, of which no more is taken than the members' misfits allow, by their `mean` and `variance`, and
-    /// than is left at `time`.
-    #[must_use]
-    pub fn factor(&self, step: u64, (mean, variance): (f64, f64), time: f64) -> f64 {
-        let factor = self.h_factor(step) * self.misfit_factor(mean, variance);
-        // h times what is left over h may lie a rounding apart from it: `is_over` takes that for the end.
-        self.left(time)
-            .map_or(factor, |left| factor.min(left / self.step_size.h))
-    }
-
-    /// Whether the run is over at `time`.
-    #[must_use]
-    pub fn is_over(&self, time: f64) -> bool {
-        let end = self.config().run.end_time;
-        self.left(time).is_some_and(|left| left <= 1e-12 * end)
-    }
-
-    /// Whether the test set is judged after `step` steps.
+    /// Returns true if the test set is judged after `step` steps.
     #[must_use]
     pub fn evaluates(&self, steps: u64) -> bool {
         let epochs = self.config().run.evaluate_every;

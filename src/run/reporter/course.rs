@@ -28,7 +28,7 @@ pub(super) struct Course {
     warned: bool,
 }
 
-/// What is read of a line of metrics.jsonl.
+/// The fields that are read of a line of metrics.jsonl.
 #[derive(serde::Deserialize)]
 struct Line {
     loss: f64,
@@ -38,7 +38,7 @@ struct Line {
 }
 
 impl Course {
-    /// The course that the `lines` of metrics.jsonl tell of.
+    /// Returns the course that the `lines` of metrics.jsonl tell of.
     pub(super) fn of(plan: &Plan, lines: &[u8]) -> Self {
         let mut course = Self::default();
         for line in lines.split(|&byte| byte == b'\n') {
@@ -80,7 +80,7 @@ impl Course {
         Some(format!("step {}: {text}", record.step))
     }
 
-    /// Whether the misfit was lower in the last `steps` steps than before, or there are no more than these.
+    /// Returns true if the misfit was lower in the last `steps` steps than before, or there are no more than these.
     fn falls(&self, steps: usize) -> bool {
         let Some(before) = self.misfits.len().checked_sub(steps).filter(|n| *n > 0) else {
             return true;
@@ -116,7 +116,7 @@ impl Course {
         )
     }
 
-    /// The verdict on a run that ended for `reason` with `scores`; none of one without a step.
+    /// Returns the verdict on a run that ended for `reason` with `scores`; none of one without a step.
     pub(super) fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
         let known = scores.misfit_members.or(scores.misfit_best);
         let misfit = known.or(self.misfits.last().copied())?;
@@ -146,7 +146,7 @@ impl Course {
     }
 }
 
-/// What to try where a run ends far from the noise.
+/// Returns advice for a run that ends far from the noise.
 fn remedy(plan: &Plan) -> String {
     let method = &plan.config().method;
     let step = match method.kind.with_gain() {
@@ -158,7 +158,7 @@ fn remedy(plan: &Plan) -> String {
     )
 }
 
-/// Why the members of a simulator's run of `plan` cannot move in all directions, if they cannot.
+/// Returns why the members of a simulator's run of `plan` cannot move in all directions, if they cannot.
 #[must_use]
 pub fn too_few(plan: &Plan) -> Option<String> {
     let config = plan.config();

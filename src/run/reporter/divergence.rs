@@ -28,7 +28,7 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// What is to be told after a step.
+    /// Returns a warning after a step, if one is due.
     pub fn see(&mut self, plan: &Plan, record: &Record) -> impl Iterator<Item = String> {
         let grown = self.runaway.see(record, ExtraArrays::of(plan).previous);
         // A series' single values have losses of their own.
@@ -66,7 +66,7 @@ struct Losses {
 }
 
 impl Rise {
-    /// A sentence at the first step by which the loss has risen too far; `length`: the key that sets the steps' length.
+    /// Returns a sentence at the first step by which the loss has risen too far; `length`: the key that sets the steps' length.
     fn see(&mut self, record: &Record, length: &str) -> Option<String> {
         let loss = record.loss;
         if record.step == 1 {
@@ -102,7 +102,7 @@ impl Rise {
 }
 
 impl Runaway {
-    /// A sentence at the first spread that has grown too far; `momentum`: whether each member has its own.
+    /// Returns a sentence at the first spread that has grown too far; `momentum`: whether each member has its own.
     fn see(&mut self, record: &Record, momentum: bool) -> Option<String> {
         let (step, spread) = (record.step, record.spread);
         let first = *self.first.get_or_insert(spread);

@@ -53,7 +53,7 @@ impl Metrics {
         self.path = folder.join(NAME);
     }
 
-    /// A copy of the log in `folder`, with what waits.
+    /// Returns a copy of the log in `folder`, with what waits.
     ///
     /// # Errors
     /// The log cannot be read, or the copy not written.
@@ -100,7 +100,7 @@ impl Metrics {
         Error::io(&self.path, "write", error)
     }
 
-    /// As `flush`, but a refusal is told, once until the next success, and what waits is tried again with later lines.
+    /// Flushes what waits; a failure is logged once until the next success, and tried again with later lines.
     pub(super) fn flush_or_wait(&mut self) {
         if let Err(error) = self.flush()
             && !std::mem::replace(&mut self.failing, true)
@@ -119,7 +119,7 @@ impl Metrics {
     }
 }
 
-/// The length of the lines of metrics.jsonl (`text`) up to and with `step`; lines after it, and one cut short, belong
+/// Returns the length of the lines of metrics.jsonl (`text`) up to and with `step`; lines after it, and one cut short, belong
 /// to steps that will be taken again.
 fn lines_until(text: &[u8], step: u64) -> usize {
     let mut length = 0;
@@ -141,13 +141,13 @@ fn step_of(line: &[u8]) -> Option<u64> {
     Some(line.step)
 }
 
-/// The step of the last of whole `lines`; 0 where there are none.
+/// Returns the step of the last of whole `lines`; 0 where there are none.
 pub(super) fn last_step(lines: &[u8]) -> u64 {
     let last = lines.split(|&byte| byte == b'\n').rev().nth(1);
     last.and_then(step_of).unwrap_or(0)
 }
 
-/// The steps between which whole `lines` of metrics.jsonl are missing, where a line was due every `every` steps at least. What
+/// Returns the steps between which whole `lines` of metrics.jsonl are missing, where a line was due every `every` steps at least. What
 /// that was may have changed when the run was resumed: lines at equal distances are none that are missing.
 #[must_use]
 pub fn gaps(lines: &[u8], every: u64) -> Vec<(u64, u64)> {

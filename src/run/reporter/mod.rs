@@ -46,12 +46,12 @@ pub struct Record {
     pub step_size: f64,
     /// Root mean square over members and parameters of u - ubar, before the update.
     pub spread: f64,
-    /// Of a simulator: whether all surviving members gave the same outputs, which then tell nothing of the parameters.
+    /// Whether all survivors of a simulator's run gave the same outputs, which then say nothing about the parameters.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alike: bool,
     /// Seconds since the run began.
     pub seconds: f64,
-    /// On evaluation steps, the test set's verdict.
+    /// The scores on the test set, after steps that are evaluated.
     #[serde(flatten)]
     pub scores: Option<Scores>,
 }
@@ -151,7 +151,7 @@ impl Reporter {
         Self::open(folder, plan, &Files::default(), 0)
     }
 
-    /// As `new`, for a run that goes on after `step` steps: what was told of later ones is forgotten.
+    /// Opens the reports of a run that goes on after `step` steps; lines of later steps are cut off.
     ///
     /// # Errors
     /// As `new`; and a log that is there but cannot be read.
@@ -199,7 +199,7 @@ impl Reporter {
         }
     }
 
-    /// The run's folder, on rank 0.
+    /// Returns the run's folder, on rank 0.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.voice.as_ref().map(|voice| voice.folder.as_path())
@@ -326,7 +326,7 @@ impl Reporter {
 }
 
 impl RankZero {
-    /// How the run stands after a step: beside the bar, or where there is none a line.
+    /// Shows the progress after a step: beside the bar, or as a line where there is no bar.
     fn say(&self, plan: &Plan, record: &Record, text: &str) {
         let (step, steps) = (record.step, plan.steps);
         self.bar.set_message(text.to_owned());
@@ -338,7 +338,7 @@ impl RankZero {
     }
 }
 
-/// A bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say
+/// Returns a bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say
 /// `EKI_PROGRESS=always` (or `never`).
 fn progress_bar(steps: u64) -> ProgressBar {
     let wanted = match std::env::var("EKI_PROGRESS").as_deref() {

@@ -26,7 +26,7 @@ pub fn verdict(scores: &Scores) -> String {
     told.join("  ")
 }
 
-/// The table a run ends with.
+/// Returns the table a run ends with.
 pub fn table(summary: &Summary, folder: &Path) -> String {
     let mut rows = vec![crate::run::stop::told(summary.reason)];
     let scores = &summary.scores;

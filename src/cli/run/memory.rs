@@ -1,0 +1,69 @@
+//! Refuses a run that does not fit into the memory of its hosts, before anything is written.
+
+use eki_mpi::cost::StepShape;
+use eki_mpi::error::{Error, Result};
+use eki_mpi::forward::problem::Problem;
+use eki_mpi::kernels::real::Real;
+use eki_mpi::parallel::memory::{self, MemoryLimit};
+use eki_mpi::parallel::ranks::Ranks;
+use eki_mpi::run;
+use eki_mpi::run::plan::Plan;
+
+/// Refuses a run whose first members cannot be read, or whose ranks on this host need more memory than it has, before any
+/// of it is taken. Called by all ranks.
+pub(super) fn refuse_impossible<T: Real>(
+    ranks: Ranks,
+    plan: &Plan,
+    problem: &Problem<T>,
+) -> Result<()> {
+    let comm = ranks.comm;
+    comm.from_first(|| run::start::check_initial::<T>(plan))?;
+    let on_host = comm.ranks_on_host();
+    let shape = StepShape::at(
+        plan,
+        problem.map.as_ref(),
+        (comm.size(), ranks.pool.current_num_threads()),
+        plan.last_epoch(),
+    );
+    let shape = shape.with_near(comm.near().len());
+    let place = if comm.is_first() {
+        "this host".to_owned()
+    } else {
+        format!("host {}", eki_mpi::parallel::abort::host())
+    };
+    let flaw = too_large(&shape, on_host, &place).unwrap_or_default();
+    let flaws = comm.gather(flaw.as_bytes());
+    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
+        Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
+        None => Ok(()),
+    })
+}
+
+/// Returns why the run does not fit into the memory of this host, `place`, with its `ranks`, or into that of this process.
+fn too_large(shape: &StepShape, ranks: usize, place: &str) -> Option<String> {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let one = shape.memory(0).peak();
+    let refused = |needed: u64, who: String, limit: MemoryLimit| {
+        (needed > limit.bytes).then(|| {
+            format!(
+                "ensemble.members = {}: {who} {:.1} GiB, and it may have {:.1} ({}): take fewer members or more hosts \
+                 (eki-mpi plan --ranks R tells what each rank needs)",
+                shape.members,
+                gib(needed),
+                gib(limit.bytes),
+                limit.source
+            )
+        })
+    };
+    let host = memory::memory_of_host().and_then(|limit| {
+        refused(
+            one.saturating_mul(ranks as u64),
+            format!("{ranks} ranks on {place} need"),
+            limit,
+        )
+    });
+    host.or_else(|| {
+        memory::memory_of_process()
+            .and_then(|limit| refused(one, format!("a rank on {place} needs"), limit))
+    })
+}
