@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::keys::{Config, MethodKind, StepKind};
+use super::keys::{Config, StepKind};
 use super::listing;
 use super::overlay::Overlay;
 use super::places::Places;
