@@ -108,6 +108,7 @@ impl Resolved {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MethodKind;
     use crate::config::PRESETS;
 
     fn refused(sets: &[&str]) -> String {
