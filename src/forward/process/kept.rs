@@ -265,7 +265,7 @@ impl KeptOutputs {
         if std::mem::replace(&mut self.complained, true) {
             return;
         }
-        super::warn(&format!(
+        super::messages::warn(&format!(
             "outputs are not kept, and will be simulated again if this run is killed: {error}"
         ));
     }

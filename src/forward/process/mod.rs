@@ -63,6 +63,7 @@ mod halt;
 pub mod kept;
 mod leftovers;
 mod map;
+mod messages;
 mod protocol;
 mod round;
 mod starter;
@@ -368,8 +369,8 @@ impl Process {
             tracing::info!("{text} (more like it are only counted)");
             words.for_each(|line| tracing::debug!("the simulator's standard error: {line}"));
         } else {
-            say_here(&text);
-            words.for_each(|line| say_here(&format!("its standard error: {line}")));
+            messages::say_here(&text);
+            words.for_each(|line| messages::say_here(&format!("its standard error: {line}")));
         }
         told.push(text);
     }
@@ -387,18 +388,4 @@ impl Drop for Process {
         drop(idle);
         self.starter.leftovers().end();
     }
-}
-
-/// Warns of `text`: on rank 0 in the log, on others on standard error.
-fn warn(text: &str) {
-    match tracing::dispatcher::has_been_set() {
-        true => tracing::warn!("{text}"),
-        false => say_here(text),
-    }
-}
-
-/// Prints `text` and where it comes from on standard error.
-fn say_here(text: &str) {
-    let place = crate::parallel::abort::place();
-    crate::parallel::abort::say(&format!("{place}: {text}"));
 }

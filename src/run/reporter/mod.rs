@@ -1,15 +1,14 @@
-//! What a run tells: its folder, one line of metrics a step, progress on the screen, and the table at its end.
+//! The reports of a run: its folder, one line of metrics a step, progress on the screen, and the table at its end.
 
 mod course;
 mod divergence;
 mod metrics;
+mod progress;
 mod table;
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::config::{CONFIG, OnError};
@@ -23,6 +22,7 @@ pub use course::too_few;
 use divergence::Divergence;
 use metrics::Metrics;
 pub use metrics::gaps;
+use progress::progress_bar;
 use table::{table, verdict};
 
 /// One line of metrics.jsonl.
@@ -335,81 +335,5 @@ impl RankZero {
         } else {
             tracing::debug!("step {step} of {steps}  {text}");
         }
-    }
-}
-
-/// Returns a bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say
-/// `EKI_PROGRESS=always` (or `never`).
-fn progress_bar(steps: u64) -> ProgressBar {
-    let wanted = match std::env::var("EKI_PROGRESS").as_deref() {
-        Ok("always") => true,
-        Ok("never") => false,
-        _ => std::io::stderr().is_terminal(),
-    };
-    let target = if !wanted {
-        ProgressDrawTarget::hidden()
-    } else if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::term_like_with_hz(Box::new(PipedTerminal), 4)
-    };
-    let style =
-        ProgressStyle::with_template("{bar:24} {pos}/{len} steps  {elapsed} (left {eta})  {msg}")
-            .expect("a fixed template");
-    let bar = ProgressBar::with_draw_target(Some(steps), target).with_style(style);
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
-}
-
-/// A terminal at the far end of mpirun's pipe: only carriage returns and clears are needed.
-#[derive(Debug)]
-struct PipedTerminal;
-
-impl indicatif::TermLike for PipedTerminal {
-    fn width(&self) -> u16 {
-        std::env::var("COLUMNS")
-            .ok()
-            .and_then(|c| c.parse().ok())
-            .unwrap_or(100)
-    }
-    fn move_cursor_up(&self, n: usize) -> std::io::Result<()> {
-        if n > 0 {
-            write!(std::io::stderr(), "\x1b[{n}A")
-        } else {
-            Ok(())
-        }
-    }
-    fn move_cursor_down(&self, n: usize) -> std::io::Result<()> {
-        if n > 0 {
-            write!(std::io::stderr(), "\x1b[{n}B")
-        } else {
-            Ok(())
-        }
-    }
-    fn move_cursor_right(&self, n: usize) -> std::io::Result<()> {
-        if n > 0 {
-            write!(std::io::stderr(), "\x1b[{n}C")
-        } else {
-            Ok(())
-        }
-    }
-    fn move_cursor_left(&self, n: usize) -> std::io::Result<()> {
-        if n > 0 {
-            write!(std::io::stderr(), "\x1b[{n}D")
-        } else {
-            Ok(())
-        }
-    }
-    fn write_line(&self, line: &str) -> std::io::Result<()> {
-        writeln!(std::io::stderr(), "{line}")
-    }
-    fn write_str(&self, text: &str) -> std::io::Result<()> {
-        write!(std::io::stderr(), "{text}")
-    }
-    fn clear_line(&self) -> std::io::Result<()> {
-        write!(std::io::stderr(), "\r\x1b[2K")
-    }
-    fn flush(&self) -> std::io::Result<()> {
-        std::io::stderr().flush()
     }
 }
