@@ -64,6 +64,13 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
+    /// Returns true if the disk is full, or this user's share of it.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     /// A data file's problem.
     pub fn data(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
         Self::Data {

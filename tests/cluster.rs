@@ -398,7 +398,7 @@ fn array_site() -> Site {
     );
     site.command(
         "simulate",
-        r#"echo $SLURM_ARRAY_TASK_ID >>DIR/began; sleep 1; case $SLURM_ARRAY_TASK_ID in 3) printf '1 \0 2';; 4) exit 3;; *) echo "$1" "$2" 7;; esac"#,
+        r#"echo $SLURM_ARRAY_TASK_ID >>DIR/began; sleep "${SECONDS_EACH:-1}"; case $SLURM_ARRAY_TASK_ID in 3) printf '1 \0 2';; 4) exit 3;; *) echo "$1" "$2" 7;; esac"#,
     );
     fs::write(site.path("observed"), "1\n2\n3\n").unwrap();
     let text = "preset = \"ask-tell\"\n[model]\nprior = [\"a normal 0 1\", \"b normal 0 1\"]\n[data]\n\
@@ -423,7 +423,11 @@ fn array_driver(site: &Site) -> Command {
 #[test]
 fn ask_tell_started_again_waits_for_the_array_that_runs() {
     let site = array_site();
-    let mut driver = array_driver(&site).spawn().unwrap();
+    // Longer than it takes to end the first driver and start the second on a busy machine.
+    let mut driver = array_driver(&site)
+        .env("SECONDS_EACH", "6")
+        .spawn()
+        .unwrap();
     let begun = Instant::now();
     while site.lines("began").len() < 6 {
         assert!(begun.elapsed() < patience(20.0), "no task began");

@@ -15,11 +15,7 @@ const MOST_FUNCTION_LINES: usize = 80;
 const CIRCLES: &[&str] = &[
     "config: key keys scope",
     "config: places resolved",
-    "ensemble: low_rank mean",
     "forward: build load",
-    "method: interaction_matrix outputs",
-    "run: checkpointing rescue",
-    "run: evaluate misfit",
 ];
 
 /// The folder `src`.

@@ -16,6 +16,9 @@ use crate::kernels::real::Real;
 use crate::kernels::rng::{Key, Purpose};
 use crate::parallel::partition::{Blocks, DRAWN};
 
+/// No draw's magnitude reaches this: |xi| < 6.8 in single precision; in double, beyond it with probability 1e-57.
+pub(crate) const LARGEST_DRAW: f64 = 16.0;
+
 /// A family of draws: all members at one step, for one purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {

@@ -5,8 +5,7 @@ use std::sync::Mutex;
 
 use ndarray::{Array2, ArrayView2, s};
 
-use crate::ensemble::draw::Draw;
-use crate::ensemble::mean::LARGEST_DRAW;
+use crate::ensemble::draw::{Draw, LARGEST_DRAW};
 use crate::forward::low_rank::{About, LowRank, PreActivations, UNIT};
 use crate::kernels::buffers::{LOST, aligned};
 use crate::kernels::exact_sum::Quantum;

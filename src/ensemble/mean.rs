@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::ensemble::draw::Draw;
+use crate::ensemble::draw::{Draw, LARGEST_DRAW};
 use crate::ensemble::low_rank::LowRankDraws;
 use crate::ensemble::mean_kernels::{AddRounded, Place};
 use crate::ensemble::moments::MeanAveraging;
@@ -29,9 +29,6 @@ use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::parallel::partition::{Blocks, DRAWN, Partition};
 use crate::parallel::ranks::Ranks;
-
-/// No draw's magnitude reaches this: |xi| < 6.8 in single precision; in double, beyond it with probability 1e-57.
-pub(crate) const LARGEST_DRAW: f64 = 16.0;
 
 /// An ensemble of which only the mean is kept, the same on all ranks.
 pub struct MeanEnsemble<T> {

@@ -1,8 +1,10 @@
-//! What is inverted: a forward map and the data it should reproduce.
+//! The problem that is inverted: a forward map and the data it should reproduce.
+
+use std::ops::Range;
 
 use crate::data::augment::Augment;
 use crate::data::scores::Measure;
-use crate::data::{Dataset, Scaling, Targets};
+use crate::data::{Batch, Dataset, Scaling, Targets};
 use crate::forward::ForwardMap;
 use crate::kernels::real::Real;
 
@@ -19,6 +21,13 @@ pub struct Problem<T> {
 }
 
 impl<T: Real> Problem<T> {
+    /// Returns the test samples of `chunk`, scaled.
+    #[must_use]
+    pub fn test_batch(&self, chunk: &Range<usize>) -> Batch<T> {
+        let rows: Vec<usize> = chunk.clone().collect();
+        Batch::gather(&self.dataset.test, &rows, self.scaling)
+    }
+
     /// What the test set says of parameters.
     #[must_use]
     pub fn measure(&self) -> Measure {

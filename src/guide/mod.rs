@@ -2,3 +2,6 @@
 
 #[doc = include_str!("settings.md")]
 pub mod settings {}
+
+#[doc = include_str!("contributing.md")]
+pub mod contributing {}

@@ -12,6 +12,10 @@
 //! Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006; Bishop, Etherton & Majumdar, Mon. Weather Rev. 129
 //! (2001) 420.
 //!
+//! What is exact is the mean and the covariance, not quantiles: where G is not linear or the first members are not normal, a few
+//! members may carry most of the spread (Lawson & Hansen, Mon. Weather Rev. 132 (2004) 1966). Members with perturbed observations
+//! (`kalman`) stay a sample.
+//!
 //! Once a step: the outputs' products, and on every rank the eigenvalues and eigenvectors of S. Once a block of columns: the
 //! update by a J x J matrix (`ensemble::transform`).
 

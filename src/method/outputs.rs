@@ -24,7 +24,6 @@ use crate::kernels::buffers::BufferPool;
 use crate::kernels::panel::{Packed, ROWS, pack_part};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
-pub(crate) use crate::method::interaction_matrix::rows_of_d;
 use crate::method::loss::Loss;
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::Partition;

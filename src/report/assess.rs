@@ -19,7 +19,7 @@ use crate::method::loss::Loss;
 use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
 use crate::report::uncertainty::{Tally, Uncertainty};
-use crate::run::evaluate::{merit, score_point, test_batch};
+use crate::run::evaluate::{merit, score_point};
 use crate::run::misfit::misfit_at;
 
 /// The number of samples that are evaluated together.
@@ -187,7 +187,7 @@ fn tally<T: Real>(
         let mut right = vec![0.0; count];
         let chunks = (0..samples).step_by(CHUNK);
         for (start, tallies) in chunks.zip(tallies.chunks_mut(CHUNK / PIECE)) {
-            let batch = test_batch(problem, &(start..(start + CHUNK).min(samples)));
+            let batch = problem.test_batch(&(start..(start + CHUNK).min(samples)));
             let width = batch.len();
             let places = outputs.axis_iter_mut(Axis(0)).zip(right.iter_mut());
             evaluator.for_members(

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use super::State;
-use super::rescue::lacks_room;
 use super::shards::{gather_stamps, processor, write_shard};
 use crate::config::OnError;
 use crate::error::{Error, Result};
@@ -272,7 +271,7 @@ impl Checkpointer {
             reporter.sync()?;
             checkpoint::prepare(&files, &run, step).map(drop)
         });
-        self.no_room = begun.as_ref().is_err_and(lacks_room);
+        self.no_room = begun.as_ref().is_err_and(Error::lacks_room);
         begun?;
         let config = plan.resolved.toml();
         let carried = state.carried(ranks);
@@ -285,7 +284,7 @@ impl Checkpointer {
             (&arrays, carried.as_ref()),
             settings,
         );
-        self.no_room = part.as_ref().is_err_and(lacks_room);
+        self.no_room = part.as_ref().is_err_and(Error::lacks_room);
         let stamps = gather_stamps(comm, part);
         let outcome = comm.from_first(|| {
             let parts = stamps?;
@@ -307,7 +306,7 @@ impl Checkpointer {
             };
             checkpoint::write_manifest(&files, &folder, &mark)
         });
-        self.no_room |= outcome.as_ref().is_err_and(lacks_room);
+        self.no_room |= outcome.as_ref().is_err_and(Error::lacks_room);
         if comm.is_first() {
             self.tidy(&run, plan, step, outcome.is_ok());
         }

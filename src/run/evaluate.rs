@@ -5,8 +5,8 @@ use rayon::ThreadPool;
 
 use super::{State, misfit};
 use crate::config::Best;
+use crate::data::BatchTargets;
 use crate::data::scores::{Measure, Scores};
-use crate::data::{Batch, BatchTargets};
 use crate::forward::evaluator::Evaluator;
 use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
@@ -67,15 +67,6 @@ pub fn chunks<T: Real>(problem: &Problem<T>, size: usize) -> Vec<std::ops::Range
         .step_by(size)
         .map(|start| start..(start + size).min(n))
         .collect()
-}
-
-/// Returns the test samples of `chunk`, scaled.
-pub fn test_batch<T: Real>(problem: &Problem<T>, chunk: &std::ops::Range<usize>) -> Batch<T> {
-    Batch::gather(
-        &problem.dataset.test,
-        &chunk.clone().collect::<Vec<_>>(),
-        problem.scaling,
-    )
 }
 
 /// Returns the divisor of summed merits: samples for accuracy, samples times outputs for the rest.
@@ -140,7 +131,7 @@ pub fn score_point<T: Real>(
         pool,
         merits[own.clone()].iter_mut().zip(&chunks[own]),
         |thread, (place, chunk)| {
-            let batch = test_batch(problem, chunk);
+            let batch = problem.test_batch(chunk);
             *place = evaluator.one(thread, point, batch.inputs.view(), |outputs| {
                 merit(problem.measure(), outputs, &batch.targets)
             });
@@ -161,7 +152,7 @@ fn score_members<T: Real>(
     let own = members.range(ranks.comm.rank());
     let mut merits = vec![0.0; members.items()];
     for chunk in chunks(problem, evaluator.samples()) {
-        let batch = test_batch(problem, &chunk);
+        let batch = problem.test_batch(&chunk);
         let places = merits[own.clone()].iter_mut();
         state.ensemble.for_outputs(
             evaluator,

@@ -8,7 +8,6 @@ use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::run::context::StepContext;
-use crate::run::evaluate::test_batch;
 
 /// Returns the misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
 /// outputs. For one process.
@@ -24,7 +23,7 @@ pub(crate) fn misfit_at<T: Real>(
     let Some(point) = point else {
         return f64::NAN;
     };
-    let batch = test_batch(problem, &(0..1));
+    let batch = problem.test_batch(&(0..1));
     let y = loss.targets(&batch.targets, problem.map.outputs());
     let mut selected = vec![T::zero(); y.len()];
     evaluator.one(0, &point, batch.inputs.view(), |outputs| {
@@ -71,7 +70,7 @@ pub(super) fn judge<T: Real>(
 /// Returns the misfit of each member, on all ranks; NaN or infinite of one without outputs. Called by all ranks.
 fn member_misfits<T: Real>(context: &StepContext<T>, state: &mut State<T>) -> Vec<f64> {
     let (ranks, plan) = (context.ranks, context.plan);
-    let batch = test_batch(context.problem, &(0..1));
+    let batch = context.problem.test_batch(&(0..1));
     let y = plan.loss.targets(&batch.targets, plan.data.outputs);
     state.ensemble.swap(ranks);
     let (selected, own) = state.outputs(context, &batch, (&batch.targets, &y));

@@ -1,7 +1,6 @@
 //! Where a run's state goes when its folder is not what it was: one that was moved is followed; where its disk is full at the
 //! end, the state is written to another folder, or kept in memory until there is room.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,12 +21,6 @@ use crate::run::reporter::Reporter;
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// The time between two looks for a stop while the disk is full.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Returns true if the disk is full, or this user's share of it.
-pub(super) fn lacks_room(error: &Error) -> bool {
-    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
-    matches!(error, Error::Io { source, .. } if full.contains(&source.kind()))
-}
 
 impl Checkpointer {
     /// Looks where the claimed folder is now; the run writes there from now on. Called by all ranks.

@@ -21,8 +21,9 @@ use crate::method;
 use crate::method::anomalies;
 use crate::method::gain;
 use crate::method::gain::{Gain, SOLVED};
+use crate::method::interaction_matrix::rows_of_d;
 use crate::method::norm::TILE;
-use crate::method::outputs::{ROWS_PER_TASK, rows_of_d};
+use crate::method::outputs::ROWS_PER_TASK;
 use crate::parallel::partition::{DRAWN, OUTPUTS};
 
 /// The largest number of members and of outputs at which kernels are measured; times of larger ones are scaled from
