@@ -45,6 +45,13 @@ impl<T: Real> pulp::WithSimd for AddRows<'_, T> {
     }
 }
 
+/// The centre of a block's draws, without the draws' own mean, and the mean before momentum moved it on to that centre.
+#[derive(Clone)]
+pub(crate) struct DrawCentre<T> {
+    pub(crate) drawn: Vec<T>,
+    pub(crate) mean: Vec<T>,
+}
+
 /// The survivors' column means of a block and their squared deviations, before its update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlockMoments {

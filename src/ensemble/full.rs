@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use ndarray::{ArrayRef2, ArrayViewMut2};
 
-use crate::ensemble::centre::{BlockMoments, column_means};
+use crate::ensemble::centre::{BlockMoments, DrawCentre, column_means};
 use crate::ensemble::stages::{Block, Redraw, Stage, StepInput};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::MemberMove;
@@ -25,13 +25,6 @@ pub struct FullEnsemble<T> {
     /// The centres of the members' draws, block by block, with a redraw at each step or momentum of the mean alone.
     pub(crate) centres: Option<Vec<DrawCentre<T>>>,
     scratch: Vec<Mutex<Vec<T>>>,
-}
-
-/// The centre of a block's draws, without the draws' own mean, and the mean before momentum moved it on to that centre.
-#[derive(Clone)]
-pub(crate) struct DrawCentre<T> {
-    pub(crate) drawn: Vec<T>,
-    pub(crate) mean: Vec<T>,
 }
 
 impl<T: Real> FullEnsemble<T> {

@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use ndarray::Array2;
 
-use super::State;
-use super::step::{self, StepStats};
 use super::waits::{self, Round, Waits};
 use crate::config::Rerandomise;
 use crate::data::Batch;
@@ -31,7 +29,6 @@ use crate::run::layer_blocks::{LayerBlock, LayerSchedule};
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::run::stop::StopReason;
-use crate::run::timing::Timing;
 
 /// The context that all steps of a run share.
 pub struct StepContext<'a, T> {
@@ -87,31 +84,6 @@ impl<'a, T: Real> StepContext<'a, T> {
             stages: stages(plan),
             waits: None,
         }
-    }
-
-    /// Takes one step of the run's method with `batch`, timed; None where none was taken, as `step::step` has it. Called by all
-    /// ranks.
-    ///
-    /// # Errors
-    /// As `step::step`, or as gradient descent's.
-    pub(super) fn step(
-        &self,
-        state: &mut State<T>,
-        batch: &Batch<T>,
-        timing: &mut Timing,
-    ) -> Result<Option<StepStats>> {
-        crate::parallel::abort::set_step(state.step);
-        timing.begin_step(self.ranks.comm);
-        state.begin_pass(self);
-        let stats = match self.plan.is_gradient_descent() {
-            #[cfg(feature = "gradients")]
-            true => state.descend(self, batch, timing).map(Some)?,
-            _ => step::step(self, state, batch, timing)?,
-        };
-        if stats.is_some() {
-            timing.end_step(self.ranks.comm);
-        }
-        Ok(stats)
     }
 
     /// Returns the outputs that this rank brings to the method at `step`, where `factor` of h is to be taken: this rank's `selected` outputs, J/R x K,

@@ -6,11 +6,12 @@ use super::context::StepContext;
 use super::layer_blocks::LayerSchedule;
 use super::plan::Plan;
 use super::reporter::Reporter;
-use super::step::StepStats;
+use super::step::{self, StepStats};
 use super::stop::StopReason;
 use super::timing::{Phase, Timing};
 use super::waits::{Round, Waits};
 use super::{Outcome, State, StoppingCriterion, kept};
+use crate::data::Batch;
 use crate::data::scores::Scores;
 use crate::error::Result;
 use crate::files::numbers::number;
@@ -52,7 +53,7 @@ pub fn run_from<T: Real>(
             break end;
         }
         let batch = batches.batch(&run.context, run.state.step);
-        let Some(stats) = run.context.step(&mut run.state, &batch, run.timing)? else {
+        let Some(stats) = run.step(&batch)? else {
             break run.without_step()?;
         };
         // Below here nothing changes the result: what happened is judged, reported and saved.
@@ -99,6 +100,27 @@ impl<T: Real> Run<'_, T> {
             return Ok(Some(End::Stopped(StopReason::Asks)));
         }
         Ok(None)
+    }
+
+    /// Takes one step of the run's method with `batch`; None where none was taken, as `step::step` has it. Called by all ranks.
+    ///
+    /// # Errors
+    /// As `step::step`, or as gradient descent's.
+    fn step(&mut self, batch: &Batch<T>) -> Result<Option<StepStats>> {
+        let (context, state, timing) = (&self.context, &mut self.state, &mut *self.timing);
+        let comm = context.ranks.comm;
+        crate::parallel::abort::set_step(state.step);
+        timing.begin_step(comm);
+        state.begin_pass(context);
+        let stats = match context.plan.is_gradient_descent() {
+            #[cfg(feature = "gradients")]
+            true => state.descend(context, batch, timing).map(Some)?,
+            _ => step::step(context, state, batch, timing)?,
+        };
+        if stats.is_some() {
+            timing.end_step(comm);
+        }
+        Ok(stats)
     }
 
     /// Returns why a step was not taken: its simulations were given up, or the misfit is at the noise level. Called by all ranks.

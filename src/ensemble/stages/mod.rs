@@ -15,9 +15,8 @@ use std::ops::Range;
 
 use ndarray::{ArrayRef2, ArrayViewMut2};
 
-use crate::ensemble::centre::column_means;
+use crate::ensemble::centre::{DrawCentre, column_means};
 use crate::ensemble::draw::Draw;
-use crate::ensemble::full::DrawCentre;
 use crate::ensemble::survivors::Survivors;
 use crate::forward::prior::Prior;
 use crate::kernels::real::Real;

@@ -8,8 +8,7 @@
 use ndarray::{Array1, ArrayRef2, Zip};
 
 use super::{Block, Stage, StepInput};
-use crate::ensemble::centre::column_means;
-use crate::ensemble::full::DrawCentre;
+use crate::ensemble::centre::{DrawCentre, column_means};
 use crate::ensemble::survivors::Survivors;
 use crate::kernels::real::Real;
 
