@@ -3,6 +3,8 @@
 //! The magic number is 0, 0, the type of the values (8: unsigned bytes) and the rank. One 32-bit size per dimension
 //! follows, then the values with the last dimension fastest (Y. LeCun, "The MNIST database", file formats). A gzip file
 //! is recognised by its first bytes, not by its name.
+//!
+//! Written here because a file is read within bounds and every size in it is distrusted; the format takes some lines.
 
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;

@@ -3,6 +3,8 @@
 //! The format: a header of 128 bytes, then elements of a type, a size and data. A compressed element unpacks to a
 //! matrix element, which holds flags, sizes, a name and values as elements of its own, padded to 8 bytes (MathWorks,
 //! "MAT-File Format", version 5). Y. Netzer et al., NIPS Workshop on Deep Learning (2011), describe the data.
+//!
+//! Written here because only this one layout is needed, within bounds, with no size in the file trusted.
 
 use std::io::{BufReader, Read};
 use std::path::Path;

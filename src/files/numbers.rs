@@ -11,6 +11,9 @@
 //! | `2.5x`, `month`, `0x1F`, `1e` | not a number |
 //!
 //! An empty field, as in `1,,3`, keeps its place: it counts as missing, and later fields do not move up.
+//!
+//! Written here because readers of CSV take one separator that is known beforehand, and neither Fortran's exponents nor the words
+//! for missing numbers.
 
 /// The powers of ten that `number` writes without an exponent.
 const PLAIN: std::ops::Range<i32> = -4..6;

@@ -1,5 +1,7 @@
 //! Reusable buffers of numbers that begin at a cache line. In short steps, memory fresh from the system costs more than
 //! the work on it.
+//!
+//! Written here because `Vec` and ndarray align to the element, not to the cache line.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;

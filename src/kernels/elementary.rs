@@ -5,6 +5,8 @@
 //! only where `mul_add` is written. The bits are therefore the same on every processor, whatever the width of its
 //! vectors; those of the C library differ from one version to the next. Coefficients: Cephes' `expf`, `exp`, `tanh` and
 //! `sin` (S. L. Moshier).
+//!
+//! Written here because no crate vectorises them with the same bits on every processor.
 
 /// Replaces each x by e^x; relative error below 3e-7 for -87 < x < 88, clamped to that range beyond it. NaN stays NaN.
 pub fn exp_in_place(values: &mut [f32]) {

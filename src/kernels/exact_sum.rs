@@ -4,6 +4,9 @@
 //! enough that every partial sum of the n terms fits the 53 bits of a double. Such sums are exact, hence associative
 //! (Demmel & Nguyen, Fast Reproducible Floating-Point Summation, ARITH 21 (2013)). The quantum must be computed from
 //! numbers that do not depend on the order themselves: a largest magnitude and a count.
+//!
+//! Written here because crates for exact sums keep a long accumulator of dozens of words for each sum; these sums are plain
+//! doubles, J x J of them, which MPI adds.
 
 /// The power of two to whose multiples the terms of a sum are rounded.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,6 +3,8 @@
 //! A general product rearranges both operands at every call. Here an operand that is used many times is packed once:
 //! the left one in groups of twelve rows (`Packed`), the right one in panels of columns. Sums run over k in order, in
 //! parts of at most `DEPTH` terms.
+//!
+//! Written here because the gemm crate, which does all other products, has no interface for an operand already in order.
 
 use ndarray::{Array2, ArrayView2};
 

@@ -4,6 +4,8 @@
 //! product: sums of eight units on three vectors of samples stay in registers, each input is loaded once for eight
 //! units, each weight once for three vectors. Every sum runs over the weights in order, whatever the width of the
 //! vectors.
+//!
+//! Written here because no crate offers such sums on samples that run fastest; a general product would first copy every window.
 
 use pulp::Simd;
 

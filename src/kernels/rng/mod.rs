@@ -2,6 +2,9 @@
 //!
 //! Every key opens its own ChaCha8 stream, so any rank can compute any draw, and all ranks agree on it without a
 //! message. Single-precision normal draws come from `normals`; double-precision ones from `rand_distr`.
+//!
+//! The generator is rand_chacha's. The single-precision normals are written here because `rand_distr` draws by rejection, with a
+//! varying number of words, and calls functions whose bits differ between systems.
 
 mod normals;
 
