@@ -227,6 +227,17 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
     if let Some(text) = too_few(plan) {
         return text;
     }
+    if good < all {
+        let wait = match plan.config().model.timeout.0 {
+            Some(_) => "",
+            None => "; without model.timeout a run waits for one that never answers",
+        };
+        return format!(
+            "{} of {all} members fail, and a run leaves such members out and redraws them: narrow model.prior, or mend what the \
+             failures tell of{wait}",
+            all - good
+        );
+    }
     let seconds: f64 = f.members.iter().map(|a: &Answer| a.seconds).sum::<f64>() / all as f64;
     format!(
         "all is well: `mpirun -n R eki-mpi run {source}` simulates {rounds} members a step, about {} s over R",

@@ -111,7 +111,9 @@ impl Overlay {
             let key = find(path).ok_or_else(|| unknown(file, &name, &value))?;
             let beside = self.names.get(path).filter(|other| **other != name);
             if let Some(other) = beside.filter(|_| self.origins[path] == file) {
-                let allowed = format!("and {other} are names of one key: give {path} alone");
+                let allowed = format!(
+                    "stands beside {other}, and both are names of one key: give {path} alone"
+                );
                 return Err(refused(file, &name, &value, allowed));
             }
             let value = match renamed::is_old_word(path, &value) {

@@ -66,20 +66,21 @@ fn advised() {
     told(
         "plain",
         &[few],
-        &[
-            "ensemble.members = 2 span 1 of",
-            "method.localisation_exponent = 1",
-        ],
+        &["ensemble.members = 2 span 1 of", "take more members\n"],
     );
     told(
         "plain",
         &[few, "method.localisation_exponent=1"],
-        &["all is well"],
+        &["ensemble.members = 2 span 1 of"],
     );
     told(
         "unlucky",
         &[],
-        &[" of 8 with outputs; the first that fails answered \"failed: an unlucky"],
+        &[
+            " of 8 with outputs; the first that fails answered \"failed: an unlucky",
+            "members fail, and a run leaves such members out",
+            "without model.timeout a run waits",
+        ],
     );
     let dull = "model.command=[\"sh\", \"-c\", \"while read line; do echo 1 2 3 4 5 6 7 8 9 10 11 12; done\"]";
     told(

@@ -127,6 +127,11 @@ impl Course {
                 "nothing moves, at {of} of the noise: {}",
                 self.same_outputs()
             )
+        } else if ended_near && self.misfits.is_empty() {
+            format!(
+                "the members drawn from the prior lie within the noise already, at {of}: nothing was learned; is method.noise, a \
+                 variance, too large?"
+            )
         } else if misfit <= NEAR {
             format!("converged to the noise, at {of} (1 is the noise's own)")
         } else if ended_near {
@@ -165,14 +170,19 @@ pub fn too_few(plan: &Plan) -> Option<String> {
     let (members, parameters) = (plan.members(0), plan.parameters);
     let spans = !config.model.kind.simulates()
         || plan.is_gradient_descent()
-        || config.method.localisation_exponent > 0
+        // The correlations of two members are 1 or -1: there is nothing to damp.
+        || config.method.localisation_exponent > 0 && members > 2
         || config.ensemble.rerandomise != Rerandomise::Never;
     if spans {
         None
     } else if members <= parameters {
+        let or = match members {
+            2 => "",
+            _ => ", or method.localisation_exponent = 1",
+        };
         Some(format!(
             "ensemble.members = {members} span {} of the {parameters} parameters' directions, and the run never leaves these: \
-             take more members, or method.localisation_exponent = 1",
+             take more members{or}",
             members - 1
         ))
     } else {
