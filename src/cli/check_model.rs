@@ -228,13 +228,9 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
         return text;
     }
     if good < all {
-        let wait = match plan.config().model.timeout.0 {
-            Some(_) => "",
-            None => "; without model.timeout a run waits for one that never answers",
-        };
         return format!(
-            "{} of {all} members fail, and a run leaves such members out and redraws them: narrow model.prior, or mend what the \
-             failures tell of{wait}",
+            "{} of {all} members fail, and a run leaves such members out and redraws them: narrow model.prior, mend what the \
+             failures tell of, or set model.timeout where one may never answer",
             all - good
         );
     }

@@ -79,7 +79,7 @@ fn advised() {
         &[
             " of 8 with outputs; the first that fails answered \"failed: an unlucky",
             "members fail, and a run leaves such members out",
-            "without model.timeout a run waits",
+            "set model.timeout where one may never answer",
         ],
     );
     let dull = "model.command=[\"sh\", \"-c\", \"while read line; do echo 1 2 3 4 5 6 7 8 9 10 11 12; done\"]";
