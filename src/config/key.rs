@@ -1,4 +1,4 @@
-//! What a configuration key is, and the macros that declare keys and the words they take.
+//! The type of a configuration key, and the macros that declare keys and the words that keys take as values.
 
 use toml::{Table, Value};
 
@@ -14,15 +14,15 @@ pub struct Key {
     pub kind: Kind,
     /// Its default, as TOML.
     pub default: &'static str,
-    /// What it sets, with its unit.
+    /// The setting that the key stands for, with its unit.
     pub about: &'static str,
     /// The models, methods and data to which it applies.
     pub scope: Scope,
-    /// Whether it may change when a run is resumed.
+    /// Whether the value may change when a run is resumed.
     pub resume: Resume,
 }
 
-/// Whether a key may change when a run is resumed.
+/// The rule for changing the value of a key when a run is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// No: it alters the numbers of a step.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayRef2, ArrayView2};
 
 use crate::ensemble::Ensemble;
-use crate::ensemble::centre::column_means;
+use crate::ensemble::centre::rounded_means;
 use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::stages::Redraw;
@@ -179,10 +179,7 @@ impl<T: Real> FullEnsemble<T> {
                     }
                     centre.drawn.clone()
                 }
-                None => {
-                    let means = column_means(current.view(), &all);
-                    means.into_iter().map(T::from_f64).collect()
-                }
+                None => rounded_means(current.view(), &all),
             };
             let draw =
                 |block: &mut ArrayRef2<T>| redraw.fill(block, blocks.range(b), &about, prior);

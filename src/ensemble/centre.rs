@@ -21,6 +21,13 @@ pub fn column_means<T: Real>(u: ArrayView2<T>, survivors: &Survivors) -> Vec<f64
     means
 }
 
+/// Returns the means that `column_means` gives, rounded to the precision of `u`.
+#[must_use]
+pub fn rounded_means<T: Real>(u: ArrayView2<T>, survivors: &Survivors) -> Vec<T> {
+    let means = column_means(u, survivors).into_iter();
+    means.map(T::from_f64).collect()
+}
+
 /// Adds the rows of survivors to `sums`, in whatever vectors the processor has.
 struct AddRows<'a, T> {
     u: ArrayView2<'a, T>,

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use ndarray::{ArrayRef2, ArrayViewMut2};
 
-use crate::ensemble::centre::{BlockMoments, DrawCentre, column_means};
+use crate::ensemble::centre::{BlockMoments, DrawCentre, column_means, rounded_means};
 use crate::ensemble::stages::{Block, Redraw, Stage, StepInput};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::MemberMove;
@@ -144,10 +144,7 @@ impl<T: Real> FullEnsemble<T> {
             Slab::fill(ranks.comm, ranks.pool, &self.layout, |b, columns, block| {
                 let centre: Vec<T> = match &self.centres {
                     Some(centres) => centres[b - old.own_blocks().start].drawn.clone(),
-                    None => column_means(self.current().block(b), &survivors)
-                        .into_iter()
-                        .map(T::from_f64)
-                        .collect(),
+                    None => rounded_means(self.current().block(b), &survivors),
                 };
                 block
                     .slice_mut(ndarray::s![..before, ..])

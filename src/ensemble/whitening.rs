@@ -160,7 +160,7 @@ impl<T: Real> LayerWhitening<T> {
     }
 }
 
-/// Returns a over the columns of h.
+/// Returns the second moments, (n + 1) x (n + 1), of the `columns` h, n x m, with a constant 1 after each.
 fn moments<T: Real>(columns: ArrayView2<T>) -> Array2<f64> {
     let (n, count) = columns.dim();
     let h = columns.mapv(T::as_f64);

@@ -15,7 +15,7 @@
 //! Kovachki & Stuart, Inverse Problems 35 (2019) 095005. A failed member's rows of V and W are zero: it neither moves
 //! nor moves others, and J counts the survivors.
 
-use crate::ensemble::centre::column_means;
+use crate::ensemble::centre::rounded_means;
 use crate::ensemble::survivors::Survivors;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -29,10 +29,7 @@ pub fn anomalies<T: Real>(
     survivors: &Survivors,
     mut before: impl FnMut(usize, &[T]),
 ) -> Vec<T> {
-    let means: Vec<T> = column_means(outputs.view(), survivors)
-        .into_iter()
-        .map(T::from_f64)
-        .collect();
+    let means = rounded_means(outputs.view(), survivors);
     for (j, mut z) in outputs.rows_mut().into_iter().enumerate() {
         if !survivors.contains(j) {
             z.fill(T::zero());

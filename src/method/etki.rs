@@ -47,8 +47,7 @@ impl<T: Real> Method<T> for Etki {
         problem.refuse_mean_keys()?;
         let config = &problem.resolved.config;
         let refuse = |key: &str, allowed: &str| {
-            let allowed = format!("{allowed} with method.kind = \"etki\"");
-            Err(problem.resolved.error(key, allowed))
+            problem.refuse(key, format!("{allowed} with method.kind = \"etki\""))
         };
         if config.method.perturb {
             return refuse(

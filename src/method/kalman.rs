@@ -56,7 +56,7 @@ impl<T: Real> Method<T> for Kalman {
                 let allowed = format!(
                     "must not be \"factored\" with method.kind = \"kalman\" and fewer members than outputs, of which there are {outputs}"
                 );
-                Err(problem.resolved.error("method.form", allowed))
+                problem.refuse("method.form", allowed)
             }
         }
     }
@@ -113,12 +113,12 @@ pub(crate) fn check_gain_keys(problem: &ProblemShape) -> Result<()> {
     let squares = method.loss == LossKind::LeastSquares;
     if method.h_schedule == HSchedule::Misfit && !squares {
         let needed = "\"misfit\" needs method.loss = \"least-squares\"";
-        return Err(problem.resolved.error("method.h_schedule", needed));
+        return problem.refuse("method.h_schedule", needed);
     }
     if method.perturb && (!squares || config.ensemble.redrawn_each_step()) {
         let needed =
             "needs method.loss = \"least-squares\" and members that are not redrawn at each step";
-        return Err(problem.resolved.error("method.perturb", needed));
+        return problem.refuse("method.perturb", needed);
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::method::gain::{self, Gain};
 use crate::method::kalman::check_gain_keys;
 use crate::method::outputs::{Factors, Outputs};
 use crate::method::products::{gram, too_large};
-use crate::method::{EACH_STEP, Method, ProblemShape};
+use crate::method::{Method, ProblemShape};
 use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
 
@@ -45,7 +45,6 @@ impl<T: Real> Method<T> for Mean {
         }
         problem.refuse_localisation()?;
         let config = &problem.resolved.config;
-        let refuse = |key: &str, needed: String| Err(problem.resolved.error(key, needed));
         let low_rank = config.ensemble.draw == DrawKind::LowRank;
         let (dense, conv) = (
             config.model.kind == ModelKind::Dense,
@@ -53,20 +52,16 @@ impl<T: Real> Method<T> for Mean {
         );
         if low_rank && !(dense || conv) {
             let needed = "\"low-rank\" needs model.kind = \"dense\" or \"conv\"";
-            return refuse("ensemble.draw", needed.to_owned());
+            return problem.refuse("ensemble.draw", needed);
         }
         if config.ensemble.active_layers != [1] {
             check_layers(problem, conv && !low_rank)?;
         }
         if config.ensemble.whiten > 0.0 && (low_rank || !(dense || conv)) {
-            let needed = format!(
-                "must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"
-            );
-            return refuse("ensemble.whiten", needed);
+            return problem.refuse_whitening();
         }
         if config.method.covariance == Covariance::Sums && !(low_rank && dense) {
-            let needed = "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"";
-            return refuse("method.covariance", needed.to_owned());
+            return problem.refuse_sums();
         }
         Ok(())
     }
@@ -114,10 +109,7 @@ impl<T: Real> Method<T> for Mean {
 fn check_layers(problem: &ProblemShape, possible: bool) -> Result<()> {
     let config = &problem.resolved.config;
     if !possible {
-        let needed = format!(
-            "must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"
-        );
-        return Err(problem.resolved.error("ensemble.active_layers", needed));
+        return problem.refuse_layers();
     }
     let network = config.model.network.iter();
     let layers = 1 + network
@@ -131,7 +123,7 @@ fn check_layers(problem: &ProblemShape, possible: bool) -> Result<()> {
     {
         let allowed =
             format!("must hold numbers from 1 to {layers}, the dense layers counting as one");
-        return Err(problem.resolved.error("ensemble.active_layers", allowed));
+        return problem.refuse("ensemble.active_layers", allowed);
     }
     Ok(())
 }

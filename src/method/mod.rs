@@ -103,24 +103,28 @@ pub struct ProblemShape<'a> {
 }
 
 impl ProblemShape<'_> {
+    /// Refuses the value of `key`, of which `allowed` says what is allowed, or needed for it.
+    pub(crate) fn refuse(&self, key: &str, allowed: impl Into<String>) -> Result<()> {
+        Err(self.resolved.error(key, allowed))
+    }
+
     /// Refuses keys of methods with the Kalman gain, for a method without it.
     pub(crate) fn refuse_gain_keys(&self) -> Result<()> {
         let config = &self.resolved.config;
-        let refuse = |key: &str, needed: &str| Err(self.resolved.error(key, needed));
         if config.method.h_schedule == HSchedule::Misfit {
-            return refuse(
+            return self.refuse(
                 "method.h_schedule",
                 "\"misfit\" needs method.kind = \"kalman\" or \"etki\" and method.loss = \"least-squares\"",
             );
         }
         if config.method.perturb {
-            return refuse(
+            return self.refuse(
                 "method.perturb",
                 "needs method.kind = \"kalman\", method.loss = \"least-squares\" and members that are not redrawn at each step",
             );
         }
         if config.run.end_time > 0.0 {
-            return refuse("run.end_time", "needs method.kind = \"kalman\" or \"etki\"");
+            return self.refuse("run.end_time", "needs method.kind = \"kalman\" or \"etki\"");
         }
         Ok(())
     }
@@ -128,36 +132,50 @@ impl ProblemShape<'_> {
     /// Refuses keys of the mean form, for a method that moves all members.
     pub(crate) fn refuse_mean_keys(&self) -> Result<()> {
         let (method, ensemble) = (&self.resolved.config.method, &self.resolved.config.ensemble);
-        let refuse = |key: &str, needed: String| Err(self.resolved.error(key, needed));
         let mean = matches!(method.form, FormKind::Auto | FormKind::Mean);
         if ensemble.draw == DrawKind::LowRank && !(mean && ensemble.redrawn_each_step()) {
             let needed = format!("\"low-rank\" needs the mean form: {EACH_STEP}");
-            return refuse("ensemble.draw", needed);
+            return self.refuse("ensemble.draw", needed);
         }
         let needs = format!("needs the mean form of \"eki\" or \"kalman\": {EACH_STEP}");
         if method.rms_decay > 0.0 {
-            return refuse("method.rms_decay", needs);
+            return self.refuse("method.rms_decay", needs);
         }
         if ensemble.polyak_decay > 0.0 {
-            return refuse("ensemble.polyak_decay", needs);
+            return self.refuse("ensemble.polyak_decay", needs);
         }
         if ensemble.active_layers != [1] {
-            let needed = format!(
-                "must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"
-            );
-            return refuse("ensemble.active_layers", needed);
+            return self.refuse_layers();
         }
         if ensemble.whiten > 0.0 {
-            let needed = format!(
-                "must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"
-            );
-            return refuse("ensemble.whiten", needed);
+            return self.refuse_whitening();
         }
         if method.covariance == Covariance::Sums {
-            let needed = "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"";
-            return refuse("method.covariance", needed.to_owned());
+            return self.refuse_sums();
         }
         Ok(())
+    }
+
+    /// Refuses blocks of layers that take turns.
+    pub(crate) fn refuse_layers(&self) -> Result<()> {
+        let needed = format!(
+            "must be [1] but for model.kind = \"conv\", full draws and the mean form: {EACH_STEP}"
+        );
+        self.refuse("ensemble.active_layers", needed)
+    }
+
+    /// Refuses whitened draws.
+    pub(crate) fn refuse_whitening(&self) -> Result<()> {
+        let needed = format!(
+            "must be 0 but for a dense or convolutional network, full draws and the mean form: {EACH_STEP}"
+        );
+        self.refuse("ensemble.whiten", needed)
+    }
+
+    /// Refuses covariances with the layers' pre-activations.
+    pub(crate) fn refuse_sums(&self) -> Result<()> {
+        let needed = "\"sums\" needs ensemble.draw = \"low-rank\" and model.kind = \"dense\"";
+        self.refuse("method.covariance", needed)
     }
 
     /// Refuses localisation, for a method or a form that cannot correct covariances one by one.
@@ -165,9 +183,9 @@ impl ProblemShape<'_> {
         if self.resolved.config.method.localisation_exponent == 0 {
             return Ok(());
         }
-        Err(self.resolved.error(
+        self.refuse(
             "method.localisation_exponent",
             "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
-        ))
+        )
     }
 }

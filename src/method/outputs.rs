@@ -103,10 +103,7 @@ impl<T: Real> Outputs<'_, T> {
         );
         let mut gradients = self.buffers.array(of_v.len(), k);
         // Means run down all members, so the work is cut by rows only after they are known.
-        let means: Vec<T> = centre::column_means(anomalies.view(), self.survivors)
-            .into_iter()
-            .map(T::from_f64)
-            .collect();
+        let means = centre::rounded_means(anomalies.view(), self.survivors);
         let about = self.gain.map(|_| self.expanded(&means, 0));
         let mut rows_of_v = gradients.rows_mut().into_iter();
         let rows = anomalies.rows_mut().into_iter().enumerate();

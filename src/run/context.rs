@@ -86,8 +86,8 @@ impl<'a, T: Real> StepContext<'a, T> {
         }
     }
 
-    /// Returns the outputs that this rank brings to the method at `step`, where `factor` of h is to be taken: this rank's `selected` outputs, J/R x K,
-    /// and the `targets` of these, of a batch of `samples`.
+    /// Returns what this rank brings to the method at `step`, where `factor` of h is to be taken: its `selected` outputs, J/R x K,
+    /// of a batch of `samples`, and their `targets`, K numbers.
     pub(super) fn outputs<'s>(
         &'s self,
         (selected, targets): (&'s Array2<T>, &'s [T]),

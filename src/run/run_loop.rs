@@ -169,7 +169,7 @@ impl<T: Real> Run<'_, T> {
     /// Judges and saves what the run ends with. Called by all ranks.
     fn finish(mut self, end: End) -> Result<(State<T>, Outcome)> {
         let (plan, ranks) = (self.context.plan, self.context.ranks);
-        match &end {
+        let (over, stopped) = match end {
             End::Met(criterion) => {
                 if ranks.comm.is_first() {
                     let why = criterion.why(plan);
@@ -177,6 +177,7 @@ impl<T: Real> Run<'_, T> {
                 }
                 self.save(Urgency::End)?;
                 self.scores = self.judge(true)?;
+                (Some(criterion), None)
             }
             End::Done => {
                 self.warn_of_time_left();
@@ -184,12 +185,8 @@ impl<T: Real> Run<'_, T> {
                 if self.scores.is_none() {
                     self.scores = self.judge(true)?;
                 }
+                (None, None)
             }
-            End::Stopped(_) => (),
-        }
-        let (over, stopped) = match end {
-            End::Done => (None, None),
-            End::Met(criterion) => (Some(criterion), None),
             End::Stopped(reason) => (None, Some(reason)),
         };
         let stopped = stopped.or(self.context.given_up());

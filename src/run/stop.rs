@@ -157,8 +157,8 @@ impl Stop {
         }
     }
 
-    /// Takes SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 ask for a stop; the second calls `abort`, but for
-    /// SIGHUP and SIGXCPU, which are sent again and again. SIGHUP is left alone where it is ignored (nohup).
+    /// Takes SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 as requests to stop; the second one calls `abort`, unless it is
+    /// SIGHUP or SIGXCPU, which are sent again and again. SIGHUP is left alone where it is ignored (nohup).
     ///
     /// # Errors
     /// Signals that cannot be caught.

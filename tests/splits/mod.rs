@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use eki_mpi::config::{Precision, Resolved};
+use eki_mpi::config::Resolved;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
@@ -15,6 +15,7 @@ use eki_mpi::run;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::Reporter;
 use eki_mpi::run::timing::Timing;
+use eki_mpi::with_precision;
 
 use crate::start::{self, Run};
 
@@ -106,11 +107,8 @@ pub fn on_this_rank() {
             let threads = words.next().and_then(|word| word.parse().ok()).unwrap();
             let source = words.next().unwrap();
             let resolved = Resolved::new(&source, &words.collect::<Vec<_>>()).unwrap();
-            let digest = match resolved.config.run.precision {
-                Precision::Single | Precision::Mixed => digest::<f32>(&world, threads, resolved),
-                Precision::Double => digest::<f64>(&world, threads, resolved),
-            };
-            digest + "\n"
+            let precision = resolved.config.run.precision;
+            with_precision!(precision, T => digest::<T>(&world, threads, resolved)) + "\n"
         })
         .collect();
     if world.is_first() {

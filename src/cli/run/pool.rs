@@ -9,7 +9,7 @@ use crate::cli::RunArguments;
 /// Returns this rank's threads: as asked for, else its share of the host's cores. A rank that gets none ends all, which would
 /// wait for it.
 ///
-/// Of a run with a simulator the pool holds the threads that compute; those that wait for simulations are started apart.
+/// With a simulator, the threads that wait for its answers are not in this pool: they are started one by one.
 pub fn threads(comm: &Comm, arguments: &RunArguments, simulator: Option<&Process>) -> ThreadPool {
     let share = comm.share_of_cores();
     let mut threads = arguments.threads.map_or(share, usize::from);

@@ -7,9 +7,9 @@ use crate::config::key::{Key, Resume, section, words};
 use crate::config::scope::{DataKind, EVERYWHERE, Scope};
 use crate::config::value::Kind::{AtLeast, Between, Bool, Choice, Text, Within};
 
-/// Where a key of a generated task of long memory applies.
+/// The scope of keys of generated tasks of long memory (adding, copying).
 const TASKS: Scope = EVERYWHERE.data(&[DataKind::Task]);
-/// Where a key that changes training images applies.
+/// The scope of keys that move or deform training images.
 const IMAGES: Scope = NETWORKS.data(&[DataKind::Images]);
 
 section! {

@@ -8,7 +8,7 @@ use crate::config::keys::model::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{Above, AtLeast, Between, Choice, Integer, Sizes, Text, Within};
 
-/// Where a key of draws layer by layer applies.
+/// The scope of keys that draw members layer by layer.
 const LAYERED: Scope = ENSEMBLES.models(&[ModelKind::Dense, ModelKind::Conv]);
 
 section! {

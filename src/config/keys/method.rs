@@ -8,7 +8,7 @@ use crate::config::keys::model::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{Above, AtLeast, Between, Bool, Choice, Variances, Within};
 
-/// Where a key of the publication's step size applies.
+/// The scope of keys of the publication's step size.
 const EKI: Scope = EVERYWHERE.methods(&[MethodKind::Eki]);
 
 section! {

@@ -25,22 +25,22 @@ const MOST: i64 = 100_000_000;
 /// The most steps or epochs that a key may count.
 const LONGEST: i64 = 1_000_000_000_000_000;
 
-/// Where a key of networks applies.
+/// The scope of keys of networks.
 const NETWORKS: Scope = EVERYWHERE.models(&[
     ModelKind::Dense,
     ModelKind::Conv,
     ModelKind::Recurrent,
     ModelKind::CartPole,
 ]);
-/// Where a key of the user's simulators applies.
+/// The scope of keys of the user's simulators, started by the run or not.
 const SIMULATORS: Scope = EVERYWHERE.models(&[ModelKind::Process, ModelKind::AskTell]);
-/// Where a key of maps that are fitted to one set of observations applies.
+/// The scope of keys of maps that are fitted to one set of observations.
 const ONE_SET: Scope =
     EVERYWHERE.models(&[ModelKind::Linear, ModelKind::Process, ModelKind::AskTell]);
-/// Where a key of methods with an ensemble applies.
+/// The scope of keys of methods with an ensemble.
 const ENSEMBLES: Scope =
     EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman, MethodKind::Etki]);
-/// Where a key of gradient descent applies.
+/// The scope of keys of gradient descent.
 const DESCENT: Scope =
     EVERYWHERE.methods(&[MethodKind::Sgd, MethodKind::MomentumSgd, MethodKind::Ogd]);
 

@@ -10,9 +10,9 @@ use crate::config::value::Kind::{
     Between, Bool, Choice, Duration, Entries, Shares, Sizes, Texts, Variances, Words,
 };
 
-/// Where a key of recurrent networks applies.
+/// The scope of keys of recurrent networks.
 const RECURRENT: Scope = EVERYWHERE.models(&[ModelKind::Recurrent]);
-/// Where a key of a started simulator applies.
+/// The scope of keys of simulators that the run starts.
 const PROCESS: Scope = EVERYWHERE.models(&[ModelKind::Process]);
 
 section! {

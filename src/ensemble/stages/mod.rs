@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayRef2, ArrayViewMut2};
 
-use crate::ensemble::centre::{DrawCentre, column_means};
+use crate::ensemble::centre::{DrawCentre, rounded_means};
 use crate::ensemble::draw::Draw;
 use crate::ensemble::survivors::Survivors;
 use crate::forward::prior::Prior;
@@ -84,6 +84,5 @@ impl Redraw {
 /// Returns the column means of all rows of `u`, rounded to its precision.
 pub(crate) fn means<T: Real>(u: &ArrayRef2<T>) -> Vec<T> {
     let all = Survivors::new(vec![true; u.nrows()]);
-    let means = column_means(u.view(), &all).into_iter();
-    means.map(T::from_f64).collect()
+    rounded_means(u.view(), &all)
 }

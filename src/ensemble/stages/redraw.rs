@@ -6,7 +6,7 @@
 //!
 //! Kovachki & Stuart, Inverse Problems 35 (2019) 095005.
 
-use super::{Block, Stage, StepInput, means};
+use super::{Block, Stage, StepInput};
 use crate::ensemble::centre::column_means;
 use crate::ensemble::survivors::Survivors;
 use crate::kernels::real::Real;
@@ -24,14 +24,14 @@ impl<T: Real> Stage<T> for Redrawing {
             redraw.fill(block.u, columns, &centre.drawn, step.prior);
             return;
         }
-        let mean = means(block.u);
+        let all = Survivors::new(vec![true; block.u.nrows()]);
+        let after = column_means(block.u.view(), &all);
+        let mean: Vec<T> = after.iter().copied().map(T::from_f64).collect();
         let Some(previous) = &mut block.previous else {
             redraw.fill(block.u, columns, &mean, step.prior);
             return;
         };
         // The mean's own momentum, from the difference of the means in double precision.
-        let all = Survivors::new(vec![true; block.u.nrows()]);
-        let after = column_means(block.u.view(), &all);
         let before = column_means(previous.view(), &all);
         let moves = mean.iter().zip(after.iter().zip(&before));
         let momentum = T::from_f64(step.momentum);

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayRef2};
 
 use super::{Block, Stage, StepInput};
-use crate::ensemble::centre::column_means;
+use crate::ensemble::centre::rounded_means;
 use crate::ensemble::draw::Draw;
 use crate::ensemble::survivors::Survivors;
 use crate::kernels::real::{Real, product};
@@ -24,10 +24,7 @@ pub fn replace_failed<T: Real>(u: &mut ArrayRef2<T>, draw: Draw, survivors: &Sur
         return;
     }
     let failed: Vec<usize> = survivors.failed().collect();
-    let means: Vec<T> = column_means(u.view(), survivors)
-        .into_iter()
-        .map(T::from_f64)
-        .collect();
+    let means = rounded_means(u.view(), survivors);
     let mut weights = Array2::zeros((failed.len(), u.nrows()));
     let scale = T::from_f64(1.0 / (survivors.count() as f64 - 1.0).sqrt());
     for (mut row, &member) in weights.rows_mut().into_iter().zip(&failed) {
