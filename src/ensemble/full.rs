@@ -1,16 +1,22 @@
 //! The ensemble of which all members are kept, J x P over ranks.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use ndarray::{ArrayRef2, ArrayViewMut2};
 
 use crate::ensemble::centre::{BlockMoments, DrawCentre, column_means, rounded_means};
+use crate::ensemble::draw::digest_of;
 use crate::ensemble::stages::{Block, Redraw, Stage, StepInput};
 use crate::ensemble::survivors::Survivors;
-use crate::ensemble::transform::MemberMove;
+use crate::ensemble::transform::{MemberMove, Transform};
+use crate::ensemble::{EnsembleState, Update};
+use crate::error::{Error, Result};
+use crate::forward::ForwardMap;
 use crate::forward::prior::Prior;
+use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
-use crate::parallel::partition::{BLOCK, DRAWN};
+use crate::parallel::partition::{BLOCK, DRAWN, Partition};
 use crate::parallel::ranks::Ranks;
 use crate::parallel::slab::{Layout, Members, Slab};
 
@@ -34,7 +40,7 @@ impl<T: Real> FullEnsemble<T> {
         members: usize,
         prior: &Prior,
         momentum: bool,
-        fill: impl Fn(usize, std::ops::Range<usize>, &mut ArrayRef2<T>) + Sync,
+        fill: impl Fn(usize, Range<usize>, &mut ArrayRef2<T>) + Sync,
     ) -> Self {
         let layout = Layout::new(ranks.comm, members, prior.parameters());
         let mut points = Slab::fill(ranks.comm, ranks.pool, &layout, fill);
@@ -79,10 +85,51 @@ impl<T: Real> FullEnsemble<T> {
         self.previous.as_ref().unwrap_or(&self.points)
     }
 
+    /// Draws all members anew about their mean, after the update: what an epoch's end brings unless it is the run's.
+    /// Momentum of members starts anew; that of the mean goes on unless it is to restart.
+    pub fn redraw(&mut self, ranks: Ranks, prior: &Prior, redraw: Redraw) {
+        let all = Survivors::new(vec![true; self.layout.members.items()]);
+        let blocks = self.layout.blocks;
+        // Those near may still read them.
+        ranks.comm.host_barrier();
+        let Self {
+            points,
+            previous,
+            centres,
+            ..
+        } = self;
+        let mut centres = centres.as_mut().map(|centres| centres.iter_mut());
+        let mut previous = previous.as_mut().map(|slab| slab.iter_mut());
+        for (b, mut block) in points.iter_mut() {
+            let mut previous = previous
+                .as_mut()
+                .and_then(Iterator::next)
+                .map(|(_, block)| block);
+            let current = previous.as_ref().unwrap_or(&block);
+            let about: Vec<T> = match centres.as_mut().and_then(Iterator::next) {
+                Some(centre) => {
+                    if redraw.restart {
+                        centre.drawn.clone_from(&centre.mean);
+                    }
+                    centre.drawn.clone()
+                }
+                None => rounded_means(current.view(), &all),
+            };
+            let draw =
+                |block: &mut ArrayRef2<T>| redraw.fill(block, blocks.range(b), &about, prior);
+            draw(&mut block);
+            if let Some(previous) = &mut previous {
+                draw(previous);
+            }
+        }
+        drop(previous);
+        self.share(ranks);
+    }
+
     /// Moves all blocks by `transform`, u <- u - h X (u - ubar), takes each through the `stages`, and sends it to its members'
     /// owners; returns the mean over parameters of the survivors' variance before the move, the same on all ranks. Called by
     /// all ranks.
-    pub fn update(
+    fn move_blocks(
         &mut self,
         ranks: Ranks,
         (transform, h): (&MemberMove<T>, f64),
@@ -131,9 +178,32 @@ impl<T: Real> FullEnsemble<T> {
         let sum: f64 = squares.iter().sum();
         sum / (step.survivors.count() * layout.blocks.columns()) as f64
     }
+}
 
-    /// Adds members up to `count`, drawn about the mean; with `all` the others are drawn anew too. Called by all ranks.
-    pub fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
+impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
+    fn members(&self, _: Ranks) -> Partition {
+        self.layout.members
+    }
+
+    fn parameters(&self) -> usize {
+        self.layout.blocks.columns()
+    }
+
+    fn fill(&self, _: &dyn ForwardMap<T>, member: usize, out: &mut [T]) {
+        self.members.gather(&self.points, member, out);
+    }
+
+    fn update(&mut self, ranks: Ranks, _: &dyn ForwardMap<T>, update: &Update<T>) -> Result<f64> {
+        let Transform::Members(transform) = update.transform else {
+            return Err(Error::Run(
+                "an ensemble whose members are all kept needs a transform of them".to_owned(),
+            ));
+        };
+        let transform = (transform, update.length.h);
+        Ok(self.move_blocks(ranks, transform, update.stages, &update.step))
+    }
+
+    fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
         let before = self.layout.members.items();
         let survivors = Survivors::new(vec![true; before]);
         let old = std::mem::replace(
@@ -159,31 +229,11 @@ impl<T: Real> FullEnsemble<T> {
         self.previous = self.previous.as_ref().map(grow);
         self.points = points;
         self.members = Members::new(&self.points);
-        self.exchange(ranks);
+        self.share(ranks);
     }
 
-    /// Carries the points to their members' owners as they stand.
-    pub fn exchange(&mut self, ranks: Ranks) {
-        self.layout.update_and_send(
-            ranks.comm,
-            ranks.pool,
-            &mut self.points,
-            &mut self.members,
-            std::iter::repeat(()),
-            |_, _, _, ()| (),
-        );
-    }
-
-    /// Swaps u in for v at the members' owners where momentum moves members on, or back. Called by all ranks.
-    pub fn swap(&mut self, ranks: Ranks) {
-        if let Some(previous) = &mut self.previous {
-            std::mem::swap(&mut self.points, previous);
-            self.exchange(ranks);
-        }
-    }
-
-    /// Returns the mean of u (where it is kept, what the members are about before momentum), P numbers, on all ranks.
-    pub fn mean(&self, ranks: Ranks) -> Vec<T> {
+    /// The mean before momentum moves it on, where that is kept.
+    fn mean(&self, ranks: Ranks) -> Vec<T> {
         let all = Survivors::new(vec![true; self.layout.members.items()]);
         let mut mean = vec![0.0; self.layout.blocks.columns()];
         for (i, (b, block)) in self.current().iter().enumerate() {
@@ -198,13 +248,19 @@ impl<T: Real> FullEnsemble<T> {
         mean.into_iter().map(T::from_f64).collect()
     }
 
-    /// Copies `member`'s point, one of this rank's, to `out`.
-    pub fn gather(&self, member: usize, out: &mut [T]) {
-        self.members.gather(&self.points, member, out);
+    fn swap(&mut self, ranks: Ranks) {
+        if let Some(previous) = &mut self.previous {
+            std::mem::swap(&mut self.points, previous);
+            self.share(ranks);
+        }
     }
 
-    /// Rows `rows` of u on rank 0, row-major; nothing elsewhere.
-    pub fn rows_on_first(&self, ranks: Ranks, rows: std::ops::Range<usize>) -> Option<Vec<T>> {
+    fn rows_on_first(
+        &self,
+        ranks: Ranks,
+        _: &dyn ForwardMap<T>,
+        rows: Range<usize>,
+    ) -> Option<Vec<T>> {
         let own: Vec<T> = rows
             .clone()
             .flat_map(|j| {
@@ -227,12 +283,56 @@ impl<T: Real> FullEnsemble<T> {
             whole
         })
     }
-}
 
-/// Returns the digest of u: SHA-256 over that of every `DRAWN` columns in order, as hexadecimal; the same on all ranks. It does not
-/// tell how wide the blocks are that ranks keep.
-pub fn digest<T: Real>(ranks: Ranks, slab: &Slab<T>) -> String {
-    let shared = (ranks.comm, ranks.pool);
-    let own = slab.map_block_groups(shared, DRAWN / BLOCK, crate::ensemble::draw::digest_of);
-    crate::parallel::ranks::digest_of(ranks, own.as_flattened())
+    /// Of u, over the digests of every `DRAWN` columns in order: it does not depend on the width of the blocks that ranks keep.
+    fn digest(&self, ranks: Ranks) -> String {
+        let shared = (ranks.comm, ranks.pool);
+        let own = self
+            .current()
+            .map_block_groups(shared, DRAWN / BLOCK, digest_of);
+        crate::parallel::ranks::digest_of(ranks, own.as_flattened())
+    }
+
+    fn arrays(&self) -> Vec<Array> {
+        let mut arrays = vec![Array::Points];
+        if self.centres.is_some() {
+            arrays.extend([Array::Centre, Array::Mean]);
+        }
+        arrays.extend(self.previous.as_ref().map(|_| Array::Previous));
+        arrays
+    }
+
+    fn sections(&self, block: usize) -> Vec<&[T]> {
+        let of = |slab| Slab::block(slab, block).to_slice().expect("row-major");
+        let mut sections = vec![of(&self.points)];
+        if let Some(centres) = &self.centres {
+            let centre = &centres[block - self.layout.own_blocks().start];
+            sections.extend([&centre.drawn[..], &centre.mean]);
+        }
+        sections.extend(self.previous.as_ref().map(of));
+        sections
+    }
+
+    fn sections_mut(&mut self, block: usize) -> Vec<&mut [T]> {
+        let place = block - self.layout.own_blocks().start;
+        let mut sections = vec![self.points.block_mut(block)];
+        if let Some(centres) = &mut self.centres {
+            let centre = &mut centres[place];
+            sections.extend([&mut centre.drawn[..], &mut centre.mean]);
+        }
+        let previous = self.previous.as_mut();
+        sections.extend(previous.map(|slab| slab.block_mut(block)));
+        sections
+    }
+
+    fn share(&mut self, ranks: Ranks) {
+        self.layout.update_and_send(
+            ranks.comm,
+            ranks.pool,
+            &mut self.points,
+            &mut self.members,
+            std::iter::repeat(()),
+            |_, _, _, ()| (),
+        );
+    }
 }

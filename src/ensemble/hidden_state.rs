@@ -137,22 +137,14 @@ impl<T: Real> GatheredStates<T> {
         })
     }
 
-    /// Returns the numbers of `array`; None for one that is not carried.
-    pub fn section(&self, array: Array) -> Option<&[T]> {
-        match array {
-            Array::Hidden { .. } => Some(&self.hidden),
-            Array::Predictions { .. } => Some(&self.predictions),
-            _ => None,
-        }
+    /// Returns the numbers of its `arrays`, in their order.
+    pub fn sections(&self) -> [&[T]; 2] {
+        [&self.hidden, &self.predictions]
     }
 
-    /// Returns the numbers of `array`, to be filled; None for one that is no hidden state or prediction.
-    pub fn section_mut(&mut self, array: Array) -> Option<&mut [T]> {
-        match array {
-            Array::Hidden { .. } => Some(&mut self.hidden),
-            Array::Predictions { .. } => Some(&mut self.predictions),
-            _ => None,
-        }
+    /// Returns the numbers of its `arrays`, in their order, to be filled.
+    pub fn sections_mut(&mut self) -> [&mut [T]; 2] {
+        [&mut self.hidden, &mut self.predictions]
     }
 
     /// Returns what rank 0 has read, on all ranks: this one's `members` and the predictions, of `outputs` numbers a sample.

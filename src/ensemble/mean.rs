@@ -10,24 +10,24 @@
 //! This form extends the publication (its EKI(R) re-draws at each epoch's end).
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::ensemble::draw::{Draw, LARGEST_DRAW};
+use crate::ensemble::draw::{Draw, digest_of};
 use crate::ensemble::low_rank::LowRankDraws;
-use crate::ensemble::mean_kernels::{AddRounded, Place};
+use crate::ensemble::mean_kernels::{Place, sum_full};
 use crate::ensemble::moments::MeanAveraging;
-use crate::ensemble::transform::MeanMove;
+use crate::ensemble::stages::Redraw;
+use crate::ensemble::transform::{MeanMove, Transform};
 use crate::ensemble::whitening::Whitening;
+use crate::ensemble::{EnsembleState, NextDraw, StepLength, Update};
 use crate::error::{Error, Result};
 use crate::forward::ForwardMap;
 use crate::forward::low_rank::LowRank;
 use crate::forward::prior::Prior;
-use crate::kernels::exact_sum::Quantum;
+use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
-use crate::kernels::threads::for_each;
-use crate::parallel::partition::{Blocks, DRAWN, Partition};
+use crate::parallel::partition::{BLOCK, Blocks, DRAWN, Partition};
 use crate::parallel::ranks::Ranks;
 
 /// An ensemble of which only the mean is kept, the same on all ranks.
@@ -65,30 +65,6 @@ pub struct MeanOptions {
     pub memory: MeanAveraging,
 }
 
-/// The step size and momentum of one step.
-#[derive(Clone, Copy, Debug)]
-pub struct StepLength {
-    /// The step's number n, from 1.
-    pub step: u64,
-    /// h_n.
-    pub h: f64,
-    /// h at this step, before it is divided by ||D||.
-    pub undivided: f64,
-    /// The momentum coefficient, 0 without.
-    pub momentum: f64,
-}
-
-/// The members of the step after an update.
-#[derive(Clone, Debug)]
-pub struct NextDraw {
-    /// The draws of these members.
-    pub draw: Draw,
-    /// sqrt(gamma).
-    pub spread: f64,
-    /// The parameters in which they differ.
-    pub differing: Range<usize>,
-}
-
 impl<T: Real> MeanEnsemble<T> {
     /// `members` members drawn as `first` says about `mean`, with the run's `options`.
     pub fn new(
@@ -122,40 +98,6 @@ impl<T: Real> MeanEnsemble<T> {
         }
     }
 
-    /// Returns the number of members J.
-    pub fn members(&self) -> usize {
-        self.members
-    }
-
-    /// Members over ranks: whole units where their sums are formed by units.
-    pub fn partition(&self, ranks: Ranks) -> Partition {
-        let unit = if self.low_rank.is_some() {
-            crate::forward::low_rank::UNIT
-        } else {
-            1
-        };
-        Partition::in_units(self.members, ranks.comm.size(), unit)
-    }
-
-    /// Changes the number of members to `members` from the next step on.
-    pub fn expand(&mut self, members: usize) {
-        self.members = members;
-    }
-
-    /// Parameters P.
-    pub fn parameters(&self) -> usize {
-        self.mean.len()
-    }
-
-    /// Returns the run's estimate, P numbers: m, or its average over steps where that is kept.
-    pub fn estimate(&self) -> &[T] {
-        if self.average.is_empty() {
-            &self.mean
-        } else {
-            &self.average
-        }
-    }
-
     /// Evaluates this rank's members on `inputs`, d x m, where they are of low rank; see `Evaluator::for_members`.
     pub fn evaluate_low_rank<P: Send>(
         &mut self,
@@ -165,7 +107,7 @@ impl<T: Real> MeanEnsemble<T> {
         places: impl Iterator<Item = P> + Send,
         take: impl Fn(P, ArrayView2<T>) + Sync,
     ) {
-        let own = self.partition(ranks).range(ranks.comm.rank());
+        let own = self.members(ranks).range(ranks.comm.rank());
         let draws = self
             .low_rank
             .as_mut()
@@ -186,40 +128,6 @@ impl<T: Real> MeanEnsemble<T> {
         self.low_rank.is_some()
     }
 
-    /// Draws `member` to `out`: all P numbers, or where there is room for fewer the last ones.
-    pub fn fill(&self, map: Option<&dyn LowRank<T>>, member: usize, out: &mut [T]) {
-        if let (Some(draws), Some(map)) = (&self.low_rank, map) {
-            draws.member(map, (&self.centre, self.spread), self.draw, member, out);
-            return;
-        }
-        let (spread, first) = (T::from_f64(self.spread), self.parameters() - out.len());
-        let (mut numbers, nothing) = ([T::zero(); DRAWN], [T::zero(); DRAWN]);
-        for b in 0..self.blocks.count() {
-            let columns = self.blocks.range(b);
-            let (start, end) = (columns.start.max(first), columns.end);
-            let drawn = start.max(self.differing.start)..end.min(self.differing.end);
-            if drawn.len() < end.saturating_sub(start) {
-                out[start - first..end - first].copy_from_slice(&self.centre[start..end]);
-            }
-            if drawn.is_empty() {
-                continue;
-            }
-            T::fill_normal(&self.draw.key(member, b), 0, &mut numbers[..columns.len()]);
-            let about = match self.whitening.is_none() {
-                true => &self.centre[drawn.clone()],
-                false => &nothing[..drawn.len()],
-            };
-            pulp::Arch::new().dispatch(Place {
-                xi: &numbers[drawn.start - columns.start..drawn.end - columns.start],
-                out: &mut out[drawn.start - first..drawn.end - first],
-                centre: about,
-                deviations: &self.deviations[drawn],
-                spread,
-            });
-        }
-        self.whitening.spread_about(&self.centre, out);
-    }
-
     /// Spreads the draws of `layers`, from 0, by the moments of their inputs on `samples`, d x m.
     pub fn whiten(
         &mut self,
@@ -234,20 +142,18 @@ impl<T: Real> MeanEnsemble<T> {
             .renew(ranks.pool, map, about, layers, damping);
     }
 
-    /// Moves the mean along `coefficients` by `length`, with the batch's `inputs`, d x m, where they are sample by sample, and
-    /// extrapolates; then come the members of `next`. Called by all ranks.
+    /// Returns the sum over members of `coefficients` times their deviations from the centre, in units of the prior's deviations
+    /// and of the spread, P numbers, the same on all ranks; `inputs`, d x m, are the batch's. Called by all ranks.
     ///
     /// # Errors
     /// Coefficients sample by sample for a map or draws that are not of low rank.
-    pub fn update(
+    fn weighted_sum(
         &mut self,
         ranks: Ranks,
         map: Option<&dyn LowRank<T>>,
         (coefficients, inputs): (&MeanMove<T>, ArrayView2<T>),
-        length: StepLength,
-        next: NextDraw,
-    ) -> Result<()> {
-        let own = self.partition(ranks).range(ranks.comm.rank());
+    ) -> Result<Vec<f64>> {
+        let own = self.members(ranks).range(ranks.comm.rank());
         let mut sums = vec![0.0; self.mean.len()];
         match (coefficients, &mut self.low_rank, map) {
             (MeanMove::Samples(weights), Some(draws), Some(map)) => {
@@ -261,18 +167,13 @@ impl<T: Real> MeanEnsemble<T> {
                 ranks.comm.sum_exact(&mut sums);
             }
             (MeanMove::Members(coefficients), ..) => {
-                self.sum_full(ranks, own, coefficients, &mut sums);
+                let draws = (self.draw, self.blocks, &self.differing);
+                sum_full::<T>(ranks, draws, (own, coefficients), &mut sums);
                 ranks.comm.sum_exact(&mut sums);
             }
         }
         self.whitening.spread_sums(&mut sums);
-        self.shift(&sums, length);
-        if !self.average.is_empty() {
-            self.memory
-                .average(length.step, &self.mean, &mut self.average);
-        }
-        (self.draw, self.spread, self.differing) = (next.draw, next.spread, next.differing);
-        Ok(())
+        Ok(sums)
     }
 
     /// m <- v - h_n sums, in units of the members' deviations, and v from it.
@@ -305,38 +206,6 @@ impl<T: Real> MeanEnsemble<T> {
         }
     }
 
-    /// sum_k c_k xi_k over this rank's members, each term rounded so that sums over ranks are exact.
-    fn sum_full(&self, ranks: Ranks, own: Range<usize>, coefficients: &[f64], sums: &mut [f64]) {
-        let largest = coefficients.iter().fold(0.0_f64, |m, c| m.max(c.abs()));
-        let quantum = Quantum::new(largest * LARGEST_DRAW, coefficients.len());
-        let rooms: Vec<Mutex<Vec<T>>> = (0..ranks.pool.current_num_threads())
-            .map(|_| Mutex::default())
-            .collect();
-        let draw = self.draw;
-        for_each(
-            ranks.pool,
-            sums.chunks_mut(self.blocks.range(0).len())
-                .enumerate()
-                .filter(|(b, _)| {
-                    let columns = self.blocks.range(*b);
-                    columns.start < self.differing.end && self.differing.start < columns.end
-                }),
-            |thread, (b, sums)| {
-                let mut xi = rooms[thread].lock().expect("one thread each");
-                xi.resize(sums.len(), T::zero());
-                for member in own.clone() {
-                    T::fill_normal(&draw.key(member, b), 0, &mut xi);
-                    pulp::Arch::new().dispatch(AddRounded {
-                        sums: &mut *sums,
-                        xi: &xi,
-                        coefficient: coefficients[member],
-                        quantum,
-                    });
-                }
-            },
-        );
-    }
-
     /// Returns the mean square deviation of the members from the mean in what they differ: gamma times the prior's mean variance, and
     /// what spreading makes of it.
     pub fn mean_variance(&self) -> f64 {
@@ -354,12 +223,172 @@ impl<T: Real> MeanEnsemble<T> {
         self.spread * self.spread * whole / differing.len() as f64
     }
 
+    /// Returns the rows of P numbers that a checkpoint holds, by name.
+    fn kept(&self) -> impl Iterator<Item = (Array, &Vec<T>)> {
+        let rows = [
+            (Array::Centre, &self.centre),
+            (Array::Mean, &self.mean),
+            (Array::Second, &self.second),
+            (Array::Average, &self.average),
+        ];
+        rows.into_iter().filter(|(_, row)| !row.is_empty())
+    }
+
+    /// Returns the rows of `kept`, in its order, to be filled.
+    fn kept_mut(&mut self) -> impl Iterator<Item = &mut Vec<T>> {
+        let rows = [
+            &mut self.centre,
+            &mut self.mean,
+            &mut self.second,
+            &mut self.average,
+        ];
+        rows.into_iter().filter(|row| !row.is_empty())
+    }
+
     /// Returns m and, where they are kept, its second moments and its average over steps: each a row of P numbers.
-    pub fn as_rows(&self) -> Array2<T> {
+    fn as_rows(&self) -> Array2<T> {
         let rows = [&self.mean, &self.second, &self.average];
         let numbers: Vec<T> = rows.into_iter().flatten().copied().collect();
         let count = numbers.len() / self.mean.len();
         Array2::from_shape_vec((count, self.mean.len()), numbers).expect("whole rows")
+    }
+}
+
+impl<T: Real> EnsembleState<T> for MeanEnsemble<T> {
+    /// In whole units where members' sums are formed by units.
+    fn members(&self, ranks: Ranks) -> Partition {
+        let unit = if self.low_rank.is_some() {
+            crate::forward::low_rank::UNIT
+        } else {
+            1
+        };
+        Partition::in_units(self.members, ranks.comm.size(), unit)
+    }
+
+    fn parameters(&self) -> usize {
+        self.mean.len()
+    }
+
+    fn fill(&self, map: &dyn ForwardMap<T>, member: usize, out: &mut [T]) {
+        if let (Some(draws), Some(map)) = (&self.low_rank, map.low_rank()) {
+            draws.member(map, (&self.centre, self.spread), self.draw, member, out);
+            return;
+        }
+        let (spread, first) = (T::from_f64(self.spread), self.parameters() - out.len());
+        let (mut numbers, nothing) = ([T::zero(); DRAWN], [T::zero(); DRAWN]);
+        for b in 0..self.blocks.count() {
+            let columns = self.blocks.range(b);
+            let (start, end) = (columns.start.max(first), columns.end);
+            let drawn = start.max(self.differing.start)..end.min(self.differing.end);
+            if drawn.len() < end.saturating_sub(start) {
+                out[start - first..end - first].copy_from_slice(&self.centre[start..end]);
+            }
+            if drawn.is_empty() {
+                continue;
+            }
+            T::fill_normal(&self.draw.key(member, b), 0, &mut numbers[..columns.len()]);
+            let about = match self.whitening.is_none() {
+                true => &self.centre[drawn.clone()],
+                false => &nothing[..drawn.len()],
+            };
+            pulp::Arch::new().dispatch(Place {
+                xi: &numbers[drawn.start - columns.start..drawn.end - columns.start],
+                out: &mut out[drawn.start - first..drawn.end - first],
+                centre: about,
+                deviations: &self.deviations[drawn],
+                spread,
+            });
+        }
+        self.whitening.spread_about(&self.centre, out);
+    }
+
+    fn update(&mut self, ranks: Ranks, map: &dyn ForwardMap<T>, update: &Update<T>) -> Result<f64> {
+        let Transform::Mean(coefficients) = update.transform else {
+            return Err(Error::Run(
+                "an ensemble of which the mean alone is kept needs a transform of it".to_owned(),
+            ));
+        };
+        let missing = || Error::Run("the mean form redraws at each step".to_owned());
+        let redraw = update.step.redraw.ok_or_else(missing)?;
+        let variance = self.mean_variance();
+        let coefficients = (coefficients, update.inputs);
+        let mut sums = self.weighted_sum(ranks, map.low_rank(), coefficients)?;
+        self.whitening.spread_sums(&mut sums);
+        self.shift(&sums, update.length);
+        if !self.average.is_empty() {
+            self.memory
+                .average(update.length.step, &self.mean, &mut self.average);
+        }
+        (self.draw, self.spread) = (redraw.draw, redraw.spread);
+        self.differing = update.differing.clone();
+        Ok(variance)
+    }
+
+    fn expand(&mut self, _: Ranks, count: usize, _: &Prior, _: Redraw, _: bool) {
+        self.members = count;
+    }
+
+    fn mean(&self, _: Ranks) -> Vec<T> {
+        let averaged = self.averages();
+        if averaged { &self.average } else { &self.mean }.clone()
+    }
+
+    fn averages(&self) -> bool {
+        !self.average.is_empty()
+    }
+
+    fn rows_on_first(
+        &self,
+        ranks: Ranks,
+        map: &dyn ForwardMap<T>,
+        rows: Range<usize>,
+    ) -> Option<Vec<T>> {
+        ranks.comm.is_first().then(|| {
+            let parameters = self.parameters();
+            let mut whole = vec![T::zero(); rows.len() * parameters];
+            for (member, out) in rows.zip(whole.chunks_mut(parameters)) {
+                self.fill(map, member, out);
+            }
+            whole
+        })
+    }
+
+    /// Of m and, where they are kept, its second moments and its average over steps.
+    fn digest(&self, ranks: Ranks) -> String {
+        let own = match ranks.comm.is_first() {
+            true => digest_of(&[self.as_rows().view()]).to_vec(),
+            false => Vec::new(),
+        };
+        crate::parallel::ranks::digest_of(ranks, &own)
+    }
+
+    fn arrays(&self) -> Vec<Array> {
+        self.kept().map(|(array, _)| array).collect()
+    }
+
+    fn sections(&self, block: usize) -> Vec<&[T]> {
+        let columns = Blocks::new(self.mean.len()).range(block);
+        self.kept().map(|(_, row)| &row[columns.clone()]).collect()
+    }
+
+    fn sections_mut(&mut self, block: usize) -> Vec<&mut [T]> {
+        let columns = Blocks::new(self.mean.len()).range(block);
+        self.kept_mut()
+            .map(|row| &mut row[columns.clone()])
+            .collect()
+    }
+
+    fn share(&mut self, ranks: Ranks) {
+        let parameters = self.mean.len();
+        let blocks = Blocks::new(parameters).count();
+        let owners = Partition::new(blocks, ranks.comm.size());
+        for row in self.kept_mut() {
+            // As rows of one width, so that ranks' parts are consecutive: numbers travel as they are, signs of zero
+            // included, which a sum would lose.
+            row.resize(blocks * BLOCK, T::zero());
+            ranks.comm.all_gather_rows(owners, BLOCK, row);
+            row.truncate(parameters);
+        }
     }
 }
 

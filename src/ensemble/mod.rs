@@ -7,7 +7,6 @@
 //!
 //! The most common change is a stage: its file in `stages`, and its line where `run::context` lists a run's stages.
 
-pub(crate) mod arrays;
 pub mod centre;
 pub mod draw;
 pub(crate) mod full;
@@ -22,20 +21,22 @@ pub mod survivors;
 pub mod transform;
 pub mod whitening;
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 use ndarray::ArrayView2;
 
+use crate::ensemble::draw::Draw;
 use crate::ensemble::full::FullEnsemble;
-use crate::ensemble::mean::{MeanEnsemble, NextDraw, StepLength};
+use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::stages::{Redraw, Stage, StepInput};
 use crate::ensemble::transform::Transform;
 use crate::error::{Error, Result};
 use crate::forward::ForwardMap;
 use crate::forward::evaluator::Evaluator;
 use crate::forward::prior::Prior;
+use crate::io::checkpoint::Array;
 use crate::kernels::real::Real;
-use crate::parallel::partition::Partition;
+use crate::parallel::partition::{Blocks, Partition};
 use crate::parallel::ranks::Ranks;
 
 /// The update of an ensemble in one step.
@@ -54,7 +55,107 @@ pub struct Update<'a, T> {
     pub differing: Range<usize>,
 }
 
-/// The members of a run.
+/// The step size and momentum of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct StepLength {
+    /// The step's number n, from 1.
+    pub step: u64,
+    /// h_n.
+    pub h: f64,
+    /// h at this step, before it is divided by ||D||.
+    pub undivided: f64,
+    /// The momentum coefficient, 0 without.
+    pub momentum: f64,
+}
+
+/// The draws of a step's members.
+#[derive(Clone, Debug)]
+pub struct NextDraw {
+    /// Which draws.
+    pub draw: Draw,
+    /// sqrt(gamma).
+    pub spread: f64,
+    /// The parameters in which they differ.
+    pub differing: Range<usize>,
+}
+
+/// An ensemble, whatever is kept of it: what evaluation, updates, reports and checkpoints need.
+pub trait EnsembleState<T: Real>: Send + Sync {
+    /// Returns the members over ranks.
+    fn members(&self, ranks: Ranks) -> Partition;
+
+    /// Returns the number of parameters P.
+    fn parameters(&self) -> usize;
+
+    /// Writes `member`'s point, one of this rank's, to `out`, P numbers; in the mean form as many last ones as there is
+    /// room for.
+    fn fill(&self, map: &dyn ForwardMap<T>, member: usize, out: &mut [T]);
+
+    /// Moves the ensemble as `update` says; returns the mean over parameters of the members' variance before the move, the same
+    /// on all ranks. Called by all ranks.
+    ///
+    /// # Errors
+    /// A transform of the mean for an ensemble whose members are kept, or the other way round; a redraw that the mean needs and
+    /// that is missing.
+    fn update(&mut self, ranks: Ranks, map: &dyn ForwardMap<T>, update: &Update<T>) -> Result<f64>;
+
+    /// Adds members up to `count`, drawn about the mean; with `all` the others are drawn anew too. Called by all ranks.
+    fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool);
+
+    /// Returns the mean, P numbers, on all ranks: of the ensemble u itself, before momentum moves it on. Called by all ranks.
+    fn mean(&self, ranks: Ranks) -> Vec<T>;
+
+    /// Returns true if `mean` is an average over steps.
+    fn averages(&self) -> bool {
+        false
+    }
+
+    /// Makes `fill` give members of the ensemble u itself rather than momentum's points v; called again, back. Called by all
+    /// ranks.
+    fn swap(&mut self, _ranks: Ranks) {}
+
+    /// Returns the rows `rows` of u on rank 0, row-major; nothing elsewhere. Called by all ranks.
+    fn rows_on_first(
+        &self,
+        ranks: Ranks,
+        map: &dyn ForwardMap<T>,
+        rows: Range<usize>,
+    ) -> Option<Vec<T>>;
+
+    /// Returns the digest of what is kept: SHA-256, hexadecimal, the same on all ranks. Called by all ranks.
+    fn digest(&self, ranks: Ranks) -> String;
+
+    /// Returns the arrays that a checkpoint holds of it.
+    fn arrays(&self) -> Vec<Array>;
+
+    /// Returns the numbers of its `arrays`, in their order, in `block`, one of this rank's.
+    fn sections(&self, block: usize) -> Vec<&[T]>;
+
+    /// Returns the numbers of its `arrays`, in their order, in `block`, one of this rank's, to be filled.
+    fn sections_mut(&mut self, block: usize) -> Vec<&mut [T]>;
+
+    /// Carries what each rank has filled of its blocks to wherever it is needed. Called by all ranks.
+    fn share(&mut self, ranks: Ranks);
+
+    /// Returns the blocks of columns that this rank saves and restores.
+    fn own_blocks(&self, ranks: Ranks) -> Range<usize> {
+        let blocks = Blocks::new(self.parameters()).count();
+        Partition::new(blocks, ranks.comm.size()).range(ranks.comm.rank())
+    }
+
+    /// Returns the number of numbers in all arrays, over all ranks.
+    fn saved_numbers(&self, ranks: Ranks) -> f64 {
+        let members = self.members(ranks).items();
+        let rows: usize = self.arrays().iter().map(|array| array.rows(members)).sum();
+        rows as f64 * self.parameters() as f64
+    }
+}
+
+/// The ensemble of a run, of one of two types; all that both do is in `EnsembleState`, to which this leads.
+///
+/// It is an enum, not a `Box<dyn EnsembleState<T>>`, for evaluation: the outputs of each member are handed to the caller's
+/// closures (`for_outputs`, `advance`), and functions that are generic in closures can't be called through a trait object.
+/// Whitening, descent and the redraw that lengthens a run ask for the type that they belong to.
 pub enum Ensemble<T> {
     /// All members, J x P over ranks.
     Full(FullEnsemble<T>),
@@ -62,23 +163,27 @@ pub enum Ensemble<T> {
     Mean(MeanEnsemble<T>),
 }
 
+impl<T: Real> Deref for Ensemble<T> {
+    type Target = dyn EnsembleState<T>;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Full(full) => full,
+            Self::Mean(mean) => mean,
+        }
+    }
+}
+
+impl<T: Real> DerefMut for Ensemble<T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::Full(full) => full,
+            Self::Mean(mean) => mean,
+        }
+    }
+}
+
 impl<T: Real> Ensemble<T> {
-    /// Members over ranks.
-    pub fn members(&self, ranks: Ranks) -> Partition {
-        match self {
-            Self::Full(full) => full.layout.members,
-            Self::Mean(mean) => mean.partition(ranks),
-        }
-    }
-
-    /// Parameters P.
-    pub fn parameters(&self) -> usize {
-        match self {
-            Self::Full(full) => full.layout.blocks.columns(),
-            Self::Mean(mean) => mean.parameters(),
-        }
-    }
-
     /// Returns the point that members of the mean form are drawn about, P numbers.
     ///
     /// # Errors
@@ -89,15 +194,6 @@ impl<T: Real> Ensemble<T> {
                 "an ensemble whose members are all kept has no centre but their mean".to_owned(),
             )),
             Self::Mean(mean) => Ok(&mean.centre),
-        }
-    }
-
-    /// Writes `member`'s point, one of this rank's, to `out`, P numbers; in the mean form as many last ones as there is
-    /// room for.
-    pub fn fill(&self, map: &dyn ForwardMap<T>, member: usize, out: &mut [T]) {
-        match self {
-            Self::Full(full) => full.gather(member, out),
-            Self::Mean(mean) => mean.fill(map.low_rank(), member, out),
         }
     }
 
@@ -139,107 +235,5 @@ impl<T: Real> Ensemble<T> {
         let own = self.members(ranks).range(ranks.comm.rank());
         let fill = |member, out: &mut [T]| self.fill(evaluator.map(), member, out);
         evaluator.advance_members(own, inputs, hidden.zip(places), fill, take);
-    }
-
-    /// Moves the ensemble as `update` says; returns the mean over parameters of the members' variance before the move, the same
-    /// on all ranks. Called by all ranks.
-    ///
-    /// # Errors
-    /// A transform of the mean for an ensemble whose members are kept, or the other way round; a redraw that the mean needs and
-    /// that is missing.
-    pub fn update(
-        &mut self,
-        ranks: Ranks,
-        map: &dyn ForwardMap<T>,
-        update: &Update<T>,
-    ) -> Result<f64> {
-        match (self, update.transform) {
-            (Self::Full(full), Transform::Members(transform)) => {
-                let transform = (transform, update.length.h);
-                Ok(full.update(ranks, transform, update.stages, &update.step))
-            }
-            (Self::Mean(mean), Transform::Mean(coefficients)) => {
-                let missing = || Error::Run("the mean form redraws at each step".to_owned());
-                let redraw = update.step.redraw.ok_or_else(missing)?;
-                let next = NextDraw {
-                    draw: redraw.draw,
-                    spread: redraw.spread,
-                    differing: update.differing.clone(),
-                };
-                let variance = mean.mean_variance();
-                let weights = (coefficients, update.inputs);
-                mean.update(ranks, map.low_rank(), weights, update.length, next)?;
-                Ok(variance)
-            }
-            (Self::Full(_), Transform::Mean(_)) => Err(Error::Run(
-                "an ensemble whose members are all kept needs a transform of them".to_owned(),
-            )),
-            (Self::Mean(_), Transform::Members(_)) => Err(Error::Run(
-                "an ensemble of which the mean alone is kept needs a transform of it".to_owned(),
-            )),
-        }
-    }
-
-    /// Adds members up to `count`, drawn about the mean; with `all` the others are drawn anew too. Called by all ranks.
-    pub fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {
-        match self {
-            Self::Full(full) => full.expand(ranks, count, prior, redraw, all),
-            Self::Mean(mean) => mean.expand(count),
-        }
-    }
-
-    /// Returns the mean, P numbers, on all ranks.
-    pub fn mean(&self, ranks: Ranks) -> Vec<T> {
-        match self {
-            Self::Full(full) => full.mean(ranks),
-            Self::Mean(mean) => mean.estimate().to_vec(),
-        }
-    }
-
-    /// Returns true if `mean` is an average over steps.
-    pub fn averages(&self) -> bool {
-        matches!(self, Self::Mean(mean) if !mean.average.is_empty())
-    }
-
-    /// Makes `fill` give members of the ensemble u itself rather than momentum's points v; called again, back.
-    pub fn swap(&mut self, ranks: Ranks) {
-        if let Self::Full(full) = self {
-            full.swap(ranks);
-        }
-    }
-
-    /// Rows `rows` of the ensemble on rank 0, row-major; nothing elsewhere.
-    pub fn rows_on_first(
-        &self,
-        ranks: Ranks,
-        map: &dyn ForwardMap<T>,
-        rows: Range<usize>,
-    ) -> Option<Vec<T>> {
-        match self {
-            Self::Full(full) => full.rows_on_first(ranks, rows),
-            Self::Mean(mean) => ranks.comm.is_first().then(|| {
-                let parameters = mean.parameters();
-                let mut whole = vec![T::zero(); rows.len() * parameters];
-                for (member, out) in rows.zip(whole.chunks_mut(parameters)) {
-                    mean.fill(map.low_rank(), member, out);
-                }
-                whole
-            }),
-        }
-    }
-
-    /// Returns the digest of the ensemble, or of the mean where only the mean is kept.
-    pub fn digest(&self, ranks: Ranks) -> String {
-        match self {
-            Self::Full(full) => full::digest(ranks, full.current()),
-            Self::Mean(mean) => {
-                let own = if ranks.comm.is_first() {
-                    crate::ensemble::draw::digest_of(&[mean.as_rows().view()]).to_vec()
-                } else {
-                    Vec::new()
-                };
-                crate::parallel::ranks::digest_of(ranks, &own)
-            }
-        }
     }
 }

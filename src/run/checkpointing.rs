@@ -139,7 +139,13 @@ impl Checkpointer {
     /// Returns the actions due after a step. Called by all ranks, which agree by one small reduction.
     ///
     /// Any rank may have had a signal; on time rank 0's clock alone decides.
-    pub(super) fn due<T: Real>(&mut self, comm: &Comm, plan: &Plan, state: &State<T>) -> AfterStep {
+    pub(super) fn due<T: Real>(
+        &mut self,
+        ranks: Ranks,
+        plan: &Plan,
+        state: &State<T>,
+    ) -> AfterStep {
+        let comm = ranks.comm;
         if self.folder.is_none() {
             return AfterStep::default();
         }
@@ -148,7 +154,7 @@ impl Checkpointer {
         self.steps += 1;
         let rules = &plan.config().checkpoint;
         let save = self.longest_save.unwrap_or_else(|| {
-            let bytes = state.ensemble.saved_numbers() * size_of::<T>() as f64;
+            let bytes = state.ensemble.saved_numbers(ranks) * size_of::<T>() as f64;
             Duration::from_secs_f64(bytes / comm.size() as f64 / SLOW_DISK)
         });
         let asked = self.stop.asked(self.longest_turn + save);
@@ -277,13 +283,7 @@ impl Checkpointer {
         let carried = state.carried(ranks);
         let arrays = state.arrays(ranks, carried.as_ref());
         let settings = Sha256::digest(&config).into();
-        let part = write_shard(
-            ranks,
-            (&files, &folder),
-            state,
-            (&arrays, carried.as_ref()),
-            settings,
-        );
+        let part = write_shard(ranks, (&files, &folder), state, carried.as_ref(), settings);
         self.no_room = part.as_ref().is_err_and(Error::lacks_room);
         let stamps = gather_stamps(comm, part);
         let outcome = comm.from_first(|| {

@@ -3,11 +3,10 @@
 use super::State;
 use crate::data::Batch;
 use crate::ensemble::draw::Draw;
-use crate::ensemble::mean::StepLength;
 use crate::ensemble::stages::{Redraw, StepInput};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::Transform;
-use crate::ensemble::{Ensemble, Update};
+use crate::ensemble::{Ensemble, StepLength, Update};
 use crate::kernels::real::Real;
 use crate::kernels::rng::Purpose;
 use crate::run::context::StepContext;

@@ -6,11 +6,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{State, mean_options, redraw_before};
 use crate::config::{changes, resumable};
-use crate::ensemble::Ensemble;
 use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::hidden_state::GatheredStates;
-use crate::ensemble::mean::{MeanEnsemble, NextDraw};
+use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::transform::Form;
+use crate::ensemble::{Ensemble, NextDraw};
 use crate::error::{Error, Result};
 use crate::forward::prior::Prior;
 use crate::io::checkpoint;
@@ -217,6 +217,7 @@ fn read_own<T: Real>(
     (ensemble, mut carried): (&mut Ensemble<T>, Option<&mut GatheredStates<T>>),
 ) -> Checked<()> {
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
+    let members = mark.members as usize;
     let (theirs, ours) = (mark.blocks(), Blocks::new(mark.parameters as usize));
     let own = ensemble.own_blocks(ranks);
     let around = theirs.around(ours.span(own.clone()));
@@ -230,24 +231,26 @@ fn read_own<T: Real>(
         }
         let mut part = Shard::open(folder, mark, &run, writer)?;
         for block in wanted {
-            for &array in &mark.arrays {
-                if let Some(beside) = carried.as_deref_mut().and_then(|c| c.section_mut(array)) {
-                    let room = if block == 0 { beside } else { &mut [] };
-                    part.read(array, block, bytemuck::cast_slice_mut(room))?;
-                    continue;
-                }
-                let (whole, rows) = (theirs.range(block), array.rows(mark.members as usize));
-                section.resize(rows * whole.len(), T::zero());
+            let whole = theirs.range(block);
+            for (i, array) in ensemble.arrays().into_iter().enumerate() {
+                section.resize(array.rows(members) * whole.len(), T::zero());
                 part.read(array, block, bytemuck::cast_slice_mut(&mut section))?;
                 // Blocks of an older format are made of several of ours.
                 let inside = ours.around(whole.clone());
                 for b in inside.start.max(own.start)..inside.end.min(own.end) {
                     let columns = ours.range(b);
                     let from = section.chunks_exact(whole.len());
-                    let to = ensemble.section_mut(array, b);
-                    for (to, from) in to.chunks_exact_mut(columns.len()).zip(from) {
+                    let mut sections = ensemble.sections_mut(b);
+                    for (to, from) in sections[i].chunks_exact_mut(columns.len()).zip(from) {
                         to.copy_from_slice(&from[columns.start - whole.start..][..columns.len()]);
                     }
+                }
+            }
+            if let Some(carried) = &mut carried {
+                let arrays = carried.arrays(members).into_iter();
+                for (array, numbers) in arrays.zip(carried.sections_mut()) {
+                    let room = if block == 0 { numbers } else { &mut [] };
+                    part.read(array, block, bytemuck::cast_slice_mut(room))?;
                 }
             }
         }

@@ -142,7 +142,7 @@ impl<T: Real> Run<'_, T> {
         let record = stats.record(plan, &self.state, self.timing.elapsed(), self.scores);
         self.timing
             .measure(Phase::Report, || self.reporter.step(plan, &record))?;
-        let due = self.checkpointer.due(ranks.comm, plan, &self.state);
+        let due = self.checkpointer.due(ranks, plan, &self.state);
         let stopped = due.stop.or(self.context.given_up());
         let mut saved = false;
         if due.save || stopped.is_some() {

@@ -6,13 +6,13 @@ use super::State;
 use crate::ensemble::hidden_state::GatheredStates;
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::io::checkpoint::{self, Array, ShardDigest, ShardHeader};
+use crate::io::checkpoint::{self, ShardDigest, ShardHeader};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
 
-/// Writes this rank's shard of the `arrays`: the blocks of columns that it owns. Called by all ranks.
+/// Writes this rank's shard of `state`, whose members carry `carried`: the blocks of columns that it owns. Called by all ranks.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -20,20 +20,19 @@ pub(super) fn write_shard<T: Real>(
     ranks: Ranks,
     (files, folder): (&Files, &Path),
     state: &State<T>,
-    (arrays, carried): (&[Array], Option<&GatheredStates<T>>),
+    carried: Option<&GatheredStates<T>>,
     run: [u8; 32],
 ) -> Result<ShardDigest> {
     let ensemble = &state.ensemble;
     // What is carried stands with block 0, the same on all ranks.
-    let section = |array, b| match carried.and_then(|carried| carried.section(array)) {
-        Some(numbers) if b == 0 => numbers,
-        Some(_) => &[],
-        None => ensemble.section(array, b),
+    let carried_in = |b| {
+        let carried = carried.into_iter().flat_map(GatheredStates::sections);
+        carried.map(move |numbers| if b == 0 { numbers } else { &[] })
     };
     let mut sections: Vec<(&[u8], u32)> = ensemble
         .own_blocks(ranks)
-        .flat_map(|b| arrays.iter().map(move |&array| (array, b)))
-        .map(|(array, b)| (bytemuck::cast_slice(section(array, b)), 0))
+        .flat_map(|b| ensemble.sections(b).into_iter().chain(carried_in(b)))
+        .map(|numbers| (bytemuck::cast_slice(numbers), 0))
         .collect();
     for_each(ranks.pool, sections.iter_mut(), |_, (bytes, sum)| {
         *sum = crc32fast::hash(bytes);

@@ -6,11 +6,11 @@ use ndarray::{Array2, ArrayRef2, s};
 
 use super::{State, initial, mean_options, sizes};
 use crate::config::InitialCentre;
-use crate::ensemble::Ensemble;
 use crate::ensemble::draw::Draw;
 use crate::ensemble::full::FullEnsemble;
-use crate::ensemble::mean::{MeanEnsemble, NextDraw};
+use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::transform::Form;
+use crate::ensemble::{Ensemble, EnsembleState as _, NextDraw};
 use crate::error::Result;
 use crate::forward::load;
 use crate::forward::prior::Prior;

@@ -152,6 +152,15 @@ impl<T: Real> Slab<T> {
         self.readable_block(block).expect("a block of this rank's")
     }
 
+    /// Returns the numbers of block `block`, one of this rank's: J x w, row-major, for changing them.
+    pub fn block_mut(&mut self, block: usize) -> &mut [T] {
+        let layout = self.layout;
+        let (members, columns) = (layout.members.items(), layout.blocks.range(block));
+        let first = layout.columns_of(layout.rank).start;
+        let numbers = members * (columns.start - first)..members * (columns.end - first);
+        &mut self.own.all_mut()[numbers]
+    }
+
     /// Returns all blocks of rank `owner`, one after the other, if this rank can read them in place.
     fn readable_blocks(&self, owner: usize) -> Option<&[T]> {
         if owner == self.layout.rank {
