@@ -253,7 +253,7 @@ fn with_too_few_survivors_the_run_ends_within_the_step_with_a_clear_error() {
         assert_eq!(code, 1, "{text}");
         assert!(
             text.contains(
-                "step 0: only 0 of 24 members gave finite outputs; at least 3 are needed"
+                "step 1: only 0 of 24 members gave finite outputs; at least 3 are needed"
             ),
             "{text}"
         );

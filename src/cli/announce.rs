@@ -33,7 +33,7 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             plan.form(members)
         );
     }
-    if let Some(text) = &plan.resolved.old_names {
+    for text in &plan.resolved.warnings {
         tracing::warn!("{text}");
     }
     if let Some(text) = eki_mpi::run::reporter::too_few(plan) {

@@ -8,6 +8,7 @@ use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
 use eki_mpi::forward::load;
 use eki_mpi::forward::load::LoadedProblem;
+use eki_mpi::forward::process::Renewed;
 use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::{Answer, Contract, Findings, Nonsense};
 use eki_mpi::run::plan::Plan;
@@ -33,7 +34,7 @@ pub struct CheckArguments {
 /// Answers `eki-mpi check-model`.
 pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<String> {
     let mut resolved = Resolved::new(&arguments.source, &arguments.sets)?;
-    if let Some(text) = &resolved.old_names {
+    for text in &resolved.warnings {
         eki_mpi::parallel::abort::say(text);
     }
     let given = LoadedProblem::load(&resolved, data_dir)?;
@@ -125,6 +126,13 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         "it goes on, and is ended"
     };
     line("at the end of its input", ends.to_owned());
+    if f.renewed.count > 0 {
+        let Renewed { count, how } = &f.renewed;
+        line(
+            "started anew",
+            format!("{count} times between two questions: it {how}"),
+        );
+    }
     text + &told_parameters(contract, f)
 }
 

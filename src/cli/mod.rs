@@ -131,7 +131,7 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
                 .iter()
                 .map(|p| format!("{:<18} {}\n", p.name, p.title()))
                 .collect();
-            print(&lines);
+            print(&wrapped(lines));
         }
         Some(Command::Presets {
             name: Some(name), ..

@@ -19,7 +19,7 @@ use eki_mpi::report::finished::Finished;
 use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::Contract;
 use eki_mpi::run::plan::Plan;
-use eki_mpi::run::stop::{EXIT_STOPPED, Stop};
+use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop};
 
 /// When a simulator that has not answered yet is spoken of.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f
     comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
         Some(_) if given_up => {
             // A time limit that is over by now left no time for a step.
-            stop.check_room(Duration::ZERO)?;
+            stop.check_room(Duration::ZERO, RESERVE)?;
             Err(Error::Remote {
                 message: "stopped before the run began, while its simulator was tried".to_owned(),
                 code: EXIT_STOPPED,

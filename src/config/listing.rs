@@ -1,6 +1,6 @@
 //! Keys and values written out: as config.toml, as the list of all keys, and as the guide's chapter.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::key::Key;
 use super::keys::{Config, keys};
@@ -8,16 +8,10 @@ use super::value::Kind;
 
 /// Returns `config` as TOML: the keys that apply to its model, method and data, and those that differ from their defaults.
 pub(super) fn toml(config: &Config) -> String {
-    let table = Table::try_from(config).expect("a configuration is a table");
     let (mut text, mut current) = (String::new(), "");
-    for key in keys() {
+    for (key, value) in values(config) {
         let (section, name) = key.section_and_name();
-        let found = match section {
-            "" => table.get(name),
-            section => table.get(section).and_then(|inner| inner.get(name)),
-        };
-        let value = found.expect("every key is a field of the configuration");
-        if !key.scope.holds(config) && *value == key.value() {
+        if !key.scope.holds(config) && value == key.value() {
             continue;
         }
         if section != current {
@@ -27,6 +21,29 @@ pub(super) fn toml(config: &Config) -> String {
         text += &format!("{name} = {value}\n");
     }
     text
+}
+
+/// Returns the keys that do not apply to the model, method and data of `config`, and differ from their defaults.
+pub(super) fn without_effect(config: &Config) -> Vec<&'static Key> {
+    let idle = values(config)
+        .into_iter()
+        .filter(|(key, value)| !key.scope.holds(config) && *value != key.value());
+    idle.map(|(key, _)| key).collect()
+}
+
+/// Returns every key with its value in `config`.
+fn values(config: &Config) -> Vec<(&'static Key, Value)> {
+    let table = Table::try_from(config).expect("a configuration is a table");
+    let value = |key: &'static Key| {
+        let (section, name) = key.section_and_name();
+        let found = match section {
+            "" => table.get(name),
+            section => table.get(section).and_then(|inner| inner.get(name)),
+        };
+        let value = found.expect("every key is a field of the configuration");
+        (key, value.clone())
+    };
+    keys().map(value).collect()
 }
 
 /// Returns every key with its default, meaning and values, under headings that say where it applies.

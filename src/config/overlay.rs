@@ -130,7 +130,14 @@ impl Overlay {
         Ok(())
     }
 
-    /// Replaces words of earlier versions by today's; returns a warning that names these, and old names of keys, if there are any.
+    /// Returns the earlier versions' names by which keys were given, by today's name.
+    pub fn old_names(&self) -> BTreeMap<String, String> {
+        let old = self.names.iter().filter(|(path, name)| path != name);
+        old.map(|(path, name)| (path.clone(), name.clone()))
+            .collect()
+    }
+
+    /// Replaces words of earlier versions by today's; returns "old is now new" if there was one.
     pub fn settle(&mut self) -> Option<String> {
         let step = renamed::settle(&mut self.values);
         let origin = step
@@ -139,10 +146,7 @@ impl Overlay {
         if let Some(origin) = origin {
             self.origins.insert(renamed::KIND.to_owned(), origin);
         }
-        let old = self.names.iter().filter(|(path, name)| path != name);
-        let old = old.map(|(path, name)| format!("{name} is now {path}"));
-        let all: Vec<String> = old.chain(step).collect();
-        (!all.is_empty()).then(|| format!("old names, which still hold: {}", all.join("; ")))
+        step
     }
 
     /// Returns the values as a table of sections.

@@ -21,8 +21,9 @@ pub(super) fn refused(file: &str, path: &str, value: &Value, allowed: impl Into<
 /// Returns the refusal of a key that does not exist, with the nearest that does.
 pub(super) fn unknown(file: &str, path: &str, value: &Value) -> Error {
     let near = nearest(&shortened(path), keys().map(|key| key.path));
-    let allowed = near.map_or("unknown key".to_owned(), |near| {
-        format!("unknown key; the nearest known one is {near}")
+    let unlike = "unknown key (eki-mpi presets --keys lists all)";
+    let allowed = near.map_or(unlike.to_owned(), |near| {
+        format!("unknown key; did you mean {near}?")
     });
     refused(file, path, value, allowed)
 }
@@ -47,12 +48,19 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// Returns the known name most like `word`: by the spelling of the whole and of its last part alike, since often only the
-/// section is wrong.
+/// The least likeness of a name that is suggested, of at most 3.
+const LIKE: f64 = 1.5;
+
+/// Returns the known name most like `word`, in small letters or large ones, if one is like it: by the spelling of the whole and of its
+/// last part alike, and most of all by the same last part, since often only the section is wrong.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = &*word.to_lowercase();
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let score = |path: &str| {
-        strsim::jaro_winkler(word, path) + strsim::jaro_winkler(&last(word), &last(path))
+        let (end, known) = (last(word), last(path));
+        let same = f64::from(u8::from(end == known));
+        strsim::jaro_winkler(word, path) + strsim::jaro_winkler(&end, &known) + same
     };
-    known.max_by(|a, b| score(a).total_cmp(&score(b)))
+    let like = known.filter(|path| score(path) >= LIKE);
+    like.max_by(|a, b| score(a).total_cmp(&score(b)))
 }

@@ -25,8 +25,10 @@ pub struct Resolved {
     pub origins: BTreeMap<String, String>,
     /// The folders in which the files named by the configuration are looked for.
     pub places: Places,
-    /// A warning that names what was set by an earlier version's name or word, and what it is called now.
-    pub old_names: Option<String>,
+    /// The earlier version's name of each key that was set by it.
+    pub old_names: BTreeMap<String, String>,
+    /// Warnings about what was set by an earlier version's name or word, or has no effect.
+    pub warnings: Vec<String>,
 }
 
 impl Resolved {
@@ -46,7 +48,8 @@ impl Resolved {
         for set in sets {
             overlay.set(set)?;
         }
-        let old_names = overlay.settle();
+        let old_words = overlay.settle();
+        let old_names = overlay.old_names();
         let origins = std::mem::take(&mut overlay.origins);
         let table = Value::Table(overlay.into_table());
         let config = Config::deserialize(table).map_err(|error| {
@@ -55,15 +58,55 @@ impl Resolved {
                 error.to_string().replace('\n', " ")
             ))
         })?;
-        let resolved = Self {
+        let mut resolved = Self {
             config,
             name,
             origins,
             places,
             old_names,
+            warnings: Vec::new(),
         };
         resolved.check_step()?;
+        let warnings = [resolved.renamed(old_words), resolved.without_effect()];
+        resolved.warnings = warnings.into_iter().flatten().collect();
         Ok(resolved)
+    }
+
+    /// Returns a warning that names the keys and the words `old_words` of earlier versions, if there are any.
+    fn renamed(&self, old_words: Option<String>) -> Option<String> {
+        let names = self.old_names.iter();
+        let names = names.map(|(path, old)| format!("{old} is now {path}"));
+        let all: Vec<String> = names.chain(old_words).collect();
+        (!all.is_empty()).then(|| format!("old names, which still hold: {}", all.join("; ")))
+    }
+
+    /// Returns a warning that names the keys that were given other values than their defaults, but for those of presets, and do not
+    /// apply to this model, method and data, if there are any.
+    fn without_effect(&self) -> Option<String> {
+        let is_of_preset = |path: &str| {
+            let origin = self.origins.get(path);
+            origin.is_none_or(|origin| Preset::find(origin).is_some())
+        };
+        let idle = listing::without_effect(&self.config).into_iter();
+        let names: Vec<&str> = idle
+            .map(|key| key.path)
+            .filter(|path| !is_of_preset(path))
+            .collect();
+        let Config {
+            model,
+            method,
+            data,
+            ..
+        } = &self.config;
+        (!names.is_empty()).then(|| {
+            format!(
+                "no effect with model.kind = \"{}\", method.kind = \"{}\" and data.name = \"{}\": {}",
+                model.kind.word(),
+                method.kind.word(),
+                data.name,
+                names.join(", ")
+            )
+        })
     }
 
     /// Refuses a rule for the step size with the Kalman gain, whose h is taken as given.
@@ -90,9 +133,13 @@ impl Resolved {
             .get(key)
             .cloned()
             .unwrap_or_else(|| format!("{} (default)", self.name));
+        let key = match self.old_names.get(key) {
+            Some(old) => format!("{old} (now {key})"),
+            None => key.to_owned(),
+        };
         Error::Config {
             file,
-            key: key.to_owned(),
+            key,
             value: value.unwrap_or_default(),
             allowed: allowed.into(),
         }
@@ -126,10 +173,10 @@ mod tests {
             let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
             let resolved = Resolved::new("digits", &sets).unwrap();
             assert_eq!(resolved.config.method.step, StepKind::Adaptive);
-            (resolved.config.method.kind, resolved.old_names)
+            (resolved.config.method.kind, resolved.warnings.join(" "))
         };
         let (new, none) = kind(&["method.kind=kalman"]);
-        assert_eq!((new, none), (MethodKind::Kalman, None));
+        assert_eq!((new, &*none), (MethodKind::Kalman, ""));
         let old = "method.step=kalman";
         for sets in [
             &[old][..],
@@ -138,7 +185,7 @@ mod tests {
         ] {
             let (now, told) = kind(sets);
             assert_eq!(now, MethodKind::Kalman);
-            assert!(told.unwrap().contains("is now method.kind = \"kalman\""));
+            assert!(told.contains("is now method.kind = \"kalman\""));
         }
         // Gradient descent has never looked at it.
         assert_eq!(kind(&["method.kind=sgd", old]).0, MethodKind::Sgd);
@@ -155,8 +202,8 @@ mod tests {
         let old = read(&["method.h_shape=cosine", "data.warp=2", "data.warp=3"]);
         let new = read(&["method.h_schedule=cosine", "data.elastic=3"]);
         assert_eq!((&old.config, &old.origins), (&new.config, &new.origins));
-        assert_eq!(new.old_names, None);
-        let told = old.old_names.unwrap();
+        assert_eq!(new.warnings, [""; 0]);
+        let told = &old.warnings[0];
         assert!(
             told.contains("data.warp is now data.elastic; method.h_shape is now method.h_schedule"),
             "{told}"
@@ -167,13 +214,44 @@ mod tests {
         let path = folder.path().join("mine.toml");
         std::fs::write(&path, "[data]\nwarp = 2.0\n").unwrap();
         let over = Resolved::new(path.to_str().unwrap(), &sets).unwrap();
-        assert_eq!((over.config.data.elastic, over.old_names), (3.0, None));
+        assert_eq!((over.config.data.elastic, over.warnings.len()), (3.0, 0));
         std::fs::write(&path, "[data]\nwarp = 2.0\nelastic = 2.0\n").unwrap();
         let both = Resolved::new(path.to_str().unwrap(), &[]).unwrap_err();
         assert!(both.to_string().contains("names of one key"), "{both}");
         let both = refused(&["data.elastic=3", "data.warp=3"]);
         assert!(both.contains("data.elastic"), "{both}");
         assert!(refused(&["method.h_shape=round"]).starts_with("--set: method.h_shape = "));
+        let late = old.error("method.h_schedule", "is refused").to_string();
+        assert!(
+            late.starts_with("--set: method.h_shape (now method.h_schedule) = "),
+            "{late}"
+        );
+    }
+
+    #[test]
+    fn keys_that_have_no_effect_are_named() {
+        let warned = |source: &str, sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            Resolved::new(source, &sets).unwrap().warnings
+        };
+        let idle = [
+            "method.rate=3.0",
+            "method.h=0.5",
+            "model.timeout=1s",
+            "data.lags=1",
+        ];
+        let told = warned("digits", &idle);
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].ends_with(": model.timeout, method.rate") && told[0].contains("\"eki\""),
+            "{told:?}"
+        );
+        // What a preset sets for another method is not the user's doing.
+        assert_eq!(warned("digits", &["method.kind=sgd"]), [""; 0]);
+        for preset in PRESETS {
+            let config = Resolved::new(preset.name, &[]).expect(preset.name).config;
+            assert_eq!(listing::without_effect(&config).len(), 0, "{}", preset.name);
+        }
     }
 
     #[test]
@@ -194,6 +272,11 @@ mod tests {
         assert!(refused(&["ensemble.member=10"]).contains("ensemble.members"));
         assert!(refused(&["method.gamma=1"]).contains("ensemble.gamma"));
         assert!(refused(&["models.kind=dense"]).contains("model.kind"));
+        assert!(refused(&["run.seed=1"]).contains("did you mean seed?"));
+        assert!(refused(&["METHOD.H=1"]).contains("did you mean method.h?"));
+        assert!(
+            refused(&["colour=red"]).ends_with("unknown key (eki-mpi presets --keys lists all)")
+        );
     }
 
     #[test]

@@ -248,6 +248,10 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
         mean.into_iter().map(T::from_f64).collect()
     }
 
+    fn extrapolates(&self) -> bool {
+        self.previous.is_some()
+    }
+
     fn swap(&mut self, ranks: Ranks) {
         if let Some(previous) = &mut self.previous {
             std::mem::swap(&mut self.points, previous);

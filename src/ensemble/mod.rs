@@ -110,6 +110,11 @@ pub trait EnsembleState<T: Real>: Send + Sync {
         false
     }
 
+    /// Returns true if `fill` gives momentum's points v in place of the members u.
+    fn extrapolates(&self) -> bool {
+        false
+    }
+
     /// Makes `fill` give members of the ensemble u itself rather than momentum's points v; called again, back. Called by all
     /// ranks.
     fn swap(&mut self, _ranks: Ranks) {}

@@ -10,7 +10,7 @@ static PROGRESS: AtomicU64 = AtomicU64::new(0);
 static WAITING: AtomicBool = AtomicBool::new(false);
 static PLACE: OnceLock<(usize, String)> = OnceLock::new();
 
-/// Records the step the run is in, for the message of a panic.
+/// Records the step the run is in, counted from 1, for the message of a panic.
 pub fn set_step(step: u64) {
     STEP.store(step, Ordering::Relaxed);
     PROGRESS.fetch_add(1, Ordering::Relaxed);

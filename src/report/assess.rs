@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::forward::evaluator::Evaluator;
 use crate::forward::marginal::Marginal;
 use crate::forward::problem::Problem;
-use crate::forward::process::{Failure, Process, Settled};
+use crate::forward::process::{Process, Settled};
 use crate::io::npy::Rows;
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
@@ -152,9 +152,8 @@ fn misfits<T: Real>(
         let misfits = (misfit(&found.mean), found.best.as_ref().map(misfit));
         match problem.map.simulator().map(Process::settle) {
             Some(Settled::Again) => {}
-            Some(Settled::Stray(line)) => {
-                let failure = Failure::Unasked(line);
-                return Err(Error::Run(format!("the simulator {failure}")));
+            Some(Settled::Stray(what)) => {
+                return Err(Error::Run(format!("the simulator {what}")));
             }
             _ => return Ok(misfits),
         }

@@ -24,6 +24,8 @@ pub(super) struct Agreed {
     pub variance: f64,
     /// Whether all survivors of a simulator's run gave the same outputs.
     pub alike: bool,
+    /// The misfit of each member; not finite for a member without outputs.
+    pub misfits: Vec<f64>,
 }
 
 /// Facts on every member's outputs, the same on all ranks.
@@ -69,7 +71,7 @@ impl<T: Real> State<T> {
         let least = 3.max(j / 10);
         if !survivors.all() && survivors.count() < least {
             let count = survivors.count();
-            return Err(Error::Run(too_few(self.step, &facts, (count, least))));
+            return Err(Error::Run(too_few(self.step + 1, &facts, (count, least))));
         }
         let mean_of = |value: &dyn Fn(f64) -> f64| {
             let alive = (0..j).filter(|&k| survivors.contains(k));
@@ -87,6 +89,7 @@ impl<T: Real> State<T> {
             misfit: mean,
             variance,
             survivors,
+            misfits: facts.misfits,
         })
     }
 
@@ -169,7 +172,7 @@ impl<T: Real> State<T> {
             };
             tracing::info!(
                 "step {}: failed by method.outlier_ratio = {beyond:e}: member {}{more}; outputs of the first {how}",
-                self.step,
+                self.step + 1,
                 names.join(", ")
             );
         }

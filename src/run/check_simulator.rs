@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the prior's centre, xi = 0 | K finite numbers |
 //! | a member, then the centre again | the same answer as before, or one that differs by the simulator's own noise |
+//! | a question whose answer was no K numbers, of a new process | no such answer either: a member that fails |
 //! | nothing | silence |
 //! | a line that is no numbers | anything but silence for ever |
 //! | each parameter moved by one deviation of its prior | outputs that move |
@@ -17,7 +18,7 @@ use crate::ensemble::draw::Draw;
 use crate::error::Error;
 use crate::forward::ForwardMap;
 use crate::forward::marginal::parameters_at;
-use crate::forward::process::{Child, Failure, Process};
+use crate::forward::process::{Child, Failure, Process, Renewed};
 use crate::kernels::rng::Purpose;
 use crate::run::outlying;
 
@@ -80,6 +81,8 @@ pub struct Findings {
     pub nonsense: Nonsense,
     /// Whether the simulator ended at the end of its input.
     pub ends: bool,
+    /// How often it ended between two questions, and how.
+    pub renewed: Renewed,
 }
 
 impl Contract<'_> {
@@ -100,7 +103,7 @@ impl Contract<'_> {
     /// Asks once, at the centre; where that fails two members. The seconds of an answer, of a program that runs already.
     ///
     /// # Errors
-    /// An answer that breaks the protocol, or no outputs at all: why.
+    /// An answer that ends a run, or no outputs at all: why.
     pub fn probe(&self) -> std::result::Result<f64, Failure> {
         let mut child = None;
         let mut answered = self.first_answered(&mut child)?;
@@ -130,7 +133,7 @@ impl Contract<'_> {
     /// Tries all of it, with `count` members.
     ///
     /// # Errors
-    /// A program that cannot be started, breaks the protocol or has no outputs at all: no run could go on with it.
+    /// A program that cannot be started, prints what nobody asked for or has no outputs at all: no run could go on with it.
     pub fn check(&self, count: usize) -> std::result::Result<Findings, Failure> {
         self.first_answered(&mut None)?;
         let mut child = None;
@@ -162,6 +165,7 @@ impl Contract<'_> {
             .map(|a| a.seconds)
             .fold(centre.seconds, f64::max);
         let patience = PATIENCE + Duration::from_secs_f64(3.0 * slowest);
+        let renewed = self.process.renewed();
         let (nonsense, ends) = self.misuse(child, patience).map_err(Failure::Lost)?;
         Ok(Findings {
             centre,
@@ -170,6 +174,7 @@ impl Contract<'_> {
             moved,
             nonsense,
             ends,
+            renewed,
         })
     }
 
@@ -181,10 +186,10 @@ impl Contract<'_> {
     ) -> std::result::Result<Answer, Failure> {
         let start = Instant::now();
         let u = parameters_at(self.process.marginals(), xi);
-        let (outputs, spared) = self.process.ask(child.take(), &u);
+        let (outputs, spared) = self.process.ask_again(child.take(), &u);
         *child = spared;
         match outputs {
-            Err(failure) if failure.breaks_protocol() => Err(failure),
+            Err(failure) if failure.ends_a_run() => Err(failure),
             outputs => Ok(Answer {
                 outputs,
                 seconds: start.elapsed().as_secs_f64(),

@@ -16,8 +16,13 @@ use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 use crate::run::context::StepContext;
 
-/// Judges the ensemble; at the `end` also the members, unless the configuration says never. Called by all ranks.
-pub(super) fn judge<T: Real>(context: &StepContext<T>, state: &mut State<T>, end: bool) -> Scores {
+/// Judges the ensemble; at the `end` also the members, unless the configuration says never. A simulator's members are judged by their
+/// `misfits` if these are known. Called by all ranks.
+pub(super) fn judge<T: Real>(
+    context: &StepContext<T>,
+    state: &mut State<T>,
+    (end, misfits): (bool, Option<&[f64]>),
+) -> Scores {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
     if let Some(carried) = &state.carried {
         // A series is judged as it is assimilated: by what was predicted before.
@@ -30,7 +35,9 @@ pub(super) fn judge<T: Real>(context: &StepContext<T>, state: &mut State<T>, end
     }
     if problem.map.ask_tell().is_some() {
         // The outputs at the mean are not known, nor worth a round of their own.
-        return Scores::default();
+        return misfits.map_or_else(Scores::default, |misfits| {
+            misfit::scores(plan, None, misfits)
+        });
     }
     let all_members = match plan.config().run.best {
         _ if plan.is_gradient_descent() => false,
@@ -39,7 +46,9 @@ pub(super) fn judge<T: Real>(context: &StepContext<T>, state: &mut State<T>, end
         Best::Never => false,
     };
     if let Some(marginals) = problem.map.own_units() {
-        return misfit::judge(context, state, marginals, all_members);
+        let known = misfits.map(<[f64]>::to_vec);
+        let misfits = known.or_else(|| all_members.then(|| misfit::of_members(context, state)));
+        return misfit::judge(context, state, marginals, &misfits.unwrap_or_default());
     }
     let mean = state.ensemble.mean(ranks);
     let of_mean = score_mean(ranks, problem, &context.evaluator, &mean);

@@ -8,6 +8,7 @@ use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::run::context::StepContext;
+use crate::run::plan::Plan;
 
 /// Returns the misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
 /// outputs. For one process.
@@ -31,12 +32,13 @@ pub(crate) fn misfit_at<T: Real>(
     })
 }
 
-/// Returns the misfits at the members' mean, and where `members` asks for them those of the members. Called by all ranks.
+/// Returns the scores at the members' mean, and of members with `misfits`, J numbers, or none if these are not known. Called by all
+/// ranks.
 pub(super) fn judge<T: Real>(
     context: &StepContext<T>,
-    state: &mut State<T>,
+    state: &State<T>,
     marginals: &[Marginal],
-    members: bool,
+    misfits: &[f64],
 ) -> Scores {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
     let mean = state.own_mean(ranks, problem.map.as_ref(), marginals);
@@ -46,17 +48,17 @@ pub(super) fn judge<T: Real>(
         of_mean[0] = misfit_at(problem, &context.evaluator, by, &mean);
     }
     ranks.comm.sum_exact(&mut of_mean);
+    scores(plan, Some(of_mean[0]), misfits)
+}
+
+/// Returns the scores of members with `misfits` as sums of the loss, and at their mean, in deviations of the noise.
+pub(super) fn scores(plan: &Plan, mean: Option<f64>, misfits: &[f64]) -> Scores {
     let known = |misfit: f64| misfit.is_finite().then(|| plan.in_deviations(misfit));
-    let misfits = if members {
-        member_misfits(context, state)
-    } else {
-        Vec::new()
-    };
     let sound = || (0..misfits.len()).filter(|&j| misfits[j].is_finite());
     let best = sound().reduce(|best, j| if misfits[j] < misfits[best] { j } else { best });
     let sum: f64 = sound().map(|j| misfits[j]).sum();
     Scores {
-        misfit_mean: known(of_mean[0]),
+        misfit_mean: mean.and_then(known),
         misfit_members: known(sum / sound().count() as f64),
         best,
         ..Scores::new(
@@ -68,7 +70,7 @@ pub(super) fn judge<T: Real>(
 }
 
 /// Returns the misfit of each member, on all ranks; NaN or infinite of one without outputs. Called by all ranks.
-fn member_misfits<T: Real>(context: &StepContext<T>, state: &mut State<T>) -> Vec<f64> {
+pub(super) fn of_members<T: Real>(context: &StepContext<T>, state: &mut State<T>) -> Vec<f64> {
     let (ranks, plan) = (context.ranks, context.plan);
     let batch = context.problem.test_batch(&(0..1));
     let y = plan.loss.targets(&batch.targets, plan.data.outputs);

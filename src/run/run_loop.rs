@@ -6,7 +6,7 @@ use super::context::StepContext;
 use super::layer_blocks::LayerSchedule;
 use super::plan::Plan;
 use super::reporter::Reporter;
-use super::step::{self, StepStats};
+use super::step::{self, Step, StepStats};
 use super::stop::StopReason;
 use super::timing::{Phase, Timing};
 use super::waits::{Round, Waits};
@@ -42,6 +42,7 @@ pub fn run_from<T: Real>(
     let mut run = Run {
         context,
         state,
+        misfits: None,
         scores: None,
         reporter,
         timing,
@@ -53,8 +54,10 @@ pub fn run_from<T: Real>(
             break end;
         }
         let batch = batches.batch(&run.context, run.state.step);
-        let Some(stats) = run.step(&batch)? else {
-            break run.without_step()?;
+        let stats = match run.step(&batch)? {
+            Step::Taken(stats) => stats,
+            Step::AtNoiseLevel(misfits) => break run.at_noise_level(misfits),
+            Step::GivenUp => break run.given_up()?,
         };
         // Below here nothing changes the result: what happened is judged, reported and saved.
         if let Some(reason) = run.after_step(&stats)? {
@@ -78,6 +81,8 @@ enum End {
 struct Run<'a, T> {
     context: StepContext<'a, T>,
     state: State<T>,
+    /// The misfit of each member of this state, if their outputs are known.
+    misfits: Option<Vec<f64>>,
     /// The verdict after the newest step, if it was judged.
     scores: Option<Scores>,
     reporter: &'a mut Reporter,
@@ -102,34 +107,39 @@ impl<T: Real> Run<'_, T> {
         Ok(None)
     }
 
-    /// Takes one step of the run's method with `batch`; None where none was taken, as `step::step` has it. Called by all ranks.
+    /// Takes one step of the run's method with `batch`. Called by all ranks.
     ///
     /// # Errors
     /// As `step::step`, or as gradient descent's.
-    fn step(&mut self, batch: &Batch<T>) -> Result<Option<StepStats>> {
+    fn step(&mut self, batch: &Batch<T>) -> Result<Step> {
         let (context, state, timing) = (&self.context, &mut self.state, &mut *self.timing);
         let comm = context.ranks.comm;
-        crate::parallel::abort::set_step(state.step);
+        crate::parallel::abort::set_step(state.step + 1);
         timing.begin_step(comm);
         state.begin_pass(context);
-        let stats = match context.plan.is_gradient_descent() {
+        let step = match context.plan.is_gradient_descent() {
             #[cfg(feature = "gradients")]
-            true => state.descend(context, batch, timing).map(Some)?,
+            true => state.descend(context, batch, timing).map(Step::Taken)?,
             _ => step::step(context, state, batch, timing)?,
         };
-        if stats.is_some() {
+        if matches!(step, Step::Taken(_)) {
             timing.end_step(comm);
         }
-        Ok(stats)
+        Ok(step)
     }
 
-    /// Returns why a step was not taken: its simulations were given up, or the misfit is at the noise level. Called by all ranks.
-    fn without_step(&mut self) -> Result<End> {
-        let Some(reason) = self.context.given_up() else {
-            return Ok(End::Met(StoppingCriterion::NoiseLevel));
-        };
+    /// Keeps the `misfits` of what was evaluated for the verdict of a run that ends at the noise level, unless momentum had moved it
+    /// away from the members.
+    fn at_noise_level(&mut self, misfits: Vec<f64>) -> End {
+        self.misfits = Some(misfits).filter(|_| !self.state.ensemble.extrapolates());
+        End::Met(StoppingCriterion::NoiseLevel)
+    }
+
+    /// Saves the state of a run whose simulations were given up; returns why. Called by all ranks.
+    fn given_up(&mut self) -> Result<End> {
         self.save_before_step()?;
-        Ok(End::Stopped(reason))
+        let reason = self.context.given_up();
+        Ok(End::Stopped(reason.expect("the ranks agreed on a reason")))
     }
 
     /// Judges, reports and saves the step that was taken; returns why the run stops, if it does. Called by all ranks.
@@ -238,13 +248,14 @@ impl<T: Real> Run<'_, T> {
         let Self {
             context,
             state,
+            misfits,
             timing,
             ..
         } = self;
         let end = end || state.step == context.plan.steps;
         loop {
             let scores = timing.measure(Phase::Evaluate, || {
-                super::evaluate::judge(context, state, end)
+                super::evaluate::judge(context, state, (end, misfits.as_deref()))
             });
             match context.settle()? {
                 Round::Good => return Ok(Some(scores)),

@@ -11,8 +11,18 @@ use crate::run::plan::Plan;
 use crate::run::reporter::Record;
 use crate::run::timing::{Phase, Timing};
 
-/// Takes one step with `batch`; None, and nothing changed, where the members' misfit is at the noise level already and the run
-/// is to end there, or where the step's simulations were given up (`StepContext::given_up`). Called by all ranks.
+/// The result of a step, the same on all ranks.
+pub(super) enum Step {
+    /// The ensemble moved.
+    Taken(StepStats),
+    /// The members' misfit is at the noise level already, and the run is to end there: nothing changed. Holds the misfit of each
+    /// member.
+    AtNoiseLevel(Vec<f64>),
+    /// The step's simulations were given up (`StepContext::given_up`): nothing changed.
+    GivenUp,
+}
+
+/// Takes one step with `batch`. Called by all ranks.
 ///
 /// # Errors
 /// On all ranks alike: too few members gave finite outputs, or outputs too large to be solved with.
@@ -21,19 +31,19 @@ pub(super) fn step<T: Real>(
     state: &mut State<T>,
     batch: &Batch<T>,
     timing: &mut Timing,
-) -> Result<Option<StepStats>> {
+) -> Result<Step> {
     let (ranks, plan) = (context.ranks, context.plan);
     let members = state.ensemble.members(ranks);
     // G(v) on this rank's members, J/R x K, and their misfits.
     let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
     let Some((selected, misfits)) = state.forecast(context, batch, &targets, timing)? else {
-        return Ok(None);
+        return Ok(Step::GivenUp);
     };
     // Who failed, and the misfits of the others: the same on all ranks.
     let outputs = (&selected, &*targets);
     let agreed = timing.measure(Phase::Wait, || state.agree(context, outputs, &misfits))?;
     if plan.at_noise_level(agreed.misfit) {
-        return Ok(None);
+        return Ok(Step::AtNoiseLevel(agreed.misfits));
     }
     state.record_predictions(context, &agreed.survivors, &selected);
     // How the ensemble moves, and h_n.
@@ -58,7 +68,7 @@ pub(super) fn step<T: Real>(
         timing.measure_update(ranks.comm, || state.ensemble.update(ranks, map, &update))?;
     transform.recycle(&context.buffers);
     state.enter_next(context, &next, h, timing);
-    Ok(Some(StepStats::new(
+    Ok(Step::Taken(StepStats::new(
         members.items(),
         &agreed,
         (norm, h, variance),

@@ -42,6 +42,9 @@ const ONE_REQUEST: Duration = Duration::from_millis(300);
 /// The time between rank 0's looks for the STOP file: on a shared file system each look is a message.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// The time before a run's limit at which simulations are given up, beyond what its longest checkpoint took.
+pub const RESERVE: Duration = Duration::from_secs(2);
+
 /// Why a run stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
@@ -142,19 +145,27 @@ impl Stop {
         self.limit
     }
 
-    /// Refuses a time limit that is over before the first step, which takes `step` at least, could end.
+    /// Refuses a time limit that is over before the first step, which takes `step` at least, could end, where `reserve` is kept
+    /// to save the state.
     ///
     /// # Errors
     /// One line that names the limit.
-    pub fn check_room(&self, step: Duration) -> Result<()> {
-        match (self.limit, self.deadline) {
-            (Some(limit), Some(end)) if Instant::now() + step >= end => Err(Error::Usage(format!(
-                "{} allows {} s, which leaves no time for a step: allow more",
-                limit.source,
-                limit.time.as_secs()
-            ))),
-            _ => Ok(()),
+    pub fn check_room(&self, step: Duration, reserve: Duration) -> Result<()> {
+        let (Some(limit), Some(end)) = (self.limit, self.deadline) else {
+            return Ok(());
+        };
+        if Instant::now() + step + reserve < end {
+            return Ok(());
         }
+        let kept = match reserve.as_secs() {
+            0 => String::new(),
+            seconds => format!(" beside the {seconds} s that are kept to save the state"),
+        };
+        Err(Error::Usage(format!(
+            "{} allows {} s, which leaves no time for a step{kept}: allow more",
+            limit.source,
+            limit.time.as_secs()
+        )))
     }
 
     /// Takes SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 as requests to stop; the second one calls `abort`, unless it is
@@ -362,9 +373,14 @@ mod tests {
             source: "--max-time",
         };
         let mut stop = Stop::new(Some(limit));
-        stop.check_room(Duration::from_secs(10)).unwrap();
-        let refused = stop.check_room(Duration::from_secs(101)).unwrap_err();
-        assert!(refused.to_string().starts_with("--max-time allows 100 s"));
+        stop.check_room(Duration::from_secs(10), Duration::ZERO)
+            .unwrap();
+        for (step, reserve, words) in [(101, 0, "a step: allow"), (50, 51, "beside the 51 s")] {
+            let [step, reserve] = [step, reserve].map(Duration::from_secs);
+            let refused = stop.check_room(step, reserve).unwrap_err().to_string();
+            assert!(refused.starts_with("--max-time allows 100 s"), "{refused}");
+            assert!(refused.contains(words), "{refused}");
+        }
         assert_eq!(stop.asked(Duration::from_secs(10)), None);
         assert_eq!(stop.asked(Duration::from_secs(101)), Some(StopReason::Time));
     }

@@ -13,14 +13,12 @@ use crate::forward::process::{Halt, Settled};
 use crate::kernels::real::Real;
 use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
-use crate::run::stop::{Stop, StopReason};
+use crate::run::stop::{RESERVE, Stop, StopReason};
 
 /// The file in the run's folder by which a rank that is told to stop tells the others, who wait for simulators.
 const TOLD: &str = ".stopping";
 /// The time between a rank's looks for that file.
 const LOOK: Duration = Duration::from_millis(500);
-/// The time before a run's limit at which simulations are given up, beyond what its longest checkpoint took.
-const RESERVE: Duration = Duration::from_secs(2);
 
 /// Reasons to stop while simulators are waited for, as one rank hears of them.
 #[derive(Debug)]
@@ -126,7 +124,7 @@ pub fn settle<T: Real>(
     });
     let given_up = (settled == Settled::GivenUp).then(asked).flatten();
     let stray = match &settled {
-        Settled::Stray(line) => line.as_str(),
+        Settled::Stray(what) => what.as_str(),
         _ => "",
     };
     let mut codes = [
@@ -166,11 +164,12 @@ pub fn settle<T: Real>(
     })
 }
 
-/// Returns the error that this rank's simulator, where it is `broken`, or another's ends the run with. Called by all ranks.
-fn stray_lines(comm: &Comm, broken: bool, line: &str) -> Error {
+/// Returns the error that this rank's simulator, where it is `broken` as `what` says, or another's ends the run with. Called by all
+/// ranks.
+fn stray_lines(comm: &Comm, broken: bool, what: &str) -> Error {
     let text = format!(
-        "{}: the simulator printed {line:?} unasked, also after it was started anew, so its answers may belong to other \
-         members: only answers, one line each, may stand on standard output (model.numbered = true makes it certain)",
+        "{}: the simulator {what}. It did so again after it was started anew, so its answers may belong to other members \
+         (model.numbered = true makes it certain)",
         crate::parallel::abort::place()
     );
     let texts = comm.gather(if broken { text.as_bytes() } else { &[] });

@@ -161,6 +161,13 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         }
         ("dies", _) => die("no licence", 1),
         ("silent", _) => {}
+        ("blank-after", _) => {
+            println!("{sound}");
+            std::io::stdout().flush().expect("a reader");
+            // It comes when the next question has been put already.
+            std::thread::sleep(Duration::from_millis(5));
+            println!();
+        }
         ("one-late", _) if count == 1 => println!("{sound}\n{sound}"),
         ("greeting", _) if count == 1 => println!("Logistic growth 1.0\n{sound}"),
         ("noisy", _) => {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::answers::{logistic, plight};
+use super::results::summary;
 use super::runs::ending;
 use super::start::{Run, alone, end};
 use super::{Case, Test, digest, failures};
@@ -105,6 +106,7 @@ fn brought() {
         assert_eq!(digest(&process), digest(&out), "{sets:?}");
         assert_eq!(ending(&process), ending(&out));
         assert_eq!(failures(&process), failures(&out));
+        judged(&process, &out);
         assert_eq!(kind == "failing", failures(&out).iter().any(|&n| n > 0));
         assert!(out.join("final/parameters.csv").is_file());
         assert!(std::fs::symlink_metadata(out.join("ask/now")).is_err());
@@ -123,6 +125,31 @@ fn brought() {
         let steps = std::fs::read_dir(out.join("ask")).expect("questions");
         assert!(steps.count() as u64 >= ending(&out).1);
     }
+}
+
+/// A run that asked, in `out`, has the misfits of its members where it ended at the noise level, as the run in `process` has; else it
+/// says that it does not know them.
+fn judged(process: &Path, out: &Path) {
+    let [process, asked] = [process, out].map(summary);
+    let at_noise = asked["reason"] == "noise level";
+    for key in ["misfit_members", "misfit_best"] {
+        let expected = if at_noise {
+            &process[key]
+        } else {
+            &serde_json::Value::Null
+        };
+        assert_eq!(&asked[key], expected, "{key}");
+        assert!(process[key].is_f64());
+    }
+    let verdict = asked["verdict"].as_str().expect("a verdict");
+    assert_eq!(
+        verdict.contains("before the last step"),
+        !at_noise,
+        "{verdict}"
+    );
+    let table = std::fs::read_to_string(out.join("final/parameters.csv")).expect("a table");
+    let has_best = table.lines().skip(1).all(|line| !line.ends_with(','));
+    assert_eq!(has_best, at_noise, "{table}");
 }
 
 /// What lies in `out` but for logs, by name.

@@ -8,6 +8,7 @@ use super::{Case, Test};
 pub const TESTS: &[Test] = &[
     ("sound_simulators_pass_and_are_described", sound),
     ("faults_that_a_run_could_bear_are_advised_on", advised),
+    ("answers_that_are_no_numbers_are_told", lines),
     ("faults_that_no_run_could_bear_are_refused", unbearable),
     (
         "the_documented_example_in_python_keeps_the_contract",
@@ -95,8 +96,35 @@ fn advised() {
     told("plain", &far, &["widen model.prior"]);
 }
 
+fn lines() {
+    // A member whose answer is no numbers has failed, in a run as here.
+    told(
+        "failing",
+        &[],
+        &[" of 8 with outputs; the first that fails answered"],
+    );
+    // One that closes its standard output is waited for a moment, each time: it does so once here.
+    let answers = "read u; echo 1 2 3 4 5 6 7 8 9 10 11 12; ".repeat(4);
+    let closes = format!("model.command=[\"sh\", \"-c\", \"{answers} exec >&-; sleep 60\"]");
+    let case = Case::new("plain");
+    let mut command = alone();
+    command.args(["check-model", "--members", "2", "--set", &closes]);
+    let ended = end(command.arg(case.file("mine.toml")));
+    let words = "1 times between two questions: it closed its standard output";
+    assert!(
+        ended.stdout.contains(words),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+}
+
 fn unbearable() {
     for (kind, words) in [
+        (
+            "blank-after",
+            "answered a line that holds 0 numbers, and the observations are 12, where a new process",
+        ),
         ("dies", "simulator: no licence"),
         ("greeting", "which is not a number"),
         ("one-late", " unasked: only answers"),

@@ -69,6 +69,7 @@ fn twice() {
         ("twice 0", true, 2, 1),
         ("twice 40", true, 2, 1),
         ("twice 3", true, 2, 2),
+        ("blank-after", false, 1, 2),
         ("twice 3", false, 1, 2),
         ("twice 3", false, 1, 1),
     ] {
@@ -82,7 +83,11 @@ fn twice() {
             "{}",
             ended.stderr
         );
-        assert!(complaints[0].contains(" unasked"), "{}", complaints[0]);
+        let words = match kind {
+            "blank-after" => "holds 0 numbers, and the observations are 12, where a new process",
+            _ => " unasked",
+        };
+        assert!(complaints[0].contains(words), "{}", complaints[0]);
         if probe {
             let checked = end(alone().arg("check-model").arg(case.file("mine.toml")));
             assert_eq!(checked.code, 2, "{}", checked.stderr);

@@ -198,7 +198,7 @@ fn without_probe() {
     let ended = end(&mut run.command(&case.file("run")));
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     for words in [
-        "step 0: only 0 of 24 members gave finite outputs",
+        "step 1: only 0 of 24 members gave finite outputs",
         "simulator: no licence",
     ] {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);

@@ -23,9 +23,13 @@ pub const TESTS: &[Test] = &[
         nowhere,
     ),
     ("a_misfit_that_overflows_is_called_so", overflow),
+    (
+        "members_that_end_a_run_at_the_noise_level_are_simulated_once",
+        once,
+    ),
 ];
 
-fn summary(folder: &Path) -> serde_json::Value {
+pub fn summary(folder: &Path) -> serde_json::Value {
     let text = std::fs::read(folder.join("summary.json")).expect("summary.json");
     serde_json::from_slice(&text).expect("JSON")
 }
@@ -262,6 +266,20 @@ fn verdicts() {
     let (told, said) = verdict(&same, &["run.steps=3"], "same");
     assert!(told.starts_with("nothing moves"), "{told}");
     assert_eq!(said.matches("gave the same outputs").count(), 1, "{said}");
+}
+
+fn once() {
+    let case = Case::new("paced");
+    let run = case.run(&["run.stop_at_misfit=1", "run.steps=60", "model.probe=false"]);
+    let (out, _) = case.finish(&run.on(2, 1), "out");
+    let told = summary(&out);
+    assert_eq!(told["reason"], "noise level");
+    let marks = case.marks();
+    let asked: Vec<&String> = marks.iter().filter(|m| m.starts_with("asked ")).collect();
+    // 24 members of each step and of the last ensemble, and their mean.
+    let steps = told["steps"].as_u64().expect("a number") as usize;
+    assert_eq!(asked.len(), 24 * (steps + 1) + 1);
+    assert!(told["misfit_best"].as_f64() <= told["misfit_members"].as_f64());
 }
 
 /// Each is told once while the run goes on, and at its end on the screen, in summary.json and on the page.

@@ -32,7 +32,7 @@ pub struct PlanArguments {
     #[arg(value_name = "PRESET | FILE.toml")]
     source: String,
     /// The number of ranks, at most 1000000
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=MOST_RANKS))]
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_RANKS))]
     ranks: u32,
     /// Threads of each rank [default: this machine's cores over the ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -120,7 +120,7 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 /// `measured` is the network between the ranks of the launcher, where there is one.
 pub fn answer(arguments: &PlanArguments, measured: Option<Network>) -> Result<String> {
     let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
-    if let Some(text) = &resolved.old_names {
+    for text in &resolved.warnings {
         eki_mpi::parallel::abort::say(text);
     }
     let starts = arguments.calibrate && resolved.config.model.kind == ModelKind::Process;

@@ -26,7 +26,7 @@ use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::{Reporter, Summary};
 use eki_mpi::run::stop;
-use eki_mpi::run::stop::{EXIT_STOPPED, Limit, Stop, StopReason};
+use eki_mpi::run::stop::{EXIT_STOPPED, Limit, RESERVE, Stop, StopReason};
 use eki_mpi::run::timing::{Phase, Timing};
 use eki_mpi::run::{self, Checkpointer, Outcome, State};
 use eki_mpi::with_precision;
@@ -75,7 +75,9 @@ fn run_in<T: Real>(
     refuse_impossible(ranks, &plan, &problem)?;
     let simulation = simulator::check_simulator(comm, &plan, &stop)?;
     comm.from_first(|| {
-        stop.check_room(simulation.map_or(Duration::ZERO, Duration::from_secs_f64))
+        let step = simulation.map_or(Duration::ZERO, Duration::from_secs_f64);
+        let simulates = problem.map.simulator().is_some();
+        stop.check_room(step, if simulates { RESERVE } else { Duration::ZERO })
     })?;
     // From here on the run's folder is there.
     let (folder, claim) = claim(comm, arguments, &plan)?;
@@ -298,6 +300,12 @@ fn claim(comm: &Comm, arguments: &RunArguments, plan: &Plan) -> Result<(PathBuf,
     let folder = comm.path_from_first(|| {
         let folder = arguments.folder(&plan.resolved.name);
         let folder = std::path::absolute(&folder).map_err(|e| Error::io(&folder, "find", e))?;
+        if folder.to_str().is_none() {
+            let folder = folder.display();
+            return Err(Error::Usage(format!(
+                "--out {folder}: the path of a run's folder must be UTF-8"
+            )));
+        }
         claim = Some(run_folder::claim(
             &folder,
             arguments.resume,

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// The rule for standard output.
+const ANSWERS_ALONE: &str =
+    "only answers, one line each and no empty lines, may stand on standard output";
+
 /// Why a member has no outputs.
 #[derive(Debug)]
 pub enum Failure {
@@ -9,12 +13,13 @@ pub enum Failure {
     Declared(String),
     /// An output that is missing, NaN or infinite, by its place from 1.
     NotFinite(usize),
-    /// An empty line, where so many numbers were asked for.
-    Empty(usize),
     /// An answer that is not what was asked for, in words.
     Garbled(String),
     /// A line that no question asked for.
     Unasked(String),
+    /// An answer that is not what was asked for, in words, to a question that a new process answered well: a line that no question
+    /// asked for had come before.
+    Misplaced(String),
     /// It ended.
     Ended {
         /// How.
@@ -35,12 +40,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns true if the simulator broke the protocol: no parameters excuse that.
+    /// Returns true if a run cannot bear it as the failure of one member.
     #[must_use]
-    pub fn breaks_protocol(&self) -> bool {
+    pub fn ends_a_run(&self) -> bool {
         matches!(
             self,
-            Self::Garbled(_) | Self::Unasked(_) | Self::Lost(_) | Self::GivenUp
+            Self::Unasked(_) | Self::Misplaced(_) | Self::Lost(_) | Self::GivenUp
         )
     }
 
@@ -70,14 +75,11 @@ impl fmt::Display for Failure {
                     "answered with an output {place} that is not finite or missing"
                 )
             }
-            Self::Empty(count) => write!(
-                f,
-                "answered a line that holds 0 numbers, and the observations are {count}"
-            ),
             Self::Garbled(what) => write!(f, "answered a line that {what}"),
-            Self::Unasked(line) => write!(
+            Self::Unasked(line) => write!(f, "printed {line:?} unasked: {ANSWERS_ALONE}"),
+            Self::Misplaced(what) => write!(
                 f,
-                "printed {line:?} unasked: only answers, one line each, may stand on standard output"
+                "answered a line that {what}, where a new process answered well: a line that nobody asked for came before; {ANSWERS_ALONE}"
             ),
             Self::Ended { how, words, .. } => match words.last() {
                 None => write!(f, "{how} and wrote nothing to standard error"),

@@ -35,7 +35,7 @@
 //! | its answer is an empty line or not K numbers, it crashes, or it takes longer than `model.timeout` (never by default) | the same, and the program is started anew |
 //! | it ends between two questions, as one that answers once and ends | it is started anew and asked the question again: no member is lost |
 //! | it is ended from outside (SIGKILL, SIGTERM) | it is started anew and asked once more: the member is not to blame |
-//! | it prints a line that nobody asked for | what it answered in this step is asked again of a new process; if that happens again the run ends with the reason, for answers may belong to other members |
+//! | it prints a line that nobody asked for, or gives no numbers where a new process does | what it answered in this step is asked again of a new process; if that happens again the run ends with the reason, for answers may belong to other members |
 //!
 //! Lines that nobody asked for are looked for before each question, and for a moment when the simulator is first tried, by
 //! `check-model`, and at the end of each step. One that comes later still may be taken for an answer: only numbers rule that out.
@@ -57,6 +57,7 @@
 //!
 //! A run repeats to the bit as far as the simulator does. A time-out, or noise of its own, depends on more than that.
 
+mod asking;
 mod child;
 mod failure;
 mod halt;
@@ -75,12 +76,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::forward::marginal::Marginal;
+pub use asking::Renewed;
 pub use child::Child;
 pub use failure::Failure;
-pub use halt::{Halt, Wait};
+pub use halt::Halt;
 use kept::KeptOutputs;
 pub use protocol::numbers;
-use protocol::question;
 use round::Round;
 pub use round::Settled;
 use starter::Starter;
@@ -123,6 +124,7 @@ pub struct Process {
     kept: Mutex<Option<KeptOutputs>>,
     /// The reasons for failures that were told.
     told: Mutex<Vec<String>>,
+    renewed: Mutex<Renewed>,
 }
 
 /// A child and its number among all that were started.
@@ -149,6 +151,7 @@ impl Process {
             round: Mutex::default(),
             kept: Mutex::default(),
             told: Mutex::default(),
+            renewed: Mutex::default(),
         }
     }
 
@@ -194,85 +197,7 @@ impl Process {
             .map(change)
     }
 
-    /// Starts one child.
-    ///
-    /// # Errors
-    /// A program that is not there or may not be run.
-    pub fn start(&self) -> std::io::Result<Child> {
-        self.starter.start()
-    }
-
-    /// The outputs at the parameters `u`, P numbers in their own units, and the child that answered, where it may be
-    /// asked again. A new child is asked where there is none, and where it has ended between two questions.
-    ///
-    /// The result holds why there are none.
-    pub fn ask(
-        &self,
-        child: Option<Child>,
-        u: &[f64],
-    ) -> (Result<Vec<f64>, Failure>, Option<Child>) {
-        let mut child = child;
-        loop {
-            let mut asked = match child.take().map_or_else(|| self.start(), Ok) {
-                Ok(asked) => asked,
-                Err(error) => return (Err(Failure::Lost(error)), None),
-            };
-            let answer = self.answer(&mut asked, &question(u));
-            if matches!(answer, Err(Failure::Ended { between: true, .. })) {
-                continue;
-            }
-            let spared = answer.as_ref().err().is_none_or(Failure::spares_the_child);
-            return (answer, spared.then_some(asked));
-        }
-    }
-
-    /// The outputs that `child` answers to `question`, a whole line without its number.
-    fn answer(&self, child: &mut Child, question: &str) -> Result<Vec<f64>, Failure> {
-        let deadline = |t| Instant::now().checked_add(t);
-        self.answer_by(child, question, self.simulator.timeout.and_then(deadline))
-    }
-
-    /// As `answer`, within `patience`.
-    ///
-    /// # Errors
-    /// Why there are none.
-    pub fn answer_within(
-        &self,
-        child: &mut Child,
-        question: &str,
-        patience: Duration,
-    ) -> Result<Vec<f64>, Failure> {
-        self.answer_by(child, question, Instant::now().checked_add(patience))
-    }
-
-    fn answer_by(
-        &self,
-        child: &mut Child,
-        question: &str,
-        deadline: Option<Instant>,
-    ) -> Result<Vec<f64>, Failure> {
-        let halt = self.halt.get();
-        let wait = Wait { deadline, halt };
-        if !self.simulator.numbered {
-            return numbers(&child.ask(question, wait)?, self.outputs);
-        }
-        let number = (child.answered() + 1).to_string();
-        let line = child.ask(&format!("{number} {question}"), wait)?;
-        let (first, rest) = line.split_once([' ', '\t', ',']).unwrap_or((&line, ""));
-        if first == number {
-            return numbers(rest.trim(), self.outputs);
-        }
-        if first.parse().is_ok_and(|n: u64| n < child.answered()) {
-            return Err(Failure::Unasked(line));
-        }
-        let first: String = first.chars().take(60).collect();
-        Err(Failure::Garbled(format!(
-            "begins with {first:?}, and the question's number is {number} (model.numbered = true)"
-        )))
-    }
-
-    /// As `ask`, of a child that waits, or a new one. A new one is asked once more where the child was ended from outside, and
-    /// where a child that had answered before gave no numbers: a line that nobody asked for may have come first.
+    /// As `ask_again`, of a child that waits, or a new one.
     ///
     /// # Errors
     /// As `ask`.
@@ -280,24 +205,14 @@ impl Process {
         let waiting = self.idle.lock().expect("no thread panicked").pop();
         let asked = Instant::now();
         let (waiting, number) = waiting.map(|w| (w.child, w.number)).unzip();
-        let used = waiting.is_some();
-        let (mut answer, mut child) = self.ask(waiting, u);
-        let garbled = matches!(answer, Err(Failure::Garbled(_) | Failure::Empty(_)));
-        let again = match &answer {
-            Err(Failure::Ended { killed, .. }) => *killed,
-            _ => garbled && used,
-        };
-        if again {
-            (answer, child) = self.ask(None, u);
-        }
+        let (answer, child) = self.ask_again(waiting, u);
         let mut round = self.round.lock().expect("no thread panicked");
-        if let (true, true, Some(before)) = (garbled, answer.is_ok(), number) {
-            self.distrust(&mut round, before, "a line that is no answer");
-        }
-        let number = number.filter(|_| !again);
+        // A child that took another's place has its number: what one answered is trusted no longer than the other.
         let number = number.unwrap_or_else(|| round.number());
         match &answer {
-            Err(Failure::Unasked(line)) => self.distrust(&mut round, number, line),
+            Err(failure @ (Failure::Unasked(_) | Failure::Misplaced(_))) => {
+                self.distrust(&mut round, number, failure);
+            }
             Err(Failure::GivenUp) => round.give_up(),
             Err(Failure::Lost(_)) => {}
             answer => {
@@ -316,9 +231,10 @@ impl Process {
         answer
     }
 
-    /// Nothing that the child `child` answered in this `round` counts, nor what is kept: it printed `line` unasked.
-    fn distrust(&self, round: &mut Round, child: u64, line: &str) {
-        round.distrust(child, line);
+    /// Nothing that the child `child` answered in this `round` counts, nor what is kept: a line came that nobody asked for, as
+    /// `failure` says.
+    fn distrust(&self, round: &mut Round, child: u64, failure: &Failure) {
+        round.distrust(child, &failure.to_string());
         self.with_kept(KeptOutputs::forget);
     }
 
@@ -326,6 +242,13 @@ impl Process {
     /// may belong to other members. Called when all members have been asked; where it returns `Again`, all are to be asked
     /// again, and those whose answers can be trusted are answered at once.
     pub fn settle(&self) -> Settled {
+        let Renewed { count, how } = self.renewed();
+        if count > 0 {
+            let text = format!(
+                "the simulator {how} between two questions: it is started anew for the next, each time"
+            );
+            self.tell_once(text, "", &[]);
+        }
         let mut round = self.round.lock().expect("no thread panicked");
         let mut idle = self.idle.lock().expect("no thread panicked");
         let patience = match self.simulator.numbered {
@@ -335,9 +258,9 @@ impl Process {
         let end = Instant::now() + patience;
         loop {
             idle.retain_mut(|Numbered { child, number }| {
-                let stray = child.stray();
-                if let Some(line) = &stray {
-                    self.distrust(&mut round, *number, line);
+                let stray = child.stray().map(Failure::Unasked);
+                if let Some(failure) = &stray {
+                    self.distrust(&mut round, *number, failure);
                 }
                 stray.is_none()
             });
@@ -352,21 +275,27 @@ impl Process {
     fn tell_or_panic(&self, failure: &Failure) {
         match failure {
             Failure::Lost(error) => panic!("{}: {error}", self.simulator.command[0]),
-            Failure::GivenUp | Failure::Unasked(_) => {}
+            Failure::GivenUp | Failure::Unasked(_) | Failure::Misplaced(_) => {}
             failure => self.tell(failure),
         }
     }
 
-    /// Tells why a member failed, each reason once: on rank 0 in the log, on others on standard error.
+    /// Tells why a member failed, each reason once.
     fn tell(&self, failure: &Failure) {
-        let mut told = self.told.lock().expect("no thread panicked");
         let text = format!("a member failed: the simulator {failure}");
+        self.tell_once(text, " (more like it are only counted)", failure.words());
+    }
+
+    /// Tells `text`, which `rest` follows in a log, and the lines `words` of standard error: on rank 0 in the log, on others on
+    /// standard error. Nothing where the text was told before, or `TOLD` others were.
+    fn tell_once(&self, text: String, rest: &str, words: &[String]) {
+        let mut told = self.told.lock().expect("no thread panicked");
         if told.len() == TOLD || told.contains(&text) {
             return;
         }
-        let words = failure.words().iter();
+        let words = words.iter();
         if tracing::dispatcher::has_been_set() {
-            tracing::info!("{text} (more like it are only counted)");
+            tracing::info!("{text}{rest}");
             words.for_each(|line| tracing::debug!("the simulator's standard error: {line}"));
         } else {
             messages::say_here(&text);

@@ -21,7 +21,7 @@ pub enum Settled {
     Good,
     /// Some answers cannot be trusted: all members are to be asked again.
     Again,
-    /// Again a line came that nobody asked for: the line.
+    /// Again a line came that nobody asked for: what the simulator did, in words.
     Stray(String),
     /// Members were not waited for, because the run is to stop.
     GivenUp,
@@ -37,7 +37,7 @@ pub struct Round {
     children: u64,
     /// Rounds that ended well so far.
     settled: u64,
-    /// The first line of this round that nobody asked for.
+    /// What tells of the first line of this round that nobody asked for, in words.
     stray: Option<String>,
     /// Whether such a line came in the round before, which this one repeats.
     repeats: bool,
@@ -77,10 +77,11 @@ impl Round {
         self.known.insert(fingerprint(u), Known { outputs, child });
     }
 
-    /// From now on nothing that the child `child` answered in this round counts: it printed `line` unasked.
-    pub fn distrust(&mut self, child: u64, line: &str) {
+    /// From now on nothing that the child `child` answered in this round counts: a line came that nobody asked for, and `what` tells
+    /// of it.
+    pub fn distrust(&mut self, child: u64, what: &str) {
         self.known.retain(|_, known| known.child != child);
-        self.stray.get_or_insert_with(|| line.to_owned());
+        self.stray.get_or_insert_with(|| what.to_owned());
     }
 
     /// The run is to stop before all members have been asked.
@@ -105,9 +106,9 @@ impl Round {
         if std::mem::take(&mut self.given_up) {
             return Settled::GivenUp;
         }
-        if let Some(line) = self.stray.take() {
+        if let Some(what) = self.stray.take() {
             if std::mem::replace(&mut self.repeats, true) {
-                return Settled::Stray(line);
+                return Settled::Stray(what);
             }
             return Settled::Again;
         }

@@ -16,6 +16,10 @@ const STEPS: usize = 10;
 /// Members have drawn together at this share of their first spread.
 const TOGETHER: f64 = 1e-3;
 
+/// Words on a verdict about the members that moved last, not about those they became.
+const BEFORE: &str =
+    "this is the misfit before the last step: the members of final/ have not been simulated";
+
 /// The steps of a run with a simulator, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct Course {
@@ -147,7 +151,9 @@ impl Course {
             format!("stalled at {of}, far from the noise: {}", remedy(plan))
         };
         let few = too_few(plan).filter(|_| misfit > NEAR);
-        Some(few.map_or(text.clone(), |few| format!("{text}; {few}")))
+        let before = known.is_none().then(|| BEFORE.to_owned());
+        let all: Vec<String> = std::iter::once(text).chain(few).chain(before).collect();
+        Some(all.join("; "))
     }
 }
 
