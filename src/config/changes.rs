@@ -49,6 +49,15 @@ pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
         .collect())
 }
 
+/// Returns true if the configurations `was` and `is`, both as TOML, set every key alike. A key that one of them lacks has its
+/// default there.
+///
+/// # Errors
+/// A text that is not TOML.
+pub fn equal(was: &str, is: &str) -> Result<bool, String> {
+    Ok(values(was)? == values(is)?)
+}
+
 /// Returns the keys that the configuration `whole` sets to other than their defaults and `part` lacks, both as TOML: `part` was
 /// cut short.
 ///
@@ -105,6 +114,8 @@ mod tests {
         ]);
         let found = changes(&was, &is).unwrap();
         assert_eq!(found, ["method.h = 2.0, now 3.0", "seed = 1, now 2"]);
+        assert_eq!(equal(&was, &was), Ok(true));
+        assert_eq!(equal(&was, &toml(&["run.epochs=70"])), Ok(false));
     }
 
     #[test]

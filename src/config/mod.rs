@@ -25,9 +25,10 @@ mod refusal;
 mod renamed;
 mod resolved;
 mod scope;
+pub mod sweep;
 mod value;
 
-pub use changes::{changes, lacking, resumable};
+pub use changes::{changes, equal, lacking, resumable};
 pub use duration::Interval;
 pub use key::{Key, Resume};
 pub use keys::*;

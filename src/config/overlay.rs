@@ -46,14 +46,7 @@ impl Overlay {
             let why = format!("{path}: no such preset or file{near} (presets: {names})");
             return Err(Error::Usage(why));
         }
-        let text = bounded::text(file, LONGEST)?;
-        let mut given: Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e
-                .span()
-                .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let why = e.message().replace('\n', " ");
-            Error::Usage(format!("{path}:{line}: not TOML: {why}"))
-        })?;
+        let mut given = read_table(path)?;
         if let Some(base) = given.remove("preset") {
             let preset = base.as_str().and_then(Preset::find);
             let preset = preset.ok_or_else(|| {
@@ -159,6 +152,21 @@ impl Overlay {
     }
 }
 
+/// Returns the TOML file at `path`.
+///
+/// # Errors
+/// A file that cannot be read, or the line that is not TOML.
+pub(super) fn read_table(path: &str) -> Result<Table> {
+    let text = bounded::text(Path::new(path), LONGEST)?;
+    text.parse().map_err(|e: toml::de::Error| {
+        let line = e
+            .span()
+            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let why = e.message().replace('\n', " ");
+        Error::Usage(format!("{path}:{line}: not TOML: {why}"))
+    })
+}
+
 /// Returns every key's path with its default.
 pub(super) fn defaults() -> BTreeMap<String, Value> {
     keys()
@@ -167,7 +175,7 @@ pub(super) fn defaults() -> BTreeMap<String, Value> {
 }
 
 /// Returns the names of all presets, as messages put them.
-fn preset_names() -> String {
+pub(super) fn preset_names() -> String {
     let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
     names.join(", ")
 }

@@ -31,7 +31,7 @@ pub struct Places {
     beside: PathBuf,
     /// True if `beside` is the folder of a run.
     is_run: bool,
-    /// The folders where the run looked, the first the one it was started in.
+    /// Further folders: those where the run looked, the first the one it was started in; or that of a sweep's file.
     recorded: Vec<PathBuf>,
     /// True if files are to be found as the run found them, not in the folder where this program was started.
     as_run: bool,
@@ -60,6 +60,11 @@ impl Places {
             recorded: record.unwrap_or_default().folders,
             as_run: false,
         }
+    }
+
+    /// Adds `folder` as the last one in which files are looked for.
+    pub(super) fn look_also_in(&mut self, folder: &Path) {
+        self.recorded.push(folder.to_path_buf());
     }
 }
 

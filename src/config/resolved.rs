@@ -37,39 +37,29 @@ impl Resolved {
     /// # Errors
     /// One line naming file, key, value and what is allowed; or the file that cannot be read.
     pub fn new(source: &str, sets: &[String]) -> Result<Self> {
-        let mut overlay = Overlay::new();
-        let (name, places) = match Preset::find(source) {
-            Some(preset) => {
-                overlay.table(preset.table(), source)?;
-                (source.to_owned(), Places::default())
-            }
-            None => (overlay.file(source)?, Places::of(Path::new(source))),
-        };
+        let mut base = Base::read(source)?;
         for set in sets {
-            overlay.set(set)?;
+            base.overlay.set(set)?;
         }
-        let old_words = overlay.settle();
-        let old_names = overlay.old_names();
-        let origins = std::mem::take(&mut overlay.origins);
-        let table = Value::Table(overlay.into_table());
-        let config = Config::deserialize(table).map_err(|error| {
-            Error::Usage(format!(
-                "{source}: {}",
-                error.to_string().replace('\n', " ")
-            ))
-        })?;
-        let mut resolved = Self {
-            config,
-            name,
-            origins,
-            places,
-            old_names,
-            warnings: Vec::new(),
-        };
-        resolved.check_step()?;
-        let warnings = [resolved.renamed(old_words), resolved.without_effect()];
-        resolved.warnings = warnings.into_iter().flatten().collect();
-        Ok(resolved)
+        base.resolve()
+    }
+
+    /// The configuration of preset or file `source`, overlaid by `layers`: tables of keys, each with where it stands, as messages
+    /// name it. The files that layers name are looked for in `folder` too.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub(super) fn layered(
+        source: &str,
+        layers: Vec<(Table, String)>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut base = Base::read(source)?;
+        base.places.look_also_in(folder);
+        for (table, place) in layers {
+            base.overlay.table(table, &place)?;
+        }
+        base.resolve()
     }
 
     /// Returns a warning that names the keys and the words `old_words` of earlier versions, if there are any.
@@ -123,11 +113,7 @@ impl Resolved {
     /// An error about the value of `key`, naming where it was set.
     #[must_use]
     pub fn error(&self, key: &str, allowed: impl Into<String>) -> Error {
-        let table = Table::try_from(&self.config).expect("a configuration is a table");
-        let value = key
-            .split('.')
-            .try_fold(&Value::Table(table), |value, part| value.get(part))
-            .map(|value| shortened(&written(value)));
+        let value = self.value(key).map(|value| shortened(&written(&value)));
         let file = self
             .origins
             .get(key)
@@ -145,10 +131,78 @@ impl Resolved {
         }
     }
 
+    /// Returns the value of `key`, where there is such a key.
+    pub(super) fn value(&self, key: &str) -> Option<Value> {
+        let table = Table::try_from(&self.config).expect("a configuration is a table");
+        key.split('.')
+            .try_fold(&Value::Table(table), |value, part| value.get(part))
+            .cloned()
+    }
+
     /// Returns the configuration as TOML: every key that applies to its model, method and data, or differs from its default.
     #[must_use]
     pub fn toml(&self) -> String {
         listing::toml(&self.config)
+    }
+}
+
+/// A preset or a file that is read and not yet checked as a whole.
+struct Base<'a> {
+    source: &'a str,
+    name: String,
+    places: Places,
+    overlay: Overlay,
+}
+
+impl<'a> Base<'a> {
+    /// Reads the preset or file `source`.
+    fn read(source: &'a str) -> Result<Self> {
+        let mut overlay = Overlay::new();
+        let (name, places) = match Preset::find(source) {
+            Some(preset) => {
+                overlay.table(preset.table(), source)?;
+                (source.to_owned(), Places::default())
+            }
+            None => (overlay.file(source)?, Places::of(Path::new(source))),
+        };
+        Ok(Self {
+            source,
+            name,
+            places,
+            overlay,
+        })
+    }
+
+    /// Returns the configuration that all layers together give.
+    fn resolve(self) -> Result<Resolved> {
+        let Self {
+            source,
+            name,
+            places,
+            mut overlay,
+        } = self;
+        let old_words = overlay.settle();
+        let old_names = overlay.old_names();
+        let origins = std::mem::take(&mut overlay.origins);
+        let table = Value::Table(overlay.into_table());
+        let config = Config::deserialize(table).map_err(|error| {
+            Error::Usage(format!(
+                "{source}: {}",
+                error.to_string().replace('\n', " ")
+            ))
+        })?;
+        let mut resolved = Resolved {
+            config,
+            name,
+            origins,
+            places,
+            old_names,
+            warnings: Vec::new(),
+        };
+        resolved.check_step()?;
+        let warnings = [resolved.renamed(old_words), resolved.without_effect()];
+        resolved.warnings = warnings.into_iter().flatten().collect();
+        Ok(resolved)
     }
 }
 
