@@ -5,7 +5,6 @@
 mod cli;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser as _;
 use eki_mpi::cost::calibrate::Network;
@@ -16,15 +15,12 @@ use mpi::Threading;
 
 use cli::{Cli, Command};
 
-/// How long a rank that has failed waits for the others to fail alike.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 fn main() -> ExitCode {
     #[cfg(feature = "gradients")]
     one_thread_a_tensor();
     let parsed = Cli::try_parse();
-    // Only a run needs the other ranks; under a launcher rank 0 alone answers the rest.
-    let runs = matches!(&parsed, Ok(cli) if matches!(cli.command, None | Some(Command::Run(_))));
+    // Only runs need the other ranks; under a launcher rank 0 alone answers the rest.
+    let runs = matches!(&parsed, Ok(cli) if cli.runs());
     if !runs && launched_ranks().is_none() {
         return code(answer(parsed, None));
     }
@@ -45,12 +41,12 @@ fn main() -> ExitCode {
         return code(exit);
     }
     let cli = parsed.unwrap_or_else(|_| unreachable!("a run was parsed"));
-    let arguments = match cli.command {
-        Some(Command::Run(arguments)) => arguments,
-        _ => cli::RunArguments::default(),
-    };
-    let outcome = refuse_singletons(&comm)
-        .and_then(|()| crate::cli::run::run(&comm, &arguments, cli.data_dir.as_deref()));
+    let data = cli.data_dir.as_deref();
+    let outcome = refuse_singletons(&comm).and_then(|()| match cli.command {
+        Some(Command::Run(arguments)) => cli::run::run(&comm, &arguments, data),
+        Some(Command::Sweep(arguments)) => cli::sweep::run(&comm, &arguments, data),
+        _ => cli::run::run(&comm, &cli::RunArguments::default(), data),
+    });
     match outcome {
         Ok(exit) => code(exit),
         // Rank 0 alone touches files once the run goes: the others would wait for ever.
@@ -66,22 +62,10 @@ fn main() -> ExitCode {
                 error.exit_code()
             };
             // All ranks are here or on their way, or this one has failed alone. None may leave before rank 0 has spoken.
-            abort_unless_ended(exit);
-            comm.barrier();
+            cli::run::barrier_or_abort(&comm, exit);
             code(exit)
         }
     }
-}
-
-/// Ends all ranks with exit code `exit` if they have not come to the same end as this one before long.
-fn abort_unless_ended(exit: i32) {
-    // Where no thread can be started the ranks wait for each other as they are.
-    let _ = std::thread::Builder::new().spawn(move || {
-        std::thread::sleep(PATIENCE);
-        let place = eki_mpi::parallel::abort::place();
-        eki_mpi::parallel::abort::say(&format!("{place}: the other ranks go on: aborting"));
-        Comm::abort(exit)
-    });
 }
 
 /// Whether the command asks how fast ranks reach each other.

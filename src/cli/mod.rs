@@ -11,6 +11,7 @@ pub mod plan;
 pub mod report;
 pub(crate) mod run;
 pub(crate) mod simulator;
+pub mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::cli::data::DataCommand;
 use crate::cli::evaluate::EvaluateArguments;
 use crate::cli::plan::PlanArguments;
 use crate::cli::report::ReportArguments;
+use crate::cli::sweep::SweepArguments;
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -41,6 +43,17 @@ pub struct Cli {
     pub data_dir: Option<PathBuf>,
 }
 
+impl Cli {
+    /// Returns true if the command needs all ranks of a launcher.
+    pub fn runs(&self) -> bool {
+        match &self.command {
+            None | Some(Command::Run(_)) => true,
+            Some(Command::Sweep(arguments)) => !arguments.status,
+            Some(_) => false,
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -54,6 +67,8 @@ pub enum Command {
         #[arg(long)]
         keys: bool,
     },
+    /// Run many configurations, of a grid, a list or draws, one after the other or side by side
+    Sweep(SweepArguments),
     /// Memory per rank, bytes and flops per step of a run on R ranks, before anything is allocated
     Plan(PlanArguments),
     /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
@@ -92,6 +107,12 @@ pub struct RunArguments {
     /// Threads of each rank [default: the host's cores over its ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// The run is one of a sweep, which may have taken most of its time.
+    #[arg(skip)]
+    pub is_of_sweep: bool,
+    /// Other runs of this program share the screen.
+    #[arg(skip)]
+    pub beside_others: bool,
 }
 
 impl Default for RunArguments {
@@ -103,6 +124,8 @@ impl Default for RunArguments {
             resume: false,
             max_time: None,
             threads: None,
+            is_of_sweep: false,
+            beside_others: false,
         }
     }
 }
@@ -156,6 +179,7 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
                 &folder,
             )?);
         }
+        Some(Command::Sweep(arguments)) => print(&sweep::status(&arguments)?),
         Some(Command::Run(_)) | None => unreachable!("runs go through MPI"),
     }
     Ok(0)

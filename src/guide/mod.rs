@@ -3,5 +3,8 @@
 #[doc = include_str!("settings.md")]
 pub mod settings {}
 
+#[doc = include_str!("sweeps.md")]
+pub mod sweeps {}
+
 #[doc = include_str!("contributing.md")]
 pub mod contributing {}

@@ -16,6 +16,11 @@ pub fn set_step(step: u64) {
     PROGRESS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Records that no run is in any step, for the message of a panic.
+pub fn leave_steps() {
+    STEP.store(u64::MAX, Ordering::Relaxed);
+}
+
 /// Returns a counter that grows with every step this process begins.
 #[must_use]
 pub fn progress() -> u64 {

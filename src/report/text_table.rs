@@ -11,10 +11,16 @@ pub fn text_table<const N: usize>(
     columns: [CellAlignment; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    table_of(&columns, rows.into_iter().map(Vec::from))
+}
+
+/// Returns `rows` as `text_table` does, where the number of columns is known only when the program runs.
+#[must_use]
+pub fn table_of(columns: &[CellAlignment], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).add_rows(rows);
     for (column, alignment) in table.column_iter_mut().zip(columns) {
-        column.set_padding((2, 0)).set_cell_alignment(alignment);
+        column.set_padding((2, 0)).set_cell_alignment(*alignment);
     }
     let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
     lines.collect()

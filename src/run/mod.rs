@@ -56,7 +56,7 @@ use crate::run::reporter::Reporter;
 use crate::run::stop::StopReason;
 use crate::run::timing::Timing;
 use following::redraw_before;
-pub use resume::Resumed;
+pub use resume::{Resumed, check as check_resumable};
 pub use run_loop::run_from;
 use step::mean_options;
 

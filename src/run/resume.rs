@@ -88,11 +88,11 @@ impl Checkpointer {
     }
 }
 
-/// Checks that a run of `plan` may go on from the checkpoint `mark`. On rank 0.
+/// Checks that a run of `plan` may go on from the checkpoint `mark` in `folder`. On rank 0.
 ///
 /// # Errors
 /// The keys that differ, or another difference.
-fn check<T: Real>(mark: &Manifest, plan: &Plan, folder: &Path) -> Result<()> {
+pub fn check<T: Real>(mark: &Manifest, plan: &Plan, folder: &Path) -> Result<()> {
     let refused = |why: String| Err(Error::Usage(format!("{}: {why}", folder.display())));
     let differ = match changes(&mark.config, &plan.resolved.toml()) {
         Ok(differ) => differ,

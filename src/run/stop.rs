@@ -110,6 +110,7 @@ impl StopReason {
 pub struct Stop {
     signal: Arc<AtomicI32>,
     file: Option<PathBuf>,
+    others: Vec<PathBuf>,
     claim: Option<Arc<Claim>>,
     looked: Option<Instant>,
     limit: Option<Limit>,
@@ -132,6 +133,7 @@ impl Stop {
         Self {
             signal: Arc::default(),
             file: None,
+            others: Vec::new(),
             claim: None,
             looked: None,
             limit,
@@ -214,15 +216,19 @@ impl Stop {
         self.claim = claim;
     }
 
+    /// Looks from now on for `files` too, which others remove: those that stop a whole sweep. For rank 0.
+    pub fn look_also_for(&mut self, files: Vec<PathBuf>) {
+        self.others = files;
+    }
+
     /// Returns true if something asks for a stop, `reserve` being kept for what must still be done.
     pub fn asked(&mut self, reserve: Duration) -> Option<StopReason> {
         let signal = self.signal.load(Ordering::Relaxed);
         if signal != 0 {
             return Some(StopReason::Signal(signal));
         }
-        if let Some(file) = &self.file
-            && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
-        {
+        let looks = self.file.is_some() || !self.others.is_empty();
+        if looks && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             self.looked = Some(Instant::now());
             if self
                 .claim
@@ -231,7 +237,8 @@ impl Stop {
             {
                 return Some(StopReason::Folder);
             }
-            if file.exists() {
+            let mut files = self.file.iter().chain(&self.others);
+            if files.any(|file| file.exists()) {
                 return Some(StopReason::File);
             }
         }
@@ -396,6 +403,25 @@ mod tests {
         assert_eq!(stop.asked(Duration::ZERO), Some(StopReason::File));
         stop.done().unwrap();
         assert!(!folder.path().join(STOP_FILE).exists());
+    }
+
+    #[test]
+    fn the_stop_file_of_a_sweep_asks_and_is_left_to_the_sweep() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stop = Stop::new(None);
+        let file = folder.path().join(STOP_FILE);
+        stop.look_also_for(vec![file.clone()]);
+        assert_eq!(stop.asked(Duration::ZERO), None);
+        std::fs::write(&file, "").unwrap();
+        // Each run looks by itself, with no wait before its first look.
+        let mut run = Stop {
+            looked: None,
+            ..stop.clone()
+        };
+        run.look_in(&folder.path().join("run"), None);
+        assert_eq!(run.asked(Duration::ZERO), Some(StopReason::File));
+        run.done().unwrap();
+        assert!(file.exists());
     }
 
     #[test]

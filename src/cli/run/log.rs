@@ -1,7 +1,9 @@
 //! The run's log, and the watch that names ranks that hang.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 
 use eki_mpi::config::OnHang;
 use eki_mpi::error::{Error, Result};
@@ -12,27 +14,89 @@ use eki_mpi::run::plan::Plan;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Opens the log: rank 0 to the screen, tersely, and to run.log in the run's folder, in full. A line that cannot be written, as
-/// on a full disk, does not end the run.
-pub(super) fn log_to(folder: &Path) -> Result<()> {
-    let path = folder.join("run.log");
-    let file = open_unshared(&path).map_err(|e| Error::io(&path, "open", e))?;
+/// The log in a run's folder.
+pub(super) const LOG: &str = "run.log";
+
+/// The file to which this process logs, while there is one.
+static FILE: Mutex<Option<File>> = Mutex::new(None);
+
+/// The text that begins each line on the screen where several runs share it.
+static NAME: Mutex<String> = Mutex::new(String::new());
+
+/// The file to which this process logs; lines that come while there is none are lost.
+struct LogFile;
+
+impl io::Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *FILE.lock().expect("no thread panicked") {
+            Some(file) => file.write(bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard error, each line with the name of its run, where that is set.
+struct Screen;
+
+impl io::Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let name = NAME.lock().expect("no thread panicked");
+        // In one piece, that lines of several processes stay whole.
+        let line = [name.as_bytes(), bytes].concat();
+        io::stderr().write_all(&line)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins each line on the screen with `name`.
+pub(crate) fn name_lines(name: String) {
+    *NAME.lock().expect("no thread panicked") = name;
+}
+
+/// An open log. Once it is dropped this process logs again to the file before it, if there was one.
+pub(crate) struct OpenLog(Option<File>);
+
+impl Drop for OpenLog {
+    fn drop(&mut self) {
+        *FILE.lock().expect("no thread panicked") = self.0.take();
+    }
+}
+
+/// Opens the log: rank 0 to the screen, tersely, and to the file at `path`, in full. A line that cannot be written, as on a full
+/// disk, does not end the run.
+pub(crate) fn log_to(path: &Path) -> Result<OpenLog> {
+    let file = open_unshared(path).map_err(|e| Error::io(path, "open", e))?;
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(subscribe);
+    let mut open = FILE.lock().expect("no thread panicked");
+    Ok(OpenLog(open.replace(file)))
+}
+
+/// Sends what the program tells to the screen and to the log.
+fn subscribe() {
     let screen = tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(false)
         .with_level(false)
         .with_ansi(false)
         .log_internal_errors(false)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Screen)
         .with_filter(tracing_subscriber::filter::LevelFilter::INFO);
     let whole = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .log_internal_errors(false)
-        .with_writer(Mutex::new(file))
+        .with_writer(|| LogFile)
         .with_filter(tracing_subscriber::filter::LevelFilter::DEBUG);
     let subscriber = tracing_subscriber::registry().with(screen).with(whole);
-    tracing::subscriber::set_global_default(subscriber)
-        .map_err(|e| Error::Run(format!("the log could not be opened: {e}")))
+    tracing::subscriber::set_global_default(subscriber).expect("set once");
 }
 
 /// Starts to watch for ranks that hang, which are then named (`run.hang_timeout`, `run.on_hang`). Called by all ranks.

@@ -2,6 +2,7 @@
 
 use eki_mpi::cost::StepShape;
 use eki_mpi::error::{Error, Result};
+use eki_mpi::forward::ForwardMap;
 use eki_mpi::forward::problem::Problem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::memory::{self, MemoryLimit};
@@ -37,6 +38,19 @@ pub(super) fn refuse_impossible<T: Real>(
         Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
         None => Ok(()),
     })
+}
+
+/// Refuses a run of which a rank of `split` (the ranks of the run, the threads of each) needs more memory than it may have on
+/// this host, where `on_host` ranks run, each of which reads the memory of `near` of its run. Called by one rank, before the run
+/// is set up.
+pub(crate) fn refuse_too_large_here<T: Real>(
+    plan: &Plan,
+    map: &dyn ForwardMap<T>,
+    split: (usize, usize),
+    (on_host, near): (usize, usize),
+) -> Result<()> {
+    let shape = StepShape::at(plan, map, split, plan.last_epoch()).with_near(near);
+    too_large(&shape, on_host, "this host").map_or(Ok(()), |flaw| Err(Error::Usage(flaw)))
 }
 
 /// Returns why the run does not fit into the memory of this host, `place`, with its `ranks`, or into that of this process.

@@ -1,10 +1,11 @@
 //! From arguments to a run on all ranks: launcher, threads, plan, folder, log, and what is left behind.
 
-mod log;
-mod memory;
+pub(crate) mod log;
+pub(crate) mod memory;
 mod pool;
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use eki_mpi::config::Resolved;
@@ -32,8 +33,27 @@ use eki_mpi::run::{self, Checkpointer, Outcome, State};
 use eki_mpi::with_precision;
 
 use crate::cli::{RunArguments, simulator};
-use log::{log_to, watch};
+use log::{LOG, log_to, watch};
 use memory::refuse_impossible;
+
+/// How long a rank that has failed waits for the others to fail alike.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for all ranks, which have failed as this one has or are to end as it does. Ends all of them with exit code `exit` if
+/// they have not come before long: this rank has failed alone.
+pub fn barrier_or_abort(comm: &Comm, exit: i32) {
+    let (arrived, end) = mpsc::channel::<()>();
+    // Where no thread can be started the ranks wait for each other as they are.
+    let _ = std::thread::Builder::new().spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let place = eki_mpi::parallel::abort::place();
+            eki_mpi::parallel::abort::say(&format!("{place}: the other ranks go on: aborting"));
+            Comm::abort(exit)
+        }
+    });
+    comm.barrier();
+    drop(arrived);
+}
 
 /// Makes a panic on this rank name it and end all ranks.
 pub fn abort_on_panic(comm: &Comm) {
@@ -43,30 +63,59 @@ pub fn abort_on_panic(comm: &Comm) {
 
 /// Runs what `arguments` ask for on all ranks; returns the exit code.
 pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result<i32> {
-    let stop = Stop::new(time_limit(comm, arguments));
-    stop.listen(|| {
-        let place = eki_mpi::parallel::abort::place();
-        eki_mpi::parallel::abort::say(&format!("{place}: second stop signal: aborting"));
-        Comm::abort(1)
-    })?;
+    let stop = listen(comm, arguments.max_time)?;
     // Rank 0 reads, checks and claims; the others are told. Nothing is written before all of it has passed.
     let (resolved, loaded) = comm.from_first(|| {
         let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
         let loaded = LoadedProblem::load(&resolved, &data_dir(data))?;
         Ok((resolved, loaded))
     })?;
+    let ended = run_loaded(comm, arguments, stop, (resolved, loaded))?;
+    // Also of a run resumed at its end, which has no steps to account for.
+    if comm.is_first() {
+        crate::cli::print(&ended.table);
+    }
+    Ok(ended.stopped.map_or(0, |_| EXIT_STOPPED))
+}
+
+/// Returns what hears of reasons to stop, for this process: signals, and the time allowed (`max_time`, else the batch system's).
+pub(crate) fn listen(comm: &Comm, max_time: Option<Duration>) -> Result<Stop> {
+    let stop = Stop::new(time_limit(comm, max_time));
+    stop.listen(|| {
+        let place = eki_mpi::parallel::abort::place();
+        eki_mpi::parallel::abort::say(&format!("{place}: second stop signal: aborting"));
+        Comm::abort(1)
+    })?;
+    Ok(stop)
+}
+
+/// The end of a run, the same on all ranks.
+pub(crate) struct Ended {
+    /// Why it stopped before its last step, if it did.
+    pub stopped: Option<StopReason>,
+    /// On rank 0 what it left, as a table.
+    pub table: String,
+}
+
+/// Runs `resolved` on the data `loaded` in the folder and with the threads that `arguments` ask for. Called by all ranks.
+pub(crate) fn run_loaded(
+    comm: &Comm,
+    arguments: &RunArguments,
+    stop: Stop,
+    (resolved, loaded): (Resolved, LoadedProblem),
+) -> Result<Ended> {
     let precision = resolved.config.run.precision;
     with_precision!(precision, T => run_in::<T>(comm, arguments, stop, resolved, loaded))
 }
 
-/// Runs what `arguments` ask for in the precision of T; returns the exit code.
+/// As `run_loaded`, in the precision of T.
 fn run_in<T: Real>(
     comm: &Comm,
     arguments: &RunArguments,
     stop: Stop,
     resolved: Resolved,
     loaded: LoadedProblem,
-) -> Result<i32> {
+) -> Result<Ended> {
     let shape = loaded.shape();
     let problem = loaded.problem::<T>(&resolved)?;
     let plan = Plan::new(resolved, shape, problem.map.parameters())?;
@@ -77,11 +126,23 @@ fn run_in<T: Real>(
     comm.from_first(|| {
         let step = simulation.map_or(Duration::ZERO, Duration::from_secs_f64);
         let simulates = problem.map.simulator().is_some();
-        stop.check_room(step, if simulates { RESERVE } else { Duration::ZERO })
+        let room = stop.check_room(step, if simulates { RESERVE } else { Duration::ZERO });
+        room.map_err(|error| match arguments.is_of_sweep {
+            // The sweep's next start has more time for it.
+            true => Error::Remote {
+                message: error.to_string(),
+                code: EXIT_STOPPED,
+            },
+            false => error,
+        })
     })?;
     // From here on the run's folder is there.
     let (folder, claim) = claim(comm, arguments, &plan)?;
-    comm.from_first(|| log_to(&folder))?;
+    let mut log = None;
+    comm.from_first(|| {
+        log = Some(log_to(&folder.join(LOG))?);
+        Ok(())
+    })?;
     let run = Launched {
         ranks,
         plan: &plan,
@@ -101,6 +162,9 @@ fn run_in<T: Real>(
         simulator::tell(comm, map, (&plan, &folder), state.step)?;
     }
     let mut reporter = run.open_reports(state.step)?;
+    if arguments.beside_others {
+        reporter.without_bar();
+    }
     let environment = run.environment(&reporter)?;
     let _watch = watch(comm, &plan, &folder)?;
     let around = (&mut reporter, &mut timing, &mut checkpointer);
@@ -110,11 +174,11 @@ fn run_in<T: Real>(
     let mut table = run.summarise((&state, &outcome), &mut reporter, &timing)?;
     table += &run.answers(state.step, &outcome)?;
     table += &run.account(&reporter, &timing, &environment)?;
-    // Also of a run resumed at its end, which has no steps to account for.
-    if comm.is_first() {
-        crate::cli::print(&table);
-    }
-    Ok(outcome.stopped.map_or(0, |_| EXIT_STOPPED))
+    drop(log);
+    Ok(Ended {
+        stopped: outcome.stopped,
+        table,
+    })
 }
 
 /// A run whose folder is claimed: what its beginning and its end work with.
@@ -280,8 +344,8 @@ fn first_state<T: Real>(
 }
 
 /// Returns the time this process may take: as asked for, else as the batch system says.
-fn time_limit(comm: &Comm, arguments: &RunArguments) -> Option<Limit> {
-    let asked = arguments.max_time.map(|time| Limit {
+fn time_limit(comm: &Comm, max_time: Option<Duration>) -> Option<Limit> {
+    let asked = max_time.map(|time| Limit {
         time,
         source: "--max-time",
     });

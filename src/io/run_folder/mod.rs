@@ -1,6 +1,7 @@
 //! The folder of a run: used by one run at a time, and checked before a run begins or resumes in it.
 
 mod lock;
+mod sweep;
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -16,6 +17,7 @@ use crate::io::observations;
 use lock::{LOCK, lock};
 
 pub use lock::Claim;
+pub use sweep::{SWEEP, claim_sweep, is_sweep_running};
 
 /// The file in a run's folder that stops the run.
 pub const STOP_FILE: &str = "STOP";

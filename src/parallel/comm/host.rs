@@ -109,10 +109,11 @@ impl Comm {
         self.host.get_or_init(|| Host::find(self))
     }
 
-    /// Returns the number of ranks on this rank's host.
+    /// Returns the number of ranks on this rank's host, those of other groups among them.
     #[must_use]
     pub fn ranks_on_host(&self) -> usize {
-        self.host().ranks.size() as usize
+        self.on_host
+            .unwrap_or_else(|| self.host().ranks.size() as usize)
     }
 
     /// Returns the number of threads that this rank should start: its share of its host's cores, at least 1.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
-use mpi::topology::SimpleCommunicator;
+use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::{
     Communicator as _, CommunicatorCollectives as _, Destination as _, Root as _, Source as _,
 };
@@ -36,6 +36,8 @@ pub struct Comm {
     sent: Cell<u64>,
     exposed: Cell<Duration>,
     on_hosts_of: Option<usize>,
+    /// The ranks on this rank's host, where other groups than this one have ranks there too.
+    on_host: Option<usize>,
     host: OnceCell<crate::parallel::comm::host::Host>,
 }
 
@@ -49,6 +51,7 @@ impl Comm {
             sent: Cell::new(0),
             exposed: Cell::default(),
             on_hosts_of: None,
+            on_host: None,
             host: OnceCell::new(),
         }
     }
@@ -58,6 +61,25 @@ impl Comm {
     pub fn on_hosts_of(mut self, ranks: usize) -> Self {
         self.on_hosts_of = Some(ranks.max(1));
         self
+    }
+
+    /// Splits the ranks into `groups` groups of consecutive ranks, at most one for each rank; returns the number of this rank's
+    /// group and its communicator. Ranks of different groups need not wait for each other. Called by all ranks.
+    #[must_use]
+    pub fn split(&self, groups: usize) -> (usize, Self) {
+        let group = Partition::new(self.size(), groups).owner(self.rank());
+        let colour = Color::with_value(group as i32);
+        let world = self
+            .world
+            .split_by_color_with_key(colour, self.world.rank());
+        let world = world.expect("a rank of a colour is in a group");
+        let split = Self {
+            largest: self.largest,
+            on_hosts_of: self.on_hosts_of,
+            on_host: Some(self.ranks_on_host()),
+            ..Self::new(world)
+        };
+        (group, split)
     }
 
     /// Limits chunks to `elements >= 1` elements: tests make them tiny.

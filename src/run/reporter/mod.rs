@@ -8,7 +8,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 
 use crate::config::{CONFIG, OnError};
@@ -186,6 +186,14 @@ impl Reporter {
             voice: Some(voice),
             records: None,
         })
+    }
+
+    /// Shows no progress bar but a line for each evaluation: other runs share the screen.
+    pub fn without_bar(&mut self) {
+        if let Some(voice) = &mut self.voice {
+            voice.bar.disable_steady_tick();
+            voice.bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
     }
 
     /// Waits until what was told lies on the disk.
