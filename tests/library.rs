@@ -11,8 +11,8 @@ use eki_mpi::forward::activation::Output;
 use eki_mpi::forward::ask_tell::AskTell;
 use eki_mpi::forward::dense::Dense;
 use eki_mpi::forward::elliptic::elliptic;
+use eki_mpi::forward::joint_prior::JointPrior;
 use eki_mpi::forward::linear::Linear;
-use eki_mpi::forward::marginal::marginals;
 use eki_mpi::prelude::*;
 use ndarray::{Array1, Array2};
 
@@ -320,12 +320,12 @@ fn wrong_settings_are_refused(ranks: &Ranks) {
         short.run(ranks),
         "gives 4 outputs at the prior's centre, and 5 were said",
     );
-    let all = marginals(&PRIOR.map(str::to_owned)).expect("a prior");
+    let all = JointPrior::new(&PRIOR.map(str::to_owned)).expect("a prior");
     refused(
         Calibration::new(AskTell::new(all, 5))
             .prior(PRIOR)
             .run(ranks),
-        "priors of its own",
+        "a prior of its own",
     );
     let unasked = Calibration::ask_tell().prior(PRIOR).observations(OBSERVED);
     assert!(

@@ -45,7 +45,7 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
         let allowed = "must be \"process\": check-model tries the simulator that a run starts";
         return Err(resolved.error("model.kind", allowed));
     };
-    let parameters = process.marginals().len();
+    let parameters = process.joint_prior().coordinates();
     let plan = Plan::new(resolved, given.shape(), parameters)?;
     let contract = Contract {
         process: &process,
@@ -62,7 +62,10 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
 }
 
 fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
-    let (p, k) = (contract.process.marginals().len(), plan.data.outputs);
+    let (p, k) = (
+        contract.process.joint_prior().parameters(),
+        plan.data.outputs,
+    );
     let mut text = format!(
         "{}: {}, {p} parameters, {k} observations\n",
         plan.resolved.name,
@@ -176,14 +179,15 @@ fn spread(mut values: Vec<f64>) -> String {
 
 /// Each parameter with the range of most of its prior, and what it moves.
 fn told_parameters(contract: &Contract, f: &Findings) -> String {
-    let marginals = contract.process.marginals();
+    let prior = contract.process.joint_prior();
     let mut text = String::new();
-    for (marginal, moved) in marginals.iter().zip(&f.moved) {
-        let [low, high] = [-1.0, 1.0].map(|xi| number(marginal.at(xi), 5));
+    for (p, moved) in prior.free().zip(&f.moved) {
+        let (low, high) = prior.range(p, 1.0);
+        let [low, high] = [low, high].map(|u| number(u, 5));
         let moved = moved.map_or("no outputs one deviation up".to_owned(), |d| {
             format!("outputs move by {} deviations of the noise", number(d, 4))
         });
-        let name = format!("{} in {low} .. {high}", marginal.name);
+        let name = format!("{} in {low} .. {high}", prior.name(p));
         let _ = writeln!(text, "  {name:<40} {moved}");
     }
     text
@@ -193,10 +197,11 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
 fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> String {
     let (good, all) = (f.outputs().len(), f.members.len());
     let k = plan.data.outputs;
-    let unmoved = contract.process.marginals().iter().zip(&f.moved);
+    let prior = contract.process.joint_prior();
+    let unmoved = prior.free().zip(&f.moved);
     let unmoved = unmoved
         .filter(|(_, moved)| **moved == Some(0.0))
-        .map(|(m, _)| m.name.clone());
+        .map(|(p, _)| prior.name(p).to_owned());
     let unmoved: Vec<String> = unmoved.collect();
     if 2 * good < all {
         return format!(

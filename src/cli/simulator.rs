@@ -112,14 +112,14 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
 /// # Errors
 /// Files that cannot be written.
 pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<String> {
-    let Some(priors) = load::priors(&plan.resolved)? else {
+    let Some(prior) = load::prior(&plan.resolved)? else {
         return Ok(String::new());
     };
     let finished = Finished {
         folder: folder.to_path_buf(),
         resolved: plan.resolved.clone(),
     };
-    let calibrated = Calibrated::of::<T>(&finished, &priors)?;
+    let calibrated = Calibrated::of::<T>(&finished, &prior)?;
     calibrated.write(files, &finished)?;
     Ok(calibrated.table())
 }
@@ -129,7 +129,7 @@ pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<
 /// # Errors
 /// On all ranks alike: outputs that are not those asked for, line by line.
 pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u64) -> Result<()> {
-    let shape = (plan.parameters, plan.data.outputs);
+    let shape = (map.joint_prior().parameters(), plan.data.outputs);
     let told = comm.from_first(|| files::told(folder, step, shape))?;
     told.into_iter()
         .try_for_each(|(u, outputs)| map.tell(&u, outputs))
@@ -150,7 +150,7 @@ pub fn ask(
         files::close(files, folder)?;
         return Ok(String::new());
     };
-    let names: Vec<&str> = map.marginals().iter().map(|m| m.name.as_str()).collect();
+    let names: Vec<&str> = map.joint_prior().names().collect();
     files::ask(files, (folder, step), &names, open)?;
     Ok(format!(
         "  {:<28} {}: a line of outputs for each of the {} members in {} beside it\n",

@@ -200,6 +200,7 @@ impl<'a> Base<'a> {
             warnings: Vec::new(),
         };
         resolved.check_step()?;
+        resolved.read_prior()?;
         let warnings = [resolved.renamed(old_words), resolved.without_effect()];
         resolved.warnings = warnings.into_iter().flatten().collect();
         Ok(resolved)

@@ -41,7 +41,7 @@ pub enum Kind {
     Texts,
     /// Words, none or more; one text is cut at its blanks.
     Words,
-    /// Texts, none or more, as in the example.
+    /// Texts, none or more, as in the example; one text stands for a list of one.
     Entries(&'static str),
     /// A number greater than 0, or a list of them.
     Variances,
@@ -83,7 +83,11 @@ impl Kind {
             Self::Words => {
                 "a list of words in quotes, as in [\"python3\", \"model.py\"]".to_owned()
             }
-            Self::Entries(example) => format!("a list of texts in quotes, as in {example}"),
+            Self::Entries(example) => {
+                format!(
+                    "a list of texts in quotes, as in {example}, or the name of a .csv file in quotes"
+                )
+            }
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
             Self::Shares => "a number from 0 to 1, or a list of such".to_owned(),
             Self::Duration => {
@@ -142,6 +146,7 @@ impl Kind {
                 let words = line.split_whitespace().map(|w| Value::String(w.to_owned()));
                 Some(Value::Array(words.collect()))
             }
+            (Self::Entries(_), Value::String(_)) => Some(Value::Array(vec![value.clone()])),
             (Self::Words | Self::Entries(_), Value::Array(list)) => all(list, text),
             (Self::Variances, _) => numbers(value, positive),
             (Self::Shares, _) => numbers(value, share),

@@ -11,6 +11,7 @@
 mod appending;
 pub mod bounded;
 pub mod numbers;
+pub mod table;
 
 use std::fmt;
 use std::fs::{self, File};

@@ -53,7 +53,7 @@ pub fn map<T: Real>(
             None => return Err(resolved.error("data.name", "must be elliptic or random")),
         },
         ModelKind::Process => Box::new(load::simulator(resolved, outputs)?),
-        ModelKind::AskTell => Box::new(AskTell::new(load::parameters(resolved)?, outputs)),
+        ModelKind::AskTell => Box::new(AskTell::new(load::joint_prior(resolved)?, outputs)),
     })
 }
 

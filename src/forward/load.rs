@@ -17,7 +17,7 @@ use crate::forward::ForwardMap;
 use crate::forward::build;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
-use crate::forward::marginal::{Marginal, marginals};
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::problem::Problem;
 use crate::forward::process::{Process, Simulator};
 use crate::forward::sources::{TEST_EXAMPLES, known_source, predicted, split, task};
@@ -332,32 +332,36 @@ pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> 
         timeout: model.timeout.0,
         numbered: model.numbered,
     };
-    Ok(Process::new(simulator, parameters(resolved)?, outputs))
+    Ok(Process::new(simulator, joint_prior(resolved)?, outputs))
 }
 
-/// The parameters of the forward map of `resolved` where they have units of their own.
+/// The prior of the parameters of the forward map of `resolved` where they have units of their own.
 ///
 /// # Errors
 /// Entries of model.prior that cannot be read, or none.
-pub fn priors(resolved: &Resolved) -> Result<Option<Vec<Marginal>>> {
+pub fn prior(resolved: &Resolved) -> Result<Option<JointPrior>> {
     match resolved.config.model.kind.simulates() {
-        true => parameters(resolved).map(Some),
+        true => joint_prior(resolved).map(Some),
         false => Ok(None),
     }
 }
 
-/// The parameters that `model.prior` names.
+/// The prior that `model.prior` describes.
 ///
 /// # Errors
-/// As `priors`.
-pub(crate) fn parameters(resolved: &Resolved) -> Result<Vec<Marginal>> {
-    let priors = marginals(&resolved.config.model.prior)
+/// As `prior`.
+pub(crate) fn joint_prior(resolved: &Resolved) -> Result<JointPrior> {
+    let prior = JointPrior::new(&resolved.config.model.prior)
         .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
-    if priors.is_empty() {
+    if prior.parameters() == 0 {
         let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
         return Err(resolved.error("model.prior", allowed));
     }
-    Ok(priors)
+    if prior.coordinates() == 0 {
+        let allowed = "must leave a parameter free: all are fixed, or tied to fixed ones";
+        return Err(resolved.error("model.prior", allowed));
+    }
+    Ok(prior)
 }
 
 /// How training images of data of `shape` are moved and distorted, if they are to be.

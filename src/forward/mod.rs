@@ -1,6 +1,6 @@
 //! Forward maps G: what the parameters of an ensemble member do to a batch of inputs.
 //!
-//! The room holds the trait [`ForwardMap`], one map a file or folder, the priors (`prior`, `marginal`), the evaluator that takes
+//! The room holds the trait [`ForwardMap`], one map a file or folder, the priors (`prior`, `joint_prior`, `marginal`), the evaluator that takes
 //! members through a map on the threads of a rank, and `build` and `load`, which make map and data from a configuration. It may
 //! import `data`, `io`, `config`, `parallel`, `kernels`, `files` and `error`, and knows no ensemble, method or run.
 //!
@@ -26,6 +26,7 @@ pub mod evaluator;
 pub mod fn_map;
 pub(crate) mod headed;
 pub mod inputs;
+pub mod joint_prior;
 pub mod layers;
 pub mod linear;
 pub mod load;
@@ -152,9 +153,9 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         self.evaluate(members, inputs, outputs, scratch);
     }
 
-    /// The names and priors of parameters that have units of their own: users give and get values in these units, and the
-    /// ensemble moves in standard normal coordinates that are mapped to them.
-    fn own_units(&self) -> Option<&[marginal::Marginal]> {
+    /// The prior of parameters that have units of their own: users give and get values in these units, and the ensemble moves in
+    /// standard normal coordinates that are mapped to them.
+    fn own_units(&self) -> Option<&joint_prior::JointPrior> {
         None
     }
 

@@ -1,12 +1,12 @@
-//! Any forward map with a constrained prior: normal, lognormal and uniform marginals, at fixed inputs.
+//! Any forward map with a prior in its parameters' own units, at fixed inputs.
 //!
 //! ```text
-//! xi ~ N(0, I)  ->  u, in the parameters' own units (`marginal`)  ->  G(u, x) at all samples x, as one sample's outputs
+//! xi ~ N(0, I)  ->  u, in the parameters' own units (`joint_prior`)  ->  G(u, x) at all samples x, as one sample's outputs
 //! ```
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
 
-use super::marginal::{Marginal, parameters_at};
+use super::joint_prior::JointPrior;
 use super::{ForwardMap, MapShape};
 use crate::kernels::real::Real;
 
@@ -16,21 +16,21 @@ use crate::kernels::real::Real;
 /// on m samples are those of one sample: output 1 of all samples first, then output 2.
 pub struct WithPrior<M, T> {
     map: M,
-    marginals: Vec<Marginal>,
+    prior: JointPrior,
     inputs: Array2<T>, // d x m
 }
 
 impl<T: Real, M: ForwardMap<T>> WithPrior<M, T> {
-    /// `map` with the priors `marginals`, one for each parameter, on `inputs`, d x m; for a map without inputs 0 x 1.
+    /// `map` with `prior`, which names each of its parameters, on `inputs`, d x m; for a map without inputs 0 x 1.
     ///
     /// # Errors
-    /// Other numbers of priors or inputs than the map has.
-    pub fn new(map: M, marginals: Vec<Marginal>, inputs: Array2<T>) -> Result<Self, String> {
+    /// Other numbers of parameters or inputs than the map has.
+    pub fn new(map: M, prior: JointPrior, inputs: Array2<T>) -> Result<Self, String> {
         let shape = map.shape();
-        let (priors, parameters) = (marginals.len(), shape.parameters);
-        if priors != parameters {
+        let (named, parameters) = (prior.parameters(), shape.parameters);
+        if named != parameters {
             return Err(format!(
-                "the prior has {priors} parameters, and the forward map takes {parameters}"
+                "the prior has {named} parameters, and the forward map takes {parameters}"
             ));
         }
         let (given, features) = (inputs.nrows(), shape.features);
@@ -39,25 +39,21 @@ impl<T: Real, M: ForwardMap<T>> WithPrior<M, T> {
                 "a sample has {given} inputs, and the forward map takes {features}"
             ));
         }
-        Ok(Self {
-            map,
-            marginals,
-            inputs,
-        })
+        Ok(Self { map, prior, inputs })
     }
 }
 
 impl<T: Real, M: ForwardMap<T>> ForwardMap<T> for WithPrior<M, T> {
     fn shape(&self) -> MapShape {
         MapShape {
-            parameters: self.marginals.len(),
+            parameters: self.prior.coordinates(),
             features: 0,
             outputs: self.map.outputs() * self.inputs.ncols(),
         }
     }
 
-    fn own_units(&self) -> Option<&[Marginal]> {
-        Some(&self.marginals)
+    fn own_units(&self) -> Option<&JointPrior> {
+        Some(&self.prior)
     }
 
     fn group(&self) -> usize {
@@ -69,7 +65,7 @@ impl<T: Real, M: ForwardMap<T>> ForwardMap<T> for WithPrior<M, T> {
     }
 
     fn scratch(&self, _m: usize) -> usize {
-        self.group() * self.marginals.len() + self.map.scratch(self.inputs.ncols())
+        self.group() * self.prior.parameters() + self.map.scratch(self.inputs.ncols())
     }
 
     fn evaluate(
@@ -79,10 +75,11 @@ impl<T: Real, M: ForwardMap<T>> ForwardMap<T> for WithPrior<M, T> {
         outputs: ArrayViewMut3<T>,
         scratch: &mut [T],
     ) {
-        let (own, scratch) = scratch.split_at_mut(members.len());
-        let mut own = ArrayViewMut2::from_shape(members.dim(), own).expect("as many numbers");
+        let size = (members.nrows(), self.prior.parameters());
+        let (own, scratch) = scratch.split_at_mut(size.0 * size.1);
+        let mut own = ArrayViewMut2::from_shape(size, own).expect("as many numbers");
         for (xi, mut u) in members.rows().into_iter().zip(own.rows_mut()) {
-            let values = parameters_at(&self.marginals, xi.to_slice().expect("row-major"));
+            let values = self.prior.at(xi.to_slice().expect("row-major"));
             u.iter_mut()
                 .zip(values)
                 .for_each(|(u, value)| *u = T::from_f64(value));
@@ -94,7 +91,7 @@ impl<T: Real, M: ForwardMap<T>> ForwardMap<T> for WithPrior<M, T> {
     }
 
     fn try_member(&self, u: &[T]) -> Result<(), String> {
-        let values = parameters_at(&self.marginals, u);
+        let values = self.prior.at(u);
         let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
         self.map.try_member(&values)
     }

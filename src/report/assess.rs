@@ -9,7 +9,7 @@ use crate::data::Targets;
 use crate::data::scores::{Measure, Scores};
 use crate::error::{Error, Result};
 use crate::forward::evaluator::Evaluator;
-use crate::forward::marginal::Marginal;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::problem::Problem;
 use crate::forward::process::{Process, Settled};
 use crate::io::npy::Rows;
@@ -66,8 +66,8 @@ pub fn assess<T: Real>(
             finished.folder.display()
         )));
     }
-    if let Some(marginals) = problem.map.own_units() {
-        return assess_simulator(pool, finished, (problem, marginals), starts);
+    if let Some(prior) = problem.map.own_units() {
+        return assess_simulator(pool, finished, (problem, prior), starts);
     }
     // Samples that are consecutive in time are evaluated together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
@@ -98,16 +98,16 @@ pub fn assess<T: Real>(
 fn assess_simulator<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
-    (problem, marginals): (&Problem<T>, &[Marginal]),
+    (problem, prior): (&Problem<T>, &JointPrior),
     starts: bool,
 ) -> Result<Assessment> {
     let (mean, best) = match starts {
-        true => misfits(pool, finished, problem, marginals)?,
+        true => misfits(pool, finished, problem, prior)?,
         false => reported(finished)?,
     };
     Ok(Assessment {
         samples: problem.map.outputs(),
-        parameters: marginals.len(),
+        parameters: prior.coordinates(),
         scores: Scores::new(Measure::Misfit, mean, best),
         uncertainty: None,
         accuracy_members: None,
@@ -138,14 +138,14 @@ fn misfits<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
     problem: &Problem<T>,
-    marginals: &[Marginal],
+    prior: &JointPrior,
 ) -> Result<(f64, Option<f64>)> {
-    let found = Calibrated::of::<T>(finished, marginals)?;
+    let found = Calibrated::of::<T>(finished, prior)?;
     let variance = finished.resolved.config.method.noise.clone();
     let (loss, observed) = (Loss::LeastSquares { variance }, problem.map.outputs());
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, 1);
     let misfit = |u: &Vec<f64>| {
-        let misfit = misfit_at(problem, &evaluator, (&loss, marginals), u);
+        let misfit = misfit_at(problem, &evaluator, (&loss, prior), u);
         (2.0 * misfit / observed as f64).sqrt()
     };
     loop {

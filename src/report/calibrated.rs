@@ -10,7 +10,7 @@ use crate::cost::MOST_AS_TEXT;
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
-use crate::forward::marginal::{Marginal, parameters_at};
+use crate::forward::joint_prior::JointPrior;
 use crate::kernels::real::Real;
 use crate::report::finished::Finished;
 
@@ -19,7 +19,7 @@ const TAIL: f64 = 0.16;
 /// The largest number of parameters in the table at the end of a run.
 const SHOWN: usize = 16;
 
-/// The P parameters of a finished run, in physical units.
+/// The parameters of a finished run, in physical units.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
     /// The names of the parameters.
@@ -28,27 +28,27 @@ pub struct Calibrated {
     pub mean: Vec<f64>,
     /// The parameters of the best member, if it was determined.
     pub best: Option<Vec<f64>>,
-    /// The members, J x P, if they were kept and are not too many.
+    /// The members, a row of all parameters each, if they were kept and are not too many.
     pub members: Option<Vec<Vec<f64>>>,
 }
 
 impl Calibrated {
-    /// Reads the parameters of `finished`, whose priors are `marginals`. Runs of earlier versions left coordinates of type
+    /// Reads the parameters of `finished`, whose prior is `prior`. Runs of earlier versions left coordinates of type
     /// T in their arrays, which are mapped to physical units.
     ///
     /// # Errors
     /// A run that has not ended, or damaged arrays.
-    pub fn of<T: Real>(finished: &Finished, marginals: &[Marginal]) -> Result<Self> {
+    pub fn of<T: Real>(finished: &Finished, prior: &JointPrior) -> Result<Self> {
         if finished.is_in_own_units() {
-            return Self::read(finished, marginals, <[f64]>::to_vec);
+            return Self::read(finished, prior, <[f64]>::to_vec);
         }
-        let own = |xi: &[T]| parameters_at(marginals, xi);
-        let mut found = Self::read(finished, marginals, own)?;
+        let own = |xi: &[T]| prior.at(xi);
+        let mut found = Self::read(finished, prior, own)?;
         // The stored mean is that of the coordinates; the mean of the members in physical units is wanted.
         if let Some(members) = &found.members {
             let share = 1.0 / members.len() as f64;
             let mean = |p: usize| members.iter().map(|u| share * u[p]).sum();
-            found.mean = (0..marginals.len()).map(mean).collect();
+            found.mean = (0..prior.parameters()).map(mean).collect();
         }
         Ok(found)
     }
@@ -56,10 +56,10 @@ impl Calibrated {
     /// Reads the arrays of `finished`, of type N, and maps each row to physical units by `own`.
     fn read<N: Real>(
         finished: &Finished,
-        marginals: &[Marginal],
+        prior: &JointPrior,
         own: impl Fn(&[N]) -> Vec<f64>,
     ) -> Result<Self> {
-        let parameters = marginals.len();
+        let parameters = prior.parameters();
         let members = match finished.ensemble::<N>(parameters)? {
             Some(mut rows) if rows.rows() * parameters <= MOST_AS_TEXT => {
                 let all = rows.read(rows.rows())?;
@@ -68,7 +68,7 @@ impl Calibrated {
             _ => None,
         };
         Ok(Self {
-            names: marginals.iter().map(|m| m.name.clone()).collect(),
+            names: prior.names().map(str::to_owned).collect(),
             mean: own(&finished.mean::<N>(parameters)?),
             best: finished.best::<N>(parameters)?.as_deref().map(own),
             members,

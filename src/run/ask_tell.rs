@@ -1,7 +1,6 @@
 //! Before a step whose outputs are brought from outside: whether they are all there, and else what is asked for.
 
 use super::State;
-use crate::forward::marginal::parameters_at;
 use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 
@@ -18,7 +17,7 @@ impl<T: Real> State<T> {
         let mut unknown: Vec<f64> = Vec::new();
         for member in own {
             self.ensemble.fill(map, member, &mut point);
-            let u = parameters_at(told.marginals(), &point);
+            let u = told.joint_prior().at(&point);
             if !told.knows(&u) {
                 unknown.extend(u);
             }
@@ -31,7 +30,10 @@ impl<T: Real> State<T> {
         let parts = ranks.comm.gather(bytemuck::cast_slice(&unknown));
         let all = ranks.comm.broadcast(parts.concat());
         let all: Vec<f64> = bytemuck::pod_collect_to_vec(&all);
-        let questions: Vec<_> = all.chunks(point.len()).map(<[f64]>::to_vec).collect();
+        let questions: Vec<_> = all
+            .chunks(told.joint_prior().parameters())
+            .map(<[f64]>::to_vec)
+            .collect();
         // None is known: what was told is of steps before.
         if questions.len() == self.ensemble.members(ranks).items() {
             told.forget();

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::ensemble::draw::Draw;
 use crate::error::Error;
 use crate::forward::ForwardMap;
-use crate::forward::marginal::parameters_at;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::process::{Child, Failure, Process, Renewed};
 use crate::kernels::rng::Purpose;
 use crate::run::outlying;
@@ -75,7 +75,7 @@ pub struct Findings {
     pub members: Vec<Answer>,
     /// How far the centre's second answer lies from the first, root mean square in the noise's deviations.
     pub repeated: Option<f64>,
-    /// How far outputs move with each parameter, in the same unit; empty where there are too many.
+    /// How far outputs move with each free parameter, in the same unit; empty where there are too many.
     pub moved: Vec<Option<f64>>,
     /// The simulator's answer to a line that holds no numbers.
     pub nonsense: Nonsense,
@@ -96,8 +96,12 @@ impl Contract<'_> {
         draw.point(j, &ForwardMap::<f64>::prior(self.process))
     }
 
+    fn prior(&self) -> &JointPrior {
+        self.process.joint_prior()
+    }
+
     fn centre(&self) -> Vec<f64> {
-        vec![0.0; self.process.marginals().len()]
+        vec![0.0; self.prior().coordinates()]
     }
 
     /// Asks once, at the centre; where that fails two members. The seconds of an answer, of a program that runs already.
@@ -153,11 +157,10 @@ impl Contract<'_> {
         };
         let repeated = again.as_ref().and_then(distance);
         let mut moved = Vec::new();
-        let parameters = self.process.marginals().len();
+        let parameters = self.prior().coordinates();
         for p in (0..parameters).filter(|_| parameters <= MOVED) {
-            let mut xi = self.centre();
-            xi[p] = 1.0;
-            moved.push(distance(&self.answer(&mut child, &xi)?));
+            let u = self.prior().at_centre_but(p);
+            moved.push(distance(&self.answer_at(&mut child, &u)?));
         }
         silent(&mut child)?;
         let slowest = members
@@ -184,9 +187,17 @@ impl Contract<'_> {
         child: &mut Option<Child>,
         xi: &[f64],
     ) -> std::result::Result<Answer, Failure> {
+        self.answer_at(child, &self.prior().at(xi))
+    }
+
+    /// Returns the answer at the parameters `u` in their own units, as `answer`.
+    fn answer_at(
+        &self,
+        child: &mut Option<Child>,
+        u: &[f64],
+    ) -> std::result::Result<Answer, Failure> {
         let start = Instant::now();
-        let u = parameters_at(self.process.marginals(), xi);
-        let (outputs, spared) = self.process.ask_again(child.take(), &u);
+        let (outputs, spared) = self.process.ask_again(child.take(), u);
         *child = spared;
         match outputs {
             Err(failure) if failure.ends_a_run() => Err(failure),

@@ -45,10 +45,10 @@ pub(super) fn judge<T: Real>(
         Best::End => end,
         Best::Never => false,
     };
-    if let Some(marginals) = problem.map.own_units() {
+    if let Some(prior) = problem.map.own_units() {
         let known = misfits.map(<[f64]>::to_vec);
         let misfits = known.or_else(|| all_members.then(|| misfit::of_members(context, state)));
-        return misfit::judge(context, state, marginals, &misfits.unwrap_or_default());
+        return misfit::judge(context, state, prior, &misfits.unwrap_or_default());
     }
     let mean = state.ensemble.mean(ranks);
     let of_mean = score_mean(ranks, problem, &context.evaluator, &mean);

@@ -9,7 +9,6 @@ use super::{Outcome, State};
 use crate::error::Result;
 use crate::files::Files;
 use crate::forward::ForwardMap;
-use crate::forward::marginal::parameters_at;
 use crate::kernels::real::Real;
 use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
@@ -39,7 +38,7 @@ pub fn save<T: Real>(
     if let Some(folder) = &folder {
         files.create_folder(folder)?;
     }
-    let Some(marginals) = map.own_units() else {
+    let Some(prior) = map.own_units() else {
         let mean = state.ensemble.mean(ranks);
         let to = (files, folder.as_deref());
         return save_as(ranks, plan, (map, state), outcome, to, mean, |row| row);
@@ -51,10 +50,10 @@ pub fn save<T: Real>(
         }
         files.write_whole(&folder.join(UNITS), OWN.as_bytes())?;
     }
-    let mean = state.own_mean(ranks, map, marginals);
+    let mean = state.own_mean(ranks, map, prior);
     let own = |rows: Vec<T>| {
-        let rows = rows.chunks_exact(marginals.len());
-        rows.flat_map(|row| parameters_at(marginals, row)).collect()
+        let rows = rows.chunks_exact(prior.coordinates());
+        rows.flat_map(|row| prior.at(row)).collect()
     };
     let to = (files, folder.as_deref());
     save_as(ranks, plan, (map, state), outcome, to, mean, own)
@@ -70,7 +69,7 @@ fn save_as<T: Real, N: npyz::AutoSerialize>(
     mean: Vec<N>,
     told: impl Fn(Vec<T>) -> Vec<N>,
 ) -> Result<()> {
-    let parameters = state.ensemble.parameters();
+    let parameters = mean.len();
     let one = |name: &str, row: Vec<N>| match folder {
         Some(folder) => write_npy(
             files,

@@ -3,27 +3,26 @@
 use super::State;
 use crate::data::scores::{Measure, Scores};
 use crate::forward::evaluator::Evaluator;
-use crate::forward::marginal::Marginal;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::run::context::StepContext;
 use crate::run::plan::Plan;
 
-/// Returns the misfit at the parameters `u`, P numbers in the own units of `marginals`, as a sum of `loss`; NaN where there are no
+/// Returns the misfit at the parameters `u` of `prior` in their own units, as a sum of `loss`; NaN where there are no
 /// outputs. For one process.
 pub(crate) fn misfit_at<T: Real>(
     problem: &Problem<T>,
     evaluator: &Evaluator<T>,
-    (loss, marginals): (&Loss, &[Marginal]),
+    (loss, prior): (&Loss, &JointPrior),
     u: &[f64],
 ) -> f64 {
-    let coordinate = |(marginal, &u): (&Marginal, &f64)| marginal.coordinate(u).map(T::from_f64);
-    let point: Option<Vec<T>> = marginals.iter().zip(u).map(coordinate).collect();
     // A mean that overflowed, or that rounding put on a bound.
-    let Some(point) = point else {
+    let Ok(point) = prior.coordinates_of(u) else {
         return f64::NAN;
     };
+    let point: Vec<T> = point.into_iter().map(T::from_f64).collect();
     let batch = problem.test_batch(&(0..1));
     let y = loss.targets(&batch.targets, problem.map.outputs());
     let mut selected = vec![T::zero(); y.len()];
@@ -37,14 +36,14 @@ pub(crate) fn misfit_at<T: Real>(
 pub(super) fn judge<T: Real>(
     context: &StepContext<T>,
     state: &State<T>,
-    marginals: &[Marginal],
+    prior: &JointPrior,
     misfits: &[f64],
 ) -> Scores {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
-    let mean = state.own_mean(ranks, problem.map.as_ref(), marginals);
+    let mean = state.own_mean(ranks, problem.map.as_ref(), prior);
     let mut of_mean = [0.0];
     if ranks.comm.is_first() {
-        let by = (&plan.loss, marginals);
+        let by = (&plan.loss, prior);
         of_mean[0] = misfit_at(problem, &context.evaluator, by, &mean);
     }
     ranks.comm.sum_exact(&mut of_mean);

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::forward::ForwardMap;
-use crate::forward::marginal::{Marginal, parameters_at};
+use crate::forward::joint_prior::JointPrior;
 use crate::kernels::real::Real;
 use crate::parallel::ranks::Ranks;
 
@@ -26,23 +26,23 @@ impl<T: Real> State<T> {
         })
     }
 
-    /// Returns the mean of the members in the own units of their parameters `marginals`, P numbers, the same on all ranks. Where the
+    /// Returns the mean of the members in the own units of the parameters of `prior`, the same on all ranks. Where the
     /// mean form averages its mean over steps: that average, in these units. Called by all ranks.
     pub(super) fn own_mean(
         &self,
         ranks: Ranks,
         map: &dyn ForwardMap<T>,
-        marginals: &[Marginal],
+        prior: &JointPrior,
     ) -> Vec<f64> {
         if self.ensemble.averages() {
-            return parameters_at(marginals, &self.ensemble.mean(ranks));
+            return prior.at(&self.ensemble.mean(ranks));
         }
         let members = self.ensemble.members(ranks).items() as f64;
-        let mut mean = vec![0.0; marginals.len()];
-        let mut range = vec![(f64::INFINITY, f64::NEG_INFINITY); marginals.len()];
+        let mut mean = vec![0.0; prior.parameters()];
+        let mut range = vec![(f64::INFINITY, f64::NEG_INFINITY); prior.parameters()];
         for rows in self.rows(ranks, map).flatten() {
-            for row in rows.chunks_exact(marginals.len()) {
-                let u = parameters_at(marginals, row);
+            for row in rows.chunks_exact(prior.coordinates()) {
+                let u = prior.at(row);
                 // Divided first, so that no sum of finite numbers overflows.
                 for ((mean, (low, high)), u) in mean.iter_mut().zip(&mut range).zip(u) {
                     *mean += u / members;

@@ -157,8 +157,8 @@ fn read<T: Real>(plan: &Plan, rows: usize) -> Result<Vec<T>> {
     let path = plan
         .resolved
         .file("ensemble.initial", &plan.config().ensemble.initial)?;
-    match load::priors(&plan.resolved)? {
-        Some(marginals) => initial::coordinates(&path, rows, &marginals),
+    match load::prior(&plan.resolved)? {
+        Some(prior) => initial::coordinates(&path, rows, &prior),
         None => npy::read(&path, rows, plan.parameters),
     }
 }

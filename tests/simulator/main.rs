@@ -12,6 +12,7 @@ mod asked;
 mod contract;
 mod folder;
 mod kept;
+mod priors;
 mod protocol;
 mod refused;
 mod results;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         refused::TESTS,
         contract::TESTS,
         results::TESTS,
+        priors::TESTS,
         protocol::TESTS,
         folder::TESTS,
         kept::TESTS,

@@ -35,7 +35,7 @@ pub fn summary(folder: &Path) -> serde_json::Value {
 }
 
 /// The rows of final/ensemble.csv.
-fn members(folder: &Path) -> Vec<Vec<f64>> {
+pub fn members(folder: &Path) -> Vec<Vec<f64>> {
     let text = std::fs::read_to_string(folder.join("final/ensemble.csv")).expect("a table");
     let row = |line: &str| {
         line.split(',')
@@ -58,7 +58,7 @@ fn mean_and_best(folder: &Path) -> [Vec<f64>; 2] {
 }
 
 /// The numbers of an .npy array of doubles.
-fn array(path: &Path) -> Vec<f64> {
+pub fn array(path: &Path) -> Vec<f64> {
     let bytes = std::fs::read(path).expect("an array");
     let npy = npyz::NpyFile::new(&bytes[..]).expect("an array");
     npy.into_vec().expect("doubles")

@@ -47,8 +47,15 @@ section! {
         output: OutputKind = "'auto'", Choice(OutputKind::WORDS), NETWORKS, Fixed;
         /// Command that starts a simulator: the program and its arguments. It is started in the folder where the run is.
         command: Vec<String> = "[]", Words, PROCESS, Fixed;
-        /// Prior of each parameter of a simulator: `NAME normal MEAN DEVIATION`, `NAME lognormal MEAN DEVIATION` (of the
-        /// logarithm) or `NAME uniform LOWER UPPER`; `NAME[N]` stands for N parameters with the same prior.
+        /// Prior of each parameter of a simulator, in its own unit: `NAME LAW NUMBERS`; `NAME[N]` stands for N parameters with the
+        /// same prior. Laws: `normal MEAN DEVIATION`; `lognormal MEAN DEVIATION` (of the parameter itself);
+        /// `lognormal of log MEAN DEVIATION` (of its natural logarithm); `uniform LOWER UPPER`; `loguniform LOWER UPPER`;
+        /// `truncnormal MEAN DEVIATION LOWER UPPER` (of the normal law before it is cut); `triangular LOWER MODE UPPER`;
+        /// `bounded MEAN DEVIATION LOWER UPPER` (of the parameter itself; the logit of its place between the bounds is normal, or
+        /// with `-inf` or `inf` for one bound the logarithm of its distance from the other); `fixed VALUE`;
+        /// `tied OTHER FACTOR` (a number or a ratio such as `1/3`, times the parameter OTHER). A file `prior.csv` holds a line for
+        /// each, under the column names `name`, `law` and what the laws take: `mean`, `deviation`, `lower`, `mode`, `upper`,
+        /// `value`, `other`, `factor`; fields that a law does not take are empty, and an empty bound is infinite.
         prior: Vec<String> = "[]",
             Entries("[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]"),
             SIMULATORS, Fixed;

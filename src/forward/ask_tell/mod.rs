@@ -13,15 +13,15 @@ use std::sync::{Mutex, RwLock};
 
 use ndarray::{ArrayView2, ArrayViewMut3};
 
-use super::marginal::{Fingerprint, Marginal, fingerprint, parameters_at};
+use super::joint_prior::{Fingerprint, JointPrior, fingerprint};
 use super::{ForwardMap, MapShape, evaluate_one_by_one};
 use crate::error::{Error, Result};
 use crate::kernels::real::Real;
 
-/// G(u) as it was told; coordinates N(0, I), mapped to the parameters by their `Marginal`s.
+/// G(u) as it was told; coordinates N(0, I), mapped to the parameters by their `JointPrior`.
 #[derive(Debug)]
 pub struct AskTell {
-    marginals: Vec<Marginal>,
+    prior: JointPrior,
     outputs: usize,
     /// Outputs, K numbers, by the fingerprint of the parameters; none: the member failed.
     told: RwLock<HashMap<Fingerprint, Option<Vec<f64>>>>,
@@ -29,24 +29,24 @@ pub struct AskTell {
 }
 
 impl AskTell {
-    /// A map of the parameters `marginals` to `outputs` numbers K, of which nothing has been told yet.
+    /// A map of the parameters of `prior` to `outputs` numbers K, of which nothing has been told yet.
     #[must_use]
-    pub fn new(marginals: Vec<Marginal>, outputs: usize) -> Self {
+    pub fn new(prior: JointPrior, outputs: usize) -> Self {
         Self {
-            marginals,
+            prior,
             outputs,
             told: RwLock::default(),
             open: Mutex::default(),
         }
     }
 
-    /// The parameters' names and priors, in order.
+    /// The parameters' names and prior.
     #[must_use]
-    pub fn marginals(&self) -> &[Marginal] {
-        &self.marginals
+    pub fn joint_prior(&self) -> &JointPrior {
+        &self.prior
     }
 
-    /// Tells the outputs, K numbers, at the parameters `u`, P numbers in their own units; none where they have none (a member
+    /// Tells the outputs, K numbers, at the parameters `u`, all of them in their own units; none where they have none (a member
     /// fails there). Every rank is to be told alike.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl AskTell {
     pub fn tell(&self, u: &[f64], outputs: Option<Vec<f64>>) -> Result<()> {
         let told = outputs.as_ref().map_or(self.outputs, Vec::len);
         for (what, found, needed) in [
-            ("parameters", u.len(), self.marginals.len()),
+            ("parameters", u.len(), self.prior.parameters()),
             ("outputs", told, self.outputs),
         ] {
             if found != needed {
@@ -67,7 +67,7 @@ impl AskTell {
         Ok(())
     }
 
-    /// Of a run that stopped to ask: the parameters whose outputs it needs, P numbers each in their own units, in the order of
+    /// Of a run that stopped to ask: the parameters whose outputs it needs, all in their own units, in the order of
     /// members; the same on all ranks.
     #[must_use]
     pub fn open(&self) -> Vec<Vec<f64>> {
@@ -94,7 +94,7 @@ impl AskTell {
 impl<T: Real> ForwardMap<T> for AskTell {
     fn shape(&self) -> MapShape {
         MapShape {
-            parameters: self.marginals.len(),
+            parameters: self.prior.coordinates(),
             features: 0,
             outputs: self.outputs,
         }
@@ -104,8 +104,8 @@ impl<T: Real> ForwardMap<T> for AskTell {
         Some(self)
     }
 
-    fn own_units(&self) -> Option<&[Marginal]> {
-        Some(&self.marginals)
+    fn own_units(&self) -> Option<&JointPrior> {
+        Some(&self.prior)
     }
 
     /// NaN where the member failed, or nothing was told.
@@ -118,7 +118,7 @@ impl<T: Real> ForwardMap<T> for AskTell {
     ) {
         let told = self.told.read().expect("no thread panicked");
         evaluate_one_by_one(members, outputs, |xi| {
-            let known = told.get(&fingerprint(&parameters_at(&self.marginals, xi)));
+            let known = told.get(&fingerprint(&self.prior.at(xi)));
             known.cloned().flatten()
         });
     }

@@ -3,14 +3,14 @@
 use ndarray::{ArrayView2, ArrayViewMut3};
 
 use super::Process;
-use crate::forward::marginal::{Marginal, parameters_at};
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::{ForwardMap, MapShape, evaluate_one_by_one};
 use crate::kernels::real::Real;
 
 impl<T: Real> ForwardMap<T> for Process {
     fn shape(&self) -> MapShape {
         MapShape {
-            parameters: self.marginals.len(),
+            parameters: self.prior.coordinates(),
             features: 0,
             outputs: self.outputs,
         }
@@ -20,8 +20,8 @@ impl<T: Real> ForwardMap<T> for Process {
         Some(self)
     }
 
-    fn own_units(&self) -> Option<&[Marginal]> {
-        Some(&self.marginals)
+    fn own_units(&self) -> Option<&JointPrior> {
+        Some(&self.prior)
     }
 
     /// NaN where the member failed, and where it was not asked because all are to be asked again or the run is to stop.
@@ -36,7 +36,7 @@ impl<T: Real> ForwardMap<T> for Process {
         _scratch: &mut [T],
     ) {
         evaluate_one_by_one(members, outputs, |xi| {
-            let u = parameters_at(&self.marginals, xi);
+            let u = self.prior.at(xi);
             let known = self.round.lock().expect("no thread panicked").known(&u);
             let kept = || self.with_kept(|kept| kept.recall(&u)).flatten();
             known.or_else(|| kept().map(Some)).unwrap_or_else(|| {

@@ -75,7 +75,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::forward::marginal::Marginal;
+use crate::forward::joint_prior::JointPrior;
 pub use asking::Renewed;
 pub use child::Child;
 pub use failure::Failure;
@@ -106,11 +106,11 @@ pub struct Simulator {
     pub numbered: bool,
 }
 
-/// G(u) by a program that is asked; coordinates N(0, I), mapped to the parameters by their `Marginal`s.
+/// G(u) by a program that is asked; coordinates N(0, I), mapped to the parameters by their `JointPrior`.
 #[derive(Debug)]
 pub struct Process {
     simulator: Simulator,
-    marginals: Vec<Marginal>,
+    prior: JointPrior,
     outputs: usize,
     starter: Starter,
     /// How many members are simulated at once; 0: as many as there are threads.
@@ -135,14 +135,14 @@ struct Numbered {
 }
 
 impl Process {
-    /// The program `simulator`, asked with the parameters `marginals` for `outputs` numbers K. Nothing is started yet.
+    /// The program `simulator`, asked with the parameters of `prior` for `outputs` numbers K. Nothing is started yet.
     #[must_use]
-    pub fn new(simulator: Simulator, marginals: Vec<Marginal>, outputs: usize) -> Self {
+    pub fn new(simulator: Simulator, prior: JointPrior, outputs: usize) -> Self {
         // The longest number text holds is under 400 characters; they are rarely over 25.
         let starter = Starter::new(simulator.clone(), 4096 + 64 * outputs);
         Self {
             simulator,
-            marginals,
+            prior,
             outputs,
             starter,
             at_once: AtomicUsize::new(0),
@@ -155,10 +155,10 @@ impl Process {
         }
     }
 
-    /// The parameters' names and priors, in order.
+    /// The parameters' names and prior.
     #[must_use]
-    pub fn marginals(&self) -> &[Marginal] {
-        &self.marginals
+    pub fn joint_prior(&self) -> &JointPrior {
+        &self.prior
     }
 
     /// From now on `count` members are simulated at once, however many threads compute.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::forward::marginal::{Fingerprint, fingerprint};
+use crate::forward::joint_prior::{Fingerprint, fingerprint};
 
 /// The least and the longest wait for lines that nobody asked for at the end of the first round.
 const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

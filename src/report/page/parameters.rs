@@ -7,8 +7,8 @@ use super::scale::{Scale, escaped, number};
 use super::tables::{named, table};
 
 use crate::error::Result;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::load;
-use crate::forward::marginal::Marginal;
 use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
 use crate::with_precision;
@@ -23,11 +23,11 @@ const SEEN: f64 = 2.0;
 /// The number of prior standard deviations that hold the central two thirds.
 const MOST: f64 = 1.0;
 
-/// The calibrated parameters of a simulator's run, and their priors.
+/// The calibrated parameters of a simulator's run, and their prior.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     calibrated: Calibrated,
-    priors: Vec<Marginal>,
+    prior: JointPrior,
     /// True if members began as draws from the priors, not as values from a file.
     is_drawn: bool,
 }
@@ -39,14 +39,14 @@ impl Parameters {
     /// Damaged files.
     pub fn of(finished: &Finished) -> Result<Option<Self>> {
         let resolved = &finished.resolved;
-        let Some(priors) = load::priors(resolved)?.filter(|_| finished.has_mean()) else {
+        let Some(prior) = load::prior(resolved)?.filter(|_| finished.has_mean()) else {
             return Ok(None);
         };
         let precision = resolved.config.run.precision;
-        let calibrated = with_precision!(precision, T => Calibrated::of::<T>(finished, &priors)?);
+        let calibrated = with_precision!(precision, T => Calibrated::of::<T>(finished, &prior)?);
         Ok(Some(Self {
             calibrated,
-            priors,
+            prior,
             is_drawn: resolved.config.ensemble.initial == "prior",
         }))
     }
@@ -85,7 +85,7 @@ pub fn section(runs: &[ReportedRun]) -> String {
             rows.push(row);
         }
     }
-    let most = known().map(|(_, _, known)| known.priors.len()).max();
+    let most = known().map(|(_, _, known)| known.prior.parameters()).max();
     let more = match most.unwrap_or(0).saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!("<p class=\"soft\">and {more} more in final/parameters.csv</p>\n"),
@@ -117,27 +117,32 @@ fn names<'a>(known: impl Iterator<Item = &'a Parameters>) -> Vec<&'a str> {
 
 /// Returns the cells of parameter `p` of run number `i`: its numbers, and its strip.
 fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
-    let (found, prior) = (&known.calibrated, &known.priors[p]);
+    let found = &known.calibrated;
     let range = found.range(p);
     let (low, high) = range.unzip();
     let best = found.best.as_ref().map(|best| best[p]);
-    let prior = Some(prior).filter(|_| known.is_drawn);
-    let (from, to) = prior.map(|prior| (prior.at(-MOST), prior.at(MOST))).unzip();
+    let [seen, most] = [SEEN, MOST].map(|far| known.is_drawn.then(|| known.prior.range(p, far)));
+    let (from, to) = most.unzip();
     let numbers = [Some(found.mean[p]), low, high, best, from, to];
     let mut cells: Vec<String> = numbers
         .iter()
         .map(|x| x.map_or("-".to_owned(), |x| number(x, 5)))
         .collect();
-    cells.push(strip(i, prior, found.mean[p], range));
+    cells.push(strip(i, seen.zip(most), found.mean[p], range));
     cells
 }
 
-/// Draws the strip of a parameter of run number `i`.
-fn strip(i: usize, prior: Option<&Marginal>, mean: f64, members: Option<(f64, f64)>) -> String {
+/// Draws the strip of a parameter of run number `i`: the whole range of its `prior` that is shown, and the central two thirds.
+fn strip(
+    i: usize,
+    prior: Option<((f64, f64), (f64, f64))>,
+    mean: f64,
+    members: Option<(f64, f64)>,
+) -> String {
     let (low, high) = members.unwrap_or((mean, mean));
-    let at = |xi: f64| prior.map(|prior| prior.at(xi));
-    let from = at(-SEEN).unwrap_or(low).min(low).min(mean);
-    let to = at(SEEN).unwrap_or(high).max(high).max(mean);
+    let seen = prior.map_or((low, high), |(seen, _)| seen);
+    let from = seen.0.min(low).min(mean);
+    let to = seen.1.max(high).max(mean);
     let x = Scale::new((from, to), (6.0, WIDTH - 6.0), false);
     let middle = HEIGHT / 2.0;
     let mut svg = format!(
@@ -155,8 +160,8 @@ fn strip(i: usize, prior: Option<&Marginal>, mean: f64, members: Option<(f64, f6
         );
     };
     bar("band", (from, to), 2.0);
-    if let (Some(from), Some(to)) = (at(-MOST), at(MOST)) {
-        bar("band", (from, to), 16.0);
+    if let Some((_, most)) = prior {
+        bar("band", most, 16.0);
     }
     bar("dot", (low, high), 10.0);
     let _ = write!(

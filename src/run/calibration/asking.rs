@@ -42,7 +42,7 @@ impl<'a> AskTellLoop<'a> {
         let state = State::start(ranks, &plan, &problem.map.prior())?;
         Ok(Self {
             ranks,
-            asked: Array2::zeros((0, plan.parameters)),
+            asked: Array2::zeros((0, 0)),
             plan,
             problem,
             state: Some(state),
@@ -52,8 +52,8 @@ impl<'a> AskTellLoop<'a> {
         })
     }
 
-    /// Takes the steps whose outputs are known; returns the members whose outputs are needed next, a row of P numbers each in the
-    /// parameters' own units, the same on all ranks, or None at the run's end. Called by all ranks.
+    /// Takes the steps whose outputs are known; returns the members whose outputs are needed next, a row of all parameters each in
+    /// their own units, the same on all ranks, or None at the run's end. Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: too few members with finite outputs, after which the loop cannot go on.
@@ -73,7 +73,7 @@ impl<'a> AskTellLoop<'a> {
         }
         let map = self.problem.map.ask_tell().expect("made for ask/tell");
         let open = map.open();
-        let shape = (open.len(), self.plan.parameters);
+        let shape = (open.len(), map.joint_prior().parameters());
         self.asked = Array2::from_shape_vec(shape, open.concat()).expect("whole rows");
         Ok(Some(self.asked.clone()))
     }

@@ -4,7 +4,6 @@ use ndarray::{Array1, Array2};
 
 use crate::data::scores::Scores;
 use crate::forward::ForwardMap;
-use crate::forward::marginal::parameters_at;
 use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 use crate::run::reporter::Record;
@@ -29,18 +28,18 @@ impl Fit {
         steps: Vec<Record>,
         (state, outcome): (State<f64>, Outcome),
     ) -> Self {
-        let marginals = map.own_units().expect("a calibration's map has priors");
-        let mean = state.own_mean(ranks, map, marginals);
+        let prior = map.own_units().expect("a calibration's map has a prior");
+        let mean = state.own_mean(ranks, map, prior);
         let on_first: Vec<f64> = state.rows(ranks, map).flatten().flatten().collect();
         let coordinates = ranks
             .comm
             .broadcast(bytemuck::cast_slice(&on_first).to_vec());
         let coordinates: Vec<f64> = bytemuck::pod_collect_to_vec(&coordinates);
-        let rows = coordinates.chunks_exact(marginals.len());
-        let values: Vec<f64> = rows.flat_map(|xi| parameters_at(marginals, xi)).collect();
-        let shape = (values.len() / marginals.len(), marginals.len());
+        let rows = coordinates.chunks_exact(prior.coordinates());
+        let values: Vec<f64> = rows.flat_map(|xi| prior.at(xi)).collect();
+        let shape = (values.len() / prior.parameters(), prior.parameters());
         Self {
-            names: marginals.iter().map(|m| m.name.clone()).collect(),
+            names: prior.names().map(str::to_owned).collect(),
             mean: Array1::from(mean),
             members: Array2::from_shape_vec(shape, values).expect("whole rows"),
             misfits: steps
@@ -53,19 +52,19 @@ impl Fit {
         }
     }
 
-    /// The parameters' names, P, in the order of the prior.
+    /// The names of all parameters, in the order of the prior.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The mean of the members, P.
+    /// The mean of the members, a number for each parameter.
     #[must_use]
     pub fn mean(&self) -> &Array1<f64> {
         &self.mean
     }
 
-    /// The members, J x P.
+    /// The members, a row of all parameters for each.
     #[must_use]
     pub fn members(&self) -> &Array2<f64> {
         &self.members

@@ -56,8 +56,8 @@ pub struct Calibration<M> {
 pub struct FromOutside;
 
 impl<M> Calibration<M> {
-    /// Sets the prior: an entry for each parameter, "NAME normal MEAN DEVIATION", "NAME lognormal MEAN DEVIATION" or
-    /// "NAME uniform LOWER UPPER", or `NAME[COUNT] ...` for many alike. The map receives values in these units.
+    /// Sets the prior: an entry for each parameter as in `model.prior`, such as "growth lognormal 1.0 0.5" or "k[10] normal 0 1".
+    /// The map receives values in these units.
     #[must_use]
     pub fn prior<S: Into<String>>(mut self, entries: impl IntoIterator<Item = S>) -> Self {
         self.settings.prior = entries.into_iter().map(Into::into).collect();
@@ -131,11 +131,11 @@ impl<M: ForwardMap<f64> + 'static> Calibration<M> {
         let Self { map, settings } = self;
         let map: Box<dyn ForwardMap<f64>> = match map.own_units() {
             Some(_) if settings.prior.is_empty() => Box::new(map),
-            Some(_) => return Err(refused("prior", "the forward map has priors of its own")),
+            Some(_) => return Err(refused("prior", "the forward map has a prior of its own")),
             None => {
                 let inputs = settings.inputs.clone();
                 let inputs = inputs.unwrap_or_else(|| Array2::zeros((0, 1)));
-                let map = WithPrior::new(map, settings.marginals()?, inputs);
+                let map = WithPrior::new(map, settings.joint_prior()?, inputs);
                 Box::new(map.map_err(|why| refused("run", why))?)
             }
         };
@@ -179,9 +179,9 @@ impl Calibration<FromOutside> {
     /// # Errors
     /// As `run`.
     pub fn start<'a>(self, ranks: &Ranks<'a>) -> Result<AskTellLoop<'a>> {
-        let marginals = self.settings.marginals()?;
-        let plan = self.settings.plan("ask-tell", marginals.len())?;
-        let map = AskTell::new(marginals, self.settings.observations.len());
+        let prior = self.settings.joint_prior()?;
+        let plan = self.settings.plan("ask-tell", prior.coordinates())?;
+        let map = AskTell::new(prior, self.settings.observations.len());
         AskTellLoop::start(
             *ranks,
             plan,

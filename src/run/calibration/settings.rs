@@ -7,7 +7,7 @@ use super::Method;
 use crate::config::Resolved;
 use crate::data::shape::DataShape;
 use crate::error::{Error, Result};
-use crate::forward::marginal::{Marginal, marginals};
+use crate::forward::joint_prior::JointPrior;
 use crate::run::plan::Plan;
 
 /// The source of a calibration's settings, as messages name it.
@@ -40,16 +40,21 @@ pub(super) fn refused(method: &str, why: impl std::fmt::Display) -> Error {
 }
 
 impl Settings {
-    /// The prior's parameters.
+    /// The prior.
     ///
     /// # Errors
-    /// No entry, or one that cannot be read.
-    pub fn marginals(&self) -> Result<Vec<Marginal>> {
+    /// No entry, one that cannot be read, or no parameter that is free.
+    pub fn joint_prior(&self) -> Result<JointPrior> {
         if self.prior.is_empty() {
             let why = "must have an entry for each parameter of the forward map, as in \"growth lognormal 1.0 0.5\"";
             return Err(refused("prior", why));
         }
-        marginals(&self.prior).map_err(|why| refused("prior", format!("must {why}")))
+        let prior = JointPrior::new(&self.prior);
+        let prior = prior.map_err(|why| refused("prior", format!("must {why}")))?;
+        match prior.coordinates() {
+            0 => Err(refused("prior", "must leave a parameter free")),
+            _ => Ok(prior),
+        }
     }
 
     /// The plan of a calibration of `parameters` numbers P by the program's preset `preset`.
