@@ -18,6 +18,8 @@ pub const CONFIG: &str = "config.toml";
 pub const ENVIRONMENT: &str = "environment.json";
 /// The copies of a run's observations in its folder: as text or as an array, as they were given.
 pub const OBSERVATIONS: [&str; 2] = ["observations.txt", "observations.npy"];
+/// The copies of the matrix that correlates a run's parameters in its folder: as a table or as an array, as it was given.
+pub const PRIOR_MATRICES: [&str; 2] = ["prior_matrix.csv", "prior_matrix.npy"];
 
 /// Files of which at least one stands beside the config.toml of a run that has begun.
 const OF_A_RUN: [&str; 4] = [ENVIRONMENT, "metrics.jsonl", "run.log", ".lock"];
@@ -107,6 +109,19 @@ impl Resolved {
         match copy {
             Some(copy) if places.as_run => Ok(copy),
             Some(copy) => Ok(self.found(key, path).unwrap_or(copy)),
+            None => self.file(key, path),
+        }
+    }
+
+    /// The file of the matrix at `path`, the value of `key`: a run's own copy, where the configuration is that of a run's folder.
+    ///
+    /// # Errors
+    /// It is in none of several folders.
+    pub(super) fn prior_matrix_path(&self, key: &str, path: &str) -> Result<PathBuf> {
+        let copies = PRIOR_MATRICES.map(|name| self.places.beside.join(name));
+        let copy = copies.into_iter().find(|path| path.is_file());
+        match copy.filter(|_| self.places.is_run && !self.is_set(key)) {
+            Some(copy) => Ok(copy),
             None => self.file(key, path),
         }
     }

@@ -52,7 +52,9 @@ impl Resolved {
     /// # Errors
     /// A table that cannot be read, with the line and what is wrong.
     pub(super) fn read_prior(&mut self) -> Result<()> {
-        let Some(path) = table_of(&self.config.model.prior) else {
+        let model = &self.config.model;
+        // For another model the key has no effect, as a warning says.
+        let Some(path) = table_of(&model.prior).filter(|_| model.kind.simulates()) else {
             return Ok(());
         };
         let path = self.file("model.prior", path)?;

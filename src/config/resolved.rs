@@ -11,6 +11,7 @@ use super::listing;
 use super::overlay::Overlay;
 use super::places::Places;
 use super::presets::Preset;
+use super::prior_matrix::PriorMatrix;
 use super::refusal::{shortened, written};
 use crate::error::{Error, Result};
 
@@ -29,6 +30,8 @@ pub struct Resolved {
     pub old_names: BTreeMap<String, String>,
     /// Warnings about what was set by an earlier version's name or word, or has no effect.
     pub warnings: Vec<String>,
+    /// The matrix that correlates the parameters of a simulator, if one is given.
+    pub prior_matrix: Option<PriorMatrix>,
 }
 
 impl Resolved {
@@ -198,9 +201,11 @@ impl<'a> Base<'a> {
             places,
             old_names,
             warnings: Vec::new(),
+            prior_matrix: None,
         };
         resolved.check_step()?;
         resolved.read_prior()?;
+        resolved.read_prior_matrix()?;
         let warnings = [resolved.renamed(old_words), resolved.without_effect()];
         resolved.warnings = warnings.into_iter().flatten().collect();
         Ok(resolved)

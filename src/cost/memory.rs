@@ -14,7 +14,7 @@ const THREAD: u64 = 4 << 20;
 
 /// The bytes of a named parameter: its name and prior. Measured, as the next two, at P = 10^6 with names of ten
 /// letters.
-const NAMED: usize = 80;
+const NAMED: usize = 96;
 /// The bytes of a named parameter as text in a question to a simulator, with the numbers.
 const ASKED: usize = 36;
 /// The bytes of a named parameter in the table of results, with all copies of names, numbers and text.
@@ -80,6 +80,7 @@ impl StepShape {
             ),
             ("means and draws", when(!stored, drawn.iter().sum())),
             ("names and priors", product(&[NAMED, named])),
+            ("prior's correlation", self.correlation as f64),
             ("roots of moments", self.whitening.kept as f64),
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),

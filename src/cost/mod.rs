@@ -36,6 +36,7 @@ use crate::config::MethodKind;
 use crate::ensemble::transform::Form;
 use crate::forward::ForwardMap;
 use crate::forward::evaluator;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::low_rank::UNIT;
 use crate::kernels::real::Real;
 use crate::method;
@@ -109,6 +110,8 @@ pub struct StepShape {
     hidden: usize,
     /// True if a simulator, whose parameters have names, evaluates the members.
     pub simulates: bool,
+    /// The bytes of the matrix that correlates parameters, and of its factor.
+    correlation: usize,
     /// True if the final ensemble is written.
     writes_members: bool,
 }
@@ -233,6 +236,12 @@ impl StepShape {
             inputs: inputs_of(map, m) + tails().map(|tail| inputs_of(tail, m)).sum::<usize>(),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
             simulates: config.model.kind.simulates(),
+            correlation: map.own_units().map_or(0, JointPrior::correlation_bytes)
+                + plan
+                    .resolved
+                    .prior_matrix
+                    .as_ref()
+                    .map_or(0, |matrix| matrix.bytes.len()),
             writes_members: config.output.ensemble,
         }
     }

@@ -338,7 +338,7 @@ pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> 
 /// The prior of the parameters of the forward map of `resolved` where they have units of their own.
 ///
 /// # Errors
-/// Entries of model.prior that cannot be read, or none.
+/// Entries of model.prior that cannot be read, or none; a matrix that does not fit them.
 pub fn prior(resolved: &Resolved) -> Result<Option<JointPrior>> {
     match resolved.config.model.kind.simulates() {
         true => joint_prior(resolved).map(Some),
@@ -346,7 +346,7 @@ pub fn prior(resolved: &Resolved) -> Result<Option<JointPrior>> {
     }
 }
 
-/// The prior that `model.prior` describes.
+/// The prior that `model.prior` describes, with its matrix where one is given.
 ///
 /// # Errors
 /// As `prior`.
@@ -361,7 +361,12 @@ pub(crate) fn joint_prior(resolved: &Resolved) -> Result<JointPrior> {
         let allowed = "must leave a parameter free: all are fixed, or tied to fixed ones";
         return Err(resolved.error("model.prior", allowed));
     }
-    Ok(prior)
+    let Some(matrix) = &resolved.prior_matrix else {
+        return Ok(prior);
+    };
+    let is_covariance = matrix.key == "model.prior_covariance";
+    let prior = prior.with_matrix_of(&matrix.bytes, matrix.is_array(), is_covariance);
+    prior.map_err(|why| resolved.error(&matrix.key, format!("must {why}")))
 }
 
 /// How training images of data of `shape` are moved and distorted, if they are to be.

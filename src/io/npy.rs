@@ -1,8 +1,10 @@
 //! Arrays in .npy files: compared with the expected shape and type, read whole or a few rows at a time.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
 
 use crate::error::{Error, Result};
 use crate::files::bounded;
@@ -127,6 +129,44 @@ pub fn read_either(path: &Path, rows: usize, columns: usize) -> Result<Vec<f64>>
     read::<f64>(path, rows, columns)
 }
 
+/// The matrix in the `bytes` of an .npy file, float32 or float64.
+///
+/// # Errors
+/// What is wrong with it, in words that follow "it".
+pub fn matrix(bytes: &[u8]) -> std::result::Result<Array2<f64>, String> {
+    let stored = bytes.len() as u64;
+    let mut source = Cursor::new(bytes);
+    let not_one = |e: std::io::Error| format!("is no .npy file: {e}");
+    header_fits(&mut source, stored).map_err(not_one)?;
+    let npy = npyz::NpyFile::new(source).map_err(not_one)?;
+    let (shape, descr, order) = (npy.shape().to_vec(), npy.dtype().descr(), npy.order());
+    let &[rows, columns] = &shape[..] else {
+        return Err(format!("has shape {shape:?}, but must be a matrix"));
+    };
+    let single = descr.contains("f4");
+    let size = if single { 4 } else { 8 };
+    if u128::from(rows) * u128::from(columns) * size > u128::from(stored) {
+        return Err(format!(
+            "is cut short: {stored} bytes cannot hold {rows} x {columns} numbers"
+        ));
+    }
+    let wrong = |_| format!("has dtype {descr}, but float64 or float32 is needed");
+    let numbers: Vec<f64> = if single {
+        let numbers: Vec<f32> = npy.into_vec().map_err(wrong)?;
+        numbers.into_iter().map(f64::from).collect()
+    } else {
+        npy.into_vec().map_err(wrong)?
+    };
+    let (rows, columns) = (rows as usize, columns as usize);
+    let matrix = match order {
+        npyz::Order::C => Array2::from_shape_vec((rows, columns), numbers),
+        npyz::Order::Fortran => {
+            Array2::from_shape_vec((columns, rows), numbers).map(Array2::reversed_axes)
+        }
+    };
+    matrix.map_err(|e| format!("cannot be read: {e}"))
+}
+
 /// Reads the numbers of an .npy file that holds a vector, float32 or float64, in one dimension or with a second one of
 /// length 1.
 ///
@@ -175,7 +215,7 @@ pub fn vector(path: &Path) -> Result<Vec<f64>> {
 }
 
 /// Refuses a header longer than the file, for which the reader would allocate up to 4 GiB. Leaves `file` at its start.
-fn header_fits(file: &mut File, stored: u64) -> std::io::Result<()> {
+fn header_fits(file: &mut (impl Read + Seek), stored: u64) -> std::io::Result<()> {
     let mut head = [0; 12];
     let found = file.by_ref().take(12).read(&mut head)?;
     let length = match head[6] {

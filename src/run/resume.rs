@@ -149,7 +149,7 @@ pub fn check<T: Real>(mark: &Manifest, plan: &Plan, folder: &Path) -> Result<()>
 fn check_data(mark: &Manifest, now: Option<[u8; 32]>, folder: &Path) -> Result<()> {
     match (mark.data, now) {
         (Some(was), Some(now)) if was != now => Err(Error::Usage(format!(
-            "{}: belongs to a run on other data: the data's files have changed since",
+            "{}: belongs to a run on other data: the data's files, or that of the prior's matrix, have changed since",
             folder.display()
         ))),
         _ => Ok(()),

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::answers::observed;
 use super::results::{array, members};
-use super::start::{alone, end};
+use super::start::{Run, alone, end, write_npy};
 use super::{Case, Test, digest};
 
 pub const TESTS: &[Test] = &[
@@ -14,6 +15,15 @@ pub const TESTS: &[Test] = &[
     ),
     ("free_parameters_alone_are_moved_by_check_model", checked),
     ("priors_that_cannot_be_are_refused_in_one_line", refused),
+    ("correlated_priors_lead_to_the_exact_posterior", correlated),
+    (
+        "a_correlated_prior_has_the_same_bits_on_any_ranks_and_is_kept",
+        same_bits,
+    ),
+    (
+        "matrices_that_do_not_fit_the_prior_are_refused_in_one_line",
+        wrong_matrices,
+    ),
 ];
 
 /// A bounded capacity, and a growth tied to it.
@@ -183,4 +193,233 @@ fn refused() {
     );
     std::fs::write(&table, TABLE.replace("0.5,10,3", "3.5,10,3")).expect("a file");
     refuse(&by_table, &["model.prior = ", "a mean between the bounds"]);
+}
+
+/// A line's prior means and deviations, their correlation, and the variance of the noise on it.
+const MEANS: [f64; 2] = [1.0, 0.0];
+const DEVIATIONS: [f64; 2] = [0.5, 0.3];
+const CORRELATION: f64 = -0.9;
+const NOISE: f64 = 4.0;
+
+/// A line whose level and slope are correlated by the matrix in `correlation.csv`, by one step to the posterior.
+fn correlated_line() -> (Case, Run) {
+    let case = Case::new("line");
+    let path = case.file("correlation.csv");
+    std::fs::write(&path, "name,slope,level\nlevel,-0.9,1\nslope,1,-0.9\n").expect("a file");
+    let run = case.run(&[
+        "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]",
+        "method.kind=etki",
+        "method.noise=4",
+        "method.h=1",
+        "run.steps=1",
+    ]);
+    let run = run.set(format!(
+        "model.prior_correlation={:?}",
+        path.display().to_string()
+    ));
+    (case, run)
+}
+
+/// The prior's covariance, as its two variances and the entry beside them.
+fn covariance() -> [f64; 3] {
+    let [a, b] = DEVIATIONS;
+    [a * a, b * b, CORRELATION * a * b]
+}
+
+/// The inverse of a 2 x 2 matrix given as in `covariance`.
+fn inverse([a, b, c]: [f64; 3]) -> [f64; 3] {
+    let by = a * b - c * c;
+    [b / by, a / by, -c / by]
+}
+
+/// The exact posterior's mean and covariance.
+fn posterior() -> ([f64; 2], [f64; 3]) {
+    let prior = inverse(covariance());
+    let mut precision = prior;
+    let [m, n] = MEANS;
+    let mut weighted = [prior[0] * m + prior[2] * n, prior[2] * m + prior[1] * n];
+    for (month, y) in observed().into_iter().enumerate() {
+        let x = month as f64;
+        for (sum, term) in precision.iter_mut().zip([1.0, x * x, x]) {
+            *sum += term / NOISE;
+        }
+        weighted[0] += y / NOISE;
+        weighted[1] += x * y / NOISE;
+    }
+    let c = inverse(precision);
+    let mean = [
+        c[0] * weighted[0] + c[2] * weighted[1],
+        c[2] * weighted[0] + c[1] * weighted[1],
+    ];
+    (mean, c)
+}
+
+/// The mean and covariance, of divisor J, of members.
+fn moments(members: &[Vec<f64>]) -> ([f64; 2], [f64; 3]) {
+    let share = 1.0 / members.len() as f64;
+    let about = |f: &dyn Fn(&[f64]) -> f64| members.iter().map(|u| share * f(u)).sum::<f64>();
+    let [m, n] = [0, 1].map(|i| about(&|u| u[i]));
+    let c =
+        [(0, 0), (1, 1), (0, 1)].map(|(i, j)| about(&|u| (u[i] - [m, n][i]) * (u[j] - [m, n][j])));
+    ([m, n], c)
+}
+
+/// How far a mean and covariance lie from others, in deviations and variances of those.
+fn apart(found: ([f64; 2], [f64; 3]), wanted: ([f64; 2], [f64; 3])) -> f64 {
+    let (mean, [a, b, c]) = wanted;
+    let size = [a, b, (a * b).sqrt()];
+    let means = (0..2).map(|i| (found.0[i] - mean[i]).abs() / size[i].sqrt());
+    let entries = (0..3).map(|i| (found.1[i] - [a, b, c][i]).abs() / size[i]);
+    means.chain(entries).fold(0.0, f64::max)
+}
+
+/// Members whose mean and covariance are the prior's own lead to the posterior exactly; drawn ones within their sampling error.
+fn correlated() {
+    let (case, run) = correlated_line();
+    let exact = posterior();
+    // ubar +- sqrt(2) L e_i, L the Cholesky factor of the covariance.
+    let [variance, _, beside] = covariance();
+    let first = variance.sqrt();
+    let factor = [
+        [first, beside / first],
+        [
+            0.0,
+            DEVIATIONS[1] * (1.0 - CORRELATION * CORRELATION).sqrt(),
+        ],
+    ];
+    let points = factor.iter().flat_map(|l| {
+        [1.0, -1.0].map(|sign| [0, 1].map(|i| MEANS[i] + sign * 2_f64.sqrt() * l[i]))
+    });
+    let points: Vec<[f64; 2]> = points.collect();
+    let path = case.file("points.csv");
+    let rows: String = points
+        .iter()
+        .map(|u| format!("{:?},{:?}\n", u[1], u[0]))
+        .collect();
+    std::fs::write(&path, format!("slope,level\n{rows}")).expect("a file");
+    let from = |run: Run| {
+        run.set(format!("ensemble.initial={}", path.display()))
+            .set("ensemble.members=4")
+    };
+    let (out, _) = case.finish(&from(run.clone()), "exact");
+    let off = apart(moments(&members(&out)), exact);
+    assert!(off < 1e-6, "{off}");
+    // Unmoved, by a noise that drowns the observations, they are what the file holds.
+    let (out, _) = case.finish(&from(run.clone()).set("method.noise=1e30"), "unmoved");
+    for (u, point) in members(&out).iter().zip(&points) {
+        assert!(
+            u.iter().zip(point).all(|(a, b)| (a - b).abs() < 1e-12),
+            "{u:?} {point:?}"
+        );
+    }
+    let drawn = run.clone().set("ensemble.members=800");
+    let (out, _) = case.finish(&drawn.on(2, 1), "drawn");
+    let off = apart(moments(&members(&out)), exact);
+    // Of 800 members a variance is off by 0.05 of itself; four times that.
+    assert!(off < 0.2, "{off}");
+    // With the prior's weight in the misfit members draw together at the posterior's mode, which here is its mean.
+    let to_mode = run
+        .set("method.kind=kalman")
+        .set("method.tikhonov=1")
+        .set("run.steps=40")
+        .set("method.h=100");
+    let (out, _) = case.finish(&to_mode.set("ensemble.members=40"), "mode");
+    let mean = array(&out.join("final/mean.npy"));
+    for i in 0..2 {
+        assert!(
+            (mean[i] - exact.0[i]).abs() < 5e-3 * exact.1[i].sqrt(),
+            "{mean:?} {exact:?}"
+        );
+    }
+}
+
+fn same_bits() {
+    let (case, run) = correlated_line();
+    let run = run.set("run.steps=3").set("method.h=0.3");
+    let (whole, _) = case.finish(&run, "1");
+    for ranks in [2, 3, 5] {
+        let (other, _) = case.finish(&run.on(ranks, 1), &ranks.to_string());
+        assert_eq!(digest(&other), digest(&whole), "{ranks}");
+    }
+    // The same matrix as an array, or as a covariance.
+    let path = case.file("r.npy");
+    write_npy(&path, &[2, 2], &[1.0, CORRELATION, CORRELATION, 1.0]);
+    let by_array = run.clone().set(format!(
+        "model.prior_correlation={:?}",
+        path.display().to_string()
+    ));
+    assert_eq!(digest(&case.finish(&by_array, "array").0), digest(&whole));
+    // A run goes on by its own folder, with the copy there.
+    let (out, _) = case.finish(&run.clone().set("run.steps=1"), "cut");
+    let table = case.file("correlation.csv");
+    let text = std::fs::read_to_string(&table).expect("a table");
+    assert_eq!(
+        std::fs::read_to_string(out.join("prior_matrix.csv")).expect("a copy"),
+        text
+    );
+    std::fs::write(&table, text.replace("-0.9", "-0.8")).expect("a file");
+    let ended = end(run.command(&out).arg("--resume"));
+    assert!(
+        ended.code == 2 && ended.complaints()[0].contains("prior's matrix"),
+        "{}",
+        ended.stderr
+    );
+    std::fs::write(&table, text).expect("a file");
+    let ended = end(run.on(2, 1).command(&out).arg("--resume"));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(digest(&out), digest(&whole));
+    std::fs::remove_file(&table).expect("a file");
+    let page = case.file("page.html");
+    let ended = end(alone().arg("report").arg(&out).arg("--out").arg(&page));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+fn wrong_matrices() {
+    let (case, run) = correlated_line();
+    let path = case.file("correlation.csv");
+    let refuse = |run: &Run, words: &[&str]| {
+        let ended = end(&mut run.command(&case.file("a/run")));
+        let complaints = ended.complaints();
+        assert_eq!(
+            (ended.code, complaints.len()),
+            (2, 1),
+            "{words:?}: {}",
+            ended.stderr
+        );
+        for word in words {
+            assert!(complaints[0].contains(word), "{word:?}: {}", complaints[0]);
+        }
+        assert!(!case.file("a").exists(), "{words:?}");
+    };
+    refuse(
+        &run.clone().set("model.prior_correlation=\"none.csv\""),
+        &["none.csv"],
+    );
+    refuse(
+        &run.clone().set("model.prior_covariance=\"c.csv\""),
+        &["model.prior_covariance = ", "must be \"\" where"],
+    );
+    for (text, words) in [
+        (
+            "level,slope\n1,0.5\n0.4,1\n",
+            "be symmetric: it has 0.4 and 0.5 for slope and level",
+        ),
+        ("level,slope\n1,1\n1,1\n", "be positive definite: slope"),
+        ("level,slop\n1,0\n0,1\n", "not \"slop\""),
+        ("level,slope\n1,0\n", "not 1 rows"),
+    ] {
+        std::fs::write(&path, text).expect("a file");
+        refuse(&run, &["model.prior_correlation = ", words]);
+    }
+    let array = case.file("r.npy");
+    write_npy(
+        &array,
+        &[3, 3],
+        &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+    );
+    let by_array = run.set(format!(
+        "model.prior_correlation={:?}",
+        array.display().to_string()
+    ));
+    refuse(&by_array, &["2 x 2", "not of 3 x 3"]);
 }

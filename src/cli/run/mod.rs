@@ -152,7 +152,8 @@ fn run_in<T: Real>(
     };
     run.announce(simulation);
     let mut timing = Timing::default();
-    let data = comm.is_first().then(|| problem.dataset.digest());
+    let given = || plan.resolved.digest_with_prior(problem.dataset.digest());
+    let data = comm.is_first().then(given);
     let mut checkpointer = Checkpointer::new(&folder, run.files.clone(), stop)
         .on_data(data)
         .claimed(claim);
@@ -214,6 +215,7 @@ impl<T: Real> Launched<'_, T> {
         self.ranks.comm.from_first(|| {
             reporter = Reporter::open(self.folder, self.plan, &self.files, step)?;
             let (resolved, observed) = (&self.plan.resolved, self.problem.dataset.observations());
+            run_folder::copy_prior_matrix(&self.files, self.folder, resolved)?;
             run_folder::copy_observations(&self.files, self.folder, resolved, observed)
         })?;
         Ok(reporter)

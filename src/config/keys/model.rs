@@ -7,7 +7,7 @@ use crate::config::duration::Interval;
 use crate::config::key::{Key, Resume, section, words};
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{
-    Between, Bool, Choice, Duration, Entries, Shares, Sizes, Texts, Variances, Words,
+    Between, Bool, Choice, Duration, Entries, Shares, Sizes, Text, Texts, Variances, Words,
 };
 
 /// The scope of keys of recurrent networks.
@@ -59,6 +59,14 @@ section! {
         prior: Vec<String> = "[]",
             Entries("[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]"),
             SIMULATORS, Fixed;
+        /// File with the correlation matrix of parameters of model.prior: a .csv table whose first line names its columns, and whose
+        /// rows stand in their order or begin with a name under `name`; or an .npy array over all free parameters in their order. It
+        /// correlates the standard normal variables behind the laws (a Gaussian copula): for normal priors the parameters themselves,
+        /// for lognormal ones their logarithms. Parameters that a table does not name are independent.
+        prior_correlation: String = "''", Text, SIMULATORS, Fixed;
+        /// File with the covariance matrix of parameters of model.prior, like model.prior_correlation. Only of normal priors, and of
+        /// lognormal ones, whose logarithms it is of; its diagonal must hold their variances.
+        prior_covariance: String = "''", Text, SIMULATORS, Fixed;
         /// Longest time that one simulation may take; a member whose simulation takes longer has failed.
         timeout: Interval = "'never'", Duration, PROCESS, Fixed;
         /// Begin each question to a simulator with a number that its answer repeats, so that no answer can be taken for another's.

@@ -7,13 +7,18 @@
 //!                                                    tied      a factor times another parameter
 //! ```
 //!
+//! Where some are correlated their laws are at z = L xi in place of xi (`correlation`).
+//!
 //! Fixed and tied parameters have no coordinate: N is the number of entries, P that of the free ones. Simulators (`process`,
 //! `ask_tell`) have such a prior; `with_prior` gives one to any other map.
 
+mod correlation;
 mod entries;
+mod matrix;
 
 use sha2::{Digest as _, Sha256};
 
+use self::correlation::Correlation;
 use super::marginal::Marginal;
 use crate::kernels::real::Real;
 
@@ -39,6 +44,8 @@ enum Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct JointPrior {
     parameters: Vec<Parameter>,
+    /// None: all coordinates are independent.
+    correlation: Option<Correlation>,
 }
 
 /// How far a value of a fixed or tied parameter in a file may lie from its own, in units of its size: files are often rounded.
@@ -51,7 +58,11 @@ impl JointPrior {
     /// # Errors
     /// What is wrong with an entry, in words that follow "must".
     pub fn new(entries: &[String]) -> Result<Self, String> {
-        entries::parameters(entries).map(|parameters| Self { parameters })
+        let parameters = entries::parameters(entries)?;
+        Ok(Self {
+            parameters,
+            correlation: None,
+        })
     }
 
     /// The number of parameters N.
@@ -91,7 +102,15 @@ impl JointPrior {
     /// The parameters, N numbers in their own units, at the coordinates `xi`, P numbers.
     #[must_use]
     pub fn at<T: Real>(&self, xi: &[T]) -> Vec<f64> {
-        self.at_standard(xi.iter().map(|xi| xi.as_f64()))
+        let xi = xi.iter().map(|xi| xi.as_f64());
+        match &self.correlation {
+            None => self.at_standard(xi),
+            Some(correlation) => {
+                let mut z: Vec<f64> = xi.collect();
+                correlation.correlate(&mut z);
+                self.at_standard(z.into_iter())
+            }
+        }
     }
 
     /// The parameters where the laws of the free ones are at the standard normal `z`, P numbers.
@@ -146,7 +165,18 @@ impl JointPrior {
             Value::Free(law) => Some(law.coordinate(u).ok_or(i)),
             Value::Fixed(_) | Value::Tied { .. } => None,
         });
-        free.collect()
+        let mut xi: Vec<f64> = free.collect::<Result<_, usize>>()?;
+        if let Some(correlation) = &self.correlation {
+            correlation.decorrelate(&mut xi);
+        }
+        Ok(xi)
+    }
+
+    /// The bytes of the factor by which coordinates are correlated; 0 where they are not.
+    #[must_use]
+    pub fn correlation_bytes(&self) -> usize {
+        let count = self.correlation.as_ref().map_or(0, Correlation::size);
+        size_of::<f64>() * count
     }
 
     /// The number of a fixed or tied parameter whose value in `u`, N numbers in their own units, is another than its prior gives;
@@ -215,5 +245,60 @@ mod tests {
         assert_eq!(prior.misplaced(&[-6.0, 2.0, 7.0, 3.0, -1.4]), Some(4));
         assert_eq!(prior.range(0, 1.0), (-2.0, 2.0));
         assert_eq!(prior.support(4), "-0.5 times b");
+    }
+
+    #[test]
+    fn tables_and_arrays_correlate_the_parameters_they_name() {
+        let entries = [
+            "a normal 1 2",
+            "b lognormal of log 0 0.5",
+            "c fixed 3",
+            "d uniform 0 1",
+        ];
+        let of = |text: &str, is_covariance: bool| {
+            prior(&entries).with_matrix_of(text.as_bytes(), false, is_covariance)
+        };
+        let table = of("name,d,a\na,0.6,1\nd,1,0.6\n", false).unwrap();
+        // The first of the prior leads, whatever the table's order, and d follows it.
+        let u = table.at(&[0.5, 1.0, 2.0]);
+        assert_eq!(u[0], 2.0);
+        let d = table.parameter_at(3, 0.6 * 0.5 + 0.8 * 2.0);
+        assert!((u[3] - d).abs() < 1e-14, "{u:?}");
+        let back = table.coordinates_of(&u).unwrap();
+        let apart = back.iter().zip([0.5, 1.0, 2.0]).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-12, "{back:?}");
+        let r = ndarray::array![[1.0, 0.0, 0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 1.0]];
+        let all = prior(&entries).correlated(r.view()).unwrap();
+        assert_eq!(all.at(&[0.5, 1.0, 2.0]), u);
+        let covariance = of("a,b\n4,-0.5\n-0.5,0.25\n", true).unwrap();
+        let correlation = of("a,b\n1,-0.5\n-0.5,1\n", false).unwrap();
+        assert_eq!(covariance, correlation);
+        for (text, is_covariance, words) in [
+            (
+                "a,c\n1,0\n0,1\n",
+                false,
+                "name free parameters of model.prior, not \"c\"",
+            ),
+            ("a,a\n1,0\n0,1\n", false, "not \"a\" twice"),
+            (
+                "a,b\n1,0\n",
+                false,
+                "a row for each of its 2 columns, not 1 rows",
+            ),
+            ("a,b\n1,0\n0,x\n", false, "line 3 holds \"x\""),
+            ("name,a,b\na,1,0\na,0,1\n", false, "line 3 is of \"a\""),
+            ("a,b\n1,0.5\n0.4,1\n", false, "be symmetric"),
+            ("a,b\n1,1\n1,1\n", false, "be positive definite: b"),
+            ("", false, "name parameters in its first line"),
+            (
+                "a,b\n4,0\n0,0.5\n",
+                true,
+                "have the variance of model.prior for b, 0.25",
+            ),
+            ("a,d\n4,0\n0,1\n", true, "normal or lognormal prior, not d"),
+        ] {
+            let told = of(text, is_covariance).unwrap_err();
+            assert!(told.contains(words), "{text}: {told}");
+        }
     }
 }

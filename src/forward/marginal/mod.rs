@@ -27,6 +27,7 @@ use logit_normal::logistic;
 
 /// The logit of a bounded parameter that stands for a bound.
 const FARTHEST_LOGIT: f64 = 40.0;
+
 /// The law of a parameter that is free to move.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Marginal {

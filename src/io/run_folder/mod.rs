@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::config::{CONFIG, OBSERVATIONS, Resolved, changes, resumable};
+use crate::config::{CONFIG, OBSERVATIONS, PRIOR_MATRICES, Resolved, changes, resumable};
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::{Files, is_part};
@@ -85,15 +85,42 @@ pub fn copy_observations(
     let is_array = from
         .extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("npy"));
-    let [copy, other] = match (is_array, OBSERVATIONS) {
-        (false, names) => names,
-        (true, [text, array]) => [array, text],
+    keep(
+        files,
+        folder,
+        (OBSERVATIONS, is_array),
+        &bounded::whole(&from, u64::MAX)?,
+    )
+}
+
+/// Copies the matrix that correlates the parameters of `resolved`, if there is one, into the run's `folder`. Called by rank 0.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn copy_prior_matrix(files: &Files, folder: &Path, resolved: &Resolved) -> Result<()> {
+    resolved.prior_matrix.as_ref().map_or(Ok(()), |matrix| {
+        let kind = (PRIOR_MATRICES, matrix.is_array());
+        keep(files, folder, kind, &matrix.bytes)
+    })
+}
+
+/// Keeps `bytes` in `folder` under the first of both names, of text, or the second, of an array.
+fn keep(
+    files: &Files,
+    folder: &Path,
+    ([text, array], is_array): ([&str; 2], bool),
+    bytes: &[u8],
+) -> Result<()> {
+    let [copy, other] = if is_array {
+        [array, text]
+    } else {
+        [text, array]
     };
-    let (bytes, copy) = (bounded::whole(&from, u64::MAX)?, folder.join(copy));
+    let copy = folder.join(copy);
     if !fs::read(&copy).is_ok_and(|was| was == bytes) {
-        files.write_whole(&copy, &bytes)?;
+        files.write_whole(&copy, bytes)?;
     }
-    // An earlier start that went no further may have left observations in the other format.
+    // An earlier start that went no further may have left a file in the other format.
     files.remove(&folder.join(other))
 }
 

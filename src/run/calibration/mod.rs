@@ -64,6 +64,14 @@ impl<M> Calibration<M> {
         self
     }
 
+    /// Sets the correlation matrix of the prior's free parameters, in their order: of the standard normal variables behind their laws
+    /// (a Gaussian copula), which for normal ones is their own.
+    #[must_use]
+    pub fn prior_correlation(mut self, matrix: Array2<f64>) -> Self {
+        self.settings.correlation = Some(matrix);
+        self
+    }
+
     /// Sets the observations y, K numbers that the map's outputs should come to.
     #[must_use]
     pub fn observations(mut self, y: impl Into<Vec<f64>>) -> Self {
@@ -130,7 +138,7 @@ impl<M: ForwardMap<f64> + 'static> Calibration<M> {
     pub fn run(self, ranks: &Ranks) -> Result<Fit> {
         let Self { map, settings } = self;
         let map: Box<dyn ForwardMap<f64>> = match map.own_units() {
-            Some(_) if settings.prior.is_empty() => Box::new(map),
+            Some(_) if settings.prior.is_empty() && settings.correlation.is_none() => Box::new(map),
             Some(_) => return Err(refused("prior", "the forward map has a prior of its own")),
             None => {
                 let inputs = settings.inputs.clone();

@@ -27,7 +27,8 @@ const KEYS: [&str; 5] = [
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub prior: Vec<String>,
-    pub inputs: Option<Array2<f64>>, // d x m
+    pub correlation: Option<Array2<f64>>, // P x P
+    pub inputs: Option<Array2<f64>>,      // d x m
     pub observations: Vec<f64>,
     pub noise: Vec<f64>,
     pub method: Method,
@@ -51,9 +52,14 @@ impl Settings {
         }
         let prior = JointPrior::new(&self.prior);
         let prior = prior.map_err(|why| refused("prior", format!("must {why}")))?;
-        match prior.coordinates() {
-            0 => Err(refused("prior", "must leave a parameter free")),
-            _ => Ok(prior),
+        if prior.coordinates() == 0 {
+            return Err(refused("prior", "must leave a parameter free"));
+        }
+        match &self.correlation {
+            None => Ok(prior),
+            Some(matrix) => prior
+                .correlated(matrix.view())
+                .map_err(|why| refused("prior_correlation", format!("must {why}"))),
         }
     }
 
