@@ -10,6 +10,7 @@ use eki_mpi::files::Files;
 use eki_mpi::files::numbers::number;
 use eki_mpi::forward::ask_tell::AskTell;
 use eki_mpi::forward::ask_tell::files;
+use eki_mpi::forward::joint_prior::JointPrior;
 use eki_mpi::forward::load;
 use eki_mpi::forward::process::{Failure, Halt, Process};
 use eki_mpi::kernels::real::Real;
@@ -112,7 +113,7 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
 /// # Errors
 /// Files that cannot be written.
 pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<String> {
-    let Some(prior) = load::prior(&plan.resolved)? else {
+    let Some(prior) = JointPrior::of(&plan.resolved)? else {
         return Ok(String::new());
     };
     let finished = Finished {

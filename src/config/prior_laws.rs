@@ -1,7 +1,11 @@
-//! The laws of `model.prior` with the numbers that each takes, and the table in a file that stands for a list of entries.
+//! The laws of `model.prior` with the numbers that each takes, and the files of a prior: the table that stands for a list of entries,
+//! and the matrix that correlates parameters.
 
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
+use super::prior_matrix::PriorMatrix;
 use super::resolved::Resolved;
 use crate::error::{Error, Result};
 use crate::files::bounded;
@@ -38,6 +42,8 @@ const COLUMNS: [&str; 10] = [
 
 /// The most bytes of a table that are read.
 const LONGEST: u64 = 1 << 26;
+/// The most bytes of a matrix that are read.
+const LONGEST_MATRIX: u64 = 1 << 30;
 
 /// Returns the path of the table that the `entries` of `model.prior` name: one text alone that ends in .csv.
 fn table_of(entries: &[String]) -> Option<&str> {
@@ -60,6 +66,49 @@ impl Resolved {
         let path = self.file("model.prior", path)?;
         let text = bounded::text(&path, LONGEST)?;
         self.config.model.prior = entries(&text).map_err(|why| Error::data(&path, why))?;
+        Ok(())
+    }
+
+    /// Returns the digest of what a run is given: `data`, that of its data, and with it the matrix, if one is given. A state of
+    /// another is not resumed.
+    #[must_use]
+    pub fn digest_with_prior(&self, data: [u8; 32]) -> [u8; 32] {
+        let Some(matrix) = &self.prior_matrix else {
+            return data;
+        };
+        let with = Sha256::new().chain_update(data).chain_update(&matrix.bytes);
+        with.finalize().into()
+    }
+
+    /// Reads the matrix that `model.prior_correlation` or `model.prior_covariance` names.
+    ///
+    /// # Errors
+    /// Both are given, or a file that cannot be read.
+    pub(super) fn read_prior_matrix(&mut self) -> Result<()> {
+        let model = &self.config.model;
+        // For another model the keys have no effect, as a warning says.
+        if !model.kind.simulates() {
+            return Ok(());
+        }
+        let given = [
+            ("model.prior_correlation", &model.prior_correlation),
+            ("model.prior_covariance", &model.prior_covariance),
+        ];
+        let mut given = given.into_iter().filter(|(_, path)| !path.is_empty());
+        let (first, second) = (given.next(), given.next());
+        let Some((key, path)) = first else {
+            return Ok(());
+        };
+        if let Some((key, _)) = second {
+            return Err(self.error(key, "must be \"\" where model.prior_correlation is given"));
+        }
+        let path = self.prior_matrix_path(key, path)?;
+        let bytes = bounded::whole(&path, LONGEST_MATRIX)?;
+        self.prior_matrix = Some(PriorMatrix {
+            key: key.to_owned(),
+            path,
+            bytes,
+        });
         Ok(())
     }
 }

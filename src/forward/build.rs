@@ -13,6 +13,7 @@ use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole::CartPole;
 use crate::forward::conv::Convolutional;
 use crate::forward::dense::Dense;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::layers::{ImageShape, Layer};
 use crate::forward::linear::Linear;
 use crate::forward::load;
@@ -53,7 +54,7 @@ pub fn map<T: Real>(
             None => return Err(resolved.error("data.name", "must be elliptic or random")),
         },
         ModelKind::Process => Box::new(load::simulator(resolved, outputs)?),
-        ModelKind::AskTell => Box::new(AskTell::new(load::joint_prior(resolved)?, outputs)),
+        ModelKind::AskTell => Box::new(AskTell::new(JointPrior::of_simulator(resolved)?, outputs)),
     })
 }
 

@@ -332,41 +332,11 @@ pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> 
         timeout: model.timeout.0,
         numbered: model.numbered,
     };
-    Ok(Process::new(simulator, joint_prior(resolved)?, outputs))
-}
-
-/// The prior of the parameters of the forward map of `resolved` where they have units of their own.
-///
-/// # Errors
-/// Entries of model.prior that cannot be read, or none; a matrix that does not fit them.
-pub fn prior(resolved: &Resolved) -> Result<Option<JointPrior>> {
-    match resolved.config.model.kind.simulates() {
-        true => joint_prior(resolved).map(Some),
-        false => Ok(None),
-    }
-}
-
-/// The prior that `model.prior` describes, with its matrix where one is given.
-///
-/// # Errors
-/// As `prior`.
-pub(crate) fn joint_prior(resolved: &Resolved) -> Result<JointPrior> {
-    let prior = JointPrior::new(&resolved.config.model.prior)
-        .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
-    if prior.parameters() == 0 {
-        let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
-        return Err(resolved.error("model.prior", allowed));
-    }
-    if prior.coordinates() == 0 {
-        let allowed = "must leave a parameter free: all are fixed, or tied to fixed ones";
-        return Err(resolved.error("model.prior", allowed));
-    }
-    let Some(matrix) = &resolved.prior_matrix else {
-        return Ok(prior);
-    };
-    let is_covariance = matrix.key == "model.prior_covariance";
-    let prior = prior.with_matrix_of(&matrix.bytes, matrix.is_array(), is_covariance);
-    prior.map_err(|why| resolved.error(&matrix.key, format!("must {why}")))
+    Ok(Process::new(
+        simulator,
+        JointPrior::of_simulator(resolved)?,
+        outputs,
+    ))
 }
 
 /// How training images of data of `shape` are moved and distorted, if they are to be.

@@ -12,7 +12,7 @@ use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::transform::Form;
 use crate::ensemble::{Ensemble, EnsembleState as _, NextDraw};
 use crate::error::Result;
-use crate::forward::load;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::prior::Prior;
 use crate::io::npy;
 use crate::kernels::real::Real;
@@ -157,7 +157,7 @@ fn read<T: Real>(plan: &Plan, rows: usize) -> Result<Vec<T>> {
     let path = plan
         .resolved
         .file("ensemble.initial", &plan.config().ensemble.initial)?;
-    match load::prior(&plan.resolved)? {
+    match JointPrior::of(&plan.resolved)? {
         Some(prior) => initial::coordinates(&path, rows, &prior),
         None => npy::read(&path, rows, plan.parameters),
     }

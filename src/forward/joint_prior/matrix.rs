@@ -27,7 +27,7 @@ impl JointPrior {
     ///
     /// # Errors
     /// What is wrong with the file, in words that follow "must".
-    pub(in crate::forward) fn with_matrix_of(
+    pub(super) fn with_matrix_of(
         self,
         bytes: &[u8],
         is_array: bool,

@@ -12,6 +12,7 @@
 //! Fixed and tied parameters have no coordinate: N is the number of entries, P that of the free ones. Simulators (`process`,
 //! `ask_tell`) have such a prior; `with_prior` gives one to any other map.
 
+mod configured;
 mod correlation;
 mod entries;
 mod matrix;

@@ -8,7 +8,6 @@ use super::tables::{named, table};
 
 use crate::error::Result;
 use crate::forward::joint_prior::JointPrior;
-use crate::forward::load;
 use crate::report::calibrated::Calibrated;
 use crate::report::finished::Finished;
 use crate::with_precision;
@@ -39,7 +38,7 @@ impl Parameters {
     /// Damaged files.
     pub fn of(finished: &Finished) -> Result<Option<Self>> {
         let resolved = &finished.resolved;
-        let Some(prior) = load::prior(resolved)?.filter(|_| finished.has_mean()) else {
+        let Some(prior) = JointPrior::of(resolved)?.filter(|_| finished.has_mean()) else {
             return Ok(None);
         };
         let precision = resolved.config.run.precision;

@@ -1,0 +1,41 @@
+//! The prior that a configuration describes.
+
+use super::JointPrior;
+use crate::config::Resolved;
+use crate::error::Result;
+
+impl JointPrior {
+    /// The prior of the parameters of the forward map of `resolved` where they have units of their own.
+    ///
+    /// # Errors
+    /// Entries of model.prior that cannot be read, or none; a matrix that does not fit them.
+    pub fn of(resolved: &Resolved) -> Result<Option<Self>> {
+        match resolved.config.model.kind.simulates() {
+            true => Self::of_simulator(resolved).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The prior that `model.prior` describes, with its matrix where one is given.
+    ///
+    /// # Errors
+    /// As `of`.
+    pub(in crate::forward) fn of_simulator(resolved: &Resolved) -> Result<Self> {
+        let prior = Self::new(&resolved.config.model.prior)
+            .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
+        if prior.parameters() == 0 {
+            let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
+            return Err(resolved.error("model.prior", allowed));
+        }
+        if prior.coordinates() == 0 {
+            let allowed = "must leave a parameter free: all are fixed, or tied to fixed ones";
+            return Err(resolved.error("model.prior", allowed));
+        }
+        let Some(matrix) = &resolved.prior_matrix else {
+            return Ok(prior);
+        };
+        let is_covariance = matrix.key == "model.prior_covariance";
+        let prior = prior.with_matrix_of(&matrix.bytes, matrix.is_array(), is_covariance);
+        prior.map_err(|why| resolved.error(&matrix.key, format!("must {why}")))
+    }
+}
