@@ -62,7 +62,10 @@ fn main() -> ExitCode {
                 error.exit_code()
             };
             // All ranks are here or on their way, or this one has failed alone. None may leave before rank 0 has spoken.
-            cli::run::barrier_or_abort(&comm, exit);
+            let patience = cli::run::abort_unless_dropped(exit);
+            comm.barrier();
+            // MPI's end waits for the others, too.
+            std::mem::forget(patience);
             code(exit)
         }
     }

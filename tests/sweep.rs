@@ -131,7 +131,8 @@ fn killed_and_stopped_at_random_a_sweep_ends_with_the_same_table() {
     let (file, folder) = written(room.path(), SMALL);
     let whole = room.path().join("whole");
     succeed(&mut sweep(1, &file, &whole, &[]));
-    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let seed = if long() { std::process::id() } else { 9 };
+    let mut random = ChaCha8Rng::seed_from_u64(u64::from(seed));
     let (mut killed, mut resumed) = (0, 0);
     let mut folder_number = 0;
     let mut out = folder.clone();
@@ -206,11 +207,21 @@ fn a_signal_to_one_rank_stops_all_groups_and_the_same_command_goes_on() {
     assert_eq!(code, 75, "{text}");
     assert!(text.contains("2 begun, 2 waiting"), "{text}");
     assert!(!folder.join("taken").exists());
-    // With fewer steps it could not go on: that many are done. It stops at once where it is asked to.
+    // With fewer steps it could not go on: that many are done. A STOP that is there stops it at once.
     std::fs::write(folder.join("STOP"), "").unwrap();
     let (code, text) = finish(&mut sweep(1, &file, &folder, &[]));
     assert_eq!((code, folder.join("STOP").exists()), (75, false), "{text}");
-    assert_eq!(summary(&folder.join(RUNS[0]))["reason"], "signal SIGUSR1");
+    // Of the two that had begun one heard the signal, the other of it.
+    let reason = |run: &str| summary(&folder.join(run))["reason"].to_string();
+    let mut reasons = [reason(RUNS[0]), reason(RUNS[1])];
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["\"STOP file\"", "\"signal SIGUSR1\""]);
+    let (code, text) = finish(&mut sweep(1, &file, &folder, &["--max-time", "00:00:02"]));
+    assert_eq!(code, 75, "{text}");
+    assert!(
+        text.contains("stopped: time limit") && text.contains("going on from step"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -252,6 +263,32 @@ fn a_run_that_fails_is_marked_and_left_out_until_it_is_asked_for() {
     );
     assert_eq!(digest(&folder.join("command=sh-broken.sh")), done);
     assert!(!folder.join("failed").exists());
+}
+
+/// What rank 0 alone meets ends all ranks, but the other runs go on at the next start.
+#[test]
+fn a_run_whose_files_cannot_be_written_is_marked_too() {
+    let room = fast_room();
+    let (file, folder) = written(
+        room.path(),
+        &SMALL.replace("run.steps = 40", "run.steps = 2"),
+    );
+    succeed(&mut sweep(1, &file, &folder, &[]));
+    for run in &RUNS[..2] {
+        std::fs::remove_file(folder.join(run).join("summary.json")).unwrap();
+    }
+    let last = folder.join(RUNS[0]).join("final");
+    std::fs::remove_dir_all(&last).unwrap();
+    std::fs::write(&last, "").unwrap();
+    let (code, text) = finish(&mut sweep(2, &file, &folder, &[]));
+    assert_ne!(code, 0, "{text}");
+    assert!(
+        text.contains("run h=1,seed=1 failed") && text.contains("final"),
+        "{text}"
+    );
+    let (code, text) = finish(&mut sweep(2, &file, &folder, &[]));
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("4 runs: 3 done, 1 failed"), "{text}");
 }
 
 /// Ends `command` and checks that it was refused in one line, which is returned.

@@ -39,20 +39,19 @@ use memory::refuse_impossible;
 /// How long a rank that has failed waits for the others to fail alike.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for all ranks, which have failed as this one has or are to end as it does. Ends all of them with exit code `exit` if
-/// they have not come before long: this rank has failed alone.
-pub fn barrier_or_abort(comm: &Comm, exit: i32) {
-    let (arrived, end) = mpsc::channel::<()>();
+/// Ends all ranks with exit code `exit` unless what is returned is dropped before long: until then this rank may have failed
+/// alone, and wait for ever for others that go on.
+pub fn abort_unless_dropped(exit: i32) -> mpsc::Sender<()> {
+    let (held, dropped) = mpsc::channel();
     // Where no thread can be started the ranks wait for each other as they are.
     let _ = std::thread::Builder::new().spawn(move || {
-        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if dropped.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             let place = eki_mpi::parallel::abort::place();
             eki_mpi::parallel::abort::say(&format!("{place}: the other ranks go on: aborting"));
             Comm::abort(exit)
         }
     });
-    comm.barrier();
-    drop(arrived);
+    held
 }
 
 /// Makes a panic on this rank name it and end all ranks.

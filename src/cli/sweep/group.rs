@@ -15,7 +15,7 @@ use eki_mpi::run::stop::{EXIT_STOPPED, Stop, StopReason};
 
 use super::folder::{Folder, State};
 use crate::cli::RunArguments;
-use crate::cli::run::{Ended, barrier_or_abort, log, run_loaded};
+use crate::cli::run::{Ended, abort_unless_dropped, log, run_loaded};
 
 /// The ranks that run one configuration at a time.
 pub struct Group<'a> {
@@ -162,7 +162,11 @@ impl Group<'_> {
         match &end {
             // The group's first rank alone touches files: the others would wait for ever.
             Err(error @ Error::Io { .. }) => self.fail_all(run, error),
-            Err(error) => barrier_or_abort(self.comm, error.exit_code()),
+            // This rank may have failed alone.
+            Err(error) => {
+                let _patience = abort_unless_dropped(error.exit_code());
+                self.comm.barrier();
+            }
             Ok(_) => {}
         }
         let reason = self.comm.from_first(|| {

@@ -14,6 +14,8 @@ pub struct Results<'a> {
     columns: &'a [String],
     /// The scores that a run has.
     scores: Vec<&'static str>,
+    /// A score by which rows should be sorted and that no run has.
+    missing: Option<&'a str>,
     rows: Vec<Row<'a>>,
 }
 
@@ -45,7 +47,7 @@ impl<'a> Results<'a> {
         }
         let names = SCORES.iter().map(|(name, _)| *name);
         let has = |name: &&str| rows.iter().any(|row| row.mean(name).is_some());
-        let scores = names.filter(has).collect();
+        let scores: Vec<&str> = names.filter(has).collect();
         let higher = |best: &str| SCORES.iter().any(|(name, higher)| *name == best && *higher);
         if let Some(best) = &sweep.best {
             let sign = if higher(best) { -1.0 } else { 1.0 };
@@ -57,6 +59,7 @@ impl<'a> Results<'a> {
         }
         Self {
             columns: &sweep.columns,
+            missing: sweep.best.as_deref().filter(|best| !scores.contains(best)),
             scores,
             rows,
         }
@@ -77,7 +80,9 @@ impl<'a> Results<'a> {
             cells.push(seconds.unwrap_or_default());
             cells
         });
-        table_of(&alignment, std::iter::once(heading).chain(rows))
+        let table = table_of(&alignment, std::iter::once(heading).chain(rows));
+        let note = |best| format!("  not sorted: no run has {best}, which `best` names\n");
+        table + &self.missing.map_or(String::new(), note)
     }
 
     /// Returns the table as Markdown.
