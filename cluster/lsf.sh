@@ -32,8 +32,10 @@ limit=$(bjobs -noheader -hms -o runtimelimit "$LSB_JOBID" 2>/dev/null | awk -F :
 
 # --resume starts from the beginning where there is nothing to resume, so the first job and all later ones are alike.
 # Ranks go round the hosts, since LSF's list counts cores.
+command_of "${run[@]}"
 start mpirun -n $((LSB_DJOB_NUMPROC / threads)) --map-by node --bind-to none \
-    "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "$threads" ${limit:+--max-time "$limit"} --resume
+    "${EKI_MPI:-target/release/eki-mpi}" ${before:+"$before"} "${run[@]}" --threads "$threads" \
+    ${limit:+--max-time "$limit"} ${after:+"$after"}
 
 # INT and TERM come from bkill, which means it. LSF requeues on 75, which must not be seen where the run is not to go on.
 if [[ $status == 75 ]] && ! goes_on "$out"; then

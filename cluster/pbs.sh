@@ -28,8 +28,10 @@ limit=$(qstat -f "$PBS_JOBID" | awk -F '[ =:]+' '/Resource_List.walltime/ {
 
 # The nodes' file has a line a rank. --resume starts from the beginning where there is nothing to resume, so the first
 # job and all later ones are alike.
+command_of "${run[@]}"
 start mpirun -n "$(wc -l <"$PBS_NODEFILE")" --hostfile "$PBS_NODEFILE" --bind-to none \
-    "${EKI_MPI:-target/release/eki-mpi}" run "${run[@]}" --threads "${OMP_NUM_THREADS:-1}" ${limit:+--max-time "$limit"} --resume
+    "${EKI_MPI:-target/release/eki-mpi}" ${before:+"$before"} "${run[@]}" --threads "${OMP_NUM_THREADS:-1}" \
+    ${limit:+--max-time "$limit"} ${after:+"$after"}
 
 # TERM comes from qdel, which means it. Names alone, since a value given to -v may hold no comma.
 if goes_on "$out"; then

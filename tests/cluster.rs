@@ -369,9 +369,14 @@ fn slurm_site() -> Site {
 
 /// The batch script as Slurm would start it with 4 ranks of 8 threads.
 fn slurm_job(site: &Site) -> Command {
+    slurm_job_of(site, "dnn2")
+}
+
+/// As `slurm_job`, of these words.
+fn slurm_job_of(site: &Site, words: &str) -> Command {
     let mut job = site.start("bash");
     job.arg(format!("{PROJECT}/cluster/slurm.sbatch"))
-        .arg("dnn2")
+        .args(words.split(' '))
         .env("SLURM_SUBMIT_DIR", PROJECT)
         .env("SLURM_NTASKS", "4")
         .env("SLURM_CPUS_PER_TASK", "8")
@@ -489,6 +494,23 @@ fn srun_is_given_the_cores_of_a_rank() {
         site.path("eki-mpi").display()
     );
     assert_eq!(site.lines("launched"), [line]);
+}
+
+/// A sweep goes on by itself, and takes no --resume.
+#[test]
+fn a_sweep_is_given_its_words_alone() {
+    let words = "sweep mine.toml --out s --groups 2";
+    let site = Site::new(&[75, 0]);
+    assert!(lsf_of(&site, words).success());
+    assert_eq!(site.lines("ran"), vec![format!("{words} --threads 8"); 2]);
+    let site = pbs(&[0]);
+    let status = pbs_job(&site, 0).env("EKI_RUN", words).status();
+    assert!(status.unwrap().success());
+    let ran = format!("{words} --threads 8 --max-time 03:59:00");
+    assert_eq!(site.lines("ran"), [ran]);
+    let site = slurm_site();
+    slurm_job_of(&site, words).status().unwrap();
+    assert_eq!(site.lines("ran")[0], format!("{words} --threads 8"));
 }
 
 #[test]

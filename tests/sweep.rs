@@ -206,6 +206,8 @@ fn a_signal_to_one_rank_stops_all_groups_and_the_same_command_goes_on() {
     let (code, text) = ended(start::wait(child));
     assert_eq!(code, 75, "{text}");
     assert!(text.contains("2 begun, 2 waiting"), "{text}");
+    // What the batch scripts read.
+    assert_eq!(summary(&folder)["reason"], "signal SIGUSR1");
     assert!(!folder.join("taken").exists());
     // With fewer steps it could not go on: that many are done. A STOP that is there stops it at once.
     std::fs::write(folder.join("STOP"), "").unwrap();

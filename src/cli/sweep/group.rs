@@ -34,7 +34,7 @@ pub struct Group<'a> {
 /// What a group has done.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Why it stopped before all runs were taken, if it did.
+    /// Why it stopped before all runs were taken, if it did; else why the last run stopped that stopped alone.
     pub stopped: Option<StopReason>,
     /// On the group's first rank what has become of the runs that it took.
     taken: Vec<(usize, State)>,
@@ -97,9 +97,7 @@ impl Group<'_> {
             let end = self.run(index, &stop);
             current.lock().expect("no thread panicked").take();
             abort::leave_steps();
-            let reason = self.conclude((index, run), end, (&mut stop, &mut outcome))?;
-            if reason.is_some() {
-                outcome.stopped = reason;
+            if self.conclude((index, run), end, (&mut stop, &mut outcome))? {
                 break;
             }
         }
@@ -152,13 +150,13 @@ impl Group<'_> {
         )
     }
 
-    /// Says and records how a run ended; returns why the sweep stops, if it does. Called by all ranks of the group.
+    /// Says and records how a run ended; returns true if the sweep stops. Called by all ranks of the group.
     fn conclude(
         &self,
         (index, run): (usize, &SweepRun),
         end: Result<Ended>,
         (stop, outcome): (&mut Stop, &mut Outcome),
-    ) -> Result<Option<StopReason>> {
+    ) -> Result<bool> {
         match &end {
             // The group's first rank alone touches files: the others would wait for ever.
             Err(error @ Error::Io { .. }) => self.fail_all(run, error),
@@ -169,22 +167,24 @@ impl Group<'_> {
             }
             Ok(_) => {}
         }
-        let reason = self.comm.from_first(|| {
-            let (state, reason) = self.judge(run, end, stop)?;
+        let (reason, stops_all) = self.comm.from_first(|| {
+            let (state, stopped) = self.judge(run, end, stop)?;
             log::name_lines(String::new());
             outcome.taken.push((index, state));
-            Ok(reason.map_or(0.0, StopReason::code))
+            Ok(stopped.map_or((0.0, false), |(reason, all)| (reason.code(), all)))
         })?;
-        Ok(StopReason::of_code(reason))
+        outcome.stopped = StopReason::of_code(reason).or(outcome.stopped);
+        Ok(stops_all)
     }
 
-    /// Returns what has become of a run, and why the sweep stops, if it does. Called by the group's first rank.
+    /// Returns what has become of a run, and of one that stopped why, and whether the sweep stops with it. Called by the group's
+    /// first rank.
     fn judge(
         &self,
         run: &SweepRun,
         end: Result<Ended>,
         stop: &mut Stop,
-    ) -> Result<(State, Option<StopReason>)> {
+    ) -> Result<(State, Option<(StopReason, bool)>)> {
         let stopped = match end {
             Ok(ended) => ended.stopped,
             Err(error) => {
@@ -212,7 +212,7 @@ impl Group<'_> {
             StopReason::File => self.folder.stop_files().iter().any(|file| file.exists()),
             _ => true,
         };
-        Ok((State::Begun, Some(reason).filter(|_| stops_all)))
+        Ok((State::Begun, Some((reason, stops_all))))
     }
 
     /// Ends all ranks of the sweep after an error that this rank alone has met; the run is marked as failed.

@@ -18,6 +18,7 @@ use eki_mpi::io::run_folder::claim_sweep;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::run::stop::{EXIT_STOPPED, StopReason};
 
+use crate::cli::output::json;
 use crate::cli::report::{self, ReportArguments};
 use crate::cli::run::listen;
 use crate::cli::run::log::log_to;
@@ -173,19 +174,24 @@ pub fn run(world: &Comm, arguments: &SweepArguments, data: Option<&Path>) -> Res
     // Groups that have nothing left to do wait without taking the others' cores.
     world.sleep_until_all();
     let ended = world.gather(&outcome.states(&ranks));
-    let mut reason = [outcome.stopped.map_or(0.0, StopReason::code)];
-    world.largest(&mut reason);
+    let reason = agreed(world, outcome.stopped);
     let code = world.from_first(|| {
         let states = group::merged(folder.states(&sweep), &ended);
-        conclude(
-            (&sweep, &folder),
-            &states,
-            StopReason::of_code(reason[0]),
-            data,
-        )
+        conclude((&sweep, &folder), &states, reason, data)
     });
     drop(held);
     code
+}
+
+/// Returns why the groups stopped. A signal comes first: groups that it did not meet were stopped by a file on its behalf. Called by
+/// all ranks.
+fn agreed(world: &Comm, own: Option<StopReason>) -> Option<StopReason> {
+    let is_signal = matches!(own, Some(StopReason::Signal(_)));
+    let code = own.map_or(0.0, StopReason::code);
+    let mut reasons = if is_signal { [code, 0.0] } else { [0.0, code] };
+    world.largest(&mut reasons);
+    let [signal, other] = reasons.map(StopReason::of_code);
+    signal.or(other)
 }
 
 /// Writes the results and says how the sweep ended; returns the exit code. Called by rank 0.
@@ -232,9 +238,16 @@ fn conclude(
         };
         removed.map_err(|e| Error::io(&stop_file, "remove", e))?;
     }
-    let why = stopped.map_or("runs are left", StopReason::name);
+    let reason = match (left, stopped) {
+        (true, Some(reason)) => reason.name(),
+        (true, None) => "runs are left",
+        (false, _) => "all runs are over",
+    };
+    // As a run's: the batch scripts read why no job is to follow.
+    let summary = serde_json::json!({ "reason": reason, "runs": counted(states) });
+    folder.write("summary.json", &json(&summary))?;
     if left {
-        tracing::info!("the sweep is stopped ({why}); the same command goes on");
+        tracing::info!("the sweep is stopped ({reason}); the same command goes on");
     }
     Ok(match (left, failed.is_empty()) {
         (true, _) => EXIT_STOPPED,

@@ -41,13 +41,14 @@ pub const SCORES: &[(&str, bool)] = &[
 ];
 
 /// Names in the folder of a sweep that no run may have.
-pub const RESERVED: [&str; 9] = [
+pub const RESERVED: [&str; 10] = [
     "failed",
     "taken",
     "results.csv",
     "results.md",
     "runs.csv",
     "report.html",
+    "summary.json",
     "sweep.toml",
     "sweep.log",
     "STOP",
