@@ -62,12 +62,13 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
 }
 
 fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
-    let (p, k) = (
-        contract.process.joint_prior().parameters(),
-        plan.data.outputs,
-    );
+    let (prior, k) = (contract.process.joint_prior(), plan.data.outputs);
+    let p = match prior.parameters() {
+        all if all == prior.coordinates() => format!("{all} parameters"),
+        all => format!("{all} parameters ({} free)", prior.coordinates()),
+    };
     let mut text = format!(
-        "{}: {}, {p} parameters, {k} observations\n",
+        "{}: {}, {p}, {k} observations\n",
         plan.resolved.name,
         plan.config().model.command.join(" ")
     );

@@ -1,4 +1,4 @@
-//! Look-up of the files that a configuration names: the observations, the first members, and the simulator.
+//! Look-up of the files that a configuration names: the observations, the prior, the first members, and the simulator.
 //!
 //! A relative path is looked for in the folder where the program was started, then beside the configuration file; one given by
 //! `--set` in the former alone. For the config.toml in a run's folder follow the run's copy of its observations, and the folders

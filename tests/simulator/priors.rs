@@ -143,7 +143,7 @@ fn checked() {
         .collect();
     assert_eq!(lines.len(), 1, "{}", ended.stdout);
     assert!(
-        lines[0].contains("capacity in 2.") && ended.stdout.contains("2 parameters"),
+        lines[0].contains("capacity in 2.") && ended.stdout.contains("2 parameters (1 free), "),
         "{}",
         lines[0]
     );

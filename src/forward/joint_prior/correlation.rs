@@ -101,7 +101,7 @@ impl Correlation {
 /// Checks that `r` is a matrix of correlations, but for its definiteness.
 fn check(names: &[&str], r: ArrayView2<f64>) -> Result<(), String> {
     for (i, name) in names.iter().enumerate() {
-        if (r[[i, i]] - 1.0).abs() > TOLERANCE {
+        if r[[i, i]].is_nan() || (r[[i, i]] - 1.0).abs() > TOLERANCE {
             return Err(format!(
                 "have 1 on its diagonal, not {:?} for {name}",
                 r[[i, i]]
@@ -171,6 +171,8 @@ mod tests {
         assert!(refused(r).contains("be positive definite: c is"));
         let mut r = Array2::eye(3);
         (r[[0, 1]], r[[1, 0]]) = (f64::NAN, f64::NAN);
-        assert!(refused(r).contains("finite"));
+        assert!(refused(r.clone()).contains("finite"));
+        r[[0, 0]] = f64::NAN;
+        assert!(refused(r).contains("1 on its diagonal, not NaN for a"));
     }
 }

@@ -1,7 +1,7 @@
 //! A simulator of one's own as the forward map: a program in any language, started by each thread of each rank, kept
 //! alive, and asked over its standard input.
 //!
-//! A question is one line: P numbers, one for each of `model.prior` in its order and unit, with all their digits,
+//! A question is one line: a number for each parameter of `model.prior`, also fixed and tied ones, in its order and unit, with all their digits,
 //! separated by blanks. The answer is one line: K numbers, one for each observation, separated by blanks or commas (as
 //! `numbers` reads them), or `failed` with a reason. Nothing else may stand on standard output, not even an empty line; standard error is free. Output
 //! must be flushed after each answer, or both sides wait for ever. At the end of its input the program ends.
