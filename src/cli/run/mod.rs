@@ -227,7 +227,9 @@ impl<T: Real> Launched<'_, T> {
         let environment = Environment::gather(comm, threads, &self.plan.resolved);
         if let Some(folder) = reporter.folder() {
             environment.write(&self.files, folder)?;
-            let bound = launched_ranks().and_then(|_| environment.bound());
+            // Of a group of ranks it is not known on which cores the others run.
+            let launched = launched_ranks().filter(|&ranks| ranks == comm.size());
+            let bound = launched.and_then(|_| environment.bound());
             let lines = environment.mixed().into_iter().chain(bound);
             lines.for_each(|line| tracing::warn!("{line}"));
         }

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use eki_mpi::config::sweep::Sweep;
+use eki_mpi::config::sweep::{Sweep, SweepRun};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::bounded;
 use eki_mpi::io::run_folder::claim_sweep;
+use eki_mpi::parallel::abort::say;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::run::stop::{EXIT_STOPPED, StopReason};
 
@@ -94,9 +95,13 @@ impl SweepArguments {
 pub fn status(arguments: &SweepArguments) -> Result<String> {
     let (sweep, folder) = arguments.read()?;
     let states = folder.states(&sweep);
-    let width = sweep.runs.iter().map(|run| run.name.len()).max();
-    let width = width.unwrap_or(0);
-    let line = |(run, state): (&eki_mpi::config::sweep::SweepRun, &State)| {
+    let width = sweep
+        .runs
+        .iter()
+        .map(|run| run.name.len())
+        .max()
+        .unwrap_or(0);
+    let line = |(run, state): (&SweepRun, &State)| {
         let step = || {
             let step = folder.last_step(run);
             step.map_or(String::new(), |step| format!(", step {step}"))
@@ -222,12 +227,10 @@ fn conclude(
     text += &format!("  {}  ({})\n", counted(states), folder.path.display());
     crate::cli::print(&text);
     for line in &failed {
-        eki_mpi::parallel::abort::say(&format!("failed: {line}"));
+        say(&format!("failed: {line}"));
     }
     if !failed.is_empty() {
-        eki_mpi::parallel::abort::say(
-            "runs that failed are left out until --retry runs them again",
-        );
+        say("runs that failed are left out until --retry runs them again");
     }
     folder.end();
     let [stop_file, _] = folder.stop_files();
