@@ -2,6 +2,7 @@
 
 use eki_mpi::config::ModelKind;
 use eki_mpi::forward::low_rank::UNIT;
+use eki_mpi::method::descent::Descent;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::{Blocks, Partition};
 use eki_mpi::run::plan::Plan;
@@ -12,12 +13,12 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
     let members = plan.members(0);
     let (name, parameters) = (&plan.resolved.name, plan.parameters);
     let (ranks, threads) = (comm.size(), pool.current_num_threads());
-    if plan.is_gradient_descent() {
-        let parts = plan.parts().parts();
+    if let Some(descent) = &plan.descent {
+        let parts = Descent::parts(plan.batches.batch).parts();
         tracing::info!(
             "{name}: {parameters} parameters, gradient descent at rate {}, momentum {}, {ranks} ranks x {threads} threads",
-            plan.rate(0),
-            plan.heavy_ball()
+            descent.rate,
+            descent.momentum
         );
         if parts < ranks {
             tracing::info!(
@@ -67,7 +68,7 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
 /// takes none, and of a run that asks for outputs nothing does.
 fn idle(plan: &Plan, ranks: usize) -> [usize; 2] {
     let kind = plan.config().model.kind;
-    if plan.is_gradient_descent() || kind == ModelKind::AskTell {
+    if plan.descent.is_some() || kind == ModelKind::AskTell {
         return [0, 0];
     }
     // Members of low rank come in whole units.

@@ -39,8 +39,8 @@ use crate::forward::evaluator;
 use crate::forward::joint_prior::JointPrior;
 use crate::forward::low_rank::UNIT;
 use crate::kernels::real::Real;
-use crate::method;
 use crate::method::cost::{MethodCost, StepSizes};
+use crate::method::{self, descent};
 use crate::parallel::partition::{Blocks, Partition};
 use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
@@ -198,12 +198,7 @@ impl StepShape {
             ),
             _ => (turns.mean(|map, _| map.flops(m)), whole, 1, 0),
         };
-        // A gradient takes a forward pass and a backward pass of twice the flops.
-        let forward = if plan.is_gradient_descent() {
-            3.0 * forward
-        } else {
-            forward
-        };
+        let forward = plan.descent.map_or(1.0, |_| descent::PASSES) * forward;
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),

@@ -32,7 +32,7 @@ impl WhiteningCost {
             return sum;
         };
         let (layers, number) = (low.layers(1), size_of::<T>());
-        let turns = plan.config().ensemble.active_layers.len() as u64;
+        let turns = plan.ensemble.active_layers.len() as u64;
         for turn in 0..turns {
             let own = plan.layers(turn);
             let own = own.start..own.end.min(layers.len());

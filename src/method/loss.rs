@@ -10,11 +10,12 @@
 //! forward map instead: a sample's output is whether it is classified right, 1 is its target, and the square of what
 //! it misses is the 0-1 loss itself. No derivative of the step is taken anywhere.
 //!
-//! A new loss is a variant here and an arm in each of the methods below: nothing else in the program knows losses.
+//! A new loss is a variant here, an arm in each of the methods below, and its word in `config::LossKind`.
 //! Gradients: Kovachki & Stuart, Inverse Problems 35 (2019) 095005, section 2.
 
 use ndarray::{ArrayView1, ArrayView2};
 
+use crate::config::{self, LossKind};
 use crate::data::BatchTargets;
 use crate::kernels::real::Real;
 
@@ -43,6 +44,20 @@ pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
 }
 
 impl Loss {
+    /// Returns the loss that `method` asks for.
+    #[must_use]
+    pub fn of(method: &config::Method) -> Self {
+        match method.loss {
+            LossKind::CrossEntropy => Self::CrossEntropy {
+                delta: method.delta,
+            },
+            LossKind::LeastSquares => Self::LeastSquares {
+                variance: method.noise.clone(),
+            },
+            LossKind::ZeroOne => Self::ZeroOne,
+        }
+    }
+
     /// Returns the numbers K that m samples of c outputs give to D.
     #[must_use]
     pub fn outputs(&self, m: usize, c: usize) -> usize {

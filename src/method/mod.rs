@@ -6,10 +6,11 @@
 //! `ensemble` and every room above it.
 //!
 //! To add a method: its file here, a line below and its arms in `of` and `only_form`, its word in `config::MethodKind` and the
-//! keys' list. A method without a transform of its own, gradient descent, stands in `run::descent`.
+//! keys' list. Gradient descent (`descent`) moves one point by a gradient, not members by their outputs: it is no `Method`.
 
 pub mod anomalies;
 pub mod cost;
+pub mod descent;
 pub mod eki;
 pub(crate) mod etki;
 pub mod gain;
@@ -69,7 +70,7 @@ pub trait Method<T: Real>: Send + Sync {
 
 /// Returns the method that `kind` and the form of its update name.
 ///
-/// Gradient descent moves one point, its own mean, and not by a transform: what it costs beside its gradient is the mean's.
+/// What gradient descent, which is no `Method`, costs beside its gradient is the mean's.
 #[must_use]
 pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
     let with_gain = kind.with_gain();
@@ -127,6 +128,14 @@ impl ProblemShape<'_> {
             return self.refuse("run.end_time", "needs method.kind = \"kalman\" or \"etki\"");
         }
         Ok(())
+    }
+
+    /// Refuses keys of gradient descent, for methods with an ensemble.
+    pub(crate) fn refuse_descent_keys(&self) -> Result<()> {
+        match self.resolved.config.method.clip {
+            0.0 => Ok(()),
+            _ => self.refuse("method.clip", "must be 0 but for gradient descent"),
+        }
     }
 
     /// Refuses keys of the mean form, for a method that moves all members.

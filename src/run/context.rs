@@ -135,7 +135,7 @@ impl<'a, T: Real> StepContext<'a, T> {
 
 /// Returns the stages of an update in the order of the paper, of those that `plan` asks for.
 fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
-    let (ensemble, kept) = (&plan.config().ensemble, ExtraArrays::of(plan));
+    let (ensemble, kept) = (&plan.ensemble, ExtraArrays::of(plan));
     let mut stages: Vec<Box<dyn Stage<T>>> = vec![Box::new(Replacement)];
     if ensemble.inflation != 1.0 {
         stages.push(Box::new(Inflation(ensemble.inflation)));

@@ -40,7 +40,7 @@ pub(super) fn judge<T: Real>(
         });
     }
     let all_members = match plan.config().run.best {
-        _ if plan.is_gradient_descent() => false,
+        _ if plan.members(0) == 1 => false,
         Best::Evaluation => true,
         Best::End => end,
         Best::Never => false,

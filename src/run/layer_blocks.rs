@@ -24,7 +24,7 @@ impl<'a, T: Real> LayerSchedule<'a, T> {
     /// Makes the schedule of `plan` with the forward map `whole`.
     #[must_use]
     pub fn new(plan: &'a Plan, whole: &'a dyn ForwardMap<T>) -> Self {
-        let mut firsts = plan.config().ensemble.active_layers.clone();
+        let mut firsts = plan.ensemble.active_layers.clone();
         firsts.sort_unstable();
         firsts.dedup();
         let later = firsts.into_iter().filter(|&first| first > 1);
@@ -45,7 +45,7 @@ impl<'a, T: Real> LayerSchedule<'a, T> {
     /// Returns the mean over steps of what `of` tells of the map and the parameters in which members differ.
     pub fn mean(&self, of: impl Fn(&dyn ForwardMap<T>, usize) -> f64) -> f64 {
         let prior = self.whole.prior();
-        let mut firsts = self.plan.config().ensemble.active_layers.clone();
+        let mut firsts = self.plan.ensemble.active_layers.clone();
         firsts.sort_unstable();
         // A block's turns all tell the same, which may take a while to measure.
         let told = firsts.chunk_by(PartialEq::eq).map(|turns| {

@@ -117,9 +117,9 @@ impl<T: Real> Run<'_, T> {
         crate::parallel::abort::set_step(state.step + 1);
         timing.begin_step(comm);
         state.begin_pass(context);
-        let step = match context.plan.is_gradient_descent() {
+        let step = match &context.plan.descent {
             #[cfg(feature = "gradients")]
-            true => state.descend(context, batch, timing).map(Step::Taken)?,
+            Some(descent) => Step::Taken(state.descend(descent, context, batch, timing)?),
             _ => step::step(context, state, batch, timing)?,
         };
         if matches!(step, Step::Taken(_)) {

@@ -97,7 +97,7 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
         return Ok(full);
     }
     let (centre, each_step) = (centre(plan, prior, draw), plan.redraws_each_step());
-    let about_prior = plan.config().ensemble.centre == InitialCentre::Prior;
+    let about_prior = plan.ensemble.centre == InitialCentre::Prior;
     let spread = match each_step || about_prior {
         true => plan.spread(0),
         false => 1.0,
@@ -120,10 +120,9 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
 
 /// Returns the centre of the initial ensemble, P numbers, where gradient descent also begins.
 fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
-    if plan.is_gradient_descent() || plan.config().ensemble.centre == InitialCentre::Prior {
-        draw.point(CENTRE, prior)
-    } else {
-        prior.mean(0..prior.parameters())
+    match plan.ensemble.centre {
+        InitialCentre::Prior => draw.point(CENTRE, prior),
+        InitialCentre::Zero => prior.mean(0..prior.parameters()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Cross-entropy is that of the softmax itself, -ln z_y, without the delta that keeps the ensemble's gradients finite.
 //! Through a recurrence this is backpropagation through time (Werbos, Proc. IEEE 78 (1990) 1550).
 
+pub mod batch;
 mod tensors;
 
 use std::ops::Range;

@@ -1,6 +1,5 @@
 //! Checks of a configuration against itself, its data and its size.
 
-use super::descent;
 use crate::config::{
     Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Precision, Resolved, Scale, keys,
 };
@@ -51,7 +50,6 @@ pub(super) fn check_size(resolved: &Resolved, parameters: usize, outputs: usize)
 pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     let config = &resolved.config;
     let (method, ensemble) = (&config.method, &config.ensemble);
-    descent::check(resolved, cfg!(feature = "gradients"))?;
     if method.loss != LossKind::LeastSquares && !data.classes {
         return Err(resolved.error(
             "method.loss",
@@ -78,9 +76,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         ));
     }
     if method.tikhonov > 0.0 {
-        let sound = one_set
-            && method.loss == LossKind::LeastSquares
-            && !descent::is_gradient_descent(config);
+        let sound = one_set && method.loss == LossKind::LeastSquares;
         if !sound || method.perturb {
             return Err(resolved.error(
                 "method.tikhonov",
@@ -106,12 +102,10 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
         return Err(resolved.error("method.form", format!("\"mean\" needs {EACH_STEP}")));
     }
-    if ensemble.inflation != 1.0
-        && (ensemble.redrawn_each_step() || descent::is_gradient_descent(config))
-    {
+    if ensemble.inflation != 1.0 && ensemble.redrawn_each_step() {
         return Err(resolved.error(
             "ensemble.inflation",
-            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart, or there are none",
+            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart",
         ));
     }
     check_precision(resolved)?;
@@ -123,8 +117,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
 
 /// Returns true if EKI moves the mean alone.
 fn in_mean_form(config: &Config) -> bool {
-    !descent::is_gradient_descent(config)
-        && config.ensemble.redrawn_each_step()
+    config.ensemble.redrawn_each_step()
         && matches!(config.method.form, FormKind::Auto | FormKind::Mean)
 }
 
@@ -137,8 +130,8 @@ fn check_precision(resolved: &Resolved) -> Result<()> {
         ModelKind::Recurrent => !catalogue::is_series(&config.data.name),
         _ => false,
     };
-    let nothing = descent::is_gradient_descent(config)
-        || config.ensemble.draw == DrawKind::LowRank && config.model.kind == ModelKind::Dense
+    let nothing = config.ensemble.draw == DrawKind::LowRank
+        && config.model.kind == ModelKind::Dense
         || in_mean_form(config) && !knows;
     if config.run.mixed() && nothing {
         return Err(resolved.error(

@@ -1,7 +1,6 @@
 //! A checked configuration and the numbers that follow from it.
 
 mod checks;
-mod descent;
 pub mod extra_arrays;
 mod schedule;
 
@@ -9,13 +8,14 @@ use crate::data::shape::DataShape;
 use std::ops::Range;
 
 use crate::config::{
-    Config, Covariance, DrawKind, FormKind, HSchedule, LossKind, Rerandomise, Resolved, StepKind,
+    self, Config, Covariance, DrawKind, FormKind, HSchedule, Rerandomise, Resolved, StepKind,
 };
 use crate::data::batch::Batches;
 use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
 use crate::kernels::real::Real;
+use crate::method::descent::Descent;
 use crate::method::loss::Loss;
 use crate::method::step_size::StepSize;
 use crate::method::{self, Method, ProblemShape};
@@ -39,6 +39,10 @@ pub struct Plan {
     pub loss_in_d: Loss,
     /// The step size's rule.
     pub step_size: StepSize,
+    /// The settings of the ensemble: the configuration's, or those of one point that goes down a gradient.
+    pub ensemble: config::Ensemble,
+    /// Gradient descent, where that is the method: a step is `run::descent`'s then.
+    pub descent: Option<Descent>,
     /// Steps of the whole run.
     pub steps: u64,
 }
@@ -80,14 +84,7 @@ impl Plan {
                 })?,
             steps => steps,
         };
-        let variance = config.method.noise.clone();
-        let loss = match config.method.loss {
-            LossKind::CrossEntropy => Loss::CrossEntropy {
-                delta: config.method.delta,
-            },
-            LossKind::LeastSquares => Loss::LeastSquares { variance },
-            LossKind::ZeroOne => Loss::ZeroOne,
-        };
+        let loss = Loss::of(&config.method);
         let loss_in_d = match (&loss, config.method.tikhonov) {
             (Loss::LeastSquares { variance }, weight) if weight > 0.0 => {
                 let of_outputs = variance.iter().copied().cycle().take(data.outputs);
@@ -104,6 +101,7 @@ impl Plan {
             h: config.method.h,
             epsilon: adaptive.then_some(config.method.epsilon),
         };
+        let descent = Descent::of(&config.method);
         let plan = Self {
             data,
             parameters,
@@ -111,6 +109,11 @@ impl Plan {
             loss,
             loss_in_d,
             step_size,
+            ensemble: match &descent {
+                Some(_) => Descent::one_point(&config.ensemble),
+                None => config.ensemble.clone(),
+            },
+            descent,
             steps,
             resolved,
         };
@@ -118,9 +121,12 @@ impl Plan {
             resolved: &plan.resolved,
             outputs: plan.observed(),
         };
-        match plan.is_gradient_descent() {
-            true => descent::check_keys(&problem)?,
-            false => plan.method::<f32>(plan.members(0)).check(&problem)?,
+        match &plan.descent {
+            Some(descent) => descent.check(&problem)?,
+            None => {
+                problem.refuse_descent_keys()?;
+                plan.method::<f32>(plan.members(0)).check(&problem)?;
+            }
         }
         Ok(plan)
     }
@@ -189,15 +195,15 @@ impl Plan {
     /// Returns the rank of low-rank draws, where members are drawn so.
     #[must_use]
     pub fn low_rank(&self) -> Option<usize> {
-        let ensemble = &self.config().ensemble;
-        (ensemble.draw == DrawKind::LowRank && !self.is_gradient_descent()).then_some(ensemble.rank)
+        let ensemble = &self.ensemble;
+        (ensemble.draw == DrawKind::LowRank).then_some(ensemble.rank)
     }
 
     /// Returns the damping of the moments by which draws are spread, where they are.
     #[must_use]
     pub fn whitens(&self) -> Option<f64> {
-        let damping = self.config().ensemble.whiten;
-        (damping > 0.0 && !self.is_gradient_descent()).then_some(damping)
+        let damping = self.ensemble.whiten;
+        (damping > 0.0).then_some(damping)
     }
 
     /// Returns true if the mean moves by way of the layers' sums.
@@ -211,15 +217,15 @@ impl Plan {
     pub fn memory(&self) -> MeanAveraging {
         MeanAveraging {
             second: self.config().method.rms_decay,
-            average: self.config().ensemble.polyak_decay,
+            average: self.ensemble.polyak_decay,
         }
     }
 
     /// Returns why a step depends on the length of the run, if it does.
     #[must_use]
     pub fn depends_on_its_end(&self) -> Option<&'static str> {
-        let (method, ensemble) = (&self.config().method, &self.config().ensemble);
-        if ensemble.grow_to > ensemble.members && !self.is_gradient_descent() {
+        let (method, ensemble) = (&self.config().method, &self.ensemble);
+        if ensemble.grow_to > ensemble.members {
             Some("the ensemble grows")
         } else if method.h_schedule == HSchedule::Cosine {
             Some("h falls")
@@ -234,14 +240,11 @@ impl Plan {
         self.batches.epoch(self.steps.saturating_sub(1))
     }
 
-    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch. 1 in gradient descent.
+    /// Members J during `epoch`, from 0: growing evenly to `ensemble.grow_to` at the last epoch.
     #[must_use]
     pub fn members(&self, epoch: u64) -> usize {
-        let ensemble = &self.config().ensemble;
+        let ensemble = &self.ensemble;
         let last = self.last_epoch();
-        if self.is_gradient_descent() {
-            return 1;
-        }
         if ensemble.grow_to <= ensemble.members || last == 0 {
             return ensemble.members;
         }
@@ -255,27 +258,24 @@ impl Plan {
         step as f64 / self.batches.steps_per_epoch() as f64
     }
 
-    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch; 0 in gradient descent.
+    /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch.
     #[must_use]
     pub fn spread(&self, step: u64) -> f64 {
-        let ensemble = &self.config().ensemble;
-        if self.is_gradient_descent() {
-            return 0.0;
-        }
+        let ensemble = &self.ensemble;
         (ensemble.gamma * ensemble.gamma_decay.powf(self.time(step))).sqrt()
     }
 
     /// Returns the layers, from 0, in which members of `step` differ: all, or those of the block whose turn it is.
     #[must_use]
     pub fn layers(&self, step: u64) -> Range<usize> {
-        let firsts = &self.config().ensemble.active_layers;
+        let firsts = &self.ensemble.active_layers;
         self.block(firsts[(step % firsts.len() as u64) as usize])
     }
 
     /// Returns the layers, from 0, of the block that begins at layer `first`, from 1.
     #[must_use]
     pub fn block(&self, first: usize) -> Range<usize> {
-        let firsts = self.config().ensemble.active_layers.iter();
+        let firsts = self.ensemble.active_layers.iter();
         let next = firsts.filter(|&&other| other > first).min();
         first - 1..next.map_or(usize::MAX, |next| next - 1)
     }
@@ -283,22 +283,21 @@ impl Plan {
     /// Returns true if the ensemble that enters `step` is drawn anew.
     #[must_use]
     pub fn rerandomises(&self, step: u64) -> bool {
-        let ensemble = &self.config().ensemble;
+        let ensemble = &self.ensemble;
         let unit = match ensemble.rerandomise {
             Rerandomise::Epoch => self.batches.steps_per_epoch(),
             Rerandomise::Step => 1,
             Rerandomise::Never => return false,
         };
         // Members that outlive a step are the run's result after the last one.
-        !self.is_gradient_descent()
-            && step.is_multiple_of(unit.saturating_mul(ensemble.rerandomise_every))
+        step.is_multiple_of(unit.saturating_mul(ensemble.rerandomise_every))
             && (step < self.steps || ensemble.redrawn_each_step())
     }
 
     /// Returns true if the members of every step are drawn anew.
     #[must_use]
     pub fn redraws_each_step(&self) -> bool {
-        self.config().ensemble.redrawn_each_step()
+        self.ensemble.redrawn_each_step()
     }
 
     /// Returns true if `step` is the first of an epoch.

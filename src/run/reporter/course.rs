@@ -175,7 +175,6 @@ pub fn too_few(plan: &Plan) -> Option<String> {
     let config = plan.config();
     let (members, parameters) = (plan.members(0), plan.parameters);
     let spans = !config.model.kind.simulates()
-        || plan.is_gradient_descent()
         // The correlations of two members are 1 or -1: there is nothing to damp.
         || config.method.localisation_exponent > 0 && members > 2
         || config.ensemble.rerandomise != Rerandomise::Never;

@@ -33,10 +33,9 @@ impl Divergence {
         let grown = self.runaway.see(record, ExtraArrays::of(plan).previous);
         // A series' single values have losses of their own.
         let batches = !is_series(&plan.config().data.name);
-        let length = if plan.is_gradient_descent() {
-            "method.rate"
-        } else {
-            "method.h"
+        let length = match plan.descent {
+            Some(_) => "method.rate",
+            None => "method.h",
         };
         let risen = batches.then(|| self.rise.see(record, length)).flatten();
         grown.into_iter().chain(risen)
