@@ -134,6 +134,7 @@ fn rank() {
         }
     };
     wrong_settings_are_refused(&ranks);
+    methods_do_what_their_names_say(&ranks);
 
     let problem = elliptic(7, 1e-4);
     let mut linear = Calibration::new(Linear::new(problem.matrix))
@@ -242,6 +243,66 @@ fn rank() {
     assert_eq!(asked.digest(), by_map.digest());
     assert_eq!(asked.mean(), by_map.mean());
     say("decay", by_map.digest());
+}
+
+/// Each method of the builder, on a line through three observations, whose posterior is known: N(mean, covariance) of
+/// y = A u + noise with u ~ N(0, I).
+fn methods_do_what_their_names_say(ranks: &Ranks) {
+    let (y, noise) = ([1.0, 1.6, 1.9], 0.04);
+    let line = || {
+        FnMap::new(2, 3, |u| {
+            (0..3).map(|x| u[0] + u[1] * f64::from(x)).collect()
+        })
+    };
+    let fit = |method: Method, members: usize| {
+        let calibration = Calibration::new(line()).prior(["line[2] normal 0 1"]);
+        let calibration = calibration.observations(y).noise(noise).members(members);
+        calibration.method(method).run(ranks).expect("a fit")
+    };
+    // (I + A^T A / noise) in two dimensions, and its inverse.
+    let (a, b, d) = (1.0 + 3.0 / noise, 3.0 / noise, 1.0 + 5.0 / noise);
+    let det = a * d - b * b;
+    let covariance = ndarray::array![[d, -b], [-b, a]] / det;
+    let right = [y[0] + y[1] + y[2], y[1] + 2.0 * y[2]].map(|sum| sum / noise);
+    let mean = covariance.dot(&Array1::from(right.to_vec()));
+    let deviations = covariance.diag().mapv(f64::sqrt);
+    // How far the mean is in posterior deviations, and the covariance relative to the posterior's largest.
+    let off = |fit: &Fit| {
+        let centred = fit.members() - fit.mean();
+        let found = centred.t().dot(&centred) / centred.nrows() as f64;
+        let most = |all: Array1<f64>| all.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        let far = most((fit.mean() - &mean) / &deviations);
+        let wide = (found - &covariance) / covariance[[0, 0]];
+        (far, most(Array1::from_iter(wide)))
+    };
+    let mut digests = std::collections::BTreeSet::new();
+    for (method, reason) in [
+        (Method::Eki, "noise level"),
+        (Method::EkiWithMomentum, "noise level"),
+        (Method::Kalman, "noise level"),
+        (Method::KalmanByMisfit, "noise level"),
+        (Method::Etki, "noise level"),
+    ] {
+        let fit = fit(method, 32);
+        assert_eq!(fit.reason(), reason, "{method:?}");
+        assert!(
+            fit.scores().misfit_members.expect("judged") <= 1.0,
+            "{method:?}"
+        );
+        digests.insert(fit.digest().to_owned());
+    }
+    for (method, members, reason, far, wide) in [
+        (Method::Posterior, 400, "end time", 0.2, 0.2),
+        (Method::PosteriorByEtki, 100, "end time", 0.05, 0.02),
+        (Method::PosteriorMode, 32, "steps used up", 0.2, 1.01),
+    ] {
+        let fit = fit(method, members);
+        let found = off(&fit);
+        assert_eq!(fit.reason(), reason, "{method:?}");
+        assert!(found.0 < far && found.1 < wide, "{method:?}: {found:?}");
+        digests.insert(fit.digest().to_owned());
+    }
+    assert_eq!(digests.len(), 8, "each method is another");
 }
 
 /// Everything of a wrong shape or value is an error that says what is wrong, on all ranks.

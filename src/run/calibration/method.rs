@@ -17,7 +17,21 @@ pub enum Method {
     /// The same with perturbed observations up to the time 1: members become a sample of the posterior, exact for a linear map,
     /// a normal prior and many members. It takes some hundred members.
     Posterior,
+    /// Ensemble transform Kalman inversion: the step by the Kalman gain as a deterministic square root, whose members shrink to
+    /// the covariance that the step leaves: Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006.
+    Etki,
+    /// The same up to the time 1, in steps whose size follows from the members' misfits: mean and covariance of the posterior
+    /// without noise of the method, exact for a linear map and a normal prior. Fewer members than for `Posterior` do, but they are no
+    /// sample: of their quantiles nothing follows.
+    PosteriorByEtki,
+    /// Tikhonov's EKI by the Kalman gain: all members go to the posterior's mode, where misfit and distance from the prior's mean
+    /// are least together: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263. It takes more members than parameters, and
+    /// comes the nearer the more `run.steps` are set.
+    PosteriorMode,
 }
+
+/// The number of steps of a run that ends by itself at the time 1: more than any would take.
+const MANY_STEPS: (&str, &str) = ("run.steps", "1000");
 
 impl Method {
     /// The keys and values that it stands for.
@@ -32,6 +46,21 @@ impl Method {
                 ("method.h_schedule", "misfit"),
                 ("method.perturb", "true"),
                 ("run.end_time", "1"),
+                ("run.stop_at_misfit", "0"),
+                MANY_STEPS,
+            ],
+            Self::Etki => &[("method.kind", "etki")],
+            Self::PosteriorByEtki => &[
+                ("method.kind", "etki"),
+                ("method.h_schedule", "misfit"),
+                ("run.end_time", "1"),
+                ("run.stop_at_misfit", "0"),
+                MANY_STEPS,
+            ],
+            Self::PosteriorMode => &[
+                ("method.kind", "kalman"),
+                ("method.h_schedule", "misfit"),
+                ("method.tikhonov", "1"),
                 ("run.stop_at_misfit", "0"),
             ],
         }
