@@ -1,4 +1,4 @@
-//! The type of a configuration key, and the macros that declare keys and the words that keys take as values.
+//! The type of a configuration key, and the macro that declares a section of keys.
 
 use toml::{Table, Value};
 
@@ -77,33 +77,3 @@ macro_rules! section {
     };
 }
 pub(super) use section;
-
-/// Declares an enumeration whose variants are the words that a key takes, each with what it means.
-macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident {
-        $($(#[doc = $about:literal])+ $variant:ident = $word:literal,)+
-    }) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[doc = $about])+ #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// The words of a configuration that stand for the variants.
-            pub const WORDS: &'static [crate::config::value::Word] = &[$(crate::config::value::Word {
-                name: $word,
-                about: concat!($($about),+).trim_ascii(),
-            }),+];
-
-            /// Returns the word of a configuration that stands for this.
-            #[must_use]
-            pub const fn word(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)+
-                }
-            }
-        }
-    };
-}
-pub(super) use words;

@@ -11,7 +11,7 @@ pub(super) fn toml(config: &Config) -> String {
     let (mut text, mut current) = (String::new(), "");
     for (key, value) in values(config) {
         let (section, name) = key.section_and_name();
-        if !key.scope.holds(config) && value == key.value() {
+        if !applies(key, config) && value == key.value() {
             continue;
         }
         if section != current {
@@ -27,8 +27,14 @@ pub(super) fn toml(config: &Config) -> String {
 pub(super) fn without_effect(config: &Config) -> Vec<&'static Key> {
     let idle = values(config)
         .into_iter()
-        .filter(|(key, value)| !key.scope.holds(config) && *value != key.value());
+        .filter(|(key, value)| !applies(key, config) && *value != key.value());
     idle.map(|(key, _)| key).collect()
+}
+
+/// Returns true if `key` applies to the model, method and data of `config`.
+fn applies(key: &Key, config: &Config) -> bool {
+    let scope = &key.scope;
+    scope.holds(config.model.kind, config.method.kind, &config.data.name)
 }
 
 /// Returns every key with its value in `config`.
@@ -84,7 +90,8 @@ pub fn key_chapter() -> String {
                     let each = each.map(|word| format!("`{:?}`: {}", word.name, word.about));
                     each.collect::<Vec<_>>().join("<br>")
                 }
-                other => other.allowed(),
+                // Rustdoc takes brackets for links.
+                other => other.allowed().replace('[', "\\["),
             };
             let cells = [
                 format!("`{}`", key.path),

@@ -4,19 +4,21 @@
 //! key alone; what keys, data and sizes say together is checked where it is used (`run::plan`). Every word that a key takes is a
 //! plain enum: nothing here knows an algorithm.
 //!
-//! May import `error` and `files`, no other room. Within the room no two files import each other, but for the rows
-//! (`keys`) and where they apply (`scope`).
+//! May import `error` and `files`, no other room.
 //!
 //! To add a key, write its row in its section's file in `keys`, and use its field: `config.section.name`. The row is the field's
 //! declaration; the parser, `presets --keys`, `presets NAME`, `config.toml`, the check of a resumed run and the guide's chapter on
 //! settings read it (write that chapter anew by `UPDATE=1 cargo test --lib the_guides_chapter`). To rename a key, change its row
-//! and list the old name in `renamed.rs`. To add a word, add a variant to its enum, which stands below the rows.
+//! and list the old name in `renamed.rs`. To add a word, add a variant to its enum: kinds of
+//! model and method stand in `kinds.rs`, all others below the rows.
 
 mod changes;
 mod duration;
 mod key;
 mod keys;
+mod kinds;
 mod listing;
+mod lookup;
 mod overlay;
 mod places;
 mod precision;
@@ -34,11 +36,12 @@ pub use changes::{changes, equal, lacking, resumable};
 pub use duration::Interval;
 pub use key::{Key, Resume};
 pub use keys::*;
+pub use kinds::{DataKind, MethodKind, ModelKind};
 pub use listing::{key_chapter, key_list};
 pub use places::{CONFIG, ENVIRONMENT, OBSERVATIONS, PRIOR_MATRICES, Places};
 pub use presets::{PRESETS, Preset};
 pub use prior_laws::LAWS;
 pub use prior_matrix::PriorMatrix;
 pub use resolved::Resolved;
-pub use scope::{DataKind, Scope};
+pub use scope::Scope;
 pub use value::{Kind, Word};

@@ -36,39 +36,5 @@ impl Preset {
     }
 }
 
-macro_rules! presets {
-    ($($name:literal),* $(,)?) => {
-        /// All presets.
-        pub const PRESETS: &[Preset] =
-            &[$(Preset { name: $name, text: include_str!(concat!("presets/", $name, ".toml")) }),*];
-    };
-}
-
-presets!(
-    "dnn2-low-rank",
-    "dnn2-sums",
-    "dnn2-kalman",
-    "fashion-sums",
-    "digits",
-    "dnn1",
-    "dnn2",
-    "dnn3",
-    "dnn4",
-    "cnn-mnist",
-    "cnn-mnist-kalman",
-    "cnn1",
-    "cnn2",
-    "cnn3",
-    "rnn",
-    "fashion-heaviside",
-    "fashion-relu",
-    "linear",
-    "process",
-    "ask-tell",
-    "adding",
-    "copying",
-    "digits-zero-one",
-    "cart-pole",
-    "melbourne",
-    "sunspots",
-);
+// All presets: `PRESETS`, written by build.rs from the files in `presets`, in the order of the alphabet.
+include!(concat!(env!("OUT_DIR"), "/presets.rs"));

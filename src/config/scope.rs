@@ -1,6 +1,6 @@
 //! Where a key applies: with which forward maps, methods and data.
 
-use super::keys::{Config, MethodKind, ModelKind};
+use super::kinds::{DataKind, MethodKind, ModelKind};
 
 /// The models, methods and data to which a key applies; an empty list stands for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,54 +19,6 @@ pub const EVERYWHERE: Scope = Scope {
     methods: &[],
     data: &[],
 };
-
-/// Kinds of data that have keys of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataKind {
-    /// Labelled images.
-    Images,
-    /// A series in time.
-    Series,
-    /// A generated task of long memory.
-    Task,
-    /// Observations or a generated problem.
-    Other,
-}
-
-/// Data sets by name, and what each holds. Of one that is not listed all keys apply.
-const DATA: &[(&str, DataKind)] = &[
-    ("digits", DataKind::Images),
-    ("mnist", DataKind::Images),
-    ("mnist-32", DataKind::Images),
-    ("fashion-mnist", DataKind::Images),
-    ("svhn", DataKind::Images),
-    ("melbourne", DataKind::Series),
-    ("sunspots", DataKind::Series),
-    ("adding", DataKind::Task),
-    ("copying", DataKind::Task),
-    ("elliptic", DataKind::Other),
-    ("random", DataKind::Other),
-    ("cart-pole", DataKind::Other),
-    ("observations", DataKind::Other),
-];
-
-impl DataKind {
-    /// Returns what the data called `name` holds, if it is listed.
-    fn of(name: &str) -> Option<Self> {
-        let found = DATA.iter().find(|(known, _)| *known == name);
-        found.map(|(_, kind)| *kind)
-    }
-
-    /// Returns the words for this kind of data.
-    fn words(self) -> &'static str {
-        match self {
-            Self::Images => "images",
-            Self::Series => "series",
-            Self::Task => "tasks of long memory",
-            Self::Other => "observations",
-        }
-    }
-}
 
 impl Scope {
     /// Returns this scope for `models` alone.
@@ -87,12 +39,12 @@ impl Scope {
         Self { data, ..self }
     }
 
-    /// Returns true if a key of this scope applies to the model, method and data of `config`.
+    /// Returns true if a key of this scope applies to `model`, `method` and the data called `data`.
     #[must_use]
-    pub fn holds(&self, config: &Config) -> bool {
-        let data = DataKind::of(&config.data.name);
-        (self.models.is_empty() || self.models.contains(&config.model.kind))
-            && (self.methods.is_empty() || self.methods.contains(&config.method.kind))
+    pub fn holds(&self, model: ModelKind, method: MethodKind, data: &str) -> bool {
+        let data = DataKind::of(data);
+        (self.models.is_empty() || self.models.contains(&model))
+            && (self.methods.is_empty() || self.methods.contains(&method))
             && (self.data.is_empty() || data.is_none_or(|kind| self.data.contains(&kind)))
     }
 
@@ -115,23 +67,6 @@ impl Scope {
         match parts.is_empty() {
             true => "All runs".to_owned(),
             false => parts.join("; "),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::catalogue::{Format, SOURCES};
-
-    #[test]
-    fn the_kinds_of_data_are_the_catalogues() {
-        for source in &SOURCES {
-            let kind = match source.format {
-                Format::Series => DataKind::Series,
-                _ => DataKind::Images,
-            };
-            assert_eq!(DataKind::of(source.name), Some(kind), "{}", source.name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What values a key takes: how each kind checks a value, and says what it would accept.
+//! What values a key takes: how each kind checks a value, and says what it would accept; and the macro that declares words.
 
 use toml::Value;
 
@@ -50,6 +50,36 @@ pub enum Kind {
     /// A duration, such as "15min", or "never".
     Duration,
 }
+
+/// Declares an enumeration whose variants are the words that a key takes, each with what it means.
+macro_rules! words {
+    ($(#[doc = $doc:literal])+ $name:ident {
+        $($(#[doc = $about:literal])+ $variant:ident = $word:literal,)+
+    }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[doc = $about])+ #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// The words of a configuration that stand for the variants.
+            pub const WORDS: &'static [crate::config::value::Word] = &[$(crate::config::value::Word {
+                name: $word,
+                about: concat!($($about),+).trim_ascii(),
+            }),+];
+
+            /// Returns the word of a configuration that stands for this.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
+}
+pub(super) use words;
 
 impl Kind {
     /// What is allowed, in words.

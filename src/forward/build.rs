@@ -1,65 +1,21 @@
-//! From a configuration and the data's shape to the forward map: the one place that knows every kind of model.
-
-use ndarray::Array2;
+//! From a configuration and the data's shape to each kind of forward map.
 
 use crate::config::{ModelKind, OutputKind, RecurrenceOf, Resolved};
 use crate::data::catalogue;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
 use crate::error::Result;
-use crate::forward::ForwardMap;
 use crate::forward::activation::Output;
-use crate::forward::ask_tell::AskTell;
 use crate::forward::cart_pole::CartPole;
 use crate::forward::conv::Convolutional;
 use crate::forward::dense::Dense;
 use crate::forward::joint_prior::JointPrior;
 use crate::forward::layers::{ImageShape, Layer};
-use crate::forward::linear::Linear;
-use crate::forward::load;
-use crate::forward::online::Online;
+use crate::forward::process::{Process, Simulator};
 use crate::forward::recurrent::Recurrent;
-use crate::kernels::real::Real;
-
-/// Returns the forward map of `resolved` for data of `shape`: an arm for each kind of model. `operator` is the matrix of a linear
-/// problem, which is drawn with its data.
-///
-/// # Errors
-/// One line naming the key whose value does not fit the data or the kind of model.
-pub fn map<T: Real>(
-    resolved: &Resolved,
-    shape: DataShape,
-    operator: Option<&Array2<f64>>,
-) -> Result<Box<dyn ForwardMap<T>>> {
-    let (model, data, outputs) = (&resolved.config.model, &resolved.config.data, shape.outputs);
-    if model.kind != ModelKind::Process {
-        load::refuse_command(resolved)?;
-    }
-    if !model.kind.simulates() && model.kind != ModelKind::Linear {
-        check_network_keys(resolved)?;
-    }
-    Ok(match model.kind {
-        ModelKind::Conv => Box::new(convolutional(resolved, shape)?),
-        ModelKind::Recurrent if catalogue::is_series(&data.name) => {
-            Box::new(Online::new(one_step(resolved, shape)?))
-        }
-        ModelKind::Recurrent => match Task::find(&data.name, data.length) {
-            Some(task) => Box::new(recalling(resolved, shape, task)?),
-            None => Box::new(recurrent(resolved, shape)?),
-        },
-        ModelKind::CartPole => Box::new(cart_pole(resolved, shape)?),
-        ModelKind::Dense => Box::new(dense(resolved, shape)?),
-        ModelKind::Linear => match operator {
-            Some(operator) => Box::new(Linear::new(operator.clone())),
-            None => return Err(resolved.error("data.name", "must be elliptic or random")),
-        },
-        ModelKind::Process => Box::new(load::simulator(resolved, outputs)?),
-        ModelKind::AskTell => Box::new(AskTell::new(JointPrior::of_simulator(resolved)?, outputs)),
-    })
-}
 
 /// Refuses keys of networks that other kinds of model have no use for.
-fn check_network_keys(resolved: &Resolved) -> Result<()> {
+pub(super) fn check_network_keys(resolved: &Resolved) -> Result<()> {
     let model = &resolved.config.model;
     let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
     let scaled = matches!(model.kind, ModelKind::Dense | ModelKind::Recurrent);
@@ -98,7 +54,7 @@ fn image(resolved: &Resolved, shape: DataShape) -> Option<ImageShape> {
     (image.size() == shape.features).then_some(image)
 }
 
-fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
+pub(super) fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
     let model = &resolved.config.model;
     let layers = &model.layers;
     if layers.first() != Some(&shape.features) || layers.last() != Some(&shape.outputs) {
@@ -137,7 +93,7 @@ fn list(
     }
 }
 
-fn cart_pole(resolved: &Resolved, shape: DataShape) -> Result<CartPole> {
+pub(super) fn cart_pole(resolved: &Resolved, shape: DataShape) -> Result<CartPole> {
     if resolved.config.model.output == OutputKind::Softmax {
         let allowed = "must be \"identity\" or \"auto\": a policy's one output has no softmax";
         return Err(resolved.error("model.output", allowed));
@@ -145,7 +101,7 @@ fn cart_pole(resolved: &Resolved, shape: DataShape) -> Result<CartPole> {
     dense(resolved, shape).map(CartPole::new)
 }
 
-fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Convolutional> {
+pub(super) fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Convolutional> {
     let model = &resolved.config.model;
     let refuse = |why: String| resolved.error("model.network", format!("must {why}"));
     let layers: Vec<Layer> = model
@@ -170,7 +126,7 @@ fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Convolutional>
     })
 }
 
-fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
+pub(super) fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let d = shape.features;
     let steps = match (model.sequence_steps, image(resolved, shape)) {
@@ -230,7 +186,7 @@ fn in_precision(network: Recurrent, resolved: &Resolved) -> Recurrent {
 }
 
 /// A network that answers at the last steps of a task.
-fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Result<Recurrent> {
+pub(super) fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let maps = (model.activation, output(resolved, shape));
     let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
@@ -240,17 +196,49 @@ fn recalling(resolved: &Resolved, shape: DataShape, task: Task) -> Result<Recurr
 }
 
 /// A network that sees one step a sample.
-fn one_step(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
+pub(super) fn one_step(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let maps = (model.activation, output(resolved, shape));
     let network = Recurrent::new(1, shape.features, model.units.clone(), shape.outputs, maps);
     with_prior(network, resolved)
 }
 
+/// Refuses a command of a model that starts none.
+pub(crate) fn refuse_command(resolved: &Resolved) -> Result<()> {
+    if resolved.config.model.command.is_empty() {
+        return Ok(());
+    }
+    let allowed = "must be [] but for model.kind = \"process\": nothing else is started";
+    Err(resolved.error("model.command", allowed))
+}
+
+/// The simulator that `resolved` starts, for `outputs` observations; nothing is started yet.
+pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> {
+    let model = &resolved.config.model;
+    if model.command.first().is_none_or(String::is_empty) {
+        let allowed =
+            "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
+        return Err(resolved.error("model.command", allowed));
+    }
+    let (command, folder) = resolved.command();
+    let simulator = Simulator {
+        command,
+        folder,
+        timeout: model.timeout.0,
+        numbered: model.numbered,
+    };
+    Ok(Process::new(
+        simulator,
+        JointPrior::of_simulator(resolved)?,
+        outputs,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::PRESETS;
+    use crate::forward::ForwardMap;
 
     fn map(source: &str, sets: &[&str]) -> Result<Box<dyn ForwardMap<f32>>> {
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
@@ -264,7 +252,7 @@ mod tests {
             outputs: known.classes,
             classes: true,
         };
-        super::map(&resolved, shape, None)
+        crate::forward::of(&resolved, shape, None)
     }
 
     fn refused(sets: &[&str]) -> String {

@@ -17,9 +17,8 @@ use crate::forward::ForwardMap;
 use crate::forward::build;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
-use crate::forward::joint_prior::JointPrior;
 use crate::forward::problem::Problem;
-use crate::forward::process::{Process, Simulator};
+use crate::forward::process::Process;
 use crate::forward::sources::{TEST_EXAMPLES, known_source, predicted, split, task};
 use crate::io::observations;
 use crate::kernels::real::Real;
@@ -250,7 +249,7 @@ impl LoadedProblem {
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
-        build::map(resolved, self.shape(), self.operator.as_ref())
+        crate::forward::of(resolved, self.shape(), self.operator.as_ref())
     }
 
     /// The observations of a problem of one sample, K numbers; of others, none.
@@ -302,41 +301,10 @@ fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)
 /// Keys that do not say what to start or to ask.
 pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
     if resolved.config.model.kind != ModelKind::Process {
-        refuse_command(resolved)?;
+        build::refuse_command(resolved)?;
         return Ok(None);
     }
-    simulator(resolved, outputs).map(Some)
-}
-
-/// Refuses a command of a model that starts none.
-pub(crate) fn refuse_command(resolved: &Resolved) -> Result<()> {
-    if resolved.config.model.command.is_empty() {
-        return Ok(());
-    }
-    let allowed = "must be [] but for model.kind = \"process\": nothing else is started";
-    Err(resolved.error("model.command", allowed))
-}
-
-/// The simulator that `resolved` starts, for `outputs` observations; nothing is started yet.
-pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> {
-    let model = &resolved.config.model;
-    if model.command.first().is_none_or(String::is_empty) {
-        let allowed =
-            "must be the words that start your simulator, as in [\"python3\", \"model.py\"]";
-        return Err(resolved.error("model.command", allowed));
-    }
-    let (command, folder) = resolved.command();
-    let simulator = Simulator {
-        command,
-        folder,
-        timeout: model.timeout.0,
-        numbered: model.numbered,
-    };
-    Ok(Process::new(
-        simulator,
-        JointPrior::of_simulator(resolved)?,
-        outputs,
-    ))
+    build::simulator(resolved, outputs).map(Some)
 }
 
 /// How training images of data of `shape` are moved and distorted, if they are to be.

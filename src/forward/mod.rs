@@ -9,9 +9,9 @@
 //!
 //! To add a map to the command line:
 //!
-//! 1. `forward/NAME.rs`: a type that implements [`ForwardMap`], and its line in the list of modules below;
-//! 2. `forward/build.rs`: the arm of `model.kind` that makes it from a configuration;
-//! 3. its keys: the word of `model.kind`, and keys of its own in section `model`;
+//! 1. `forward/NAME.rs`: a type that implements [`ForwardMap`], and how it is made from a configuration;
+//! 2. here: its line in the list of modules, and its arm in [`of`];
+//! 3. `config/kinds.rs`: its word of `model.kind`; and in `config/keys/model.rs` its keys, if it has keys of its own;
 //! 4. `config/presets/NAME.toml`: a preset.
 
 pub mod activation;
@@ -46,11 +46,57 @@ pub mod with_prior;
 
 pub use fn_map::FnMap;
 use inputs::LayerInputs;
-use ndarray::{ArrayView2, ArrayViewMut3};
+use ndarray::{Array2, ArrayView2, ArrayViewMut3};
 
+use crate::config::{ModelKind, Resolved};
+use crate::data::catalogue;
+use crate::data::recall::Task;
+use crate::data::shape::DataShape;
+use crate::error;
+use crate::forward::ask_tell::AskTell;
+use crate::forward::joint_prior::JointPrior;
+use crate::forward::linear::Linear;
+use crate::forward::online::Online;
 use crate::forward::prior::Prior;
 use crate::kernels::buffers::aligned;
 use crate::kernels::real::Real;
+
+/// Returns the forward map of `resolved` for data of `shape`: an arm for each kind of model. `operator` is the matrix of a linear
+/// problem, which is drawn with its data.
+///
+/// # Errors
+/// One line naming the key whose value does not fit the data or the kind of model.
+pub fn of<T: Real>(
+    resolved: &Resolved,
+    shape: DataShape,
+    operator: Option<&Array2<f64>>,
+) -> error::Result<Box<dyn ForwardMap<T>>> {
+    let (model, data, outputs) = (&resolved.config.model, &resolved.config.data, shape.outputs);
+    if model.kind != ModelKind::Process {
+        build::refuse_command(resolved)?;
+    }
+    if !model.kind.simulates() && model.kind != ModelKind::Linear {
+        build::check_network_keys(resolved)?;
+    }
+    Ok(match model.kind {
+        ModelKind::Conv => Box::new(build::convolutional(resolved, shape)?),
+        ModelKind::Recurrent if catalogue::is_series(&data.name) => {
+            Box::new(Online::new(build::one_step(resolved, shape)?))
+        }
+        ModelKind::Recurrent => match Task::find(&data.name, data.length) {
+            Some(task) => Box::new(build::recalling(resolved, shape, task)?),
+            None => Box::new(build::recurrent(resolved, shape)?),
+        },
+        ModelKind::CartPole => Box::new(build::cart_pole(resolved, shape)?),
+        ModelKind::Dense => Box::new(build::dense(resolved, shape)?),
+        ModelKind::Linear => match operator {
+            Some(operator) => Box::new(Linear::new(operator.clone())),
+            None => return Err(resolved.error("data.name", "must be elliptic or random")),
+        },
+        ModelKind::Process => Box::new(build::simulator(resolved, outputs)?),
+        ModelKind::AskTell => Box::new(AskTell::new(JointPrior::of_simulator(resolved)?, outputs)),
+    })
+}
 
 /// The sizes of a forward map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

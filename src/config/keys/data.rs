@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{LONGEST, MOST, NETWORKS, SIMULATORS};
-use crate::config::key::{Key, Resume, section, words};
-use crate::config::scope::{DataKind, EVERYWHERE, Scope};
+use crate::config::key::{Key, Resume, section};
+use crate::config::kinds::DataKind;
+use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{AtLeast, Between, Bool, Choice, Text, Within};
+use crate::config::value::words;
 
 /// The scope of keys of generated tasks of long memory (adding, copying).
 const TASKS: Scope = EVERYWHERE.data(&[DataKind::Task]);

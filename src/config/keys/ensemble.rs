@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ENSEMBLES, LONGEST, MOST};
-use crate::config::key::{Key, Resume, section, words};
-use crate::config::keys::model::ModelKind;
+use crate::config::key::{Key, Resume, section};
+use crate::config::kinds::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{Above, AtLeast, Between, Choice, Integer, Sizes, Text, Within};
+use crate::config::value::words;
 
 /// The scope of keys that draw members layer by layer.
 const LAYERED: Scope = ENSEMBLES.models(&[ModelKind::Dense, ModelKind::Conv]);

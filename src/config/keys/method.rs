@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DESCENT, ENSEMBLES, NETWORKS, ONE_SET};
-use crate::config::key::{Key, Resume, section, words};
-use crate::config::keys::model::ModelKind;
+use crate::config::key::{Key, Resume, section};
+use crate::config::kinds::{MethodKind, ModelKind};
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{Above, AtLeast, Between, Bool, Choice, Variances, Within};
+use crate::config::value::words;
 
 /// The scope of keys of the publication's step size.
 const EKI: Scope = EVERYWHERE.methods(&[MethodKind::Eki]);
@@ -81,52 +82,6 @@ section! {
 }
 
 words! {
-    /// Methods.
-    MethodKind {
-        /// Ensemble Kalman inversion (Kovachki & Stuart, Inverse Problems 35 (2019) 095005).
-        Eki = "eki",
-        /// Ensemble Kalman inversion with the Kalman gain: the step of the discrete filter with noise method.noise / h.
-        Kalman = "kalman",
-        /// Ensemble transform Kalman inversion: the deterministic square root of that step, which shrinks members to the posterior's
-        /// covariance without noise (Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006).
-        Etki = "etki",
-        /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
-        Sgd = "sgd",
-        /// Stochastic gradient descent with momentum; needs --features gradients.
-        MomentumSgd = "momentum-sgd",
-        /// Online gradient descent, one sample at a time in order; needs --features gradients.
-        Ogd = "ogd",
-    }
-}
-
-impl MethodKind {
-    /// Returns true if the transform has a Kalman gain, of which h is a part: h_n = h then.
-    #[must_use]
-    pub fn with_gain(self) -> bool {
-        matches!(self, Self::Kalman | Self::Etki)
-    }
-
-    /// Returns its name in reports.
-    #[must_use]
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Eki => "EKI",
-            Self::Kalman => "EKI with the Kalman gain",
-            Self::Etki => "ETKI",
-            Self::Sgd => "SGD",
-            Self::MomentumSgd => "momentum SGD",
-            Self::Ogd => "OGD",
-        }
-    }
-
-    /// Returns true if one point goes down the loss's gradient, and there is no ensemble.
-    #[must_use]
-    pub fn is_gradient_descent(self) -> bool {
-        matches!(self, Self::Sgd | Self::MomentumSgd | Self::Ogd)
-    }
-}
-
-words! {
     /// Losses.
     LossKind {
         /// Cross-entropy of a softmax network's probabilities.
@@ -135,6 +90,18 @@ words! {
         LeastSquares = "least-squares",
         /// 1 for each sample classified wrong; has no gradient in the network's outputs.
         ZeroOne = "zero-one",
+    }
+}
+
+impl LossKind {
+    /// Returns its name in reports.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross-entropy",
+            Self::LeastSquares => "least squares",
+            Self::ZeroOne => "0-1 loss",
+        }
     }
 }
 

@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 
 pub use data::{Data, Scale};
 pub use ensemble::{DrawKind, Ensemble, InitialCentre, Rerandomise};
-pub use method::{
-    Covariance, FormKind, HSchedule, LossKind, Method, MethodKind, MomentumOf, StepKind,
-};
-pub use model::{Activation, Model, ModelKind, OutputKind, RecurrenceOf};
+pub use method::{Covariance, FormKind, HSchedule, LossKind, Method, MomentumOf, StepKind};
+pub use model::{Activation, Model, OutputKind, RecurrenceOf};
 pub use run::{Best, Checkpoint, OnError, OnHang, Output, Precision, Run};
 
 use super::key::{Key, Resume};
+use super::kinds::{MethodKind, ModelKind};
 use super::scope::{EVERYWHERE, Scope};
 use super::value::Kind;
 
@@ -26,23 +25,15 @@ const MOST: i64 = 100_000_000;
 const LONGEST: i64 = 1_000_000_000_000_000;
 
 /// The scope of keys of networks.
-const NETWORKS: Scope = EVERYWHERE.models(&[
-    ModelKind::Dense,
-    ModelKind::Conv,
-    ModelKind::Recurrent,
-    ModelKind::CartPole,
-]);
+const NETWORKS: Scope = EVERYWHERE.models(ModelKind::NETWORKS);
 /// The scope of keys of the user's simulators, started by the run or not.
-const SIMULATORS: Scope = EVERYWHERE.models(&[ModelKind::Process, ModelKind::AskTell]);
+const SIMULATORS: Scope = EVERYWHERE.models(ModelKind::SIMULATORS);
 /// The scope of keys of maps that are fitted to one set of observations.
-const ONE_SET: Scope =
-    EVERYWHERE.models(&[ModelKind::Linear, ModelKind::Process, ModelKind::AskTell]);
+const ONE_SET: Scope = EVERYWHERE.models(ModelKind::ONE_SET);
 /// The scope of keys of methods with an ensemble.
-const ENSEMBLES: Scope =
-    EVERYWHERE.methods(&[MethodKind::Eki, MethodKind::Kalman, MethodKind::Etki]);
+const ENSEMBLES: Scope = EVERYWHERE.methods(MethodKind::ENSEMBLES);
 /// The scope of keys of gradient descent.
-const DESCENT: Scope =
-    EVERYWHERE.methods(&[MethodKind::Sgd, MethodKind::MomentumSgd, MethodKind::Ogd]);
+const DESCENT: Scope = EVERYWHERE.methods(MethodKind::DESCENT);
 
 /// Every setting of a run, as `config.toml` in the run's folder holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

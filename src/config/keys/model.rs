@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{MOST, NETWORKS, SIMULATORS};
 use crate::config::duration::Interval;
-use crate::config::key::{Key, Resume, section, words};
+use crate::config::key::{Key, Resume, section};
+use crate::config::kinds::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{
     Between, Bool, Choice, Duration, Entries, Shares, Sizes, Text, Texts, Variances, Words,
 };
+use crate::config::value::words;
 
 /// The scope of keys of recurrent networks.
 const RECURRENT: Scope = EVERYWHERE.models(&[ModelKind::Recurrent]);
@@ -74,34 +76,6 @@ section! {
         /// Run a simulator once before anything is written, to find faults early; turn off where one simulation takes too long
         /// for that.
         probe: bool = "true", Bool, PROCESS, Fixed;
-    }
-}
-
-words! {
-    /// Kinds of forward map.
-    ModelKind {
-        /// Fully connected network.
-        Dense = "dense",
-        /// Convolutional network.
-        Conv = "conv",
-        /// Recurrent network.
-        Recurrent = "recurrent",
-        /// Linear map: a random one, or the solution of an elliptic equation.
-        Linear = "linear",
-        /// Episodes of a cart that balances a pole, under a policy that is a dense network.
-        CartPole = "cart-pole",
-        /// Simulator that the run starts and asks over its standard input and output.
-        Process = "process",
-        /// Outputs that you compute elsewhere and bring to the run step by step (ask/tell).
-        AskTell = "ask-tell",
-    }
-}
-
-impl ModelKind {
-    /// Returns true if the forward map is the user's simulator, for one set of observations.
-    #[must_use]
-    pub fn simulates(self) -> bool {
-        matches!(self, Self::Process | Self::AskTell)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::method::MethodKind;
 use super::{ENSEMBLES, LONGEST, ONE_SET};
 use crate::config::duration::Interval;
-use crate::config::key::{Key, Resume, section, words};
+use crate::config::key::{Key, Resume, section};
+use crate::config::kinds::MethodKind;
 use crate::config::scope::EVERYWHERE;
 use crate::config::value::Kind::{AtLeast, Between, Bool, Choice, Duration, Integer, Text};
+use crate::config::value::words;
 
 section! {
     /// Settings of a run's length, precision and evaluation.

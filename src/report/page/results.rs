@@ -3,7 +3,7 @@
 use super::ReportedRun;
 use super::scale::{escaped, number};
 use super::tables::{named, table};
-use crate::config::{LossKind, MomentumOf, Rerandomise};
+use crate::config::{MomentumOf, Rerandomise};
 use crate::report::finished::Summary;
 
 /// A number of a summary, None where it is unknown.
@@ -47,11 +47,7 @@ const ENDS: [&str; 5] = ["steps", "seconds", "ranks x threads", "ended", "digest
 /// Returns a description of a run in one line.
 fn described(run: &ReportedRun) -> String {
     let config = &run.finished.resolved.config;
-    let loss = match config.method.loss {
-        LossKind::CrossEntropy => "cross-entropy",
-        LossKind::LeastSquares => "least squares",
-        LossKind::ZeroOne => "0-1 loss",
-    };
+    let loss = config.method.loss.title();
     let data = if run.simulates() {
         let observations = &config.data.observations;
         format!("{loss} on {observations}, seed {}", config.seed)
