@@ -5,8 +5,8 @@
 //! the gain, the norm, the loss, the step size and what they cost. A method knows no clock, no file and no log; it may import
 //! `ensemble` and every room above it.
 //!
-//! To add a method: its file here, a line below and its arms in `of` and `only_form`, its word in `config::MethodKind` and the
-//! keys' list. Gradient descent (`descent`) moves one point by a gradient, not members by their outputs: it is no `Method`.
+//! To add a method: its file here, a line below and its arms in `of` and `only_form`, and its word in `config/kinds.rs`. Gradient
+//! descent (`descent`) moves one point by a gradient, not members by their outputs: it is no `Method`.
 
 pub mod anomalies;
 pub mod cost;
