@@ -157,17 +157,21 @@ mod tests {
     use super::*;
     use crate::config::Resolved;
 
-    fn refused(built: bool, sets: &[&str]) -> String {
+    fn refused_by(check: impl Fn(&ProblemShape) -> Result<()>, sets: &[&str]) -> String {
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
         let problem = ProblemShape {
             resolved: &Resolved::new("digits", &sets).unwrap(),
             outputs: 10,
         };
-        let error = check(&problem, built).expect_err("refused");
+        let error = check(&problem).expect_err("refused");
         assert_eq!(error.exit_code(), 2);
         let line = error.to_string();
         assert!(!line.contains('\n'), "{line}");
         line
+    }
+
+    fn refused(built: bool, sets: &[&str]) -> String {
+        refused_by(|problem| check(problem, built), sets)
     }
 
     #[test]
@@ -181,6 +185,8 @@ mod tests {
         );
         assert!(refused(true, &[sgd, "model.kind=linear"]).contains("needs a network"));
         assert!(refused(true, &[sgd, "method.momentum=true"]).contains("momentum-sgd"));
+        let clip = refused_by(ProblemShape::refuse_descent_keys, &["method.clip=1"]);
+        assert!(clip.contains("must be 0 but for gradient descent"));
         assert!(refused(true, &["method.kind=ogd"]).contains("data.batch = 1"));
         assert!(refused(true, &[sgd, "output.ensemble=true"]).contains("mean.npy"));
         assert!(refused(true, &[sgd, "ensemble.inflation=2"]).contains("no members"));
