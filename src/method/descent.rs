@@ -185,7 +185,7 @@ mod tests {
         );
         assert!(refused(true, &[sgd, "model.kind=linear"]).contains("needs a network"));
         assert!(refused(true, &[sgd, "method.momentum=true"]).contains("momentum-sgd"));
-        let clip = refused_by(ProblemShape::refuse_descent_keys, &["method.clip=1"]);
+        let clip = refused_by(|problem| problem.refuse_descent_keys(), &["method.clip=1"]);
         assert!(clip.contains("must be 0 but for gradient descent"));
         assert!(refused(true, &["method.kind=ogd"]).contains("data.batch = 1"));
         assert!(refused(true, &[sgd, "output.ensemble=true"]).contains("mean.npy"));

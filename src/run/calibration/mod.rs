@@ -56,7 +56,7 @@ pub struct Calibration<M> {
 pub struct FromOutside;
 
 impl<M> Calibration<M> {
-    /// Sets the prior: an entry for each parameter as in `model.prior`, such as "growth lognormal 1.0 0.5" or "k[10] normal 0 1".
+    /// Sets the prior: an entry for each parameter as in `model.prior`, such as `growth lognormal 1.0 0.5` or `k[10] normal 0 1`.
     /// The map receives values in these units.
     #[must_use]
     pub fn prior<S: Into<String>>(mut self, entries: impl IntoIterator<Item = S>) -> Self {
