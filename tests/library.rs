@@ -135,6 +135,7 @@ fn rank() {
     };
     wrong_settings_are_refused(&ranks);
     methods_do_what_their_names_say(&ranks);
+    say("correlated", &correlated_noise(&ranks));
 
     let problem = elliptic(7, 1e-4);
     let mut linear = Calibration::new(Linear::new(problem.matrix))
@@ -305,6 +306,99 @@ fn methods_do_what_their_names_say(ranks: &Ranks) {
     assert_eq!(digests.len(), 8, "each method is another");
 }
 
+/// Observations and parameters of a linear map.
+const LINEAR: (usize, usize) = (8, 3);
+
+/// The linear map's matrix, K x P.
+fn matrix() -> Array2<f64> {
+    Array2::from_shape_fn(LINEAR, |(k, p)| (0.3 + 0.7 * (k * k + 5 * p) as f64).sin())
+}
+
+/// The inverse of a positive definite matrix, by Gauss and Jordan.
+fn inverse(a: &Array2<f64>) -> Array2<f64> {
+    let n = a.nrows();
+    let mut rows = ndarray::concatenate![ndarray::Axis(1), *a, Array2::<f64>::eye(n)];
+    for i in 0..n {
+        let pivot = rows.row(i).mapv(|x| x / rows[[i, i]]);
+        for j in 0..n {
+            let by = if i == j {
+                rows[[i, i]] - 1.0
+            } else {
+                rows[[j, i]]
+            };
+            rows.row_mut(j).scaled_add(-by, &pivot);
+        }
+        rows.row_mut(i).assign(&pivot);
+    }
+    rows.slice(ndarray::s![.., n..]).to_owned()
+}
+
+/// With correlated noise one step of the transform takes the members' mean and covariance to the Kalman filter's, whichever way
+/// the covariance is given, and that of diagonal noise is the variances'.
+fn correlated_noise(ranks: &Ranks) -> String {
+    let (k, p) = LINEAR;
+    let u = Array2::from_shape_fn((k, 2), |(k, c)| (1.1 * (k + 3 * c) as f64).cos());
+    let variances: Vec<f64> = (0..k).map(|k| 0.1 + 0.05 * k as f64).collect();
+    let diagonal = Array2::from_diag(&Array1::from(variances.clone()));
+    let y = matrix().dot(&Array1::from(vec![0.5, -1.0, 2.0]));
+    let fit = |calibration: Calibration<eki_mpi::run::calibration::FromOutside>| {
+        let calibration = calibration
+            .prior(["u[3] normal 0 1"])
+            .observations(y.to_vec());
+        let calibration = calibration.set("method.kind", "etki").members(30);
+        let calibration = calibration.set("run.steps", 1).set("run.stop_at_misfit", 0);
+        let mut steps = calibration.start(ranks).expect("members");
+        let first = steps.ask().expect("members").expect("the first step");
+        steps
+            .tell(first.dot(&matrix().t()).view())
+            .expect("the shape asked for");
+        assert!(steps.ask().expect("a step").is_none());
+        (first, steps.finish().expect("ended"))
+    };
+    // Mean and covariance of members, by 1 / J.
+    let moments = |members: &Array2<f64>| {
+        let mean = members.mean_axis(ndarray::Axis(0)).expect("members");
+        let about = members - &mean;
+        let covariance = about.t().dot(&about) / members.nrows() as f64;
+        (mean, covariance)
+    };
+    let meets = |(first, fit): (Array2<f64>, Fit), gamma: &Array2<f64>| {
+        let ((m, c), (mean, covariance)) = (moments(&first), moments(fit.members()));
+        let g = matrix();
+        let posterior = inverse(&(inverse(&c) + g.t().dot(&inverse(gamma)).dot(&g)));
+        let gain = posterior.dot(&g.t()).dot(&inverse(gamma));
+        let expected = &m + &gain.dot(&(&y - &g.dot(&m)));
+        for i in 0..p {
+            let deviation = posterior[[i, i]].sqrt();
+            assert!(
+                (mean[i] - expected[i]).abs() < 1e-6 * deviation,
+                "{mean} {expected}"
+            );
+            for j in 0..p {
+                let apart = (covariance[[i, j]] - posterior[[i, j]]).abs();
+                assert!(
+                    apart < 1e-6 * deviation * deviation,
+                    "{covariance} {posterior}"
+                );
+            }
+        }
+        fit
+    };
+    let gamma = &diagonal + &u.dot(&u.t());
+    let empty = Calibration::ask_tell;
+    let full = meets(fit(empty().noise_covariance(gamma.clone())), &gamma);
+    let low = meets(fit(empty().noise_factors(variances.clone(), u)), &gamma);
+    let plain = meets(fit(empty().noise_of_each(variances)), &diagonal);
+    let diagonal = meets(fit(empty().noise_covariance(diagonal.clone())), &diagonal);
+    for (a, b) in [(&full, &low), (&plain, &diagonal)] {
+        let apart = a.members() - b.members();
+        assert!(apart.iter().all(|x| x.abs() < 1e-9), "{apart}");
+        let [a, b] = [a, b].map(|fit| fit.misfits()[0]);
+        assert!((a / b - 1.0).abs() < 1e-9, "{a} {b}");
+    }
+    full.digest().to_owned() + low.digest()
+}
+
 /// Everything of a wrong shape or value is an error that says what is wrong, on all ranks.
 fn wrong_settings_are_refused(ranks: &Ranks) {
     let sound = || {
@@ -352,6 +446,20 @@ fn wrong_settings_are_refused(ranks: &Ranks) {
     );
     refused(sound().noise(0.0).run(ranks), "variance 1 is 0");
     refused(sound().noise(f64::INFINITY).run(ranks), "variance 1 is inf");
+    refused(
+        sound().noise_covariance(Array2::eye(4)).run(ranks),
+        "Calibration::noise_covariance: is of 4 outputs, and there are 5 observations",
+    );
+    refused(
+        sound().noise_covariance(Array2::ones((5, 5))).run(ranks),
+        "not positive definite",
+    );
+    refused(
+        sound()
+            .noise_factors([0.0], Array2::ones((5, 1)))
+            .run(ranks),
+        "noise_factors: holds 0 as variance of observation 1",
+    );
     refused(
         sound().members(1).run(ranks),
         "Calibration: ensemble.members = 1: must be an integer of at least 2",
@@ -403,7 +511,7 @@ fn wrong_settings_are_refused(ranks: &Ranks) {
 fn digests(ranks: usize) -> Vec<String> {
     let (code, text) = finish(&mut ranks_of("rank", ranks));
     assert_eq!(code, 0, "{text}");
-    let names = ["linear ", "laws ", "network ", "decay "];
+    let names = ["correlated ", "linear ", "laws ", "network ", "decay "];
     let lines = text
         .lines()
         .filter(|line| names.iter().any(|name| line.starts_with(name)));
@@ -422,6 +530,6 @@ fn the_builder_gives_the_programs_bits_on_any_number_of_ranks() {
         .collect();
     let program = start::Run::new("linear", &sets).digest();
     let alone = digests(1);
-    assert_eq!(alone[0], format!("linear {program}"));
+    assert_eq!(alone[1], format!("linear {program}"));
     assert_eq!(digests(2), alone);
 }

@@ -34,6 +34,17 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             plan.form(members)
         );
     }
+    let observed = &plan.table.outputs;
+    if observed.count() < observed.total() {
+        tracing::info!(
+            "{} of the simulator's {} outputs are observed; the others are ignored",
+            observed.count(),
+            observed.total()
+        );
+    }
+    if let Some(text) = &plan.noise.estimated {
+        tracing::info!("{text}");
+    }
     for text in &plan.resolved.warnings {
         tracing::warn!("{text}");
     }

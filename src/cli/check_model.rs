@@ -40,17 +40,18 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
     let given = LoadedProblem::load(&resolved, data_dir)?;
     let limit = resolved.config.model.timeout.0.or(arguments.patience.0);
     resolved.config.model.timeout = Interval(limit);
-    let outputs = given.shape().outputs;
-    let Some(process) = load::process(&resolved, outputs)? else {
+    let observed = given.table();
+    let Some(process) = load::process(&resolved, &observed.outputs)? else {
         let allowed = "must be \"process\": check-model tries the simulator that a run starts";
         return Err(resolved.error("model.kind", allowed));
     };
     let parameters = process.joint_prior().coordinates();
-    let plan = Plan::new(resolved, given.shape(), parameters)?;
+    let plan =
+        Plan::with_noise(resolved, given.noise(), given.shape(), parameters)?.with_table(observed);
     let contract = Contract {
         process: &process,
         observations: given.observations(),
-        variance: &plan.config().method.noise,
+        loss: &plan.loss,
         seed: plan.config().seed,
     };
     let findings = contract
@@ -72,6 +73,9 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         plan.resolved.name,
         plan.config().model.command.join(" ")
     );
+    if let Some(estimated) = &plan.noise.estimated {
+        let _ = writeln!(text, "  {estimated}");
+    }
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<28} {value}");
     };
@@ -114,7 +118,7 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
                 contract.covered(f)
             ),
         );
-        line("outputs that never move", told_places(&f.still()));
+        line("outputs that never move", told_still(plan, f));
     }
     line(
         "a line that is no numbers",
@@ -167,6 +171,20 @@ fn told_places(places: &[usize]) -> String {
         0 => "none".to_owned(),
         n if n > 8 => format!("{n}: number {} ...", shown.join(", ")),
         _ => format!("number {}", shown.join(", ")),
+    }
+}
+
+/// Returns which outputs never move, by their names in a table of observations, else by their numbers.
+fn told_still(plan: &Plan, f: &Findings) -> String {
+    let still = f.still();
+    if plan.table.names.is_empty() || still.is_empty() {
+        return told_places(&still);
+    }
+    let names = still.iter().take(8).map(|&k| plan.table.name(k));
+    let names = names.collect::<Vec<_>>().join(", ");
+    match still.len() {
+        n if n > 8 => format!("{n}: {names} ..."),
+        _ => names,
     }
 }
 

@@ -8,6 +8,7 @@ use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
+use eki_mpi::method::loss::Loss;
 use eki_mpi::report::assess::{Assessment, assess};
 use eki_mpi::report::finished::Finished;
 use eki_mpi::report::text_table::CellAlignment::{Left, Right};
@@ -56,8 +57,10 @@ pub fn judged(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Asse
 
 fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
     let given = LoadedProblem::load(&finished.resolved, data_dir)?;
+    let loss = Loss::least_squares(&given.noise().gamma);
+    let table = given.table();
     let problem = given.problem::<T>(&finished.resolved)?;
-    assess(&all_cores()?, finished, &problem, starts)
+    assess(&all_cores()?, finished, (&problem, &loss, &table), starts)
 }
 
 fn text(finished: &Finished, a: &Assessment) -> String {
@@ -106,6 +109,12 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         rows.extend(known.map(|(name, score)| [name.to_owned(), shown(score)]));
     };
     extend(misfits, &|x| number(x, 4) + " deviations of the noise");
+    for g in &a.misfit_groups {
+        let name = format!("misfit of {} ({})", g.group, g.observations);
+        extend([(&name, g.misfit), ("", None)], &|x| {
+            number(x, 4) + " deviations of the noise"
+        });
+    }
     extend(returns, &|x| number(x, 4) + " steps");
     extend(scores, &|x| number(x, 4));
     extend(errors, &|x| number(x, 5));

@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
 pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
     let resolved = &plan.resolved;
-    let Some(process) = load::process(resolved, plan.data.outputs)? else {
+    let Some(process) = load::process(resolved, &plan.table.outputs)? else {
         return Ok(None);
     };
     let heard = Mutex::new(stop.clone());
@@ -86,7 +86,7 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
     let contract = Contract {
         process,
         observations: &[],
-        variance: &plan.config().method.noise,
+        loss: &plan.loss,
         seed: plan.config().seed,
     };
     let taken = contract.probe();
@@ -130,7 +130,7 @@ pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<
 /// # Errors
 /// On all ranks alike: outputs that are not those asked for, line by line.
 pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u64) -> Result<()> {
-    let shape = (map.joint_prior().parameters(), plan.data.outputs);
+    let shape = (map.joint_prior().parameters(), &plan.table.outputs);
     let told = comm.from_first(|| files::told(folder, step, shape))?;
     told.into_iter()
         .try_for_each(|(u, outputs)| map.tell(&u, outputs))

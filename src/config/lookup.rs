@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::places::{OBSERVATIONS, PRIOR_MATRICES};
+use super::places::{OBSERVATIONS, PRIOR_MATRICES, copies};
 use super::resolved::Resolved;
 use crate::error::Result;
 
@@ -41,9 +41,20 @@ impl Resolved {
     /// # Errors
     /// It is in none of several folders.
     pub fn observations(&self) -> Result<PathBuf> {
-        let (key, path) = ("data.observations", &self.config.data.observations);
+        self.kept_file(
+            "data.observations",
+            &self.config.data.observations,
+            OBSERVATIONS,
+        )
+    }
+
+    /// The file at `path`, which the value of `key` names, or the copy `stem` of it that a run's folder keeps.
+    ///
+    /// # Errors
+    /// It is in none of several folders.
+    pub fn kept_file(&self, key: &str, path: &str, stem: &str) -> Result<PathBuf> {
         let places = &self.places;
-        let copies = OBSERVATIONS.map(|name| places.beside.join(name));
+        let copies = copies(stem).map(|name| places.beside.join(name));
         let copy = copies.into_iter().find(|path| path.is_file());
         let copy = copy.filter(|_| places.is_run && !self.is_set(key));
         match copy {

@@ -180,10 +180,11 @@ pub(super) fn preset_names() -> String {
     names.join(", ")
 }
 
-/// Adds to `leaves` each value within `value` with its path. A section that holds nothing is a leaf too.
+/// Adds to `leaves` each value within `value` with its path. A section that holds nothing is a leaf too, and so is a table
+/// that is a key's value.
 pub(super) fn flatten(prefix: &str, value: Value, leaves: &mut Vec<(String, Value)>) {
     match value {
-        Value::Table(table) if !table.is_empty() || prefix.is_empty() => {
+        Value::Table(table) if prefix.is_empty() || !table.is_empty() && find(prefix).is_none() => {
             for (key, value) in table {
                 let path = if prefix.is_empty() {
                     key

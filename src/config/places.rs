@@ -10,10 +10,16 @@ use crate::files::bounded;
 pub const CONFIG: &str = "config.toml";
 /// The record of what a run ran on, in its folder.
 pub const ENVIRONMENT: &str = "environment.json";
-/// The copies of a run's observations in its folder: as text or as an array, as they were given.
-pub const OBSERVATIONS: [&str; 2] = ["observations.txt", "observations.npy"];
+/// The name of the copy of a run's observations in its folder, without the ending.
+pub const OBSERVATIONS: &str = "observations";
 /// The copies of the matrix that correlates a run's parameters in its folder: as a table or as an array, as it was given.
 pub const PRIOR_MATRICES: [&str; 2] = ["prior_matrix.csv", "prior_matrix.npy"];
+
+/// Returns the names that the copy `stem` of a file may have in a run's folder: as text or as an array, as it was given.
+#[must_use]
+pub fn copies(stem: &str) -> [String; 2] {
+    ["txt", "npy"].map(|ending| format!("{stem}.{ending}"))
+}
 
 /// Files of which at least one stands beside the config.toml of a run that has begun.
 const OF_A_RUN: [&str; 4] = [ENVIRONMENT, "metrics.jsonl", "run.log", ".lock"];

@@ -113,6 +113,17 @@ impl Resolved {
         Ok(())
     }
 
+    /// Refuses noise in files but for a simulator, whose observations alone are in a file too.
+    fn check_noise(&self) -> Result<()> {
+        let in_file = self.config.method.noise.variances().is_none();
+        if in_file && !self.config.model.kind.simulates() {
+            let allowed = "must be a number greater than 0, or a list of such: files are for model.kind = \"process\" or \
+                           \"ask-tell\"";
+            return Err(self.error("method.noise", allowed));
+        }
+        Ok(())
+    }
+
     /// An error about the value of `key`, naming where it was set.
     #[must_use]
     pub fn error(&self, key: &str, allowed: impl Into<String>) -> Error {
@@ -204,6 +215,7 @@ impl<'a> Base<'a> {
             prior_matrix: None,
         };
         resolved.check_step()?;
+        resolved.check_noise()?;
         resolved.read_prior()?;
         resolved.read_prior_matrix()?;
         let warnings = [resolved.renamed(old_words), resolved.without_effect()];

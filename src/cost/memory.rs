@@ -71,7 +71,8 @@ impl StepShape {
         ];
         let lasting = [
             ("program, MPI, kernels", program as f64),
-            ("data set", self.data as f64),
+            ("data set", self.data[0] as f64),
+            ("noise covariance", self.data[1] as f64),
             ("slab of the members", slab),
             ("momentum's slab", slab * (self.slabs - 1) as f64),
             (
@@ -117,7 +118,9 @@ impl StepShape {
             there.map(|&(name, bytes)| (name, bytes as u64)).collect()
         };
         Memory {
-            starting: self.data.saturating_mul(2).saturating_add(program),
+            starting: (self.data[0].saturating_add(self.data[1]))
+                .saturating_mul(2)
+                .saturating_add(program),
             lasting: kept(&lasting),
             passing: kept(&passing),
         }

@@ -98,8 +98,8 @@ pub struct StepShape {
     pub(crate) whitening: WhiteningCost,
     /// The number of rows of P numbers that the mean form keeps on every rank.
     rows: usize,
-    /// The bytes of the data set.
-    data: u64,
+    /// The bytes of the data set, and of the covariance of its noise.
+    data: [u64; 2],
     /// The flops f of one member on the batch.
     forward: f64,
     /// The number of numbers that the evaluation needs per thread.
@@ -217,8 +217,8 @@ impl StepShape {
             slabs: 1 + usize::from(extra.previous),
             centres: extra.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,
-            data: ((data.train + data.test) as f64 * sample as f64) as u64,
-            forward,
+            data: [(data.train + data.test) * sample, plan.noise.bytes()].map(|bytes| bytes as u64),
+            forward: forward + plan.noise.flops(),
             scratch: scratch + tails().map(|tail| evaluator::room(tail, m)).sum::<usize>(),
             group: if drawn > 0 { unit } else { map.group() },
             unit,

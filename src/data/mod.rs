@@ -14,6 +14,8 @@ mod download;
 pub mod fetch;
 pub mod folder;
 pub mod idx;
+pub mod noise;
+pub mod observed;
 mod part;
 pub mod published;
 pub mod recall;

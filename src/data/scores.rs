@@ -1,6 +1,6 @@
 //! Scores of a run on the test set.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::data::baseline::Baselines;
 
@@ -74,6 +74,18 @@ pub struct Scores {
     /// The number of the best member (the first of several).
     #[serde(skip)]
     pub best: Option<usize>,
+}
+
+/// The misfit of a group of observations at the ensemble mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupMisfit {
+    /// The group's name.
+    pub group: String,
+    /// The number of its observations.
+    pub observations: usize,
+    /// The misfit in standard deviations of the noise, as `misfit_mean`; with correlated noise of what its whitening leaves to
+    /// these observations. None where the mean has no outputs.
+    pub misfit: Option<f64>,
 }
 
 impl Scores {

@@ -2,6 +2,7 @@
 
 use crate::config::{ModelKind, OutputKind, RecurrenceOf, Resolved};
 use crate::data::catalogue;
+use crate::data::observed::ObservedOutputs;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
 use crate::error::Result;
@@ -212,8 +213,8 @@ pub(crate) fn refuse_command(resolved: &Resolved) -> Result<()> {
     Err(resolved.error("model.command", allowed))
 }
 
-/// The simulator that `resolved` starts, for `outputs` observations; nothing is started yet.
-pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> {
+/// The simulator that `resolved` starts, whose `outputs` are observed; nothing is started yet.
+pub(crate) fn simulator(resolved: &Resolved, outputs: &ObservedOutputs) -> Result<Process> {
     let model = &resolved.config.model;
     if model.command.first().is_none_or(String::is_empty) {
         let allowed =
@@ -230,7 +231,7 @@ pub(crate) fn simulator(resolved: &Resolved, outputs: usize) -> Result<Process> 
     Ok(Process::new(
         simulator,
         JointPrior::of_simulator(resolved)?,
-        outputs,
+        outputs.clone(),
     ))
 }
 
@@ -252,7 +253,7 @@ mod tests {
             outputs: known.classes,
             classes: true,
         };
-        crate::forward::of(&resolved, shape, None)
+        crate::forward::of(&resolved, shape, (None, &1.into()))
     }
 
     fn refused(sets: &[&str]) -> String {

@@ -6,21 +6,23 @@ use std::path::Path;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, Precision, Resolved, Scale};
-use crate::data::augment::Augment;
+use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
+use crate::data::noise::{Gamma, Noise};
+use crate::data::observed::{ObservationTable, ObservedOutputs};
 use crate::data::shape::DataShape;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::numbers::number;
 use crate::forward::ForwardMap;
 use crate::forward::build;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
+use crate::forward::noise;
+use crate::forward::observed;
 use crate::forward::problem::Problem;
 use crate::forward::process::Process;
-use crate::forward::sources::{TEST_EXAMPLES, known_source, predicted, split, task};
-use crate::io::observations;
+use crate::forward::sources::{TEST_EXAMPLES, augment, known_source, predicted, split, task};
 use crate::kernels::real::Real;
 
 /// The data of a run, and the operator of a synthetic problem.
@@ -32,6 +34,10 @@ pub struct LoadedProblem {
     operator: Option<Array2<f64>>,
     /// The shape as published, where the samples themselves were not loaded.
     published: Option<DataShape>,
+    /// What is known of the observations beside their values.
+    table: ObservationTable,
+    /// The noise of the observations.
+    noise: Noise,
 }
 
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
@@ -45,6 +51,8 @@ impl LoadedProblem {
             largest: 1.0,
             operator: None,
             published: None,
+            table: 0.into(),
+            noise: Gamma::Diagonal(vec![1.0]).into(),
         }
     }
 
@@ -53,6 +61,11 @@ impl LoadedProblem {
     /// # Errors
     /// A data set that is unknown, missing or damaged; a key that does not fit it.
     pub fn load(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
+        Self::load_data(resolved, data_dir)?.with_noise(resolved)
+    }
+
+    /// As `load`, but without the noise.
+    fn load_data(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
         if let Some(task) = task(resolved)? {
             let ((steps, inputs), (answers, numbers)) = (task.steps(), task.answers());
@@ -82,6 +95,12 @@ impl LoadedProblem {
         given.cut(resolved)
     }
 
+    /// This with the noise of its observations.
+    fn with_noise(self, resolved: &Resolved) -> Result<Self> {
+        let noise = noise::load(resolved, &self.table)?;
+        Ok(Self { noise, ..self })
+    }
+
     /// The samples that `resolved` keeps, and those that it holds out.
     fn cut(mut self, resolved: &Resolved) -> Result<Self> {
         let Dataset { train, test } = &mut self.dataset;
@@ -102,6 +121,11 @@ impl LoadedProblem {
     /// # Errors
     /// A data set that is unknown; a key that does not fit it.
     pub fn without_data(resolved: &Resolved) -> Result<Self> {
+        Self::shape_alone(resolved)?.with_noise(resolved)
+    }
+
+    /// As `without_data`, but without the noise.
+    fn shape_alone(resolved: &Resolved) -> Result<Self> {
         let nothing = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
             targets: Targets::Values(Array2::zeros((0, 0))),
@@ -168,10 +192,12 @@ impl LoadedProblem {
     }
 
     fn synthetic(config: &Config) -> Self {
+        let variances = config.method.noise.variances();
+        let noise = variances.expect("only a simulator's noise is in files")[0];
         let problem = match config.data.name.as_str() {
             "cart-pole" => return Self::episodes(config.seed),
-            "elliptic" => elliptic::elliptic(config.seed, config.method.noise[0]),
-            _ => elliptic::random(config.seed, config.method.noise[0]),
+            "elliptic" => elliptic::elliptic(config.seed, noise),
+            _ => elliptic::random(config.seed, noise),
         };
         Self::one_sample(problem.observations, Some(problem.matrix))
     }
@@ -187,28 +213,9 @@ impl LoadedProblem {
 
     /// The observations that a simulator should reproduce, from their file.
     fn observed(resolved: &Resolved) -> Result<Self> {
-        if resolved.config.data.observations.is_empty() {
-            let allowed = "must be the file of the numbers your simulator should give, as in \"observed.txt\"";
-            return Err(resolved.error("data.observations", allowed));
-        }
-        if !resolved.origins.contains_key("method.noise") {
-            let allowed = "must be given: the variance of the observations' errors, one number or one for each \
-                           observation (without it, runs of earlier versions took 1.0)";
-            return Err(resolved.error("method.noise", allowed));
-        }
-        let path = resolved.observations()?;
-        let numbers = observations::read(&path)?;
-        let beyond = |y: &f64| y.abs() > f64::from(f32::MAX);
-        let single = resolved.config.run.precision != Precision::Double;
-        if let Some(place) = numbers.iter().position(beyond).filter(|_| single) {
-            let why = format!(
-                "holds {} as number {}, more than single precision: run.precision = \"double\" holds it",
-                number(numbers[place], 4),
-                place + 1
-            );
-            return Err(Error::data(path, why));
-        }
-        Ok(Self::one_sample(numbers.into(), None))
+        let (values, table) = observed::read(resolved)?;
+        let loaded = Self::one_sample(values.into(), None);
+        Ok(Self { table, ..loaded })
     }
 
     /// One sample without inputs, whose outputs are the `observations`.
@@ -249,13 +256,26 @@ impl LoadedProblem {
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
-        crate::forward::of(resolved, self.shape(), self.operator.as_ref())
+        let outputs = &self.table.outputs;
+        crate::forward::of(resolved, self.shape(), (self.operator.as_ref(), outputs))
     }
 
     /// The observations of a problem of one sample, K numbers; of others, none.
     #[must_use]
     pub fn observations(&self) -> &[f64] {
         self.dataset.observations()
+    }
+
+    /// What is known of the observations beside their values and their noise.
+    #[must_use]
+    pub fn table(&self) -> ObservationTable {
+        self.table.clone()
+    }
+
+    /// The noise of the observations.
+    #[must_use]
+    pub fn noise(&self) -> Noise {
+        self.noise.clone()
     }
 
     /// The whole problem in precision `T`.
@@ -295,48 +315,14 @@ fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)
     }
 }
 
-/// The simulator of `resolved`, where it starts one, for `outputs` observations; nothing is started yet.
+/// The simulator of `resolved`, where it starts one, whose `outputs` are observed; nothing is started yet.
 ///
 /// # Errors
 /// Keys that do not say what to start or to ask.
-pub fn process(resolved: &Resolved, outputs: usize) -> Result<Option<Process>> {
+pub fn process(resolved: &Resolved, outputs: &ObservedOutputs) -> Result<Option<Process>> {
     if resolved.config.model.kind != ModelKind::Process {
         build::refuse_command(resolved)?;
         return Ok(None);
     }
     build::simulator(resolved, outputs).map(Some)
-}
-
-/// How training images of data of `shape` are moved and distorted, if they are to be.
-fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
-    let config = &resolved.config;
-    let (shift, distort, warp) = (config.data.augment, config.data.affine, config.data.elastic);
-    let keys = [
-        ("data.augment", shift > 0),
-        ("data.affine", distort > 0.0),
-        ("data.elastic", warp > 0.0),
-    ];
-    let Some((key, _)) = keys.into_iter().find(|(_, asked)| *asked) else {
-        return Ok(None);
-    };
-    let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
-    let image = image.filter(|(c, h, w)| c * h * w == shape.features);
-    let (image, side) = image
-        .map(|image| (image, image.1.min(image.2)))
-        .filter(|&(_, side)| side > 1)
-        .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;
-    for (key, pixels) in [("data.augment", shift as f64), ("data.elastic", warp)] {
-        if pixels >= side as f64 {
-            let allowed = format!("must be less than the {side} pixels of an image's side");
-            return Err(resolved.error(key, allowed));
-        }
-    }
-    Ok(Some(Augment {
-        seed: config.seed,
-        shift,
-        distort,
-        warp,
-        epochs: Some(config.data.deformation_epochs).filter(|&epochs| epochs > 0),
-        image,
-    }))
 }

@@ -33,6 +33,8 @@ pub mod load;
 pub mod low_rank;
 pub mod marginal;
 pub mod network;
+mod noise;
+mod observed;
 pub mod online;
 pub mod prior;
 pub mod problem;
@@ -50,6 +52,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut3};
 
 use crate::config::{ModelKind, Resolved};
 use crate::data::catalogue;
+use crate::data::observed::ObservedOutputs;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
 use crate::error;
@@ -62,14 +65,14 @@ use crate::kernels::buffers::aligned;
 use crate::kernels::real::Real;
 
 /// Returns the forward map of `resolved` for data of `shape`: an arm for each kind of model. `operator` is the matrix of a linear
-/// problem, which is drawn with its data.
+/// problem, which is drawn with its data, and `observed` are those of a simulator's outputs that count.
 ///
 /// # Errors
 /// One line naming the key whose value does not fit the data or the kind of model.
 pub fn of<T: Real>(
     resolved: &Resolved,
     shape: DataShape,
-    operator: Option<&Array2<f64>>,
+    (operator, observed): (Option<&Array2<f64>>, &ObservedOutputs),
 ) -> error::Result<Box<dyn ForwardMap<T>>> {
     let (model, data, outputs) = (&resolved.config.model, &resolved.config.data, shape.outputs);
     if model.kind != ModelKind::Process {
@@ -93,7 +96,7 @@ pub fn of<T: Real>(
             Some(operator) => Box::new(Linear::new(operator.clone())),
             None => return Err(resolved.error("data.name", "must be elliptic or random")),
         },
-        ModelKind::Process => Box::new(build::simulator(resolved, outputs)?),
+        ModelKind::Process => Box::new(build::simulator(resolved, observed)?),
         ModelKind::AskTell => Box::new(AskTell::new(JointPrior::of_simulator(resolved)?, outputs)),
     })
 }

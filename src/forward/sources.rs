@@ -1,8 +1,10 @@
 //! Where a configuration's data comes from, how much of it is taken, and what does not fit together.
 
 use crate::config::{MethodKind, ModelKind, Resolved};
+use crate::data::augment::Augment;
 use crate::data::catalogue;
 use crate::data::recall::Task;
+use crate::data::shape::DataShape;
 use crate::error::Result;
 
 /// The problems that come from no published set, each with the kinds of model that take it and how these are written: drawn
@@ -152,4 +154,38 @@ pub(crate) fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
         0 => n - 1,
         limit => limit,
     })
+}
+
+/// How training images of data of `shape` are moved and distorted, if they are to be.
+pub(super) fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
+    let config = &resolved.config;
+    let (shift, distort, warp) = (config.data.augment, config.data.affine, config.data.elastic);
+    let keys = [
+        ("data.augment", shift > 0),
+        ("data.affine", distort > 0.0),
+        ("data.elastic", warp > 0.0),
+    ];
+    let Some((key, _)) = keys.into_iter().find(|(_, asked)| *asked) else {
+        return Ok(None);
+    };
+    let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
+    let image = image.filter(|(c, h, w)| c * h * w == shape.features);
+    let (image, side) = image
+        .map(|image| (image, image.1.min(image.2)))
+        .filter(|&(_, side)| side > 1)
+        .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;
+    for (key, pixels) in [("data.augment", shift as f64), ("data.elastic", warp)] {
+        if pixels >= side as f64 {
+            let allowed = format!("must be less than the {side} pixels of an image's side");
+            return Err(resolved.error(key, allowed));
+        }
+    }
+    Ok(Some(Augment {
+        seed: config.seed,
+        shift,
+        distort,
+        warp,
+        epochs: Some(config.data.deformation_epochs).filter(|&epochs| epochs > 0),
+        image,
+    }))
 }

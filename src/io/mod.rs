@@ -5,6 +5,8 @@
 //! stay readable; `tests/durable` holds one of every version of the format.
 
 pub mod checkpoint;
+pub mod matrix;
 pub mod npy;
+pub mod observation_table;
 pub mod observations;
 pub mod run_folder;

@@ -13,7 +13,7 @@ use crate::files::numbers;
 use crate::io::npy;
 
 /// The longest text that is read for observations, in bytes; longer ones must be .npy files.
-const LONGEST: u64 = 1 << 28;
+pub(super) const LONGEST: u64 = 1 << 28;
 
 /// Reads the numbers in `path`: an .npy vector if its name ends so, else text.
 ///
@@ -42,7 +42,9 @@ fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
     let mut decimal_commas = true;
     for (place, line) in numbers::lines(text) {
         let hint = match rows.is_empty() {
-            true => ": if it is a header or comment, begin it with #",
+            true => {
+                ": if it is a header or comment, begin it with #, or name the columns name and value"
+            }
             false => " (a comment begins with #)",
         };
         let fields = numbers::fields(line, None).map_err(|why| {

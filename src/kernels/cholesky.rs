@@ -8,6 +8,7 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
 
 use crate::kernels::real::{inner, product};
 use crate::kernels::threads::for_each;
@@ -16,7 +17,7 @@ use crate::kernels::threads::for_each;
 const BLOCK: usize = 64;
 
 /// The Cholesky factor L of an n x n matrix A = L L^T.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cholesky {
     /// L on and below the diagonal; above it the entries of A remain.
     lower: Array2<f64>,
@@ -57,24 +58,57 @@ impl Cholesky {
         self.lower.nrows()
     }
 
-    /// Replaces X, any number of rows of n numbers, by X A^{-1}.
-    pub fn solve(&self, mut x: ArrayViewMut2<f64>) {
-        let side = self.side();
-        let blocks = || (0..side).step_by(BLOCK).zip(&self.inverses);
-        for (start, inverse) in blocks() {
+    /// Returns the first row of each diagonal block of L, with the block's inverse.
+    fn blocks(&self) -> impl DoubleEndedIterator<Item = (usize, &Array2<f64>)> {
+        let firsts = (0..self.inverses.len()).map(|block| block * BLOCK);
+        firsts.zip(&self.inverses)
+    }
+
+    /// Replaces X, any number of rows of n numbers, by X L^{-T}.
+    fn solve_rows(&self, mut x: ArrayViewMut2<f64>) {
+        for (start, inverse) in self.blocks() {
             let end = start + inverse.nrows();
             let (before, mut own, _) = around(x.view_mut(), start, end);
             let lower = self.lower.slice(s![start..end, ..start]);
             product(own.view_mut(), 1.0, -1.0, before.view(), lower.t());
             times(&mut own, inverse.t());
         }
-        for (start, inverse) in blocks().rev() {
+    }
+
+    /// Replaces X, any number of rows of n numbers, by X A^{-1}.
+    pub fn solve(&self, mut x: ArrayViewMut2<f64>) {
+        self.solve_rows(x.view_mut());
+        for (start, inverse) in self.blocks().rev() {
             let end = start + inverse.nrows();
             let (_, mut own, after) = around(x.view_mut(), start, end);
             let lower = self.lower.slice(s![end.., start..end]);
             product(own.view_mut(), 1.0, -1.0, after.view(), lower);
             times(&mut own, inverse.view());
         }
+    }
+}
+
+/// The whitening of vectors with A as their covariance.
+impl Cholesky {
+    /// Replaces x, n numbers, by L^{-1} x.
+    pub fn solve_lower(&self, x: &mut [f64]) {
+        let rows = ArrayViewMut2::from_shape((1, x.len()), x);
+        self.solve_rows(rows.expect("one row"));
+    }
+
+    /// Replaces x, n numbers, by L x.
+    pub fn times_lower(&self, x: &mut [f64]) {
+        for i in (0..x.len()).rev() {
+            let row = self.lower.slice(s![i, ..=i]);
+            x[i] = row.iter().zip(&*x).map(|(l, x)| l * x).sum();
+        }
+    }
+
+    /// Returns the least square of a diagonal entry of L.
+    #[must_use]
+    pub fn least_pivot(&self) -> f64 {
+        let squares = self.lower.diag().mapv(|pivot| pivot * pivot);
+        squares.fold(f64::INFINITY, |least, &square| least.min(square))
     }
 }
 

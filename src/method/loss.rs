@@ -3,6 +3,7 @@
 //! | loss | Psi of one sample | its gradient | outputs a sample gives to D |
 //! |---|---|---|---|
 //! | least squares | 1/2 (z - y)^T Gamma^{-1} (z - y) | Gamma^{-1} (z - y) | c |
+//! | the same, Gamma not diagonal | 1/2 |W z - W y|^2, W Gamma W^T = I | W z - W y, at W z | c: W z |
 //! | cross-entropy | -ln(z_y + delta) | -1 / (z_y + delta) | 1: the true class |
 //! | 0-1 | (1 - z)^2, z = 1 where the largest output is the true class, else 0 | -2 (1 - z) | 1: z |
 //!
@@ -13,10 +14,14 @@
 //! A new loss is a variant here, an arm in each of the methods below, and its word in `config::LossKind`.
 //! Gradients: Kovachki & Stuart, Inverse Problems 35 (2019) 095005, section 2.
 
+use std::sync::Arc;
+
 use ndarray::{ArrayView1, ArrayView2};
 
 use crate::config::{self, LossKind};
 use crate::data::BatchTargets;
+use crate::data::noise::Gamma;
+use crate::data::noise::covariance::Covariance;
 use crate::kernels::real::Real;
 
 /// A loss, with its parameters.
@@ -32,6 +37,9 @@ pub enum Loss {
         /// The diagonal of Gamma, in squared units of the outputs: one number for all outputs, or c numbers.
         variance: Vec<f64>,
     },
+    /// Half the squared distance weighted by Gamma^{-1}, Gamma of any structure, for one set of observations. Targets and
+    /// selected numbers are whitened by it.
+    Whitened(Arc<Covariance>),
     /// One for each sample whose largest output is not the true class, with class targets.
     ZeroOne,
 }
@@ -44,17 +52,72 @@ pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
 }
 
 impl Loss {
-    /// Returns the loss that `method` asks for.
+    /// Returns the loss that `method` asks for, of observations with noise of covariance `gamma`.
     #[must_use]
-    pub fn of(method: &config::Method) -> Self {
+    pub fn of(method: &config::Method, gamma: &Gamma) -> Self {
         match method.loss {
             LossKind::CrossEntropy => Self::CrossEntropy {
                 delta: method.delta,
             },
-            LossKind::LeastSquares => Self::LeastSquares {
-                variance: method.noise.clone(),
-            },
+            LossKind::LeastSquares => Self::least_squares(gamma),
             LossKind::ZeroOne => Self::ZeroOne,
+        }
+    }
+
+    /// The least-squares loss of observations with noise of covariance `gamma`.
+    #[must_use]
+    pub fn least_squares(gamma: &Gamma) -> Self {
+        match gamma {
+            Gamma::Diagonal(variance) => Self::LeastSquares {
+                variance: variance.clone(),
+            },
+            Gamma::Correlated(covariance) => Self::Whitened(covariance.clone()),
+        }
+    }
+
+    /// Returns true if it is the least-squares loss.
+    #[must_use]
+    pub fn is_least_squares(&self) -> bool {
+        matches!(self, Self::LeastSquares { .. } | Self::Whitened(_))
+    }
+
+    /// Returns the root mean square of a - b, outputs of a simulator, in deviations of the noise. What one of them lacks (NaN) counts as
+    /// equal.
+    ///
+    /// # Panics
+    /// If it is not the least-squares loss.
+    #[must_use]
+    pub fn deviations_apart(&self, a: &[f64], b: &[f64]) -> f64 {
+        let mut apart: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        apart
+            .iter_mut()
+            .filter(|x| x.is_nan())
+            .for_each(|x| *x = 0.0);
+        match self {
+            Self::LeastSquares { variance } => apart
+                .iter_mut()
+                .zip(variance.iter().cycle())
+                .for_each(|(x, variance)| *x /= variance.sqrt()),
+            Self::Whitened(covariance) => covariance.whiten(&mut apart),
+            _ => panic!("only least squares knows deviations of noise"),
+        }
+        (apart.iter().map(|x| x * x).sum::<f64>() / apart.len() as f64).sqrt()
+    }
+
+    /// Returns the differences of the selected numbers `z` from their targets `y`, in deviations of the noise.
+    ///
+    /// # Panics
+    /// If it is not the least-squares loss.
+    #[must_use]
+    pub fn residuals<T: Real>(&self, z: &[T], y: &[T]) -> Vec<f64> {
+        let apart = z.iter().zip(y).map(|(z, y)| z.as_f64() - y.as_f64());
+        match self {
+            Self::LeastSquares { variance } => apart
+                .zip(variance.iter().cycle())
+                .map(|(x, variance)| x / variance.sqrt())
+                .collect(),
+            Self::Whitened(_) => apart.collect(),
+            _ => panic!("only least squares knows deviations of noise"),
         }
     }
 
@@ -63,7 +126,7 @@ impl Loss {
     pub fn outputs(&self, m: usize, c: usize) -> usize {
         match self {
             Self::CrossEntropy { .. } | Self::ZeroOne => m,
-            Self::LeastSquares { .. } => m * c,
+            Self::LeastSquares { .. } | Self::Whitened(_) => m * c,
         }
     }
 
@@ -86,6 +149,14 @@ impl Loss {
             }
             (Self::LeastSquares { .. }, BatchTargets::Values(values)) => {
                 values.iter().copied().collect()
+            }
+            (Self::Whitened(covariance), BatchTargets::Values(values)) => {
+                let mut y = vec![T::zero(); values.len()];
+                whiten(covariance, values.iter(), &mut y);
+                y
+            }
+            (Self::Whitened(_), BatchTargets::Classes(_)) => {
+                unreachable!("the plan admits this loss with a simulator's observations only")
             }
         }
     }
@@ -118,6 +189,7 @@ impl Loss {
                     };
                 }
             }
+            (Self::Whitened(covariance), _) => whiten(covariance, outputs.t().iter(), selected),
             _ => {
                 for (z, &output) in selected.iter_mut().zip(outputs.t().iter()) {
                     *z = output;
@@ -125,6 +197,16 @@ impl Loss {
             }
         }
         self.misfit(selected, y)
+    }
+
+    /// Replaces a member's outputs `z`, as its simulator gave them, by the K numbers that enter D, with targets `y`; returns the
+    /// member's misfit, as `select`.
+    pub fn enter<T: Real>(&self, z: &mut [T], y: &[T]) -> f64 {
+        if let Self::Whitened(covariance) = self {
+            let outputs = z.to_vec();
+            whiten(covariance, outputs.iter(), z);
+        }
+        self.misfit(z, y)
     }
 
     /// Returns the sum of Psi over K selected numbers `z` with targets `y`.
@@ -141,6 +223,12 @@ impl Loss {
                 .zip(variance.iter().cycle())
                 .map(|((z, y), variance)| (z.as_f64() - y.as_f64()).powi(2) / (2.0 * variance))
                 .sum(),
+            Self::Whitened(_) => {
+                let squares = z.iter().zip(y);
+                squares
+                    .map(|(z, y)| (z.as_f64() - y.as_f64()).powi(2) / 2.0)
+                    .sum()
+            }
             Self::ZeroOne => z.iter().map(|z| (1.0 - z.as_f64()).powi(2)).sum(),
         }
     }
@@ -158,6 +246,11 @@ impl Loss {
             Self::LeastSquares { variance } => {
                 for (i, ((g, &z), &y)) in gradient.iter_mut().zip(z).zip(y).enumerate() {
                     *g = (z - y) / T::from_f64(variance[(first + i) % variance.len()]);
+                }
+            }
+            Self::Whitened(_) => {
+                for ((g, &z), &y) in gradient.iter_mut().zip(z).zip(y) {
+                    *g = z - y;
                 }
             }
             Self::ZeroOne => {
@@ -180,9 +273,23 @@ impl Loss {
                 (z.as_f64() + delta).powi(-2) / ((1.0 - z.as_f64()).max(0.0) + delta)
             }
             Self::LeastSquares { variance } => 1.0 / variance[(first + i) % variance.len()],
+            Self::Whitened(_) => 1.0,
             Self::ZeroOne => 2.0,
         };
         z.iter().enumerate().map(of).collect()
+    }
+}
+
+/// Writes W z to `whitened`, K numbers; computed in double precision.
+fn whiten<'a, T: Real>(
+    covariance: &Covariance,
+    z: impl Iterator<Item = &'a T>,
+    whitened: &mut [T],
+) {
+    let mut z: Vec<f64> = z.map(|z| z.as_f64()).collect();
+    covariance.whiten(&mut z);
+    for (out, z) in whitened.iter_mut().zip(z) {
+        *out = T::from_f64(z);
     }
 }
 

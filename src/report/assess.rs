@@ -6,7 +6,8 @@ use rayon::ThreadPool;
 use serde::Serialize;
 
 use crate::data::Targets;
-use crate::data::scores::{Measure, Scores};
+use crate::data::observed::ObservationTable;
+use crate::data::scores::{GroupMisfit, Measure, Scores};
 use crate::error::{Error, Result};
 use crate::forward::evaluator::Evaluator;
 use crate::forward::joint_prior::JointPrior;
@@ -39,6 +40,9 @@ pub struct Assessment {
     /// The scores at the mean, and of the best member if the run determined it.
     #[serde(flatten)]
     pub scores: Scores,
+    /// Of a simulator the misfits of groups of observations at the mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub misfit_groups: Vec<GroupMisfit>,
     /// The predictive uncertainty of the ensemble, if all members were kept and targets are classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncertainty: Option<Uncertainty>,
@@ -47,7 +51,7 @@ pub struct Assessment {
     pub accuracy_members: Option<[f64; 3]>,
 }
 
-/// Evaluates `finished` on the test set of `problem` with the threads of `pool`; the result does not depend on their
+/// Evaluates `finished` on the test set of its problem, a simulator's by its least-squares `loss` and the `table` of its observations, with the threads of `pool`; the result does not depend on their
 /// number. Starts a simulator only if `starts`; otherwise the misfits come from the run's summary.
 ///
 /// # Errors
@@ -55,7 +59,7 @@ pub struct Assessment {
 pub fn assess<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
-    problem: &Problem<T>,
+    (problem, loss, table): (&Problem<T>, &Loss, &ObservationTable),
     starts: bool,
 ) -> Result<Assessment> {
     let parameters = problem.map.parameters();
@@ -67,7 +71,7 @@ pub fn assess<T: Real>(
         )));
     }
     if let Some(prior) = problem.map.own_units() {
-        return assess_simulator(pool, finished, (problem, prior), starts);
+        return assess_simulator(pool, finished, (problem, (loss, table), prior), starts);
     }
     // Samples that are consecutive in time are evaluated together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
@@ -80,6 +84,7 @@ pub fn assess<T: Real>(
         samples: test.len(),
         parameters,
         scores: Scores::new(problem.measure(), mean, best),
+        misfit_groups: Vec::new(),
         uncertainty: None,
         accuracy_members: None,
     };
@@ -98,25 +103,29 @@ pub fn assess<T: Real>(
 fn assess_simulator<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
-    (problem, prior): (&Problem<T>, &JointPrior),
+    (problem, by, prior): (&Problem<T>, (&Loss, &ObservationTable), &JointPrior),
     starts: bool,
 ) -> Result<Assessment> {
-    let (mean, best) = match starts {
-        true => misfits(pool, finished, problem, prior)?,
+    let (mean, best, misfit_groups) = match starts {
+        true => misfits(pool, finished, problem, (by, prior))?,
         false => reported(finished)?,
     };
     Ok(Assessment {
         samples: problem.map.outputs(),
         parameters: prior.coordinates(),
         scores: Scores::new(Measure::Misfit, mean, best),
+        misfit_groups,
         uncertainty: None,
         accuracy_members: None,
     })
 }
 
+/// Misfits in deviations of the noise: at the mean, of the best member, and of groups of observations at the mean.
+type Misfits = (f64, Option<f64>, Vec<GroupMisfit>);
+
 /// Returns the misfits in the summary of a simulator's run: at the members' mean, and of the best member if the run
 /// determined it.
-fn reported(finished: &Finished) -> Result<(f64, Option<f64>)> {
+fn reported(finished: &Finished) -> Result<Misfits> {
     // A run that has not ended is reported first.
     if !finished.has_mean() {
         return Err(finished.has_not_ended());
@@ -129,7 +138,7 @@ fn reported(finished: &Finished) -> Result<(f64, Option<f64>)> {
             finished.resolved.command_shown()
         )));
     };
-    Ok((mean, ending.misfit_best))
+    Ok((mean, ending.misfit_best, ending.misfit_groups))
 }
 
 /// Simulates the misfits of a simulator's run again: at the members' mean, and of the best member if the run determined
@@ -138,24 +147,26 @@ fn misfits<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
     problem: &Problem<T>,
-    prior: &JointPrior,
-) -> Result<(f64, Option<f64>)> {
+    ((loss, table), prior): ((&Loss, &ObservationTable), &JointPrior),
+) -> Result<Misfits> {
     let found = Calibrated::of::<T>(finished, prior)?;
-    let variance = finished.resolved.config.method.noise.clone();
-    let (loss, observed) = (Loss::LeastSquares { variance }, problem.map.outputs());
+    let observed = problem.map.outputs();
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, 1);
     let misfit = |u: &Vec<f64>| {
-        let misfit = misfit_at(problem, &evaluator, (&loss, prior), u);
-        (2.0 * misfit / observed as f64).sqrt()
+        let (misfit, residuals) = misfit_at(problem, &evaluator, (loss, prior), u);
+        ((2.0 * misfit / observed as f64).sqrt(), residuals)
     };
     loop {
-        let misfits = (misfit(&found.mean), found.best.as_ref().map(misfit));
+        let ((mean, residuals), best) = (misfit(&found.mean), found.best.as_ref().map(misfit));
         match problem.map.simulator().map(Process::settle) {
             Some(Settled::Again) => {}
             Some(Settled::Stray(what)) => {
                 return Err(Error::Run(format!("the simulator {what}")));
             }
-            _ => return Ok(misfits),
+            _ => {
+                let groups = table.group_misfits(&residuals);
+                return Ok((mean, best.map(|(best, _)| best), groups));
+            }
         }
     }
 }

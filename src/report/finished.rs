@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::config::{CONFIG, Resolved, lacking};
+use crate::data::scores::GroupMisfit;
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::io::checkpoint::newest_manifest;
@@ -72,6 +73,7 @@ pub struct Summary {
     pub misfit_mean: Option<f64>,
     pub misfit_best: Option<f64>,
     pub misfit_members: Option<f64>,
+    pub misfit_groups: Vec<GroupMisfit>,
     pub mse_persistence: Option<f64>,
     pub mse_ar2: Option<f64>,
     pub mse_ar20: Option<f64>,

@@ -3,16 +3,13 @@
 use ndarray::Array2;
 
 use super::State;
+use super::conflict::{self, NAMED};
 use crate::config::ModelKind;
 use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
 use crate::kernels::real::{Real, inner};
-use crate::method::loss::Loss;
 use crate::run::context::StepContext;
 use crate::run::outlying;
-
-/// The most members that one line names.
-const NAMED: usize = 8;
 
 /// The verdict on a step's members, the same on all ranks.
 pub(super) struct Agreed {
@@ -72,6 +69,10 @@ impl<T: Real> State<T> {
         if !survivors.all() && survivors.count() < least {
             let count = survivors.count();
             return Err(Error::Run(too_few(self.step + 1, &facts, (count, least))));
+        }
+        if self.step == 0 && plan.config().model.kind.simulates() {
+            let members = self.ensemble.members(context.ranks);
+            conflict::warn(context, (selected, members), &survivors);
         }
         let mean_of = |value: &dyn Fn(f64) -> f64| {
             let alive = (0..j).filter(|&k| survivors.contains(k));
@@ -138,7 +139,7 @@ impl<T: Real> State<T> {
         // Of a network's batches the observations change from step to step: its outputs' own size is the measure.
         let kind = plan.config().model.kind;
         let one_set = kind.simulates() || kind == ModelKind::Linear;
-        let squared = one_set && matches!(plan.loss, Loss::LeastSquares { .. });
+        let squared = one_set && plan.loss.is_least_squares();
         let (sizes, limit): (Vec<f64>, f64) = if squared {
             let distances = facts.misfits.iter().map(|&m| plan.in_deviations(m));
             let distances: Vec<f64> = distances.collect();

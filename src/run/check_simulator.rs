@@ -20,6 +20,7 @@ use crate::forward::ForwardMap;
 use crate::forward::joint_prior::JointPrior;
 use crate::forward::process::{Child, Failure, Process, Renewed};
 use crate::kernels::rng::Purpose;
+use crate::method::loss::Loss;
 use crate::run::outlying;
 
 /// Other members asked where the centre has no outputs, before a run is refused.
@@ -40,8 +41,8 @@ pub struct Contract<'a> {
     pub process: &'a Process,
     /// The observations y, K numbers.
     pub observations: &'a [f64],
-    /// The diagonal of Gamma: one number, or K.
-    pub variance: &'a [f64],
+    /// The loss, least squares.
+    pub loss: &'a Loss,
     /// The run's seed: members are those it begins with (to single precision's last bits).
     pub seed: u64,
 }
@@ -231,9 +232,7 @@ impl Contract<'_> {
 
     /// Returns the root mean square of a - b in the noise's deviations.
     fn distance(&self, a: &[f64], b: &[f64]) -> f64 {
-        let pairs = a.iter().zip(b).zip(self.variance.iter().cycle());
-        let sum: f64 = pairs.map(|((a, b), v)| (a - b) * (a - b) / v).sum();
-        (sum / a.len() as f64).sqrt()
+        self.loss.deviations_apart(a, b)
     }
 
     /// Returns how far outputs lie from the observations, in the same unit: about 1 where the fit is as good as the noise lets it.

@@ -6,7 +6,7 @@ use rayon::ThreadPool;
 use super::{State, misfit};
 use crate::config::Best;
 use crate::data::BatchTargets;
-use crate::data::scores::{Measure, Scores};
+use crate::data::scores::{GroupMisfit, Measure, Scores};
 use crate::forward::evaluator::Evaluator;
 use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
@@ -16,28 +16,30 @@ use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 use crate::run::context::StepContext;
 
-/// Judges the ensemble; at the `end` also the members, unless the configuration says never. A simulator's members are judged by their
-/// `misfits` if these are known. Called by all ranks.
+/// Judges the ensemble, of a simulator also by groups of observations; at the `end` also the members, unless the configuration says
+/// never. A simulator's members are judged by their `misfits` if these are known. Called by all ranks.
 pub(super) fn judge<T: Real>(
     context: &StepContext<T>,
     state: &mut State<T>,
     (end, misfits): (bool, Option<&[f64]>),
-) -> Scores {
+) -> (Scores, Vec<GroupMisfit>) {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
     if let Some(carried) = &state.carried {
         // A series is judged as it is assimilated: by what was predicted before.
         let done = plan.batches.place(state.step - 1).end;
-        return Scores {
+        let scores = Scores {
             mse_pass: Some(carried.squared_error(&problem.dataset.train, done)),
             baselines: context.baselines,
             ..Scores::default()
         };
+        return (scores, Vec::new());
     }
     if problem.map.ask_tell().is_some() {
         // The outputs at the mean are not known, nor worth a round of their own.
-        return misfits.map_or_else(Scores::default, |misfits| {
+        let scores = misfits.map_or_else(Scores::default, |misfits| {
             misfit::scores(plan, None, misfits)
         });
+        return (scores, Vec::new());
     }
     let all_members = match plan.config().run.best {
         _ if plan.members(0) == 1 => false,
@@ -63,10 +65,11 @@ pub(super) fn judge<T: Real>(
         best.map(|best| (best, scores[best]))
     });
     let (best, of_best) = best.flatten().unzip();
-    Scores {
+    let scores = Scores {
         best,
         ..Scores::new(problem.measure(), of_mean, of_best)
-    }
+    };
+    (scores, Vec::new())
 }
 
 /// Returns the test samples in chunks of the evaluator's size.

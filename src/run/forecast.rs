@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
 
-use super::State;
 use super::waits::Round;
+use super::{State, missing};
 use crate::data::{Batch, BatchTargets};
 use crate::ensemble::hidden_state::HiddenStates;
 use crate::ensemble::survivors::Survivors;
@@ -68,7 +68,7 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Returns this rank's members' outputs that enter D, J/R x K, and their misfits.
+    /// Returns this rank's members' outputs that enter D, J/R x K, and their misfits. Called by all ranks.
     pub(super) fn outputs(
         &mut self,
         context: &StepContext<T>,
@@ -83,10 +83,17 @@ impl<T: Real> State<T> {
         let mut misfits = vec![0.0; own.len()];
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
         let loss = &context.plan.loss;
+        let lacking = context.plan.table.outputs.missing() > 0;
         let (evaluator, inputs) = (&context.evaluator, batch.inputs.view());
         let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
             let row = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
-            *misfit = loss.select(outputs, given, targets, row);
+            match lacking {
+                true => row
+                    .iter_mut()
+                    .zip(outputs.t())
+                    .for_each(|(z, &output)| *z = output),
+                false => *misfit = loss.select(outputs, given, targets, row),
+            }
         };
         let ranks = context.ranks;
         match &mut self.carried {
@@ -105,6 +112,14 @@ impl<T: Real> State<T> {
                 let inputs = reached.as_ref().map_or(inputs, |reached| reached.view());
                 self.ensemble
                     .for_outputs(evaluator, ranks, inputs, places, take);
+            }
+        }
+        if lacking {
+            let members = self.ensemble.members(context.ranks);
+            let mut rows = selected.slice_mut(s![.., ..targets.len()]);
+            missing::fill(context, (self.step, members), rows.view_mut());
+            for (mut row, misfit) in rows.rows_mut().into_iter().zip(&mut misfits) {
+                *misfit = loss.enter(row.as_slice_mut().expect("row-major"), targets);
             }
         }
         if selected.ncols() > targets.len() {

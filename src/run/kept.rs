@@ -23,8 +23,8 @@ pub fn begin<T: Real>(ranks: Ranks, plan: &Plan, keeper: &Checkpointer, problem:
     let mut found = Found::default();
     if comm.is_first() {
         let members = plan.members(plan.last_epoch()) as u64;
-        let most = LIMIT + ROUNDS * members * record_size(asked_for.1) as u64;
-        found = find(&folder, asked_for.1, most);
+        let most = LIMIT + ROUNDS * members * record_size(asked_for.1.count()) as u64;
+        found = find(&folder, asked_for.1.count(), most);
     }
     found.records = comm.broadcast(found.records);
     let place = (comm.rank(), comm.size());

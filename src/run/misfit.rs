@@ -1,7 +1,7 @@
 //! How well a simulator's final parameters reproduce the observations: misfits in deviations of the noise.
 
 use super::State;
-use crate::data::scores::{Measure, Scores};
+use crate::data::scores::{GroupMisfit, Measure, Scores};
 use crate::forward::evaluator::Evaluator;
 use crate::forward::joint_prior::JointPrior;
 use crate::forward::problem::Problem;
@@ -10,44 +10,67 @@ use crate::method::loss::Loss;
 use crate::run::context::StepContext;
 use crate::run::plan::Plan;
 
-/// Returns the misfit at the parameters `u` of `prior` in their own units, as a sum of `loss`; NaN where there are no
-/// outputs. For one process.
+/// Returns the misfit at the parameters `u` of `prior` in their own units, as a sum of `loss`, and the residuals that make it up, K
+/// numbers in deviations of the noise; NaN where there are no outputs. Outputs that may be missing, and are, count as observed, and
+/// the misfit is that of the others, scaled up. For one process.
 pub(crate) fn misfit_at<T: Real>(
     problem: &Problem<T>,
     evaluator: &Evaluator<T>,
     (loss, prior): (&Loss, &JointPrior),
     u: &[f64],
-) -> f64 {
+) -> (f64, Vec<f64>) {
     // A mean that overflowed, or that rounding put on a bound.
     let Ok(point) = prior.coordinates_of(u) else {
-        return f64::NAN;
+        return (f64::NAN, vec![f64::NAN; problem.map.outputs()]);
     };
     let point: Vec<T> = point.into_iter().map(T::from_f64).collect();
     let batch = problem.test_batch(&(0..1));
     let y = loss.targets(&batch.targets, problem.map.outputs());
     let mut selected = vec![T::zero(); y.len()];
-    evaluator.one(0, &point, batch.inputs.view(), |outputs| {
-        loss.select(outputs, &batch.targets, &y, &mut selected)
-    })
+    let simulator = problem.map.simulator();
+    let most = simulator.map_or(0, |simulator| simulator.asked_for().1.missing());
+    let mut scale = 1.0;
+    let misfit = evaluator.one(0, &point, batch.inputs.view(), |outputs| {
+        let lacking = outputs.iter().filter(|z| z.is_nan()).count();
+        if lacking == 0 || lacking > most {
+            return loss.select(outputs, &batch.targets, &y, &mut selected);
+        }
+        scale = y.len() as f64 / (y.len() - lacking) as f64;
+        let known = outputs.t().into_iter().zip(problem.dataset.observations());
+        for (z, (&output, &observed)) in selected.iter_mut().zip(known) {
+            *z = if output.is_nan() {
+                T::from_f64(observed)
+            } else {
+                output
+            };
+        }
+        loss.enter(&mut selected, &y)
+    });
+    (scale * misfit, loss.residuals(&selected, &y))
 }
 
-/// Returns the scores at the members' mean, and of members with `misfits`, J numbers, or none if these are not known. Called by all
-/// ranks.
+/// Returns the scores at the members' mean, and of members with `misfits`, J numbers, or none if these are not known; and the
+/// misfits of groups of observations at the mean. Called by all ranks.
 pub(super) fn judge<T: Real>(
     context: &StepContext<T>,
     state: &State<T>,
     prior: &JointPrior,
     misfits: &[f64],
-) -> Scores {
+) -> (Scores, Vec<GroupMisfit>) {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
     let mean = state.own_mean(ranks, problem.map.as_ref(), prior);
     let mut of_mean = [0.0];
+    let mut residuals = vec![0.0; plan.table.group_of.len()];
     if ranks.comm.is_first() {
         let by = (&plan.loss, prior);
-        of_mean[0] = misfit_at(problem, &context.evaluator, by, &mean);
+        let (misfit, apart) = misfit_at(problem, &context.evaluator, by, &mean);
+        of_mean[0] = misfit;
+        residuals.iter_mut().zip(apart).for_each(|(r, x)| *r = x);
     }
     ranks.comm.sum_exact(&mut of_mean);
-    scores(plan, Some(of_mean[0]), misfits)
+    ranks.comm.sum_exact(&mut residuals);
+    let scores = scores(plan, Some(of_mean[0]), misfits);
+    (scores, plan.table.group_misfits(&residuals))
 }
 
 /// Returns the scores of members with `misfits` as sums of the loss, and at their mean, in deviations of the noise.

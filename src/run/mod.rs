@@ -14,6 +14,7 @@ mod batches;
 pub mod calibration;
 pub mod check_simulator;
 mod checkpointing;
+mod conflict;
 mod context;
 #[cfg(feature = "gradients")]
 mod descent;
@@ -25,6 +26,7 @@ mod initial;
 mod kept;
 pub mod layer_blocks;
 pub(crate) mod misfit;
+mod missing;
 pub mod outlying;
 mod own;
 pub mod plan;
@@ -40,7 +42,7 @@ pub mod stop;
 pub mod timing;
 mod waits;
 
-use crate::data::scores::Scores;
+use crate::data::scores::{GroupMisfit, Scores};
 use crate::ensemble::hidden_state::GatheredStates;
 pub use crate::ensemble::hidden_state::HiddenStates;
 pub use crate::ensemble::stages::Redraw;
@@ -79,6 +81,8 @@ pub struct State<T> {
 pub struct Outcome {
     /// The scores on the test set after the last step.
     pub scores: Scores,
+    /// Of a simulator the misfits of groups of observations at the members' mean.
+    pub groups: Vec<GroupMisfit>,
     /// SHA-256 of the final ensemble (of the mean in the mean form) and of what its members carry, hexadecimal.
     pub digest: String,
     /// Why the run stopped before its last step, if it did.

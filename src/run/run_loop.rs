@@ -12,7 +12,7 @@ use super::timing::{Phase, Timing};
 use super::waits::{Round, Waits};
 use super::{Outcome, State, StoppingCriterion, kept};
 use crate::data::Batch;
-use crate::data::scores::Scores;
+use crate::data::scores::{GroupMisfit, Scores};
 use crate::error::Result;
 use crate::files::numbers::number;
 use crate::forward::problem::Problem;
@@ -44,6 +44,7 @@ pub fn run_from<T: Real>(
         state,
         misfits: None,
         scores: None,
+        groups: Vec::new(),
         reporter,
         timing,
         checkpointer,
@@ -85,6 +86,8 @@ struct Run<'a, T> {
     misfits: Option<Vec<f64>>,
     /// The verdict after the newest step, if it was judged.
     scores: Option<Scores>,
+    /// The misfits of groups of observations, as it judged them.
+    groups: Vec<GroupMisfit>,
     reporter: &'a mut Reporter,
     timing: &'a mut Timing,
     checkpointer: &'a mut Checkpointer,
@@ -214,6 +217,7 @@ impl<T: Real> Run<'_, T> {
         );
         let outcome = Outcome {
             scores: self.scores.unwrap_or_default(),
+            groups: self.groups,
             digest: self.state.digest(ranks),
             stopped,
             over,
@@ -250,15 +254,19 @@ impl<T: Real> Run<'_, T> {
             state,
             misfits,
             timing,
+            groups,
             ..
         } = self;
         let end = end || state.step == context.plan.steps;
         loop {
-            let scores = timing.measure(Phase::Evaluate, || {
+            let (scores, of_groups) = timing.measure(Phase::Evaluate, || {
                 super::evaluate::judge(context, state, (end, misfits.as_deref()))
             });
             match context.settle()? {
-                Round::Good => return Ok(Some(scores)),
+                Round::Good => {
+                    *groups = of_groups;
+                    return Ok(Some(scores));
+                }
                 Round::Again => {}
                 Round::GivenUp => return Ok(None),
             }

@@ -124,6 +124,7 @@ pub fn whole_run_heeding(ranks: Ranks, asked: &Asked, stop: Stop) -> Result<Stri
         epochs: 0.0,
         seconds: 0.0,
         scores: outcome.scores,
+        misfit_groups: Vec::new(),
         first: reporter.first_epoch(),
         digest: outcome.digest.clone(),
         ranks: comm.size(),

@@ -168,6 +168,7 @@ impl<T: Real> Case<T> {
             Loss::LeastSquares { variance } => {
                 (z[[j, i]] - self.targets[i].as_f64()) / variance[i % variance.len()]
             }
+            Loss::Whitened(_) => unreachable!("no case here has it"),
             Loss::ZeroOne => 2.0 * (z[[j, i]] - self.targets[i].as_f64()),
         };
         let (mut v, mut w) = (Array2::zeros(z.dim()), Array2::zeros(z.dim()));

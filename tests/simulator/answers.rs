@@ -88,6 +88,17 @@ pub fn simulate(arguments: &[String]) {
             // For most of a prior about 4 nothing arrives.
             ("faint", &[decay, size]) => faint(decay, size),
             ("line", &[level, slope]) => line_of(level, slope),
+            // Some members lack one output.
+            ("gappy", &[level, slope]) => {
+                let mut outputs = line_of(level, slope);
+                let gap = usize::try_from(hash(line) % 36).expect("small");
+                outputs
+                    .iter_mut()
+                    .skip(gap)
+                    .take(1)
+                    .for_each(|z| *z = f64::NAN);
+                outputs
+            }
             ("one", &[growth]) => logistic(growth, TRUTH[1]),
             (_, &[growth, capacity]) => logistic(growth, capacity),
             _ => {

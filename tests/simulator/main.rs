@@ -12,6 +12,8 @@ mod asked;
 mod contract;
 mod folder;
 mod kept;
+mod noise;
+mod observed;
 mod priors;
 mod protocol;
 mod refused;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         protocol::TESTS,
         folder::TESTS,
         kept::TESTS,
+        noise::TESTS,
+        observed::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();

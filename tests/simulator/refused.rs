@@ -16,7 +16,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// The run of `case` changed by `sets` is refused with `words`.
-fn refuse(case: &Case, sets: &[&str], words: &[&str]) {
+pub fn refuse(case: &Case, sets: &[&str], words: &[&str]) {
     refuse_on(&[1], case, sets, words);
 }
 

@@ -126,9 +126,9 @@ fn digest<T: Real>(comm: &Comm, threads: usize, resolved: Resolved) -> String {
     let ranks = Ranks { comm, pool: &pool };
     let data = std::env::var("EKI_DATA_DIR").unwrap_or_default();
     let loaded = LoadedProblem::load(&resolved, Path::new(&data)).unwrap();
-    let shape = loaded.shape();
+    let (shape, noise) = (loaded.shape(), loaded.noise());
     let problem = loaded.problem::<T>(&resolved).unwrap();
-    let plan = Plan::new(resolved, shape, problem.map.parameters()).unwrap();
+    let plan = Plan::with_noise(resolved, noise, shape, problem.map.parameters()).unwrap();
     let around = (&mut Reporter::silent(), &mut Timing::default());
     let ended = run::run(ranks, &plan, &problem, around.0, around.1);
     ended.unwrap().1.digest

@@ -84,6 +84,9 @@ struct Estimate {
     /// Ranks that evaluate no member, and that update no parameters where that costs time.
     idle_ranks: [usize; 2],
     /// The rank that holds most.
+    /// A line on a noise covariance that was estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise: Option<String>,
     memory_per_rank: Memory,
     memory_peak: u64,
     /// The most memory that the ranks of one host hold together, bytes.
@@ -148,7 +151,7 @@ fn forecast<T: Real>(
 ) -> Result<Estimate> {
     let given = LoadedProblem::without_data(&resolved)?;
     let map = given.map::<T>(&resolved)?;
-    let plan = Plan::new(resolved, given.shape(), map.parameters())?;
+    let plan = Plan::with_noise(resolved, given.noise(), given.shape(), map.parameters())?;
     let ranks = arguments.ranks as usize;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / ranks).max(1);
@@ -184,6 +187,7 @@ fn forecast<T: Real>(
         .peak()
         .saturating_mul(per_host.clamp(1, ranks) as u64);
     Ok(Estimate {
+        noise: plan.noise.estimated.clone(),
         name: plan.resolved.name.clone(),
         form: format!("{:?}", shape.form).to_lowercase(),
         members: shape.members,

@@ -34,6 +34,9 @@ pub fn text(f: &Estimate) -> String {
             "more ranks than work: {blocks} update no block of {BLOCK} parameters"
         );
     }
+    if let Some(noise) = &f.noise {
+        text += &format!("{noise}\n");
+    }
     text += "memory of the fullest rank\n";
     text += &memory(f);
     if let Some(limit) = &f.memory_exceeds {

@@ -116,8 +116,10 @@ fn run_in<T: Real>(
     loaded: LoadedProblem,
 ) -> Result<Ended> {
     let shape = loaded.shape();
+    let (noise, table) = (loaded.noise(), loaded.table());
     let problem = loaded.problem::<T>(&resolved)?;
-    let plan = Plan::new(resolved, shape, problem.map.parameters())?;
+    let plan =
+        Plan::with_noise(resolved, noise, shape, problem.map.parameters())?.with_table(table);
     let pool = pool::threads(comm, arguments, problem.map.simulator());
     let ranks = Ranks { comm, pool: &pool };
     refuse_impossible(ranks, &plan, &problem)?;
@@ -151,7 +153,11 @@ fn run_in<T: Real>(
     };
     run.announce(simulation);
     let mut timing = Timing::default();
-    let given = || plan.resolved.digest_with_prior(problem.dataset.digest());
+    let given = || {
+        let of_table = plan.table.digest(problem.dataset.digest());
+        let of_noise = plan.noise.digest(of_table);
+        plan.resolved.digest_with_prior(of_noise)
+    };
     let data = comm.is_first().then(given);
     let mut checkpointer = Checkpointer::new(&folder, run.files.clone(), stop)
         .on_data(data)
@@ -215,7 +221,13 @@ impl<T: Real> Launched<'_, T> {
             reporter = Reporter::open(self.folder, self.plan, &self.files, step)?;
             let (resolved, observed) = (&self.plan.resolved, self.problem.dataset.observations());
             run_folder::copy_prior_matrix(&self.files, self.folder, resolved)?;
-            run_folder::copy_observations(&self.files, self.folder, resolved, observed)
+            run_folder::copy_observations(
+                &self.files,
+                self.folder,
+                resolved,
+                (observed, &self.plan.table),
+            )?;
+            run_folder::copy_noise(&self.files, self.folder, &self.plan.noise.files)
         })?;
         Ok(reporter)
     }
@@ -266,6 +278,7 @@ impl<T: Real> Launched<'_, T> {
             epochs: state.step as f64 / plan.batches.steps_per_epoch() as f64,
             seconds: timing.elapsed(),
             scores: outcome.scores,
+            misfit_groups: outcome.groups.clone(),
             first: reporter.first_epoch(),
             digest: outcome.digest.clone(),
             ranks: self.ranks.comm.size(),

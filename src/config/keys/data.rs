@@ -20,8 +20,9 @@ section! {
         /// Data set or series (`eki-mpi data list` shows them), a generated problem (elliptic, random, cart-pole), a generated
         /// task of long memory (adding, copying), or observations, which data.observations names.
         name: String = "'digits'", Text, EVERYWHERE, Fixed;
-        /// File of the observations y to which a simulator is fitted: .npy, or text with numbers between blanks, commas or line
-        /// ends.
+        /// File of the observations y to which a simulator is fitted: .npy, text with numbers between blanks, commas or line
+        /// ends, or a table whose header names the columns name and value, and any of deviation or variance, group, and weight
+        /// (which multiplies 1 / deviation). An output whose value is blank or NaN is not observed.
         observations: String = "''", Text, SIMULATORS, Fixed;
         /// Batch size m: samples assimilated at one step.
         batch: usize = "600", Between(1, MOST), EVERYWHERE, Fixed;

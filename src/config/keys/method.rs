@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{DESCENT, ENSEMBLES, NETWORKS, ONE_SET};
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::{MethodKind, ModelKind};
+use crate::config::noise::NoiseSource;
 use crate::config::scope::{EVERYWHERE, Scope};
-use crate::config::value::Kind::{Above, AtLeast, Between, Bool, Choice, Variances, Within};
+use crate::config::value::Kind::{Above, AtLeast, Between, Bool, Choice, Noise, Within};
 use crate::config::value::words;
 
 /// The scope of keys of the publication's step size.
@@ -19,9 +20,12 @@ section! {
         kind: MethodKind = "'eki'", Choice(MethodKind::WORDS), EVERYWHERE, Fixed;
         /// Loss Psi(G(u), y) that is minimised.
         loss: LossKind = "'cross-entropy'", Choice(LossKind::WORDS), EVERYWHERE, Fixed;
-        /// Variances of the observations' noise, the diagonal of Gamma in the least-squares loss, in squared units of the outputs:
-        /// one number for all outputs or one for each. A simulator needs it.
-        noise: Vec<f64> = "[1.0]", Variances, EVERYWHERE, Fixed;
+        /// Covariance Gamma of the observations' noise in the least-squares loss, in squared units of the outputs; a simulator needs
+        /// it, here or in the table of data.observations. Independent noise: one variance for all outputs, a list of one for each, or a file of these. Correlated noise, of a
+        /// simulator's observations alone: the file of a full covariance, K x K; a diagonal and the file of U, K x r, of the
+        /// covariance diagonal + U U^T; or the file of control runs, N x K, from which such a covariance is estimated. Files are .npy
+        /// or text.
+        noise: NoiseSource = "[1.0]", Noise, EVERYWHERE, Fixed;
         /// Number delta added to probabilities z in the gradient of the cross-entropy, -y / (z + delta).
         delta: f64 = "0.005", Above(0.0), NETWORKS, Fixed;
         /// Extrapolate the ensemble by Nesterov's momentum before each step (MEKI).

@@ -8,7 +8,7 @@ use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{
-    Between, Bool, Choice, Duration, Entries, Shares, Sizes, Text, Texts, Variances, Words,
+    Between, Bool, Choice, Duration, Entries, Shares, Sizes, Text, Texts, Variances, Within, Words,
 };
 use crate::config::value::words;
 
@@ -69,6 +69,9 @@ section! {
         /// File with the covariance matrix of parameters of model.prior, like model.prior_correlation. Only of normal priors, and of
         /// lognormal ones, whose logarithms it is of; its diagonal must hold their variances.
         prior_covariance: String = "''", Text, SIMULATORS, Fixed;
+        /// Largest share of its outputs that a member may lack (NaN, or an empty field) without having failed: there it takes the
+        /// mean of the members that have them.
+        missing: f64 = "0.0", Within(0.0, 1.0), SIMULATORS, Fixed;
         /// Longest time that one simulation may take; a member whose simulation takes longer has failed.
         timeout: Interval = "'never'", Duration, PROCESS, Fixed;
         /// Begin each question to a simulator with a number that its answer repeats, so that no answer can be taken for another's.

@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::data::observed::ObservedOutputs;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::files::bounded;
@@ -42,13 +43,17 @@ pub fn now(run: &Path) -> PathBuf {
     run.join(FOLDER).join(NOW)
 }
 
-/// What was told of `step` of the run in `run`: for each question of `parameters` numbers an answer of `outputs`; nothing where
+/// What was told of `step` of the run in `run`: for each question of `parameters` numbers the `outputs` that are observed; nothing where
 /// there is no file yet.
 ///
 /// # Errors
 /// Answers that are not as many as the questions, a line that is none, or a last line without its end, which may be cut; a
 /// file that cannot be read.
-pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Result<Vec<Answer>> {
+pub fn told(
+    run: &Path,
+    step: u64,
+    (parameters, outputs): (usize, &ObservedOutputs),
+) -> Result<Vec<Answer>> {
     let folder = place(run, step);
     let (asked, told) = (folder.join(PARAMETERS), folder.join(OUTPUTS_FILE));
     if !told.exists() {
@@ -58,10 +63,10 @@ pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Res
     // The names come first, whatever they are.
     let (_, questions) = text.split_once('\n').unwrap_or_default();
     let questions = numbers::lines(questions).map(|(place, line)| {
-        numbers_in(line, parameters).map_err(|why| wrong(&asked, place + 1, &why))
+        numbers_in(line, &parameters.into()).map_err(|why| wrong(&asked, place + 1, &why))
     });
     let questions: Vec<Vec<f64>> = questions.collect::<Result<_>>()?;
-    let most = (questions.len() + 1).saturating_mul(4096 + 64 * outputs);
+    let most = (questions.len() + 1).saturating_mul(4096 + 64 * outputs.total());
     let text = bounded::text(&told, most.max(1 << 20) as u64)?;
     if !text.ends_with(['\n', '\r']) {
         let why =
@@ -80,7 +85,7 @@ pub fn told(run: &Path, step: u64, (parameters, outputs): (usize, usize)) -> Res
         );
     let answers: Vec<Option<Vec<f64>>> = answers
         .collect::<Result<_>>()
-        .map_err(|error| indexed(&told, &lines, outputs).unwrap_or(error))?;
+        .map_err(|error| indexed(&told, &lines, outputs.total()).unwrap_or(error))?;
     if answers.len() != questions.len() {
         let why = format!(
             "has {} lines of outputs, and {PARAMETERS} beside it asks for {}: one each, in its order",
@@ -162,9 +167,9 @@ mod tests {
         let questions = [vec![0.1 + 0.2, -0.0], vec![f64::MIN_POSITIVE, 1e300]];
         let names = ["# 1", "b"];
         ask(&Files::default(), (run.path(), 7), &names, &questions).unwrap();
-        assert_eq!(told(run.path(), 7, (2, 1)).unwrap(), []);
+        assert_eq!(told(run.path(), 7, (2, &1.into())).unwrap(), []);
         std::fs::write(now(run.path()).join(OUTPUTS_FILE), "1\nfailed: why # not\n").unwrap();
-        let told = told(run.path(), 7, (2, 1)).unwrap();
+        let told = told(run.path(), 7, (2, &1.into())).unwrap();
         let outputs = [Some(vec![1.0]), None];
         for ((found, question), output) in told.iter().zip(&questions).zip(&outputs) {
             let bits = |u: &[f64]| u.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

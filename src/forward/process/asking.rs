@@ -109,13 +109,13 @@ impl Process {
         let halt = self.halt.get();
         let wait = Wait { deadline, halt };
         if !self.simulator.numbered {
-            return numbers(&child.ask(question, wait)?, self.outputs);
+            return numbers(&child.ask(question, wait)?, &self.outputs);
         }
         let number = (child.answered() + 1).to_string();
         let line = child.ask(&format!("{number} {question}"), wait)?;
         let (first, rest) = line.split_once([' ', '\t', ',']).unwrap_or((&line, ""));
         if first == number {
-            return numbers(rest.trim(), self.outputs);
+            return numbers(rest.trim(), &self.outputs);
         }
         if first.parse().is_ok_and(|n: u64| n < child.answered()) {
             return Err(Failure::Unasked(line));

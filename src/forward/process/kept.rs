@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use super::Simulator;
+use crate::data::observed::ObservedOutputs;
 use crate::error::{Error, Result};
 use crate::files::{Files, Sink, open_own};
 
@@ -130,14 +131,14 @@ pub struct KeptOutputs {
 }
 
 impl KeptOutputs {
-    /// Of rank `rank` of `ranks`, in the folder `folder`, for answers of `outputs` numbers by `simulator`; `found` has the same
+    /// Of rank `rank` of `ranks`, in the folder `folder`, for the observed `outputs` of `simulator`; `found` has the same
     /// records on all ranks.
     #[must_use]
     pub fn new(
         files: Files,
         folder: &Path,
         (rank, ranks): (usize, usize),
-        (simulator, outputs): (&Simulator, usize),
+        (simulator, outputs): (&Simulator, &ObservedOutputs),
         found: Found,
     ) -> Self {
         let mut command = Sha256::new();
@@ -145,8 +146,13 @@ impl KeptOutputs {
             command.update((word.len() as u64).to_le_bytes());
             command.update(word);
         }
-        command.update((outputs as u64).to_le_bytes());
-        let size = record_size(outputs);
+        command.update((outputs.count() as u64).to_le_bytes());
+        // Of other outputs of as many the numbers mean something else.
+        let places = outputs.places();
+        for place in places.filter(|_| outputs.count() < outputs.total()) {
+            command.update((place as u64).to_le_bytes());
+        }
+        let size = record_size(outputs.count());
         let keys = found.records.chunks_exact(size).enumerate();
         let places = keys.map(|(i, record)| (key_in(record), i * size + KEY));
         let own: Vec<PathBuf> = (0..ranks).map(|rank| file_of(folder, rank)).collect();
@@ -157,7 +163,7 @@ impl KeptOutputs {
             others: (found.files.into_iter())
                 .filter(|path| !own.contains(path))
                 .collect(),
-            outputs,
+            outputs: outputs.count(),
             limit: LIMIT / ranks as u64,
             command,
             places: places.collect(),
@@ -304,7 +310,13 @@ mod tests {
     /// What rank `rank` of two keeps in `folder`, where it finds what was left there.
     fn kept(folder: &Path, rank: usize, word: &str, files: Files) -> KeptOutputs {
         let found = find(folder, 2, 1 << 20);
-        KeptOutputs::new(files, folder, (rank, 2), (&simulator(word), 2), found)
+        KeptOutputs::new(
+            files,
+            folder,
+            (rank, 2),
+            (&simulator(word), &2.into()),
+            found,
+        )
     }
 
     fn plain(folder: &Path) -> KeptOutputs {

@@ -12,7 +12,7 @@ impl<T: Real> ForwardMap<T> for Process {
         MapShape {
             parameters: self.prior.coordinates(),
             features: 0,
-            outputs: self.outputs,
+            outputs: self.outputs.count(),
         }
     }
 

@@ -75,6 +75,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::data::observed::ObservedOutputs;
 use crate::forward::joint_prior::JointPrior;
 pub use asking::Renewed;
 pub use child::Child;
@@ -111,7 +112,7 @@ pub struct Simulator {
 pub struct Process {
     simulator: Simulator,
     prior: JointPrior,
-    outputs: usize,
+    outputs: ObservedOutputs,
     starter: Starter,
     /// How many members are simulated at once; 0: as many as there are threads.
     at_once: AtomicUsize,
@@ -135,11 +136,17 @@ struct Numbered {
 }
 
 impl Process {
-    /// The program `simulator`, asked with the parameters of `prior` for `outputs` numbers K. Nothing is started yet.
+    /// The program `simulator`, asked with the parameters of `prior` for numbers of which the `outputs` are observed, K. Nothing is
+    /// started yet.
     #[must_use]
-    pub fn new(simulator: Simulator, prior: JointPrior, outputs: usize) -> Self {
+    pub fn new(
+        simulator: Simulator,
+        prior: JointPrior,
+        outputs: impl Into<ObservedOutputs>,
+    ) -> Self {
+        let outputs = outputs.into();
         // The longest number text holds is under 400 characters; they are rarely over 25.
-        let starter = Starter::new(simulator.clone(), 4096 + 64 * outputs);
+        let starter = Starter::new(simulator.clone(), 4096 + 64 * outputs.total());
         Self {
             simulator,
             prior,
@@ -177,10 +184,10 @@ impl Process {
         let _ = self.halt.set(halt);
     }
 
-    /// How it is started and asked, and the number K of its outputs.
+    /// How it is started and asked, and its outputs that are observed.
     #[must_use]
-    pub fn asked_for(&self) -> (&Simulator, usize) {
-        (&self.simulator, self.outputs)
+    pub fn asked_for(&self) -> (&Simulator, &ObservedOutputs) {
+        (&self.simulator, &self.outputs)
     }
 
     /// From now on outputs are kept in `kept`, and those in it are not simulated again.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::failure::Failure;
+use crate::data::observed::ObservedOutputs;
 use crate::files::numbers::fields;
 
 /// The line that asks for the outputs at `u`: the shortest decimals that read back as the same numbers.
@@ -17,11 +18,12 @@ pub(super) fn question(u: &[f64]) -> String {
     line
 }
 
-/// The `count` finite numbers of an answer.
+/// The numbers of an answer that are observed: finite, or NaN where as few are missing as a member may lack.
 ///
 /// # Errors
 /// Why it holds none.
-pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
+pub fn numbers(line: &str, outputs: &ObservedOutputs) -> Result<Vec<f64>, Failure> {
+    let count = outputs.total();
     if let Some(reason) = line.strip_prefix("failed") {
         return Err(Failure::Declared(
             reason
@@ -43,9 +45,37 @@ pub fn numbers(line: &str, count: usize) -> Result<Vec<f64>, Failure> {
             "holds {found} numbers, and the observations are {count}{hint}"
         )));
     }
-    let finite = |(i, field): (usize, Option<f64>)| {
-        let number = field.filter(|x| x.is_finite());
-        number.ok_or(Failure::NotFinite(i + 1))
+    let mut left = outputs.missing();
+    let finite = |place: usize| match fields[place].filter(|x| !x.is_nan()) {
+        Some(number) if number.is_finite() => Ok(number),
+        None if left > 0 => {
+            left -= 1;
+            Ok(f64::NAN)
+        }
+        _ => Err(Failure::NotFinite(place + 1)),
     };
-    fields.into_iter().enumerate().map(finite).collect()
+    outputs.places().map(finite).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_observed_may_be_anything() {
+        let observed = ObservedOutputs::new(4, vec![0, 3]);
+        assert_eq!(numbers("1, nan,, 4", &observed).unwrap(), [1.0, 4.0]);
+        let lost = numbers("1 2 3 inf", &observed).unwrap_err();
+        assert!(matches!(lost, Failure::NotFinite(4)), "{lost}");
+        let some = ObservedOutputs::from(4).with_missing(0.3);
+        let found = numbers("1, nan, 3, 4", &some).unwrap();
+        assert!(found[1].is_nan() && found[2..] == [3.0, 4.0]);
+        for lost in ["nan, 2, nan, 4", "1, 2, inf, 4"] {
+            assert!(matches!(numbers(lost, &some), Err(Failure::NotFinite(3))));
+        }
+        assert!(matches!(
+            numbers("1 4", &observed),
+            Err(Failure::Garbled(_))
+        ));
+    }
 }

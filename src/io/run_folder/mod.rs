@@ -7,12 +7,16 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::config::{CONFIG, OBSERVATIONS, PRIOR_MATRICES, Resolved, changes, resumable};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{CONFIG, OBSERVATIONS, PRIOR_MATRICES, Resolved, changes, copies, resumable};
+use crate::data::noise::NoiseFile;
+use crate::data::observed::ObservationTable;
 use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::files::{Files, is_part};
 use crate::io::checkpoint::newest_manifest;
-use crate::io::observations;
+use crate::io::observation_table;
 
 use lock::{LOCK, lock};
 
@@ -24,6 +28,9 @@ pub const STOP_FILE: &str = "STOP";
 
 /// The subfolder of a run's folder that keeps the outputs of simulators until a checkpoint holds their effect.
 pub const SIMULATED: &str = "simulated";
+
+/// What is said of a file of the user's that is to be copied.
+const CHANGED: &str = "has been changed since the run read it: start the run again";
 
 /// The longest config.toml that is read, in bytes.
 const LONGEST: u64 = 1 << 26;
@@ -67,29 +74,57 @@ pub fn claim(folder: &Path, resume: bool, config: &str) -> Result<Claim> {
 /// Called by rank 0.
 ///
 /// # Errors
-/// If a file cannot be read or written, or no longer holds the numbers `observed`.
+/// If a file cannot be read or written, or no longer holds the `values` and what the `table` says of them.
 pub fn copy_observations(
     files: &Files,
     folder: &Path,
     resolved: &Resolved,
-    observed: &[f64],
+    (values, table): (&[f64], &ObservationTable),
 ) -> Result<()> {
     if !resolved.config.model.kind.simulates() {
         return Ok(());
     }
     let from = resolved.observations()?;
-    if observations::read(&from)? != observed {
-        let why = "has been changed since the run read it: start the run again";
-        return Err(Error::data(&from, why));
+    let (now, mut of_now) = observation_table::read(&from)?;
+    of_now.outputs = of_now.outputs.with_missing(resolved.config.model.missing);
+    if now != values || of_now != *table {
+        return Err(Error::data(&from, CHANGED));
     }
+    let bytes = bounded::whole(&from, u64::MAX)?;
+    keep_copy(files, folder, (&from, &bytes), OBSERVATIONS)
+}
+
+/// Copies the files that hold the noise of the observations unchanged into the run's `folder`. Called by rank 0.
+///
+/// # Errors
+/// If a file cannot be read or written, or has changed since it was read.
+pub fn copy_noise(files: &Files, folder: &Path, noise: &[NoiseFile]) -> Result<()> {
+    for file in noise {
+        let bytes = bounded::whole(&file.path, u64::MAX)?;
+        if Sha256::digest(&bytes)[..] != file.digest {
+            return Err(Error::data(&file.path, CHANGED));
+        }
+        keep_copy(files, folder, (&file.path, &bytes), &file.stem)?;
+    }
+    Ok(())
+}
+
+/// Writes the `bytes` of the file `from` to its copy `stem` in the run's `folder`, whose ending says whether it is an array.
+fn keep_copy(
+    files: &Files,
+    folder: &Path,
+    (from, bytes): (&Path, &[u8]),
+    stem: &str,
+) -> Result<()> {
     let is_array = from
         .extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("npy"));
+    let names = copies(stem);
     keep(
         files,
         folder,
-        (OBSERVATIONS, is_array),
-        &bounded::whole(&from, u64::MAX)?,
+        (names.each_ref().map(String::as_str), is_array),
+        bytes,
     )
 }
 

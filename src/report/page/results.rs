@@ -4,6 +4,7 @@ use super::ReportedRun;
 use super::scale::{escaped, number};
 use super::tables::{named, table};
 use crate::config::{MomentumOf, Rerandomise};
+use crate::data::scores::GroupMisfit;
 use crate::report::finished::Summary;
 
 /// A number of a summary, None where it is unknown.
@@ -131,7 +132,26 @@ pub(super) fn tiles(run: &ReportedRun) -> String {
     let verdict = end.verdict.as_ref().map_or(String::new(), |verdict| {
         format!("<p><b>Verdict:</b> {}</p>\n", escaped(verdict))
     });
-    format!("<div class=\"tiles\">\n{cards}</div>\n{verdict}")
+    format!(
+        "<div class=\"tiles\">\n{cards}</div>\n{verdict}{}",
+        groups(&end.misfit_groups)
+    )
+}
+
+/// Returns the table of the misfits of groups of observations; empty without groups.
+fn groups(groups: &[GroupMisfit]) -> String {
+    if groups.is_empty() {
+        return String::new();
+    }
+    let row = |g: &GroupMisfit| {
+        let misfit = g.misfit.map_or("-".to_owned(), |m| number(m, 4));
+        vec![escaped(&g.group), g.observations.to_string(), misfit]
+    };
+    let head = ["group", "observations", "misfit at the mean"];
+    format!(
+        "<h2>Misfit by group</h2>\n{}",
+        table(&head, groups.iter().map(row))
+    )
 }
 
 /// Returns the table of results, a row for each run.

@@ -16,7 +16,7 @@ use ndarray::{Array1, Array2};
 pub use asking::AskTellLoop;
 pub use fit::Fit;
 pub use method::Method;
-use settings::{Settings, refused};
+use settings::{GivenNoise, Settings, refused};
 
 use crate::data::Dataset;
 use crate::error::Result;
@@ -88,7 +88,22 @@ impl<M> Calibration<M> {
     /// Sets the variances of the observations' errors, K numbers.
     #[must_use]
     pub fn noise_of_each(mut self, variances: impl Into<Vec<f64>>) -> Self {
-        self.settings.noise = variances.into();
+        self.settings.noise = GivenNoise::Variances(variances.into());
+        self
+    }
+
+    /// Sets the covariance of the observations' errors, K x K, where they are correlated.
+    #[must_use]
+    pub fn noise_covariance(mut self, covariance: Array2<f64>) -> Self {
+        self.settings.noise = GivenNoise::Covariance(covariance);
+        self
+    }
+
+    /// Sets the covariance of the observations' errors to diagonal + U U^T, with one number for the diagonal or K, and U, K x r. No
+    /// K x K matrix is formed.
+    #[must_use]
+    pub fn noise_factors(mut self, diagonal: impl Into<Vec<f64>>, u: Array2<f64>) -> Self {
+        self.settings.noise = GivenNoise::Factors(diagonal.into(), u);
         self
     }
 

@@ -1,10 +1,14 @@
 //! The settings of a calibration, checked and turned into a plan.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 use toml::Value;
 
 use super::Method;
 use crate::config::Resolved;
+use crate::data::noise::covariance::Covariance;
+use crate::data::noise::{Gamma, Noise};
 use crate::data::shape::DataShape;
 use crate::error::{Error, Result};
 use crate::forward::joint_prior::JointPrior;
@@ -30,9 +34,26 @@ pub(super) struct Settings {
     pub correlation: Option<Array2<f64>>, // P x P
     pub inputs: Option<Array2<f64>>,      // d x m
     pub observations: Vec<f64>,
-    pub noise: Vec<f64>,
+    pub noise: GivenNoise,
     pub method: Method,
     pub sets: Vec<(String, String)>,
+}
+
+/// The noise of the observations as a program gives it.
+#[derive(Clone, Debug)]
+pub(super) enum GivenNoise {
+    /// Variances, one or K; none: not given.
+    Variances(Vec<f64>),
+    /// A covariance, K x K.
+    Covariance(Array2<f64>),
+    /// The diagonal, one number or K, and U, K x r.
+    Factors(Vec<f64>, Array2<f64>),
+}
+
+impl Default for GivenNoise {
+    fn default() -> Self {
+        Self::Variances(Vec::new())
+    }
 }
 
 /// The refusal of what `method` of the builder was given.
@@ -68,12 +89,12 @@ impl Settings {
     /// # Errors
     /// What is missing, of another length, not finite, or not allowed by a key.
     pub fn plan(&self, preset: &str, parameters: usize) -> Result<Plan> {
-        self.check_numbers()?;
+        let noise = self.checked_noise()?;
         let prior = Value::Array(self.prior.iter().cloned().map(Value::String).collect());
-        let mut sets = vec![
-            format!("model.prior={prior}"),
-            format!("method.noise={:?}", self.noise),
-        ];
+        let mut sets = vec![format!("model.prior={prior}")];
+        if let Gamma::Diagonal(variances) = &noise.gamma {
+            sets.push(format!("method.noise={variances:?}"));
+        }
         let of_method = self
             .method
             .keys()
@@ -103,12 +124,12 @@ impl Settings {
             outputs,
             classes: false,
         };
-        Plan::new(resolved, shape, parameters)
+        Plan::with_noise(resolved, noise, shape, parameters)
     }
 
-    /// Checks the observations and the noise.
-    fn check_numbers(&self) -> Result<()> {
-        let (count, given) = (self.observations.len(), self.noise.len());
+    /// Checks the observations and their noise, and returns the noise.
+    fn checked_noise(&self) -> Result<Noise> {
+        let count = self.observations.len();
         if count == 0 {
             return Err(refused(
                 "observations",
@@ -123,25 +144,47 @@ impl Settings {
             );
             return Err(refused("observations", why));
         }
-        if given == 0 {
-            let why = "must be given: the variance of the observations' errors";
-            return Err(refused("noise", why));
+        let (setter, covariance) = match &self.noise {
+            GivenNoise::Variances(variances) => {
+                check_variances(variances, count)?;
+                return Ok(Gamma::Diagonal(variances.clone()).into());
+            }
+            GivenNoise::Covariance(gamma) => ("noise_covariance", Covariance::full(gamma.clone())),
+            GivenNoise::Factors(diagonal, u) => {
+                ("noise_factors", Covariance::low_rank(diagonal, u.clone()))
+            }
+        };
+        let covariance = covariance.map_err(|why| refused(setter, why))?;
+        if covariance.outputs() != count {
+            let given = covariance.outputs();
+            let why = format!("is of {given} outputs, and there are {count} observations");
+            return Err(refused(setter, why));
         }
-        if ![1, count].contains(&given) {
-            let why = format!("has {given} variances, and there are {count} observations");
-            return Err(refused("noise_of_each", why));
-        }
-        let sound = |v: &f64| v.is_finite() && *v > 0.0;
-        if let Some(place) = self.noise.iter().position(|v| !sound(v)) {
-            let why = format!(
-                "variance {} is {}, and must be finite and greater than 0",
-                place + 1,
-                self.noise[place]
-            );
-            return Err(refused("noise", why));
-        }
-        Ok(())
+        Ok(Gamma::Correlated(Arc::new(covariance)).into())
     }
+}
+
+/// Checks the `variances` of `count` observations.
+fn check_variances(variances: &[f64], count: usize) -> Result<()> {
+    let given = variances.len();
+    if given == 0 {
+        let why = "must be given: the variance of the observations' errors";
+        return Err(refused("noise", why));
+    }
+    if ![1, count].contains(&given) {
+        let why = format!("has {given} variances, and there are {count} observations");
+        return Err(refused("noise_of_each", why));
+    }
+    let sound = |v: &f64| v.is_finite() && *v > 0.0;
+    if let Some(place) = variances.iter().position(|v| !sound(v)) {
+        let why = format!(
+            "variance {} is {}, and must be finite and greater than 0",
+            place + 1,
+            variances[place]
+        );
+        return Err(refused("noise", why));
+    }
+    Ok(())
 }
 
 /// The error of a configuration, as one of a program that has no command line.

@@ -4,6 +4,7 @@ use crate::config::{
     Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Precision, Resolved, Scale, keys,
 };
 use crate::data::catalogue;
+use crate::data::noise::{Gamma, Noise};
 use crate::data::shape::DataShape;
 use crate::error::Result;
 use crate::files::numbers::number;
@@ -90,15 +91,6 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
         ));
     }
-    if ![1, data.outputs].contains(&method.noise.len()) {
-        return Err(resolved.error(
-            "method.noise",
-            format!(
-                "must be one number or {}, one for each output",
-                data.outputs
-            ),
-        ));
-    }
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
         return Err(resolved.error("method.form", format!("\"mean\" needs {EACH_STEP}")));
     }
@@ -113,6 +105,30 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
     }
     Ok(())
+}
+
+/// Refuses noise that is not of so many `outputs`, or that the precision cannot hold.
+pub(super) fn check_noise(resolved: &Resolved, noise: &Noise, outputs: usize) -> Result<()> {
+    let key = "method.noise";
+    let variances = match &noise.gamma {
+        Gamma::Diagonal(variances) => variances,
+        Gamma::Correlated(covariance) if covariance.outputs() == outputs => return Ok(()),
+        Gamma::Correlated(covariance) => {
+            let given = covariance.outputs();
+            let allowed = format!("is of {given} outputs, and there are {outputs}");
+            return Err(resolved.error(key, allowed));
+        }
+    };
+    if ![1, outputs].contains(&variances.len()) {
+        let allowed = format!("must be one number or {outputs}, one for each output");
+        return Err(resolved.error(key, allowed));
+    }
+    match variances.iter().any(|variance| !fits_single(*variance)) {
+        true if resolved.config.run.precision != Precision::Double => {
+            Err(resolved.error(key, single_allowed()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns true if EKI moves the mean alone.
@@ -147,7 +163,6 @@ pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
     if resolved.config.run.precision == Precision::Double {
         return Ok(());
     }
-    let (least, most) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
     let table = toml::Table::try_from(&resolved.config).expect("a configuration is a table");
     // Those of a run's length and of failed members are compared in double precision.
     let kept = |path: &str| path.starts_with("run.") || path == "method.outlier_ratio";
@@ -159,14 +174,26 @@ pub(super) fn check_magnitudes(resolved: &Resolved) -> Result<()> {
         let mut numbers = one
             .into_iter()
             .chain(many.filter_map(toml::Value::as_float));
-        if numbers.any(|x| x != 0.0 && !(least..=most).contains(&x.abs())) {
-            let allowed = format!(
-                "must be 0 or from {} to {} in size, which single precision holds: run.precision = \"double\" holds more",
-                number(least, 3),
-                number(most, 3)
-            );
-            return Err(resolved.error(key.path, allowed));
+        if numbers.any(|x| !fits_single(x)) {
+            return Err(resolved.error(key.path, single_allowed()));
         }
     }
     Ok(())
+}
+
+/// The sizes of numbers other than 0 that single precision holds.
+const SINGLE: std::ops::RangeInclusive<f64> = f32::MIN_POSITIVE as f64..=f32::MAX as f64;
+
+/// Returns true if single precision holds `x`.
+fn fits_single(x: f64) -> bool {
+    x == 0.0 || SINGLE.contains(&x.abs())
+}
+
+/// What single precision holds, in words.
+fn single_allowed() -> String {
+    format!(
+        "must be 0 or from {} to {} in size, which single precision holds: run.precision = \"double\" holds more",
+        number(*SINGLE.start(), 3),
+        number(*SINGLE.end(), 3)
+    )
 }

@@ -11,6 +11,8 @@ use crate::config::{
     self, Config, Covariance, DrawKind, FormKind, HSchedule, Rerandomise, Resolved, StepKind,
 };
 use crate::data::batch::Batches;
+use crate::data::noise::{Gamma, Noise};
+use crate::data::observed::ObservationTable;
 use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
@@ -19,7 +21,7 @@ use crate::method::descent::Descent;
 use crate::method::loss::Loss;
 use crate::method::step_size::StepSize;
 use crate::method::{self, Method, ProblemShape};
-use checks::{check_magnitudes, check_method, check_size};
+use checks::{check_magnitudes, check_method, check_noise, check_size};
 
 /// A checked configuration and everything that follows from it: what does not change during a run.
 #[derive(Clone, Debug)]
@@ -32,6 +34,10 @@ pub struct Plan {
     pub parameters: usize,
     /// The cut of epochs into batches.
     pub batches: Batches,
+    /// What is known of the observations beside their values and their noise.
+    pub table: ObservationTable,
+    /// The noise of the observations.
+    pub noise: Noise,
     /// The loss.
     pub loss: Loss,
     /// The loss whose gradients enter D: the same, or with the prior's part, that of the outputs and after them of the
@@ -48,11 +54,28 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks a configuration against its data and the forward map's P `parameters`.
+    /// Checks a configuration whose `method.noise` names no file against its data and the forward map's P `parameters`.
     ///
     /// # Errors
     /// One line naming the key, its value, where it was set and what is allowed.
     pub fn new(resolved: Resolved, data: DataShape, parameters: usize) -> Result<Self> {
+        let Some(variances) = resolved.config.method.noise.variances() else {
+            return Err(resolved.error("method.noise", "must be numbers here: no file was read"));
+        };
+        let gamma = Gamma::Diagonal(variances.to_vec());
+        Self::with_noise(resolved, gamma.into(), data, parameters)
+    }
+
+    /// Checks a configuration against the `noise` of its observations, its data and the forward map's P `parameters`.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn with_noise(
+        resolved: Resolved,
+        noise: Noise,
+        data: DataShape,
+        parameters: usize,
+    ) -> Result<Self> {
         let config = &resolved.config;
         if parameters == 0 || data.outputs == 0 {
             let why = "there is nothing to fit: no parameters, or no outputs";
@@ -65,6 +88,7 @@ impl Plan {
             ));
         }
         check_method(&resolved, data)?;
+        check_noise(&resolved, &noise, data.outputs)?;
         let observed = config.data.batch.saturating_mul(data.outputs);
         check_size(&resolved, parameters, observed)?;
         check_magnitudes(&resolved)?;
@@ -84,17 +108,8 @@ impl Plan {
                 })?,
             steps => steps,
         };
-        let loss = Loss::of(&config.method);
-        let loss_in_d = match (&loss, config.method.tikhonov) {
-            (Loss::LeastSquares { variance }, weight) if weight > 0.0 => {
-                let of_outputs = variance.iter().copied().cycle().take(data.outputs);
-                let of_prior = std::iter::repeat_n(1.0 / weight, parameters);
-                Loss::LeastSquares {
-                    variance: of_outputs.chain(of_prior).collect(),
-                }
-            }
-            _ => loss.clone(),
-        };
+        let loss = Loss::of(&config.method, &noise.gamma);
+        let loss_in_d = loss_in_d(&loss, config.method.tikhonov, (data.outputs, parameters));
         let adaptive = config.method.step == StepKind::Adaptive;
         let adaptive = adaptive && !config.method.kind.with_gain();
         let step_size = StepSize {
@@ -106,6 +121,8 @@ impl Plan {
             data,
             parameters,
             batches,
+            table: data.outputs.into(),
+            noise,
             loss,
             loss_in_d,
             step_size,
@@ -129,6 +146,17 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Returns this plan with what a table says of the observations.
+    ///
+    /// # Panics
+    /// If it is of another number of observations.
+    #[must_use]
+    pub fn with_table(self, table: ObservationTable) -> Self {
+        let simulates = self.config().model.kind.simulates();
+        assert!(!simulates || table.outputs.count() == self.data.outputs);
+        Self { table, ..self }
     }
 
     /// Returns the configuration.
@@ -312,5 +340,21 @@ impl Plan {
         let epochs = self.config().run.evaluate_every;
         let every = epochs.saturating_mul(self.batches.steps_per_epoch());
         steps == self.steps || (every > 0 && steps.is_multiple_of(every))
+    }
+}
+
+/// Returns the loss whose gradients enter D: `loss`, with the prior's part of this `weight` after the K `outputs`, where there is
+/// one.
+fn loss_in_d(loss: &Loss, weight: f64, (outputs, parameters): (usize, usize)) -> Loss {
+    let of_outputs = match loss {
+        Loss::LeastSquares { variance } if weight > 0.0 => &variance[..],
+        // The outputs that enter D are whitened already.
+        Loss::Whitened(_) if weight > 0.0 => &[1.0],
+        _ => return loss.clone(),
+    };
+    let of_outputs = of_outputs.iter().copied().cycle().take(outputs);
+    let of_prior = std::iter::repeat_n(1.0 / weight, parameters);
+    Loss::LeastSquares {
+        variance: of_outputs.chain(of_prior).collect(),
     }
 }

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 
 use crate::config::{CONFIG, OnError};
-use crate::data::scores::Scores;
+use crate::data::scores::{GroupMisfit, Scores};
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
@@ -73,6 +73,9 @@ pub struct Summary {
     /// The test set's verdict at the end.
     #[serde(flatten)]
     pub scores: Scores,
+    /// The misfits of groups of observations at the members' mean, where a table names groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub misfit_groups: Vec<GroupMisfit>,
     /// Scores after the first epoch.
     #[serde(flatten)]
     pub first: First,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Summary;
-use crate::data::scores::Scores;
+use crate::data::scores::{GroupMisfit, Scores};
 use crate::files::numbers::number;
 
 /// Scores in words.
@@ -39,6 +39,15 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
         |misfit: Option<f64>| misfit.map(|m| format!("{} deviations of the noise", number(m, 4)));
     push("misfit of the members", misfit(scores.misfit_members));
     push("misfit at their mean", misfit(scores.misfit_mean));
+    let of_group = |g: &GroupMisfit| {
+        let misfit = g.misfit.map_or("unknown".to_owned(), |m| number(m, 4));
+        format!("{} {misfit} ({})", g.group, g.observations)
+    };
+    let groups: Vec<String> = summary.misfit_groups.iter().map(of_group).collect();
+    push(
+        "  by group (observations)",
+        (!groups.is_empty()).then(|| groups.join(", ")),
+    );
     push("misfit of the best member", misfit(scores.misfit_best));
     push("accuracy at the mean", four(scores.accuracy_mean));
     push("accuracy of the best member", four(scores.accuracy_best));

@@ -1,0 +1,201 @@
+//! The value of `method.noise`: variances, the name of a file of them, or a table that names what the covariance is made of.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::{Table, Value};
+
+/// The noise of the observations as a configuration gives it; paths are as they were written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoiseSource {
+    /// The covariance is diagonal.
+    Diagonal(Diagonal),
+    /// The file of a full covariance, K x K.
+    Covariance(String),
+    /// A diagonal and the file of the factors U, K x r: the covariance is diagonal + U U^T.
+    Factors {
+        /// The diagonal.
+        diagonal: Diagonal,
+        /// The file of U.
+        factors: String,
+    },
+    /// The file of control runs, N x K, from which the covariance is estimated.
+    Samples(String),
+}
+
+/// The diagonal of a covariance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Diagonal {
+    /// One variance for all outputs, or one for each.
+    Variances(Vec<f64>),
+    /// The file that holds them.
+    File(String),
+}
+
+impl Diagonal {
+    /// Returns what `value` says, if it is allowed.
+    fn of(value: &Value) -> Option<Self> {
+        let variance = |value: &Value| {
+            let number = value
+                .as_float()
+                .or_else(|| value.as_integer().map(|i| i as f64));
+            number.filter(|x| x.is_finite() && *x > 0.0)
+        };
+        match value {
+            Value::String(path) if !path.is_empty() => Some(Self::File(path.clone())),
+            Value::Array(list) if list.is_empty() => None,
+            Value::Array(list) => {
+                let all: Option<Vec<f64>> = list.iter().map(variance).collect();
+                all.map(Self::Variances)
+            }
+            one => variance(one).map(|one| Self::Variances(vec![one])),
+        }
+    }
+
+    /// Returns it as TOML.
+    fn value(&self) -> Value {
+        match self {
+            Self::Variances(variances) => {
+                Value::Array(variances.iter().copied().map(Value::Float).collect())
+            }
+            Self::File(path) => Value::String(path.clone()),
+        }
+    }
+}
+
+impl NoiseSource {
+    /// What is allowed, in words.
+    pub(super) const ALLOWED: &str = "a finite number greater than 0, a list of such, a file that holds them, or one of \
+         { covariance = FILE }, { diagonal = NUMBER, LIST or FILE, factors = FILE } and { samples = FILE }, with files in \
+         quotes";
+
+    /// Returns what `value` says, if it is allowed.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        let Value::Table(table) = value else {
+            return Diagonal::of(value).map(Self::Diagonal);
+        };
+        let file = |key: &str| {
+            let path = table.get(key)?.as_str().filter(|path| !path.is_empty());
+            path.map(str::to_owned)
+        };
+        let mut keys: Vec<&str> = table.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        match keys[..] {
+            ["covariance"] => file("covariance").map(Self::Covariance),
+            ["samples"] => file("samples").map(Self::Samples),
+            ["diagonal", "factors"] => Some(Self::Factors {
+                diagonal: Diagonal::of(&table["diagonal"])?,
+                factors: file("factors")?,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns it as TOML.
+    pub(super) fn value(&self) -> Value {
+        let table = |entries: Vec<(&str, Value)>| {
+            let entries = entries.into_iter().map(|(key, v)| (key.to_owned(), v));
+            Value::Table(Table::from_iter(entries))
+        };
+        let text = |path: &String| Value::String(path.clone());
+        match self {
+            Self::Diagonal(diagonal) => diagonal.value(),
+            Self::Covariance(path) => table(vec![("covariance", text(path))]),
+            Self::Samples(path) => table(vec![("samples", text(path))]),
+            Self::Factors { diagonal, factors } => table(vec![
+                ("diagonal", diagonal.value()),
+                ("factors", text(factors)),
+            ]),
+        }
+    }
+
+    /// Returns the variances, where the configuration holds all of them itself.
+    #[must_use]
+    pub fn variances(&self) -> Option<&[f64]> {
+        match self {
+            Self::Diagonal(Diagonal::Variances(variances)) => Some(variances),
+            _ => None,
+        }
+    }
+}
+
+/// As TOML; within a message between ranks, which holds no types, as the text of TOML.
+impl Serialize for NoiseSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = self.value();
+        match serializer.is_human_readable() {
+            true => value.serialize(serializer),
+            false => value.to_string().serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for NoiseSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = match deserializer.is_human_readable() {
+            true => Value::deserialize(deserializer)?,
+            false => {
+                let line = format!("v = {}", String::deserialize(deserializer)?);
+                let mut table: Table = line.parse().map_err(D::Error::custom)?;
+                table.remove("v").unwrap_or(Value::Boolean(false))
+            }
+        };
+        Self::of(&value).ok_or_else(|| D::Error::custom(format!("must be {}", Self::ALLOWED)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Resolved;
+
+    fn read(value: &str) -> Option<NoiseSource> {
+        let mut table: Table = format!("v = {value}").parse().unwrap();
+        NoiseSource::of(&table.remove("v").unwrap())
+    }
+
+    #[test]
+    fn each_form_is_read_and_written_back() {
+        let samples = "{ samples = \"runs.npy\" }";
+        for value in [
+            "[1.0, 0.1]",
+            "\"variances.csv\"",
+            "{ covariance = \"gamma.npy\" }",
+            "{ diagonal = [0.5], factors = \"u.npy\" }",
+            "{ diagonal = \"d.csv\", factors = \"u.npy\" }",
+            samples,
+        ] {
+            let noise = read(value).expect(value);
+            assert_eq!(noise.value().to_string(), value);
+            let bytes = bincode::serde::encode_to_vec(&noise, bincode::config::standard());
+            let config = bincode::config::standard();
+            let (back, _): (NoiseSource, usize) =
+                bincode::serde::decode_from_slice(&bytes.unwrap(), config).unwrap();
+            assert_eq!(back, noise);
+        }
+        assert_eq!(read("2"), read("[2.0]"));
+        for value in [
+            "0",
+            "[]",
+            "\"\"",
+            "[1.0, -1.0]",
+            "nan",
+            "true",
+            "{}",
+            "{ covariance = 1.0 }",
+            "{ factors = \"u.npy\" }",
+            "{ diagonal = 0.0, factors = \"u.npy\" }",
+            "{ covariance = \"g.npy\", samples = \"r.npy\" }",
+        ] {
+            assert_eq!(read(value), None, "{value}");
+        }
+        // Through a configuration, its text and back.
+        let set = format!("method.noise={samples}");
+        let resolved = Resolved::new("process", &[set]).unwrap();
+        assert!(resolved.toml().contains(&format!("noise = {samples}\n")));
+        let changed = crate::config::changes(
+            &resolved.toml(),
+            &Resolved::new("process", &[]).unwrap().toml(),
+        );
+        assert_eq!(changed.unwrap().len(), 1);
+    }
+}

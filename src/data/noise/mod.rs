@@ -1,0 +1,122 @@
+//! Gamma, the covariance of the observations' noise, and the whitening of outputs by it.
+//!
+//! Correlated noise is whitened where outputs are selected: z becomes W z, with W Gamma W^T = I, and so do the observations. All
+//! else then sees independent noise of variance 1.
+
+pub mod covariance;
+mod samples;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use covariance::Covariance;
+pub use samples::{ControlRuns, Modes};
+
+/// The noise of the observations, and the files that it was read from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Noise {
+    /// The covariance.
+    pub gamma: Gamma,
+    /// A line on a covariance that was estimated: from how many runs, and what it keeps of their variance.
+    pub estimated: Option<String>,
+    /// The files that hold it.
+    pub files: Vec<NoiseFile>,
+}
+
+/// The covariance of the observations' noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Gamma {
+    /// Independent: one variance for all outputs, or one for each.
+    Diagonal(Vec<f64>),
+    /// Correlated.
+    Correlated(#[serde(with = "shared")] Arc<Covariance>),
+}
+
+/// A file that holds the noise or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseFile {
+    /// The name of its copy in a run's folder, without the ending.
+    pub stem: String,
+    /// Where it was read.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes.
+    pub digest: [u8; 32],
+}
+
+impl From<Gamma> for Noise {
+    fn from(gamma: Gamma) -> Self {
+        Self {
+            gamma,
+            estimated: None,
+            files: Vec::new(),
+        }
+    }
+}
+
+impl Noise {
+    /// Returns the digest of a run's data with that of the noise's files added; `data` itself where there are none.
+    #[must_use]
+    pub fn digest(&self, data: [u8; 32]) -> [u8; 32] {
+        if self.files.is_empty() {
+            return data;
+        }
+        let mut hash = Sha256::new();
+        hash.update(data);
+        self.files.iter().for_each(|file| hash.update(file.digest));
+        hash.finalize().into()
+    }
+
+    /// Returns the variances of the `k` observations' errors.
+    #[must_use]
+    pub fn variances(&self, k: usize) -> Vec<f64> {
+        match &self.gamma {
+            Gamma::Diagonal(variances) => variances.iter().copied().cycle().take(k).collect(),
+            Gamma::Correlated(covariance) => covariance.variances(),
+        }
+    }
+
+    /// Replaces the outputs of a member as they enter a step, K numbers, by those that its simulator gave.
+    pub fn restore(&self, z: &mut [f64]) {
+        if let Gamma::Correlated(covariance) = &self.gamma {
+            covariance.restore(z);
+        }
+    }
+
+    /// Returns the bytes that the covariance takes, where it is correlated.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.gamma {
+            Gamma::Diagonal(_) => 0,
+            Gamma::Correlated(covariance) => covariance.bytes(),
+        }
+    }
+
+    /// Returns the floating-point operations that whiten a member's outputs.
+    #[must_use]
+    pub fn flops(&self) -> f64 {
+        match &self.gamma {
+            Gamma::Diagonal(_) => 0.0,
+            Gamma::Correlated(covariance) => covariance.flops(),
+        }
+    }
+}
+
+/// What is shared within a process, sent as what it holds.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Covariance;
+
+    pub fn serialize<S: Serializer>(this: &Arc<Covariance>, to: S) -> Result<S::Ok, S::Error> {
+        this.as_ref().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Covariance>, D::Error> {
+        Covariance::deserialize(from).map(Arc::new)
+    }
+}

@@ -1,0 +1,181 @@
+//! Which of a simulator's outputs are observed, and what a table of observations says of them: names, groups, noise and weights.
+
+use std::ops::Range;
+
+use crate::data::scores::GroupMisfit;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The outputs of a simulator that are observed; the others are ignored, whatever they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedOutputs {
+    /// The outputs that the simulator gives.
+    total: usize,
+    /// The places of those that are observed, ascending; None: all are.
+    places: Option<Vec<usize>>,
+    /// The most of those observed that a member may lack.
+    missing: usize,
+}
+
+impl From<usize> for ObservedOutputs {
+    /// All of `total` outputs.
+    fn from(total: usize) -> Self {
+        Self {
+            total,
+            places: None,
+            missing: 0,
+        }
+    }
+}
+
+impl ObservedOutputs {
+    /// Those of `total` outputs whose `places`, ascending, are given.
+    #[must_use]
+    pub fn new(total: usize, places: Vec<usize>) -> Self {
+        let places = (places.len() < total).then_some(places);
+        Self {
+            total,
+            places,
+            missing: 0,
+        }
+    }
+
+    /// Returns these, of which a member may lack the `share`, less than 1.
+    #[must_use]
+    pub fn with_missing(self, share: f64) -> Self {
+        let missing = (share * self.count() as f64) as usize;
+        Self { missing, ..self }
+    }
+
+    /// Returns the most of those observed that a member may lack: they are NaN among its outputs.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Returns the number of outputs that the simulator gives.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Returns the number K of those that are observed.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.places.as_ref().map_or(self.total, Vec::len)
+    }
+
+    /// Returns the places of those that are observed.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        let all: Range<usize> = match self.places {
+            None => 0..self.total,
+            Some(_) => 0..0,
+        };
+        all.chain(self.places.iter().flatten().copied())
+    }
+
+    /// Returns those of all `outputs` that are observed.
+    #[must_use]
+    pub fn select<T: Copy>(&self, outputs: Vec<T>) -> Vec<T> {
+        match &self.places {
+            None => outputs,
+            Some(places) => places.iter().map(|&place| outputs[place]).collect(),
+        }
+    }
+}
+
+/// What a table says of observations, beside their values. Of each column a number for each output that is observed, or none where
+/// there is no such column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservationTable {
+    /// The outputs that are observed.
+    pub outputs: ObservedOutputs,
+    /// Their names.
+    pub names: Vec<String>,
+    /// The groups' names, in the order in which they first appear.
+    pub groups: Vec<String>,
+    /// The group of each, by its place in `groups`.
+    pub group_of: Vec<usize>,
+    /// The variance of each one's error.
+    pub variances: Vec<f64>,
+    /// The weight of each, which multiplies the reciprocal of its error's deviation.
+    pub weights: Vec<f64>,
+}
+
+impl From<usize> for ObservationTable {
+    /// Of `count` plain numbers, without a table.
+    fn from(count: usize) -> Self {
+        Self {
+            outputs: count.into(),
+            names: Vec::new(),
+            groups: Vec::new(),
+            group_of: Vec::new(),
+            variances: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+}
+
+impl ObservationTable {
+    /// Returns the digest of a run's data with what the table adds to the values; `data` itself where all outputs are observed and
+    /// no noise or weight is given.
+    #[must_use]
+    pub fn digest(&self, data: [u8; 32]) -> [u8; 32] {
+        let numbers = [&self.variances, &self.weights];
+        if self.outputs.places.is_none() && numbers.iter().all(|list| list.is_empty()) {
+            return data;
+        }
+        let mut hash = Sha256::new();
+        hash.update(data);
+        hash.update((self.outputs.total as u64).to_le_bytes());
+        for place in self.outputs.places() {
+            hash.update((place as u64).to_le_bytes());
+        }
+        for list in numbers {
+            hash.update((list.len() as u64).to_le_bytes());
+            list.iter().for_each(|x| hash.update(x.to_le_bytes()));
+        }
+        hash.finalize().into()
+    }
+
+    /// Returns what messages call the observation at `place`, from 0: its name, else its number.
+    #[must_use]
+    pub fn name(&self, place: usize) -> String {
+        match self.names.get(place) {
+            Some(name) => name.clone(),
+            None => format!("number {}", place + 1),
+        }
+    }
+
+    /// Returns `name` with the group that the observation belongs to, where it has one.
+    #[must_use]
+    pub fn name_and_group(&self, place: usize) -> String {
+        let name = self.name(place);
+        match self.group_of.get(place) {
+            Some(&group) => format!("{name} (group {})", self.groups[group]),
+            None => name,
+        }
+    }
+
+    /// Returns the misfit of each group, by all observations' `residuals` in deviations of the noise.
+    #[must_use]
+    pub fn group_misfits(&self, residuals: &[f64]) -> Vec<GroupMisfit> {
+        let mut sums = vec![(0, 0.0); self.groups.len()];
+        for (&group, residual) in self.group_of.iter().zip(residuals) {
+            sums[group].0 += 1;
+            sums[group].1 += residual * residual;
+        }
+        let misfit = |(name, (observations, square)): (&String, (usize, f64))| GroupMisfit {
+            group: name.clone(),
+            observations,
+            misfit: Some((square / observations as f64).sqrt()).filter(|m| m.is_finite()),
+        };
+        self.groups.iter().zip(sums).map(misfit).collect()
+    }
+
+    /// Returns the factor of each observation's deviation, 1 / weight; none where no weights are given.
+    #[must_use]
+    pub fn scales(&self) -> Vec<f64> {
+        self.weights.iter().map(|weight| 1.0 / weight).collect()
+    }
+}
