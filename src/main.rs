@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         return code(tell(&Error::Run("MPI could not be initialised".to_owned())));
     };
     let comm = Comm::new(universe.world());
-    crate::cli::run::abort_on_panic(&comm);
+    crate::cli::run::stopping::abort_on_panic(&comm);
     if !runs {
         let network = (measures(&parsed) && comm.size() > 1).then(|| Network::measure(&comm));
         let exit = if comm.is_first() {
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
                 error.exit_code()
             };
             // All ranks are here or on their way, or this one has failed alone. None may leave before rank 0 has spoken.
-            let patience = cli::run::abort_unless_dropped(exit);
+            let patience = cli::run::stopping::abort_unless_dropped(exit);
             comm.barrier();
             // MPI's end waits for the others, too.
             std::mem::forget(patience);

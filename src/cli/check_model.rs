@@ -120,14 +120,12 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         );
         line("outputs that never move", told_still(plan, f));
     }
-    line(
-        "a line that is no numbers",
-        match &f.nonsense {
-            Nonsense::Refused(how) => how.clone(),
-            Nonsense::Answered => "answered with numbers, as if it were a member".to_owned(),
-            Nonsense::Silence => "no answer".to_owned(),
-        },
-    );
+    let nonsense = match &f.nonsense {
+        Nonsense::Refused(how) => how,
+        Nonsense::Answered => "answered with numbers, as if it were a member",
+        Nonsense::Silence => "no answer",
+    };
+    line("a line that is no numbers", nonsense.to_owned());
     let ends = if f.ends {
         "it ends"
     } else {
@@ -203,7 +201,11 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
     for (p, moved) in prior.free().zip(&f.moved) {
         let (low, high) = prior.range(p, 1.0);
         let [low, high] = [low, high].map(|u| number(u, 5));
-        let moved = moved.map_or("no outputs one deviation up".to_owned(), |d| {
+        let unknown = match f.centre.outputs {
+            Ok(_) => "no outputs one deviation up",
+            Err(_) => "not measured: there are no outputs at the prior's centre",
+        };
+        let moved = moved.map_or(unknown.to_owned(), |d| {
             format!("outputs move by {} deviations of the noise", number(d, 4))
         });
         let name = format!("{} in {low} .. {high}", prior.name(p));
@@ -264,6 +266,19 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
             "{} of {all} members fail, and a run leaves such members out and redraws them: narrow model.prior, mend what the \
              failures tell of, or set model.timeout where one may never answer",
             all - good
+        );
+    }
+    let far = contract.far(f, plan.config().method.outlier_ratio);
+    if !far.is_empty() {
+        return format!(
+            "{} of {all} members lie too far from the observations to count, and a run leaves such members out and redraws them: \
+             narrow model.prior, or let the simulator answer \"failed\" there",
+            far.len()
+        );
+    }
+    if let Err(failure) = &f.centre.outputs {
+        return format!(
+            "there are no outputs at the prior's centre, so that what each parameter moves is not known: the simulator {failure}"
         );
     }
     let seconds: f64 = f.members.iter().map(|a: &Answer| a.seconds).sum::<f64>() / all as f64;

@@ -48,19 +48,51 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// The least likeness of a name that is suggested, of at most 3.
-const LIKE: f64 = 1.5;
+/// The least likeness, from 0 to 1, of two names one of which is suggested for the other.
+const LIKE: f64 = 0.85;
 
-/// Returns the known name most like `word`, in small letters or large ones, if one is like it: by the spelling of the whole and of its
-/// last part alike, and most of all by the same last part, since often only the section is wrong.
+/// Other words for keys, as the field and other programs have them.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("size", "ensemble.members"),
+    ("particles", "ensemble.members"),
+    ("n_members", "ensemble.members"),
+    ("lr", "method.rate"),
+    ("learning_rate", "method.rate"),
+    ("iterations", "run.steps"),
+    ("n_steps", "run.steps"),
+    ("batch_size", "data.batch"),
+    ("interval", "checkpoint.every"),
+    ("localise", "method.localisation_exponent"),
+    ("localisation", "method.localisation_exponent"),
+];
+
+/// Returns the known name that was meant by `word`, in small letters or large ones, if one is like it: in the same section one that is
+/// spelled nearly so, in another one of the same last part, a synonym, or in another section one that is spelled nearly so.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = &*word.to_lowercase();
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    let score = |path: &str| {
-        let (end, known) = (last(word), last(path));
-        let same = f64::from(u8::from(end == known));
-        strsim::jaro_winkler(word, path) + strsim::jaro_winkler(&end, &known) + same
+    let parts = |path: &str| {
+        let (section, last) = path.rsplit_once('.').unwrap_or(("", path));
+        (section.to_owned(), last.to_owned())
     };
-    let like = known.filter(|path| score(path) >= LIKE);
-    like.max_by(|a, b| score(a).total_cmp(&score(b)))
+    let (section, last) = parts(word);
+    let synonym = SYNONYMS.iter().find(|(other, _)| *other == last);
+    let score = |path: &str| {
+        let (known_section, known_last) = parts(path);
+        let like = strsim::jaro_winkler(&last, &known_last);
+        let rank = if section == known_section && like >= LIKE {
+            4.0
+        } else if last == known_last {
+            3.0
+        } else if synonym.is_some_and(|(_, key)| *key == path) {
+            2.0
+        } else if like >= LIKE {
+            1.0
+        } else {
+            return None;
+        };
+        Some(rank + 0.5 * strsim::jaro_winkler(word, path))
+    };
+    let like = known.filter_map(|path| Some((score(path)?, path)));
+    let best = like.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.map(|(_, path)| path)
 }

@@ -346,6 +346,9 @@ mod tests {
         assert!(refused(&["models.kind=dense"]).contains("model.kind"));
         assert!(refused(&["run.seed=1"]).contains("did you mean seed?"));
         assert!(refused(&["METHOD.H=1"]).contains("did you mean method.h?"));
+        assert!(refused(&["run.step=1"]).contains("did you mean run.steps?"));
+        assert!(refused(&["ensemble.size=1"]).contains("did you mean ensemble.members?"));
+        assert!(refused(&["method.alpha=1"]).ends_with("lists all)"));
         assert!(
             refused(&["colour=red"]).ends_with("unknown key (eki-mpi presets --keys lists all)")
         );

@@ -64,6 +64,9 @@ pub struct Scores {
     /// The misfit of a simulator over the final members together: the root mean square over those that have outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub misfit_members: Option<f64>,
+    /// The number of final members of a simulator that have no outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_failed: Option<usize>,
     /// For a series: the mean squared error in the current pass of the members' mean prediction of each value before it
     /// is assimilated.
     #[serde(skip_serializing_if = "Option::is_none")]

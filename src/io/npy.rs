@@ -78,27 +78,33 @@ impl<T: Real> Rows<T> {
     /// # Errors
     /// `Error::Data` for a file that cannot be read, or a number that is not finite.
     pub fn read(&mut self, count: usize) -> Result<Vec<T>> {
+        let first = self.next;
+        let numbers = self.read_any(count)?;
+        let wrong = numbers.iter().position(|number| !number.is_finite());
+        wrong.map_or(Ok(()), |place| {
+            let (row, column) = (first + place / self.columns, place % self.columns);
+            let number = numbers[place];
+            let why = format!("holds {number} at member {row}, parameter {column}");
+            Err(Error::data(&self.path, why))
+        })?;
+        Ok(numbers)
+    }
+
+    /// As `read`, of numbers that need not be finite.
+    ///
+    /// # Errors
+    /// `Error::Data` for a file that cannot be read.
+    pub fn read_any(&mut self, count: usize) -> Result<Vec<T>> {
         let count = count.min(self.rows - self.next);
         let mut numbers = Vec::with_capacity(count * self.columns);
         for number in self.numbers.by_ref().take(count * self.columns) {
-            let number = number.map_err(|e| {
+            numbers.push(number.map_err(|e| {
                 let what = match e.kind() {
                     std::io::ErrorKind::UnexpectedEof => "is cut short".to_owned(),
                     _ => format!("cannot be read: {e}"),
                 };
                 Error::data(&self.path, what)
-            })?;
-            if !number.is_finite() {
-                let (row, column) = (numbers.len() / self.columns, numbers.len() % self.columns);
-                return Err(Error::data(
-                    &self.path,
-                    format!(
-                        "holds {number} at member {}, parameter {column}",
-                        self.next + row
-                    ),
-                ));
-            }
-            numbers.push(number);
+            })?);
         }
         self.next += count;
         Ok(numbers)

@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> Result<Vec<f64>> {
 /// Returns the finite numbers of `text`, or what is wrong with it.
 fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
     let mut rows: Vec<Vec<f64>> = Vec::new();
-    let mut decimal_commas = true;
+    let (mut has_commas, mut decimal_commas) = (false, true);
     for (place, line) in numbers::lines(text) {
         let hint = match rows.is_empty() {
             true => {
@@ -60,7 +60,10 @@ fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
             Some(x) => Err(format!("line {place} holds {x} as number {}", i + 1)),
             None => Err(format!("line {place} has nothing in field {}", i + 1)),
         };
-        decimal_commas &= is_like_decimal_comma(line.trim());
+        let is_like_one = is_like_decimal_comma(line.trim());
+        has_commas |= is_like_one;
+        // A spreadsheet writes 3 for 3,0.
+        decimal_commas &= is_like_one || fields.len() == 1 && !line.contains('.');
         rows.push(
             fields
                 .into_iter()
@@ -77,8 +80,8 @@ fn in_text(text: &str) -> std::result::Result<Vec<f64>, String> {
         let why = "has a first column that counts its lines: remove it if it is an index or times, which are not observations";
         return Err(why.to_owned());
     }
-    if decimal_commas {
-        let why = "holds only lines like 1,5, which may be two numbers or one with a decimal comma: write 1.5, or 1 5";
+    if has_commas && decimal_commas {
+        let why = "holds lines like 1,5, which may be two numbers or one with a decimal comma: write 1.5, or 1 5";
         return Err(why.to_owned());
     }
     Ok(rows.concat())
@@ -141,6 +144,7 @@ mod tests {
             ("1 2\n1,2 3\n", "line 2 holds \"2 3\" between separators"),
             ("1,5;2,5\n", "line 1 holds commas and semicolons"),
             ("1,5\n2,25\n", "decimal comma"),
+            ("0,278\n0,508\n3\n", "decimal comma"),
             ("-1,234.5\n2,345.0e3\n", "decimal comma"),
             ("1,2,3\n4,,6\n", "line 2 has nothing in field 2"),
             ("1,2,3\n4,5,\n", "line 2 has nothing in field 3"),

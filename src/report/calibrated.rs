@@ -62,7 +62,8 @@ impl Calibrated {
         let parameters = prior.parameters();
         let members = match finished.ensemble::<N>(parameters)? {
             Some(mut rows) if rows.rows() * parameters <= MOST_AS_TEXT => {
-                let all = rows.read(rows.rows())?;
+                // Members that went to infinity are results too.
+                let all = rows.read_any(rows.rows())?;
                 Some(all.chunks_exact(parameters).map(&own).collect())
             }
             _ => None,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::bounded;
 use crate::io::checkpoint::newest_manifest;
 use crate::io::npy;
-use crate::io::run_folder::read_config;
+use crate::io::run_folder::{SUMMARY, read_config};
 use crate::kernels::real::Real;
 use crate::run::final_arrays::UNITS;
 use crate::run::reporter::gaps;
@@ -152,7 +152,16 @@ impl Finished {
     pub fn mean<T: Real>(&self, parameters: usize) -> Result<Vec<T>> {
         let path = self.array("mean.npy");
         let path = path.ok_or_else(|| self.has_not_ended())?;
-        npy::read(&path, 1, parameters)
+        self.row(&path, parameters)
+    }
+
+    /// Returns the `parameters` numbers of the array at `path`: of a simulator they may be infinite, where its members went there.
+    fn row<T: Real>(&self, path: &Path, parameters: usize) -> Result<Vec<T>> {
+        let mut rows = npy::Rows::open(path, Some(1), parameters)?;
+        match self.is_in_own_units() {
+            true => rows.read_any(1),
+            false => rows.read(1),
+        }
     }
 
     /// Returns the error for a request that only a run that has ended can answer.
@@ -176,7 +185,7 @@ impl Finished {
     /// A damaged file.
     pub fn best<T: Real>(&self, parameters: usize) -> Result<Option<Vec<T>>> {
         self.array("best.npy")
-            .map(|path| npy::read(&path, 1, parameters))
+            .map(|path| self.row(&path, parameters))
             .transpose()
     }
 
@@ -234,7 +243,7 @@ impl Finished {
     /// # Errors
     /// A damaged file.
     pub fn ending(&self) -> Result<Option<Summary>> {
-        let path = self.folder.join("summary.json");
+        let path = self.folder.join(SUMMARY);
         if !path.exists() {
             return Ok(None);
         }

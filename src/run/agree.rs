@@ -11,6 +11,10 @@ use crate::kernels::real::{Real, inner};
 use crate::run::context::StepContext;
 use crate::run::outlying;
 
+/// What is said of members whose misfit is not a finite number, though their outputs are.
+const OVERFLOWS: &str =
+    "gave finite outputs whose misfit overflows: too far from the observations for method.noise";
+
 /// The verdict on a step's members, the same on all ranks.
 pub(super) struct Agreed {
     /// The members whose outputs count.
@@ -154,6 +158,14 @@ impl<T: Real> State<T> {
             };
             (facts.squares.clone(), limit)
         };
+        if squared && context.ranks.comm.is_first() {
+            let overflows = |k: &usize| facts.is_finite(*k) && !facts.is_sound(*k);
+            let count = (0..sizes.len()).filter(overflows).count();
+            if count > 0 {
+                let step = self.step + 1;
+                tracing::info!("step {step}: failed: {count} members {OVERFLOWS}");
+            }
+        }
         let is_far = |k: &usize| facts.is_sound(*k) && sizes[*k] > limit;
         let far: Vec<usize> = (0..sizes.len()).filter(is_far).collect();
         if let (Some(first), true) = (far.first(), context.ranks.comm.is_first()) {
@@ -198,10 +210,7 @@ fn too_few(step: u64, facts: &Facts, (count, least): (usize, usize)) -> String {
         }
     };
     reason(j - finite, "gave no finite outputs");
-    reason(
-        finite - sound,
-        "gave finite outputs whose misfit overflows: too far from the observations for method.noise",
-    );
+    reason(finite - sound, OVERFLOWS);
     reason(sound - count, "are beyond method.outlier_ratio");
     format!(
         "step {step}: the outputs of only {count} of {j} members can be used ({}); at least {least} are needed to go on",

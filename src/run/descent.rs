@@ -41,7 +41,7 @@ impl<T: Real> State<T> {
         let Some((misfit, mut gradient)) = summed else {
             return Err(Error::Run(format!(
                 "step {}: the loss or its gradient is not finite: take a smaller method.rate",
-                self.step
+                self.step + 1
             )));
         };
         let scale = 1.0 / batch.len() as f64;

@@ -79,7 +79,9 @@ pub(super) fn scores(plan: &Plan, mean: Option<f64>, misfits: &[f64]) -> Scores 
     let sound = || (0..misfits.len()).filter(|&j| misfits[j].is_finite());
     let best = sound().reduce(|best, j| if misfits[j] < misfits[best] { j } else { best });
     let sum: f64 = sound().map(|j| misfits[j]).sum();
+    let failed = misfits.len() - sound().count();
     Scores {
+        members_failed: (!misfits.is_empty()).then_some(failed),
         misfit_mean: mean.and_then(known),
         misfit_members: known(sum / sound().count() as f64),
         best,

@@ -42,7 +42,8 @@ pub(super) fn step<T: Real>(
     // Who failed, and the misfits of the others: the same on all ranks.
     let outputs = (&selected, &*targets);
     let agreed = timing.measure(Phase::Wait, || state.agree(context, outputs, &misfits))?;
-    if plan.at_noise_level(agreed.misfit) {
+    // A few members that are left at the noise level are no fit.
+    if plan.at_noise_level(agreed.misfit) && 2 * agreed.survivors.count() >= members.items() {
         return Ok(Step::AtNoiseLevel(agreed.misfits));
     }
     state.record_predictions(context, &agreed.survivors, &selected);

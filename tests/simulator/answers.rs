@@ -160,6 +160,13 @@ fn answer(kind: &str, line: &str, count: usize, sizes: &[f64]) {
         },
         ("hanging" | "leaves-helpers", 0) => std::thread::sleep(Duration::from_secs(1000)),
         ("centre-dies", _) if line.starts_with("0.8944") => die("no such centre", 1),
+        (licensed, _) if licensed.starts_with("licensed ") => {
+            if count > number_after(licensed) as usize {
+                println!("failed: no licence is left");
+            } else {
+                println!("{sound}");
+            }
+        }
         (once, _) if once.starts_with("once ") => {
             println!("{sound}");
             std::process::exit(number_after(once));

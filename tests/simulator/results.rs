@@ -27,6 +27,11 @@ pub const TESTS: &[Test] = &[
         "members_that_end_a_run_at_the_noise_level_are_simulated_once",
         once,
     ),
+    (
+        "final_members_that_fail_are_told_and_no_fit",
+        failed_at_the_end,
+    ),
+    ("members_at_infinity_are_a_result", infinite),
 ];
 
 pub fn summary(folder: &Path) -> serde_json::Value {
@@ -266,6 +271,48 @@ fn verdicts() {
     let (told, said) = verdict(&same, &["run.steps=3"], "same");
     assert!(told.starts_with("nothing moves"), "{told}");
     assert_eq!(said.matches("gave the same outputs").count(), 1, "{said}");
+}
+
+/// A simulator that answers so many questions only: all of the two steps, of 24 members each, and a few of the last ensemble.
+fn failed_at_the_end() {
+    for (answers, words) in [
+        (2 * 24 + 20, "4 of 24 final members gave no outputs"),
+        (
+            2 * 24 + 5,
+            "not judged: 19 of 24 final members gave no outputs",
+        ),
+    ] {
+        let case = Case::new(&format!("licensed {answers}"));
+        let run = case.run(&["run.steps=2", "model.probe=false"]).on(1, 1);
+        let (out, ended) = case.finish(&run, "out");
+        let told = summary(&out);
+        let verdict = told["verdict"].as_str().expect("a verdict");
+        assert!(verdict.contains(words), "{verdict}");
+        assert!(ended.stdout.contains(words), "{}", ended.stdout);
+        assert_eq!(told["members_failed"], 2 * 24 + 24 - answers);
+    }
+    // A few survivors near the observations end no run.
+    for (answers, reason) in [(5, "steps used up"), (12, "noise level")] {
+        let case = Case::new(&format!("licensed {answers}"));
+        let sets = ["run.steps=1", "run.stop_at_misfit=1e9", "model.probe=false"];
+        let (out, _) = case.finish(&case.run(&sets).on(1, 1), "few");
+        assert_eq!(summary(&out)["reason"], reason, "{answers}");
+    }
+}
+
+fn infinite() {
+    let case = Case::new("plain");
+    let sets = ["run.steps=1", "method.step=fixed", "method.h=1e8"];
+    let (out, ended) = case.finish(&case.run(&sets), "out");
+    let table = std::fs::read_to_string(out.join("final/ensemble.csv")).expect("a table");
+    assert!(table.contains("inf"), "{table}");
+    assert!(out.join("final/parameters.csv").is_file());
+    assert!(
+        ended.stdout.contains("final members gave no outputs"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(end(alone().arg("report").arg(&out)).code, 0);
 }
 
 fn once() {

@@ -3,9 +3,9 @@
 pub(crate) mod log;
 pub(crate) mod memory;
 mod pool;
+pub(crate) mod stopping;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use eki_mpi::config::Resolved;
@@ -17,7 +17,7 @@ use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::problem::Problem;
 use eki_mpi::forward::process::Process;
 use eki_mpi::io::run_folder;
-use eki_mpi::io::run_folder::Claim;
+use eki_mpi::io::run_folder::{Claim, SUMMARY};
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::launcher::launched_ranks;
@@ -26,8 +26,7 @@ use eki_mpi::report::account;
 use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::{Reporter, Summary};
-use eki_mpi::run::stop;
-use eki_mpi::run::stop::{EXIT_STOPPED, Limit, RESERVE, Stop, StopReason};
+use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop, StopReason};
 use eki_mpi::run::timing::{Phase, Timing};
 use eki_mpi::run::{self, Checkpointer, Outcome, State};
 use eki_mpi::with_precision;
@@ -35,30 +34,7 @@ use eki_mpi::with_precision;
 use crate::cli::{RunArguments, simulator};
 use log::{LOG, log_to, watch};
 use memory::refuse_impossible;
-
-/// How long a rank that has failed waits for the others to fail alike.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Ends all ranks with exit code `exit` unless what is returned is dropped before long: until then this rank may have failed
-/// alone, and wait for ever for others that go on.
-pub fn abort_unless_dropped(exit: i32) -> mpsc::Sender<()> {
-    let (held, dropped) = mpsc::channel();
-    // Where no thread can be started the ranks wait for each other as they are.
-    let _ = std::thread::Builder::new().spawn(move || {
-        if dropped.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let place = eki_mpi::parallel::abort::place();
-            eki_mpi::parallel::abort::say(&format!("{place}: the other ranks go on: aborting"));
-            Comm::abort(exit)
-        }
-    });
-    held
-}
-
-/// Makes a panic on this rank name it and end all ranks.
-pub fn abort_on_panic(comm: &Comm) {
-    let host = eki_mpi::parallel::abort::host();
-    eki_mpi::parallel::abort::abort_all_on_panic(comm.rank(), host, || Comm::abort(1));
-}
+use stopping::listen;
 
 /// Runs what `arguments` ask for on all ranks; returns the exit code.
 pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result<i32> {
@@ -75,17 +51,6 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
         crate::cli::print(&ended.table);
     }
     Ok(ended.stopped.map_or(0, |_| EXIT_STOPPED))
-}
-
-/// Returns what hears of reasons to stop, for this process: signals, and the time allowed (`max_time`, else the batch system's).
-pub(crate) fn listen(comm: &Comm, max_time: Option<Duration>) -> Result<Stop> {
-    let stop = Stop::new(time_limit(comm, max_time));
-    stop.listen(|| {
-        let place = eki_mpi::parallel::abort::place();
-        eki_mpi::parallel::abort::say(&format!("{place}: second stop signal: aborting"));
-        Comm::abort(1)
-    })?;
-    Ok(stop)
 }
 
 /// The end of a run, the same on all ranks.
@@ -124,19 +89,8 @@ fn run_in<T: Real>(
     let ranks = Ranks { comm, pool: &pool };
     refuse_impossible(ranks, &plan, &problem)?;
     let simulation = simulator::check_simulator(comm, &plan, &stop)?;
-    comm.from_first(|| {
-        let step = simulation.map_or(Duration::ZERO, Duration::from_secs_f64);
-        let simulates = problem.map.simulator().is_some();
-        let room = stop.check_room(step, if simulates { RESERVE } else { Duration::ZERO });
-        room.map_err(|error| match arguments.is_of_sweep {
-            // The sweep's next start has more time for it.
-            true => Error::Remote {
-                message: error.to_string(),
-                code: EXIT_STOPPED,
-            },
-            false => error,
-        })
-    })?;
+    let simulates = problem.map.simulator().is_some();
+    refuse_no_room(comm, arguments, (&stop, simulation), simulates)?;
     // From here on the run's folder is there.
     let (folder, claim) = claim(comm, arguments, &plan)?;
     let mut log = None;
@@ -176,14 +130,39 @@ fn run_in<T: Real>(
     let around = (&mut reporter, &mut timing, &mut checkpointer);
     let (state, outcome) = run::run_from(ranks, &plan, &problem, state, around)?;
     checkpointer.follow(comm, &mut reporter)?;
-    run.save_arrays(&state, &outcome, &reporter)?;
-    let mut table = run.summarise((&state, &outcome), &mut reporter, &timing)?;
-    table += &run.answers(state.step, &outcome)?;
-    table += &run.account(&reporter, &timing, &environment)?;
+    let around = (&mut reporter, &timing, &environment);
+    let table = run.results(&state, &outcome, around);
+    let table = table.map_err(|error| match error {
+        Error::Io { .. } if state.step > 0 => Error::Run(format!(
+            "{error}; the run's last checkpoint is kept, and --resume goes on from it"
+        )),
+        error => error,
+    })?;
     drop(log);
     Ok(Ended {
         stopped: outcome.stopped,
         table,
+    })
+}
+
+/// Refuses a time limit that leaves no room for a step, whose simulation takes so many seconds where that is known. Called by all ranks.
+fn refuse_no_room(
+    comm: &Comm,
+    arguments: &RunArguments,
+    (stop, simulation): (&Stop, Option<f64>),
+    simulates: bool,
+) -> Result<()> {
+    comm.from_first(|| {
+        let step = simulation.map_or(Duration::ZERO, Duration::from_secs_f64);
+        let room = stop.check_room(step, if simulates { RESERVE } else { Duration::ZERO });
+        room.map_err(|error| match arguments.is_of_sweep {
+            // The sweep's next start has more time for it.
+            true => Error::Remote {
+                message: error.to_string(),
+                code: EXIT_STOPPED,
+            },
+            false => error,
+        })
     })
 }
 
@@ -218,6 +197,10 @@ impl<T: Real> Launched<'_, T> {
     fn open_reports(&self, step: u64) -> Result<Reporter> {
         let mut reporter = Reporter::silent();
         self.ranks.comm.from_first(|| {
+            if step < self.plan.steps {
+                // It is of a shorter run, or of an earlier stop.
+                self.files.remove(&self.folder.join(SUMMARY))?;
+            }
             reporter = Reporter::open(self.folder, self.plan, &self.files, step)?;
             let (resolved, observed) = (&self.plan.resolved, self.problem.dataset.observations());
             run_folder::copy_prior_matrix(&self.files, self.folder, resolved)?;
@@ -246,6 +229,22 @@ impl<T: Real> Launched<'_, T> {
             lines.for_each(|line| tracing::warn!("{line}"));
         }
         Ok(environment)
+    }
+
+    /// Writes the results of a run that led to `state` and returns them as a table. Called by all ranks.
+    fn results(
+        &self,
+        state: &State<T>,
+        outcome: &Outcome,
+        (reporter, timing, environment): (&mut Reporter, &Timing, &Environment),
+    ) -> Result<String> {
+        self.save_arrays(state, outcome, reporter)?;
+        let mut table = self.summarise((state, outcome), reporter, timing)?;
+        // Where the run's own disk is full they are in its fallback folder, as its log is.
+        let folder = reporter.folder().unwrap_or(self.folder);
+        table += &self.answers((folder, state.step), outcome)?;
+        table += &self.account(reporter, timing, environment)?;
+        Ok(table)
     }
 
     /// Writes the final arrays of a run that has ended. Called by all ranks.
@@ -288,18 +287,17 @@ impl<T: Real> Launched<'_, T> {
 
     /// Writes the members that are to be simulated next, or the parameters that a simulator's run ended with; returns what is
     /// said of them. Called by all ranks.
-    fn answers(&self, step: u64, outcome: &Outcome) -> Result<String> {
+    fn answers(&self, (folder, step): (&Path, u64), outcome: &Outcome) -> Result<String> {
         let comm = self.ranks.comm;
         let mut text = String::new();
         if let Some(map) = self.problem.map.ask_tell() {
             let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
             // Also of files that are not the run's: the others hear of what is wrong with them.
-            text += &comm.from_first(|| {
-                simulator::ask(&self.files, (self.folder, step), map, open.as_deref())
-            })?;
+            text += &comm
+                .from_first(|| simulator::ask(&self.files, (folder, step), map, open.as_deref()))?;
         }
         if outcome.stopped.is_none() {
-            let write = || simulator::calibrated::<T>(self.plan, self.folder, &self.files);
+            let write = || simulator::calibrated::<T>(self.plan, folder, &self.files);
             text += &comm.from_first(write)?;
         }
         Ok(text)
@@ -357,21 +355,6 @@ fn first_state<T: Real>(
         tracing::info!("no checkpoint to resume: starting from the beginning");
     }
     timing.measure(Phase::Start, || State::start(ranks, plan, &prior))
-}
-
-/// Returns the time this process may take: as asked for, else as the batch system says.
-fn time_limit(comm: &Comm, max_time: Option<Duration>) -> Option<Limit> {
-    let asked = max_time.map(|time| Limit {
-        time,
-        source: "--max-time",
-    });
-    asked.or_else(|| {
-        stop::batch_limit(|text| {
-            if comm.is_first() {
-                eki_mpi::parallel::abort::say(text);
-            }
-        })
-    })
 }
 
 /// Returns the run's folder, the same on all ranks, and rank 0's claim to it.

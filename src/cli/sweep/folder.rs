@@ -11,7 +11,7 @@ use eki_mpi::config::sweep::{Sweep, SweepRun};
 use eki_mpi::config::{CONFIG, equal};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::{Files, bounded};
-use eki_mpi::io::run_folder::{STOP_FILE, is_sweep_running};
+use eki_mpi::io::run_folder::{STOP_FILE, SUMMARY, is_sweep_running};
 use eki_mpi::run::stop::{AT_LAST_STEP, AT_NOISE_LEVEL, AT_TIME};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -164,9 +164,6 @@ impl Folder {
         line["step"].as_u64()
     }
 }
-
-/// The file in a run's folder that says how it ended.
-const SUMMARY: &str = "summary.json";
 
 /// Removes a folder of plain files; one that is not there, or cannot be removed, does no harm.
 fn remove_all(folder: &Path) {

@@ -15,7 +15,8 @@ use eki_mpi::run::stop::{EXIT_STOPPED, Stop, StopReason};
 
 use super::folder::{Folder, State};
 use crate::cli::RunArguments;
-use crate::cli::run::{Ended, abort_unless_dropped, log, run_loaded};
+use crate::cli::run::stopping::abort_unless_dropped;
+use crate::cli::run::{Ended, log, run_loaded};
 
 /// The ranks that run one configuration at a time.
 pub struct Group<'a> {

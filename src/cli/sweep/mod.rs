@@ -21,8 +21,8 @@ use eki_mpi::run::stop::{EXIT_STOPPED, StopReason};
 
 use crate::cli::output::json;
 use crate::cli::report::{self, ReportArguments};
-use crate::cli::run::listen;
 use crate::cli::run::log::log_to;
+use crate::cli::run::stopping::listen;
 use check::{Split, check};
 use folder::{Folder, State};
 use group::Group;

@@ -25,6 +25,8 @@ pub use sweep::{SWEEP, claim_sweep, is_sweep_running};
 
 /// The file in a run's folder that stops the run.
 pub const STOP_FILE: &str = "STOP";
+/// The file of how a run ended.
+pub const SUMMARY: &str = "summary.json";
 
 /// The subfolder of a run's folder that keeps the outputs of simulators until a checkpoint holds their effect.
 pub const SIMULATED: &str = "simulated";

@@ -16,10 +16,6 @@ const STEPS: usize = 10;
 /// Members have drawn together at this share of their first spread.
 const TOGETHER: f64 = 1e-3;
 
-/// Words on a verdict about the members that moved last, not about those they became.
-const BEFORE: &str =
-    "this is the misfit before the last step: the members of final/ have not been simulated";
-
 /// The steps of a run with a simulator, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct Course {
@@ -122,19 +118,50 @@ impl Course {
 
     /// Returns the verdict on a run that ended for `reason` with `scores`; none of one without a step.
     pub(super) fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
+        let members = plan.members(plan.last_epoch());
+        let failed = scores.members_failed.unwrap_or(0);
+        let gave = format!("{failed} of {members} final members gave no outputs");
+        if 2 * failed > members {
+            return Some(format!(
+                "not judged: {gave} (run.log has the reasons); mend these, or narrow model.prior"
+            ));
+        }
         let known = scores.misfit_members.or(scores.misfit_best);
-        let misfit = known.or(self.misfits.last().copied())?;
+        let text = match known {
+            Some(misfit) => self.known(plan, reason, misfit),
+            None => self.unknown(*self.misfits.last()?),
+        };
+        let few = too_few(plan).filter(|_| known.is_none_or(|misfit| misfit > NEAR));
+        let gave = Some(gave).filter(|_| failed > 0);
+        let all: Vec<String> = std::iter::once(text).chain(few).chain(gave).collect();
+        Some(all.join("; "))
+    }
+
+    /// Returns the verdict on final members that have not been simulated, and were at `misfit` before the last step.
+    fn unknown(&self, misfit: f64) -> String {
+        if self.alike {
+            return format!("nothing moves: {}", self.same_outputs());
+        }
+        format!(
+            "not known: the members of final/ have not been simulated; before the last step they were at a misfit of {} \
+             deviations (1 is the noise's own). One more of run.steps has them simulated",
+            number(misfit, 4)
+        )
+    }
+
+    /// Returns the verdict on final members at `misfit`.
+    fn known(&self, plan: &Plan, reason: &str, misfit: f64) -> String {
         let of = format!("a misfit of {} deviations", number(misfit, 4));
         let ended_near = reason == AT_NOISE_LEVEL;
-        let text = if self.alike {
+        if self.alike {
             format!(
                 "nothing moves, at {of} of the noise: {}",
                 self.same_outputs()
             )
         } else if ended_near && self.misfits.is_empty() {
             format!(
-                "the members drawn from the prior lie within the noise already, at {of}: nothing was learned; is method.noise, a \
-                 variance, too large?"
+                "the first members lie within the noise already, at {of}: nothing was learned; is method.noise, a variance, too \
+                 large?"
             )
         } else if misfit <= NEAR {
             format!("converged to the noise, at {of} (1 is the noise's own)")
@@ -149,11 +176,7 @@ impl Course {
             format!("not converged: {of}, far from the noise, and falling still: raise run.steps")
         } else {
             format!("stalled at {of}, far from the noise: {}", remedy(plan))
-        };
-        let few = too_few(plan).filter(|_| misfit > NEAR);
-        let before = known.is_none().then(|| BEFORE.to_owned());
-        let all: Vec<String> = std::iter::once(text).chain(few).chain(before).collect();
-        Some(all.join("; "))
+        }
     }
 }
 

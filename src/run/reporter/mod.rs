@@ -16,6 +16,7 @@ use crate::data::scores::{GroupMisfit, Scores};
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
+use crate::io::run_folder::SUMMARY;
 use crate::run::plan::Plan;
 use course::Course;
 pub use course::too_few;
@@ -330,7 +331,7 @@ impl Reporter {
         voice.bar.finish_and_clear();
         voice.metrics.flush()?;
         let json = serde_json::to_string_pretty(summary).expect("a summary is plain data") + "\n";
-        let path = voice.folder.join("summary.json");
+        let path = voice.folder.join(SUMMARY);
         voice.files.write_whole(&path, json.as_bytes())?;
         Ok(table(summary, &voice.folder))
     }
