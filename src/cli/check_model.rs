@@ -73,9 +73,8 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         plan.resolved.name,
         plan.config().model.command.join(" ")
     );
-    if let Some(estimated) = &plan.noise.estimated {
-        let _ = writeln!(text, "  {estimated}");
-    }
+    let estimated = plan.noise.estimated.iter();
+    text.extend(estimated.map(|line| format!("  {line}\n")));
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<28} {value}");
     };

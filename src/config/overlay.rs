@@ -9,6 +9,7 @@ use super::keys::{find, keys};
 use super::presets::{PRESETS, Preset};
 use super::refusal::{nearest, refused, shortened, unknown};
 use super::renamed;
+use super::value::Kind;
 use crate::error::{Error, Result};
 use crate::files::bounded;
 
@@ -180,11 +181,11 @@ pub(super) fn preset_names() -> String {
     names.join(", ")
 }
 
-/// Adds to `leaves` each value within `value` with its path. A section that holds nothing is a leaf too, and so is a table
-/// that is a key's value.
+/// Adds to `leaves` each value within `value` with its path. A section that holds nothing is a leaf too, and so is the table of
+/// a key that takes tables.
 pub(super) fn flatten(prefix: &str, value: Value, leaves: &mut Vec<(String, Value)>) {
     match value {
-        Value::Table(table) if prefix.is_empty() || !table.is_empty() && find(prefix).is_none() => {
+        Value::Table(table) if prefix.is_empty() || !table.is_empty() && !takes_tables(prefix) => {
             for (key, value) in table {
                 let path = if prefix.is_empty() {
                     key
@@ -196,6 +197,11 @@ pub(super) fn flatten(prefix: &str, value: Value, leaves: &mut Vec<(String, Valu
         }
         leaf => leaves.push((prefix.to_owned(), leaf)),
     }
+}
+
+/// Returns true if the values of the key at `path` may be tables.
+fn takes_tables(path: &str) -> bool {
+    find(path).is_some_and(|key| key.kind == Kind::Noise)
 }
 
 /// Puts `value` into the section of `table` that `path` begins with.

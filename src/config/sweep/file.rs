@@ -254,6 +254,14 @@ fn read_draws(path: &str, draws: Value) -> Result<Draws> {
 fn read_range(place: &str, (name, value): (String, Value)) -> Result<(String, Range)> {
     let allowed = "must be a range, { uniform = [0, 1] }, { log = [0.01, 10] } or { integer = [1, 9] }, the first number \
                    below the second and above 0 for log";
+    // The table of a key that takes tables has not been taken apart.
+    let (name, value) = match value {
+        Value::Table(table) if table.len() == 1 => {
+            let (kind, ends) = table.into_iter().next().expect("one entry");
+            (format!("{name}.{kind}"), ends)
+        }
+        whole => (name, whole),
+    };
     let refuse = || refused(place, &name, &value, allowed);
     let (key, kind) = name.rsplit_once('.').ok_or_else(refuse)?;
     let ends = value.as_array().filter(|ends| ends.len() == 2);

@@ -331,6 +331,15 @@ mod tests {
     }
 
     #[test]
+    fn noise_can_be_drawn_and_listed_as_a_table() {
+        let text = "base = \"process\"\n[draws]\ncount = 3\nmethod.noise = { log = [0.01, 1] }\n";
+        assert_eq!(names(&read(text).unwrap()).len(), 3);
+        let text =
+            "base = \"process\"\n[grid]\nmethod.noise = [0.1, { covariance = \"gamma.npy\" }]\n";
+        assert_eq!(names(&read(text).unwrap()).len(), 2);
+    }
+
+    #[test]
     fn draws_are_numbered_and_a_longer_sweep_keeps_its_first() {
         let text = |count| {
             format!(
