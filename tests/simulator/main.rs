@@ -59,7 +59,11 @@ fn main() -> ExitCode {
     }
     println!("\nrunning {} tests", asked.len());
     let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Most of a test's time is waiting: as many at once as the other test programs have.
+    let threads = std::env::var("RUST_TEST_THREADS").ok();
+    let threads = threads.and_then(|threads| threads.parse().ok());
+    let threads = threads.or_else(|| std::thread::available_parallelism().ok());
+    let threads = threads.map_or(1, NonZero::<usize>::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
