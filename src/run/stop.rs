@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 
+use crate::config::Interval;
 use crate::error::{Error, Result};
 use crate::io::run_folder::{Claim, STOP_FILE};
 use crate::parallel::abort;
@@ -285,12 +286,15 @@ pub fn told(reason: &str) -> (&'static str, String) {
     }
 }
 
-/// HH:MM:SS, or H:MM:SS with more hours than a day has.
+/// Returns the time that `text` allows: HH:MM:SS, of any number of hours, or a duration as in 90min or 1h30min.
 ///
 /// # Errors
 /// Returns an error in words.
 pub fn parse_limit(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("{text:?}: write HH:MM:SS, as in 03:30:00");
+    if let Ok(Interval(Some(limit))) = text.parse() {
+        return Ok(limit);
+    }
+    let wrong = || format!("{text:?}: write HH:MM:SS, as in 03:30:00, or 90min");
     let parts: Vec<&str> = text.split(':').collect();
     let number = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -352,8 +356,9 @@ mod tests {
     fn limits_are_hours_minutes_and_seconds() {
         assert_eq!(parse_limit("00:00:05"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_limit("100:30:00"), Ok(Duration::from_secs(361_800)));
+        assert_eq!(parse_limit("1h30min"), Ok(Duration::from_secs(5_400)));
         for wrong in [
-            "", "5", "1:2", "00:60:00", "0:0:0", "a:b:c", "-1:00:00", "1:+2:03",
+            "", "5", "never", "1:2", "00:60:00", "0:0:0", "a:b:c", "-1:00:00", "1:+2:03",
         ] {
             assert!(parse_limit(wrong).is_err(), "{wrong}");
         }

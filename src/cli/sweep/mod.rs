@@ -51,7 +51,7 @@ pub struct SweepArguments {
     #[arg(long)]
     pub retry: bool,
     /// Save the state and exit with 75 in time to end within this [default: what Slurm or PBS allows the job]
-    #[arg(long, value_name = "HH:MM:SS", value_parser = eki_mpi::run::stop::parse_limit)]
+    #[arg(long, value_name = "HH:MM:SS | 90min", value_parser = eki_mpi::run::stop::parse_limit)]
     pub max_time: Option<Duration>,
     /// Threads of each rank [default: the host's cores over its ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
