@@ -312,8 +312,7 @@ impl<T: Real> EnsembleState<T> for MeanEnsemble<T> {
         let redraw = update.step.redraw.ok_or_else(missing)?;
         let variance = self.mean_variance();
         let coefficients = (coefficients, update.inputs);
-        let mut sums = self.weighted_sum(ranks, map.low_rank(), coefficients)?;
-        self.whitening.spread_sums(&mut sums);
+        let sums = self.weighted_sum(ranks, map.low_rank(), coefficients)?;
         self.shift(&sums, update.length);
         if !self.average.is_empty() {
             self.memory
