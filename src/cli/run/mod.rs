@@ -131,12 +131,11 @@ fn run_in<T: Real>(
     let (state, outcome) = run::run_from(ranks, &plan, &problem, state, around)?;
     checkpointer.follow(comm, &mut reporter)?;
     let around = (&mut reporter, &timing, &environment);
-    let table = run.results(&state, &outcome, around);
-    let table = table.map_err(|error| match error {
-        Error::Io { .. } if state.step > 0 => Error::Run(format!(
-            "{error}; the run's last checkpoint is kept, and --resume goes on from it"
-        )),
-        error => error,
+    let table = run.results(&state, &outcome, around).inspect_err(|error| {
+        if matches!(error, Error::Io { .. }) && state.step > 0 {
+            let kept = "the run's last checkpoint is kept, and --resume goes on from it";
+            eki_mpi::parallel::abort::say(kept);
+        }
     })?;
     drop(log);
     Ok(Ended {
