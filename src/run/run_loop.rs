@@ -55,10 +55,8 @@ pub fn run_from<T: Real>(
             break end;
         }
         let batch = batches.batch(&run.context, run.state.step);
-        let stats = match run.step(&batch)? {
-            Step::Taken(stats) => stats,
-            Step::AtNoiseLevel(misfits) => break run.at_noise_level(misfits),
-            Step::GivenUp => break run.given_up()?,
+        let Some(stats) = run.step(&batch)? else {
+            break run.without_step()?;
         };
         // Below here nothing changes the result: what happened is judged, reported and saved.
         if let Some(reason) = run.after_step(&stats)? {
@@ -110,11 +108,11 @@ impl<T: Real> Run<'_, T> {
         Ok(None)
     }
 
-    /// Takes one step of the run's method with `batch`. Called by all ranks.
+    /// Takes one step of the run's method with `batch`; None where none was taken. Called by all ranks.
     ///
     /// # Errors
     /// As `step::step`, or as gradient descent's.
-    fn step(&mut self, batch: &Batch<T>) -> Result<Step> {
+    fn step(&mut self, batch: &Batch<T>) -> Result<Option<StepStats>> {
         let (context, state, timing) = (&self.context, &mut self.state, &mut *self.timing);
         let comm = context.ranks.comm;
         crate::parallel::abort::set_step(state.step + 1);
@@ -125,24 +123,27 @@ impl<T: Real> Run<'_, T> {
             Some(descent) => Step::Taken(state.descend(descent, context, batch, timing)?),
             _ => step::step(context, state, batch, timing)?,
         };
-        if matches!(step, Step::Taken(_)) {
-            timing.end_step(comm);
+        match step {
+            Step::Taken(stats) => {
+                timing.end_step(comm);
+                return Ok(Some(stats));
+            }
+            // Where momentum had moved the members on, these are not their misfits.
+            Step::AtNoiseLevel(misfits) if !state.ensemble.extrapolates() => {
+                self.misfits = Some(misfits);
+            }
+            Step::AtNoiseLevel(_) | Step::GivenUp => {}
         }
-        Ok(step)
+        Ok(None)
     }
 
-    /// Keeps the `misfits` of what was evaluated for the verdict of a run that ends at the noise level, unless momentum had moved it
-    /// away from the members.
-    fn at_noise_level(&mut self, misfits: Vec<f64>) -> End {
-        self.misfits = Some(misfits).filter(|_| !self.state.ensemble.extrapolates());
-        End::Met(StoppingCriterion::NoiseLevel)
-    }
-
-    /// Saves the state of a run whose simulations were given up; returns why. Called by all ranks.
-    fn given_up(&mut self) -> Result<End> {
+    /// Returns why a step was not taken: its simulations were given up, or the misfit is at the noise level. Called by all ranks.
+    fn without_step(&mut self) -> Result<End> {
+        let Some(reason) = self.context.given_up() else {
+            return Ok(End::Met(StoppingCriterion::NoiseLevel));
+        };
         self.save_before_step()?;
-        let reason = self.context.given_up();
-        Ok(End::Stopped(reason.expect("the ranks agreed on a reason")))
+        Ok(End::Stopped(reason))
     }
 
     /// Judges, reports and saves the step that was taken; returns why the run stops, if it does. Called by all ranks.
