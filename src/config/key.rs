@@ -18,7 +18,7 @@ pub struct Key {
     pub about: &'static str,
     /// The models, methods and data to which it applies.
     pub scope: Scope,
-    /// Whether the value may change when a run is resumed.
+    /// The rule for changing the value when a run is resumed.
     pub resume: Resume,
 }
 

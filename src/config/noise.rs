@@ -63,7 +63,7 @@ impl Diagonal {
 }
 
 impl NoiseSource {
-    /// What is allowed, in words.
+    /// The allowed values, in words that follow "must be".
     pub(super) const ALLOWED: &str = "a finite number greater than 0, a list of such, a file that holds them, or one of \
          { covariance = FILE }, { diagonal = NUMBER, LIST or FILE, factors = FILE } and { samples = FILE }, with files in \
          quotes";

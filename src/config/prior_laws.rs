@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use super::prior_matrix::PriorMatrix;
 use super::resolved::Resolved;
 use crate::error::{Error, Result};
-use crate::files::bounded;
 use crate::files::table::Table;
+use crate::files::{self, bounded};
 
 /// The laws of `model.prior`: the word or words that name a law, and what is to follow it. In a table the same words name the
 /// columns.
@@ -48,8 +48,7 @@ const LONGEST_MATRIX: u64 = 1 << 30;
 /// Returns the path of the table that the `entries` of `model.prior` name: one text alone that ends in .csv.
 fn table_of(entries: &[String]) -> Option<&str> {
     let [path] = entries else { return None };
-    let ending = Path::new(path).extension()?;
-    ending.eq_ignore_ascii_case("csv").then_some(path)
+    files::ends_in(Path::new(path), "csv").then_some(path)
 }
 
 impl Resolved {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 /// A matrix of `model.prior_correlation` or `model.prior_covariance`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PriorMatrix {
@@ -20,7 +22,6 @@ impl PriorMatrix {
     /// Returns true if the file is an .npy array, else it is a table.
     #[must_use]
     pub fn is_array(&self) -> bool {
-        let ending = self.path.extension();
-        ending.is_some_and(|end| end.eq_ignore_ascii_case("npy"))
+        files::ends_in(&self.path, "npy")
     }
 }

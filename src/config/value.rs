@@ -85,7 +85,7 @@ macro_rules! words {
 pub(super) use words;
 
 impl Kind {
-    /// What is allowed, in words.
+    /// Returns what values are allowed, in words that follow "must be".
     #[must_use]
     pub fn allowed(&self) -> String {
         match self {

@@ -251,6 +251,13 @@ fn part_of(path: &Path) -> PathBuf {
     PathBuf::from(part)
 }
 
+/// Returns true if the name of the file at `path` ends in a point and `ending`, in small letters or large ones.
+#[must_use]
+pub fn ends_in(path: &Path, ending: &str) -> bool {
+    let own = path.extension();
+    own.is_some_and(|own| own.eq_ignore_ascii_case(ending))
+}
+
 /// Returns true if `name` is a temporary file's name: of the file called `of`, or of any file if `of` is None.
 #[must_use]
 pub fn is_part(name: &str, of: Option<&str>) -> bool {

@@ -17,15 +17,12 @@ impl<'a> Table<'a> {
     /// # Errors
     /// A line with another number of fields than the first names columns.
     pub fn read(text: &'a str) -> Result<Self, String> {
-        let fields = |line: &'a str| -> Vec<&str> {
-            let fields = line.trim().split(',');
-            fields.map(|f| f.trim().trim_matches('"')).collect()
-        };
         let mut lines = numbers::lines(text);
-        let names = lines.next().map_or(Vec::new(), |(_, line)| fields(line));
+        let names = lines.next();
+        let names = names.map_or(Vec::new(), |(_, line)| fields(line, ','));
         let mut rows = Vec::new();
         for (line, text) in lines {
-            let row = fields(text);
+            let row = fields(text, ',');
             if row.len() != names.len() {
                 return Err(format!(
                     "line {line}: has {} fields, and the first line names {} columns",
@@ -51,9 +48,33 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Returns the fields of `line`, without blanks and quotes around them; a blank as `separator` stands for any number of these. Within
+/// quotes a separator is text.
+#[must_use]
+pub fn fields(line: &str, separator: char) -> Vec<&str> {
+    let line = line.trim_start_matches('\u{feff}');
+    if separator == ' ' {
+        return line.split_whitespace().collect();
+    }
+    let mut quoted = false;
+    let ends = |c: char| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    };
+    let clean = |field| str::trim(str::trim_matches(str::trim(field), '"'));
+    line.split(ends).map(clean).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn separators_within_quotes_are_text() {
+        assert_eq!(fields("\u{feff}\"a, b\";c\t", ';'), ["a, b", "c"]);
+        assert_eq!(fields("\"a, b\", ,c", ','), ["a, b", "", "c"]);
+        assert_eq!(fields(" 1  2 ", ' '), ["1", "2"]);
+    }
 
     #[test]
     fn fields_stand_under_their_names() {

@@ -5,8 +5,7 @@ use std::path::Path;
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
-use crate::files::bounded;
-use crate::files::numbers;
+use crate::files::{self, bounded, numbers};
 use crate::io::npy;
 
 /// The longest text that is read for a matrix, in bytes; longer ones must be .npy files.
@@ -17,13 +16,11 @@ const LONGEST: u64 = 1 << 28;
 /// # Errors
 /// `Error::Data` for a file that is missing, of another kind, or empty, or lines of different lengths.
 pub fn read(path: &Path) -> Result<Array2<f64>> {
-    let matrix = match path.extension() {
-        Some(ending) if ending.eq_ignore_ascii_case("npy") => {
-            let matrix = npy::matrix(&bounded::whole(path, u64::MAX)?);
-            matrix.map_err(|why| Error::data(path, why))?
-        }
-        _ => in_text(&bounded::text(path, LONGEST)?).map_err(|why| Error::data(path, why))?,
+    let matrix = match files::ends_in(path, "npy") {
+        true => npy::matrix(&bounded::whole(path, u64::MAX)?),
+        false => in_text(&bounded::text(path, LONGEST)?),
     };
+    let matrix = matrix.map_err(|why| Error::data(path, why))?;
     if matrix.is_empty() {
         return Err(Error::data(path, "holds no numbers"));
     }

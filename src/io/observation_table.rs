@@ -13,8 +13,8 @@ use std::path::Path;
 
 use crate::data::observed::{ObservationTable, ObservedOutputs};
 use crate::error::{Error, Result};
-use crate::files::bounded;
-use crate::files::numbers;
+use crate::files::table::fields;
+use crate::files::{self, bounded, numbers};
 use crate::io::observations;
 
 /// The columns that a table may have.
@@ -29,15 +29,16 @@ const NO_GROUP: &str = "(none)";
 /// # Errors
 /// As `observations::read`; or a table with another column, or a line that does not fit.
 pub fn read(path: &Path) -> Result<(Vec<f64>, ObservationTable)> {
-    let is_array = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
-    if !is_array {
+    if !files::ends_in(path, "npy") {
         let text = bounded::text(path, observations::LONGEST)?;
         let header = numbers::lines(&text).next().map(|(_, line)| line);
         let header = header.map(|line| {
             let line = line.to_ascii_lowercase();
-            (separator(&line), cells(&line, separator(&line)))
+            let columns = fields(&line, separator(&line)).into_iter();
+            (
+                separator(&line),
+                columns.map(str::to_owned).collect::<Vec<_>>(),
+            )
         });
         if let Some((separator, columns)) = header.filter(|(_, columns)| is_header(columns)) {
             return in_text(&text, separator, &columns).map_err(|why| Error::data(path, why));
@@ -60,21 +61,6 @@ fn separator(header: &str) -> char {
         .into_iter()
         .find(|c| header.contains(*c))
         .unwrap_or(' ')
-}
-
-/// Returns the cells of `line`, without blanks and quotes around them. Within quotes a separator is text.
-fn cells(line: &str, separator: char) -> Vec<String> {
-    let mut quoted = false;
-    let ends = |c: char| {
-        quoted ^= c == '"';
-        c == separator && !quoted
-    };
-    let line = line.trim_start_matches('\u{feff}');
-    if separator == ' ' {
-        return line.split_whitespace().map(str::to_owned).collect();
-    }
-    let clean = |cell: &str| cell.trim().trim_matches('"').trim().to_owned();
-    line.split(ends).map(clean).collect()
 }
 
 /// Returns the number in `cell`; None where it is blank.
@@ -109,7 +95,7 @@ fn in_text(
     check_columns(columns)?;
     let (mut lines, mut seen, mut total) = (Lines::default(), BTreeSet::new(), 0);
     for (place, line) in numbers::lines(text).skip(1) {
-        let cells = cells(line, separator);
+        let cells = fields(line, separator);
         let told = |why: String| format!("line {place} {why}");
         if cells.len() != columns.len() {
             let (given, needed) = (cells.len(), columns.len());
@@ -119,7 +105,7 @@ fn in_text(
         }
         let cell = |name: &str| {
             let column = columns.iter().position(|column| column == name)?;
-            Some(cells[column].as_str())
+            Some(cells[column])
         };
         let name = cell("name").unwrap_or_default();
         if name.is_empty() {

@@ -8,8 +8,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::bounded;
-use crate::files::numbers;
+use crate::files::{self, bounded, numbers};
 use crate::io::npy;
 
 /// The longest text that is read for observations, in bytes; longer ones must be .npy files.
@@ -21,10 +20,10 @@ pub(super) const LONGEST: u64 = 1 << 28;
 /// `Error::Data` for a file that is missing, of another kind, or empty, or that holds something other than finite
 /// numbers.
 pub fn read(path: &Path) -> Result<Vec<f64>> {
-    let numbers = match path.extension() {
-        Some(ending) if ending.eq_ignore_ascii_case("npy") => npy::vector(path)?,
-        _ => return in_text(&bounded::text(path, LONGEST)?).map_err(|why| Error::data(path, why)),
-    };
+    if !files::ends_in(path, "npy") {
+        return in_text(&bounded::text(path, LONGEST)?).map_err(|why| Error::data(path, why));
+    }
+    let numbers = npy::vector(path)?;
     if let Some(place) = numbers.iter().position(|x| !x.is_finite()) {
         let (number, place) = (numbers[place], place + 1);
         let why = format!("holds {number} as number {place}");

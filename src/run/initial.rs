@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::bounded;
 use crate::files::table::Table;
+use crate::files::{self, bounded};
 use crate::forward::joint_prior::JointPrior;
 use crate::io::npy;
 use crate::kernels::real::Real;
@@ -19,13 +19,9 @@ const LONGEST: u64 = 1 << 30;
 /// # Errors
 /// A file that cannot be read, is of another shape, or holds a value that its prior excludes: named by row and parameter.
 pub(super) fn coordinates<T: Real>(path: &Path, rows: usize, prior: &JointPrior) -> Result<Vec<T>> {
-    let is_text = path
-        .extension()
-        .is_some_and(|end| end.eq_ignore_ascii_case("csv"));
-    let values = if is_text {
-        table(path, rows, prior)?
-    } else {
-        npy::read_either(path, rows, prior.parameters())?
+    let values = match files::ends_in(path, "csv") {
+        true => table(path, rows, prior)?,
+        false => npy::read_either(path, rows, prior.parameters())?,
     };
     let mut all = Vec::with_capacity(rows * prior.coordinates());
     for (row, u) in values.chunks_exact(prior.parameters()).enumerate() {

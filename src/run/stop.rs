@@ -254,14 +254,19 @@ impl Stop {
     /// # Errors
     /// The file cannot be removed.
     pub fn done(&self) -> std::io::Result<()> {
-        let Some(file) = self.file.as_ref().filter(|file| file.exists()) else {
-            return Ok(());
-        };
-        if file.is_dir() {
-            std::fs::remove_dir(file)
-        } else {
-            std::fs::remove_file(file)
-        }
+        self.file.as_deref().map_or(Ok(()), remove_stop_file)
+    }
+}
+
+/// Removes the STOP file at `path`, or an empty folder of that name, if there is one.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_stop_file(path: &Path) -> std::io::Result<()> {
+    match (path.exists(), path.is_dir()) {
+        (false, _) => Ok(()),
+        (true, true) => std::fs::remove_dir(path),
+        (true, false) => std::fs::remove_file(path),
     }
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn run_loaded(
     with_precision!(precision, T => run_in::<T>(comm, arguments, stop, resolved, loaded))
 }
 
-/// As `run_loaded`, in the precision of T.
+/// Runs `resolved` on the data `loaded` in numbers of type T, in the folder and with the threads that `arguments` ask for. Called by all
+/// ranks.
 fn run_in<T: Real>(
     comm: &Comm,
     arguments: &RunArguments,

@@ -1,4 +1,4 @@
-//! What ends this process before its work is done: signals, the time allowed, a panic, other ranks that failed.
+//! Stopping a run before its end: on signals, at the time limit, after a panic, after a failure of other ranks.
 
 use std::sync::mpsc;
 use std::time::Duration;

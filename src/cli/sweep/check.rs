@@ -1,24 +1,22 @@
-//! What is refused before the first run of a sweep begins: each run is planned as far as it can be without running it.
+//! Checks of a sweep before its first run begins: each run is planned as far as possible without running it.
 
 use std::path::Path;
 
 use eki_mpi::config::sweep::{Sweep, SweepRun};
-use eki_mpi::config::{CONFIG, Resolved, changes, resumable};
+use eki_mpi::config::{CONFIG, Resolved, changes};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::bounded;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::io::checkpoint::newest_manifest;
+use eki_mpi::io::run_folder::another_configuration;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::run::check_resumable;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::start::check_initial;
 use eki_mpi::with_precision;
 
-use super::folder::{Folder, State};
+use super::folder::{Folder, LONGEST, State};
 use crate::cli::run::memory::refuse_too_large_here;
-
-/// The longest config.toml that is read, in bytes.
-const LONGEST: u64 = 1 << 26;
 
 /// The ranks that a run of a sweep is to have.
 #[derive(Clone, Copy, Debug)]
@@ -82,12 +80,7 @@ fn check_run<T: Real>(
     let was = bounded::text(&folder.join(CONFIG), LONGEST).ok();
     let differ = was.and_then(|was| changes(&was, &run.resolved.toml()).ok());
     match differ.filter(|differ| !differ.is_empty()) {
-        Some(differ) => Err(Error::Usage(format!(
-            "{}: holds a run of another configuration: {}; these may change: {}",
-            folder.display(),
-            differ.join("; "),
-            resumable()
-        ))),
+        Some(differ) => Err(another_configuration(folder, &differ)),
         None => Ok(()),
     }
 }

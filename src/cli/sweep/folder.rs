@@ -19,8 +19,8 @@ use serde_json::Value;
 /// The reasons of runs that have ended, and not stopped early.
 const ENDED: [&str; 3] = [AT_LAST_STEP, AT_NOISE_LEVEL, AT_TIME];
 
-/// The longest summary, configuration or reason that is read, in bytes.
-const LONGEST: u64 = 1 << 26;
+/// The longest file of a sweep that is read, in bytes: its own, or a run's summary, configuration or reason to fail.
+pub(super) const LONGEST: u64 = 1 << 26;
 
 /// The folder of a sweep.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Folder {
     pub path: PathBuf,
 }
 
-/// What has become of a run.
+/// The state of a run of a sweep.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum State {
     /// It has ended; the text of its summary.json.
@@ -43,6 +43,20 @@ pub enum State {
 }
 
 impl State {
+    /// The words for the states, in the order in which they are counted.
+    pub const WORDS: [&str; 4] = ["done", "failed", "begun", "waiting"];
+
+    /// Returns the word for this state.
+    pub fn word(&self) -> &'static str {
+        let [done, failed, begun, waiting] = Self::WORDS;
+        match self {
+            Self::Done(_) => done,
+            Self::Failed(_) => failed,
+            Self::Begun => begun,
+            Self::Waiting => waiting,
+        }
+    }
+
     /// Returns the summary of a run that has ended.
     pub fn summary(&self) -> Option<Value> {
         match self {
@@ -138,11 +152,6 @@ impl Folder {
     /// Returns true if `run` is being run now.
     pub fn is_running(&self, run: &SweepRun) -> bool {
         self.taken().join(&run.name).exists() && is_sweep_running(&self.path)
-    }
-
-    /// Makes ready the folder of a run that is to begin or to go on: the summary of an earlier stop is out of date from now on.
-    pub fn open(&self, run: &SweepRun) -> Result<()> {
-        Files::default().remove(&self.of(run).join(SUMMARY))
     }
 
     /// Says in the folder why a run failed.

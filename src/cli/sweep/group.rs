@@ -32,7 +32,7 @@ pub struct Group<'a> {
     pub is_one_of_several: bool,
 }
 
-/// What a group has done.
+/// The outcome of a group's runs.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Why it stopped before all runs were taken, if it did; else why the last run stopped that stopped alone.
@@ -131,7 +131,6 @@ impl Group<'_> {
             if self.is_one_of_several {
                 log::name_lines(format!("{}: ", run.name));
             }
-            self.folder.open(run)?;
             let loaded = LoadedProblem::load(&run.resolved, &self.data)?;
             Ok((folder.exists(), loaded))
         })?;

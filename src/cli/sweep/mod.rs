@@ -17,19 +17,16 @@ use eki_mpi::files::bounded;
 use eki_mpi::io::run_folder::claim_sweep;
 use eki_mpi::parallel::abort::say;
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::run::stop::{EXIT_STOPPED, StopReason};
+use eki_mpi::run::stop::{EXIT_STOPPED, StopReason, remove_stop_file};
 
 use crate::cli::output::json;
 use crate::cli::report::{self, ReportArguments};
 use crate::cli::run::log::log_to;
 use crate::cli::run::stopping::listen;
 use check::{Split, check};
-use folder::{Folder, State};
+use folder::{Folder, LONGEST, State};
 use group::Group;
 use table::{Results, runs_csv};
-
-/// The longest file of a sweep that is read, in bytes.
-const LONGEST: u64 = 1 << 26;
 
 /// Which runs, and how they share the ranks.
 #[derive(Clone, Debug, Args)]
@@ -58,7 +55,7 @@ pub struct SweepArguments {
     pub threads: Option<u16>,
 }
 
-/// What the help shows of a sweep's file.
+/// An example of a sweep's file, for the help.
 const EXAMPLE: &str = "The file:
   base = \"digits\"                   # a preset, or a configuration file beside this one
   best = \"accuracy_mean\"            # sort the results by this score
@@ -234,13 +231,7 @@ fn conclude(
     }
     folder.end();
     let [stop_file, _] = folder.stop_files();
-    if stop_file.exists() {
-        let removed = match stop_file.is_dir() {
-            true => std::fs::remove_dir(&stop_file),
-            false => std::fs::remove_file(&stop_file),
-        };
-        removed.map_err(|e| Error::io(&stop_file, "remove", e))?;
-    }
+    remove_stop_file(&stop_file).map_err(|e| Error::io(&stop_file, "remove", e))?;
     let reason = match (left, stopped) {
         (true, Some(reason)) => reason.name(),
         (true, None) => "runs are left",
@@ -282,17 +273,10 @@ fn report_page(
 
 /// Returns how many runs are in which state, in words.
 fn counted(states: &[State]) -> String {
-    let count = |of: fn(&State) -> bool| states.iter().filter(|state| of(state)).count();
-    let counts = [
-        (count(|s| matches!(s, State::Done(_))), "done"),
-        (count(|s| matches!(s, State::Failed(_))), "failed"),
-        (count(|s| matches!(s, State::Begun)), "begun"),
-        (count(|s| matches!(s, State::Waiting)), "waiting"),
-    ];
-    let parts: Vec<String> = counts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, word)| format!("{n} {word}"))
-        .collect();
+    let counted = State::WORDS.iter().filter_map(|word| {
+        let count = states.iter().filter(|state| state.word() == *word).count();
+        (count > 0).then(|| format!("{count} {word}"))
+    });
+    let parts: Vec<String> = counted.collect();
     format!("{} runs: {}", states.len(), parts.join(", "))
 }

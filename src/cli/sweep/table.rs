@@ -184,14 +184,8 @@ pub fn runs_csv(sweep: &Sweep, states: &[State]) -> String {
         .map(|name| (*name).to_owned());
     let mut text = csv_line(&heading.chain(ends_of).collect::<Vec<_>>());
     for (run, state) in sweep.runs.iter().zip(states) {
-        let word = match state {
-            State::Done(_) => "done",
-            State::Failed(_) => "failed",
-            State::Begun => "begun",
-            State::Waiting => "waiting",
-        };
         let seed = run.resolved.config.seed.to_string();
-        let mut cells = vec![run.name.clone(), word.to_owned(), seed];
+        let mut cells = vec![run.name.clone(), state.word().to_owned(), seed];
         cells.extend(run.values.iter().cloned());
         let summary = state.summary().unwrap_or_default();
         let number = |name: &&str| {

@@ -7,7 +7,7 @@ mod draws;
 mod file;
 mod names;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ impl Sweep {
             .collect();
         let short = names::short_keys(&keys);
         let mut runs = Vec::new();
-        let mut taken: BTreeMap<String, ()> = BTreeMap::new();
+        let mut taken = BTreeSet::new();
         for combination in &combinations {
             let (base, resolved) = combination.resolve(&file, shown)?;
             let name = combination.name(&base, &keys, &short);
@@ -113,49 +113,51 @@ impl Sweep {
                 let why = format!("{shown}: {name}: a run cannot have this name");
                 return Err(Error::Usage(why));
             }
-            if taken.insert(name.clone(), ()).is_some() {
+            if !taken.insert(name.clone()) {
                 let why = format!(
                     "{shown}: two runs are named {name}: leave one out, or give them names under [[run]]"
                 );
                 return Err(Error::Usage(why));
             }
-            runs.push((combination.cells(&base, &keys, &resolved), name, resolved));
+            runs.push(SweepRun {
+                values: combination.cells(&base, &keys, &resolved),
+                name,
+                resolved,
+            });
         }
         let stem = path.file_stem().unwrap_or_default();
         Ok(Self {
             name: stem.to_string_lossy().into_owned(),
             best: file.best,
-            ..Self::with_columns(&keys, &short, runs)
+            columns: keep_what_varies(&mut runs, &keys, &short),
+            runs,
         })
     }
+}
 
-    /// Makes tables' columns of what varies: the listed run's name and each of `keys` with more than one value, but for the seed.
-    fn with_columns(
-        keys: &BTreeSet<&str>,
-        short: impl Fn(&str) -> String,
-        runs: Vec<(Vec<String>, String, Resolved)>,
-    ) -> Self {
-        let names = std::iter::once("run".to_owned()).chain(keys.iter().map(|key| short(key)));
-        let varies = |column: &usize| {
-            let mut cells = runs.iter().map(|(cells, ..)| &cells[*column]);
-            let first = cells.next();
-            let is_seed = *column > 0 && keys.iter().nth(column - 1) == Some(&SEED);
-            !is_seed && cells.any(|cell| Some(cell) != first)
-        };
-        let names: Vec<String> = names.collect();
-        let shown: Vec<usize> = (0..names.len()).filter(varies).collect();
-        let runs = runs.iter().map(|(cells, name, resolved)| SweepRun {
-            name: name.clone(),
-            values: shown.iter().map(|&column| cells[column].clone()).collect(),
-            resolved: resolved.clone(),
-        });
-        Self {
-            name: String::new(),
-            best: None,
-            runs: runs.collect(),
-            columns: shown.iter().map(|&column| names[column].clone()).collect(),
-        }
+/// Keeps of each run's values, the listed run's name and one for each of `keys`, those that vary between runs, but for the seed;
+/// returns their names.
+fn keep_what_varies(
+    runs: &mut [SweepRun],
+    keys: &BTreeSet<&str>,
+    short: impl Fn(&str) -> String,
+) -> Vec<String> {
+    let columns = std::iter::once(("run".to_owned(), false))
+        .chain(keys.iter().map(|key| (short(key), *key == SEED)));
+    let varies = |column: usize| {
+        runs.iter()
+            .any(|run| run.values[column] != runs[0].values[column])
+    };
+    let shown: Vec<(usize, String)> = columns
+        .enumerate()
+        .filter(|(column, (_, is_seed))| !is_seed && varies(*column))
+        .map(|(column, (name, _))| (column, name))
+        .collect();
+    for run in runs {
+        let values = shown.iter().map(|(column, _)| run.values[*column].clone());
+        run.values = values.collect();
     }
+    shown.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Returns every combination of a listed run, a draw and a point of the grid, seeds together.
@@ -357,107 +359,113 @@ mod tests {
         assert_eq!(short.best.as_deref(), Some("accuracy_mean"));
     }
 
+    /// Files without a base of their own that are refused, and words of the message.
+    const WHOLE: &[(&str, &str)] = &[
+        ("base = \"digits\"", "nothing to sweep"),
+        ("[grid]\nseed = [1]", "base is missing"),
+        (
+            "base = \"digitz\"\n[grid]\nseed = [1]",
+            "base = \"digitz\": no such preset",
+        ),
+        ("base = 3\n[grid]\nseed = [1]", "base = 3: no such preset"),
+        (
+            "base = \"gone.toml\"\n[grid]\nseed = [1]",
+            "no such file beside",
+        ),
+        (
+            "base = \"digits\"\nseeds = 3\n[grid]\nseed = [1]",
+            "seeds = 3: unknown; a sweep's",
+        ),
+        ("[grid]\nseed = [1\n", "mine.toml:"),
+    ];
+
+    /// What is refused after a base, and words of the message.
+    const AFTER_BASE: &[(&str, &str)] = &[
+        ("[grid]", "grid = {}: must be a section of keys"),
+        ("grid = 3", "grid = 3"),
+        (
+            "[grid]\nseed = []",
+            "[grid]: seed = []: must be a list of one value",
+        ),
+        ("[grid]\nseed = 3", "[grid]: seed = 3"),
+        (
+            "[grid]\nensemble.member = [3]",
+            "[grid]: ensemble.member = 3: unknown key",
+        ),
+        (
+            "[grid]\nensemble.members = [20, \"x\"]",
+            "[grid]: ensemble.members = \"x\": must be",
+        ),
+        (
+            "[set]\nmethod.h = -1\n[grid]\nseed = [1]",
+            "[set]: method.h = -1: must be",
+        ),
+        ("[grid]\nseed = [1, 1]", "two runs are named seed=1"),
+        (
+            "[set]\nseed = 1\n[grid]\nseed = [1]",
+            "seed stands in [set] and [grid]",
+        ),
+        (
+            "[grid]\ndata.warp = [1]\n\"data.elastic\" = [1]",
+            "data.elastic is given twice",
+        ),
+        ("run = []", "run = []: must be a list of runs"),
+        ("[[run]]", "[[run]] 1: has no name and no key"),
+        (
+            "[[run]]\nname = \"../a\"",
+            "name = \"../a\": must be a folder's name",
+        ),
+        (
+            "[[run]]\nname = \"failed\"",
+            "failed: a run cannot have this name",
+        ),
+        (
+            "[[run]]\nname = \"a\"\n[[run]]\nname = \"a\"",
+            "two runs are named a:",
+        ),
+        (
+            "[draws]\ncount = 0\nseed = 1",
+            "[draws]: count = 0: must be an integer of at least 1",
+        ),
+        (
+            "[draws]\nmethod.h = { log = [1, 2] }",
+            "[draws]: count is missing",
+        ),
+        ("[draws]\ncount = 3", "no key is drawn"),
+        (
+            "[draws]\ncount = 3\nmethod.h = 2",
+            "method.h = 2: must be a range",
+        ),
+        (
+            "[draws]\ncount = 3\nmethod.h = { log = [0, 2] }",
+            "must be a range",
+        ),
+        (
+            "[draws]\ncount = 3\nmethod.h = { uniform = [3, 2] }",
+            "must be a range",
+        ),
+        (
+            "[draws]\ncount = 3\nmethod.h = { integer = [1.5, 2] }",
+            "must be a range",
+        ),
+        (
+            "[draws]\ncount = 3\nmethod.x = { uniform = [1, 2] }",
+            "method.x = ",
+        ),
+        (
+            "[draws]\ncount = 1000000\nmethod.h = { log = [1, 2] }",
+            "more than 10000 runs",
+        ),
+    ];
+
     #[test]
     fn bad_files_are_refused_in_one_line() {
         let base = "base = \"digits\"\n";
-        for (text, words) in [
-            ("base = \"digits\"", "nothing to sweep"),
-            ("[grid]\nseed = [1]", "base is missing"),
-            (
-                "base = \"digitz\"\n[grid]\nseed = [1]",
-                "base = \"digitz\": no such preset",
-            ),
-            ("base = 3\n[grid]\nseed = [1]", "base = 3: no such preset"),
-            (
-                "base = \"gone.toml\"\n[grid]\nseed = [1]",
-                "no such file beside",
-            ),
-            (
-                "base = \"digits\"\nseeds = 3\n[grid]\nseed = [1]",
-                "seeds = 3: unknown; a sweep's",
-            ),
-            ("[grid]\nseed = [1\n", "mine.toml:"),
-        ] {
+        for (text, words) in WHOLE {
             let line = read(text).unwrap_err().to_string();
             assert!(line.contains(words) && !line.contains('\n'), "{line}");
         }
-        for (text, words) in [
-            ("[grid]", "grid = {}: must be a section of keys"),
-            ("grid = 3", "grid = 3"),
-            (
-                "[grid]\nseed = []",
-                "[grid]: seed = []: must be a list of one value",
-            ),
-            ("[grid]\nseed = 3", "[grid]: seed = 3"),
-            (
-                "[grid]\nensemble.member = [3]",
-                "[grid]: ensemble.member = 3: unknown key",
-            ),
-            (
-                "[grid]\nensemble.members = [20, \"x\"]",
-                "[grid]: ensemble.members = \"x\": must be",
-            ),
-            (
-                "[set]\nmethod.h = -1\n[grid]\nseed = [1]",
-                "[set]: method.h = -1: must be",
-            ),
-            ("[grid]\nseed = [1, 1]", "two runs are named seed=1"),
-            (
-                "[set]\nseed = 1\n[grid]\nseed = [1]",
-                "seed stands in [set] and [grid]",
-            ),
-            (
-                "[grid]\ndata.warp = [1]\n\"data.elastic\" = [1]",
-                "data.elastic is given twice",
-            ),
-            ("run = []", "run = []: must be a list of runs"),
-            ("[[run]]", "[[run]] 1: has no name and no key"),
-            (
-                "[[run]]\nname = \"../a\"",
-                "name = \"../a\": must be a folder's name",
-            ),
-            (
-                "[[run]]\nname = \"failed\"",
-                "failed: a run cannot have this name",
-            ),
-            (
-                "[[run]]\nname = \"a\"\n[[run]]\nname = \"a\"",
-                "two runs are named a:",
-            ),
-            (
-                "[draws]\ncount = 0\nseed = 1",
-                "[draws]: count = 0: must be an integer of at least 1",
-            ),
-            (
-                "[draws]\nmethod.h = { log = [1, 2] }",
-                "[draws]: count is missing",
-            ),
-            ("[draws]\ncount = 3", "no key is drawn"),
-            (
-                "[draws]\ncount = 3\nmethod.h = 2",
-                "method.h = 2: must be a range",
-            ),
-            (
-                "[draws]\ncount = 3\nmethod.h = { log = [0, 2] }",
-                "must be a range",
-            ),
-            (
-                "[draws]\ncount = 3\nmethod.h = { uniform = [3, 2] }",
-                "must be a range",
-            ),
-            (
-                "[draws]\ncount = 3\nmethod.h = { integer = [1.5, 2] }",
-                "must be a range",
-            ),
-            (
-                "[draws]\ncount = 3\nmethod.x = { uniform = [1, 2] }",
-                "method.x = ",
-            ),
-            (
-                "[draws]\ncount = 1000000\nmethod.h = { log = [1, 2] }",
-                "more than 10000 runs",
-            ),
-        ] {
+        for (text, words) in AFTER_BASE {
             let line = read(&format!("{base}{text}\n")).unwrap_err().to_string();
             assert!(line.contains(words) && !line.contains('\n'), "{line}");
         }

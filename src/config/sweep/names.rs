@@ -8,6 +8,7 @@ use toml::Value;
 
 use super::BASE;
 use crate::config::refusal::written;
+use crate::files::numbers::hexadecimal;
 
 /// The longest name that is made, in bytes.
 const LONGEST: usize = 120;
@@ -54,8 +55,7 @@ pub(super) fn joined(parts: &[String]) -> String {
     if name.len() <= LONGEST {
         return name;
     }
-    let digest = Sha256::digest(&name);
-    let end: String = digest[..4].iter().map(|b| format!("{b:02x}")).collect();
+    let end = hexadecimal(&Sha256::digest(&name)[..4]);
     format!("{}-{end}", &name[..LONGEST - 9])
 }
 

@@ -62,6 +62,19 @@ fn scale_of(q: f64) -> f64 {
     1.0 / (q * q + q)
 }
 
+/// Adds F diag(w) F^T z to z, K numbers; `factors` is F, K x r, and `weight` gives w.
+fn add_along(factors: &Array2<f64>, z: &mut [f64], weight: impl Fn(usize) -> f64) {
+    let mut along = vec![0.0; factors.ncols()];
+    for (z, row) in z.iter().zip(factors.rows()) {
+        along.iter_mut().zip(row).for_each(|(t, f)| *t += z * f);
+    }
+    let modes = along.iter_mut().enumerate();
+    modes.for_each(|(mode, t)| *t *= weight(mode));
+    for (z, row) in z.iter_mut().zip(factors.rows()) {
+        *z += row.iter().zip(&along).map(|(f, t)| f * t).sum::<f64>();
+    }
+}
+
 impl Covariance {
     /// The covariance `gamma`.
     ///
@@ -144,14 +157,18 @@ impl Covariance {
     /// Returns the number K of outputs.
     #[must_use]
     pub fn outputs(&self) -> usize {
-        match self {
-            Self::Full {
-                inverse_deviations, ..
-            }
-            | Self::LowRank {
-                inverse_deviations, ..
-            } => inverse_deviations.len(),
+        self.inverse_deviations().len()
+    }
+
+    /// 1 / S, or D^{-1/2}: K numbers.
+    fn inverse_deviations(&self) -> &[f64] {
+        let (Self::Full {
+            inverse_deviations, ..
         }
+        | Self::LowRank {
+            inverse_deviations, ..
+        }) = self;
+        inverse_deviations
     }
 
     /// Replaces the outputs z, K numbers, by W z. The bits depend on z alone.
@@ -160,26 +177,11 @@ impl Covariance {
     /// If there are not K numbers.
     pub fn whiten(&self, z: &mut [f64]) {
         assert_eq!(z.len(), self.outputs(), "a number for each output");
-        let (Self::Full {
-            inverse_deviations, ..
-        }
-        | Self::LowRank {
-            inverse_deviations, ..
-        }) = self;
-        z.iter_mut()
-            .zip(inverse_deviations)
-            .for_each(|(z, scale)| *z *= scale);
+        let scales = self.inverse_deviations().iter();
+        z.iter_mut().zip(scales).for_each(|(z, scale)| *z *= scale);
         match self {
             Self::Full { correlations, .. } => correlations.solve_lower(z),
-            Self::LowRank { factors, .. } => {
-                let mut along = vec![0.0; factors.ncols()];
-                for (z, row) in z.iter().zip(factors.rows()) {
-                    along.iter_mut().zip(row).for_each(|(t, f)| *t += z * f);
-                }
-                for (z, row) in z.iter_mut().zip(factors.rows()) {
-                    *z -= row.iter().zip(&along).map(|(f, t)| f * t).sum::<f64>();
-                }
-            }
+            Self::LowRank { factors, .. } => add_along(factors, z, |_| -1.0),
         }
     }
 
@@ -187,26 +189,10 @@ impl Covariance {
     pub fn restore(&self, z: &mut [f64]) {
         match self {
             Self::Full { correlations, .. } => correlations.times_lower(z),
-            Self::LowRank { factors, roots, .. } => {
-                let mut along = vec![0.0; factors.ncols()];
-                for (z, row) in z.iter().zip(factors.rows()) {
-                    along.iter_mut().zip(row).for_each(|(t, f)| *t += z * f);
-                }
-                along.iter_mut().zip(roots).for_each(|(t, q)| *t *= q);
-                for (z, row) in z.iter_mut().zip(factors.rows()) {
-                    *z += row.iter().zip(&along).map(|(f, t)| f * t).sum::<f64>();
-                }
-            }
+            Self::LowRank { factors, roots, .. } => add_along(factors, z, |mode| roots[mode]),
         }
-        let (Self::Full {
-            inverse_deviations, ..
-        }
-        | Self::LowRank {
-            inverse_deviations, ..
-        }) = self;
-        z.iter_mut()
-            .zip(inverse_deviations)
-            .for_each(|(z, scale)| *z /= scale);
+        let scales = self.inverse_deviations().iter();
+        z.iter_mut().zip(scales).for_each(|(z, scale)| *z /= scale);
     }
 
     /// Returns the diagonal of Gamma: with low rank D (1 + the squared lengths of the rows of F).

@@ -14,7 +14,7 @@ use crate::data::noise::NoiseFile;
 use crate::data::observed::ObservationTable;
 use crate::error::{Error, Result};
 use crate::files::bounded;
-use crate::files::{Files, is_part};
+use crate::files::{Files, ends_in, is_part};
 use crate::io::checkpoint::newest_manifest;
 use crate::io::observation_table;
 
@@ -118,9 +118,7 @@ fn keep_copy(
     (from, bytes): (&Path, &[u8]),
     stem: &str,
 ) -> Result<()> {
-    let is_array = from
-        .extension()
-        .is_some_and(|end| end.eq_ignore_ascii_case("npy"));
+    let is_array = ends_in(from, "npy");
     let names = copies(stem);
     keep(
         files,
@@ -238,6 +236,17 @@ pub(crate) fn read_config<R>(
     }
 }
 
+/// Returns the error that `folder` holds a run whose configuration differs, as `differ` lists, in keys that may not change.
+#[must_use]
+pub fn another_configuration(folder: &Path, differ: &[String]) -> Error {
+    Error::Usage(format!(
+        "{}: holds a run of another configuration: {}; these may change: {}",
+        folder.display(),
+        differ.join("; "),
+        resumable()
+    ))
+}
+
 /// Returns true if the configuration in the folder is lost and must be rewritten as `config`: config.toml is missing,
 /// damaged or different, but the configuration of the newest checkpoint differs from `config` only in keys that may
 /// change.
@@ -250,14 +259,7 @@ fn is_lost(folder: &Path, config: &str) -> Result<bool> {
         Ok(differ) if differ.is_empty() => return Ok(false),
         why => why,
     };
-    let refused = |differ: &[String]| {
-        Err(Error::Usage(format!(
-            "{}: holds a run of another configuration: {}; these may change: {}",
-            folder.display(),
-            differ.join("; "),
-            resumable()
-        )))
-    };
+    let refused = |differ: &[String]| Err(another_configuration(folder, differ));
     let Some(manifest) = newest_manifest(folder) else {
         return match why {
             Ok(differ) => refused(&differ),
