@@ -5,6 +5,8 @@ mod durable;
 #[path = "durable/eight.rs"]
 #[allow(dead_code, reason = "its room alone is used")]
 mod eight;
+#[path = "sweep/rows.rs"]
+mod rows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
