@@ -20,6 +20,7 @@ use eki_mpi::report::finished::Finished;
 use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::Contract;
 use eki_mpi::run::plan::Plan;
+use eki_mpi::run::statistics::MembersAre;
 use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop};
 
 /// When a simulator that has not answered yet is spoken of.
@@ -108,21 +109,26 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     );
 }
 
-/// Writes a simulator's parameters in their own units in the run's `folder`; lines for the table at the run's end.
+/// Writes a simulator's parameters in their own units in the run's `folder`, whose members stand for what `are` says; returns them. None
+/// where there is no simulator. Called by rank 0.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn calibrated<T: Real>(plan: &Plan, folder: &Path, files: &Files) -> Result<String> {
+pub fn calibrated<T: Real>(
+    plan: &Plan,
+    (folder, are): (&Path, MembersAre),
+    files: &Files,
+) -> Result<Option<Calibrated>> {
     let Some(prior) = JointPrior::of(&plan.resolved)? else {
-        return Ok(String::new());
+        return Ok(None);
     };
     let finished = Finished {
         folder: folder.to_path_buf(),
         resolved: plan.resolved.clone(),
     };
-    let calibrated = Calibrated::of::<T>(&finished, &prior)?;
+    let calibrated = Calibrated::of::<T>(&finished, &prior, are)?;
     calibrated.write(files, &finished)?;
-    Ok(calibrated.table())
+    Ok(Some(calibrated))
 }
 
 /// Tells `map` the outputs that were brought to the run's `folder` for `step`. Called by all ranks.

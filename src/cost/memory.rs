@@ -18,7 +18,7 @@ const NAMED: usize = 96;
 /// The bytes of a named parameter as text in a question to a simulator, with the numbers.
 const ASKED: usize = 36;
 /// The bytes of a named parameter in the table of results, with all copies of names, numbers and text.
-const REPORTED: usize = 240;
+const REPORTED: usize = 640;
 
 /// The largest ensemble, in numbers, that is written as text; larger ones are in final/ensemble.npy only.
 pub const MOST_AS_TEXT: usize = 1 << 24;
@@ -97,10 +97,13 @@ impl StepShape {
                 product(&[s, t, update_scratch(self.form, j, self.outputs, width)]),
             ),
         ];
-        // For each number of the final ensemble, if members are written as text: itself, in double precision, and its
-        // text.
+        // For each number of the final ensemble, if members are written as text: itself, in double precision, in the columns that are
+        // correlated, and its text.
         let few = product(&[j, p]) <= MOST_AS_TEXT as f64;
-        let written = when(self.writes_members && few, product(&[s + 8 + 20, j, named]));
+        let written = when(
+            self.writes_members && few,
+            product(&[s + 8 + 8 + 20, j, named]),
+        );
         let results = when(rank == 0, product(&[REPORTED, named]) + written);
         let grows = self.members > self.members_before && stored;
         let grown = product(&[self.slabs, s, self.members_before, own_p]);

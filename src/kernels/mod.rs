@@ -8,6 +8,7 @@
 pub mod amx;
 pub mod bfloat;
 pub mod buffers;
+pub mod chi_square;
 pub(crate) mod cholesky;
 pub mod eigen;
 pub mod elementary;

@@ -5,6 +5,7 @@ use ndarray::{Array3, Axis, s};
 use rayon::ThreadPool;
 use serde::Serialize;
 
+use crate::config::ModelKind;
 use crate::data::Targets;
 use crate::data::observed::ObservationTable;
 use crate::data::scores::{GroupMisfit, Measure, Scores};
@@ -18,10 +19,12 @@ use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::method::loss::Loss;
 use crate::report::calibrated::Calibrated;
-use crate::report::finished::Finished;
+use crate::report::finished::{Finished, Summary};
 use crate::report::uncertainty::{Tally, Uncertainty};
 use crate::run::evaluate::{merit, score_point};
 use crate::run::misfit::misfit_at;
+use crate::run::reporter::ChiSquare;
+use crate::run::statistics::FinalMembers;
 
 /// The number of samples that are evaluated together.
 const CHUNK: usize = 512;
@@ -49,6 +52,25 @@ pub struct Assessment {
     /// The accuracies of single members: lowest, median, highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_members: Option<[f64; 3]>,
+    /// What a simulator's run has found.
+    #[serde(flatten)]
+    pub answer: Option<Answer>,
+}
+
+/// What a simulator's run has found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// The verdict, as the run's summary has it.
+    pub verdict: Option<String>,
+    /// What to try next, as the run's summary has it.
+    pub advice: Option<String>,
+    /// The chi-square of the final members, as the run's summary has it.
+    pub chi_square: Option<ChiSquare>,
+    /// The final members.
+    pub members: FinalMembers,
+    /// What is remarkable about the parameters, and which.
+    #[serde(skip)]
+    pub notes: Vec<(&'static str, String)>,
 }
 
 /// Evaluates `finished` on the test set of its problem, a simulator's by its least-squares `loss` and the `table` of its observations, with the threads of `pool`; the result does not depend on their
@@ -63,13 +85,6 @@ pub fn assess<T: Real>(
     starts: bool,
 ) -> Result<Assessment> {
     let parameters = problem.map.parameters();
-    if problem.map.ask_tell().is_some() {
-        return Err(Error::Usage(format!(
-            "{}: the outputs at the mean are for you to find (model.kind = \"ask-tell\"): run your simulator at the parameters \
-             of final/parameters.csv",
-            finished.folder.display()
-        )));
-    }
     if let Some(prior) = problem.map.own_units() {
         return assess_simulator(pool, finished, (problem, (loss, table), prior), starts);
     }
@@ -87,6 +102,7 @@ pub fn assess<T: Real>(
         misfit_groups: Vec::new(),
         uncertainty: None,
         accuracy_members: None,
+        answer: None,
     };
     if let Targets::Classes { labels, .. } = &test.targets
         && let Some(rows) = finished.ensemble(parameters)?
@@ -99,57 +115,70 @@ pub fn assess<T: Real>(
     Ok(assessment)
 }
 
-/// Evaluates a simulator's run by its misfits, which are simulated if `starts`, else taken from the run's summary.
+/// Evaluates a simulator's run by its misfits, which are simulated if `starts`, else taken from the run's summary, and by its members.
 fn assess_simulator<T: Real>(
     pool: &ThreadPool,
     finished: &Finished,
     (problem, by, prior): (&Problem<T>, (&Loss, &ObservationTable), &JointPrior),
     starts: bool,
 ) -> Result<Assessment> {
-    let (mean, best, misfit_groups) = match starts {
-        true => misfits(pool, finished, problem, (by, prior))?,
-        false => reported(finished)?,
-    };
-    Ok(Assessment {
-        samples: problem.map.outputs(),
-        parameters: prior.coordinates(),
-        scores: Scores::new(Measure::Misfit, mean, best),
-        misfit_groups,
-        uncertainty: None,
-        accuracy_members: None,
-    })
-}
-
-/// Misfits in deviations of the noise: at the mean, of the best member, and of groups of observations at the mean.
-type Misfits = (f64, Option<f64>, Vec<GroupMisfit>);
-
-/// Returns the misfits in the summary of a simulator's run: at the members' mean, and of the best member if the run
-/// determined it.
-fn reported(finished: &Finished) -> Result<Misfits> {
     // A run that has not ended is reported first.
     if !finished.has_mean() {
         return Err(finished.has_not_ended());
     }
     let ending = finished.ending()?.unwrap_or_default();
-    let Some(mean) = ending.misfit_mean else {
+    let calibrated = Calibrated::of::<T>(finished, prior, ending.members.are)?;
+    let by = (by, prior);
+    let (scores, misfit_groups) = match starts && problem.map.simulator().is_some() {
+        true => simulated(pool, problem, by, &calibrated)?,
+        false => reported(finished, &ending)?,
+    };
+    Ok(Assessment {
+        samples: problem.map.outputs(),
+        parameters: prior.coordinates(),
+        scores,
+        misfit_groups,
+        uncertainty: None,
+        accuracy_members: None,
+        answer: Some(Answer {
+            verdict: ending.verdict,
+            advice: ending.advice,
+            chi_square: ending.chi_square,
+            notes: calibrated.notes(),
+            members: calibrated.found,
+        }),
+    })
+}
+
+/// The misfits at the members' mean, of the members and of the best of them, and of groups of observations at the mean.
+type Misfits = (Scores, Vec<GroupMisfit>);
+
+/// Returns the misfits that `ending` of a simulator's run holds; those at the mean are not known where outputs came from outside.
+fn reported(finished: &Finished, ending: &Summary) -> Result<Misfits> {
+    let asks = finished.resolved.config.model.kind == ModelKind::AskTell;
+    if ending.misfit_mean.is_none() && !asks {
         return Err(Error::Usage(format!(
             "{}: its summary.json holds no misfits, and to find them {}",
             finished.folder.display(),
             finished.resolved.command_shown()
         )));
+    }
+    let scores = Scores {
+        misfit_mean: ending.misfit_mean,
+        misfit_best: ending.misfit_best,
+        misfit_members: ending.misfit_members,
+        ..Scores::default()
     };
-    Ok((mean, ending.misfit_best, ending.misfit_groups))
+    Ok((scores, ending.misfit_groups.clone()))
 }
 
-/// Simulates the misfits of a simulator's run again: at the members' mean, and of the best member if the run determined
-/// it.
-fn misfits<T: Real>(
+/// Simulates the misfits of a simulator's run again: at the members' mean, and of the best member if the run determined it.
+fn simulated<T: Real>(
     pool: &ThreadPool,
-    finished: &Finished,
     problem: &Problem<T>,
     ((loss, table), prior): ((&Loss, &ObservationTable), &JointPrior),
+    calibrated: &Calibrated,
 ) -> Result<Misfits> {
-    let found = Calibrated::of::<T>(finished, prior)?;
     let observed = problem.map.outputs();
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, 1);
     let misfit = |u: &Vec<f64>| {
@@ -157,15 +186,18 @@ fn misfits<T: Real>(
         ((2.0 * misfit / observed as f64).sqrt(), residuals)
     };
     loop {
-        let ((mean, residuals), best) = (misfit(&found.mean), found.best.as_ref().map(misfit));
+        let ((mean, residuals), best) = (
+            misfit(&calibrated.mean()),
+            calibrated.best.as_ref().map(misfit),
+        );
         match problem.map.simulator().map(Process::settle) {
             Some(Settled::Again) => {}
             Some(Settled::Stray(what)) => {
                 return Err(Error::Run(format!("the simulator {what}")));
             }
             _ => {
-                let groups = table.group_misfits(&residuals);
-                return Ok((mean, best.map(|(best, _)| best), groups));
+                let scores = Scores::new(Measure::Misfit, mean, best.map(|(best, _)| best));
+                return Ok((scores, table.group_misfits(&residuals)));
             }
         }
     }

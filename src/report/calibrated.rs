@@ -1,11 +1,14 @@
-//! The parameters of a calibrated simulator in physical units: final/parameters.csv and final/ensemble.csv.
+//! The parameters of a calibrated simulator in physical units: final/parameters.csv, final/posterior.csv or final/members.csv.
 //!
-//! `low` and `high` bound the central two thirds of the members at the end of the run. They are not error bars, unless
-//! observations are perturbed (`method.perturb`): members contract as they fit, whatever the noise (Schillings & Stuart,
-//! SIAM J. Numer. Anal. 55 (2017) 1264).
+//! The statistics are those of `run::statistics`. `low` and `high` are the quantiles 16 and 84 %: they hold the central two thirds of the
+//! members. Whether these are a sample of the posterior the file's name says: otherwise members contract as they fit, whatever the noise
+//! (Schillings & Stuart, SIAM J. Numer. Anal. 55 (2017) 1264).
 
 use std::fmt::Write as _;
 
+use ndarray::Array2;
+
+use crate::config::InitialCentre;
 use crate::cost::MOST_AS_TEXT;
 use crate::error::Result;
 use crate::files::Files;
@@ -13,123 +16,223 @@ use crate::files::numbers::number;
 use crate::forward::joint_prior::JointPrior;
 use crate::kernels::real::Real;
 use crate::report::finished::Finished;
+use crate::report::text_table::CellAlignment::{Left, Right};
+use crate::report::text_table::text_table;
+use crate::run::statistics::{Correlated, FinalMembers, MembersAre, ParameterStatistics};
 
-/// The fraction of members below `low`, and above `high`.
-const TAIL: f64 = 0.16;
 /// The largest number of parameters in the table at the end of a run.
 const SHOWN: usize = 16;
+/// The largest number of correlated pairs, and of parameters at an end of their prior, there.
+const NOTED: usize = 4;
 
 /// The parameters of a finished run, in physical units.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
-    /// The names of the parameters.
-    pub names: Vec<String>,
-    /// The mean of the members.
-    pub mean: Vec<f64>,
+    /// The statistics of the members.
+    pub found: FinalMembers,
     /// The parameters of the best member, if it was determined.
     pub best: Option<Vec<f64>>,
     /// The members, a row of all parameters each, if they were kept and are not too many.
-    pub members: Option<Vec<Vec<f64>>>,
+    pub members: Option<Array2<f64>>,
 }
 
 impl Calibrated {
-    /// Reads the parameters of `finished`, whose prior is `prior`. Runs of earlier versions left coordinates of type
-    /// T in their arrays, which are mapped to physical units.
+    /// Reads the parameters of `finished`, whose prior is `prior` and whose members stand for what `are` says. Runs of earlier versions
+    /// left coordinates of type T in their arrays, which are mapped to physical units.
     ///
     /// # Errors
     /// A run that has not ended, or damaged arrays.
-    pub fn of<T: Real>(finished: &Finished, prior: &JointPrior) -> Result<Self> {
-        if finished.is_in_own_units() {
-            return Self::read(finished, prior, <[f64]>::to_vec);
+    pub fn of<T: Real>(finished: &Finished, prior: &JointPrior, are: MembersAre) -> Result<Self> {
+        match finished.is_in_own_units() {
+            true => Self::read(finished, prior, are, <[f64]>::to_vec),
+            false => Self::read(finished, prior, are, |xi: &[T]| prior.at(xi)),
         }
-        let own = |xi: &[T]| prior.at(xi);
-        let mut found = Self::read(finished, prior, own)?;
-        // The stored mean is that of the coordinates; the mean of the members in physical units is wanted.
-        if let Some(members) = &found.members {
-            let share = 1.0 / members.len() as f64;
-            let mean = |p: usize| members.iter().map(|u| share * u[p]).sum();
-            found.mean = (0..prior.parameters()).map(mean).collect();
-        }
-        Ok(found)
     }
 
     /// Reads the arrays of `finished`, of type N, and maps each row to physical units by `own`.
     fn read<N: Real>(
         finished: &Finished,
         prior: &JointPrior,
+        are: MembersAre,
         own: impl Fn(&[N]) -> Vec<f64>,
     ) -> Result<Self> {
         let parameters = prior.parameters();
+        let mut mean = own(&finished.mean::<N>(parameters)?);
         let members = match finished.ensemble::<N>(parameters)? {
             Some(mut rows) if rows.rows() * parameters <= MOST_AS_TEXT => {
                 // Members that went to infinity are results too.
                 let all = rows.read_any(rows.rows())?;
-                Some(all.chunks_exact(parameters).map(&own).collect())
+                let all: Vec<f64> = all.chunks_exact(parameters).flat_map(&own).collect();
+                let shape = (all.len() / parameters, parameters);
+                Some(Array2::from_shape_vec(shape, all).expect("whole rows"))
             }
             _ => None,
         };
+        if let Some(members) = members.as_ref().filter(|_| !finished.is_in_own_units()) {
+            // The stored mean is that of the coordinates; the mean of the members in physical units is wanted.
+            let share = 1.0 / members.nrows() as f64;
+            let of = |p: usize| members.column(p).iter().map(|u| share * u).sum();
+            mean = (0..parameters).map(of).collect();
+        }
+        let ensemble = &finished.resolved.config.ensemble;
+        let drawn = ensemble.initial == "prior" && ensemble.centre == InitialCentre::Zero;
+        let none = Array2::zeros((0, parameters));
+        let rows = members.as_ref().unwrap_or(&none);
         Ok(Self {
-            names: prior.names().map(str::to_owned).collect(),
-            mean: own(&finished.mean::<N>(parameters)?),
+            found: FinalMembers::new((are, drawn), prior, &mean, rows.view()),
             best: finished.best::<N>(parameters)?.as_deref().map(own),
             members,
         })
     }
 
-    /// Returns the values of parameter `p` below, and above, which a fraction `TAIL` of the members lies.
+    /// Returns the mean of the members, all parameters in their order.
     #[must_use]
-    pub fn range(&self, p: usize) -> Option<(f64, f64)> {
-        let members = self.members.as_ref()?;
-        let mut values: Vec<f64> = members.iter().map(|u| u[p]).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
-        (!values.is_empty()).then(|| (at(TAIL), at(1.0 - TAIL)))
+    pub fn mean(&self) -> Vec<f64> {
+        self.found.parameters.iter().map(|of| of.mean).collect()
     }
 
-    /// Writes final/parameters.csv, and final/ensemble.csv if members were kept, to the run's folder. Called by rank 0.
+    /// Writes final/parameters.csv, and the table of members if they were kept, to the run's folder. Called by rank 0.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, files: &Files, finished: &Finished) -> Result<()> {
         let folder = finished.folder.join("final");
-        let number = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:?}"));
-        let mut text = "name,mean,low,high,best\n".to_owned();
-        for (p, name) in self.names.iter().enumerate() {
-            let (low, high) = self.range(p).unzip();
+        let mut text = "name,mean,low,high,best,mean_error,deviation,deviation_error,q05,q16,q50,q84,q95,contraction,\
+                        at_low_end,at_high_end\n"
+            .to_owned();
+        for (p, of) in self.found.parameters.iter().enumerate() {
             let best = self.best.as_ref().map(|best| best[p]);
-            let rest = [Some(self.mean[p]), low, high, best].map(number);
-            let _ = writeln!(text, "{name},{}", rest.join(","));
+            let _ = writeln!(text, "{},{}", of.name, numbers(of, best).join(","));
         }
         files.write_whole(&folder.join("parameters.csv"), text.as_bytes())?;
+        // What an earlier start or version of the program left must not be taken for the new.
+        for name in ["posterior.csv", "members.csv", "ensemble.csv"] {
+            files.remove(&folder.join(name))?;
+        }
         let Some(members) = &self.members else {
             return Ok(());
         };
-        let mut text = self.names.join(",") + "\n";
-        for member in members {
+        let names: Vec<&str> = self
+            .found
+            .parameters
+            .iter()
+            .map(|of| of.name.as_str())
+            .collect();
+        let mut text = names.join(",") + "\n";
+        for member in members.rows() {
             let words: Vec<String> = member.iter().map(|x| format!("{x:?}")).collect();
             text += &words.join(",");
             text.push('\n');
         }
-        files.write_whole(&folder.join("ensemble.csv"), text.as_bytes())
+        files.write_whole(&folder.join(self.found.are.table_name()), text.as_bytes())
     }
 
-    /// Lines for the table at a run's end: a parameter each, with the range of most members.
+    /// Returns the lines on parameters for the table at a run's end: a few numbers of each, and what is remarkable.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = String::new();
-        for (p, name) in self.names.iter().enumerate().take(SHOWN) {
-            let range = self.range(p);
-            let range = range.map_or(String::new(), |(a, b)| {
-                format!("  members {} .. {}", number(a, 5), number(b, 5))
-            });
-            let _ = writeln!(text, "  {name:<28} {}{range}", number(self.mean[p], 5));
-        }
-        let rest = self.names.len().saturating_sub(SHOWN);
+        let heading = [
+            "parameter",
+            "mean",
+            "deviation",
+            "5 %",
+            "50 %",
+            "95 %",
+            "contraction",
+        ];
+        let shown = self.found.parameters.iter().take(SHOWN);
+        let rows = shown.map(|of| {
+            let [low, _, middle, _, high] = shares(of);
+            let [mean, low, middle, high] = [Some(of.mean), low, middle, high].map(|x| cell(x, 5));
+            let deviation = cell(of.deviation, 3);
+            let contraction = cell(of.contraction, 3);
+            [
+                of.name.clone(),
+                mean,
+                deviation,
+                low,
+                middle,
+                high,
+                contraction,
+            ]
+        });
+        let rows = std::iter::once(heading.map(str::to_owned)).chain(rows);
+        let mut text = format!(
+            "  {:<28} {}\n",
+            "the final members are",
+            self.found.are.words()
+        );
+        text += &text_table([Left, Right, Right, Right, Right, Right, Right], rows);
+        let rest = self.found.parameters.len().saturating_sub(SHOWN);
         if rest > 0 {
             let _ = writeln!(text, "  and {rest} more in final/parameters.csv");
         }
+        for (what, which) in self.notes() {
+            let _ = writeln!(text, "  {what:<28} {which}");
+        }
         text
     }
+
+    /// Returns what is remarkable about the parameters, and which: those that are correlated, and those at an end of their prior.
+    #[must_use]
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        let found = &self.found;
+        let pairs = found.correlations.as_deref().unwrap_or_default();
+        let pair = |pair: &Correlated| {
+            let [a, b] = &pair.between;
+            format!("{a} and {b} {}", number(pair.correlation, 2))
+        };
+        let pairs: Vec<String> = pairs.iter().map(pair).collect();
+        let ends = found.parameters.iter();
+        let ends: Vec<String> = ends.filter_map(ParameterStatistics::end_in_words).collect();
+        let notes = [
+            ("correlated", pairs, found.more_correlations),
+            ("at an end of the prior", ends, 0),
+        ];
+        let notes = notes.into_iter().filter(|(_, all, _)| !all.is_empty());
+        notes
+            .map(|(what, all, more)| (what, some(&all, more)))
+            .collect()
+    }
+}
+
+/// Returns the first of `all` in words, and how many more there are, with so many `more` that are not in it.
+fn some(all: &[String], more: usize) -> String {
+    let named = &all[..all.len().min(NOTED)];
+    let rest = match all.len() - named.len() + more {
+        0 => String::new(),
+        rest => format!("; and {rest} more"),
+    };
+    named.join("; ") + &rest
+}
+
+/// Returns the quantiles of a parameter, if it has any.
+fn shares(of: &ParameterStatistics) -> [Option<f64>; 5] {
+    of.quantiles
+        .map_or([None; 5], |quantiles| quantiles.map(Some))
+}
+
+/// Returns `x` with so many significant digits, or a dash where it is unknown.
+fn cell(x: Option<f64>, digits: usize) -> String {
+    x.map_or("-".to_owned(), |x| number(x, digits))
+}
+
+/// Returns the fields of a parameter's line in final/parameters.csv after its name.
+fn numbers(of: &ParameterStatistics, best: Option<f64>) -> Vec<String> {
+    let [q05, q16, q50, q84, q95] = shares(of);
+    let ends = of.ends.map_or([None; 2], |ends| ends.map(Some));
+    let first = [
+        Some(of.mean),
+        q16,
+        q84,
+        best,
+        of.mean_error,
+        of.deviation,
+        of.deviation_error,
+    ];
+    let rest = [q05, q16, q50, q84, q95, of.contraction];
+    let all = first.into_iter().chain(rest).chain(ends);
+    all.map(|x| x.map_or(String::new(), |x| format!("{x:?}")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -138,27 +241,52 @@ mod tests {
 
     #[test]
     fn the_table_shows_significant_digits_at_any_size() {
+        let entries = [
+            "permeability normal 0 1",
+            "large normal 0 1",
+            "plain normal 0 1",
+        ];
+        let prior = JointPrior::new(&entries.map(str::to_owned)).unwrap();
+        let members = ndarray::array![
+            [3.151_39e-16, 1e299, 0.790_001],
+            [3.237_29e-16, 2e300, 0.81]
+        ];
+        let mean = [3.194_91e-16, 1e300, 0.8];
+        let found = FinalMembers::new((MembersAre::Fit, true), &prior, &mean, members.view());
         let calibrated = Calibrated {
-            names: ["permeability", "large", "plain"]
-                .map(str::to_owned)
-                .to_vec(),
-            mean: vec![3.194_91e-16, 1e300, 0.8],
+            found,
             best: None,
-            members: Some(vec![
-                vec![3.151_39e-16, 1e299, 0.790_001],
-                vec![3.237_29e-16, 2e300, 0.81],
-            ]),
+            members: None,
         };
         let table = calibrated.table();
-        let lines: Vec<&str> = table.lines().collect();
+        let lines: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
         assert!(
-            lines[0].ends_with(" 3.1949e-16  members 3.1514e-16 .. 3.2373e-16"),
+            table.starts_with(
+                "  the final members are        a fit: their spread is no error bar\n"
+            ),
             "{table}"
         );
-        assert!(
-            lines[1].ends_with(" 1e300  members 1e299 .. 2e300"),
+        assert_eq!(
+            lines[2],
+            [
+                "permeability",
+                "3.1949e-16",
+                "6.07e-18",
+                "3.1557e-16",
+                "3.1943e-16",
+                "3.233e-16",
+                "1"
+            ],
             "{table}"
         );
-        assert!(lines[2].ends_with(" 0.8  members 0.79 .. 0.81"), "{table}");
+        assert_eq!(lines[3][..2], ["large", "1e300"], "{table}");
+        assert_eq!(
+            lines[4][..4],
+            ["plain", "0.8", "0.0141", "0.791"],
+            "{table}"
+        );
     }
 }

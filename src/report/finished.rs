@@ -13,7 +13,8 @@ use crate::io::npy;
 use crate::io::run_folder::{SUMMARY, read_config};
 use crate::kernels::real::Real;
 use crate::run::final_arrays::UNITS;
-use crate::run::reporter::gaps;
+use crate::run::reporter::{ChiSquare, gaps};
+use crate::run::statistics::MembersAre;
 
 /// The largest summary.json that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -78,11 +79,22 @@ pub struct Summary {
     pub mse_ar2: Option<f64>,
     pub mse_ar20: Option<f64>,
     pub verdict: Option<String>,
+    pub advice: Option<String>,
+    pub members: Members,
+    pub chi_square: Option<ChiSquare>,
     pub mse_pass: Option<f64>,
     pub mse_first_pass: Option<f64>,
     pub digest: String,
     pub ranks: usize,
     pub threads: usize,
+}
+
+/// What is read of `members` in summary.json.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Members {
+    pub are: MembersAre,
 }
 
 /// Refuses the folder of a run whose configuration, the file `config`, is missing or cut short according to its
@@ -236,6 +248,14 @@ impl Finished {
     pub fn gaps(&self) -> Vec<(u64, u64)> {
         let lines = std::fs::read(self.folder.join("metrics.jsonl")).unwrap_or_default();
         gaps(&lines, self.resolved.config.run.report_every)
+    }
+
+    /// Returns what the final members stand for; a fit where the run has not said.
+    ///
+    /// # Errors
+    /// A damaged summary.
+    pub fn members_are(&self) -> Result<MembersAre> {
+        Ok(self.ending()?.unwrap_or_default().members.are)
     }
 
     /// Returns the summary, if the run has ended.

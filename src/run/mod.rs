@@ -37,6 +37,7 @@ mod run_loop;
 mod shards;
 mod sizes;
 pub mod start;
+pub mod statistics;
 mod step;
 pub mod stop;
 pub mod timing;

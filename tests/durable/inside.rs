@@ -125,6 +125,8 @@ pub fn whole_run_heeding(ranks: Ranks, asked: &Asked, stop: Stop) -> Result<Stri
         seconds: 0.0,
         scores: outcome.scores,
         misfit_groups: Vec::new(),
+        chi_square: None,
+        members: None,
         first: reporter.first_epoch(),
         digest: outcome.digest.clone(),
         ranks: comm.size(),

@@ -21,6 +21,7 @@ mod results;
 mod runs;
 #[path = "../start/mod.rs"]
 mod start;
+mod statistics;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         kept::TESTS,
         noise::TESTS,
         observed::TESTS,
+        statistics::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();

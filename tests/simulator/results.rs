@@ -39,9 +39,20 @@ pub fn summary(folder: &Path) -> serde_json::Value {
     serde_json::from_slice(&text).expect("JSON")
 }
 
-/// The rows of final/ensemble.csv.
+/// The text of the table of members in final/.
+pub fn members_table(folder: &Path) -> String {
+    let are = &summary(folder)["members"]["are"];
+    let (name, other) = match are.as_str() {
+        Some("posterior-sample") => ("posterior.csv", "members.csv"),
+        _ => ("members.csv", "posterior.csv"),
+    };
+    assert!(!folder.join("final").join(other).exists(), "{other}");
+    std::fs::read_to_string(folder.join("final").join(name)).expect("a table")
+}
+
+/// The rows of the table of members.
 pub fn members(folder: &Path) -> Vec<Vec<f64>> {
-    let text = std::fs::read_to_string(folder.join("final/ensemble.csv")).expect("a table");
+    let text = members_table(folder);
     let row = |line: &str| {
         line.split(',')
             .map(|x| x.parse().expect("a number"))
@@ -304,7 +315,7 @@ fn infinite() {
     let case = Case::new("plain");
     let sets = ["run.steps=1", "method.step=fixed", "method.h=1e8"];
     let (out, ended) = case.finish(&case.run(&sets), "out");
-    let table = std::fs::read_to_string(out.join("final/ensemble.csv")).expect("a table");
+    let table = members_table(&out);
     assert!(table.contains("inf"), "{table}");
     assert!(out.join("final/parameters.csv").is_file());
     assert!(

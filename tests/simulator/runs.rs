@@ -109,7 +109,7 @@ fn at_noise_level() {
 /// Means of final/parameters.csv.
 fn found(folder: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(folder.join("final/parameters.csv")).expect("a table");
-    assert!(text.starts_with("name,mean,low,high,best\n"), "{text}");
+    assert!(text.starts_with("name,mean,low,high,best,"), "{text}");
     let mean = |line: &str| {
         line.split(',')
             .nth(1)
@@ -228,13 +228,7 @@ fn posterior() {
     };
     let sampled = |run: &super::start::Run, name: &str| {
         let (folder, _) = case.finish(run, name);
-        let text = std::fs::read_to_string(folder.join("final/ensemble.csv")).expect("a table");
-        let numbers = |line: &str| {
-            line.split(',')
-                .map(|x| x.parse().expect("a number"))
-                .collect()
-        };
-        let members: Vec<Vec<f64>> = text.lines().skip(1).map(numbers).collect();
+        let members = super::results::members(&folder);
         let count = members.len() as f64;
         let about = |f: &dyn Fn(&[f64]) -> f64| members.iter().map(|u| f(u)).sum::<f64>() / count;
         let centre = [0, 1].map(|i| about(&|u| u[i]));
@@ -378,7 +372,7 @@ fn recovered() {
         assert_eq!(mean, found(&other));
     }
     // The members' table, in the parameters' own units and within their bounds.
-    let text = std::fs::read_to_string(one.join("final/ensemble.csv")).expect("a table");
+    let text = super::results::members_table(&one);
     assert!(
         text.starts_with("growth,capacity\n") && text.lines().count() == 33,
         "{text}"

@@ -23,9 +23,11 @@ use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::launcher::launched_ranks;
 use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::report::account;
+use eki_mpi::report::calibrated::Calibrated;
 use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
-use eki_mpi::run::reporter::{Reporter, Summary};
+use eki_mpi::run::reporter::{ChiSquare, Ending, Reporter, Summary};
+use eki_mpi::run::statistics::MembersAre;
 use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop, StopReason};
 use eki_mpi::run::timing::{Phase, Timing};
 use eki_mpi::run::{self, Checkpointer, Outcome, State};
@@ -35,6 +37,9 @@ use crate::cli::{RunArguments, simulator};
 use log::{LOG, log_to, watch};
 use memory::refuse_impossible;
 use stopping::listen;
+
+/// The largest number of parameters whose statistics stand in summary.json; those of all are in final/parameters.csv.
+const IN_SUMMARY: usize = 100;
 
 /// Runs what `arguments` ask for on all ranks; returns the exit code.
 pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result<i32> {
@@ -239,10 +244,20 @@ impl<T: Real> Launched<'_, T> {
         (reporter, timing, environment): (&mut Reporter, &Timing, &Environment),
     ) -> Result<String> {
         self.save_arrays(state, outcome, reporter)?;
-        let mut table = self.summarise((state, outcome), reporter, timing)?;
         // Where the run's own disk is full they are in its fallback folder, as its log is.
-        let folder = reporter.folder().unwrap_or(self.folder);
-        table += &self.answers((folder, state.step), outcome)?;
+        let folder = reporter.folder().unwrap_or(self.folder).to_path_buf();
+        let mut calibrated = None;
+        if outcome.stopped.is_none() {
+            let are = MembersAre::at(self.plan, state.time, outcome.scores.misfit_members);
+            self.ranks.comm.from_first(|| {
+                calibrated = simulator::calibrated::<T>(self.plan, (&folder, are), &self.files)?;
+                Ok(())
+            })?;
+        }
+        let told = calibrated.as_ref().map(Calibrated::table);
+        let mut table = self.summarise((state, outcome), calibrated, reporter, timing)?;
+        table += &told.unwrap_or_default();
+        table += &self.asks((&folder, state.step), outcome)?;
         table += &self.account(reporter, timing, environment)?;
         Ok(table)
     }
@@ -261,15 +276,22 @@ impl<T: Real> Launched<'_, T> {
     fn summarise(
         &self,
         (state, outcome): (&State<T>, &Outcome),
+        calibrated: Option<Calibrated>,
         reporter: &mut Reporter,
         timing: &Timing,
     ) -> Result<String> {
         let plan = self.plan;
-        let reason = outcome.reason();
+        let (reason, scores) = (outcome.reason(), &outcome.scores);
+        let end = Ending {
+            reason,
+            time: state.time,
+            scores,
+        };
         let verdict = match outcome.stopped {
             Some(_) => None,
-            None => reporter.verdict(plan, reason, &outcome.scores),
+            None => reporter.verdict(plan, end),
         };
+        let chi_square = |misfit| ChiSquare::new(misfit, plan.observed());
         reporter.finish(&Summary {
             reason,
             verdict,
@@ -278,6 +300,8 @@ impl<T: Real> Launched<'_, T> {
             seconds: timing.elapsed(),
             scores: outcome.scores,
             misfit_groups: outcome.groups.clone(),
+            chi_square: scores.misfit_members.map(chi_square),
+            members: calibrated.map(|calibrated| calibrated.found.shortened(IN_SUMMARY)),
             first: reporter.first_epoch(),
             digest: outcome.digest.clone(),
             ranks: self.ranks.comm.size(),
@@ -285,22 +309,15 @@ impl<T: Real> Launched<'_, T> {
         })
     }
 
-    /// Writes the members that are to be simulated next, or the parameters that a simulator's run ended with; returns what is
-    /// said of them. Called by all ranks.
-    fn answers(&self, (folder, step): (&Path, u64), outcome: &Outcome) -> Result<String> {
-        let comm = self.ranks.comm;
-        let mut text = String::new();
-        if let Some(map) = self.problem.map.ask_tell() {
-            let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
-            // Also of files that are not the run's: the others hear of what is wrong with them.
-            text += &comm
-                .from_first(|| simulator::ask(&self.files, (folder, step), map, open.as_deref()))?;
-        }
-        if outcome.stopped.is_none() {
-            let write = || simulator::calibrated::<T>(self.plan, folder, &self.files);
-            text += &comm.from_first(write)?;
-        }
-        Ok(text)
+    /// Writes the members that are to be simulated next; returns what is said of them. Called by all ranks.
+    fn asks(&self, (folder, step): (&Path, u64), outcome: &Outcome) -> Result<String> {
+        let Some(map) = self.problem.map.ask_tell() else {
+            return Ok(String::new());
+        };
+        let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
+        // Also of files that are not the run's: the others hear of what is wrong with them.
+        let ask = || simulator::ask(&self.files, (folder, step), map, open.as_deref());
+        self.ranks.comm.from_first(ask)
     }
 
     /// Writes where the time went, by what a step costs halfway through the run, where an ensemble that grows has its mean

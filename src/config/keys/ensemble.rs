@@ -18,7 +18,7 @@ section! {
         /// Number of ensemble members J.
         members: usize = "200", Integer(2), ENSEMBLES, Fixed;
         /// Initial ensemble: "prior" draws it, or an .npy file holds it (J x P). For a simulator the file is in the parameters'
-        /// own units, and may be a .csv table with named columns, such as a run's final/ensemble.csv.
+        /// own units, and may be a .csv table with named columns, such as a run's final/members.csv.
         initial: String = "'prior'", Text, EVERYWHERE, Fixed;
         /// Centre about which the initial ensemble is drawn.
         centre: InitialCentre = "'zero'", Choice(InitialCentre::WORDS), ENSEMBLES, Fixed;

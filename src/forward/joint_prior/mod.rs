@@ -194,6 +194,25 @@ impl JointPrior {
         })
     }
 
+    /// The standard normal coordinate at which the law of the free parameter number `i` has the value `u`; None where it is not free, or
+    /// its law excludes `u`.
+    #[must_use]
+    pub fn own_coordinate(&self, i: usize, u: f64) -> Option<f64> {
+        match self.parameters[i].value {
+            Value::Free(law) => law.coordinate(u),
+            Value::Fixed(_) | Value::Tied { .. } => None,
+        }
+    }
+
+    /// Whether the prior of the parameter number `i` has a bound below and above; false for fixed and tied ones.
+    #[must_use]
+    pub fn has_bounds(&self, i: usize) -> [bool; 2] {
+        match self.parameters[i].value {
+            Value::Free(law) => law.has_bounds(),
+            Value::Fixed(_) | Value::Tied { .. } => [false; 2],
+        }
+    }
+
     /// The values that the prior allows for the parameter number `i`, in words.
     #[must_use]
     pub fn support(&self, i: usize) -> String {

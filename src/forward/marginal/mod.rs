@@ -226,6 +226,21 @@ impl Marginal {
         }
     }
 
+    /// Whether the values that the prior allows have a bound below and above.
+    #[must_use]
+    pub fn has_bounds(&self) -> [bool; 2] {
+        match *self {
+            Self::Normal { .. } => [false, false],
+            Self::Lognormal { .. } | Self::Above { .. } => [true, false],
+            Self::Below { .. } => [false, true],
+            Self::Truncated { lower, upper, .. } => [lower, upper].map(f64::is_finite),
+            Self::Uniform { .. }
+            | Self::Loguniform { .. }
+            | Self::Triangular { .. }
+            | Self::Between { .. } => [true, true],
+        }
+    }
+
     /// The values that the prior allows, in words.
     #[must_use]
     pub fn support(&self) -> String {

@@ -42,7 +42,7 @@ impl Parameters {
             return Ok(None);
         };
         let precision = resolved.config.run.precision;
-        let calibrated = with_precision!(precision, T => Calibrated::of::<T>(finished, &prior)?);
+        let calibrated = with_precision!(precision, T => Calibrated::of::<T>(finished, &prior, finished.members_are()?)?);
         Ok(Some(Self {
             calibrated,
             prior,
@@ -65,8 +65,11 @@ pub fn section(runs: &[ReportedRun]) -> String {
     head.extend(several.then_some("run"));
     head.extend([
         "mean",
-        "members from",
-        "to",
+        "deviation",
+        "5 %",
+        "50 %",
+        "95 %",
+        "contraction",
         "best member",
         "prior from",
         "to",
@@ -75,7 +78,8 @@ pub fn section(runs: &[ReportedRun]) -> String {
     let mut rows = Vec::new();
     for name in names(known().map(|(_, _, known)| known)) {
         for (i, run, known) in known() {
-            let Some(p) = known.calibrated.names.iter().position(|own| own == name) else {
+            let all = &known.calibrated.found.parameters;
+            let Some(p) = all.iter().position(|own| own.name == name) else {
                 continue;
             };
             let mut row = vec![escaped(name)];
@@ -95,20 +99,36 @@ pub fn section(runs: &[ReportedRun]) -> String {
     } else {
         ""
     };
+    let are: String = known()
+        .map(|(i, run, known)| of_run(several.then_some((i, run)), known))
+        .collect();
     format!(
-        "<h2>Parameters</h2>\n<p class=\"soft\">Pale: the central two thirds of the prior. Bold: the central two thirds of the \
-         members. Upright line: their mean.{begun} The range of the members is not an error bar: members contract as they fit, \
-         except with perturbed observations.</p>\n{}{more}",
+        "<h2>Parameters</h2>\n{are}<p class=\"soft\">Pale: the central two thirds of the prior. Bold: the central two thirds of the \
+         members. Upright line: their mean.{begun} Contraction: 1 - (variance of the members) / (variance of the prior), in the \
+         coordinate in which the prior is standard normal; 0 where nothing was learned, 1 where all was. The errors after ± are the \
+         jackknife's.</p>\n{}{more}",
         table(&head, rows.into_iter())
     )
+}
+
+/// Returns what the members of a run stand for, and what is remarkable about its parameters; with the name of the run, if it is given.
+fn of_run(run: Option<(usize, &ReportedRun)>, known: &Parameters) -> String {
+    let name = run.map_or(String::new(), |(i, run)| format!("{}: ", named(i, run)));
+    let are = known.calibrated.found.are.words();
+    let notes = known.calibrated.notes();
+    let notes = notes
+        .iter()
+        .map(|(what, which)| format!(" {}: {}.", what, escaped(which)));
+    let notes: String = notes.collect();
+    format!("<p>{name}The final members are {are}.{notes}</p>\n")
 }
 
 /// Returns the names of the parameters of all runs, each once, at most `SHOWN` of them.
 fn names<'a>(known: impl Iterator<Item = &'a Parameters>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
-    for name in known.flat_map(|known| &known.calibrated.names) {
-        if names.len() < SHOWN && !names.contains(&name.as_str()) {
-            names.push(name);
+    for of in known.flat_map(|known| &known.calibrated.found.parameters) {
+        if names.len() < SHOWN && !names.contains(&of.name.as_str()) {
+            names.push(&of.name);
         }
     }
     names
@@ -116,18 +136,27 @@ fn names<'a>(known: impl Iterator<Item = &'a Parameters>) -> Vec<&'a str> {
 
 /// Returns the cells of parameter `p` of run number `i`: its numbers, and its strip.
 fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
-    let found = &known.calibrated;
-    let range = found.range(p);
-    let (low, high) = range.unzip();
-    let best = found.best.as_ref().map(|best| best[p]);
+    let of = &known.calibrated.found.parameters[p];
+    let best = known.calibrated.best.as_ref().map(|best| best[p]);
     let [seen, most] = [SEEN, MOST].map(|far| known.is_drawn.then(|| known.prior.range(p, far)));
     let (from, to) = most.unzip();
-    let numbers = [Some(found.mean[p]), low, high, best, from, to];
-    let mut cells: Vec<String> = numbers
-        .iter()
-        .map(|x| x.map_or("-".to_owned(), |x| number(x, 5)))
-        .collect();
-    cells.push(strip(i, seen.zip(most), found.mean[p], range));
+    let shown = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 5));
+    let with_error = |x: Option<f64>, error: Option<f64>, digits| {
+        let error = error.map_or(String::new(), |error| format!(" ± {}", number(error, 2)));
+        x.map_or("-".to_owned(), |x| number(x, digits) + &error)
+    };
+    let [low, lower, middle, upper, high] = of.quantiles.map_or([None; 5], |all| all.map(Some));
+    let contraction = of.contraction.map_or("-".to_owned(), |x| number(x, 3));
+    let mut cells = vec![
+        with_error(Some(of.mean), of.mean_error, 5),
+        with_error(of.deviation, of.deviation_error, 3),
+        shown(low),
+        shown(middle),
+        shown(high),
+        contraction,
+    ];
+    cells.extend([best, from, to].map(shown));
+    cells.push(strip(i, seen.zip(most), of.mean, lower.zip(upper)));
     cells
 }
 

@@ -129,9 +129,13 @@ pub(super) fn tiles(run: &ReportedRun) -> String {
             format!("<div class=\"tile\"><b>{value}</b><span class=\"soft\">{name}</span></div>\n")
         })
         .collect();
-    let verdict = end.verdict.as_ref().map_or(String::new(), |verdict| {
-        format!("<p><b>Verdict:</b> {}</p>\n", escaped(verdict))
-    });
+    let line = |name, text: &Option<String>| {
+        let text = text.as_ref().filter(|text| !text.is_empty());
+        text.map_or(String::new(), |text| {
+            format!("<p><b>{name}:</b> {}</p>\n", escaped(text))
+        })
+    };
+    let verdict = line("Verdict", &end.verdict) + &line("Try next", &end.advice);
     format!(
         "<div class=\"tiles\">\n{cards}</div>\n{verdict}{}",
         groups(&end.misfit_groups)

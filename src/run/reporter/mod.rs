@@ -5,6 +5,7 @@ mod divergence;
 mod metrics;
 mod progress;
 mod table;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 
@@ -18,13 +19,15 @@ use crate::files::Files;
 use crate::files::numbers::number;
 use crate::io::run_folder::SUMMARY;
 use crate::run::plan::Plan;
+use crate::run::statistics::FinalMembers;
 use course::Course;
 pub use course::too_few;
 use divergence::Divergence;
 use metrics::Metrics;
 pub use metrics::gaps;
 use progress::progress_bar;
-use table::{table, verdict};
+use table::{in_words, table};
+pub use verdict::{ChiSquare, Ending, Verdict};
 
 /// One line of metrics.jsonl.
 #[derive(Clone, Debug, Serialize)]
@@ -62,9 +65,9 @@ pub struct Record {
 pub struct Summary {
     /// Why the run stopped.
     pub reason: &'static str,
-    /// Of a run with a simulator that has ended: whether it reached the noise, and else what stands in the way.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<String>,
+    /// Of a run with a simulator that has ended: what it reached, and what to try next.
+    #[serde(flatten)]
+    pub verdict: Option<Verdict>,
     /// Steps done.
     pub steps: u64,
     /// Epochs done, with a fraction.
@@ -77,6 +80,12 @@ pub struct Summary {
     /// The misfits of groups of observations at the members' mean, where a table names groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub misfit_groups: Vec<GroupMisfit>,
+    /// The chi-square of a simulator's final members, where they have been simulated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chi_square: Option<ChiSquare>,
+    /// A simulator's final members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<FinalMembers>,
     /// Scores after the first epoch.
     #[serde(flatten)]
     pub first: First,
@@ -251,11 +260,11 @@ impl Reporter {
             .map_or_else(First::default, |voice| voice.first_epoch)
     }
 
-    /// On rank 0 the verdict on a run with a simulator that ended for `reason` with `scores`.
+    /// On rank 0 the verdict on a run with a simulator that has this `end`.
     #[must_use]
-    pub fn verdict(&self, plan: &Plan, reason: &str, scores: &Scores) -> Option<String> {
+    pub fn verdict(&self, plan: &Plan, end: Ending) -> Option<Verdict> {
         let course = self.voice.as_ref()?.course.as_ref()?;
-        course.verdict(plan, reason, scores)
+        course.verdict(plan, end)
     }
 
     /// Tells of one step.
@@ -314,7 +323,7 @@ impl Reporter {
             } else {
                 format!("epoch {}  loss {}", record.epoch, number(record.loss, 4))
             };
-            let verdict = record.scores.as_ref().map_or(String::new(), verdict);
+            let verdict = record.scores.as_ref().map_or(String::new(), in_words);
             voice.say(plan, record, format!("{loss}  {verdict}").trim_end());
         }
         Ok(())

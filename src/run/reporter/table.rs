@@ -7,7 +7,7 @@ use crate::data::scores::{GroupMisfit, Scores};
 use crate::files::numbers::number;
 
 /// Scores in words.
-pub fn verdict(scores: &Scores) -> String {
+pub fn in_words(scores: &Scores) -> String {
     let parts = [
         ("accuracy at the mean", scores.accuracy_mean),
         ("of the best member", scores.accuracy_best),
@@ -34,10 +34,20 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
     let four = |share: Option<f64>| share.map(|s| number(s, 4));
     let error = |error: Option<f64>| error.map(|e| number(e, 5));
     let steps = |steps: Option<f64>| steps.map(|s| format!("{} steps", number(s, 4)));
-    push("verdict", summary.verdict.clone());
+    let (verdict, advice) = summary
+        .verdict
+        .clone()
+        .map(|v| (v.verdict, v.advice))
+        .unzip();
+    push("verdict", verdict);
+    push("try next", advice);
     let misfit =
         |misfit: Option<f64>| misfit.map(|m| format!("{} deviations of the noise", number(m, 4)));
     push("misfit of the members", misfit(scores.misfit_members));
+    push(
+        "  chi-square per observation",
+        summary.chi_square.map(|chi| chi.words()),
+    );
     push("misfit at their mean", misfit(scores.misfit_mean));
     let of_group = |g: &GroupMisfit| {
         let misfit = g.misfit.map_or("unknown".to_owned(), |m| number(m, 4));

@@ -1,8 +1,11 @@
-//! `eki-mpi evaluate DIR`: a finished run judged on its test set.
+//! `eki-mpi evaluate DIR`: a finished run judged on its test set, or the answer of a simulator's run.
+
+mod answer;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use eki_mpi::config::ModelKind;
 use eki_mpi::data::catalogue;
 use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
@@ -40,7 +43,8 @@ pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> 
         return Ok(json(&assessment));
     }
     let mut text = text(&finished, &assessment);
-    if finished.resolved.config.model.kind.simulates() && !arguments.run_command {
+    let kind = finished.resolved.config.model.kind;
+    if kind == ModelKind::Process && !arguments.run_command {
         text += &format!(
             "as the run's summary.json has them; to simulate them anew {}\n",
             finished.resolved.command_shown()
@@ -84,6 +88,26 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         a.parameters,
         a.samples
     );
+    text += &text_table([Left, Left], rows(a));
+    if series {
+        text += "not the run's squared error, which is of the members' predictions of each value before it was assimilated: here \
+                 the network at the final mean goes through the whole series and assimilates nothing\n";
+    }
+    if let Some(answer) = &a.answer {
+        text += &answer::table(answer);
+    }
+    match &a.uncertainty {
+        Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),
+        None if a.scores.accuracy_mean.is_some() => {
+            text += "the ensemble was not kept: run with --set output.ensemble=true for its uncertainty\n";
+        }
+        None => {}
+    }
+    text
+}
+
+/// Returns the scores, and of a simulator the verdict, a line each.
+fn rows(a: &Assessment) -> Vec<[String; 2]> {
     let s = &a.scores;
     let scores = [
         ("accuracy at the mean", s.accuracy_mean),
@@ -101,6 +125,7 @@ fn text(finished: &Finished, a: &Assessment) -> String {
         ("misfit at the mean", s.misfit_mean),
         ("misfit of the best member", s.misfit_best),
     ];
+    let of_members = [("misfit of the members", s.misfit_members), ("", None)];
     let mut rows = Vec::new();
     let mut extend = |scores: [(&str, Option<f64>); 2], shown: &dyn Fn(f64) -> String| {
         let known = scores
@@ -108,7 +133,9 @@ fn text(finished: &Finished, a: &Assessment) -> String {
             .filter_map(|(name, score)| Some((name, score?)));
         rows.extend(known.map(|(name, score)| [name.to_owned(), shown(score)]));
     };
-    extend(misfits, &|x| number(x, 4) + " deviations of the noise");
+    for misfits in [of_members, misfits] {
+        extend(misfits, &|x| number(x, 4) + " deviations of the noise");
+    }
     for g in &a.misfit_groups {
         let name = format!("misfit of {} ({})", g.group, g.observations);
         extend([(&name, g.misfit), ("", None)], &|x| {
@@ -118,19 +145,21 @@ fn text(finished: &Finished, a: &Assessment) -> String {
     extend(returns, &|x| number(x, 4) + " steps");
     extend(scores, &|x| number(x, 4));
     extend(errors, &|x| number(x, 5));
-    text += &text_table([Left, Left], rows);
-    if series {
-        text += "not the run's squared error, which is of the members' predictions of each value before it was assimilated: here \
-                 the network at the final mean goes through the whole series and assimilates nothing\n";
+    if let Some(answer) = &a.answer {
+        let lines = [
+            (
+                "chi-square per observation",
+                answer.chi_square.map(|chi| chi.words()),
+            ),
+            ("verdict", answer.verdict.clone()),
+            ("try next", answer.advice.clone()),
+        ];
+        let known = lines
+            .into_iter()
+            .filter_map(|(name, text)| Some([name.to_owned(), text?]));
+        rows.extend(known);
     }
-    match &a.uncertainty {
-        Some(uncertainty) => text += &of_ensemble(uncertainty, a.accuracy_members),
-        None if s.accuracy_mean.is_some() => {
-            text += "the ensemble was not kept: run with --set output.ensemble=true for its uncertainty\n";
-        }
-        None => {}
-    }
-    text
+    rows
 }
 
 /// Returns the ensemble's table, and the reliability of its confidence.

@@ -1,0 +1,280 @@
+//! The verdict on a run with a simulator that has ended, and what to try next.
+//!
+//! ```text
+//! chi-square per observation   mean over members of |W (y - G(u_j))|^2 / K ,  W Gamma W^T = I
+//! ```
+//!
+//! Of a draw u from the posterior, y - G(u) has the law of the noise (averaged over what the prior predicts), whether G is linear or
+//! not: its chi-square has the law with K degrees of freedom (Yuan & Johnson, Biometrics 68 (2012) 156), and that averaged over members
+//! varies less. A value outside the central 95 % of this law speaks against the model, its prior or the noise.
+
+use serde::{Deserialize, Serialize};
+
+use super::course::{Course, STEPS, remedy, too_few};
+use crate::data::scores::Scores;
+use crate::files::numbers::number;
+use crate::kernels::chi_square;
+use crate::run::plan::Plan;
+use crate::run::statistics::{FAR, MembersAre};
+use crate::run::stop::AT_NOISE_LEVEL;
+
+/// The misfit, in deviations of the noise, up to which a run has converged.
+const NEAR: f64 = 1.5;
+/// One of so many members that failed in the last step, or more of them, are spoken of.
+const FAILED: usize = 10;
+/// What a run is to be set to whose members shall be a sample of the posterior.
+const FOR_POSTERIOR: &str = "method.kind = \"kalman\", method.h_schedule = \"misfit\", method.perturb = true, run.end_time = 1, \
+                             run.stop_at_misfit = 0 and some hundred members";
+
+/// The verdict on a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// What the run reached.
+    pub verdict: String,
+    /// What to try next.
+    pub advice: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending<'a> {
+    /// The reason, as summary.json has it.
+    pub reason: &'a str,
+    /// The sum of the steps' h.
+    pub time: f64,
+    /// The scores.
+    pub scores: &'a Scores,
+}
+
+/// The chi-square per observation of the final members, and the central 95 % of its law where noise alone makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChiSquare {
+    /// The mean over members.
+    pub per_observation: f64,
+    /// The quantiles 2.5 % and 97.5 % of chi-square with K degrees of freedom, over K.
+    pub expected: [f64; 2],
+    /// The number K of observations.
+    pub observations: usize,
+}
+
+impl ChiSquare {
+    /// Returns the chi-square of members whose `misfit` is this root mean square in deviations of the noise, over K `observations`.
+    #[must_use]
+    pub fn new(misfit: f64, observations: usize) -> Self {
+        let share = |share| chi_square::quantile(observations, share) / observations as f64;
+        Self {
+            per_observation: misfit * misfit,
+            expected: [0.025, 0.975].map(share),
+            observations,
+        }
+    }
+
+    /// Returns it in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let [low, high] = self.expected.map(|x| number(x, 3));
+        let own = number(self.per_observation, 4);
+        format!("{own} (95 % of noise alone: {low} to {high})")
+    }
+}
+
+/// Returns a verdict with advice.
+fn said(verdict: impl Into<String>, advice: impl Into<String>) -> Verdict {
+    let (verdict, advice) = (verdict.into(), advice.into());
+    Verdict { verdict, advice }
+}
+
+impl Course {
+    /// Returns the verdict on a run of `plan` with this `end`; none of one without a step.
+    pub(super) fn verdict(&self, plan: &Plan, end: Ending) -> Option<Verdict> {
+        let members = plan.members(plan.last_epoch());
+        let failed = end.scores.members_failed.unwrap_or(0);
+        let gave = format!("{failed} of {members} final members gave no outputs");
+        if 2 * failed > members {
+            let advice =
+                "run.log has the reasons they failed for: mend these, or narrow model.prior";
+            return Some(said(format!("not judged: {gave}"), advice));
+        }
+        let known = end.scores.misfit_members.or(end.scores.misfit_best);
+        let found = match known {
+            Some(misfit) => self.known(plan, end, misfit),
+            None => self.unknown(*self.misfits.last()?),
+        };
+        let few = too_few(plan).filter(|_| known.is_none_or(|misfit| misfit > NEAR));
+        let gave = match failed {
+            0 => self.failing(),
+            _ => Some(gave),
+        };
+        let mend = gave
+            .as_ref()
+            .map(|_| "run.log has the reasons for which members failed".to_owned());
+        let join = |first: String, more: Vec<Option<String>>| {
+            let all: Vec<String> = std::iter::once(first)
+                .chain(more.into_iter().flatten())
+                .collect();
+            all.join("; ")
+        };
+        Some(said(
+            join(found.verdict, vec![few, gave]),
+            join(found.advice, vec![mend]),
+        ))
+    }
+
+    /// Returns that many members failed in the last step, if they did.
+    fn failing(&self) -> Option<String> {
+        let (failed, members) = self.failed;
+        (FAILED * failed >= members && failed > 0)
+            .then(|| format!("{failed} of {members} members failed in the last step"))
+    }
+
+    /// Returns the verdict on final members that have not been simulated, and were at `misfit` before the last step.
+    fn unknown(&self, misfit: f64) -> Verdict {
+        if self.alike {
+            return self.nothing_moves(String::new());
+        }
+        let misfit = number(misfit, 4);
+        said(
+            format!(
+                "not known: the members of final/ have not been simulated; before the last step they were at a misfit of {misfit} \
+                 deviations (1 is the noise's own)"
+            ),
+            "one more of run.steps has them simulated",
+        )
+    }
+
+    /// Returns the verdict that nothing moves, `at` some misfit.
+    fn nothing_moves(&self, at: String) -> Verdict {
+        let (what, next) = self.same_outputs();
+        let next = next.trim_start_matches([';', ' ']);
+        said(format!("nothing moves{at}: {what}"), next)
+    }
+
+    /// Returns the verdict on final members at `misfit`.
+    fn known(&self, plan: &Plan, end: Ending, misfit: f64) -> Verdict {
+        let of = format!("a misfit of {} deviations", number(misfit, 4));
+        let tau = plan.config().run.stop_at_misfit;
+        let ended_near = end.reason == AT_NOISE_LEVEL;
+        let is_over = plan.is_over(end.time);
+        let are = MembersAre::at(plan, end.time, Some(misfit));
+        let converged = || {
+            said(
+                format!("converged to the noise, at {of} (1 is the noise's own)"),
+                format!(
+                    "the members are a fit, whose spread is no error bar; for a sample of the posterior set {FOR_POSTERIOR}"
+                ),
+            )
+        };
+        if self.alike {
+            self.nothing_moves(format!(", at {of} of the noise"))
+        } else if ended_near && self.misfits.is_empty() {
+            said(
+                format!(
+                    "the first members lie within the noise already, at {of}: nothing was learned"
+                ),
+                "is method.noise, a variance, too large?",
+            )
+        } else if are != MembersAre::Fit {
+            posterior(plan, are, misfit)
+        } else if MembersAre::aim(plan) != MembersAre::Fit && !ended_near && !is_over {
+            short_of_posterior(plan, end.time)
+        } else if misfit <= NEAR {
+            converged()
+        } else if ended_near {
+            said(
+                format!(
+                    "ended at {of}, as run.stop_at_misfit = {tau} asks for; the noise's own is 1"
+                ),
+                "lower run.stop_at_misfit towards 1 and go on with --resume, if method.noise is known so well",
+            )
+        } else if misfit <= FAR {
+            let verdict = format!("ended near the noise, at {of} (1 is the noise's own)");
+            match self.still_falls() {
+                true => said(verdict, "raise run.steps and go on with --resume"),
+                false => said(verdict, remedy(plan)),
+            }
+        } else {
+            self.far(plan, is_over, misfit)
+        }
+    }
+
+    /// Returns true if the misfit fell in the last quarter of the steps.
+    fn still_falls(&self) -> bool {
+        self.falls((self.misfits.len() / 4).clamp(1, STEPS))
+    }
+
+    /// Returns the verdict on final members whose `misfit` is far from the noise, `at_end_time` or before it.
+    fn far(&self, plan: &Plan, at_end_time: bool, misfit: f64) -> Verdict {
+        let of = format!("a misfit of {} deviations", number(misfit, 4));
+        if self.is_together() {
+            said(self.together(misfit), remedy(plan))
+        } else if at_end_time {
+            unexplained(&ChiSquare::new(misfit, plan.observed()))
+        } else if !misfit.is_finite() || self.still_falls() {
+            said(
+                format!("not converged: {of}, far from the noise, and falling still"),
+                "raise run.steps and go on with --resume",
+            )
+        } else {
+            said(format!("stalled at {of}, far from the noise"), remedy(plan))
+        }
+    }
+}
+
+/// Returns the verdict on members of the posterior, as they `are` one, with this `misfit`.
+fn posterior(plan: &Plan, are: MembersAre, misfit: f64) -> Verdict {
+    let are = are.words();
+    let chi = ChiSquare::new(misfit, plan.observed());
+    let [low, high] = chi.expected;
+    let square = format!("chi-square per observation {}", chi.words());
+    if chi.per_observation > high {
+        unexplained(&chi)
+    } else if chi.per_observation < low {
+        said(
+            format!("{are}, at a misfit below the noise: {square}"),
+            "method.noise is too large, or errors of neighbouring observations are correlated: then the posterior is too wide, or wrong",
+        )
+    } else {
+        said(
+            format!("{are}: time 1 was reached, {square}"),
+            "compare the seeds 1 and 2: parameters should agree within their error bars",
+        )
+    }
+}
+
+/// Returns the verdict on a run that reached its end time and whose members have too large a chi-square.
+fn unexplained(chi: &ChiSquare) -> Verdict {
+    said(
+        format!(
+            "run.end_time was reached, but the members do not explain the data: chi-square per observation {}",
+            chi.words()
+        ),
+        "the simulator cannot reach these data, or method.noise is too small: look at the residuals (eki-mpi evaluate RUN); if they \
+         look random, take more ensemble.members",
+    )
+}
+
+/// Returns the verdict on a run whose steps' h add up to `time`, short of the posterior's.
+fn short_of_posterior(plan: &Plan, time: f64) -> Verdict {
+    let (end, time) = (plan.config().run.end_time, number(time, 3));
+    said(
+        format!(
+            "stopped short of the posterior: the steps' h add up to {time} of run.end_time = {end}; the members lie between prior and \
+             posterior"
+        ),
+        "raise run.steps and go on with --resume",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sampling_range_is_that_of_chi_square_over_its_degrees() {
+        // scipy.stats.chi2(12).ppf([0.025, 0.975]) / 12
+        let chi = ChiSquare::new(1.2, 12);
+        assert!((chi.expected[0] - 0.366_982_375_6).abs() < 1e-9);
+        assert!((chi.expected[1] - 1.944_722_013_2).abs() < 1e-9);
+        assert_eq!(chi.words(), "1.44 (95 % of noise alone: 0.367 to 1.94)");
+    }
+}

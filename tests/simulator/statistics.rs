@@ -1,0 +1,198 @@
+//! The answer of a run: what its members stand for, their statistics, and a verdict that one can act on.
+
+use std::path::Path;
+
+use super::results::{array, members, summary};
+use super::start::{alone, end};
+use super::{Case, Test};
+
+pub const TESTS: &[Test] = &[
+    (
+        "statistics_are_the_same_on_any_number_of_ranks_and_are_those_of_the_members",
+        statistics,
+    ),
+    (
+        "members_are_called_a_sample_of_the_posterior_only_where_they_are_one",
+        sample,
+    ),
+    ("few_members_and_tied_parameters_are_answered_too", extremes),
+];
+
+/// Steps by the Kalman gain with perturbed observations up to the time 1.
+const POSTERIOR: [&str; 6] = [
+    "method.kind=kalman",
+    "method.h=1",
+    "method.h_schedule=misfit",
+    "method.perturb=true",
+    "run.end_time=1",
+    "run.steps=60",
+];
+/// A prior of a free parameter and one that is tied to it.
+const TIED: &str = "model.prior=[\"growth lognormal 1.0 0.5\", \"capacity tied growth 4\"]";
+
+/// The files and the part of the summary that hold the answer.
+fn answer(folder: &Path) -> (String, serde_json::Value, Vec<f64>) {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file");
+    let (told, parameters) = (summary(folder), read("final/parameters.csv"));
+    let chosen = ["members", "chi_square", "verdict", "advice"].map(|key| told[key].clone());
+    (parameters, chosen.to_vec().into(), members(folder).concat())
+}
+
+fn statistics() {
+    let case = Case::new("failing");
+    let run = POSTERIOR
+        .iter()
+        .fold(case.run(&["ensemble.members=60"]), |run, set| run.set(*set));
+    let (one, ended) = case.finish(&run.clone().on(1, 1), "1");
+    let found = answer(&one);
+    for ranks in [2, 3] {
+        let (other, _) = case.finish(&run.clone().on(ranks, 1), &ranks.to_string());
+        assert!(found == answer(&other), "{ranks}");
+    }
+    // By their definition, from the array of members.
+    let members = array(&one.join("final/ensemble.npy"));
+    let count = members.len() / 2;
+    let told = &summary(&one)["members"];
+    assert_eq!(
+        (&told["counted"], &told["jackknife_groups"]),
+        (&count.into(), &20.into())
+    );
+    let number = |value: &serde_json::Value| value.as_f64().expect("a number");
+    for p in [0, 1] {
+        let mut values: Vec<f64> = members.chunks(2).map(|u| u[p]).collect();
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let square = values.iter().map(|u| (u - mean).powi(2)).sum::<f64>();
+        let deviation = (square / (count - 1) as f64).sqrt();
+        let of = &told["parameters"][p];
+        assert!((number(&of["mean"]) / mean - 1.0).abs() < 1e-12);
+        assert!((number(&of["deviation"]) / deviation - 1.0).abs() < 1e-12);
+        values.sort_by(f64::total_cmp);
+        let middle = 0.5 * (values[count / 2 - 1] + values[count / 2]);
+        assert!((number(&of["quantiles"][2]) / middle - 1.0).abs() < 1e-12);
+        assert!(number(&of["contraction"]) > 0.9, "{of}");
+        let of_mean = number(&of["mean_error"]) * (count as f64).sqrt() / deviation;
+        assert!((0.4..2.0).contains(&of_mean), "{of_mean}");
+    }
+    for words in [
+        "contraction",
+        "chi-square per observation",
+        "a sample of the posterior",
+    ] {
+        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
+    }
+    let told = end(alone().arg("evaluate").arg("--json").arg(&one));
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    for key in [
+        "members",
+        "verdict",
+        "advice",
+        "chi_square",
+        "misfit_members",
+    ] {
+        assert_eq!(told[key], summary(&one)[key], "{key}");
+    }
+}
+
+fn sample() {
+    let case = Case::new("plain");
+    let with = |sets: &[&str], name: &str| {
+        let run = POSTERIOR
+            .iter()
+            .fold(case.run(&["ensemble.members=100"]), |run, set| {
+                run.set(*set)
+            });
+        let run = sets.iter().fold(run, |run, set| run.set(*set));
+        let (out, _) = case.finish(&run, name);
+        let told = summary(&out);
+        let word = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        (
+            out,
+            word(&told["members"]["are"]),
+            word(&told["verdict"]),
+            word(&told["advice"]),
+        )
+    };
+    for (sets, are, says, next) in [
+        (
+            &[][..],
+            "posterior-sample",
+            "a sample of the posterior: time 1 was reached",
+            "seeds",
+        ),
+        (
+            &["run.steps=1"],
+            "fit",
+            "stopped short of the posterior: the steps' h add up to",
+            "run.steps",
+        ),
+        (
+            &["ensemble.inflation=1.01"],
+            "fit",
+            "converged to the noise",
+            "method.perturb",
+        ),
+        (
+            &["method.perturb=false", "method.kind=etki"],
+            "posterior-moments",
+            "points with the mean",
+            "seeds",
+        ),
+        // The noise is four times, and ten thousand times smaller than it is; then it is a hundred times larger.
+        (
+            &["method.noise=6e-4"],
+            "posterior-sample",
+            "do not explain the data",
+            "method.noise is too small",
+        ),
+        (
+            &["method.noise=2.5e-7"],
+            "fit",
+            "the members' spread has collapsed",
+            "method.noise is too small",
+        ),
+        (
+            &["method.noise=0.25"],
+            "posterior-sample",
+            "at a misfit below the noise",
+            "method.noise is too large",
+        ),
+    ] {
+        let (_, found, verdict, advice) = with(sets, &format!("run {}", sets.concat()));
+        assert_eq!(found, are, "{sets:?}");
+        assert!(verdict.contains(says), "{sets:?}: {verdict}");
+        assert!(advice.contains(next), "{sets:?}: {advice}");
+    }
+    // Resumed to the time 1, the short run's members become a sample, and their old table goes.
+    let out = case.file("run run.steps=1");
+    assert!(out.join("final/members.csv").exists());
+    let run = POSTERIOR
+        .iter()
+        .fold(case.run(&["ensemble.members=100"]), |run, set| {
+            run.set(*set)
+        });
+    let ended = end(run.command(&out).arg("--resume"));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let whole = case.finish(&run, "whole").0;
+    assert_eq!(members(&out), members(&whole));
+}
+
+fn extremes() {
+    let case = Case::new("one");
+    for members in ["2", "3"] {
+        let set = format!("ensemble.members={members}");
+        let run = case.run(&[
+            &set,
+            "run.steps=2",
+            "model.prior=[\"growth lognormal 1.0 0.5\"]",
+        ]);
+        let (out, _) = case.finish(&run, members);
+        let told = &summary(&out)["members"]["parameters"][0];
+        assert!(told["deviation"].is_f64() && told["mean_error"].is_f64());
+        assert_eq!(told["deviation_error"].is_null(), members == "2");
+    }
+    let case = Case::new("plain");
+    let (out, _) = case.finish(&case.run(&["run.steps=2", TIED]), "tied");
+    let told = &summary(&out)["members"]["parameters"];
+    assert!(told[0]["contraction"].is_f64() && told[1]["contraction"].is_null());
+    assert!(told[1]["deviation"].is_f64() && told[1]["ends"].is_null());
+}
