@@ -136,9 +136,7 @@ fn updates(c: &mut Criterion) {
     let mut scratch = vec![0.0; transform::update_scratch(Form::Factored, j, k, width)];
     group.throughput(Throughput::Elements((4 * j * k * width) as u64));
     group.bench_function(format!("factored, J {j}, K {k}"), |bench| {
-        bench.iter(|| {
-            transform::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
-        });
+        bench.iter(|| transform::update_factored(&mut u, (&v, &w), 1e-6, &survivors, &mut scratch));
     });
     let buffers = BufferPool::default();
     let (v, w) = (v.paired(&buffers), w.paired(&buffers));
@@ -146,7 +144,7 @@ fn updates(c: &mut Criterion) {
         format!("factored in mixed precision, J {j}, K {k}"),
         |bench| {
             bench.iter(|| {
-                transform::update_factored(&mut u, (&v, &w), None, 1e-6, &survivors, &mut scratch)
+                transform::update_factored(&mut u, (&v, &w), 1e-6, &survivors, &mut scratch)
             });
         },
     );
@@ -200,7 +198,7 @@ fn interactions(c: &mut Criterion, ranks: Ranks) {
             samples: None,
             gain,
             noise: None,
-            localise: 0,
+            localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),
         };

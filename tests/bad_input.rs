@@ -261,12 +261,8 @@ fn impossible_values_say_what_is_possible() {
         &["run.precision=mixed"],
     ] {
         refused_sets(
-            &[&["method.localisation_exponent=1"], other].concat(),
-            &[
-                "method.localisation_exponent = 1",
-                "factored form",
-                "mixed precision",
-            ],
+            &[&["method.localise=1"], other].concat(),
+            &["method.localise = 1", "factored form", "mixed precision"],
         );
     }
     refused_sets(
@@ -637,10 +633,7 @@ fn sizes_beyond_the_machine_say_so() {
         ("model.layers=[64, 100000000, 10]", "from 1 to 1000000"),
         ("ensemble.grow_to=1000000000000000", "must be at most"),
         ("data.batch=1000000000000000", "at most 100000000"),
-        (
-            "method.localisation_exponent=9007199254740993",
-            "at most 100",
-        ),
+        ("method.localise=9007199254740993", "at most 100"),
         ("run.report_every=9223372036854775807", "at most"),
     ] {
         refused(eki_mpi(1).args(["run", "digits", "--set", set]), &[told]);

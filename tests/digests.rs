@@ -63,7 +63,7 @@ fn eki_and_meki_in_both_forms() {
         (explicit.clone().set("method.momentum=true"), SPLITS),
         (factored.clone().set("method.momentum=true"), SPLITS),
         (of_mean(explicit), SPLITS),
-        (factored.clone().set("method.localisation_exponent=1"), FEW),
+        (factored.clone().set("method.localise=1"), FEW),
         (factored.clone().set("ensemble.inflation=1.02"), FEW),
         (
             of_mean(factored.set("method.momentum_coefficient=0.9")),

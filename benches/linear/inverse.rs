@@ -70,7 +70,7 @@ impl Linear {
         match form {
             Form::Factored => {
                 let (v, w) = (Packed::of(v.view()), Packed::of(w.t()));
-                transform::update_factored(u, (&v, &w), None, h, &all, &mut scratch);
+                transform::update_factored(u, (&v, &w), h, &all, &mut scratch);
             }
             _ => {
                 transform::update_explicit(u, &Packed::of(d.view()), h, &all, &mut scratch);

@@ -46,8 +46,9 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
         return Err(resolved.error("model.kind", allowed));
     };
     let parameters = process.joint_prior().coordinates();
-    let plan =
-        Plan::with_noise(resolved, given.noise(), given.shape(), parameters)?.with_table(observed);
+    let plan = Plan::with_noise(resolved, given.noise(), given.shape(), parameters)?
+        .with_table(observed)
+        .localised_by(given.distances())?;
     let contract = Contract {
         process: &process,
         observations: given.observations(),

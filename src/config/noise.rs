@@ -121,26 +121,33 @@ impl NoiseSource {
 /// As TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for NoiseSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value = self.value();
-        match serializer.is_human_readable() {
-            true => value.serialize(serializer),
-            false => value.to_string().serialize(serializer),
-        }
+        as_toml(self.value(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for NoiseSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = match deserializer.is_human_readable() {
-            true => Value::deserialize(deserializer)?,
-            false => {
-                let line = format!("v = {}", String::deserialize(deserializer)?);
-                let mut table: Table = line.parse().map_err(D::Error::custom)?;
-                table.remove("v").unwrap_or(Value::Boolean(false))
-            }
-        };
+        let value = from_toml(deserializer)?;
         Self::of(&value).ok_or_else(|| D::Error::custom(format!("must be {}", Self::ALLOWED)))
     }
+}
+
+/// Serializes the `value` of a key: as TOML, or within a message between ranks, which holds no types, as the text of TOML.
+pub(super) fn as_toml<S: Serializer>(value: Value, serializer: S) -> Result<S::Ok, S::Error> {
+    match serializer.is_human_readable() {
+        true => value.serialize(serializer),
+        false => value.to_string().serialize(serializer),
+    }
+}
+
+/// Deserializes what `as_toml` has written.
+pub(super) fn from_toml<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    if deserializer.is_human_readable() {
+        return Value::deserialize(deserializer);
+    }
+    let line = format!("v = {}", String::deserialize(deserializer)?);
+    let mut table: Table = line.parse().map_err(D::Error::custom)?;
+    Ok(table.remove("v").unwrap_or(Value::Boolean(false)))
 }
 
 #[cfg(test)]

@@ -62,8 +62,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("n_steps", "run.steps"),
     ("batch_size", "data.batch"),
     ("interval", "checkpoint.every"),
-    ("localise", "method.localisation_exponent"),
-    ("localisation", "method.localisation_exponent"),
+    ("localisation", "method.localise"),
+    ("localization", "method.localise"),
 ];
 
 /// Returns the known name that was meant by `word`, in small letters or large ones, if one is like it: in the same section one that is

@@ -15,7 +15,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("data.distort_epochs", "data.deformation_epochs"),
     ("method.h_shape", "method.h_schedule"),
     ("method.fail_beyond", "method.outlier_ratio"),
-    ("method.localise", "method.localisation_exponent"),
+    ("method.localisation_exponent", "method.localise"),
     ("method.second_moment", "method.rms_decay"),
     ("ensemble.layers", "ensemble.active_layers"),
     ("ensemble.average", "ensemble.polyak_decay"),

@@ -373,9 +373,7 @@ mod tests {
             refused(&["ensemble.gamma=-1e300"]).starts_with("--set: ensemble.gamma = -1e300: ")
         );
         assert!(refused(&["method.noise=[1, -1e-300]"]).contains("method.noise = [1, -1e-300]: "));
-        assert!(
-            refused(&["method.localisation_exponent=9007199254740993"]).contains("at most 100")
-        );
+        assert!(refused(&["method.localise=9007199254740993"]).contains("at most 100"));
         let deep = format!("{}=1", ["a"; 60_000].join("."));
         assert!(refused(&[&deep]).len() < 500);
     }

@@ -3,6 +3,7 @@
 use toml::Value;
 
 use super::duration::Interval;
+use super::localise::Localise;
 use super::noise::NoiseSource;
 
 /// The largest entry of a list of sizes: a layer wider than this is a slip.
@@ -48,6 +49,8 @@ pub enum Kind {
     Variances,
     /// The noise of the observations: variances, a file of them, or a table that names the files of a covariance.
     Noise,
+    /// What localises: a word, or a table with its settings.
+    Localise,
     /// A number from 0 to 1, or a list of them.
     Shares,
     /// A duration, such as "15min", or "never".
@@ -123,6 +126,7 @@ impl Kind {
             }
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
             Self::Noise => NoiseSource::ALLOWED.to_owned(),
+            Self::Localise => Localise::ALLOWED.to_owned(),
             Self::Shares => "a number from 0 to 1, or a list of such".to_owned(),
             Self::Duration => {
                 "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
@@ -158,6 +162,7 @@ impl Kind {
                 .and_then(|text| text.parse::<Interval>().ok())
                 .map(|interval| Value::String(interval.to_string())),
             Self::Noise => NoiseSource::of(&value).map(|noise| noise.value()),
+            Self::Localise => Localise::of(&value).map(|localise| localise.value()),
             Self::Sizes(_)
             | Self::Texts
             | Self::Words

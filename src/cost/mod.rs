@@ -24,6 +24,7 @@
 //! formulas with counted bytes and measured memory.
 
 pub mod calibrate;
+mod localising;
 mod memory;
 pub mod predict;
 mod whitening;
@@ -46,6 +47,7 @@ use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::with_precision;
+use localising::LocalisingCost;
 use whitening::WhiteningCost;
 
 /// The sizes of a step, as far as the formulas depend on them.
@@ -96,6 +98,8 @@ pub struct StepShape {
     by_sums: Option<(f64, usize)>,
     /// The cost of whitened draws.
     pub(crate) whitening: WhiteningCost,
+    /// The cost of localisation.
+    pub(crate) localising: LocalisingCost,
     /// The number of rows of P numbers that the mean form keeps on every rank.
     rows: usize,
     /// The bytes of the data set, and of the covariance of its noise.
@@ -225,6 +229,7 @@ impl StepShape {
             drawn,
             by_sums: by_sums.map(|(flops, yielded, _)| (flops, yielded)),
             whitening: WhiteningCost::of(plan, map),
+            localising: LocalisingCost::of(plan),
             rows: 3
                 + usize::from(plan.memory().second > 0.0)
                 + usize::from(plan.memory().average > 0.0),
@@ -314,7 +319,7 @@ impl StepShape {
         let forward = own_j * (self.forward + self.whitening.per_member) + self.whitening.once;
         let update = match self.form {
             Form::Explicit => 2.0 * j * j * own_p,
-            Form::Factored => 4.0 * j * k * own_p,
+            Form::Factored => self.localising.update((self.ranks, rank), own_p, (j, k)),
             Form::Mean => {
                 let per_member = self
                     .by_sums

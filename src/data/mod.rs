@@ -10,6 +10,7 @@ pub mod batch;
 pub mod catalogue;
 pub mod checksum;
 pub mod digits;
+pub mod distances;
 mod download;
 pub mod fetch;
 pub mod folder;

@@ -157,9 +157,10 @@ impl<T: Real> FullEnsemble<T> {
             along,
             |thread, b, u, ((previous, centre), before)| {
                 let mut scratch = scratch[thread].lock().expect("one thread each");
-                *before = transform.apply(u, h, step.survivors, &mut scratch);
+                let columns = layout.blocks.range(b);
+                *before = transform.apply((columns.start, u), h, step.survivors, &mut scratch);
                 let mut block = Block {
-                    columns: layout.blocks.range(b),
+                    columns,
                     u,
                     previous,
                     centre,

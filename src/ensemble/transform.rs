@@ -10,7 +10,7 @@
 use ndarray::{Array2, ArrayRef2};
 
 use crate::ensemble::centre::{BlockMoments, centre, standing};
-use crate::ensemble::localisation::Localised;
+use crate::ensemble::localisation::{Correction, Correlations, Near};
 use crate::ensemble::survivors::Survivors;
 use crate::kernels::buffers::{BufferPool, LOST, aligned};
 use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
@@ -36,9 +36,11 @@ pub enum MemberMove<T> {
         gradients: Packed<T>,
         /// W^T, K x J.
         anomalies: Packed<T>,
-        /// How covariances of parameters with outputs are corrected, if at all.
-        localised: Option<Localised>,
+        /// How products of the anomalies with parameters are corrected, if at all.
+        correlations: Option<Correlations<T>>,
     },
+    /// Its factors, of which each block of columns takes the observations near it.
+    Near(Near<T>),
 }
 
 /// The coefficients by which the mean moves.
@@ -58,10 +60,17 @@ impl<T: Real> Transform<T> {
             Self::Members(MemberMove::Factors {
                 gradients,
                 anomalies,
-                ..
+                correlations,
             }) => {
                 gradients.recycle(buffers);
                 anomalies.recycle(buffers);
+                if let Some(correlations) = correlations {
+                    correlations.recycle(buffers);
+                }
+            }
+            Self::Members(MemberMove::Near(near)) => {
+                buffers.put_array(near.gradients);
+                buffers.put_array(near.anomalies);
             }
             Self::Mean(_) => (),
         }
@@ -69,11 +78,11 @@ impl<T: Real> Transform<T> {
 }
 
 impl<T: Real> MemberMove<T> {
-    /// u <- u - h X (u - ubar) for one block u, J x w, of which survivors alone count and move; `scratch` grows as needed.
-    /// Returns the block's means and squared deviations before the move.
+    /// u <- u - h X (u - ubar) for one block u, J x w, whose first column is the `first`, of which survivors alone count and move;
+    /// `scratch` grows as needed. Returns the block's means and squared deviations before the move.
     pub fn apply(
         &self,
-        u: &mut ArrayRef2<T>,
+        (first, u): (usize, &mut ArrayRef2<T>),
         h: f64,
         survivors: &Survivors,
         scratch: &mut Vec<T>,
@@ -88,12 +97,28 @@ impl<T: Real> MemberMove<T> {
             Self::Factors {
                 gradients,
                 anomalies,
-                localised,
+                correlations,
             } => {
-                let numbers = update_scratch(Form::Factored, members, anomalies.rows(), width);
+                let correction = correlations.as_ref().map(Correction::Correlations);
+                let products = match correction.as_ref().and_then(Correction::anomalies) {
+                    Some(_) => 2 * anomalies.rows(),
+                    None => anomalies.rows(),
+                };
+                let numbers = update_scratch(Form::Factored, members, products, width);
                 scratch.resize(numbers, T::zero());
                 let factors = (gradients, anomalies);
-                update_factored(u, factors, localised.as_ref(), h, survivors, scratch)
+                corrected(u, factors, correction, h, survivors, scratch)
+            }
+            Self::Near(near) => {
+                let (outputs, gradients, anomalies) = near.factors(first..first + width);
+                let numbers = update_scratch(Form::Factored, members, outputs.len(), width);
+                scratch.resize(numbers, T::zero());
+                if outputs.is_empty() {
+                    return moved(u, survivors, scratch, near.mixed, |_, _, _| ());
+                }
+                let correction = Correction::Distances(&near.distances, first, &outputs);
+                let factors = (&gradients, &anomalies);
+                corrected(u, factors, Some(correction), h, survivors, scratch)
             }
         }
     }
@@ -135,12 +160,22 @@ pub fn update_explicit<T: Real>(
     })
 }
 
-/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J, which are no pairs
-/// where W^T (u - ubar) is to be `localised`.
+/// Factored form: u <- u - h/J V (W^T (u - ubar)) for one block u, J x w, with V, J x K, and W^T, K x J.
 pub fn update_factored<T: Real>(
     u: &mut ArrayRef2<T>,
+    factors: (&Packed<T>, &Packed<T>),
+    h: f64,
+    survivors: &Survivors,
+    scratch: &mut [T],
+) -> BlockMoments {
+    corrected(u, factors, None, h, survivors, scratch)
+}
+
+/// As `update_factored`, with W^T (u - ubar) corrected by `correction`; by correlations where the factors are no pairs.
+fn corrected<T: Real>(
+    u: &mut ArrayRef2<T>,
     (gradients, anomalies): (&Packed<T>, &Packed<T>),
-    localised: Option<&Localised>,
+    correction: Option<Correction<T>>,
     h: f64,
     survivors: &Survivors,
     scratch: &mut [T],
@@ -149,16 +184,24 @@ pub fn update_factored<T: Real>(
     let paired = anomalies.is_paired();
     moved(u, survivors, scratch, paired, |centred, inner, u| {
         let columns = u.columns.next_multiple_of(PANEL);
-        let inner = &mut inner[..outputs * columns]; // K x w
-        let mut target = Target {
-            numbers: &mut *inner,
-            panel: outputs * PANEL,
-            row: PANEL,
-            columns,
+        let (inner, rest) = inner.split_at_mut(outputs * columns); // K x w
+        let products = |by: &Packed<T>, numbers: &mut [T]| {
+            let mut target = Target {
+                numbers,
+                panel: outputs * PANEL,
+                row: PANEL,
+                columns,
+            };
+            multiply(by, centred, false, T::one(), &mut target);
         };
-        multiply(anomalies, centred, false, T::one(), &mut target);
-        if let Some(localised) = localised {
-            localised.correct(centred, inner);
+        products(anomalies, inner);
+        if let Some(correction) = &correction {
+            let raw = correction.anomalies().map(|anomalies| {
+                let raw = &mut rest[..outputs * columns];
+                products(anomalies, raw);
+                &*raw
+            });
+            correction.apply(centred, inner, raw);
         }
         if paired {
             T::pair_rows::<PANEL>(inner, outputs);
@@ -229,7 +272,7 @@ mod tests {
                 update_explicit(&mut u, &d, 0.5, &survivors, &mut scratch);
             } else {
                 let (v, w) = (pack(v.view()), pack(w.t()));
-                update_factored(&mut u, (&v, &w), None, 0.5, &survivors, &mut scratch);
+                update_factored(&mut u, (&v, &w), 0.5, &survivors, &mut scratch);
             }
             u.remove_index(ndarray::Axis(0), 5);
             u

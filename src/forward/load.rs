@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
+use crate::data::distances::Distances;
 use crate::data::noise::{Gamma, Noise};
 use crate::data::observed::{ObservationTable, ObservedOutputs};
 use crate::data::shape::DataShape;
@@ -18,6 +19,7 @@ use crate::forward::ForwardMap;
 use crate::forward::build;
 use crate::forward::cart_pole;
 use crate::forward::elliptic;
+use crate::forward::localise;
 use crate::forward::noise;
 use crate::forward::observed;
 use crate::forward::problem::Problem;
@@ -38,6 +40,8 @@ pub struct LoadedProblem {
     table: ObservationTable,
     /// The noise of the observations.
     noise: Noise,
+    /// Where parameters and observations lie, if that localises.
+    distances: Option<Distances>,
 }
 
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
@@ -53,6 +57,7 @@ impl LoadedProblem {
             published: None,
             table: 0.into(),
             noise: Gamma::Diagonal(vec![1.0]).into(),
+            distances: None,
         }
     }
 
@@ -95,10 +100,15 @@ impl LoadedProblem {
         given.cut(resolved)
     }
 
-    /// This with the noise of its observations.
+    /// This with the noise of its observations, and where they lie.
     fn with_noise(self, resolved: &Resolved) -> Result<Self> {
         let noise = noise::load(resolved, &self.table)?;
-        Ok(Self { noise, ..self })
+        let distances = localise::load(resolved, &self.table, &noise.gamma)?;
+        Ok(Self {
+            noise,
+            distances,
+            ..self
+        })
     }
 
     /// The samples that `resolved` keeps, and those that it holds out.
@@ -276,6 +286,12 @@ impl LoadedProblem {
     #[must_use]
     pub fn noise(&self) -> Noise {
         self.noise.clone()
+    }
+
+    /// Where parameters and observations lie, if that localises.
+    #[must_use]
+    pub fn distances(&self) -> Option<Distances> {
+        self.distances.clone()
     }
 
     /// The whole problem in precision `T`.

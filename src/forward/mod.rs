@@ -30,6 +30,7 @@ pub mod joint_prior;
 pub mod layers;
 pub mod linear;
 pub mod load;
+mod localise;
 pub mod low_rank;
 pub mod marginal;
 pub mod network;

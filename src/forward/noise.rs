@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
-use sha2::{Digest as _, Sha256};
 
 use crate::config::{Diagonal, NoiseSource, Resolved};
 use crate::data::noise::covariance::Covariance;
-use crate::data::noise::{ControlRuns, Gamma, Noise, NoiseFile};
+use crate::data::noise::{ControlRuns, Gamma, KeptFile, Noise};
 use crate::data::observed::ObservationTable;
 use crate::error::{Error, Result};
-use crate::files::bounded;
 use crate::files::numbers::number;
 use crate::io::{matrix, observations};
 
@@ -114,19 +112,14 @@ struct Reader<'a> {
     table: &'a ObservationTable,
     /// The factor of each observation's deviation; none: 1.
     scales: Vec<f64>,
-    files: Vec<NoiseFile>,
+    files: Vec<KeptFile>,
 }
 
 impl Reader<'_> {
     /// Returns the path of the file `named` in the configuration, whose copy in a run's folder is called `stem`.
     fn file(&mut self, named: &str, stem: &str) -> Result<PathBuf> {
         let path = self.resolved.kept_file(KEY, named, stem)?;
-        let digest = Sha256::digest(&bounded::whole(&path, u64::MAX)?).into();
-        self.files.push(NoiseFile {
-            stem: stem.to_owned(),
-            path: path.clone(),
-            digest,
-        });
+        self.files.push(KeptFile::of(stem, &path)?);
         Ok(path)
     }
 

@@ -6,6 +6,9 @@ pub mod settings {}
 #[doc = include_str!("answers.md")]
 pub mod answers {}
 
+#[doc = include_str!("localisation.md")]
+pub mod localisation {}
+
 #[doc = include_str!("sweeps.md")]
 pub mod sweeps {}
 

@@ -11,9 +11,9 @@
 //! of W is G(u_k) - Gbar. Once a step: V and W from the outputs of all ranks, D or its factors, and ||D||_F. Once a block of
 //! columns: the update (`ensemble::transform`).
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
-use crate::ensemble::localisation::Localised;
+use crate::ensemble::localisation::{CorrelationFactor, Correlations, Localisation, Near};
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::panel::{ROWS, in_panels};
@@ -63,7 +63,7 @@ impl<T: Real> Method<T> for Eki {
                 let factors = outputs.factors(ranks.comm, ranks.pool, 0..members);
                 let (v, w) = (&factors.gradients, &factors.anomalies);
                 let norm = outputs.factored_norm(ranks.comm, ranks.pool, v, w);
-                (outputs.by_factors(ranks, factors), norm)
+                (outputs.by_factors(ranks, factors, None), norm)
             }
         })
     }
@@ -93,8 +93,14 @@ impl<T: Real> Method<T> for Eki {
 }
 
 impl<T: Real> Outputs<'_, T> {
-    /// Returns the update by V and W, `factors`, whose room is kept for later steps.
-    pub(crate) fn by_factors(&self, ranks: Ranks, factors: Factors<T>) -> Transform<T> {
+    /// Returns the update by V and W, `factors`, whose room is kept for later steps. Where localisation goes by correlations, these are
+    /// with W, or with `raw`, J x K, where the gain was multiplied into W.
+    pub(crate) fn by_factors(
+        &self,
+        ranks: Ranks,
+        factors: Factors<T>,
+        raw: Option<Array2<T>>,
+    ) -> Transform<T> {
         let Factors {
             gradients,
             anomalies,
@@ -103,15 +109,34 @@ impl<T: Real> Outputs<'_, T> {
         let packed = |matrix: ArrayView2<T>| {
             self.paired_if_mixed(ranks.pool, pack(ranks.pool, matrix, self.buffers))
         };
-        let localised =
-            (self.localise > 0).then(|| Localised::new(anomalies.view(), self.localise));
+        let factor = match &self.localisation {
+            None => None,
+            Some(Localisation::Sec(power)) => Some(CorrelationFactor::Power(*power)),
+            Some(Localisation::Threshold(level)) => {
+                let count = self.survivors.count() as f64;
+                Some(CorrelationFactor::Above(level / count.sqrt()))
+            }
+            Some(Localisation::Distances(distances)) => {
+                return Transform::Members(MemberMove::Near(Near {
+                    distances: distances.clone(),
+                    gradients,
+                    anomalies,
+                    mixed: self.mixed,
+                }));
+            }
+        };
+        let correlations = factor.map(|factor| {
+            let of_outputs = raw.as_ref().unwrap_or(&anomalies).view();
+            let beside = raw.as_ref().map(|raw| packed(raw.t()));
+            Correlations::new(of_outputs, factor, beside)
+        });
         let (v, w) = (packed(gradients.view()), packed(anomalies.t()));
         self.buffers.put_array(gradients);
         self.buffers.put_array(anomalies);
         Transform::Members(MemberMove::Factors {
             gradients: v,
             anomalies: w,
-            localised,
+            correlations,
         })
     }
 }

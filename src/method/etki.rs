@@ -22,7 +22,7 @@
 use ndarray::{Array1, Array2, ArrayViewMut2, s};
 use rayon::ThreadPool;
 
-use crate::config::FormKind;
+use crate::config::{FormKind, Localise};
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::eigen::symmetric_eigen;
@@ -55,8 +55,8 @@ impl<T: Real> Method<T> for Etki {
                 "must be false, as its members need no noise,",
             );
         }
-        if config.method.localisation_exponent > 0 {
-            return refuse("method.localisation_exponent", "must be 0");
+        if config.method.localise != Localise::None {
+            return refuse("method.localise", "must be \"none\"");
         }
         if !matches!(config.method.form, FormKind::Auto | FormKind::Explicit) {
             return refuse("method.form", "must be \"auto\" or \"explicit\"");

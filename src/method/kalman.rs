@@ -7,14 +7,16 @@
 //! ```
 //!
 //! With least squares this is u_j <- u_j + C^{uw} (C^{ww} + Gamma/h)^{-1} (y - G(u_j)) (Iglesias, Law & Stuart, Inverse Problems
-//! 29 (2013) 045001); with `method.perturb` each y has noise of its own, N(0, Gamma/h). With other losses it is the Gauss-Newton
+//! 29 (2013) 045001). Localised by a threshold the gain is multiplied into W in place of V, so that its entries are there to be left
+//! out; by distances the outputs' covariances W^T W are tapered too. With `method.perturb` each y has noise of its own, N(0, Gamma/h). With other losses it is the Gauss-Newton
 //! form of the same (`gain`). Once a step: the outputs' products, a factor on every rank, the rows that ranks share out. Once a
 //! block of columns: the update (`ensemble::transform`).
 
 use ndarray::Array2;
 use rayon::ThreadPool;
 
-use crate::config::{HSchedule, LossKind};
+use crate::config::{HSchedule, Localise, LossKind};
+use crate::ensemble::localisation::Localisation;
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::panel::Packed;
@@ -50,7 +52,7 @@ impl<T: Real> Method<T> for Kalman {
                 // What is localised has no other form, however much work a matrix of the outputs' side is.
                 let (outputs, members) =
                     (problem.outputs, problem.resolved.config.ensemble.members);
-                if method.localisation_exponent > 0 || outputs <= members {
+                if method.localise != Localise::None || outputs <= members {
                     return Ok(());
                 }
                 let allowed = format!(
@@ -73,10 +75,20 @@ impl<T: Real> Method<T> for Kalman {
             }
             Self::Factored => {
                 let mut factors = outputs.factors(comm, pool, 0..outputs.members.items());
-                let (v, w) = (&mut factors.gradients, &factors.anomalies);
+                let (v, w) = (&mut factors.gradients, &mut factors.anomalies);
                 let norm = outputs.factored_norm(comm, pool, v, w);
-                outputs.gain_on_gradients(comm, pool, h, v, (w, &factors.means))?;
-                (outputs.by_factors(ranks, factors), norm)
+                let raw = match outputs.localisation {
+                    Some(Localisation::Threshold(_)) => {
+                        let raw = w.clone();
+                        outputs.gain_on_anomalies(ranks, h, w, &factors.means)?;
+                        Some(raw)
+                    }
+                    _ => {
+                        outputs.gain_on_gradients(ranks, h, v, (w, &factors.means))?;
+                        None
+                    }
+                };
+                (outputs.by_factors(ranks, factors, raw), norm)
             }
         })
     }
@@ -104,6 +116,22 @@ impl<T: Real> Method<T> for Kalman {
             }
         }
     }
+}
+
+/// Solves with `gain` for the rows of `x`, J x K, and writes them to `out`, multiplied by `factors`. Called by all ranks.
+fn solve_rows<T: Real>(
+    ranks: Ranks,
+    gain: &Gain,
+    mut x: Array2<f64>,
+    (factors, out): (&[f64], &mut Array2<T>),
+) {
+    shared_rows(ranks.comm, ranks.pool, &mut x, |_, rows| {
+        gain.apply(rows);
+        for row in rows.chunks_mut(factors.len()) {
+            row.iter_mut().zip(factors).for_each(|(x, f)| *x *= f);
+        }
+    });
+    out.zip_mut_with(&x, |out, &x| *out = T::from_f64(x));
 }
 
 /// Checks the keys of methods with the Kalman gain.
@@ -156,26 +184,45 @@ impl<T: Real> Outputs<'_, T> {
     /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them, by the outputs' side.
     pub(crate) fn gain_on_gradients(
         &self,
-        comm: &Comm,
-        pool: &ThreadPool,
+        ranks: Ranks,
         h: f64,
         gradients: &mut Array2<T>,
         (anomalies, means): (&Array2<T>, &[T]),
     ) -> Result<()> {
         let roots = self.expanded(means, 0).roots();
         let x = gain::scaled(anomalies.view(), &roots);
-        let gram = gram(comm, pool, x.t());
-        let scale = h / self.survivors.count() as f64;
-        let gain = Gain::new(gram, scale, pool).ok_or_else(too_large)?;
+        let gain = self.outputs_gain(ranks, h, &x)?;
         let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
-        let mut solved = gain::scaled(gradients.view(), &inverse);
-        shared_rows(comm, pool, &mut solved, |_, rows| {
-            gain.apply(rows);
-            for row in rows.chunks_mut(roots.len()) {
-                row.iter_mut().zip(&roots).for_each(|(x, root)| *x *= root);
-            }
-        });
-        gradients.zip_mut_with(&solved, |g, &solved| *g = T::from_f64(solved));
+        let solved = gain::scaled(gradients.view(), &inverse);
+        solve_rows(ranks, &gain, solved, (&roots, gradients));
         Ok(())
+    }
+
+    /// Replaces the rows of W, J x K, by (I + h W^T W Omega / J)^{-1} of them, by the outputs' side.
+    fn gain_on_anomalies(
+        &self,
+        ranks: Ranks,
+        h: f64,
+        anomalies: &mut Array2<T>,
+        means: &[T],
+    ) -> Result<()> {
+        let roots = self.expanded(means, 0).roots();
+        let x = gain::scaled(anomalies.view(), &roots);
+        let gain = self.outputs_gain(ranks, h, &x)?;
+        let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
+        solve_rows(ranks, &gain, x, (&inverse, anomalies));
+        Ok(())
+    }
+
+    /// I + h X^T X / J with X = W Omega^{1/2}, J x K, whose entries are tapered by the outputs' distances where these localise.
+    fn outputs_gain(&self, ranks: Ranks, h: f64, x: &Array2<f64>) -> Result<Gain> {
+        let mut gram = gram(ranks.comm, ranks.pool, x.t());
+        if let Some(Localisation::Distances(distances)) = &self.localisation {
+            for ((k, l), product) in gram.indexed_iter_mut() {
+                *product *= distances.taper_between(k, l);
+            }
+        }
+        let scale = h / self.survivors.count() as f64;
+        Gain::new(gram, scale, ranks.pool).ok_or_else(too_large)
     }
 }

@@ -28,7 +28,7 @@ pub mod step_size;
 use ndarray::Array2;
 use rayon::ThreadPool;
 
-use crate::config::{Covariance, DrawKind, FormKind, HSchedule, MethodKind, Resolved};
+use crate::config::{Covariance, DrawKind, FormKind, HSchedule, Localise, MethodKind, Resolved};
 use crate::ensemble::transform::{Form, Transform};
 use crate::error::Result;
 use crate::kernels::real::Real;
@@ -189,11 +189,11 @@ impl ProblemShape<'_> {
 
     /// Refuses localisation, for a method or a form that cannot correct covariances one by one.
     pub(crate) fn refuse_localisation(&self) -> Result<()> {
-        if self.resolved.config.method.localisation_exponent == 0 {
+        if self.resolved.config.method.localise == Localise::None {
             return Ok(());
         }
         self.refuse(
-            "method.localisation_exponent",
+            "method.localise",
             "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
         )
     }

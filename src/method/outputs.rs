@@ -19,6 +19,7 @@ use ndarray::{Array2, ArrayView2, s};
 use rayon::ThreadPool;
 
 use crate::ensemble::draw::Draw;
+use crate::ensemble::localisation::Localisation;
 use crate::ensemble::survivors::Survivors;
 use crate::kernels::buffers::BufferPool;
 use crate::kernels::panel::{Packed, ROWS, pack_part};
@@ -46,8 +47,8 @@ pub struct Outputs<'a, T> {
     pub gain: Option<f64>,
     /// The draws of each member's noise on the observations, where they are perturbed.
     pub noise: Option<Draw>,
-    /// The power of correlations by which covariances with parameters are corrected; 0: none.
-    pub localise: usize,
+    /// How covariances are localised, if at all.
+    pub localisation: Option<Localisation>,
     /// Whether the update's products are of bfloat16.
     pub mixed: bool,
     /// Buffers of earlier steps, to be used again.

@@ -112,7 +112,7 @@ impl<'a, T: Real> StepContext<'a, T> {
                 purpose: Purpose::Perturb,
                 step,
             }),
-            localise: config.method.localisation_exponent,
+            localisation: plan.localisation(),
             mixed: plan.mixed(),
             buffers: &self.buffers,
         }

@@ -110,7 +110,9 @@ impl<T: Real> Case<T> {
             Transform::Mean(MeanMove::Members(c)) => {
                 Array2::from_shape_vec((1, c.len()), c).expect("one row")
             }
-            Transform::Mean(MeanMove::Samples(_)) => unreachable!("not asked for"),
+            Transform::Mean(MeanMove::Samples(_)) | Transform::Members(MemberMove::Near(_)) => {
+                unreachable!("not asked for")
+            }
         }
     }
 
@@ -137,7 +139,7 @@ impl<T: Real> Case<T> {
             samples,
             gain,
             noise: self.noise,
-            localise: 0,
+            localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),
         };
@@ -368,7 +370,8 @@ fn same_bits(crowd: &Crowd) {
                     Transform::Mean(MeanMove::Members(c)) => {
                         bits.extend(c.iter().flat_map(|c| c.to_le_bytes()))
                     }
-                    Transform::Mean(MeanMove::Samples(_)) => unreachable!("not asked for"),
+                    Transform::Mean(MeanMove::Samples(_))
+                    | Transform::Members(MemberMove::Near(_)) => unreachable!("not asked for"),
                 }
                 let name = format!("{form:?}-{gain:?}-{members}x{outputs}");
                 crowd.same_bits(&name, &bits);

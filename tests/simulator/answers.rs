@@ -84,6 +84,7 @@ pub fn simulate(arguments: &[String]) {
         let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
         let outputs = match (kind, &numbers[..]) {
             ("chain", numbers) => chain(numbers),
+            ("itself", numbers) => numbers.to_vec(),
             ("same", _) => observed(),
             // For most of a prior about 4 nothing arrives.
             ("faint", &[decay, size]) => faint(decay, size),

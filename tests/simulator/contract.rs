@@ -71,7 +71,7 @@ fn advised() {
     );
     told(
         "plain",
-        &[few, "method.localisation_exponent=1"],
+        &[few, "method.localise=1"],
         &["ensemble.members = 2 span 1 of"],
     );
     told(

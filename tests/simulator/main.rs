@@ -12,6 +12,7 @@ mod asked;
 mod contract;
 mod folder;
 mod kept;
+mod localised;
 mod noise;
 mod observed;
 mod priors;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         protocol::TESTS,
         folder::TESTS,
         kept::TESTS,
+        localised::TESTS,
         noise::TESTS,
         observed::TESTS,
         statistics::TESTS,

@@ -107,7 +107,7 @@ fn at_noise_level() {
 }
 
 /// Means of final/parameters.csv.
-fn found(folder: &Path) -> Vec<f64> {
+pub fn found(folder: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(folder.join("final/parameters.csv")).expect("a table");
     assert!(text.starts_with("name,mean,low,high,best,"), "{text}");
     let mean = |line: &str| {
@@ -346,7 +346,7 @@ fn localised() {
         "{}",
         off(&plain)
     );
-    let run = run.set("method.localisation_exponent=1");
+    let run = run.set("method.localise=1");
     let (one, _) = case.finish(&run, "one");
     assert!(
         off(&one) < 0.1 && ending(&one).0 == "noise level",

@@ -151,7 +151,8 @@ fn forecast<T: Real>(
 ) -> Result<Estimate> {
     let given = LoadedProblem::without_data(&resolved)?;
     let map = given.map::<T>(&resolved)?;
-    let plan = Plan::with_noise(resolved, given.noise(), given.shape(), map.parameters())?;
+    let plan = Plan::with_noise(resolved, given.noise(), given.shape(), map.parameters())?
+        .localised_by(given.distances())?;
     let ranks = arguments.ranks as usize;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / ranks).max(1);

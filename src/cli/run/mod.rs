@@ -87,10 +87,11 @@ fn run_in<T: Real>(
     loaded: LoadedProblem,
 ) -> Result<Ended> {
     let shape = loaded.shape();
-    let (noise, table) = (loaded.noise(), loaded.table());
+    let (noise, table, distances) = (loaded.noise(), loaded.table(), loaded.distances());
     let problem = loaded.problem::<T>(&resolved)?;
-    let plan =
-        Plan::with_noise(resolved, noise, shape, problem.map.parameters())?.with_table(table);
+    let plan = Plan::with_noise(resolved, noise, shape, problem.map.parameters())?
+        .with_table(table)
+        .localised_by(distances)?;
     let pool = pool::threads(comm, arguments, problem.map.simulator());
     let ranks = Ranks { comm, pool: &pool };
     refuse_impossible(ranks, &plan, &problem)?;
@@ -113,12 +114,9 @@ fn run_in<T: Real>(
     };
     run.announce(simulation);
     let mut timing = Timing::default();
-    let given = || {
-        let of_table = plan.table.digest(problem.dataset.digest());
-        let of_noise = plan.noise.digest(of_table);
-        plan.resolved.digest_with_prior(of_noise)
-    };
-    let data = comm.is_first().then(given);
+    let data = comm
+        .is_first()
+        .then(|| plan.digest(problem.dataset.digest()));
     let mut checkpointer = Checkpointer::new(&folder, run.files.clone(), stop)
         .on_data(data)
         .claimed(claim);
@@ -215,7 +213,7 @@ impl<T: Real> Launched<'_, T> {
                 resolved,
                 (observed, &self.plan.table),
             )?;
-            run_folder::copy_noise(&self.files, self.folder, &self.plan.noise.files)
+            run_folder::copy_kept(&self.files, self.folder, self.plan.kept_files())
         })?;
         Ok(reporter)
     }

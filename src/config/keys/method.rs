@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::{DESCENT, ENSEMBLES, NETWORKS, ONE_SET};
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::{MethodKind, ModelKind};
+use crate::config::localise::Localise;
 use crate::config::noise::NoiseSource;
 use crate::config::scope::{EVERYWHERE, Scope};
-use crate::config::value::Kind::{Above, AtLeast, Between, Bool, Choice, Noise, Within};
+use crate::config::value::Kind::{self, Above, AtLeast, Bool, Choice, Noise, Within};
 use crate::config::value::words;
 
 /// The scope of keys of the publication's step size.
@@ -75,10 +76,13 @@ section! {
         /// the publication.
         covariance: Covariance = "'parameters'", Choice(Covariance::WORDS),
             ENSEMBLES.models(&[ModelKind::Dense]), Fixed;
-        /// Localisation by sampling error correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an
-        /// output is multiplied by |r| to this power, which damps correlations that are mostly sampling noise at this J; 0 is off.
+        /// Localisation, which damps correlations that are mostly sampling noise at this J. "sec", or { sec = a }, is sampling error
+        /// correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an output is multiplied by |r|^a, a = 1.
+        /// "threshold", or { threshold = t }, takes what the gain says of correlations below t / sqrt(J) as 0, t = 3 (Luo, Bhakta &
+        /// Naevdal, SPE J. 23 (2018) 396). { distance = R, parameters = FILE, observations = FILE } tapers covariances by distance to
+        /// 0 at R (Gaspari & Cohn, Q. J. R. Meteorol. Soc. 125 (1999) 723), with the coordinates of both in files, one line each.
         /// Factored form only, which "auto" then takes.
-        localisation_exponent: usize = "0", Between(0, 100), ENSEMBLES, Fixed;
+        localise: Localise = "'none'", Kind::Localise, ENSEMBLES, Fixed;
         /// Decay of the second moments by which the mean's step is scaled parameter by parameter, as in RMSProp; 0 is off. Mean
         /// form only; an extension of the publication.
         rms_decay: f64 = "0.0", Within(0.0, 1.0), ENSEMBLES, Fixed;

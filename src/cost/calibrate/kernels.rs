@@ -314,14 +314,7 @@ pub(super) fn block_seconds<T: Real>(pool: &ThreadPool, sizes: &Sizes, width: us
                     transform::update_explicit(block, &v, 1e-3, &survivors, &mut scratch);
                 }
                 _ => {
-                    transform::update_factored(
-                        block,
-                        (&v, &w),
-                        None,
-                        1e-3,
-                        &survivors,
-                        &mut scratch,
-                    );
+                    transform::update_factored(block, (&v, &w), 1e-3, &survivors, &mut scratch);
                 }
             }
         })

@@ -6,11 +6,14 @@
 pub mod covariance;
 mod samples;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::error::Result;
+use crate::files::bounded;
 
 use covariance::Covariance;
 pub use samples::{ControlRuns, Modes};
@@ -23,7 +26,7 @@ pub struct Noise {
     /// A line on a covariance that was estimated: from how many runs, and what it keeps of their variance.
     pub estimated: Option<String>,
     /// The files that hold it.
-    pub files: Vec<NoiseFile>,
+    pub files: Vec<KeptFile>,
 }
 
 /// The covariance of the observations' noise.
@@ -35,15 +38,29 @@ pub enum Gamma {
     Correlated(#[serde(with = "shared")] Arc<Covariance>),
 }
 
-/// A file that holds the noise or a part of it.
+/// A file that belongs to a run's data, and of which the run's folder keeps a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoiseFile {
+pub struct KeptFile {
     /// The name of its copy in a run's folder, without the ending.
     pub stem: String,
     /// Where it was read.
     pub path: PathBuf,
     /// SHA-256 of its bytes.
     pub digest: [u8; 32],
+}
+
+impl KeptFile {
+    /// Returns the file at `path`, whose copy is called `stem`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of(stem: &str, path: &Path) -> Result<Self> {
+        Ok(Self {
+            stem: stem.to_owned(),
+            path: path.to_owned(),
+            digest: Sha256::digest(&bounded::whole(path, u64::MAX)?).into(),
+        })
+    }
 }
 
 impl From<Gamma> for Noise {

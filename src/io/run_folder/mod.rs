@@ -10,7 +10,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{CONFIG, OBSERVATIONS, PRIOR_MATRICES, Resolved, changes, copies, resumable};
-use crate::data::noise::NoiseFile;
+use crate::data::noise::KeptFile;
 use crate::data::observed::ObservationTable;
 use crate::error::{Error, Result};
 use crate::files::bounded;
@@ -96,12 +96,16 @@ pub fn copy_observations(
     keep_copy(files, folder, (&from, &bytes), OBSERVATIONS)
 }
 
-/// Copies the files that hold the noise of the observations unchanged into the run's `folder`. Called by rank 0.
+/// Copies the files of noise, or of coordinates, unchanged into the run's `folder`. Called by rank 0.
 ///
 /// # Errors
 /// If a file cannot be read or written, or has changed since it was read.
-pub fn copy_noise(files: &Files, folder: &Path, noise: &[NoiseFile]) -> Result<()> {
-    for file in noise {
+pub fn copy_kept<'a>(
+    files: &Files,
+    folder: &Path,
+    kept: impl Iterator<Item = &'a KeptFile>,
+) -> Result<()> {
+    for file in kept {
         let bytes = bounded::whole(&file.path, u64::MAX)?;
         if Sha256::digest(&bytes)[..] != file.digest {
             return Err(Error::data(&file.path, CHANGED));

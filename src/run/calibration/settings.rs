@@ -6,7 +6,7 @@ use ndarray::Array2;
 use toml::Value;
 
 use super::Method;
-use crate::config::Resolved;
+use crate::config::{Localise, Resolved};
 use crate::data::noise::covariance::Covariance;
 use crate::data::noise::{Gamma, Noise};
 use crate::data::shape::DataShape;
@@ -116,6 +116,10 @@ impl Settings {
         origins
             .filter(|o| *o == "--set")
             .for_each(|o| *o = SOURCE.to_owned());
+        if let Localise::Distance { .. } = resolved.config.method.localise {
+            let why = "method.localise: distances are for runs of the program";
+            return Err(refused("set", why.to_owned()));
+        }
         let outputs = self.observations.len();
         let shape = DataShape {
             train: 1,

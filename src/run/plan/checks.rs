@@ -1,7 +1,8 @@
 //! Checks of a configuration against itself, its data and its size.
 
 use crate::config::{
-    Config, DrawKind, FormKind, LossKind, ModelKind, OutputKind, Precision, Resolved, Scale, keys,
+    Config, DrawKind, FormKind, Localise, LossKind, ModelKind, OutputKind, Precision, Resolved,
+    Scale, keys,
 };
 use crate::data::catalogue;
 use crate::data::noise::{Gamma, Noise};
@@ -85,10 +86,11 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    if method.localisation_exponent > 0 && config.run.mixed() {
+    let by_correlations = matches!(method.localise, Localise::Sec(_) | Localise::Threshold(_));
+    if by_correlations && config.run.mixed() {
         return Err(resolved.error(
-            "method.localisation_exponent",
-            "needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
+            "method.localise",
+            "by correlations needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
         ));
     }
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {

@@ -2,16 +2,20 @@
 
 mod checks;
 pub mod extra_arrays;
+mod localisation;
 mod schedule;
 
 use crate::data::shape::DataShape;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::config::{
-    self, Config, Covariance, DrawKind, FormKind, HSchedule, Rerandomise, Resolved, StepKind,
+    self, Config, Covariance, DrawKind, FormKind, HSchedule, Localise, Rerandomise, Resolved,
+    StepKind,
 };
 use crate::data::batch::Batches;
-use crate::data::noise::{Gamma, Noise};
+use crate::data::distances::Distances;
+use crate::data::noise::{Gamma, KeptFile, Noise};
 use crate::data::observed::ObservationTable;
 use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::Form;
@@ -38,6 +42,8 @@ pub struct Plan {
     pub table: ObservationTable,
     /// The noise of the observations.
     pub noise: Noise,
+    /// Where parameters and observations lie, if that localises.
+    pub distances: Option<Arc<Distances>>,
     /// The loss.
     pub loss: Loss,
     /// The loss whose gradients enter D: the same, or with the prior's part, that of the outputs and after them of the
@@ -123,6 +129,7 @@ impl Plan {
             batches,
             table: data.outputs.into(),
             noise,
+            distances: None,
             loss,
             loss_in_d,
             step_size,
@@ -157,6 +164,23 @@ impl Plan {
         let simulates = self.config().model.kind.simulates();
         assert!(!simulates || table.outputs.count() == self.data.outputs);
         Self { table, ..self }
+    }
+
+    /// Returns the digest of all data of a run whose samples have the digest `samples`.
+    #[must_use]
+    pub fn digest(&self, samples: [u8; 32]) -> [u8; 32] {
+        let of_noise = self.noise.digest(self.table.digest(samples));
+        let of_places = match &self.distances {
+            Some(distances) => distances.digest(of_noise),
+            None => of_noise,
+        };
+        self.resolved.digest_with_prior(of_places)
+    }
+
+    /// Returns the files of which the run's folder keeps copies, but for observations and the prior's.
+    pub fn kept_files(&self) -> impl Iterator<Item = &KeptFile> {
+        let of_places = self.distances.iter().flat_map(|distances| &distances.files);
+        self.noise.files.iter().chain(of_places)
     }
 
     /// Returns the configuration.
@@ -194,7 +218,7 @@ impl Plan {
             FormKind::Factored => Form::Factored,
             FormKind::Mean => Form::Mean,
             FormKind::Auto if self.redraws_each_step() => Form::Mean,
-            FormKind::Auto if config.method.localisation_exponent > 0 => Form::Factored,
+            FormKind::Auto if config.method.localise != Localise::None => Form::Factored,
             FormKind::Auto if 2 * self.outputs() >= members => Form::Explicit,
             FormKind::Auto => Form::Factored,
         }

@@ -1,7 +1,7 @@
 //! How a simulator's run stands against the noise, step by step, and what is warned of while it runs.
 
 use super::Record;
-use crate::config::Rerandomise;
+use crate::config::{Localise, Rerandomise};
 use crate::files::numbers::number;
 use crate::run::plan::Plan;
 use crate::run::statistics::FAR;
@@ -156,14 +156,14 @@ pub fn too_few(plan: &Plan) -> Option<String> {
     let (members, parameters) = (plan.members(0), plan.parameters);
     let spans = !config.model.kind.simulates()
         // The correlations of two members are 1 or -1: there is nothing to damp.
-        || config.method.localisation_exponent > 0 && members > 2
+        || config.method.localise != Localise::None && members > 2
         || config.ensemble.rerandomise != Rerandomise::Never;
     if spans {
         None
     } else if members <= parameters {
         let or = match members {
             2 => "",
-            _ => ", or method.localisation_exponent = 1",
+            _ => ", or method.localise = \"threshold\"",
         };
         Some(format!(
             "ensemble.members = {members} span {} of the {parameters} parameters' directions, and the run never leaves these: \

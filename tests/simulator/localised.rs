@@ -1,0 +1,307 @@
+//! Localisation of a simulator's parameters: by distance, and by a threshold of their correlations.
+
+use std::path::Path;
+
+use super::start::{Run, alone, end};
+use super::{Case, Test, digest};
+
+pub const TESTS: &[Test] = &[
+    (
+        "an_observation_out_of_reach_informs_no_parameter",
+        out_of_reach,
+    ),
+    (
+        "localised_steps_have_equal_bits_on_any_number_of_ranks",
+        bits,
+    ),
+    ("a_threshold_finds_what_few_members_cannot_span", threshold),
+    ("the_places_are_kept_with_their_run", kept),
+    ("what_cannot_be_localised_is_refused_in_a_line", refused),
+];
+
+/// Members of five that a file gives, and what is observed of three parameters.
+const MEMBERS: [[f64; 3]; 5] = [
+    [0.9, -0.3, 1.4],
+    [-0.6, 0.8, 0.2],
+    [0.1, 1.9, -1.0],
+    [1.5, -1.2, 0.4],
+    [-0.2, 0.5, -0.8],
+];
+const OBSERVED: [f64; 3] = [1.2, -0.4, 0.3];
+const NOISE: f64 = 0.5;
+
+/// Writes the lines of numbers `rows` to the file `name` of `case`.
+fn write(case: &Case, name: &str, rows: impl IntoIterator<Item = Vec<f64>>) -> String {
+    let line = |row: Vec<f64>| row.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+    let lines: Vec<String> = rows.into_iter().map(line).collect();
+    let path = case.file(name);
+    std::fs::write(&path, lines.join("\n") + "\n").expect("a file");
+    path.display().to_string()
+}
+
+/// The value of method.localise by `distance`, with parameters and observations at the same places.
+fn by_distance(distance: f64, places: &str) -> String {
+    format!(
+        "method.localise={{ distance = {distance}, parameters = {places:?}, observations = {places:?} }}"
+    )
+}
+
+/// The final members of a run whose simulator gives its parameters back, after one step that is localised by `sets`.
+fn one_step(sets: &[&str]) -> Vec<Vec<f64>> {
+    let case = Case::new("itself");
+    write(&case, "observed.txt", OBSERVED.map(|y| vec![y]));
+    let places = write(&case, "places.csv", [vec![0.0], vec![10.0], vec![20.0]]);
+    let initial = case.file("initial.csv");
+    let rows: Vec<String> = MEMBERS
+        .iter()
+        .map(|u| format!("{},{},{}", u[0], u[1], u[2]))
+        .collect();
+    std::fs::write(&initial, format!("a,b,c\n{}\n", rows.join("\n"))).expect("a file");
+    let initial = format!("ensemble.initial={}", initial.display());
+    let noise = format!("method.noise={NOISE}");
+    let fixed = [
+        "model.prior=[\"a normal 0 1\", \"b normal 0 1\", \"c normal 0 1\"]",
+        "method.kind=kalman",
+        "method.h_schedule=level",
+        "method.perturb=false",
+        "ensemble.members=5",
+        "output.ensemble=true",
+        "run.steps=1",
+        "run.end_time=0",
+        &initial,
+        &noise,
+    ];
+    let sets: Vec<String> = sets
+        .iter()
+        .map(|set| set.replace("PLACES", &places))
+        .collect();
+    let sets: Vec<&str> = fixed
+        .into_iter()
+        .chain(sets.iter().map(String::as_str))
+        .collect();
+    let (out, _) = case.finish(&case.run(&sets), "out");
+    super::results::members(&out)
+}
+
+/// By hand: where each observation informs its own parameter alone, u <- u + c / (c + Gamma) (y - u) with the members' own variance c.
+fn out_of_reach() {
+    let apart = |a: &[Vec<f64>], b: &[Vec<f64>]| {
+        let both = a.concat().into_iter().zip(b.concat());
+        both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    let mut expected = MEMBERS.map(|u| u.to_vec()).to_vec();
+    for i in 0..3 {
+        let column = MEMBERS.map(|u| u[i]);
+        let mean = column.iter().sum::<f64>() / 5.0;
+        let variance = column.iter().map(|u| (u - mean).powi(2)).sum::<f64>() / 5.0;
+        for (row, u) in expected.iter_mut().zip(column) {
+            row[i] = u + variance / (variance + NOISE) * (OBSERVED[i] - u);
+        }
+    }
+    let near = one_step(&[&by_distance(9.0, "PLACES")]);
+    assert!(apart(&near, &expected) < 1e-9, "{near:?} {expected:?}");
+    // Within reach of all it is the step without localisation, which mixes the parameters.
+    let (wide, none) = (one_step(&[&by_distance(1e9, "PLACES")]), one_step(&[]));
+    assert!(apart(&wide, &none) < 1e-6, "{wide:?} {none:?}");
+    assert!(apart(&near, &none) > 0.01, "{none:?}");
+}
+
+/// Sixty parameters in a row, each of which two observations tell of, with 20 members.
+fn chain(sets: &[&str]) -> (Case, Vec<f64>, Run) {
+    let case = Case::new("chain");
+    let truth: Vec<f64> = (0..60).map(|i| (0.7 * f64::from(i)).sin()).collect();
+    let y = super::answers::chain(&truth).into_iter();
+    write(
+        &case,
+        "observed.txt",
+        y.zip([0.05, -0.05, -0.05].iter().cycle())
+            .map(|(y, off)| vec![y + off]),
+    );
+    let fixed = [
+        "model.prior=[\"u[60] normal 0 1\"]",
+        "method.kind=kalman",
+        "method.h_schedule=misfit",
+        "ensemble.members=20",
+        "run.steps=3",
+    ];
+    let run = case.run(&[&fixed, sets].concat());
+    (case, truth, run)
+}
+
+/// The places of the chain's parameters: on a line, or on a spiral in two dimensions.
+fn chain_places(case: &Case, dimensions: usize) -> String {
+    let place = |i: u32| match dimensions {
+        1 => vec![f64::from(i)],
+        _ => vec![
+            f64::from(i) * (f64::from(i) / 9.0).cos(),
+            f64::from(i) * (f64::from(i) / 9.0).sin(),
+        ],
+    };
+    write(case, "places.csv", (0..60).map(place))
+}
+
+fn bits() {
+    let kinds = [
+        ("threshold", "method.kind=kalman"),
+        ("{ threshold = 2 }", "method.kind=eki"),
+        ("distance", "method.kind=kalman"),
+        ("distance", "method.kind=eki"),
+    ];
+    let mut found = Vec::new();
+    for (localise, method) in kinds {
+        let sets = [method, "method.h_schedule=level", "method.h=0.3"];
+        let (case, _, run) = chain(&sets);
+        let run = match localise {
+            "distance" => run.set(by_distance(6.0, &chain_places(&case, 2))),
+            other => run.set(format!("method.localise={other}")),
+        };
+        let (out, _) = case.finish(&run, "1");
+        for (ranks, threads) in [(2, 2), (3, 1), (5, 1)] {
+            let (other, _) = case.finish(&run.on(ranks, threads), &format!("{ranks}"));
+            assert_eq!(
+                digest(&other),
+                digest(&out),
+                "{localise} {method} on {ranks}"
+            );
+        }
+        // Cut after a step, and resumed on other ranks.
+        let cut = case.file("cut");
+        assert_eq!(
+            end(&mut run.clone().set("run.steps=1").on(2, 1).command(&cut)).code,
+            0
+        );
+        assert_eq!(end(run.on(3, 1).command(&cut).arg("--resume")).code, 0);
+        assert_eq!(digest(&cut), digest(&out), "{localise} {method} resumed");
+        found.push(digest(&out));
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), kinds.len());
+}
+
+/// Twenty members span nineteen directions of sixty: localised, they find all.
+fn threshold() {
+    let off = |localise: &dyn Fn(&Case) -> String| {
+        let (case, truth, run) = chain(&["run.steps=20", "run.stop_at_misfit=1"]);
+        let (out, _) = case.finish(&run.set(localise(&case)), "out");
+        let squares = super::runs::found(&out).into_iter().zip(&truth);
+        (squares.map(|(u, truth)| (u - truth).powi(2)).sum::<f64>() / 60.0).sqrt()
+    };
+    let none = off(&|_| "method.localise=none".to_owned());
+    let threshold = off(&|_| "method.localise=threshold".to_owned());
+    let distance = off(&|case| by_distance(4.0, &chain_places(case, 1)));
+    assert!(none > 0.3, "{none}");
+    assert!(threshold < 0.15, "{threshold}");
+    assert!(distance < 0.1, "{distance}");
+}
+
+fn kept() {
+    let (case, _, run) = chain(&[]);
+    let places = chain_places(&case, 1);
+    let run = run.set(by_distance(4.0, &places));
+    let (out, _) = case.finish(&run, "out");
+    let whole = std::fs::read(&places).expect("a file");
+    let copy = out.join("parameters-places.txt");
+    assert_eq!(std::fs::read(copy).expect("a copy"), whole);
+    let longer = run.set("run.steps=4");
+    let go_on = || end(longer.command(&out).arg("--resume"));
+    std::fs::write(
+        &places,
+        String::from_utf8(whole)
+            .expect("text")
+            .replacen("59", "58", 1),
+    )
+    .expect("a file");
+    let ended = go_on();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.complaints()[0].contains("on other data"), "{ended:?}");
+    // The run itself has all that its page and its answers need.
+    std::fs::remove_file(&places).expect("a file");
+    let ended = end(alone().arg("evaluate").arg(&out));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+fn refused() {
+    let (case, _, run) = chain(&[]);
+    let places = chain_places(&case, 1);
+    let few = write(&case, "few.csv", (0..59).map(|i| vec![f64::from(i)]));
+    let four = write(&case, "four.csv", (0..60).map(|i| vec![f64::from(i); 4]));
+    let plane = write(&case, "plane.csv", (0..60).map(|i| vec![f64::from(i); 2]));
+    let nan = write(
+        &case,
+        "nan.csv",
+        (0..60).map(|i| vec![if i == 7 { f64::NAN } else { 1.0 }]),
+    );
+    let one = |i: usize| {
+        (0..60)
+            .map(|j| f64::from(u8::from(i == j)))
+            .collect::<Vec<f64>>()
+    };
+    let r = write(&case, "r.csv", (0..60).map(one));
+    let correlated = format!("model.prior_correlation={r}");
+    let with = |parameters: &str, observations: &str| {
+        format!(
+            "method.localise={{ distance = 4, parameters = {parameters:?}, observations = {observations:?} }}"
+        )
+    };
+    let good = with(&places, &places);
+    let uneven = good.replace("= 4,", "= [1, 2],");
+    for (sets, told) in [
+        (
+            &[&*with(&few, &places)][..],
+            &["few.csv", "59 lines", "60 parameters"][..],
+        ),
+        (
+            &[&with(&places, &few)],
+            &["few.csv", "59 lines", "60 observations"],
+        ),
+        (&[&with(&four, &four)], &["four.csv", "4 coordinates"]),
+        (
+            &[&with(&plane, &places)],
+            &["places.csv", "1 coordinates", "plane.csv has 2"],
+        ),
+        (
+            &[&with(&nan, &places)],
+            &["nan.csv", "not finite in line 8"],
+        ),
+        (&[&uneven], &["places.csv", "gives 2 distances"]),
+        (&[&with("none.csv", &places)], &["none.csv"]),
+        (
+            &[&good, "method.form=explicit"],
+            &["method.localise", "factored form"],
+        ),
+        (
+            &[&good, "method.kind=etki"],
+            &["method.localise", "must be \"none\""],
+        ),
+        (
+            &[&good, "method.tikhonov=1", "method.perturb=false"],
+            &["method.localise", "tikhonov"],
+        ),
+        (&[&good, &correlated], &["method.localise", "independent"]),
+        (
+            &["method.localise=near"],
+            &["method.localise", "\"threshold\""],
+        ),
+        (
+            &["method.localise={ distance = 4 }"],
+            &["method.localise", "observations = FILE"],
+        ),
+    ] {
+        let run = sets.iter().fold(run.clone(), |run, set| run.set(*set));
+        let out = case.file("refused");
+        let ended = end(&mut run.command(&out));
+        assert_eq!(ended.code, 2, "{sets:?}: {}", ended.stderr);
+        let said = &ended.complaints()[0];
+        assert!(
+            told.iter().all(|told| said.contains(told)),
+            "{sets:?}: {said}"
+        );
+        assert!(!Path::new(&out).exists(), "{sets:?}");
+    }
+    let ended = end(alone().args(["run", "digits", "--set", &good]));
+    assert!(
+        ended.code == 2 && ended.complaints()[0].contains("process"),
+        "{ended:?}"
+    );
+}
