@@ -198,6 +198,7 @@ fn interactions(c: &mut Criterion, ranks: Ranks) {
             samples: None,
             gain,
             noise: None,
+            second_order: false,
             localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),

@@ -72,6 +72,32 @@ fn eki_and_meki_in_both_forms() {
     ]));
 }
 
+/// 255 parameters are two blocks of columns: 400 members take the prior's covariance exactly, 43 its mean alone. Of 15 outputs
+/// the noise is exact with these, in both forms; 12 members, fewer than outputs, have its mean alone.
+#[test]
+fn second_order_exact_draws_and_perturbations() {
+    let run = Run::new(
+        "linear",
+        &[
+            "ensemble.second_order_exact=true",
+            "method.kind=kalman",
+            "method.perturb=true",
+            "method.h=0.2",
+            "run.steps=2",
+            "run.stop_at_misfit=0",
+        ],
+    );
+    let many = run.clone().set("ensemble.members=400");
+    let few = run.clone().set("ensemble.members=43");
+    all_differ(&hold(&[
+        (many.clone().set("method.form=explicit"), FEW),
+        (many.clone().set("method.form=factored"), FEW),
+        (few.clone(), FEW),
+        (run.set("ensemble.members=12"), FEW),
+        (many.set("ensemble.second_order_exact=false"), FEW),
+    ]));
+}
+
 #[test]
 fn re_randomisation_at_each_epochs_end_or_steps_apart_with_and_without_momentum() {
     let epoch = digits(&["ensemble.rerandomise=epoch", "ensemble.gamma=0.7"]);

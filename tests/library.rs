@@ -141,7 +141,8 @@ fn rank() {
     let mut linear = Calibration::new(Linear::new(problem.matrix))
         .prior(["u[255] normal 0 1"])
         .observations(problem.observations.to_vec())
-        .noise(1e-4);
+        .noise(1e-4)
+        .method(Method::Eki);
     for (key, value) in ELLIPTIC {
         linear = linear.set(key, value);
     }

@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use eki_mpi::config::{PRESETS, Preset, key_list};
+use eki_mpi::config::{PRESETS, Preset, Resolved, key_list};
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
+use eki_mpi::io::run_folder::began_with;
 
 use crate::cli::check_model::CheckArguments;
 use crate::cli::data::DataCommand;
@@ -131,6 +132,18 @@ impl Default for RunArguments {
 }
 
 impl RunArguments {
+    /// Returns the configuration that they ask for, of a run that is resumed with the earlier defaults with which it began. For one
+    /// process.
+    fn configuration(&self) -> Result<Resolved> {
+        let mut resolved = Resolved::new(&self.source, &self.sets)?;
+        if self.resume {
+            let began = began_with(&self.folder(&resolved.name));
+            let kept = began.and_then(|began| resolved.keep_earlier_defaults(&began));
+            kept.inspect(|line| eki_mpi::parallel::abort::say(line));
+        }
+        Ok(resolved)
+    }
+
     /// Returns the run's folder: as given, else the first free runs/NAME-k, or to resume the last one in use.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
@@ -193,7 +206,7 @@ fn full_preset(preset: &Preset) -> Result<String> {
         .take_while(|l| l.starts_with('#'))
         .map(|l| format!("{l}\n"))
         .collect();
-    Ok(comments + &eki_mpi::config::Resolved::new(preset.name, &[])?.toml())
+    Ok(comments + &Resolved::new(preset.name, &[])?.toml())
 }
 
 /// Returns `text` wrapped to the terminal's width as clap wraps help, each line keeping its indentation.

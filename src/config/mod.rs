@@ -31,6 +31,7 @@ mod refusal;
 mod renamed;
 mod resolved;
 mod scope;
+mod simulator_defaults;
 pub mod sweep;
 mod value;
 

@@ -214,6 +214,7 @@ impl<'a> Base<'a> {
             warnings: Vec::new(),
             prior_matrix: None,
         };
+        resolved.settle_simulator_defaults();
         resolved.check_step()?;
         resolved.check_noise()?;
         resolved.read_prior()?;

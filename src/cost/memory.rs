@@ -120,6 +120,7 @@ impl StepShape {
             ("questions", product(&[t, ASKED, named])),
             ("results as text", results),
             ("growth", when(grows, grown)),
+            ("first members", self.second_order.first_members),
         ];
         let kept = |list: &[(&'static str, f64)]| {
             let there = list.iter().filter(|(_, bytes)| *bytes > 0.0);

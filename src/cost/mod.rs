@@ -24,13 +24,14 @@
 //! formulas with counted bytes and measured memory.
 
 pub mod calibrate;
+mod counts;
 mod localising;
 mod memory;
 pub mod predict;
+mod second_order;
 mod whitening;
 
-use serde::Serialize;
-
+pub use counts::{Flops, Sent};
 pub use memory::{MOST_AS_TEXT, Memory};
 
 use crate::config::MethodKind;
@@ -48,6 +49,7 @@ use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::with_precision;
 use localising::LocalisingCost;
+use second_order::SecondOrderCost;
 use whitening::WhiteningCost;
 
 /// The sizes of a step, as far as the formulas depend on them.
@@ -59,8 +61,7 @@ pub struct StepShape {
     pub members_before: usize,
     /// The number P of parameters.
     pub parameters: usize,
-    /// The number of parameters in which members differ, on average over steps: all, or those of the block of layers
-    /// whose turn it is.
+    /// The number of parameters in which members differ, on average over steps.
     pub(crate) differing: f64,
     /// The number K of outputs that enter D.
     pub outputs: usize,
@@ -82,6 +83,8 @@ pub struct StepShape {
     pub kind: MethodKind,
     /// True if observations are perturbed for each member.
     pub perturbed: bool,
+    /// The cost of second-order exact draws.
+    second_order: SecondOrderCost,
     /// The number of slabs that are kept: u, and with momentum v.
     pub(crate) slabs: usize,
     /// True if the centre of the members is kept besides them.
@@ -118,44 +121,6 @@ pub struct StepShape {
     correlation: usize,
     /// True if the final ensemble is written.
     writes_members: bool,
-}
-
-/// The floating-point operations of one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Flops {
-    /// The members' forward map.
-    pub forward: f64,
-    /// The computation of D or its norm.
-    pub interaction: f64,
-    /// The move of the members, or of their mean.
-    pub update: f64,
-}
-
-/// The bytes that one rank sends in one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Sent {
-    /// The agreement on failed members.
-    pub agreement: u64,
-    /// The outputs, and D or its norm.
-    pub interaction: u64,
-    /// The new parameters, sent to the owners of their members.
-    pub exchange: u64,
-}
-
-impl Flops {
-    /// Returns the sum of the parts.
-    #[must_use]
-    pub fn total(&self) -> f64 {
-        self.forward + self.interaction + self.update
-    }
-}
-
-impl Sent {
-    /// Returns the sum of the parts.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.agreement + self.interaction + self.exchange
-    }
 }
 
 impl StepShape {
@@ -217,7 +182,8 @@ impl StepShape {
             number: with_precision!(config.run.precision, T => size_of::<T>()),
             mixed: plan.mixed(),
             kind: config.method.kind,
-            perturbed: plan.config().method.perturb,
+            perturbed: config.method.perturb,
+            second_order: SecondOrderCost::of(plan, form),
             slabs: 1 + usize::from(extra.previous),
             centres: extra.centres && form != Form::Mean,
             redrawn: plan.redraws_each_step() && form != Form::Mean,
@@ -289,7 +255,8 @@ impl StepShape {
     /// Returns the cost of the method's part of a step on `rank`.
     #[must_use]
     pub fn method(&self, rank: usize) -> MethodCost {
-        method::of::<f32>(self.kind, self.form).cost(&self.sizes(), rank)
+        let method = method::of::<f32>(self.kind, self.form);
+        self.second_order.with_noise(&*method, &self.sizes(), rank)
     }
 
     /// Returns the number J_r of members that `rank` evaluates.

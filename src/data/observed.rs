@@ -157,11 +157,13 @@ impl ObservationTable {
         }
     }
 
-    /// Returns the misfit of each group, by all observations' `residuals` in deviations of the noise.
+    /// Returns the misfit of each group, by all observations' `residuals` in deviations of the noise, without those at the places
+    /// `left_out`.
     #[must_use]
-    pub fn group_misfits(&self, residuals: &[f64]) -> Vec<GroupMisfit> {
+    pub fn group_misfits(&self, residuals: &[f64], left_out: &[usize]) -> Vec<GroupMisfit> {
         let mut sums = vec![(0, 0.0); self.groups.len()];
-        for (&group, residual) in self.group_of.iter().zip(residuals) {
+        let all = self.group_of.iter().zip(residuals).enumerate();
+        for (_, (&group, residual)) in all.filter(|(place, _)| !left_out.contains(place)) {
             sums[group].0 += 1;
             sums[group].1 += residual * residual;
         }

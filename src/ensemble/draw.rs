@@ -44,6 +44,11 @@ impl Draw {
         }
     }
 
+    /// Writes `member`'s standard normal draws xi from that of parameter `first` on, which stay within one key's.
+    pub(crate) fn standard<T: Real>(&self, member: usize, first: usize, out: &mut [T]) {
+        T::fill_normal(&self.key(member, first / DRAWN), first % DRAWN, out);
+    }
+
     /// Writes `member`'s parameters from the `first` on, which stay within one key's: centre + deviations xi.
     fn fill<T: Real>(
         &self,
@@ -53,7 +58,7 @@ impl Draw {
         deviations: &[T],
         out: &mut [T],
     ) {
-        T::fill_normal(&self.key(member, first / DRAWN), first % DRAWN, out);
+        self.standard(member, first, out);
         for ((x, &centre), &deviation) in out.iter_mut().zip(centre).zip(deviations) {
             *x = centre + deviation * *x;
         }

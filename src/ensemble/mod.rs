@@ -9,6 +9,7 @@
 
 pub mod centre;
 pub mod draw;
+pub mod exact_draw;
 pub(crate) mod full;
 pub(crate) mod hidden_state;
 pub(crate) mod localisation;

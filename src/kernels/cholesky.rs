@@ -65,7 +65,7 @@ impl Cholesky {
     }
 
     /// Replaces X, any number of rows of n numbers, by X L^{-T}.
-    fn solve_rows(&self, mut x: ArrayViewMut2<f64>) {
+    pub fn solve_rows(&self, mut x: ArrayViewMut2<f64>) {
         for (start, inverse) in self.blocks() {
             let end = start + inverse.nrows();
             let (before, mut own, _) = around(x.view_mut(), start, end);

@@ -79,7 +79,7 @@ impl<T: Real> Method<T> for Etki {
             through: mut c,
             residual,
             gram: mut s,
-        } = outputs.products(comm, pool);
+        } = outputs.products(comm, pool)?;
         c.iter_mut().for_each(|c| *c /= count);
         let norm = outputs.norm_by_products(&c, &residual);
         drop(residual);

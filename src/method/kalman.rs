@@ -75,6 +75,7 @@ impl<T: Real> Method<T> for Kalman {
             }
             Self::Factored => {
                 let mut factors = outputs.factors(comm, pool, 0..outputs.members.items());
+                outputs.take_exact_noise(comm, pool, &mut factors)?;
                 let (v, w) = (&mut factors.gradients, &mut factors.anomalies);
                 let norm = outputs.factored_norm(comm, pool, v, w);
                 let raw = match outputs.localisation {
@@ -165,7 +166,7 @@ impl<T: Real> Outputs<'_, T> {
             through: mut c,
             gram,
             residual: mut d,
-        } = self.products(comm, pool);
+        } = self.products(comm, pool)?;
         c.iter_mut().for_each(|c| *c /= count);
         let norm = self.norm_by_products(&c, &d);
         d /= count;

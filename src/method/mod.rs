@@ -22,6 +22,7 @@ pub mod loss;
 pub mod mean;
 pub mod norm;
 pub mod outputs;
+pub(crate) mod perturbations;
 pub(crate) mod products;
 pub mod step_size;
 

@@ -47,6 +47,8 @@ pub struct Outputs<'a, T> {
     pub gain: Option<f64>,
     /// The draws of each member's noise on the observations, where they are perturbed.
     pub noise: Option<Draw>,
+    /// Whether that noise is second-order exact (`method::perturbations`).
+    pub second_order: bool,
     /// How covariances are localised, if at all.
     pub localisation: Option<Localisation>,
     /// Whether the update's products are of bfloat16.
@@ -127,7 +129,8 @@ impl<T: Real> Outputs<'_, T> {
             }
             w.iter_mut().zip(&means).for_each(|(w, &mean)| *w -= mean);
             if let (Some(about), Some(v)) = (&about, &mut v) {
-                about.gradients(w, self.noise(j, 0..k).as_deref(), v);
+                let noise = self.noise(j, 0..k).filter(|_| !self.second_order);
+                about.gradients(w, noise.as_deref(), v);
             }
         });
         Factors {

@@ -14,7 +14,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::ThreadPool;
 
 use crate::ensemble::draw;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::real::{Real, inner, product};
 use crate::kernels::threads::for_each;
@@ -104,11 +104,14 @@ impl<T: Real> Outputs<'_, T> {
     }
 
     /// Returns the products of a step's outputs. Called by all ranks.
-    pub(crate) fn products(&self, comm: &Comm, pool: &ThreadPool) -> Products {
+    ///
+    /// # Errors
+    /// Outputs too large to be solved with.
+    pub(crate) fn products(&self, comm: &Comm, pool: &ThreadPool) -> Result<Products> {
         if by_rows(self.members.items(), self.targets.len()) {
             self.products_by_rows(comm, pool)
         } else {
-            self.products_by_samples(comm, pool)
+            Ok(self.products_by_samples(comm, pool))
         }
     }
 
@@ -125,7 +128,7 @@ impl<T: Real> Outputs<'_, T> {
     }
 
     /// Returns the products where each rank makes whole rows, which all ranks then have.
-    fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Products {
+    fn products_by_rows(&self, comm: &Comm, pool: &ThreadPool) -> Result<Products> {
         let members = self.members.items();
         let Factors {
             gradients,
@@ -145,25 +148,29 @@ impl<T: Real> Outputs<'_, T> {
                 let (mut above, below) = d.view_mut().split_at(Axis(0), j);
                 above.column_mut(j).assign(&below.slice(s![0, ..j]));
             }
-            return Products {
+            return Ok(Products {
                 through,
                 gram,
                 residual: d,
-            };
+            });
         }
+        let exact = self.exact_noise(comm, pool, x.view())?;
         let mut d = Array2::zeros((members, members));
         shared_rows(comm, pool, &mut d, |first, out| {
             let own = first..first + out.len() / members;
             let mut residuals = x.slice(s![own.clone(), ..]).to_owned();
-            self.take_noise(own, 0..self.targets.len(), residuals.view_mut());
+            match &exact {
+                Some(e) => residuals -= &e.slice(s![own, ..]),
+                None => self.take_noise(own, 0..self.targets.len(), residuals.view_mut()),
+            }
             let out = draw::matrix(out, residuals.nrows(), members);
             product(out, 0.0, 1.0, residuals.view(), x.t());
         });
-        Products {
+        Ok(Products {
             through,
             gram,
             residual: d,
-        }
+        })
     }
 
     /// Returns the products where each rank sums over its own blocks of samples.
@@ -214,7 +221,10 @@ impl<T: Real> Outputs<'_, T> {
         for_each(
             pool,
             blocks.into_iter().zip(&mut residuals),
-            |_, (columns, rows)| self.take_noise(0..rows.nrows(), columns, rows.view_mut()),
+            |_, (columns, rows)| match self.second_order {
+                true => *rows -= &self.centred_noise(columns),
+                false => self.take_noise(0..rows.nrows(), columns, rows.view_mut()),
+            },
         );
         let pairs = residuals.iter().zip(parts);
         let bounds = pairs.map(|(r, (x, _))| largest_row(r.view()) * largest_row(x.view()));

@@ -22,6 +22,7 @@ use crate::report::calibrated::Calibrated;
 use crate::report::finished::{Finished, Summary};
 use crate::report::uncertainty::{Tally, Uncertainty};
 use crate::run::evaluate::{merit, score_point};
+use crate::run::left_out::LeftOut;
 use crate::run::misfit::misfit_at;
 use crate::run::reporter::ChiSquare;
 use crate::run::statistics::FinalMembers;
@@ -130,7 +131,7 @@ fn assess_simulator<T: Real>(
     let calibrated = Calibrated::of::<T>(finished, prior, ending.members.are)?;
     let by = (by, prior);
     let (scores, misfit_groups) = match starts && problem.map.simulator().is_some() {
-        true => simulated(pool, problem, by, &calibrated)?,
+        true => simulated(pool, problem, by, (&calibrated, &ending.left_out))?,
         false => reported(finished, &ending)?,
     };
     Ok(Assessment {
@@ -177,12 +178,15 @@ fn simulated<T: Real>(
     pool: &ThreadPool,
     problem: &Problem<T>,
     ((loss, table), prior): ((&Loss, &ObservationTable), &JointPrior),
-    calibrated: &Calibrated,
+    (calibrated, left_out): (&Calibrated, &[String]),
 ) -> Result<Misfits> {
     let observed = problem.map.outputs();
     let evaluator = Evaluator::new(problem.map.as_ref(), pool, 1);
+    let is_left_out = |&place: &usize| left_out.contains(&table.name_and_group(place));
+    let places = (0..observed).filter(is_left_out).collect();
+    let left_out = LeftOut::new(places, loss, observed)?;
     let misfit = |u: &Vec<f64>| {
-        let (misfit, residuals) = misfit_at(problem, &evaluator, (loss, prior), u);
+        let (misfit, residuals) = misfit_at(problem, &evaluator, (loss, prior, &left_out), u);
         ((2.0 * misfit / observed as f64).sqrt(), residuals)
     };
     loop {
@@ -197,7 +201,7 @@ fn simulated<T: Real>(
             }
             _ => {
                 let scores = Scores::new(Measure::Misfit, mean, best.map(|(best, _)| best));
-                return Ok((scores, table.group_misfits(&residuals)));
+                return Ok((scores, table.group_misfits(&residuals, left_out.places())));
             }
         }
     }

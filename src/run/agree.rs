@@ -3,7 +3,8 @@
 use ndarray::Array2;
 
 use super::State;
-use super::conflict::{self, NAMED};
+use super::conflict::NAMED;
+use super::forecast::Forecast;
 use crate::config::ModelKind;
 use crate::ensemble::survivors::Survivors;
 use crate::error::{Error, Result};
@@ -52,19 +53,19 @@ impl Facts {
 }
 
 impl<T: Real> State<T> {
-    /// Returns the members whose outputs count, and what is known of them, from this rank's `selected` outputs, J/R x K, the
-    /// observations `y` and the members' misfits. Called by all ranks.
+    /// Returns the members whose outputs count, and what is known of them, from this rank's `forecast` and the observations
+    /// `y`. Called by all ranks.
     ///
     /// # Errors
     /// On all ranks alike: too few members have outputs that count.
     pub(super) fn agree(
         &self,
         context: &StepContext<T>,
-        (selected, y): (&Array2<T>, &[T]),
-        misfits: &[f64],
+        forecast: &Forecast<T>,
+        y: &[T],
     ) -> Result<Agreed> {
         let plan = context.plan;
-        let facts = self.facts(context, (selected, y.len()), misfits);
+        let facts = self.facts(context, (&forecast.selected, y.len()), &forecast.misfits);
         let j = facts.misfits.len();
         let near = self.near_enough(context, &facts, y);
         let alive: Vec<bool> = (0..j).map(|k| facts.is_sound(k) && near[k]).collect();
@@ -73,10 +74,6 @@ impl<T: Real> State<T> {
         if !survivors.all() && survivors.count() < least {
             let count = survivors.count();
             return Err(Error::Run(too_few(self.step + 1, &facts, (count, least))));
-        }
-        if self.step == 0 && plan.config().model.kind.simulates() {
-            let members = self.ensemble.members(context.ranks);
-            conflict::warn(context, (selected, members), &survivors);
         }
         let mean_of = |value: &dyn Fn(f64) -> f64| {
             let alive = (0..j).filter(|&k| survivors.contains(k));

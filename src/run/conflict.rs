@@ -5,11 +5,18 @@
 //! ```
 //!
 //! Members lie where the prior lets the outputs be, so that such an observation is a slip (a unit, a sign, an outlier), or the prior or
-//! the noise is too narrow. Sums over members are exact: the verdict is the same for any number of ranks.
+//! the noise is too narrow. Such observations are named, and left out of the run where that is asked for (`data.conflict`). Sums over
+//! members are exact: the verdict is the same for any number of ranks.
 
 use ndarray::Array2;
 
+use super::State;
+use super::forecast::Forecast;
+use super::left_out::LeftOut;
+use super::plan::Plan;
+use crate::config::Conflict;
 use crate::ensemble::survivors::Survivors;
+use crate::error::Result;
 use crate::kernels::exact_sum::Quantum;
 use crate::kernels::real::Real;
 use crate::parallel::partition::Partition;
@@ -21,13 +28,44 @@ pub(super) const NAMED: usize = 8;
 /// The number of deviations beyond which an observation is in conflict with the prior.
 const DEVIATIONS: f64 = 3.0;
 
-/// Warns of observations that conflict with the prior, from this rank's `selected` outputs of the first ensemble, J/R x K. Called by
-/// all ranks.
-pub(super) fn warn<T: Real>(
+impl<T: Real> State<T> {
+    /// Looks for observations that conflict with the prior, in the `forecast` of the first ensemble by which the `survivors` count, and
+    /// warns of them; returns true if they are left out of the run from now on, and of this forecast. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks alike: all observations would be left out.
+    pub(super) fn meet_conflict(
+        &mut self,
+        context: &StepContext<T>,
+        (forecast, targets): (&mut Forecast<T>, &[T]),
+        survivors: &Survivors,
+    ) -> Result<bool> {
+        let plan = context.plan;
+        if self.step > 0 || !plan.config().model.kind.simulates() {
+            return Ok(false);
+        }
+        let members = self.ensemble.members(context.ranks);
+        let far = far(context, (&forecast.selected, members), survivors);
+        let drops = plan.config().data.conflict == Conflict::Drop;
+        if !far.is_empty() && context.ranks.comm.is_first() {
+            warn(plan, &far, drops);
+        }
+        if far.is_empty() || !drops {
+            return Ok(false);
+        }
+        self.left_out = LeftOut::new(far, &plan.loss, targets.len())?;
+        self.leave_out(context, forecast, targets);
+        Ok(true)
+    }
+}
+
+/// Returns the places of the observations that conflict with the prior, from this rank's `selected` outputs of the first ensemble,
+/// J/R x K; the same on all ranks. Called by all ranks.
+fn far<T: Real>(
     context: &StepContext<T>,
     (selected, members): (&Array2<T>, Partition),
     survivors: &Survivors,
-) {
+) -> Vec<usize> {
     let (comm, plan) = (context.ranks.comm, context.plan);
     let observed = context.problem.dataset.observations();
     let k = observed.len();
@@ -76,19 +114,23 @@ pub(super) fn warn<T: Real>(
         let variance = (sums[k + *i] / count - mean * mean).max(0.0);
         -nearest[*i] > DEVIATIONS * (1.0 + variance).sqrt()
     };
-    let far: Vec<usize> = (0..k).filter(is_far).collect();
-    if !far.is_empty() && comm.is_first() {
-        let names = far
-            .iter()
-            .take(NAMED)
-            .map(|&i| plan.table.name_and_group(i));
-        let names: Vec<String> = names.collect();
-        let more = if far.len() > NAMED { ", ..." } else { "" };
-        tracing::warn!(
-            "prior and data conflict: {} of {k} observations lie further than {DEVIATIONS} deviations, of the noise and the \
-             members together, from every member: {}{more}; look at their units and signs, at model.prior and at method.noise",
-            far.len(),
-            names.join(", ")
-        );
-    }
+    (0..k).filter(is_far).collect()
+}
+
+/// Warns of the observations at the places `far`, which the run leaves out if it `drops` them.
+fn warn(plan: &Plan, far: &[usize], drops: bool) {
+    let names = far.iter().take(NAMED);
+    let names: Vec<String> = names.map(|&i| plan.table.name_and_group(i)).collect();
+    let more = if far.len() > NAMED { ", ..." } else { "" };
+    let then = match drops {
+        true => "; they are left out of this run (data.conflict = \"drop\")",
+        false => "; look at their units and signs, at model.prior and at method.noise",
+    };
+    tracing::warn!(
+        "prior and data conflict: {} of {} observations lie further than {DEVIATIONS} deviations, of the noise and the members together, \
+         from every member: {}{more}{then}",
+        far.len(),
+        plan.data.outputs,
+        names.join(", ")
+    );
 }

@@ -112,6 +112,7 @@ impl<'a, T: Real> StepContext<'a, T> {
                 purpose: Purpose::Perturb,
                 step,
             }),
+            second_order: config.ensemble.second_order_exact,
             localisation: plan.localisation(),
             mixed: plan.mixed(),
             buffers: &self.buffers,

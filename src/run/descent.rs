@@ -1,6 +1,7 @@
 //! One step of gradient descent (`method::descent`), in the place of `step`: gradients of the batch's parts, their sum, the move.
 
 use super::State;
+use super::forecast::Forecast;
 use super::step::StepStats;
 use crate::data::Batch;
 use crate::ensemble::Ensemble;
@@ -84,7 +85,7 @@ impl<T: Real> State<T> {
         }
         let (ranks, plan) = (context.ranks, context.plan);
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
-        let (selected, _) = self.outputs(context, batch, (&batch.targets, &targets));
+        let Forecast { selected, .. } = self.outputs(context, batch, (&batch.targets, &targets));
         let (members, first) = (
             self.ensemble.members(ranks),
             plan.batches.place(self.step).start,

@@ -14,8 +14,15 @@ use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 use crate::run::timing::{Phase, Timing};
 
-/// The selected outputs of this rank's members, J/R x K, and their misfits, J/R numbers.
-pub(super) type Forecast<T> = (Array2<T>, Vec<f64>);
+/// What this rank's members give, of which the outputs that enter D.
+pub(super) struct Forecast<T> {
+    /// The selected outputs, J/R x K.
+    pub selected: Array2<T>,
+    /// The members' misfits, J/R numbers.
+    pub misfits: Vec<f64>,
+    /// The number of outputs that members of all ranks lack without having failed (`model.missing`).
+    pub missing: u64,
+}
 
 impl<T: Real> State<T> {
     /// Evaluates this rank's members on `batch`, again where simulators have to be asked again; None where the simulations were
@@ -31,12 +38,12 @@ impl<T: Real> State<T> {
         timing: &mut Timing,
     ) -> Result<Option<Forecast<T>>> {
         loop {
-            let (selected, misfits) = timing.measure(Phase::Forward, || {
+            let forecast = timing.measure(Phase::Forward, || {
                 self.outputs(context, batch, (&batch.targets, targets))
             });
             match timing.measure(Phase::Wait, || context.settle())? {
-                Round::Good => return Ok(Some((selected, misfits))),
-                Round::Again => context.buffers.put_array(selected),
+                Round::Good => return Ok(Some(forecast)),
+                Round::Again => context.buffers.put_array(forecast.selected),
                 Round::GivenUp => return Ok(None),
             }
         }
@@ -68,13 +75,13 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Returns this rank's members' outputs that enter D, J/R x K, and their misfits. Called by all ranks.
+    /// Returns the forecast of this rank's members, without observations that are left out. Called by all ranks.
     pub(super) fn outputs(
         &mut self,
         context: &StepContext<T>,
         batch: &Batch<T>,
         (given, targets): (&BatchTargets<T>, &[T]),
-    ) -> (Array2<T>, Vec<f64>) {
+    ) -> Forecast<T> {
         let own = self
             .ensemble
             .members(context.ranks)
@@ -114,10 +121,11 @@ impl<T: Real> State<T> {
                     .for_outputs(evaluator, ranks, inputs, places, take);
             }
         }
+        let mut missing = 0;
         if lacking {
             let members = self.ensemble.members(context.ranks);
             let mut rows = selected.slice_mut(s![.., ..targets.len()]);
-            missing::fill(context, (self.step, members), rows.view_mut());
+            missing = missing::fill(context, (self.step, members), rows.view_mut());
             for (mut row, misfit) in rows.rows_mut().into_iter().zip(&mut misfits) {
                 *misfit = loss.enter(row.as_slice_mut().expect("row-major"), targets);
             }
@@ -125,7 +133,30 @@ impl<T: Real> State<T> {
         if selected.ncols() > targets.len() {
             self.put_points(context, own, selected.slice_mut(s![.., targets.len()..]));
         }
-        (selected, misfits)
+        let mut forecast = Forecast {
+            selected,
+            misfits,
+            missing,
+        };
+        self.leave_out(context, &mut forecast, targets);
+        forecast
+    }
+
+    /// Takes the observations that this run leaves out from a `forecast`, with the observations' `targets`.
+    pub(super) fn leave_out(
+        &self,
+        context: &StepContext<T>,
+        forecast: &mut Forecast<T>,
+        targets: &[T],
+    ) {
+        if self.left_out.places().is_empty() {
+            return;
+        }
+        let rows = forecast.selected.rows_mut().into_iter();
+        for (mut row, misfit) in rows.zip(&mut forecast.misfits) {
+            let z = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
+            *misfit = self.left_out.take(&context.plan.loss, z, targets);
+        }
     }
 
     /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P.

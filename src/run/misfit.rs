@@ -8,15 +8,16 @@ use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
 use crate::method::loss::Loss;
 use crate::run::context::StepContext;
+use crate::run::left_out::LeftOut;
 use crate::run::plan::Plan;
 
 /// Returns the misfit at the parameters `u` of `prior` in their own units, as a sum of `loss`, and the residuals that make it up, K
 /// numbers in deviations of the noise; NaN where there are no outputs. Outputs that may be missing, and are, count as observed, and
-/// the misfit is that of the others, scaled up. For one process.
+/// the misfit is that of the others, scaled up, as it is of observations that are left out. For one process.
 pub(crate) fn misfit_at<T: Real>(
     problem: &Problem<T>,
     evaluator: &Evaluator<T>,
-    (loss, prior): (&Loss, &JointPrior),
+    (loss, prior, left_out): (&Loss, &JointPrior, &LeftOut),
     u: &[f64],
 ) -> (f64, Vec<f64>) {
     // A mean that overflowed, or that rounding put on a bound.
@@ -46,6 +47,10 @@ pub(crate) fn misfit_at<T: Real>(
         }
         loss.enter(&mut selected, &y)
     });
+    let misfit = match left_out.places() {
+        [] => misfit,
+        _ => left_out.take(loss, &mut selected, &y),
+    };
     (scale * misfit, loss.residuals(&selected, &y))
 }
 
@@ -62,7 +67,7 @@ pub(super) fn judge<T: Real>(
     let mut of_mean = [0.0];
     let mut residuals = vec![0.0; plan.table.group_of.len()];
     if ranks.comm.is_first() {
-        let by = (&plan.loss, prior);
+        let by = (&plan.loss, prior, &state.left_out);
         let (misfit, apart) = misfit_at(problem, &context.evaluator, by, &mean);
         of_mean[0] = misfit;
         residuals.iter_mut().zip(apart).for_each(|(r, x)| *r = x);
@@ -70,7 +75,8 @@ pub(super) fn judge<T: Real>(
     ranks.comm.sum_exact(&mut of_mean);
     ranks.comm.sum_exact(&mut residuals);
     let scores = scores(plan, Some(of_mean[0]), misfits);
-    (scores, plan.table.group_misfits(&residuals))
+    let left_out = state.left_out.places();
+    (scores, plan.table.group_misfits(&residuals, left_out))
 }
 
 /// Returns the scores of members with `misfits` as sums of the loss, and at their mean, in deviations of the noise.
@@ -99,12 +105,12 @@ pub(super) fn of_members<T: Real>(context: &StepContext<T>, state: &mut State<T>
     let batch = context.problem.test_batch(&(0..1));
     let y = plan.loss.targets(&batch.targets, plan.data.outputs);
     state.ensemble.swap(ranks);
-    let (selected, own) = state.outputs(context, &batch, (&batch.targets, &y));
+    let forecast = state.outputs(context, &batch, (&batch.targets, &y));
     state.ensemble.swap(ranks);
-    context.buffers.put_array(selected);
+    context.buffers.put_array(forecast.selected);
     let members = state.ensemble.members(ranks);
     let mut misfits = vec![0.0; members.items()];
-    misfits[members.range(ranks.comm.rank())].copy_from_slice(&own);
+    misfits[members.range(ranks.comm.rank())].copy_from_slice(&forecast.misfits);
     ranks.comm.sum_exact(&mut misfits);
     misfits
 }

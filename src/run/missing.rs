@@ -11,12 +11,12 @@ use crate::parallel::partition::Partition;
 use crate::run::context::StepContext;
 
 /// Fills what members of `step` lack in the outputs of this rank's, `rows`, J/R x K. A member that lacks more than it may, as one that
-/// failed, is left as it is. Called by all ranks.
+/// failed, is left as it is. Returns the number of outputs that are lacking, the same on all ranks. Called by all ranks.
 pub(super) fn fill<T: Real>(
     context: &StepContext<T>,
     (step, members): (u64, Partition),
     mut rows: ArrayViewMut2<T>,
-) {
+) -> u64 {
     let comm = context.ranks.comm;
     let (most, k) = (context.plan.table.outputs.missing(), rows.ncols());
     let lacks = |row: &[T]| row.iter().filter(|z| z.is_nan()).count();
@@ -62,4 +62,5 @@ pub(super) fn fill<T: Real>(
             sums[2 * k + 1]
         );
     }
+    sums[2 * k + 1] as u64
 }

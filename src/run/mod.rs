@@ -25,6 +25,7 @@ mod forecast;
 mod initial;
 mod kept;
 pub mod layer_blocks;
+pub mod left_out;
 pub(crate) mod misfit;
 mod missing;
 pub mod outlying;
@@ -59,6 +60,7 @@ use crate::run::reporter::Reporter;
 use crate::run::stop::StopReason;
 use crate::run::timing::Timing;
 use following::redraw_before;
+use left_out::LeftOut;
 pub use resume::{Resumed, check as check_resumable};
 pub use run_loop::run_from;
 use step::mean_options;
@@ -73,6 +75,8 @@ pub struct State<T> {
     pub time: f64,
     /// The hidden states that members carry from one observation of a series to the next, once its first pass has begun.
     pub carried: Option<HiddenStates<T>>,
+    /// The observations that are left out since the first step (`data.conflict`).
+    pub left_out: LeftOut,
     /// The members, or their mean.
     pub ensemble: Ensemble<T>,
 }
@@ -137,7 +141,10 @@ impl<T: Real> State<T> {
     fn arrays(&self, ranks: Ranks, carried: Option<&GatheredStates<T>>) -> Vec<Array> {
         let members = self.ensemble.members(ranks).items();
         let carried = carried.into_iter().flat_map(|c| c.arrays(members));
-        self.ensemble.arrays().into_iter().chain(carried).collect()
+        let left_out = self.left_out.places().len() as u64;
+        let left_out = (left_out > 0).then_some(Array::LeftOut { count: left_out });
+        let arrays = self.ensemble.arrays().into_iter();
+        arrays.chain(carried).chain(left_out).collect()
     }
 
     /// Returns the digest of the ensemble and of what its members carry. Called by all ranks.

@@ -19,6 +19,7 @@ use crate::kernels::real::Real;
 use crate::parallel::partition::Blocks;
 use crate::parallel::ranks::Ranks;
 use crate::run::checkpointing::Checkpointer;
+use crate::run::left_out::LeftOut;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::run::shards::processor;
@@ -169,17 +170,24 @@ fn read<T: Real>(
     // A mark's lengths are no reason to allocate: only those that this run's state may have.
     let fits = |array: &Array| match *array {
         Array::Hidden { width } => width <= plan.parameters as u64,
+        Array::LeftOut { count } => count < plan.data.outputs as u64,
         Array::Predictions { count } => count == (plan.data.train * plan.data.outputs) as u64,
         _ => true,
     };
     let sane = mark.arrays.iter().all(fits);
+    let (arrays, left_out) = match mark.arrays.split_last() {
+        Some((Array::LeftOut { count }, rest)) if sane => (rest, *count as usize),
+        _ => (&mark.arrays[..], 0),
+    };
+    let mut left_out = vec![T::zero(); left_out];
     let mut carried = sane
-        .then(|| GatheredStates::blank(&mark.arrays, members))
+        .then(|| GatheredStates::blank(arrays, members))
         .flatten();
-    let known = mark.arrays.strip_prefix(&ensemble.arrays()[..]);
+    let known = arrays.strip_prefix(&ensemble.arrays()[..]);
     let expected = carried.as_ref().map(|carried| carried.arrays(members));
     let own = if known == Some(expected.as_ref().map_or(&[][..], |arrays| &arrays[..])) {
-        read_own(ranks, folder, mark, (&mut ensemble, carried.as_mut()))
+        let into = (&mut ensemble, carried.as_mut(), &mut left_out[..]);
+        read_own(ranks, folder, mark, into)
     } else {
         Err("holds other arrays than this run's state".to_owned())
     };
@@ -192,12 +200,22 @@ fn read<T: Real>(
         return Err(String::from_utf8_lossy(&flaw).into_owned());
     }
     ensemble.share(ranks);
+    let left_out = ranks
+        .comm
+        .broadcast(bytemuck::cast_slice(&left_out).to_vec());
+    let places = bytemuck::pod_collect_to_vec::<u8, T>(&left_out).into_iter();
+    let places: Vec<usize> = places.map(|place| place.as_f64() as usize).collect();
+    if places.iter().any(|&place| place >= plan.data.outputs) {
+        return Err("leaves out observations that there are not".to_owned());
+    }
+    let left_out = LeftOut::new(places, &plan.loss, plan.data.outputs);
     let held = ensemble.members(ranks);
     let mut state = State {
         step: mark.step,
         momentum_steps: mark.momentum_steps,
         time: mark.time,
         carried: carried.map(|carried| carried.share(ranks, held, plan.data.outputs)),
+        left_out: left_out.map_err(|error| error.to_string())?,
         ensemble,
     };
     if plan.steps > mark.steps && mark.step == mark.steps {
@@ -214,7 +232,7 @@ fn read_own<T: Real>(
     ranks: Ranks,
     folder: &Path,
     mark: &Manifest,
-    (ensemble, mut carried): (&mut Ensemble<T>, Option<&mut GatheredStates<T>>),
+    (ensemble, mut carried, left_out): (&mut Ensemble<T>, Option<&mut GatheredStates<T>>, &mut [T]),
 ) -> Checked<()> {
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
     let members = mark.members as usize;
@@ -252,6 +270,12 @@ fn read_own<T: Real>(
                     let room = if block == 0 { numbers } else { &mut [] };
                     part.read(array, block, bytemuck::cast_slice_mut(room))?;
                 }
+            }
+            if !left_out.is_empty() {
+                let count = left_out.len() as u64;
+                let room = if block == 0 { &mut *left_out } else { &mut [] };
+                let array = Array::LeftOut { count };
+                part.read(array, block, bytemuck::cast_slice_mut(room))?;
             }
         }
     }

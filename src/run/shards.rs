@@ -24,9 +24,13 @@ pub(super) fn write_shard<T: Real>(
     run: [u8; 32],
 ) -> Result<ShardDigest> {
     let ensemble = &state.ensemble;
-    // What is carried stands with block 0, the same on all ranks.
+    let left_out = state.left_out.places().iter();
+    let left_out: Vec<T> = left_out.map(|&place| T::from_f64(place as f64)).collect();
+    let left_out = &left_out;
+    // What is carried, and the places of what is left out, stand with block 0, the same on all ranks.
     let carried_in = |b| {
         let carried = carried.into_iter().flat_map(GatheredStates::sections);
+        let carried = carried.chain((!left_out.is_empty()).then_some(&left_out[..]));
         carried.map(move |numbers| if b == 0 { numbers } else { &[] })
     };
     let mut sections: Vec<(&[u8], u32)> = ensemble

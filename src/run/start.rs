@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayRef2, s};
 use super::{State, initial, mean_options, sizes};
 use crate::config::InitialCentre;
 use crate::ensemble::draw::Draw;
+use crate::ensemble::exact_draw::ExactDraw;
 use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::mean::MeanEnsemble;
 use crate::ensemble::transform::Form;
@@ -18,6 +19,7 @@ use crate::io::npy;
 use crate::kernels::real::Real;
 use crate::kernels::rng::Purpose;
 use crate::parallel::ranks::Ranks;
+use crate::run::left_out::LeftOut;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 
@@ -46,6 +48,7 @@ impl<T: Real> State<T> {
             momentum_steps: 0,
             time: 0.0,
             carried: None,
+            left_out: LeftOut::default(),
             ensemble,
         })
     }
@@ -102,9 +105,13 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
         true => plan.spread(0),
         false => 1.0,
     };
-    let fill = |_, columns: Range<usize>, block: &mut ArrayRef2<T>| {
+    let exact = exact_draw::<T>(ranks, plan, draw)?;
+    let fill = |b, columns: Range<usize>, block: &mut ArrayRef2<T>| {
         let law = (prior, spread);
-        draw.fill_block(0..members, columns.clone(), &centre[columns], law, block);
+        match &exact {
+            Some(exact) => exact.fill((b, columns), &centre, law, block),
+            None => draw.fill_block(0..members, columns.clone(), &centre[columns], law, block),
+        }
     };
     let mut full = FullEnsemble::new(ranks, members, prior, kept.previous, fill);
     if kept.centres {
@@ -116,6 +123,25 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
         full.track_centre(&about);
     }
     Ok(full)
+}
+
+/// Prepares the draws of first members with the prior's own moments, if they are asked for. Called by all ranks.
+///
+/// # Errors
+/// As `ExactDraw::new`.
+fn exact_draw<T: Real>(ranks: Ranks, plan: &Plan, draw: Draw) -> Result<Option<ExactDraw>> {
+    if !plan.ensemble.second_order_exact {
+        return Ok(None);
+    }
+    let (members, parameters) = (plan.members(0), plan.parameters);
+    let exact = ExactDraw::new::<T>(ranks, draw, members, parameters)?;
+    if ranks.comm.is_first() && !exact.is_of_covariance() {
+        tracing::info!(
+            "ensemble.second_order_exact: {members} members are too few for the covariance of {parameters} parameters: of the first \
+             members the mean alone is exactly that of the prior"
+        );
+    }
+    Ok(Some(exact))
 }
 
 /// Returns the centre of the initial ensemble, P numbers, where gradient descent also begins.

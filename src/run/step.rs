@@ -1,6 +1,7 @@
 //! One step of the algorithm, in the paper's order.
 
 use super::agree::Agreed;
+use super::forecast::Forecast;
 use super::{Scores, State};
 use crate::data::Batch;
 use crate::ensemble::mean::MeanOptions;
@@ -36,12 +37,17 @@ pub(super) fn step<T: Real>(
     let members = state.ensemble.members(ranks);
     // G(v) on this rank's members, J/R x K, and their misfits.
     let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
-    let Some((selected, misfits)) = state.forecast(context, batch, &targets, timing)? else {
+    let Some(mut forecast) = state.forecast(context, batch, &targets, timing)? else {
         return Ok(Step::GivenUp);
     };
     // Who failed, and the misfits of the others: the same on all ranks.
-    let outputs = (&selected, &*targets);
-    let agreed = timing.measure(Phase::Wait, || state.agree(context, outputs, &misfits))?;
+    let mut agreed = timing.measure(Phase::Wait, || state.agree(context, &forecast, &targets))?;
+    if state.meet_conflict(context, (&mut forecast, &targets), &agreed.survivors)? {
+        agreed = timing.measure(Phase::Wait, || state.agree(context, &forecast, &targets))?;
+    }
+    let Forecast {
+        selected, missing, ..
+    } = forecast;
     // A few members that are left at the noise level are no fit.
     if plan.at_noise_level(agreed.misfit) && 2 * agreed.survivors.count() >= members.items() {
         return Ok(Step::AtNoiseLevel(agreed.misfits));
@@ -70,7 +76,7 @@ pub(super) fn step<T: Real>(
     transform.recycle(&context.buffers);
     state.enter_next(context, &next, h, timing);
     Ok(Step::Taken(StepStats::new(
-        members.items(),
+        (members.items(), missing),
         &agreed,
         (norm, h, variance),
     )))
@@ -80,6 +86,7 @@ pub(super) fn step<T: Real>(
 #[derive(Clone, Copy, Debug)]
 pub struct StepStats {
     members: usize,
+    missing: u64,
     survivors: usize,
     misfit: f64,
     d_norm: f64,
@@ -89,14 +96,15 @@ pub struct StepStats {
 }
 
 impl StepStats {
-    /// Statistics of a step of `members`, with ||D||_F, h_n and the members' mean variance.
+    /// Statistics of a step of `members`, which lack `missing` outputs, with ||D||_F, h_n and the members' mean variance.
     fn new(
-        members: usize,
+        (members, missing): (usize, u64),
         agreed: &Agreed,
         (d_norm, step_size, variance): (f64, f64, f64),
     ) -> Self {
         Self {
             members,
+            missing,
             survivors: agreed.survivors.count(),
             misfit: agreed.misfit,
             d_norm,
@@ -111,6 +119,7 @@ impl StepStats {
     pub(super) fn of_descent(misfit: f64, norm: f64, rate: f64) -> Self {
         Self {
             members: 1,
+            missing: 0,
             survivors: 1,
             misfit,
             d_norm: norm,
@@ -134,6 +143,7 @@ impl StepStats {
             samples: state.step * plan.batches.batch as u64,
             members: self.members,
             failed: self.members - self.survivors,
+            missing: self.missing,
             loss: self.misfit / plan.batches.batch as f64,
             d_norm: self.d_norm,
             step_size: self.step_size,

@@ -127,6 +127,7 @@ pub fn whole_run_heeding(ranks: Ranks, asked: &Asked, stop: Stop) -> Result<Stri
         misfit_groups: Vec::new(),
         chi_square: None,
         members: None,
+        left_out: Vec::new(),
         first: reporter.first_epoch(),
         digest: outcome.digest.clone(),
         ranks: comm.size(),

@@ -139,6 +139,7 @@ impl<T: Real> Case<T> {
             samples,
             gain,
             noise: self.noise,
+            second_order: false,
             localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),

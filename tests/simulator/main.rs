@@ -111,7 +111,7 @@ impl Case {
              [model]\ncommand = [{this:?}, \"simulate\", {kind:?}, {:?}]\n\
              prior = [\"growth lognormal 1.0 0.5\", \"capacity uniform 0.5 10\"]\n\
              [data]\nobservations = {observed:?}\n\
-             [method]\nnoise = {}\n\
+             [method]\nkind = \"eki\"\nh_schedule = \"level\"\nnoise = {}\n\
              [ensemble]\nmembers = 24\n[run]\nsteps = 12\nstop_at_misfit = 0\n",
             case.file("marks"),
             NOISE * NOISE

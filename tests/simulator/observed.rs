@@ -8,6 +8,7 @@ pub const TESTS: &[Test] = &[
     ("a_table_gives_what_numbers_and_noise_give", same),
     ("outputs_that_are_not_observed_do_not_enter", unobserved),
     ("observations_that_no_member_comes_near_are_named", conflict),
+    ("observations_in_conflict_are_left_out_where_asked", dropped),
     (
         "outputs_that_a_member_lacks_take_the_mean_of_the_others",
         missing,
@@ -200,6 +201,59 @@ fn conflict() {
     }
 }
 
+/// Observations that are left out are as if they had not been observed, also where noise is correlated, and stay out.
+fn dropped() {
+    let far = |k: usize, y: f64| if k == 3 { y + 40.0 } else { y };
+    let told = case("value", |k, y| far(k, y).to_string());
+    let blank = case("value", |k, y| match k {
+        3 => String::new(),
+        _ => y.to_string(),
+    });
+    let entry = |i: usize, j: usize| if i == j { "0.25" } else { "0.1" };
+    let row = |i: usize| (0..12).map(|j| entry(i, j)).collect::<Vec<_>>().join(" ");
+    let gamma = told.file("gamma.txt");
+    let rows: Vec<String> = (0..12).map(row).collect();
+    std::fs::write(&gamma, rows.join("\n")).expect("a file");
+    let full = format!("method.noise={{ covariance = {gamma:?} }}");
+    for (name, noise) in [("plain", "method.noise=0.25"), ("full", &*full)] {
+        let sets = [noise, "run.steps=2", "data.conflict=drop"];
+        let run = step(&told, &sets);
+        let (out, ended) = told.finish(&run, name);
+        let words = "every member: month 3; they are left out of this run";
+        assert_eq!(ended.stderr.matches(words).count(), 1, "{}", ended.stderr);
+        let summary = super::results::summary(&out);
+        assert_eq!(summary["left_out"][0], "month 3");
+        let (without, _) = blank.finish(&step(&blank, &sets), name);
+        let other = super::results::summary(&without);
+        for key in ["misfit_mean", "misfit_members"] {
+            let [a, b] = [&summary, &other].map(|s| s[key].as_f64().expect("a number"));
+            assert!((a / b - 1.0).abs() < 1e-7, "{name} {key} {a} {b}");
+        }
+        let [found, wanted] =
+            [&out, &without].map(|out| super::results::array(&out.join("final/mean.npy")));
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!((found - wanted).abs() < 1e-7, "{name} {found} {wanted}");
+        }
+        // Taken up after its first step by other ranks, it leaves them out still.
+        let part = format!("{name} part");
+        let (cut, _) = told.finish(&run.clone().set("run.steps=1").on(3, 1), &part);
+        let ended = end(run.on(2, 1).command(&cut).arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(digest(&cut), digest(&out), "{name}");
+        assert_eq!(super::results::summary(&cut)["left_out"][0], "month 3");
+    }
+    // A run that would leave out all of them ends.
+    let all = case("value,deviation", |_, y| format!("{},0.001", y + 900.0));
+    let mut command = step(&all, &["data.conflict=drop"]).command(&all.file("out"));
+    let ended = end(&mut command);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("none would be left"),
+        "{}",
+        ended.stderr
+    );
+}
+
 fn missing() {
     let prior = "model.prior=[\"level normal 1 0.5\", \"slope normal 0 0.3\"]";
     let sets = [
@@ -216,6 +270,15 @@ fn missing() {
     let run = strict.set("model.missing=0.1");
     let (out, ended) = gappy.finish(&run, "out");
     assert_eq!(super::failures(&out), [0, 0]);
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let lacking = |line: &str| -> u64 {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["missing"].as_u64().expect("a number")
+    };
+    assert!(
+        metrics.lines().all(|line| (4..24).contains(&lacking(line))),
+        "{metrics}"
+    );
     let words = "outputs in all: there they take the mean of the others (model.missing)";
     assert!(ended.stderr.contains(words), "{}", ended.stderr);
     for ranks in [2, 3] {

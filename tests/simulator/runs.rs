@@ -8,6 +8,10 @@ use super::{Case, TRUTH, Test, digest, failures};
 
 pub const TESTS: &[Test] = &[
     (
+        "a_run_that_began_with_earlier_defaults_keeps_them",
+        earlier_defaults,
+    ),
+    (
         "known_parameters_are_recovered_alike_on_any_ranks",
         recovered,
     ),
@@ -179,6 +183,32 @@ fn by_misfit() {
     assert_eq!(digest(&case.file("misfit 1")), digest(&three));
 }
 
+/// A configuration that says nothing of the step is by the Kalman gain and by misfit now, and was by "eki": a run that began so
+/// goes on so.
+fn earlier_defaults() {
+    let case = Case::new("plain");
+    let path = case.file("mine.toml");
+    let said = std::fs::read_to_string(&path).expect("a file");
+    let silent = said.replace("kind = \"eki\"\nh_schedule = \"level\"\n", "");
+    assert_ne!(said, silent);
+    let (straight, _) = case.finish(&case.run(&["run.steps=4"]), "straight");
+    let (begun, _) = case.finish(&case.run(&["run.steps=2"]), "begun");
+    std::fs::write(&path, &silent).expect("a file");
+    let run = case.run(&["run.steps=4"]).on(2, 1);
+    let ended = super::start::end(run.command(&begun).arg("--resume"));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let words = "keeps them: method.kind = \"eki\", method.h_schedule = \"level\"";
+    assert_eq!(ended.stderr.matches(words).count(), 1, "{}", ended.stderr);
+    assert_eq!(digest(&begun), digest(&straight));
+    // A new run takes today's; what is asked for now is another configuration.
+    let (new, _) = case.finish(&run, "new");
+    let config = std::fs::read_to_string(new.join("config.toml")).expect("a file");
+    assert!(config.contains("kind = \"kalman\"") && config.contains("h_schedule = \"misfit\""));
+    let other = case.run(&["run.steps=6", "method.kind=kalman"]);
+    let ended = super::start::end(other.command(&begun).arg("--resume"));
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+}
+
 /// A line's prior means and deviations, and the variance of the noise on it.
 const LINE: ([f64; 2], [f64; 2], f64) = ([1.0, 0.0], [0.5, 0.3], 0.25);
 
@@ -249,6 +279,14 @@ fn posterior() {
         "run.steps=60",
         "method.perturb=true",
     ]);
+    // Of draws that are second-order exact all moments of a linear problem are, but for rounding.
+    for (name, form) in [("exact", "factored"), ("exact rows", "explicit")] {
+        let exact = by_misfit.clone().set("ensemble.second_order_exact=true");
+        let (off, spread, correlated) = sampled(&exact.set(format!("method.form={form}")), name);
+        assert!(off.iter().all(|x| x.abs() < 1e-6), "{off:?}");
+        assert!(spread.iter().all(|x| (x - 1.0).abs() < 1e-6), "{spread:?}");
+        assert!((correlated - correlation).abs() < 1e-6, "{correlated}");
+    }
     for (name, run) in [("quarters", &quarters), ("by misfit", &by_misfit)] {
         // Of 2000 members a mean is off by 0.022 deviations, a deviation by 0.016 of itself; four times that.
         let (off, spread, correlated) = sampled(run, name);

@@ -46,7 +46,7 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
     let stop = listen(comm, arguments.max_time)?;
     // Rank 0 reads, checks and claims; the others are told. Nothing is written before all of it has passed.
     let (resolved, loaded) = comm.from_first(|| {
-        let resolved = Resolved::new(&arguments.source, &arguments.sets)?;
+        let resolved = arguments.configuration()?;
         let loaded = LoadedProblem::load(&resolved, &data_dir(data))?;
         Ok((resolved, loaded))
     })?;
@@ -289,7 +289,8 @@ impl<T: Real> Launched<'_, T> {
             Some(_) => None,
             None => reporter.verdict(plan, end),
         };
-        let chi_square = |misfit| ChiSquare::new(misfit, plan.observed());
+        let counted = plan.observed() - state.left_out.places().len();
+        let chi_square = |misfit| ChiSquare::new(misfit, counted);
         reporter.finish(&Summary {
             reason,
             verdict,
@@ -300,6 +301,7 @@ impl<T: Real> Launched<'_, T> {
             misfit_groups: outcome.groups.clone(),
             chi_square: scores.misfit_members.map(chi_square),
             members: calibrated.map(|calibrated| calibrated.found.shortened(IN_SUMMARY)),
+            left_out: state.left_out.names(&plan.table),
             first: reporter.first_epoch(),
             digest: outcome.digest.clone(),
             ranks: self.ranks.comm.size(),

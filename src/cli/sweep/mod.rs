@@ -14,7 +14,7 @@ use eki_mpi::config::sweep::{Sweep, SweepRun};
 use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::bounded;
-use eki_mpi::io::run_folder::claim_sweep;
+use eki_mpi::io::run_folder::{began_with, claim_sweep};
 use eki_mpi::parallel::abort::say;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::run::stop::{EXIT_STOPPED, StopReason, remove_stop_file};
@@ -82,9 +82,15 @@ impl SweepArguments {
 
     /// Reads the sweep's file and finds its folder.
     fn read(&self) -> Result<(Sweep, Folder)> {
-        let sweep = Sweep::read(&self.file)?;
+        let mut sweep = Sweep::read(&self.file)?;
         let path = self.folder(&sweep)?;
-        Ok((sweep, Folder { path }))
+        let folder = Folder { path };
+        for run in &mut sweep.runs {
+            if let Some(began) = began_with(&folder.of(run)) {
+                run.resolved.keep_earlier_defaults(&began);
+            }
+        }
+        Ok((sweep, folder))
     }
 }
 

@@ -24,6 +24,9 @@ section! {
         /// ends, or a table whose header names the columns name and value, and any of deviation or variance, group, and weight
         /// (which multiplies 1 / deviation). An output whose value is blank or NaN is not observed.
         observations: String = "''", Text, SIMULATORS, Fixed;
+        /// Observations that lie further than 3 deviations, of the noise and the members together, from every member of the first
+        /// ensemble.
+        conflict: Conflict = "'warn'", Choice(Conflict::WORDS), SIMULATORS, Fixed;
         /// Batch size m: samples assimilated at one step.
         batch: usize = "600", Between(1, MOST), EVERYWHERE, Fixed;
         /// Shuffle the samples anew in each epoch; otherwise they keep the order of the file.
@@ -52,6 +55,16 @@ section! {
         elastic: f64 = "0.0", AtLeast(0.0), IMAGES, Fixed;
         /// Number of epochs, from the first on, in which data.affine and data.elastic apply; 0 stands for all.
         deformation_epochs: u64 = "0", Between(0, LONGEST), IMAGES, Fixed;
+    }
+}
+
+words! {
+    /// What becomes of observations that conflict with the prior.
+    Conflict {
+        /// They are named, and count as all others.
+        Warn = "warn",
+        /// They are named, and left out of the run.
+        Drop = "drop",
     }
 }
 

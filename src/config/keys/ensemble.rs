@@ -6,7 +6,9 @@ use super::{ENSEMBLES, LONGEST, MOST};
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
-use crate::config::value::Kind::{Above, AtLeast, Between, Choice, Integer, Sizes, Text, Within};
+use crate::config::value::Kind::{
+    Above, AtLeast, Between, Bool, Choice, Integer, Sizes, Text, Within,
+};
 use crate::config::value::words;
 
 /// The scope of keys that draw members layer by layer.
@@ -20,6 +22,11 @@ section! {
         /// Initial ensemble: "prior" draws it, or an .npy file holds it (J x P). For a simulator the file is in the parameters'
         /// own units, and may be a .csv table with named columns, such as a run's final/members.csv.
         initial: String = "'prior'", Text, EVERYWHERE, Fixed;
+        /// Second-order exact sampling (Pham, Mon. Weather Rev. 129 (2001) 1194): the first members drawn from the prior have exactly
+        /// its mean and, where they are 5/4 of the parameters and more, exactly its covariance. With method.perturb the noise on the
+        /// observations has mean 0 and, where members suffice for the outputs, exactly its covariance and no correlation with them
+        /// (Hoteit et al., Mon. Weather Rev. 143 (2015) 2918). Not in the mean form.
+        second_order_exact: bool = "false", Bool, ENSEMBLES, Fixed;
         /// Centre about which the initial ensemble is drawn.
         centre: InitialCentre = "'zero'", Choice(InitialCentre::WORDS), ENSEMBLES, Fixed;
         /// When members are redrawn about their mean: re-randomisation, EKI(R).

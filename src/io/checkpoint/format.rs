@@ -57,6 +57,11 @@ pub enum Array {
     Second,
     /// The mean averaged over steps; one row.
     Average,
+    /// The places of observations that are left out, `count` numbers, all in the section of block 0.
+    LeftOut {
+        /// The number of observations.
+        count: u64,
+    },
 }
 
 impl Array {
@@ -66,7 +71,7 @@ impl Array {
         match self {
             Self::Points | Self::Previous => members,
             Self::Centre | Self::Mean | Self::Second | Self::Average => 1,
-            Self::Hidden { .. } | Self::Predictions { .. } => 0,
+            Self::Hidden { .. } | Self::Predictions { .. } | Self::LeftOut { .. } => 0,
         }
     }
 
@@ -74,7 +79,7 @@ impl Array {
     fn extra_numbers(self, members: u64) -> u64 {
         match self {
             Self::Hidden { width } => members * width,
-            Self::Predictions { count } => count,
+            Self::Predictions { count } | Self::LeftOut { count } => count,
             _ => 0,
         }
     }
@@ -83,7 +88,7 @@ impl Array {
     fn has_possible_sizes(self) -> bool {
         match self {
             Self::Hidden { width } => width < 1 << 20,
-            Self::Predictions { count } => count < 1 << 50,
+            Self::Predictions { count } | Self::LeftOut { count } => count < 1 << 50,
             _ => true,
         }
     }

@@ -17,7 +17,7 @@
 //! section             one array's numbers in one block of 128 columns (the last is narrower), rows x width, row by row
 //! ```
 //!
-//! Hidden states and predictions, which are not columns of parameters, are stored whole with block 0.
+//! Hidden states, predictions and the places of left-out observations, which are not columns of parameters, are stored whole with block 0.
 //!
 //! All numbers are little-endian. A shard holds for each of its blocks, in order, one section for each of the
 //! manifest's arrays, in order. Shard i of n holds the blocks that `Partition::new(blocks, n)` gives to i. The CRC-32

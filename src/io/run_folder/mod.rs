@@ -240,6 +240,18 @@ pub(crate) fn read_config<R>(
     }
 }
 
+/// Returns the configuration with which the run in `folder` began, as TOML, if it can be read: of config.toml, else of the newest
+/// checkpoint.
+#[must_use]
+pub fn began_with(folder: &Path) -> Option<String> {
+    let whole = |text: &str| match text.parse::<toml::Table>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(e) => Err(e.message().to_owned()),
+    };
+    let of_checkpoint = || newest_manifest(folder).map(|manifest| manifest.config);
+    read_config(folder, whole).ok().or_else(of_checkpoint)
+}
+
 /// Returns the error that `folder` holds a run whose configuration differs, as `differ` lists, in keys that may not change.
 #[must_use]
 pub fn another_configuration(folder: &Path, differ: &[String]) -> Error {

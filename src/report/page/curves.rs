@@ -19,6 +19,12 @@ pub(super) fn charts(runs: &[ReportedRun]) -> Vec<Chart> {
             Some(p.failed as f64)
         }));
     }
+    if rows().any(|row| row.missing > 0) {
+        let note = "of members that count, filled with the other members' mean, before each update";
+        charts.push(step_chart("Missing outputs", note, runs, |p| {
+            Some(p.missing as f64)
+        }));
+    }
     let grows = |run: &ReportedRun| run.curve.iter().any(|p| p.members != run.curve[0].members);
     if runs.iter().any(grows) {
         let note = "J, growing from epoch to epoch";

@@ -5,14 +5,14 @@
 #[non_exhaustive]
 pub enum Method {
     /// Ensemble Kalman inversion with the step h / (||D|| + epsilon): Kovachki & Stuart, Inverse Problems 35 (2019) 095005.
-    #[default]
     Eki,
     /// The same with Nesterov's momentum (MEKI).
     EkiWithMomentum,
     /// Steps by the Kalman gain: Iglesias, Law & Stuart, Inverse Problems 29 (2013) 045001. They need fewer simulations.
     Kalman,
     /// Steps by the Kalman gain whose size follows from the members' misfits: Iglesias & Yang, Inverse Problems 37 (2021)
-    /// 025008. The safe choice for simulators that are far from linear.
+    /// 025008. The safe choice for simulators that are far from linear, and the default.
+    #[default]
     KalmanByMisfit,
     /// The same with perturbed observations up to the time 1: members become a sample of the posterior, exact for a linear map,
     /// a normal prior and many members. It takes some hundred members.
@@ -33,13 +33,16 @@ pub enum Method {
 /// The number of steps of a run that ends by itself at the time 1: more than any would take.
 const MANY_STEPS: (&str, &str) = ("run.steps", "1000");
 
+/// Draws without sampling errors of their mean and covariance.
+const SECOND_ORDER: (&str, &str) = ("ensemble.second_order_exact", "true");
+
 impl Method {
     /// The keys and values that it stands for.
     pub(super) fn keys(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Eki => &[],
-            Self::EkiWithMomentum => &[("method.momentum", "true")],
-            Self::Kalman => &[("method.kind", "kalman")],
+            Self::Eki => &[("method.kind", "eki")],
+            Self::EkiWithMomentum => &[("method.kind", "eki"), ("method.momentum", "true")],
+            Self::Kalman => &[("method.kind", "kalman"), ("method.h_schedule", "level")],
             Self::KalmanByMisfit => &[("method.kind", "kalman"), ("method.h_schedule", "misfit")],
             Self::Posterior => &[
                 ("method.kind", "kalman"),
@@ -47,14 +50,16 @@ impl Method {
                 ("method.perturb", "true"),
                 ("run.end_time", "1"),
                 ("run.stop_at_misfit", "0"),
+                SECOND_ORDER,
                 MANY_STEPS,
             ],
-            Self::Etki => &[("method.kind", "etki")],
+            Self::Etki => &[("method.kind", "etki"), ("method.h_schedule", "level")],
             Self::PosteriorByEtki => &[
                 ("method.kind", "etki"),
                 ("method.h_schedule", "misfit"),
                 ("run.end_time", "1"),
                 ("run.stop_at_misfit", "0"),
+                SECOND_ORDER,
                 MANY_STEPS,
             ],
             Self::PosteriorMode => &[

@@ -107,7 +107,7 @@ impl<M> Calibration<M> {
         self
     }
 
-    /// Sets the method; plain ensemble Kalman inversion where none is set.
+    /// Sets the method; [`Method::KalmanByMisfit`] where none is set.
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
         self.settings.method = method;
@@ -120,7 +120,7 @@ impl<M> Calibration<M> {
         self.set("ensemble.members", count)
     }
 
-    /// Sets a key of sections `method` or `ensemble`, `seed`, or one of `run.steps`, `run.stop_at_misfit`, `run.end_time` and
+    /// Sets a key of sections `method` or `ensemble`, `seed`, `data.conflict`, or one of `run.steps`, `run.stop_at_misfit`, `run.end_time` and
     /// `run.best`, as `eki-mpi presets --keys` explains them.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {

@@ -19,8 +19,9 @@ const SOURCE: &str = "Calibration";
 /// The sections of keys that `set` takes; all others follow from the map and the data.
 const SECTIONS: [&str; 2] = ["method.", "ensemble."];
 /// Further keys that `set` takes.
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "seed",
+    "data.conflict",
     "run.steps",
     "run.stop_at_misfit",
     "run.end_time",

@@ -102,6 +102,12 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart",
         ));
     }
+    if ensemble.second_order_exact && ensemble.redrawn_each_step() {
+        return Err(resolved.error(
+            "ensemble.second_order_exact",
+            "must be false where members are redrawn at each step",
+        ));
+    }
     check_precision(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));

@@ -133,6 +133,7 @@ mod tests {
             samples: step,
             members: 4,
             failed: 0,
+            missing: 0,
             loss,
             d_norm: 1.0,
             step_size: 1.0,

@@ -42,6 +42,9 @@ pub struct Record {
     pub members: usize,
     /// Members that failed in it.
     pub failed: usize,
+    /// Outputs that other members lacked, and took from the members' mean (`model.missing`).
+    #[serde(skip_serializing_if = "is_none")]
+    pub missing: u64,
     /// Mean over surviving members of the misfit per sample, before the update.
     pub loss: f64,
     /// ||D||_F.
@@ -58,6 +61,15 @@ pub struct Record {
     /// The scores on the test set, after steps that are evaluated.
     #[serde(flatten)]
     pub scores: Option<Scores>,
+}
+
+/// Returns true if the number is 0, which is left out.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 /// summary.json.
@@ -86,6 +98,9 @@ pub struct Summary {
     /// A simulator's final members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<FinalMembers>,
+    /// The observations that were left out (`data.conflict`), by name and group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Scores after the first epoch.
     #[serde(flatten)]
     pub first: First,

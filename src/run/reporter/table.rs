@@ -58,6 +58,8 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
         "  by group (observations)",
         (!groups.is_empty()).then(|| groups.join(", ")),
     );
+    let left_out = (!summary.left_out.is_empty()).then(|| summary.left_out.join(", "));
+    push("observations left out", left_out);
     push("misfit of the best member", misfit(scores.misfit_best));
     push("accuracy at the mean", four(scores.accuracy_mean));
     push("accuracy of the best member", four(scores.accuracy_best));

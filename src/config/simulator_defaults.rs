@@ -1,0 +1,159 @@
+//! The method of a simulator where the configuration does not say: by the Kalman gain, in steps that the misfits allow.
+//!
+//! The presets set `method.kind = "kalman"` and `method.h_schedule = "misfit"`, which earlier versions did not. What a file or
+//! `--set` says of the step comes before them, and a run that began by an earlier version keeps what it began with.
+
+use toml::Table;
+
+use super::keys::HSchedule;
+use super::kinds::MethodKind;
+use super::presets::Preset;
+use super::resolved::Resolved;
+
+/// The key of the method.
+const KIND: &str = "method.kind";
+/// The key of the schedule of h.
+const SCHEDULE: &str = "method.h_schedule";
+/// The presets that earlier versions had without a schedule: a `method.h` beside them was each step's own.
+const EARLIER: [&str; 2] = ["process", "ask-tell"];
+
+impl Resolved {
+    /// Returns true if a file or `--set` gave `key` its value, not a preset or its default.
+    fn is_given(&self, key: &str) -> bool {
+        let origin = self.origins.get(key);
+        origin.is_some_and(|origin| Preset::find(origin).is_none())
+    }
+
+    /// Takes back what a preset says of a simulator's method where the file or `--set` says otherwise: `method.step` and
+    /// `method.epsilon` are keys of "eki", a `method.h` given with a preset of earlier versions is taken as it is, and without a Kalman
+    /// gain there is no "misfit".
+    pub(super) fn settle_simulator_defaults(&mut self) {
+        if !self.config.model.kind.simulates() {
+            return;
+        }
+        let of_eki = ["method.step", "method.epsilon"];
+        if !self.is_given(KIND) && of_eki.iter().any(|key| self.is_given(key)) {
+            self.set_kind(MethodKind::Eki);
+        }
+        let origin = self.origins.get(SCHEDULE);
+        let is_earlier = origin.is_some_and(|origin| EARLIER.contains(&&**origin));
+        let own = is_earlier && self.is_given("method.h");
+        let level = own || !self.config.method.kind.with_gain();
+        if level && !self.is_given(SCHEDULE) {
+            self.set_schedule(HSchedule::Level);
+        }
+    }
+
+    /// Keeps what a run began with, of whose configuration `started` is the TOML, where an earlier version's preset left the
+    /// method at its default; returns a line on it if that changes anything.
+    pub fn keep_earlier_defaults(&mut self, started: &str) -> Option<String> {
+        if !self.config.model.kind.simulates() {
+            return None;
+        }
+        let started: Table = started.parse().ok()?;
+        let method = started.get("method")?.as_table()?;
+        let began =
+            |name: &str, word: &str| method.get(name).and_then(|v| v.as_str()) == Some(word);
+        let (eki, level) = (MethodKind::Eki, HSchedule::Level);
+        let mut kept = Vec::new();
+        let now = &self.config.method;
+        let (of_kind, of_schedule) = (now.kind != eki, now.h_schedule != level);
+        if of_kind && began("kind", eki.word()) && !self.is_given(KIND) {
+            self.set_kind(eki);
+            kept.push(format!("{KIND} = \"{}\"", eki.word()));
+        }
+        if of_schedule && began("h_schedule", level.word()) && !self.is_given(SCHEDULE) {
+            self.set_schedule(level);
+            kept.push(format!("{SCHEDULE} = \"{}\"", level.word()));
+        }
+        (!kept.is_empty()).then(|| {
+            format!(
+                "the run began with defaults of an earlier version and keeps them: {}",
+                kept.join(", ")
+            )
+        })
+    }
+
+    fn set_kind(&mut self, kind: MethodKind) {
+        self.config.method.kind = kind;
+        self.origins.remove(KIND);
+    }
+
+    fn set_schedule(&mut self, schedule: HSchedule) {
+        self.config.method.h_schedule = schedule;
+        self.origins.remove(SCHEDULE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The method and the schedule of h of preset `source` with `sets`.
+    fn chosen(source: &str, sets: &[&str]) -> (MethodKind, HSchedule) {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let method = Resolved::new(source, &sets).unwrap().config.method;
+        (method.kind, method.h_schedule)
+    }
+
+    #[test]
+    fn a_simulators_method_is_by_misfit_where_nothing_is_said_of_the_step() {
+        use HSchedule::{Cosine, Level, Misfit};
+        use MethodKind::{Eki, Etki, Kalman};
+        for source in ["process", "ask-tell"] {
+            for (sets, wanted) in [
+                (&[][..], (Kalman, Misfit)),
+                (&["ensemble.members=9"], (Kalman, Misfit)),
+                (&["method.kind=kalman"], (Kalman, Misfit)),
+                (&["method.kind=etki"], (Etki, Misfit)),
+                (&["method.step=kalman"], (Kalman, Misfit)),
+                // As many steps of a size of one's own.
+                (&["method.kind=kalman", "method.h=0.25"], (Kalman, Level)),
+                (&["method.h=0.5"], (Kalman, Level)),
+                (
+                    &["method.h=0.5", "method.h_schedule=misfit"],
+                    (Kalman, Misfit),
+                ),
+                (&["method.h_schedule=cosine"], (Kalman, Cosine)),
+                // Configurations of the adaptive step stay what they were.
+                (&["method.kind=eki"], (Eki, Level)),
+                (&["method.step=fixed"], (Eki, Level)),
+                (&["method.step=adaptive", "method.h=2"], (Eki, Level)),
+                (&["method.epsilon=0.1"], (Eki, Level)),
+            ] {
+                assert_eq!(chosen(source, sets), wanted, "{source} {sets:?}");
+            }
+        }
+        assert_eq!(chosen("posterior", &[]), (Kalman, Misfit));
+        assert_eq!(chosen("posterior", &["method.h=0.1"]), (Kalman, Misfit));
+        assert_eq!(chosen("digits", &["method.h=2"]), (Eki, Level));
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_version_keeps_the_method_that_it_began_with() {
+        let began = "[method]\nkind = \"eki\"\nh_schedule = \"level\"\n";
+        let resumed = |sets: &[&str], began: &str| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            let mut resolved = Resolved::new("process", &sets).unwrap();
+            let said = resolved.keep_earlier_defaults(began);
+            let method = resolved.config.method;
+            (method.kind, method.h_schedule, said.is_some())
+        };
+        let (eki, kalman) = (MethodKind::Eki, MethodKind::Kalman);
+        let (level, misfit) = (HSchedule::Level, HSchedule::Misfit);
+        assert_eq!(resumed(&[], began), (eki, level, true));
+        assert_eq!(resumed(&[], ""), (kalman, misfit, false));
+        let now = began.replace("eki", "kalman").replace("level", "misfit");
+        assert_eq!(resumed(&[], &now), (kalman, misfit, false));
+        let by_gain = began.replace("eki", "kalman");
+        assert_eq!(
+            resumed(&["method.kind=kalman"], &by_gain),
+            (kalman, level, true)
+        );
+        // What is asked for now is another configuration, and refused as such.
+        assert_eq!(
+            resumed(&["method.kind=kalman"], began),
+            (kalman, level, true)
+        );
+    }
+}
