@@ -10,6 +10,7 @@
 mod answers;
 mod asked;
 mod contract;
+mod examples;
 mod folder;
 mod kept;
 mod localised;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         noise::TESTS,
         observed::TESTS,
         statistics::TESTS,
+        examples::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
