@@ -157,7 +157,7 @@ type Misfits = (Scores, Vec<GroupMisfit>);
 /// Returns the misfits that `ending` of a simulator's run holds; those at the mean are not known where outputs came from outside.
 fn reported(finished: &Finished, ending: &Summary) -> Result<Misfits> {
     let asks = finished.resolved.config.model.kind == ModelKind::AskTell;
-    if ending.misfit_mean.is_none() && !asks {
+    if ending.misfit_mean.or(ending.misfit_members).is_none() && !asks {
         return Err(Error::Usage(format!(
             "{}: its summary.json holds no misfits, and to find them {}",
             finished.folder.display(),

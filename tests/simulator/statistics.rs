@@ -38,6 +38,16 @@ fn answer(folder: &Path) -> (String, serde_json::Value, Vec<f64>) {
     (parameters, chosen.to_vec().into(), members(folder).concat())
 }
 
+/// The page of the run in `folder`.
+fn page(folder: &Path) -> String {
+    let ended = end(alone().arg("report").arg(folder));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let page = std::fs::read_to_string(folder.join("report.html")).expect("a page");
+    let sound = page.len() < 1 << 20 && !page.contains("NaN") && !page.contains("inf,");
+    assert!(sound, "{}", page.len());
+    page
+}
+
 fn statistics() {
     let case = Case::new("failing");
     let run = POSTERIOR
@@ -90,6 +100,14 @@ fn statistics() {
         "misfit_members",
     ] {
         assert_eq!(told[key], summary(&one)[key], "{key}");
+    }
+    let html = page(&one);
+    for words in [
+        "Members and prior",
+        "probability density",
+        "a sample of the posterior",
+    ] {
+        assert!(html.contains(words), "{words}");
     }
 }
 

@@ -3,7 +3,9 @@
 mod chart;
 mod curves;
 mod figure;
+mod members;
 mod parameters;
+mod plot;
 mod reliability;
 mod results;
 pub mod scale;
@@ -56,13 +58,14 @@ impl ReportedRun {
             let text = bounded::text(&finished.folder.join(name), LONGEST).ok()?;
             serde_json::from_str(&text).ok()
         };
+        let parameters = Parameters::of(&finished)?;
         Ok(Self {
             name: finished.name(),
             curve: finished.curve()?,
             ending: finished.ending()?,
             timing: json("timing.json"),
             environment: json("environment.json"),
-            parameters: Parameters::of(&finished)?,
+            parameters,
             uncertainty: None,
             finished,
         })
@@ -132,6 +135,10 @@ pub fn page(runs: &[ReportedRun]) -> String {
         .collect();
     body += &format!("<h2>Curves</h2>\n<div class=\"grid\">\n{cards}</div>\n");
     body += &parameters::section(runs);
+    if let [one] = runs {
+        let known = one.parameters.as_ref();
+        body += &known.map_or(String::new(), members::section);
+    }
     body += &uncertainty(runs);
     body += &results::summaries(runs);
     body += &tables::phases(runs);

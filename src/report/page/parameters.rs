@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::ReportedRun;
 use super::scale::{Scale, escaped, number};
-use super::tables::{named, table};
+use super::tables::{named, sentence, table};
 
 use crate::error::Result;
 use crate::forward::joint_prior::JointPrior;
@@ -15,7 +15,7 @@ use crate::with_precision;
 /// The largest number of parameters shown.
 const SHOWN: usize = 100;
 /// The width and height of a strip, which shows a parameter's prior and members.
-const WIDTH: f64 = 240.0;
+const WIDTH: f64 = 160.0;
 const HEIGHT: f64 = 20.0;
 /// The number of prior standard deviations that a strip shows.
 const SEEN: f64 = 2.0;
@@ -25,10 +25,10 @@ const MOST: f64 = 1.0;
 /// The calibrated parameters of a simulator's run, and their prior.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    calibrated: Calibrated,
-    prior: JointPrior,
+    pub(super) calibrated: Calibrated,
+    pub(super) prior: JointPrior,
     /// True if members began as draws from the priors, not as values from a file.
-    is_drawn: bool,
+    pub(super) is_drawn: bool,
 }
 
 impl Parameters {
@@ -64,16 +64,14 @@ pub fn section(runs: &[ReportedRun]) -> String {
     let mut head = vec!["parameter"];
     head.extend(several.then_some("run"));
     head.extend([
+        "prior and members",
         "mean",
         "deviation",
         "5 %",
-        "50 %",
         "95 %",
         "contraction",
         "best member",
-        "prior from",
-        "to",
-        "",
+        "prior, central 2/3",
     ]);
     let mut rows = Vec::new();
     for name in names(known().map(|(_, _, known)| known)) {
@@ -118,7 +116,7 @@ fn of_run(run: Option<(usize, &ReportedRun)>, known: &Parameters) -> String {
     let notes = known.calibrated.notes();
     let notes = notes
         .iter()
-        .map(|(what, which)| format!(" {}: {}.", what, escaped(which)));
+        .map(|(what, which)| format!(" {}", sentence(&format!("{what}: {}", escaped(which)))));
     let notes: String = notes.collect();
     format!("<p>{name}The final members are {are}.{notes}</p>\n")
 }
@@ -139,25 +137,25 @@ fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
     let of = &known.calibrated.found.parameters[p];
     let best = known.calibrated.best.as_ref().map(|best| best[p]);
     let [seen, most] = [SEEN, MOST].map(|far| known.is_drawn.then(|| known.prior.range(p, far)));
-    let (from, to) = most.unzip();
-    let shown = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 5));
+    let shown = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
     let with_error = |x: Option<f64>, error: Option<f64>, digits| {
         let error = error.map_or(String::new(), |error| format!(" ± {}", number(error, 2)));
         x.map_or("-".to_owned(), |x| number(x, digits) + &error)
     };
-    let [low, lower, middle, upper, high] = of.quantiles.map_or([None; 5], |all| all.map(Some));
-    let contraction = of.contraction.map_or("-".to_owned(), |x| number(x, 3));
-    let mut cells = vec![
-        with_error(Some(of.mean), of.mean_error, 5),
+    let [low, lower, _, upper, high] = of.quantiles.map_or([None; 5], |all| all.map(Some));
+    let prior = most.map_or("-".to_owned(), |(a, b)| {
+        format!("{} to {}", number(a, 4), number(b, 4))
+    });
+    vec![
+        strip(i, seen.zip(most), of.mean, lower.zip(upper)),
+        with_error(Some(of.mean), of.mean_error, 4),
         with_error(of.deviation, of.deviation_error, 3),
         shown(low),
-        shown(middle),
         shown(high),
-        contraction,
-    ];
-    cells.extend([best, from, to].map(shown));
-    cells.push(strip(i, seen.zip(most), of.mean, lower.zip(upper)));
-    cells
+        of.contraction.map_or("-".to_owned(), |x| number(x, 3)),
+        shown(best),
+        prior,
+    ]
 }
 
 /// Draws the strip of a parameter of run number `i`: the whole range of its `prior` that is shown, and the central two thirds.

@@ -140,7 +140,7 @@ fn phase_colour(name: &str) -> usize {
 }
 
 /// Returns `text` with a capital letter and a full stop.
-fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| {
         format!("{}{}.", first.to_uppercase(), chars.as_str())
