@@ -57,7 +57,7 @@ impl StepShape {
         let (j, p, s, t) = (self.members, self.parameters, self.number, self.threads);
         let (own_j, own_p) = (self.members_of(rank), self.parameters_of(rank));
         let method = self.method(rank);
-        let width = BLOCK.min(p);
+        let (width, outputs) = (BLOCK.min(p), self.localising.products(self.outputs));
         let stored = self.form != Form::Mean;
         let when = |there: bool, bytes: f64| if there { bytes } else { 0.0 };
         let slab = when(stored, product(&[s, j, own_p]));
@@ -95,11 +95,7 @@ impl StepShape {
             ),
             (
                 "update's scratch",
-                product(&[
-                    s,
-                    t,
-                    update_scratch(self.form, j, self.localising.products(self.outputs), width),
-                ]),
+                product(&[s, t, update_scratch(self.form, j, outputs, width)]),
             ),
         ];
         // For each number of the final ensemble, if members are written as text: itself, in double precision, in the columns that are
