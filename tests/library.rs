@@ -346,7 +346,7 @@ fn correlated_noise(ranks: &Ranks) -> String {
         let calibration = calibration
             .prior(["u[3] normal 0 1"])
             .observations(y.to_vec());
-        let calibration = calibration.set("method.kind", "etki").members(30);
+        let calibration = calibration.method(Method::Etki).members(30);
         let calibration = calibration.set("run.steps", 1).set("run.stop_at_misfit", 0);
         let mut steps = calibration.start(ranks).expect("members");
         let first = steps.ask().expect("members").expect("the first step");

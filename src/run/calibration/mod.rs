@@ -110,7 +110,7 @@ impl<M> Calibration<M> {
     /// Sets the method; [`Method::KalmanByMisfit`] where none is set.
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
-        self.settings.method = method;
+        self.settings.method = Some(method);
         self
     }
 

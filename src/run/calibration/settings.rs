@@ -36,7 +36,8 @@ pub(super) struct Settings {
     pub inputs: Option<Array2<f64>>,      // d x m
     pub observations: Vec<f64>,
     pub noise: GivenNoise,
-    pub method: Method,
+    /// None: as the preset does.
+    pub method: Option<Method>,
     pub sets: Vec<(String, String)>,
 }
 
@@ -96,11 +97,8 @@ impl Settings {
         if let Gamma::Diagonal(variances) = &noise.gamma {
             sets.push(format!("method.noise={variances:?}"));
         }
-        let of_method = self
-            .method
-            .keys()
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"));
+        let keys = self.method.map_or(&[][..], Method::keys);
+        let of_method = keys.iter().map(|(key, value)| format!("{key}={value}"));
         sets.extend(of_method);
         for (key, value) in &self.sets {
             let known = KEYS.contains(&key.as_str())
