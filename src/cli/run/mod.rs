@@ -280,16 +280,17 @@ impl<T: Real> Launched<'_, T> {
     ) -> Result<String> {
         let plan = self.plan;
         let (reason, scores) = (outcome.reason(), &outcome.scores);
+        let counted = plan.observed() - state.left_out.places().len();
         let end = Ending {
             reason,
             time: state.time,
+            observations: counted,
             scores,
         };
         let verdict = match outcome.stopped {
             Some(_) => None,
             None => reporter.verdict(plan, end),
         };
-        let counted = plan.observed() - state.left_out.places().len();
         let chi_square = |misfit| ChiSquare::new(misfit, counted);
         reporter.finish(&Summary {
             reason,

@@ -42,6 +42,8 @@ pub struct Ending<'a> {
     pub reason: &'a str,
     /// The sum of the steps' h.
     pub time: f64,
+    /// The observations K that count: all but those left out.
+    pub observations: usize,
     /// The scores.
     pub scores: &'a Scores,
 }
@@ -174,7 +176,7 @@ impl Course {
                 "is method.noise, a variance, too large?",
             )
         } else if are != MembersAre::Fit {
-            posterior(plan, are, misfit)
+            posterior(end.observations, are, misfit)
         } else if MembersAre::aim(plan) != MembersAre::Fit && !ended_near && !is_over {
             short_of_posterior(plan, end.time)
         } else if misfit <= NEAR {
@@ -193,7 +195,7 @@ impl Course {
                 false => said(verdict, remedy(plan)),
             }
         } else {
-            self.far(plan, is_over, misfit)
+            self.far(plan, is_over.then_some(end.observations), misfit)
         }
     }
 
@@ -202,13 +204,14 @@ impl Course {
         self.falls((self.misfits.len() / 4).clamp(1, STEPS))
     }
 
-    /// Returns the verdict on final members whose `misfit` is far from the noise, `at_end_time` or before it.
-    fn far(&self, plan: &Plan, at_end_time: bool, misfit: f64) -> Verdict {
+    /// Returns the verdict on final members whose `misfit` is far from the noise: that over so many observations `at_end_time`, or
+    /// before it.
+    fn far(&self, plan: &Plan, at_end_time: Option<usize>, misfit: f64) -> Verdict {
         let of = format!("a misfit of {} deviations", number(misfit, 4));
         if self.is_together() {
             said(self.together(misfit), remedy(plan))
-        } else if at_end_time {
-            unexplained(&ChiSquare::new(misfit, plan.observed()))
+        } else if let Some(observations) = at_end_time {
+            unexplained(&ChiSquare::new(misfit, observations))
         } else if !misfit.is_finite() || self.still_falls() {
             said(
                 format!("not converged: {of}, far from the noise, and falling still"),
@@ -220,10 +223,10 @@ impl Course {
     }
 }
 
-/// Returns the verdict on members of the posterior, as they `are` one, with this `misfit`.
-fn posterior(plan: &Plan, are: MembersAre, misfit: f64) -> Verdict {
+/// Returns the verdict on members of the posterior, as they `are` one, with this `misfit` over so many `observations`.
+fn posterior(observations: usize, are: MembersAre, misfit: f64) -> Verdict {
     let are = are.words();
-    let chi = ChiSquare::new(misfit, plan.observed());
+    let chi = ChiSquare::new(misfit, observations);
     let [low, high] = chi.expected;
     let square = format!("chi-square per observation {}", chi.words());
     if chi.per_observation > high {
