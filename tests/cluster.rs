@@ -690,7 +690,7 @@ impl Drop for Slurm {
 }
 
 #[test]
-fn slurm_requeues_until_done_and_lets_scancel_end_a_job() {
+fn a_job_is_requeued_by_slurm_until_done_and_ended_by_scancel() {
     let Some(slurm) = Slurm::start() else { return };
 
     // Warned before its limit, twice, and done in its third run: the job is one to Slurm, and so is its log.

@@ -162,6 +162,21 @@ fn every_file_has_its_layer_or_is_the_programs() {
     }
 }
 
+/// The program's own unit tests are not compiled (Cargo.toml): what is worth one stands in the library.
+#[test]
+fn the_program_has_no_unit_tests() {
+    let layers = layers();
+    for (path, _) in files() {
+        if path != "lib.rs" && module(&path, &layers).is_none() {
+            let text = std::fs::read_to_string(source().join(&path)).expect("text");
+            assert!(
+                !text.contains("#[test]"),
+                "{path} has a test that is never run"
+            );
+        }
+    }
+}
+
 /// Checks that nothing is longer than `most` lines.
 fn check_lengths(found: &[(String, usize)], most: usize) {
     let long: Vec<String> = found

@@ -48,7 +48,7 @@ fn a_sum_over_fifty_steps_is_learned() {
 /// 500 examples are taken twice.
 #[test]
 fn ten_symbols_are_given_again_after_ten_steps() {
-    let run = Run::new("copying", &["data.length=10", "run.epochs=2"]);
+    let run = Run::new("copying", &["data.length=10", "run.epochs=2"]).on(1, 2);
     let error = run.finish().summary()["mse_mean"].as_f64().unwrap();
     assert!(error < 0.7 / 64.0, "{error}");
 }

@@ -332,9 +332,26 @@ fn finish(threads: usize, items: impl Iterator<Item = f64>) -> f64 {
     busy.into_iter().fold(0.0, f64::max)
 }
 
+/// Returns the numbers of ranks of a curve: 1, 2, 4, ..., and `most` itself.
+#[must_use]
+pub fn rank_counts(most: usize) -> Vec<usize> {
+    let mut counts: Vec<usize> = std::iter::successors(Some(1), |r| Some(2 * r))
+        .take_while(|r| *r < most)
+        .collect();
+    counts.push(most);
+    counts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_double_up_to_the_most() {
+        assert_eq!(rank_counts(1), [1]);
+        assert_eq!(rank_counts(8), [1, 2, 4, 8]);
+        assert_eq!(rank_counts(6), [1, 2, 4, 6]);
+    }
 
     #[test]
     fn threads_take_whole_items_in_turn() {

@@ -11,5 +11,6 @@ pub mod calibrated;
 pub mod environment;
 pub mod finished;
 pub mod page;
+pub mod statistics;
 pub mod text_table;
 pub mod uncertainty;

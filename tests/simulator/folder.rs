@@ -6,6 +6,7 @@ use super::start::{Ended, alone, eki_mpi, end};
 use super::{Case, Test, digest};
 
 pub const TESTS: &[Test] = &[
+    ("a_file_that_rank_0_cannot_write_ends_all_ranks", unwritable),
     ("files_are_found_beside_the_configuration", beside),
     (
         "files_that_are_nowhere_are_refused_with_the_folders",
@@ -13,7 +14,6 @@ pub const TESTS: &[Test] = &[
     ),
     ("a_finished_run_is_judged_from_anywhere", judged),
     ("a_configuration_lost_in_the_run_hinders_no_result", lost),
-    ("a_file_that_rank_0_cannot_write_ends_all_ranks", unwritable),
     ("a_run_folders_command_is_shown_and_not_started", shown),
 ];
 

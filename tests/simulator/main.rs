@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let tests = [
+        // One of these waits for a minute: the others are done meanwhile.
+        folder::TESTS,
         runs::TESTS,
         asked::TESTS,
         refused::TESTS,
@@ -47,7 +49,6 @@ fn main() -> ExitCode {
         results::TESTS,
         priors::TESTS,
         protocol::TESTS,
-        folder::TESTS,
         kept::TESTS,
         localised::TESTS,
         noise::TESTS,

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use eki_mpi::report::statistics::mean_and_deviation;
+
 use super::Outcome;
 use super::order::joined;
 use super::row::{Row, rows};
@@ -89,7 +91,7 @@ fn line(row: &Row, runs: &Runs<'_>) -> String {
             format!("{:.0} of {}", first.epochs, row.epochs)
         },
         joined(&seeds),
-        mean(&seconds),
+        mean_and_deviation(&seconds).map_or(0.0, |(mean, _)| mean),
     )
 }
 
@@ -151,24 +153,12 @@ impl<'a> Runs<'a> {
 
     fn text(&self, scores: &[f64]) -> String {
         let score = self.row.score;
-        match scores {
-            [] => "-".to_owned(),
-            [one] => score.text(*one),
-            several => {
-                let (mean, deviation) = (mean(several), deviation(several));
+        match mean_and_deviation(scores) {
+            None => "-".to_owned(),
+            Some((mean, None)) => score.text(mean),
+            Some((mean, Some(deviation))) => {
                 format!("{} ± {}", score.text(mean), score.text(deviation))
             }
         }
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Returns the standard deviation of a sample.
-fn deviation(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
-    (squares / (values.len() - 1) as f64).sqrt()
 }

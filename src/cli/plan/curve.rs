@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use eki_mpi::cost::predict::Prediction;
+use eki_mpi::cost::predict::{Prediction, rank_counts};
 use eki_mpi::error::Result;
 use eki_mpi::files::Files;
 use eki_mpi::kernels::real::Real;
@@ -24,18 +24,9 @@ const PARTS: [Part; 6] = [
     ("agreement", |p| p.agreement),
 ];
 
-/// 1, 2, 4, ..., and `most` itself.
-fn counts(most: usize) -> Vec<usize> {
-    let mut counts: Vec<usize> = std::iter::successors(Some(1), |r| Some(2 * r))
-        .take_while(|r| *r < most)
-        .collect();
-    counts.push(most);
-    counts
-}
-
 /// Writes `path`.csv and `path`.svg for up to `most` ranks.
 pub fn write<T: Real>(path: &Path, scene: &ForecastModel<T>, most: usize) -> Result<()> {
-    let told: Vec<(usize, Prediction)> = counts(most)
+    let told: Vec<(usize, Prediction)> = rank_counts(most)
         .into_iter()
         .map(|ranks| (ranks, scene.forecast(ranks).prediction))
         .collect();
@@ -117,14 +108,4 @@ fn drawn<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> Str
         named: true,
     };
     figure(&[(chart, "ranks")])
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn ranks_double_up_to_the_most() {
-        assert_eq!(super::counts(1), [1]);
-        assert_eq!(super::counts(8), [1, 2, 4, 8]);
-        assert_eq!(super::counts(6), [1, 2, 4, 6]);
-    }
 }

@@ -1,9 +1,8 @@
 //! The results of a sweep: a row for each setting, with mean and deviation over its seeds.
 
-use std::fmt::Write as _;
-
 use eki_mpi::config::sweep::{SCORES, Sweep};
 use eki_mpi::files::numbers::number;
+use eki_mpi::report::statistics::{csv_line, mean_and_deviation};
 use eki_mpi::report::text_table::{CellAlignment, table_of};
 use serde_json::Value;
 
@@ -160,18 +159,6 @@ impl Row<'_> {
     }
 }
 
-/// Returns the mean, and of several numbers the deviation of a sample: the root of the sum of squares over n - 1.
-fn mean_and_deviation(numbers: &[f64]) -> Option<(f64, Option<f64>)> {
-    let n = numbers.len() as f64;
-    let mean = numbers.iter().sum::<f64>() / n;
-    let squares: f64 = numbers.iter().map(|x| (x - mean).powi(2)).sum();
-    match numbers.len() {
-        0 => None,
-        1 => Some((mean, None)),
-        _ => Some((mean, Some((squares / (n - 1.0)).sqrt()))),
-    }
-}
-
 /// Returns a line for each run, as CSV: what has become of it, its settings, and what it ended with.
 pub fn runs_csv(sweep: &Sweep, states: &[State]) -> String {
     let scores = SCORES.iter().map(|(name, _)| *name);
@@ -198,36 +185,4 @@ pub fn runs_csv(sweep: &Sweep, states: &[State]) -> String {
         text += &csv_line(&cells);
     }
     text
-}
-
-/// Returns a line of CSV (RFC 4180).
-fn csv_line(cells: &[String]) -> String {
-    let mut line = String::new();
-    for (i, cell) in cells.iter().enumerate() {
-        let comma = if i > 0 { "," } else { "" };
-        let _ = match cell.contains([',', '"', '\n', '\r']) {
-            true => write!(line, "{comma}\"{}\"", cell.replace('"', "\"\"")),
-            false => write!(line, "{comma}{cell}"),
-        };
-    }
-    line + "\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn means_and_deviations_are_those_of_a_sample() {
-        assert_eq!(mean_and_deviation(&[]), None);
-        assert_eq!(mean_and_deviation(&[3.0]), Some((3.0, None)));
-        // By hand: deviations -1, 0, 1; squares 2, over 2.
-        assert_eq!(mean_and_deviation(&[1.0, 2.0, 3.0]), Some((2.0, Some(1.0))));
-    }
-
-    #[test]
-    fn cells_with_commas_and_quotes_are_quoted() {
-        let cells = ["a", "b,c", "d\"e"].map(str::to_owned);
-        assert_eq!(csv_line(&cells), "a,\"b,c\",\"d\"\"e\"\n");
-    }
 }

@@ -1,18 +1,14 @@
 //! Members that fail, and forward maps that end or stall a rank: the same on all ranks, and never a job that hangs.
 
-mod durable;
-#[path = "durable/inside.rs"]
-mod inside;
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use durable::*;
+use crate::durable::*;
+use crate::inside::{self, Asked, Changed, Wrap};
 use eki_mpi::files::Files;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::run::stop::Stop;
-use inside::{Asked, Changed, Wrap};
 
 const SMALL: [&str; 5] = [
     "ensemble.members=24",
@@ -172,7 +168,7 @@ fn ranks_with(map: &str, ranks: usize, folder: &Path) -> std::process::Command {
 }
 
 fn ranks_in(form: &str, map: &str, ranks: usize, folder: &Path) -> std::process::Command {
-    let mut command = ranks_of("rank", ranks);
+    let mut command = ranks_of("members::rank", ranks);
     command.env("EKI_MAP", map).env("EKI_FORM", form);
     command.env("EKI_FOLDER", folder);
     command

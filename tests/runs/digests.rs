@@ -5,14 +5,11 @@
 //! program itself is compared in the first of them. Sizes are odd, so that every split is uneven: 43
 //! members; 64-23-10 has 1735 parameters, fourteen blocks of 128 columns, the last one of 71.
 
-mod splits;
-mod start;
-
+use crate::splits::hold;
+use crate::start::{Run, read_npy, write_npy};
 use eki_mpi::forward::elliptic;
 use eki_mpi::kernels::eigen::symmetric_eigen;
 use ndarray::{Array1, Array2, Axis};
-use splits::hold;
-use start::{Run, read_npy, write_npy};
 
 /// The digits, small: two epochs of three batches of 33 samples.
 fn digits(sets: &[&str]) -> Run {
@@ -27,13 +24,6 @@ fn digits(sets: &[&str]) -> Run {
         "run.best=never",
     ];
     Run::new("digits", &[&small[..], sets].concat())
-}
-
-/// On one of the ranks.
-#[test]
-#[ignore = "started under mpirun by the tests below"]
-fn rank_of_many_runs() {
-    splits::on_this_rank();
 }
 
 const SPLITS: &[(usize, usize)] = &[(1, 2), (2, 1), (3, 2), (5, 1), (5, 2)];

@@ -5,26 +5,21 @@
 
 #![allow(clippy::print_stdout, reason = "what was tried is part of the report")]
 
-mod durable;
-#[path = "durable/eight.rs"]
-mod eight;
-#[path = "durable/inside.rs"]
-mod inside;
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use durable::*;
-use eight::{SMALL, fast_room};
+use crate::durable::*;
+use crate::eight::{SMALL, fast_room};
+use crate::inside::{self, Asked, Fault, Saboteur};
+use crate::mutate;
 use eki_mpi::files::{Call, Files, Watch};
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::io::checkpoint;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::run::stop::{Limit, Stop};
-use inside::{Asked, Fault, Saboteur};
 use mpi::topology::Color;
 use mpi::traits::Communicator as _;
 use rand::SeedableRng as _;
@@ -202,7 +197,9 @@ fn tried(text: &str) -> usize {
 fn every_file_call_may_fail_in_every_way_and_no_state_is_lost_or_mixed() {
     side_by_side(&[(1, 300), (3, 200)], |_, &(ranks, least)| {
         let room = fast_room();
-        let text = succeed(ranks_of("rank_whose_calls_fail", ranks).env("EKI_FOLDER", room.path()));
+        let text = succeed(
+            ranks_of("faults::rank_whose_calls_fail", ranks).env("EKI_FOLDER", room.path()),
+        );
         eprintln!("{ranks} ranks: {} failing file calls", tried(&text));
         assert!(tried(&text) >= least, "{text}");
     });
@@ -257,7 +254,7 @@ fn when_one_rank_cannot_write_all_agree_and_go_on_or_stop_as_configured() {
     succeed(&mut program(1, &SMALL, &whole));
     for (on_error, code) in [("continue", 0), ("stop", 1)] {
         let folder = room.path().join(on_error);
-        let mut command = ranks_of("rank_beside_one_that_cannot_write", 3);
+        let mut command = ranks_of("faults::rank_beside_one_that_cannot_write", 3);
         command.env("EKI_FOLDER", &folder);
         command.env("EKI_ON_ERROR", format!("checkpoint.on_error={on_error}"));
         let (found, text) = finish(&mut command);
@@ -353,7 +350,7 @@ fn a_disk_that_is_full_to_the_end_costs_no_state() {
     let whole = room.path().join("whole");
     succeed(&mut program(1, &SMALL, &whole));
     let run = |name: &str, more: &str, (from, seconds): (u64, u64)| {
-        let mut command = ranks_of("rank_on_a_full_disk", 3);
+        let mut command = ranks_of("faults::rank_on_a_full_disk", 3);
         command
             .env("EKI_FOLDER", room.path().join(name))
             .env("EKI_MORE", more)
@@ -460,9 +457,6 @@ fn rank_that_reads_mutations() {
     std::process::exit(0);
 }
 
-#[path = "durable/mutate.rs"]
-mod mutate;
-
 #[test]
 fn no_mutation_of_a_checkpoint_panics_or_is_taken_for_another_state() {
     let cases = if long() { 100_000 } else { 5_000 };
@@ -475,7 +469,7 @@ fn no_mutation_of_a_checkpoint_panics_or_is_taken_for_another_state() {
     run(3, &["seed=2"], "other-seed");
     run(2, &[], "other-ranks");
     let start = Instant::now();
-    let mut command = ranks_of("rank_that_reads_mutations", 1);
+    let mut command = ranks_of("faults::rank_that_reads_mutations", 1);
     command
         .env("EKI_FOLDER", room.path())
         .env("EKI_CASES", cases.to_string());

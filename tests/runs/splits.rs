@@ -1,6 +1,6 @@
 //! The digests of many runs on many numbers of ranks and threads: all runs of one number of ranks share one start of MPI.
 //!
-//! A test file that uses this has an ignored test `rank_of_many_runs`, which calls `on_this_rank`.
+//! An ignored test at the root, `rank_of_many_runs`, calls `on_this_rank`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

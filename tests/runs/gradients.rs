@@ -1,10 +1,7 @@
 //! Gradient descent beside the ensemble: the tensors that are differentiated give our networks' outputs, their
 //! gradients are the misfit's, and whole runs keep the promises of every other method.
-#![cfg(feature = "gradients")]
 
-mod splits;
-mod start;
-
+use crate::start::{self, Run};
 use eki_mpi::config::Activation;
 use eki_mpi::data::{Batch, BatchTargets};
 use eki_mpi::forward::ForwardMap;
@@ -18,7 +15,6 @@ use eki_mpi::kernels::real::Real;
 use eki_mpi::method::gradient::{gradient, outputs};
 use eki_mpi::method::loss::Loss;
 use ndarray::{Array2, Array3};
-use start::Run;
 
 /// N(0, deviation^2) numbers.
 fn normal(rows: usize, columns: usize, seed: u64, deviation: f64) -> Array2<f64> {
@@ -243,13 +239,6 @@ fn digits(sets: &[&str]) -> Run {
 
 const CONV: &str = "model.network=[\"conv 4\", \"pool 3 2\", \"conv 5\", \"pool 2\", \"dense 10\"]";
 
-/// On one of the ranks.
-#[test]
-#[ignore = "started under mpirun by the test below"]
-fn rank_of_many_runs() {
-    splits::on_this_rank();
-}
-
 #[test]
 fn digests_are_equal_for_any_ranks_and_threads() {
     let methods = [
@@ -261,7 +250,7 @@ fn digests_are_equal_for_any_ranks_and_threads() {
         &["model.kind=recurrent", "model.activation=tanh"],
     ];
     let splits: &[_] = &[(1, 2), (2, 1), (5, 1)];
-    let digests = splits::hold(&methods.map(|sets| (digits(sets), splits)));
+    let digests = crate::splits::hold(&methods.map(|sets| (digits(sets), splits)));
     for (i, digest) in digests.iter().enumerate() {
         assert!(!digests[..i].contains(digest), "{:?}", methods[i]);
     }
