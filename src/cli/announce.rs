@@ -1,12 +1,47 @@
 //! What a run says of itself before it begins.
 
-use eki_mpi::config::ModelKind;
+use eki_mpi::config::{ModelKind, Rerandomise};
+use eki_mpi::forward::joint_prior::field_descriptions;
 use eki_mpi::forward::low_rank::UNIT;
 use eki_mpi::method::descent::Descent;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::{Blocks, Partition};
 use eki_mpi::run::plan::Plan;
 use rayon::ThreadPool;
+
+/// Returns a line on the sets of observations that a step takes, where there are some.
+fn sets(plan: &Plan) -> Option<String> {
+    let (count, batch) = (plan.table.set_count()?, plan.batches.batch);
+    let ends = match plan.config().run.stop_at_misfit > 0.0 && !plan.takes_all_sets() {
+        true => "; run.stop_at_misfit has no effect, as no step sees them all",
+        false => "",
+    };
+    Some(format!(
+        "{count} sets of observations, {batch} at a step: a pass over all takes {} steps, and h counts once in it{ends}",
+        plan.batches.steps_per_epoch()
+    ))
+}
+
+/// Returns a warning where a simulator's first members come from a file, and something else is drawn from the laws of its prior.
+fn laws_beside_members(plan: &Plan) -> Option<String> {
+    let config = plan.config();
+    let (ensemble, initial) = (&config.ensemble, &config.ensemble.initial);
+    if initial == "prior" || !config.model.kind.simulates() {
+        return None;
+    }
+    let uses = [
+        (
+            "ensemble.rerandomise",
+            ensemble.rerandomise != Rerandomise::Never,
+        ),
+        ("ensemble.grow_to", ensemble.grow_to > ensemble.members),
+        ("method.tikhonov", config.method.tikhonov > 0.0),
+    ];
+    let (key, _) = uses.into_iter().find(|(_, used)| *used)?;
+    Some(format!(
+        "{key} uses the laws of model.prior, not the covariance of the first members in {initial}"
+    ))
+}
 
 /// One line on what is about to run, one on each thing a user would want to know first.
 pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
@@ -45,13 +80,22 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
     if let Some(text) = &plan.noise.estimated {
         tracing::info!("{text}");
     }
+    for text in field_descriptions(&plan.resolved) {
+        tracing::info!("{text}");
+    }
     for text in &plan.resolved.warnings {
         tracing::warn!("{text}");
     }
     if let Some(text) = eki_mpi::run::reporter::too_few(plan) {
         tracing::warn!("{text}");
     }
-    let left = plan.data.train % plan.batches.batch;
+    if let Some(text) = sets(plan) {
+        tracing::info!("{text}");
+    }
+    if let Some(text) = laws_beside_members(plan) {
+        tracing::warn!("{text}");
+    }
+    let left = plan.batches.samples % plan.batches.batch;
     if left > 0 {
         tracing::info!(
             "batches of {} leave {left} of {} samples out of each epoch{}",

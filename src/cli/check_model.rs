@@ -8,7 +8,9 @@ use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
 use eki_mpi::forward::load;
 use eki_mpi::forward::load::LoadedProblem;
-use eki_mpi::forward::process::Renewed;
+use eki_mpi::forward::process::{Process, Renewed};
+use eki_mpi::forward::random_field::RandomField;
+use eki_mpi::method::loss::Loss;
 use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::{Answer, Contract, Findings, Nonsense};
 use eki_mpi::run::plan::Plan;
@@ -41,41 +43,80 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
     let limit = resolved.config.model.timeout.0.or(arguments.patience.0);
     resolved.config.model.timeout = Interval(limit);
     let observed = given.table();
-    let Some(process) = load::process(&resolved, &observed.outputs)? else {
+    let Some(process) = load::process(&resolved, &observed)? else {
         let allowed = "must be \"process\": check-model tries the simulator that a run starts";
         return Err(resolved.error("model.kind", allowed));
     };
     let parameters = process.joint_prior().coordinates();
     let plan = Plan::with_noise(resolved, given.noise(), given.shape(), parameters)?
-        .with_table(observed)
+        .with_table(observed)?
         .localised_by(given.distances())?;
+    if plan.table.sets.is_empty() {
+        let given = (given.observations(), &plan.loss);
+        return tried(arguments, &plan, &process, given);
+    }
+    // Each set has a simulator, observations and noise of its own.
+    let mut text = String::new();
+    for (set, part) in plan.table.sets.iter().zip(process.parts()) {
+        let own: Vec<f64> = set
+            .places
+            .iter()
+            .map(|&place| given.observations()[place])
+            .collect();
+        let loss = plan.loss.of_outputs(&set.places);
+        text += &format!("set {}\n", set.name);
+        text += &tried(arguments, &plan, part, (&own, &loss))?;
+    }
+    Ok(text)
+}
+
+/// Tries `process` on its `observations` with their `loss`; returns what was found, and what is advised.
+fn tried(
+    arguments: &CheckArguments,
+    plan: &Plan,
+    process: &Process,
+    (observations, loss): (&[f64], &Loss),
+) -> Result<String> {
     let contract = Contract {
-        process: &process,
-        observations: given.observations(),
-        loss: &plan.loss,
+        process,
+        observations,
+        loss,
         seed: plan.config().seed,
     };
+    let set = process.asked_for().0.set.as_deref();
     let findings = contract
         .check(usize::from(arguments.members))
-        .map_err(|failure| check_simulator::refused(&plan.resolved, &failure))?;
-    let table = table(&plan, &contract, &findings);
-    let advice = advice(&plan, &contract, &findings, &arguments.source);
+        .map_err(|failure| check_simulator::refused(&plan.resolved, &failure, set))?;
+    let table = table(plan, &contract, &findings);
+    let advice = advice(plan, &contract, &findings, &arguments.source);
     Ok(format!("{table}{advice}\n"))
 }
 
-fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
-    let (prior, k) = (contract.process.joint_prior(), plan.data.outputs);
-    let p = match prior.parameters() {
-        all if all == prior.coordinates() => format!("{all} parameters"),
-        all => format!("{all} parameters ({} free)", prior.coordinates()),
+/// Returns the lines on what is tried: the command, its sizes, the fields of its prior, and an estimated noise.
+fn head(plan: &Plan, contract: &Contract) -> String {
+    let (prior, k) = (contract.process.joint_prior(), contract.observations.len());
+    let fields: usize = prior.fields().map(RandomField::coordinates).sum();
+    let p = match (prior.parameters(), prior.coordinates()) {
+        (all, free) if fields > 0 => {
+            format!("{all} parameters ({free} coordinates, {fields} of them of fields)")
+        }
+        (all, free) if all == free => format!("{all} parameters"),
+        (all, free) => format!("{all} parameters ({free} free)"),
     };
     let mut text = format!(
         "{}: {}, {p}, {k} observations\n",
         plan.resolved.name,
         plan.config().model.command.join(" ")
     );
+    text.extend((prior.fields()).map(|field| format!("  {}\n", field.description())));
     let estimated = plan.noise.estimated.iter();
     text.extend(estimated.map(|line| format!("  {line}\n")));
+    text
+}
+
+fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
+    let k = contract.observations.len();
+    let mut text = head(plan, contract);
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<28} {value}");
     };
@@ -118,7 +159,7 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
                 contract.covered(f)
             ),
         );
-        line("outputs that never move", told_still(plan, f));
+        line("outputs that never move", told_still(plan, contract, f));
     }
     let nonsense = match &f.nonsense {
         Nonsense::Refused(how) => how,
@@ -173,12 +214,19 @@ fn told_places(places: &[usize]) -> String {
 }
 
 /// Returns which outputs never move, by their names in a table of observations, else by their numbers.
-fn told_still(plan: &Plan, f: &Findings) -> String {
+fn told_still(plan: &Plan, contract: &Contract, f: &Findings) -> String {
     let still = f.still();
     if plan.table.names.is_empty() || still.is_empty() {
         return told_places(&still);
     }
-    let names = still.iter().take(8).map(|&k| plan.table.name(k));
+    let place = |k: usize| match &contract.process.asked_for().0.set {
+        Some(name) => {
+            let set = plan.table.sets.iter().find(|set| set.name == *name);
+            set.map_or(k, |set| set.places[k])
+        }
+        None => k,
+    };
+    let names = still.iter().take(8).map(|&k| plan.table.name(place(k)));
     let names = names.collect::<Vec<_>>().join(", ");
     match still.len() {
         n if n > 8 => format!("{n}: {names} ..."),
@@ -198,8 +246,8 @@ fn spread(mut values: Vec<f64>) -> String {
 fn told_parameters(contract: &Contract, f: &Findings) -> String {
     let prior = contract.process.joint_prior();
     let mut text = String::new();
-    for (p, moved) in prior.free().zip(&f.moved) {
-        let (low, high) = prior.range(p, 1.0);
+    for (p, moved) in f.moved.iter().enumerate() {
+        let (name, (low, high)) = prior.moved(p);
         let [low, high] = [low, high].map(|u| number(u, 5));
         let unknown = match f.centre.outputs {
             Ok(_) => "no outputs one deviation up",
@@ -208,7 +256,7 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
         let moved = moved.map_or(unknown.to_owned(), |d| {
             format!("outputs move by {} deviations of the noise", number(d, 4))
         });
-        let name = format!("{} in {low} .. {high}", prior.name(p));
+        let name = format!("{name} in {low} .. {high}");
         let _ = writeln!(text, "  {name:<40} {moved}");
     }
     text
@@ -217,12 +265,12 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
 /// Returns the one sentence that matters most.
 fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> String {
     let (good, all) = (f.outputs().len(), f.members.len());
-    let k = plan.data.outputs;
+    let k = contract.observations.len();
     let prior = contract.process.joint_prior();
-    let unmoved = prior.free().zip(&f.moved);
+    let unmoved = f.moved.iter().enumerate();
     let unmoved = unmoved
         .filter(|(_, moved)| **moved == Some(0.0))
-        .map(|(p, _)| prior.name(p).to_owned());
+        .map(|(p, _)| prior.moved(p).0);
     let unmoved: Vec<String> = unmoved.collect();
     if 2 * good < all {
         return format!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use eki_mpi::data::observed::{ObservedOutputs, ObservedSet};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::files::numbers::number;
@@ -33,7 +34,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
 pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
     let resolved = &plan.resolved;
-    let Some(process) = load::process(resolved, &plan.table.outputs)? else {
+    let Some(process) = load::process(resolved, &plan.table)? else {
         return Ok(None);
     };
     let heard = Mutex::new(stop.clone());
@@ -44,9 +45,12 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f
     let own = if comm.is_first() && resolved.config.model.probe {
         asked(plan, &process).map(Some)
     } else {
-        process.start().map(|_| None).map_err(Failure::Lost)
+        let started = process.start().map(|_| None);
+        started.map_err(|error| (Failure::Lost(error), None))
     };
-    let refused = |failure: &Failure| check_simulator::refused(resolved, failure).to_string();
+    let refused = |(failure, set): &(Failure, Option<String>)| {
+        check_simulator::refused(resolved, failure, set.as_deref()).to_string()
+    };
     let flaw = match &own {
         Ok(_) => String::new(),
         Err(failure) if comm.is_first() => refused(failure),
@@ -56,7 +60,7 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f
         }
     };
     let flaws = comm.gather(flaw.as_bytes());
-    let given_up = matches!(own, Err(Failure::GivenUp));
+    let given_up = matches!(own, Err((Failure::GivenUp, _)));
     let taken = own.ok().flatten();
     comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
         Some(_) if given_up => {
@@ -72,8 +76,11 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f
     })
 }
 
-/// Returns the seconds of an answer.
-fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
+/// Returns the seconds of an answer, of those to all sets of observations that a step takes.
+///
+/// # Errors
+/// Why there is none, and for which set.
+fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, (Failure, Option<String>)> {
     let (answered, waits) = mpsc::channel::<()>();
     let notice = std::thread::spawn(move || {
         if waits.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -84,13 +91,20 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, Failure> {
             ));
         }
     });
-    let contract = Contract {
-        process,
-        observations: &[],
-        loss: &plan.loss,
-        seed: plan.config().seed,
+    let probe = |process: &Process| {
+        let contract = Contract {
+            process,
+            observations: &[],
+            loss: &plan.loss,
+            seed: plan.config().seed,
+        };
+        let set = || process.asked_for().0.set.clone();
+        contract.probe().map_err(|failure| (failure, set()))
     };
-    let taken = contract.probe();
+    let parts = process.parts();
+    let seconds = parts.iter().map(|part| probe(part));
+    let seconds = seconds.sum::<std::result::Result<f64, _>>();
+    let taken = seconds.map(|sum| plan.batches.share() * sum);
     drop(answered);
     let _ = notice.join();
     taken
@@ -136,10 +150,29 @@ pub fn calibrated<T: Real>(
 /// # Errors
 /// On all ranks alike: outputs that are not those asked for, line by line.
 pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u64) -> Result<()> {
-    let shape = (map.joint_prior().parameters(), &plan.table.outputs);
+    let sets = plan.sets(step);
+    map.ask_for(sets.clone());
+    let sets: Option<Vec<&ObservedSet>> =
+        sets.map(|sets| sets.into_iter().map(|set| &plan.table.sets[set]).collect());
+    let outputs = match &sets {
+        None => plan.table.outputs.clone(),
+        Some(sets) => ObservedOutputs::joined(sets.iter().map(|set| &set.outputs)),
+    };
+    let shape = (map.joint_prior().parameters(), &outputs);
     let told = comm.from_first(|| files::told(folder, step, shape))?;
-    told.into_iter()
-        .try_for_each(|(u, outputs)| map.tell(&u, outputs))
+    for (u, outputs) in told {
+        let all = outputs.map(|outputs| match &sets {
+            None => outputs,
+            Some(sets) => {
+                let mut all = vec![f64::NAN; plan.data.outputs];
+                let places = sets.iter().flat_map(|set| &set.places);
+                places.zip(outputs).for_each(|(&place, z)| all[place] = z);
+                all
+            }
+        });
+        map.tell(&u, all)?;
+    }
+    Ok(())
 }
 
 /// For rank 0, at the end of a run: asks in its `folder` for the outputs at the parameters `open` that `step` needs, if any; lines
@@ -149,7 +182,7 @@ pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u6
 /// Files that cannot be written; outputs that are there already, of something else.
 pub fn ask(
     files: &Files,
-    (folder, step): (&Path, u64),
+    (plan, folder, step): (&Plan, &Path, u64),
     map: &AskTell,
     open: Option<&[Vec<f64>]>,
 ) -> Result<String> {
@@ -157,8 +190,10 @@ pub fn ask(
         files::close(files, folder)?;
         return Ok(String::new());
     };
-    let names: Vec<&str> = map.joint_prior().names().collect();
-    files::ask(files, (folder, step), &names, open)?;
+    let sets = plan.sets(step);
+    let sets = sets.map(|sets| plan.table.set_names(&sets));
+    let names = map.joint_prior().names();
+    files::ask(files, (folder, step), names, open, sets.as_deref())?;
     Ok(format!(
         "  {:<28} {}: a line of outputs for each of the {} members in {} beside it\n",
         "asks for",

@@ -13,7 +13,7 @@ use crate::files::{self, bounded};
 
 /// The laws of `model.prior`: the word or words that name a law, and what is to follow it. In a table the same words name the
 /// columns.
-pub const LAWS: [(&str, &[&str]); 10] = [
+pub const LAWS: [(&str, &[&str]); 12] = [
     ("normal", &["mean", "deviation"]),
     ("lognormal", &["mean", "deviation"]),
     ("lognormal of log", &["mean", "deviation"]),
@@ -24,10 +24,15 @@ pub const LAWS: [(&str, &[&str]); 10] = [
     ("bounded", &["mean", "deviation", "lower", "upper"]),
     ("fixed", &["value"]),
     ("tied", &["other", "factor"]),
+    ("matern", &["nu", "length", "mean", "deviation"]),
+    ("matern of log", &["nu", "length", "mean", "deviation"]),
 ];
 
+/// What may follow the numbers of the laws of random fields: `modes N`, in a table the column of this name.
+const MODES: &str = "modes";
+
 /// The columns of a table of priors, in the order in which a message lists them.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 13] = [
     "name",
     "law",
     "mean",
@@ -38,6 +43,9 @@ const COLUMNS: [&str; 10] = [
     "value",
     "other",
     "factor",
+    "nu",
+    "length",
+    MODES,
 ];
 
 /// The most bytes of a table that are read.
@@ -163,7 +171,11 @@ fn entry<'a>(
         let laws = LAWS.map(|(law, _)| law).join(", ");
         return Err(format!("{name}: the law {law:?} must be one of {laws}"));
     };
-    let unused = |what: &&str| !needed.contains(what) && !field(what).is_empty();
+    let has_modes = law.starts_with("matern") && !field(MODES).is_empty();
+    let unused = |what: &&str| {
+        let known = needed.contains(what) || *what == MODES && has_modes;
+        !known && !field(what).is_empty()
+    };
     if let Some(what) = COLUMNS[2..].iter().copied().find(unused) {
         let needed = needed.join(", ");
         return Err(format!(
@@ -179,6 +191,9 @@ fn entry<'a>(
             ("", _) => return Err(format!("{name}: {law} needs a number in the column {what}")),
             (word, _) => word,
         });
+    }
+    if has_modes {
+        words.extend([MODES, field(MODES)]);
     }
     Ok(words.join(" "))
 }
@@ -196,6 +211,15 @@ mod tests {
                     truncnormal,d,,3,1,.5,,,\n\
                     fixed,e,,,,,7,,\n\
                     tied,f,,,,,,a,1/3\n";
+        let fields = "name,law,nu,length,mean,deviation,modes\n\
+                      \"k[8,9]\",matern of log,1.5,\"3,2\",0,1,20\nl[5],matern,1.5,3,0,1,\n";
+        assert_eq!(
+            entries(fields).unwrap(),
+            [
+                "k[8,9] matern of log 1.5 3,2 0 1 modes 20",
+                "l[5] matern 1.5 3 0 1"
+            ]
+        );
         let all = [
             "a normal 1 2",
             "b[3] lognormal of log 0 0.5",

@@ -61,7 +61,7 @@ impl StepShape {
         let stored = self.form != Form::Mean;
         let when = |there: bool, bytes: f64| if there { bytes } else { 0.0 };
         let slab = when(stored, product(&[s, j, own_p]));
-        let named = if self.simulates { p } else { 0 };
+        let (prior, own) = (self.prior, self.prior.parameters);
         let program = PROGRAM + t as u64 * THREAD;
         let yielded = self.by_sums.map_or(0, |(_, yielded)| yielded);
         let drawn = [
@@ -81,8 +81,8 @@ impl StepShape {
                 when(stored, product(&[s, own_j, self.parameters_far(rank)])),
             ),
             ("means and draws", when(!stored, drawn.iter().sum())),
-            ("names and priors", product(&[NAMED, named])),
-            ("prior's correlation", self.correlation as f64),
+            ("names and priors", product(&[NAMED, prior.named])),
+            ("prior's correlation, fields", prior.matrices as f64),
             ("roots of moments", self.whitening.kept as f64),
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),
@@ -100,12 +100,12 @@ impl StepShape {
         ];
         // For each number of the final ensemble, if members are written as text: itself, in double precision, in the columns that are
         // correlated, and its text.
-        let few = product(&[j, p]) <= MOST_AS_TEXT as f64;
+        let few = product(&[j, own.max(p)]) <= MOST_AS_TEXT as f64;
         let written = when(
             self.writes_members && few,
-            product(&[s + 8 + 8 + 20, j, named]),
+            product(&[s + 8 + 8 + 20, j, own]),
         );
-        let results = when(rank == 0, product(&[REPORTED, named]) + written);
+        let results = when(rank == 0, product(&[REPORTED, own]) + written);
         let grows = self.members > self.members_before && stored;
         let grown = product(&[self.slabs, s, self.members_before, own_p]);
         let passing = [
@@ -113,7 +113,10 @@ impl StepShape {
             ("Kalman gain", method.solving as f64),
             ("inputs of layers", product(&[t, self.whitening.passing])),
             ("evaluating the mean", product(&[8 + s, p])),
-            ("questions", product(&[t, ASKED, named])),
+            (
+                "fields and questions",
+                product(&[t, ASKED, own]) + product(&[t, prior.passing]),
+            ),
             ("results as text", results),
             ("growth", when(grows, grown)),
             ("first members", self.second_order.first_members),

@@ -38,7 +38,7 @@ use crate::config::MethodKind;
 use crate::ensemble::transform::Form;
 use crate::forward::ForwardMap;
 use crate::forward::evaluator;
-use crate::forward::joint_prior::JointPrior;
+use crate::forward::joint_prior::{JointPrior, PriorSizes};
 use crate::forward::low_rank::UNIT;
 use crate::kernels::real::Real;
 use crate::method::cost::{MethodCost, StepSizes};
@@ -117,8 +117,8 @@ pub struct StepShape {
     hidden: usize,
     /// True if a simulator, whose parameters have names, evaluates the members.
     pub simulates: bool,
-    /// The bytes of the matrix that correlates parameters, and of its factor.
-    correlation: usize,
+    /// The sizes of a simulator's prior; with its matrices the file of one.
+    prior: PriorSizes,
     /// True if the final ensemble is written.
     writes_members: bool,
 }
@@ -144,7 +144,7 @@ impl StepShape {
         let members = plan.members(epoch);
         let form = plan.form(members);
         let extra = ExtraArrays::of(plan);
-        let (m, data) = (plan.batches.batch, plan.data);
+        let (m, data) = (plan.batches.width(), plan.data);
         let sample = if data.classes {
             data.features + 1
         } else {
@@ -168,6 +168,11 @@ impl StepShape {
             _ => (turns.mean(|map, _| map.flops(m)), whole, 1, 0),
         };
         let forward = plan.descent.map_or(1.0, |_| descent::PASSES) * forward;
+        let mut prior = map
+            .own_units()
+            .map_or_else(PriorSizes::default, JointPrior::sizes);
+        let matrix = plan.resolved.prior_matrix.as_ref();
+        prior.matrices += matrix.map_or(0, |matrix| matrix.bytes.len());
         Self {
             members,
             members_before: plan.members(epoch.saturating_sub(1)),
@@ -202,12 +207,7 @@ impl StepShape {
             inputs: inputs_of(map, m) + tails().map(|tail| inputs_of(tail, m)).sum::<usize>(),
             hidden: map.carrying().map_or(0, |map| map.hidden()),
             simulates: config.model.kind.simulates(),
-            correlation: map.own_units().map_or(0, JointPrior::correlation_bytes)
-                + plan
-                    .resolved
-                    .prior_matrix
-                    .as_ref()
-                    .map_or(0, |matrix| matrix.bytes.len()),
+            prior,
             writes_members: config.output.ensemble,
         }
     }
@@ -346,7 +346,7 @@ impl StepShape {
 /// Returns, if `plan` moves the mean by the layers' sums, the flops of one member, the number of numbers that a unit
 /// yields, and the size of the scratch space.
 fn by_sums<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Option<(f64, usize, usize)> {
-    let (m, rank) = (plan.batches.batch, plan.low_rank()?);
+    let (m, rank) = (plan.batches.width(), plan.low_rank()?);
     let map = map
         .low_rank()?
         .layer_sums()

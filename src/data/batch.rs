@@ -1,4 +1,4 @@
-//! The order of the training samples: a new permutation each epoch, or the file's order; a function of (seed, epoch)
+//! The order of the training samples, or of the sets of observations of a simulator: a new permutation each epoch, or the file's order; a function of (seed, epoch)
 //! alone.
 
 use std::ops::Range;
@@ -10,15 +10,32 @@ use crate::kernels::rng::{Key, Purpose};
 pub struct Batches {
     /// The run's seed.
     pub seed: u64,
-    /// The number n of training samples.
+    /// The number n of training samples, or of sets of observations.
     pub samples: usize,
-    /// The number m <= n of samples in a batch.
+    /// The number m <= n of samples, or of sets, in a batch.
     pub batch: usize,
     /// If true, every epoch has its own order.
     pub shuffle: bool,
+    /// If true, sets are counted: all stand in the one sample of a simulator, and a step takes those of its batch.
+    pub of_sets: bool,
 }
 
 impl Batches {
+    /// Returns the number of samples whose outputs a step has in memory: those of a batch, or the one of a simulator.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        if self.of_sets { 1 } else { self.batch }
+    }
+
+    /// Returns the share of the sets that a step takes; 1 of samples, which have no h of their own.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        match self.of_sets {
+            true => self.batch as f64 / self.samples as f64,
+            false => 1.0,
+        }
+    }
+
     /// Returns the number of steps in an epoch. Only whole batches count: samples left over are not used in that epoch.
     #[must_use]
     pub fn steps_per_epoch(&self) -> u64 {
@@ -67,6 +84,7 @@ mod tests {
             samples: 23,
             batch: 5,
             shuffle: true,
+            of_sets: false,
         };
         assert_eq!(batches.steps_per_epoch(), 4);
         let taken = |epoch: u64| -> Vec<usize> {

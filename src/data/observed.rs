@@ -40,6 +40,19 @@ impl ObservedOutputs {
         }
     }
 
+    /// Returns those of several parts, one after the other.
+    #[must_use]
+    pub fn joined<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        let (mut total, mut places, mut missing) = (0, Vec::new(), 0);
+        for part in parts {
+            places.extend(part.places().map(|place| total + place));
+            total += part.total;
+            missing += part.missing;
+        }
+        let all = Self::new(total, places);
+        Self { missing, ..all }
+    }
+
     /// Returns these, of which a member may lack the `share`, less than 1.
     #[must_use]
     pub fn with_missing(self, share: f64) -> Self {
@@ -84,6 +97,17 @@ impl ObservedOutputs {
     }
 }
 
+/// A set of observations, for which the simulator is asked by its name: an experiment, a season, a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedSet {
+    /// Its name.
+    pub name: String,
+    /// The outputs that the simulator gives for it, in the table's order, of which some are observed.
+    pub outputs: ObservedOutputs,
+    /// The places of those observed among the K of all sets.
+    pub places: Vec<usize>,
+}
+
 /// What a table says of observations, beside their values. Of each column a number for each output that is observed, or none where
 /// there is no such column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +124,8 @@ pub struct ObservationTable {
     pub variances: Vec<f64>,
     /// The weight of each, which multiplies the reciprocal of its error's deviation.
     pub weights: Vec<f64>,
+    /// The sets, in the order in which they first appear; none where there is no such column.
+    pub sets: Vec<ObservedSet>,
 }
 
 impl From<usize> for ObservationTable {
@@ -112,17 +138,46 @@ impl From<usize> for ObservationTable {
             group_of: Vec::new(),
             variances: Vec::new(),
             weights: Vec::new(),
+            sets: Vec::new(),
         }
     }
 }
 
 impl ObservationTable {
+    /// Returns this, of whose outputs, and those of each set, a member may lack the `share`.
+    #[must_use]
+    pub fn with_missing(self, share: f64) -> Self {
+        let of_set = |set: ObservedSet| ObservedSet {
+            outputs: set.outputs.with_missing(share),
+            ..set
+        };
+        Self {
+            outputs: self.outputs.with_missing(share),
+            sets: self.sets.into_iter().map(of_set).collect(),
+            ..self
+        }
+    }
+
+    /// Returns the number of sets, where there are some.
+    #[must_use]
+    pub fn set_count(&self) -> Option<usize> {
+        Some(self.sets.len()).filter(|&count| count > 0)
+    }
+
+    /// Returns the names of `sets`, numbers below those of all.
+    #[must_use]
+    pub fn set_names(&self, sets: &[usize]) -> Vec<&str> {
+        let names = sets.iter().map(|&set| self.sets[set].name.as_str());
+        names.collect()
+    }
+
     /// Returns the digest of a run's data with what the table adds to the values; `data` itself where all outputs are observed and
-    /// no noise or weight is given.
+    /// no noise, weight or set is given.
     #[must_use]
     pub fn digest(&self, data: [u8; 32]) -> [u8; 32] {
         let numbers = [&self.variances, &self.weights];
-        if self.outputs.places.is_none() && numbers.iter().all(|list| list.is_empty()) {
+        let plain = self.outputs.places.is_none() && self.sets.is_empty();
+        if plain && numbers.iter().all(|list| list.is_empty()) {
             return data;
         }
         let mut hash = Sha256::new();
@@ -134,6 +189,13 @@ impl ObservationTable {
         for list in numbers {
             hash.update((list.len() as u64).to_le_bytes());
             list.iter().for_each(|x| hash.update(x.to_le_bytes()));
+        }
+        for set in &self.sets {
+            hash.update((set.name.len() as u64).to_le_bytes());
+            hash.update(&set.name);
+            hash.update((set.places.len() as u64).to_le_bytes());
+            let places = set.places.iter();
+            places.for_each(|&place| hash.update((place as u64).to_le_bytes()));
         }
         hash.finalize().into()
     }

@@ -1,5 +1,7 @@
 //! Tables in text: a line of column names, then one line for each row, its fields divided by commas.
 
+use std::borrow::Cow;
+
 use super::numbers;
 
 /// A table in text. Its fields are without blanks and quotes around them.
@@ -65,6 +67,15 @@ pub fn fields(line: &str, separator: char) -> Vec<&str> {
     line.split(ends).map(clean).collect()
 }
 
+/// Returns `text` as a field of a line: within quotes where it holds a comma.
+#[must_use]
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    match text.contains(',') {
+        true => Cow::Owned(format!("\"{text}\"")),
+        false => Cow::Borrowed(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +85,8 @@ mod tests {
         assert_eq!(fields("\u{feff}\"a, b\";c\t", ';'), ["a, b", "c"]);
         assert_eq!(fields("\"a, b\", ,c", ','), ["a, b", "", "c"]);
         assert_eq!(fields(" 1  2 ", ' '), ["1", "2"]);
+        let line = [quoted("k[1,2]"), quoted("a")].join(",");
+        assert_eq!(fields(&line, ','), ["k[1,2]", "a"]);
     }
 
     #[test]

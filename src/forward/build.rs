@@ -2,7 +2,7 @@
 
 use crate::config::{ModelKind, OutputKind, RecurrenceOf, Resolved};
 use crate::data::catalogue;
-use crate::data::observed::ObservedOutputs;
+use crate::data::observed::ObservationTable;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
 use crate::error::Result;
@@ -213,8 +213,8 @@ pub(crate) fn refuse_command(resolved: &Resolved) -> Result<()> {
     Err(resolved.error("model.command", allowed))
 }
 
-/// The simulator that `resolved` starts, whose `outputs` are observed; nothing is started yet.
-pub(crate) fn simulator(resolved: &Resolved, outputs: &ObservedOutputs) -> Result<Process> {
+/// The simulator that `resolved` starts, for the observations of `table`; nothing is started yet.
+pub(crate) fn simulator(resolved: &Resolved, table: &ObservationTable) -> Result<Process> {
     let model = &resolved.config.model;
     if model.command.first().is_none_or(String::is_empty) {
         let allowed =
@@ -227,12 +227,10 @@ pub(crate) fn simulator(resolved: &Resolved, outputs: &ObservedOutputs) -> Resul
         folder,
         timeout: model.timeout.0,
         numbered: model.numbered,
+        set: None,
     };
-    Ok(Process::new(
-        simulator,
-        JointPrior::of_simulator(resolved)?,
-        outputs.clone(),
-    ))
+    let prior = JointPrior::of_simulator(resolved)?;
+    Ok(Process::new(simulator, prior, table.outputs.clone()).with_sets(&table.sets))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
 use crate::data::distances::Distances;
 use crate::data::noise::{Gamma, Noise};
-use crate::data::observed::{ObservationTable, ObservedOutputs};
+use crate::data::observed::ObservationTable;
 use crate::data::shape::DataShape;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
@@ -266,8 +266,11 @@ impl LoadedProblem {
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn map<T: Real>(&self, resolved: &Resolved) -> Result<Box<dyn ForwardMap<T>>> {
-        let outputs = &self.table.outputs;
-        crate::forward::of(resolved, self.shape(), (self.operator.as_ref(), outputs))
+        crate::forward::of(
+            resolved,
+            self.shape(),
+            (self.operator.as_ref(), &self.table),
+        )
     }
 
     /// The observations of a problem of one sample, K numbers; of others, none.
@@ -331,14 +334,14 @@ fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)
     }
 }
 
-/// The simulator of `resolved`, where it starts one, whose `outputs` are observed; nothing is started yet.
+/// The simulator of `resolved`, where it starts one, for the observations of `table`; nothing is started yet.
 ///
 /// # Errors
 /// Keys that do not say what to start or to ask.
-pub fn process(resolved: &Resolved, outputs: &ObservedOutputs) -> Result<Option<Process>> {
+pub fn process(resolved: &Resolved, table: &ObservationTable) -> Result<Option<Process>> {
     if resolved.config.model.kind != ModelKind::Process {
         build::refuse_command(resolved)?;
         return Ok(None);
     }
-    build::simulator(resolved, outputs).map(Some)
+    build::simulator(resolved, table).map(Some)
 }

@@ -1,6 +1,6 @@
 //! Forward maps G: what the parameters of an ensemble member do to a batch of inputs.
 //!
-//! The room holds the trait [`ForwardMap`], one map a file or folder, the priors (`prior`, `joint_prior`, `marginal`), the evaluator that takes
+//! The room holds the trait [`ForwardMap`], one map a file or folder, the priors (`prior`, `joint_prior`, `marginal`, `random_field`), the evaluator that takes
 //! members through a map on the threads of a rank, and `build` and `load`, which make map and data from a configuration. It may
 //! import `data`, `io`, `config`, `parallel`, `kernels`, `files` and `error`, and knows no ensemble, method or run.
 //!
@@ -40,6 +40,7 @@ pub mod online;
 pub mod prior;
 pub mod problem;
 pub mod process;
+pub mod random_field;
 pub mod recurrent;
 pub(crate) mod sources;
 mod stage;
@@ -49,11 +50,11 @@ pub mod with_prior;
 
 pub use fn_map::FnMap;
 use inputs::LayerInputs;
-use ndarray::{Array2, ArrayView2, ArrayViewMut3};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut3, Axis};
 
 use crate::config::{ModelKind, Resolved};
 use crate::data::catalogue;
-use crate::data::observed::ObservedOutputs;
+use crate::data::observed::ObservationTable;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
 use crate::error;
@@ -66,14 +67,14 @@ use crate::kernels::buffers::aligned;
 use crate::kernels::real::Real;
 
 /// Returns the forward map of `resolved` for data of `shape`: an arm for each kind of model. `operator` is the matrix of a linear
-/// problem, which is drawn with its data, and `observed` are those of a simulator's outputs that count.
+/// problem, which is drawn with its data, and `observed` says which of a simulator's outputs count.
 ///
 /// # Errors
 /// One line naming the key whose value does not fit the data or the kind of model.
 pub fn of<T: Real>(
     resolved: &Resolved,
     shape: DataShape,
-    (operator, observed): (Option<&Array2<f64>>, &ObservedOutputs),
+    (operator, observed): (Option<&Array2<f64>>, &ObservationTable),
 ) -> error::Result<Box<dyn ForwardMap<T>>> {
     let (model, data, outputs) = (&resolved.config.model, &resolved.config.data, shape.outputs);
     if model.kind != ModelKind::Process {
@@ -209,6 +210,18 @@ pub trait ForwardMap<T: Real>: Send + Sync {
         None
     }
 
+    /// The outputs, c x 1, at the parameters `u` in their own units, N numbers that the prior admits; None of a map without such
+    /// units, and where no coordinates lead there.
+    fn outputs_in_own_units(&self, u: &[f64]) -> Option<Array2<T>> {
+        let prior = self.own_units()?;
+        if prior.field_without_modes().is_some() {
+            return None;
+        }
+        let xi = prior.coordinates_of(u).ok()?.into_iter();
+        let xi: Vec<T> = xi.map(T::from_f64).collect();
+        Some(evaluate_alone(self, &xi, Array2::zeros((0, 1)).view()))
+    }
+
     /// This map as one whose outputs come from outside (ask/tell): a step must not begin before they have come.
     fn ask_tell(&self) -> Option<&ask_tell::AskTell> {
         None
@@ -280,6 +293,23 @@ fn arrange_and_evaluate<T: Real>(
     let (arranged, rest) = aligned(scratch).split_at_mut(size);
     map.arrange(inputs, arranged);
     map.evaluate_arranged(members, inputs, arranged, outputs, rest);
+}
+
+/// The outputs, c x m, of `map` at one `point`, P numbers, on `inputs`, d x m.
+fn evaluate_alone<T: Real>(
+    map: &(impl ForwardMap<T> + ?Sized),
+    point: &[T],
+    inputs: ArrayView2<T>,
+) -> Array2<T> {
+    let (group, samples) = (map.group(), inputs.ncols());
+    // The other members of the group are of no matter.
+    let mut members = Array2::zeros((group, point.len()));
+    let first = members.row_mut(0).into_iter().zip(point);
+    first.for_each(|(x, u)| *x = *u);
+    let mut outputs = Array3::zeros((group, map.outputs(), samples));
+    let mut scratch = vec![T::zero(); map.scratch(samples)];
+    map.evaluate(members.view(), inputs, outputs.view_mut(), &mut scratch);
+    outputs.index_axis_move(Axis(0), 0)
 }
 
 /// `evaluate` of a map that finds the K outputs of one member after the other, in double precision: `outputs_of` is given a

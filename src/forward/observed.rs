@@ -17,8 +17,8 @@ pub(super) fn read(resolved: &Resolved) -> Result<(Vec<f64>, ObservationTable)> 
         return Err(resolved.error("data.observations", allowed));
     }
     let path = resolved.observations()?;
-    let (values, mut table) = observation_table::read(&path)?;
-    table.outputs = table.outputs.with_missing(resolved.config.model.missing);
+    let (values, table) = observation_table::read(&path)?;
+    let table = table.with_missing(resolved.config.model.missing);
     let given = resolved.origins.contains_key("method.noise");
     // The configuration in a run's folder names every key, also one that has its default.
     let noise = &resolved.config.method.noise;

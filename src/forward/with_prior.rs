@@ -7,7 +7,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, ArrayViewMut3};
 
 use super::joint_prior::JointPrior;
-use super::{ForwardMap, MapShape};
+use super::{ForwardMap, MapShape, evaluate_alone};
 use crate::kernels::real::Real;
 
 /// A forward map whose parameters have priors in their own units, at inputs that stay the same in all steps.
@@ -54,6 +54,13 @@ impl<T: Real, M: ForwardMap<T>> ForwardMap<T> for WithPrior<M, T> {
 
     fn own_units(&self) -> Option<&JointPrior> {
         Some(&self.prior)
+    }
+
+    fn outputs_in_own_units(&self, u: &[f64]) -> Option<Array2<T>> {
+        let u: Vec<T> = u.iter().map(|u| T::from_f64(*u)).collect();
+        let outputs = evaluate_alone(&self.map, &u, self.inputs.view());
+        let column: Vec<T> = outputs.iter().copied().collect();
+        Some(Array2::from_shape_vec((column.len(), 1), column).expect("as many numbers"))
     }
 
     fn group(&self) -> usize {

@@ -9,6 +9,9 @@ pub mod answers {}
 #[doc = include_str!("localisation.md")]
 pub mod localisation {}
 
+#[doc = include_str!("priors-and-observations.md")]
+pub mod priors_and_observations {}
+
 #[doc = include_str!("sweeps.md")]
 pub mod sweeps {}
 

@@ -6,19 +6,28 @@
 //! | `value` | what was observed; blank or NaN: not observed |
 //! | `deviation` or `variance` | of the error, greater than 0; in place of `method.noise` |
 //! | `group` | the group whose misfit is shown together |
+//! | `set` | the set for which the simulator is asked by this name; names of outputs are each once in a set |
 //! | `weight` | multiplies the reciprocal of the deviation, 1 where it is blank; greater than 0 |
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::data::observed::{ObservationTable, ObservedOutputs};
+use crate::data::observed::{ObservationTable, ObservedOutputs, ObservedSet};
 use crate::error::{Error, Result};
 use crate::files::table::fields;
 use crate::files::{self, bounded, numbers};
 use crate::io::observations;
 
 /// The columns that a table may have.
-const COLUMNS: [&str; 6] = ["name", "value", "deviation", "variance", "group", "weight"];
+const COLUMNS: [&str; 7] = [
+    "name",
+    "value",
+    "deviation",
+    "variance",
+    "group",
+    "set",
+    "weight",
+];
 
 /// What observations without a group are called together.
 const NO_GROUP: &str = "(none)";
@@ -84,6 +93,17 @@ struct Lines {
     group_of: Vec<usize>,
     variances: Vec<f64>,
     weights: Vec<f64>,
+    sets: Vec<Set>,
+}
+
+/// A set as far as it is read.
+#[derive(Default)]
+struct Set {
+    name: String,
+    /// The number of its outputs.
+    total: usize,
+    /// The places among them of those observed, and the places of these among all observed ones.
+    observed: Vec<(usize, usize)>,
 }
 
 /// Returns the observations of the table `text`, or what is wrong with it.
@@ -111,7 +131,8 @@ fn in_text(
         if name.is_empty() {
             return Err(told("has no name".to_owned()));
         }
-        if !seen.insert(name.to_owned()) {
+        let set = cell("set").unwrap_or_default();
+        if !seen.insert((set.to_owned(), name.to_owned())) {
             return Err(told(format!("names {name:?} again")));
         }
         lines.add(total, cell).map_err(told)?;
@@ -119,6 +140,9 @@ fn in_text(
     }
     if lines.values.is_empty() {
         return Err("holds no observed value".to_owned());
+    }
+    if let Some(set) = lines.sets.iter().find(|set| set.observed.is_empty()) {
+        return Err(format!("holds no observed value of the set {:?}", set.name));
     }
     Ok((
         lines.values,
@@ -129,13 +153,23 @@ fn in_text(
             group_of: lines.group_of,
             variances: lines.variances,
             weights: lines.weights,
+            sets: lines.sets.into_iter().map(observed_set).collect(),
         },
     ))
 }
 
+fn observed_set(set: Set) -> ObservedSet {
+    let (own, places): (Vec<usize>, Vec<usize>) = set.observed.into_iter().unzip();
+    ObservedSet {
+        name: set.name,
+        outputs: ObservedOutputs::new(set.total, own),
+        places,
+    }
+}
+
 /// Refuses a header without a column that is needed, with an unknown one, or with one twice.
 fn check_columns(columns: &[String]) -> std::result::Result<(), String> {
-    let allowed = "name, value, deviation or variance, group, weight";
+    let allowed = "name, value, deviation or variance, group, set, weight";
     if let Some(column) = columns.iter().find(|c| !COLUMNS.contains(&c.as_str())) {
         return Err(format!(
             "has a column {column:?}, and columns are {allowed}"
@@ -155,6 +189,24 @@ fn check_columns(columns: &[String]) -> std::result::Result<(), String> {
 }
 
 impl Lines {
+    /// Returns the number of the set that the cell `name` names, if there is such a column.
+    fn set(&mut self, name: Option<&str>) -> std::result::Result<Option<usize>, String> {
+        let Some(name) = name else { return Ok(None) };
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return Err(format!(
+                "has set {name:?}, which must be a name without blanks"
+            ));
+        }
+        let known = self.sets.iter().position(|set| set.name == name);
+        Ok(Some(known.unwrap_or_else(|| {
+            self.sets.push(Set {
+                name: name.to_owned(),
+                ..Set::default()
+            });
+            self.sets.len() - 1
+        })))
+    }
+
     /// Adds the line of the simulator's output `place`, from 0, whose columns `cell` returns; nothing where it is not observed.
     fn add<'a>(
         &mut self,
@@ -167,6 +219,10 @@ impl Lines {
                 "has {column} {text:?}, which must be a number greater than 0"
             )),
         };
+        let set = self.set(cell("set"))?;
+        if let Some(set) = set {
+            self.sets[set].total += 1;
+        }
         let value = number(cell("value").unwrap_or_default())?;
         let Some(value) = value.filter(|value| !value.is_nan()) else {
             return Ok(());
@@ -174,9 +230,17 @@ impl Lines {
         if value.is_infinite() {
             return Err(format!("holds {value} as value"));
         }
+        let name = cell("name").unwrap_or_default();
+        let name = match set.map(|set| &mut self.sets[set]) {
+            None => name.to_owned(),
+            Some(set) => {
+                set.observed.push((set.total - 1, self.values.len()));
+                format!("{}/{name}", set.name)
+            }
+        };
+        self.names.push(name);
         self.values.push(value);
         self.places.push(place);
-        self.names.push(cell("name").unwrap_or_default().to_owned());
         if let Some(group) = cell("group") {
             let group = if group.is_empty() { NO_GROUP } else { group };
             let known = self.groups.iter().position(|known| known == group);
@@ -244,6 +308,43 @@ mod tests {
             digest("name,value,weight\na,1,1\n"),
             digest("name,value,weight\na,1,2\n")
         );
+    }
+
+    #[test]
+    fn sets_have_their_own_outputs_in_the_tables_order() {
+        let text = "name,value,set\nx,1,may\nx,2,june\ny,,may\nz,3,may\n";
+        let (values, table) = of(text).unwrap();
+        assert_eq!((values, table.outputs.total()), (vec![1.0, 2.0, 3.0], 4));
+        assert_eq!(table.names, ["may/x", "june/x", "may/z"]);
+        let sets: Vec<_> = table
+            .sets
+            .iter()
+            .map(|set| (set.name.as_str(), set.outputs.clone(), set.places.clone()))
+            .collect();
+        let may = ObservedOutputs::new(3, vec![0, 2]);
+        assert_eq!(
+            sets,
+            [("may", may, vec![0, 2]), ("june", 1.into(), vec![1])]
+        );
+        assert_ne!(
+            table.digest([0; 32]),
+            of("name,value\na,1\nb,2\nc,\nd,3\n")
+                .unwrap()
+                .1
+                .digest([0; 32])
+        );
+        for (text, words) in [
+            ("name,value,set\na,1,\n", "line 2 has set \"\""),
+            ("name,value,set\na,1,b c\n", "line 2 has set \"b c\""),
+            (
+                "name,value,set\na,1,x\na,,y\n",
+                "no observed value of the set \"y\"",
+            ),
+            ("name,value,set\na,1,x\na,2,x\n", "line 3 names \"a\" again"),
+        ] {
+            let line = of(text).unwrap_err();
+            assert!(line.contains(words), "{text:?}: {line}");
+        }
     }
 
     #[test]

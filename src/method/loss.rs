@@ -81,6 +81,17 @@ impl Loss {
         matches!(self, Self::LeastSquares { .. } | Self::Whitened(_))
     }
 
+    /// Returns the loss of the outputs at `places` alone, where their noise is independent.
+    #[must_use]
+    pub fn of_outputs(&self, places: &[usize]) -> Self {
+        match self {
+            Self::LeastSquares { variance } if variance.len() > 1 => Self::LeastSquares {
+                variance: places.iter().map(|&place| variance[place]).collect(),
+            },
+            other => other.clone(),
+        }
+    }
+
     /// Returns the root mean square of a - b, outputs of a simulator, in deviations of the noise. What one of them lacks (NaN) counts as
     /// equal.
     ///

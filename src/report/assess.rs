@@ -87,7 +87,7 @@ pub fn assess<T: Real>(
 ) -> Result<Assessment> {
     let parameters = problem.map.parameters();
     if let Some(prior) = problem.map.own_units() {
-        return assess_simulator(pool, finished, (problem, (loss, table), prior), starts);
+        return assess_simulator(finished, (problem, (loss, table), prior), starts);
     }
     // Samples that are consecutive in time are evaluated together.
     let samples = problem.map.carrying().map(|_| problem.dataset.test.len());
@@ -118,7 +118,6 @@ pub fn assess<T: Real>(
 
 /// Evaluates a simulator's run by its misfits, which are simulated if `starts`, else taken from the run's summary, and by its members.
 fn assess_simulator<T: Real>(
-    pool: &ThreadPool,
     finished: &Finished,
     (problem, by, prior): (&Problem<T>, (&Loss, &ObservationTable), &JointPrior),
     starts: bool,
@@ -131,7 +130,7 @@ fn assess_simulator<T: Real>(
     let calibrated = Calibrated::of::<T>(finished, prior, ending.members.are)?;
     let by = (by, prior);
     let (scores, misfit_groups) = match starts && problem.map.simulator().is_some() {
-        true => simulated(pool, problem, by, (&calibrated, &ending.left_out))?,
+        true => simulated(problem, by, (&calibrated, &ending.left_out))?,
         false => reported(finished, &ending)?,
     };
     Ok(Assessment {
@@ -175,18 +174,16 @@ fn reported(finished: &Finished, ending: &Summary) -> Result<Misfits> {
 
 /// Simulates the misfits of a simulator's run again: at the members' mean, and of the best member if the run determined it.
 fn simulated<T: Real>(
-    pool: &ThreadPool,
     problem: &Problem<T>,
     ((loss, table), prior): ((&Loss, &ObservationTable), &JointPrior),
     (calibrated, left_out): (&Calibrated, &[String]),
 ) -> Result<Misfits> {
     let observed = problem.map.outputs();
-    let evaluator = Evaluator::new(problem.map.as_ref(), pool, 1);
     let is_left_out = |&place: &usize| left_out.contains(&table.name_and_group(place));
     let places = (0..observed).filter(is_left_out).collect();
     let left_out = LeftOut::new(places, loss, observed)?;
     let misfit = |u: &Vec<f64>| {
-        let (misfit, residuals) = misfit_at(problem, &evaluator, (loss, prior, &left_out), u);
+        let (misfit, residuals) = misfit_at(problem, (loss, prior, &left_out), u);
         ((2.0 * misfit / observed as f64).sqrt(), residuals)
     };
     loop {

@@ -4,6 +4,7 @@
 //! members. Whether these are a sample of the posterior the file's name says: otherwise members contract as they fit, whatever the noise
 //! (Schillings & Stuart, SIAM J. Numer. Anal. 55 (2017) 1264).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use ndarray::Array2;
@@ -13,6 +14,7 @@ use crate::cost::MOST_AS_TEXT;
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
+use crate::files::table::quoted;
 use crate::forward::joint_prior::JointPrior;
 use crate::kernels::real::Real;
 use crate::report::finished::Finished;
@@ -102,7 +104,7 @@ impl Calibrated {
             .to_owned();
         for (p, of) in self.found.parameters.iter().enumerate() {
             let best = self.best.as_ref().map(|best| best[p]);
-            let _ = writeln!(text, "{},{}", of.name, numbers(of, best).join(","));
+            let _ = writeln!(text, "{},{}", quoted(&of.name), numbers(of, best).join(","));
         }
         files.write_whole(&folder.join("parameters.csv"), text.as_bytes())?;
         // What an earlier start or version of the program left must not be taken for the new.
@@ -112,12 +114,8 @@ impl Calibrated {
         let Some(members) = &self.members else {
             return Ok(());
         };
-        let names: Vec<&str> = self
-            .found
-            .parameters
-            .iter()
-            .map(|of| of.name.as_str())
-            .collect();
+        let names = self.found.parameters.iter().map(|of| quoted(&of.name));
+        let names: Vec<Cow<str>> = names.collect();
         let mut text = names.join(",") + "\n";
         for member in members.rows() {
             let words: Vec<String> = member.iter().map(|x| format!("{x:?}")).collect();

@@ -12,6 +12,7 @@ impl<T: Real> State<T> {
         let Some(told) = map.ask_tell() else {
             return false;
         };
+        told.ask_for(context.plan.sets(self.step));
         let own = self.ensemble.members(ranks).range(ranks.comm.rank());
         let mut point = vec![T::zero(); map.parameters()];
         let mut unknown: Vec<f64> = Vec::new();

@@ -22,7 +22,11 @@ impl BatchSequence {
         if *held != epoch {
             (*held, *order) = (epoch, batches.order(epoch));
         }
-        let rows = &order[batches.place(step)];
+        let rows = match batches.of_sets {
+            // All sets stand in one sample.
+            true => &[0][..],
+            false => &order[batches.place(step)],
+        };
         let mut batch = Batch::gather(&problem.dataset.train, rows, problem.scaling);
         if let Some(augment) = &problem.augment {
             let zero = T::from_f64(-problem.scaling.shift / problem.scaling.scale);

@@ -7,7 +7,7 @@
 //! | a question whose answer was no K numbers, of a new process | no such answer either: a member that fails |
 //! | nothing | silence |
 //! | a line that is no numbers | anything but silence for ever |
-//! | each parameter moved by one deviation of its prior | outputs that move |
+//! | each parameter, or all of a field, moved by one deviation of its prior | outputs that move |
 //! | the end of input | its end |
 //!
 //! ParticleDA.jl's `testing.jl` does the like for models in Julia.
@@ -25,7 +25,7 @@ use crate::run::outlying;
 
 /// Other members asked where the centre has no outputs, before a run is refused.
 const OTHERS: usize = 2;
-/// The most parameters that are moved one by one.
+/// The most parameters and fields that are moved one by one.
 pub const MOVED: usize = 12;
 /// Seconds of a first answer beyond which the program's start is no matter.
 const SHORT: f64 = 10.0;
@@ -76,7 +76,7 @@ pub struct Findings {
     pub members: Vec<Answer>,
     /// How far the centre's second answer lies from the first, root mean square in the noise's deviations.
     pub repeated: Option<f64>,
-    /// How far outputs move with each free parameter, in the same unit; empty where there are too many.
+    /// How far outputs move with each of the prior's `moves`, in the same unit; empty where there are too many.
     pub moved: Vec<Option<f64>>,
     /// The simulator's answer to a line that holds no numbers.
     pub nonsense: Nonsense,
@@ -158,8 +158,8 @@ impl Contract<'_> {
         };
         let repeated = again.as_ref().and_then(distance);
         let mut moved = Vec::new();
-        let parameters = self.prior().coordinates();
-        for p in (0..parameters).filter(|_| parameters <= MOVED) {
+        let moves = self.prior().moves();
+        for p in (0..moves).filter(|_| moves <= MOVED) {
             let u = self.prior().at_centre_but(p);
             moved.push(distance(&self.answer_at(&mut child, &u)?));
         }
@@ -297,9 +297,9 @@ fn silent(child: &mut Option<Child>) -> std::result::Result<(), Failure> {
     }
 }
 
-/// Returns a simulator's failure as the fault of `model.command`.
+/// Returns a simulator's failure as the fault of `model.command`, asked for the observations of `set` if there are sets.
 #[must_use]
-pub fn refused(resolved: &crate::config::Resolved, failure: &Failure) -> Error {
+pub fn refused(resolved: &crate::config::Resolved, failure: &Failure, set: Option<&str>) -> Error {
     let hint = match failure {
         Failure::TimedOut => {
             ": does it read its input line by line, and flush its output after each answer?"
@@ -312,8 +312,9 @@ pub fn refused(resolved: &crate::config::Resolved, failure: &Failure) -> Error {
         }
         _ => String::new(),
     };
+    let asked = set.map_or(String::new(), |set| format!(", asked for the set {set:?},"));
     resolved.error(
         "model.command",
-        format!("the simulator {failure}{before}{hint}"),
+        format!("the simulator{asked} {failure}{before}{hint}"),
     )
 }

@@ -64,7 +64,7 @@ impl<'a, T: Real> StepContext<'a, T> {
         problem: &'a Problem<T>,
         turns: &'a LayerSchedule<T>,
     ) -> Self {
-        let evaluator = Evaluator::new(problem.map.as_ref(), ranks.pool, plan.batches.batch);
+        let evaluator = Evaluator::new(problem.map.as_ref(), ranks.pool, plan.batches.width());
         let series = problem.map.carrying().map(|_| &problem.dataset.train);
         Self {
             ranks,
@@ -139,7 +139,11 @@ fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
     let (ensemble, kept) = (&plan.ensemble, ExtraArrays::of(plan));
     let mut stages: Vec<Box<dyn Stage<T>>> = vec![Box::new(Replacement)];
     if ensemble.inflation != 1.0 {
-        stages.push(Box::new(Inflation(ensemble.inflation)));
+        let factor = match plan.takes_all_sets() {
+            true => ensemble.inflation,
+            false => ensemble.inflation.powf(plan.batches.share()),
+        };
+        stages.push(Box::new(Inflation(factor)));
     }
     if kept.centres {
         stages.push(Box::new(momentum::OfMean));

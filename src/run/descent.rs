@@ -85,7 +85,8 @@ impl<T: Real> State<T> {
         }
         let (ranks, plan) = (context.ranks, context.plan);
         let targets = plan.loss.targets(&batch.targets, plan.data.outputs);
-        let Forecast { selected, .. } = self.outputs(context, batch, (&batch.targets, &targets));
+        let given = (&batch.targets, &*targets, None);
+        let Forecast { selected, .. } = self.outputs(context, batch, given);
         let (members, first) = (
             self.ensemble.members(ranks),
             plan.batches.place(self.step).start,

@@ -57,7 +57,9 @@ impl<T: Real> State<T> {
     ) {
         let (ranks, plan) = (context.ranks, context.plan);
         self.step += 1;
-        self.time += h;
+        if context.plan.ends_pass(self.step - 1) {
+            self.time += h;
+        }
         self.momentum_steps += 1;
         if let Some(count) = next.joined {
             let (draw, all) = (redraw_before(plan, self.step), next.redraw.is_some());

@@ -37,16 +37,27 @@ impl<T: Real> State<T> {
         targets: &[T],
         timing: &mut Timing,
     ) -> Result<Option<Forecast<T>>> {
-        loop {
+        let sets = context.plan.sets(self.step);
+        let simulator = context.problem.map.simulator();
+        let ask_for = |sets: Option<&[usize]>| {
+            if let Some(simulator) = simulator {
+                simulator.ask_for(sets);
+            }
+        };
+        ask_for(sets.as_deref());
+        let found = loop {
             let forecast = timing.measure(Phase::Forward, || {
-                self.outputs(context, batch, (&batch.targets, targets))
+                self.outputs(context, batch, (&batch.targets, targets, sets.as_deref()))
             });
             match timing.measure(Phase::Wait, || context.settle())? {
-                Round::Good => return Ok(Some(forecast)),
+                Round::Good => break Some(forecast),
                 Round::Again => context.buffers.put_array(forecast.selected),
-                Round::GivenUp => return Ok(None),
+                Round::GivenUp => break None,
             }
-        }
+        };
+        // Members and their mean are judged by all sets.
+        ask_for(None);
+        Ok(found)
     }
 
     /// Clears the hidden states that members carry, at the start of a pass over a series.
@@ -75,12 +86,13 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Returns the forecast of this rank's members, without observations that are left out. Called by all ranks.
+    /// Returns the forecast of this rank's members, without observations that are left out. Of `sets`, if they are given, the outputs
+    /// are known; those of others are taken as observed, and misfits scaled up as if all sets missed as much. Called by all ranks.
     pub(super) fn outputs(
         &mut self,
         context: &StepContext<T>,
         batch: &Batch<T>,
-        (given, targets): (&BatchTargets<T>, &[T]),
+        (given, targets, sets): (&BatchTargets<T>, &[T], Option<&[usize]>),
     ) -> Forecast<T> {
         let own = self
             .ensemble
@@ -90,7 +102,7 @@ impl<T: Real> State<T> {
         let mut misfits = vec![0.0; own.len()];
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
         let loss = &context.plan.loss;
-        let lacking = context.plan.table.outputs.missing() > 0;
+        let lacking = context.plan.table.outputs.missing() > 0 || sets.is_some();
         let (evaluator, inputs) = (&context.evaluator, batch.inputs.view());
         let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
             let row = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
@@ -123,12 +135,8 @@ impl<T: Real> State<T> {
         }
         let mut missing = 0;
         if lacking {
-            let members = self.ensemble.members(context.ranks);
-            let mut rows = selected.slice_mut(s![.., ..targets.len()]);
-            missing = missing::fill(context, (self.step, members), rows.view_mut());
-            for (mut row, misfit) in rows.rows_mut().into_iter().zip(&mut misfits) {
-                *misfit = loss.enter(row.as_slice_mut().expect("row-major"), targets);
-            }
+            let rows = selected.slice_mut(s![.., ..targets.len()]);
+            missing = self.complete(context, (targets, sets), rows, &mut misfits);
         }
         if selected.ncols() > targets.len() {
             self.put_points(context, own, selected.slice_mut(s![.., targets.len()..]));
@@ -157,6 +165,43 @@ impl<T: Real> State<T> {
             let z = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
             *misfit = self.left_out.take(&context.plan.loss, z, targets);
         }
+    }
+
+    /// Completes the outputs `rows` of this rank's members, J/R x K, where they are not known, and writes their `misfits`; returns what
+    /// `missing::fill` does. Called by all ranks.
+    fn complete(
+        &self,
+        context: &StepContext<T>,
+        (targets, sets): (&[T], Option<&[usize]>),
+        mut rows: ArrayViewMut2<T>,
+        misfits: &mut [f64],
+    ) -> u64 {
+        let table = &context.plan.table;
+        let mut scale = 1.0;
+        if let Some(sets) = sets {
+            let mut left_out = vec![true; targets.len()];
+            let taken = sets.iter().flat_map(|&set| &table.sets[set].places);
+            taken.for_each(|&place| left_out[place] = false);
+            let known = left_out.iter().filter(|out| !**out).count();
+            scale = targets.len() as f64 / known as f64;
+            for mut row in rows.rows_mut() {
+                let row = row.iter_mut().zip(targets).zip(&left_out);
+                let row = row.filter(|(_, out)| **out);
+                row.for_each(|((z, &y), _)| *z = y);
+            }
+        }
+        let missing = match table.outputs.missing() {
+            0 => 0,
+            _ => {
+                let members = self.ensemble.members(context.ranks);
+                missing::fill(context, (self.step, members), rows.view_mut())
+            }
+        };
+        let loss = &context.plan.loss;
+        for (mut row, misfit) in rows.rows_mut().into_iter().zip(misfits) {
+            *misfit = scale * loss.enter(row.as_slice_mut().expect("row-major"), targets);
+        }
+        missing
     }
 
     /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P.

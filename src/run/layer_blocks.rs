@@ -65,7 +65,7 @@ impl<'a, T: Real> LayerSchedule<'a, T> {
     /// Returns the evaluators of these blocks, on the threads of `pool`.
     #[must_use]
     pub fn blocks(&'a self, pool: &'a ThreadPool) -> Vec<LayerBlock<'a, T>> {
-        let samples = self.plan.batches.batch;
+        let samples = self.plan.batches.width();
         let blocks = self.tails.iter().map(|(first, tail)| LayerBlock {
             first: *first,
             before: tail.before.as_ref(),

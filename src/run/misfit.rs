@@ -2,7 +2,6 @@
 
 use super::State;
 use crate::data::scores::{GroupMisfit, Measure, Scores};
-use crate::forward::evaluator::Evaluator;
 use crate::forward::joint_prior::JointPrior;
 use crate::forward::problem::Problem;
 use crate::kernels::real::Real;
@@ -16,28 +15,26 @@ use crate::run::plan::Plan;
 /// the misfit is that of the others, scaled up, as it is of observations that are left out. For one process.
 pub(crate) fn misfit_at<T: Real>(
     problem: &Problem<T>,
-    evaluator: &Evaluator<T>,
     (loss, prior, left_out): (&Loss, &JointPrior, &LeftOut),
     u: &[f64],
 ) -> (f64, Vec<f64>) {
     // A mean that overflowed, or that rounding put on a bound.
-    let Ok(point) = prior.coordinates_of(u) else {
+    let outputs = Some(u).filter(|u| prior.admits(u));
+    let Some(outputs) = outputs.and_then(|u| problem.map.outputs_in_own_units(u)) else {
         return (f64::NAN, vec![f64::NAN; problem.map.outputs()]);
     };
-    let point: Vec<T> = point.into_iter().map(T::from_f64).collect();
     let batch = problem.test_batch(&(0..1));
     let y = loss.targets(&batch.targets, problem.map.outputs());
     let mut selected = vec![T::zero(); y.len()];
     let simulator = problem.map.simulator();
     let most = simulator.map_or(0, |simulator| simulator.asked_for().1.missing());
     let mut scale = 1.0;
-    let misfit = evaluator.one(0, &point, batch.inputs.view(), |outputs| {
-        let lacking = outputs.iter().filter(|z| z.is_nan()).count();
-        if lacking == 0 || lacking > most {
-            return loss.select(outputs, &batch.targets, &y, &mut selected);
-        }
+    let lacking = outputs.iter().filter(|z| z.is_nan()).count();
+    let misfit = if lacking == 0 || lacking > most {
+        loss.select(outputs.view(), &batch.targets, &y, &mut selected)
+    } else {
         scale = y.len() as f64 / (y.len() - lacking) as f64;
-        let known = outputs.t().into_iter().zip(problem.dataset.observations());
+        let known = outputs.iter().zip(problem.dataset.observations());
         for (z, (&output, &observed)) in selected.iter_mut().zip(known) {
             *z = if output.is_nan() {
                 T::from_f64(observed)
@@ -46,7 +43,7 @@ pub(crate) fn misfit_at<T: Real>(
             };
         }
         loss.enter(&mut selected, &y)
-    });
+    };
     let misfit = match left_out.places() {
         [] => misfit,
         _ => left_out.take(loss, &mut selected, &y),
@@ -68,7 +65,7 @@ pub(super) fn judge<T: Real>(
     let mut residuals = vec![0.0; plan.table.group_of.len()];
     if ranks.comm.is_first() {
         let by = (&plan.loss, prior, &state.left_out);
-        let (misfit, apart) = misfit_at(problem, &context.evaluator, by, &mean);
+        let (misfit, apart) = misfit_at(problem, by, &mean);
         of_mean[0] = misfit;
         residuals.iter_mut().zip(apart).for_each(|(r, x)| *r = x);
     }
@@ -105,7 +102,7 @@ pub(super) fn of_members<T: Real>(context: &StepContext<T>, state: &mut State<T>
     let batch = context.problem.test_batch(&(0..1));
     let y = plan.loss.targets(&batch.targets, plan.data.outputs);
     state.ensemble.swap(ranks);
-    let forecast = state.outputs(context, &batch, (&batch.targets, &y));
+    let forecast = state.outputs(context, &batch, (&batch.targets, &y, None));
     state.ensemble.swap(ranks);
     context.buffers.put_array(forecast.selected);
     let members = state.ensemble.members(ranks);

@@ -144,7 +144,7 @@ impl StepStats {
             members: self.members,
             failed: self.members - self.survivors,
             missing: self.missing,
-            loss: self.misfit / plan.batches.batch as f64,
+            loss: self.misfit / plan.batches.width() as f64,
             d_norm: self.d_norm,
             step_size: self.step_size,
             spread: self.variance.sqrt(),

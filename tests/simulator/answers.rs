@@ -101,6 +101,16 @@ pub fn simulate(arguments: &[String]) {
                 outputs
             }
             ("one", &[growth]) => logistic(growth, TRUTH[1]),
+            // Four months of a line.
+            ("seasons", &[level, slope]) => {
+                let set = std::env::var("EKI_SET").unwrap_or_default();
+                let season: Option<usize> = set.strip_prefix('s').and_then(|s| s.parse().ok());
+                let Some(season) = season.filter(|season| *season < 3) else {
+                    println!("failed: no such season: {set:?}");
+                    continue;
+                };
+                line_of(level, slope)[4 * season..4 * season + 4].to_vec()
+            }
             (_, &[growth, capacity]) => logistic(growth, capacity),
             _ => {
                 println!("failed: two numbers, please");

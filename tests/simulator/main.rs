@@ -11,6 +11,7 @@ mod answers;
 mod asked;
 mod contract;
 mod examples;
+mod fields;
 mod folder;
 mod kept;
 mod localised;
@@ -21,6 +22,7 @@ mod protocol;
 mod refused;
 mod results;
 mod runs;
+mod sets;
 #[path = "../start/mod.rs"]
 mod start;
 mod statistics;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         contract::TESTS,
         results::TESTS,
         priors::TESTS,
+        fields::TESTS,
+        sets::TESTS,
         protocol::TESTS,
         kept::TESTS,
         localised::TESTS,

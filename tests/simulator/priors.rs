@@ -107,8 +107,8 @@ fn fed_back() {
         ),
         (
             "free",
-            "other,capacity\n",
-            own.iter().map(|u| format!("7,{:?}\n", u[1])).collect(),
+            "capacity\n",
+            own.iter().map(|u| format!("{:?}\n", u[1])).collect(),
         ),
     ];
     for (name, head, rows) in tables {
@@ -117,17 +117,32 @@ fn fed_back() {
         assert_eq!(begun(&path, name), by_array, "{name}");
     }
     let path = case.file("wrong.csv");
-    std::fs::write(&path, "growth,capacity\n0.5,2\n0.5,3\n").expect("a file");
-    let set = format!("ensemble.initial={}", path.display());
-    let run = case.run(&[LIST, "ensemble.members=2"]).set(set);
-    let ended = end(&mut run.command(&case.file("a/run")));
-    let complaint = ended.complaints()[0];
-    assert_eq!(ended.code, 2, "{complaint}");
-    assert!(
-        complaint.contains("row 2, growth = 0.5") && complaint.contains("0.25 times capacity"),
-        "{complaint}"
-    );
-    assert!(!case.file("a").exists());
+    for (text, words) in [
+        (
+            "growth,capacity\n0.5,2\n0.5,3\n",
+            &["row 2, growth = 0.5", "0.25 times capacity"][..],
+        ),
+        (
+            "other,capacity\n7,2\n7,3\n",
+            &["has a column \"other\", which is no parameter"],
+        ),
+        ("growth\n0.5\n0.5\n", &["has 0 columns named \"capacity\""]),
+        (
+            "capacity,capacity\n2,2\n3,3\n",
+            &["has 2 columns named \"capacity\""],
+        ),
+    ] {
+        std::fs::write(&path, text).expect("a file");
+        let set = format!("ensemble.initial={}", path.display());
+        let run = case.run(&[LIST, "ensemble.members=2"]).set(set);
+        let ended = end(&mut run.command(&case.file("a/run")));
+        let complaint = ended.complaints()[0];
+        assert_eq!(ended.code, 2, "{complaint}");
+        for word in words {
+            assert!(complaint.contains(word), "{complaint}");
+        }
+        assert!(!case.file("a").exists());
+    }
 }
 
 fn checked() {
@@ -201,9 +216,10 @@ const DEVIATIONS: [f64; 2] = [0.5, 0.3];
 const CORRELATION: f64 = -0.9;
 const NOISE: f64 = 4.0;
 
-/// A line whose level and slope are correlated by the matrix in `correlation.csv`, by one step to the posterior.
-fn correlated_line() -> (Case, Run) {
-    let case = Case::new("line");
+/// A line whose level and slope are correlated by the matrix in `correlation.csv`, by one step to the posterior; its simulator is of
+/// `kind`.
+pub fn correlated_line(kind: &str) -> (Case, Run) {
+    let case = Case::new(kind);
     let path = case.file("correlation.csv");
     std::fs::write(&path, "name,slope,level\nlevel,-0.9,1\nslope,1,-0.9\n").expect("a file");
     let run = case.run(&[
@@ -273,11 +289,8 @@ fn apart(found: ([f64; 2], [f64; 3]), wanted: ([f64; 2], [f64; 3])) -> f64 {
     means.chain(entries).fold(0.0, f64::max)
 }
 
-/// Members whose mean and covariance are the prior's own lead to the posterior exactly; drawn ones within their sampling error.
-fn correlated() {
-    let (case, run) = correlated_line();
-    let exact = posterior();
-    // ubar +- sqrt(2) L e_i, L the Cholesky factor of the covariance.
+/// Four points whose mean and covariance are the prior's: ubar +- sqrt(2) L e_i, L the Cholesky factor of the covariance.
+fn points() -> Vec<[f64; 2]> {
     let [variance, _, beside] = covariance();
     let first = variance.sqrt();
     let factor = [
@@ -290,13 +303,32 @@ fn correlated() {
     let points = factor.iter().flat_map(|l| {
         [1.0, -1.0].map(|sign| [0, 1].map(|i| MEANS[i] + sign * 2_f64.sqrt() * l[i]))
     });
-    let points: Vec<[f64; 2]> = points.collect();
+    points.collect()
+}
+
+/// Writes `points` to a table of first members.
+pub fn exact_points(case: &Case) -> std::path::PathBuf {
+    let points = points();
     let path = case.file("points.csv");
     let rows: String = points
         .iter()
         .map(|u| format!("{:?},{:?}\n", u[1], u[0]))
         .collect();
     std::fs::write(&path, format!("slope,level\n{rows}")).expect("a file");
+    path
+}
+
+/// How far the mean and covariance of `members` lie from those of the exact posterior.
+pub fn moments_apart(members: &[Vec<f64>]) -> f64 {
+    apart(moments(members), posterior())
+}
+
+/// Members whose mean and covariance are the prior's own lead to the posterior exactly; drawn ones within their sampling error.
+fn correlated() {
+    let (case, run) = correlated_line("line");
+    let exact = posterior();
+    let path = exact_points(&case);
+    let points = points();
     let from = |run: Run| {
         run.set(format!("ensemble.initial={}", path.display()))
             .set("ensemble.members=4")
@@ -334,7 +366,7 @@ fn correlated() {
 }
 
 fn same_bits() {
-    let (case, run) = correlated_line();
+    let (case, run) = correlated_line("line");
     let run = run.set("run.steps=3").set("method.h=0.3");
     let (whole, _) = case.finish(&run, "1");
     for ranks in [2, 3, 5] {
@@ -375,7 +407,7 @@ fn same_bits() {
 }
 
 fn wrong_matrices() {
-    let (case, run) = correlated_line();
+    let (case, run) = correlated_line("line");
     let path = case.file("correlation.csv");
     let refuse = |run: &Run, words: &[&str]| {
         let ended = end(&mut run.command(&case.file("a/run")));

@@ -109,14 +109,14 @@ fn own_units() {
                 .all(|u| u[0] > 0.0 && (0.5..=10.0).contains(&u[1]))
         );
     }
-    // As text, with its columns the other way round and one more, or as an array: one beginning.
+    // As text, with its columns the other way round, or as an array: one beginning.
     let table = members(&case.file("stored"));
     let text: String = table
         .iter()
-        .map(|u| format!("{:?},7,{:?}\r\n", u[1], u[0]))
+        .map(|u| format!("{:?},{:?}\r\n", u[1], u[0]))
         .collect();
     let path = case.file("own.csv");
-    std::fs::write(&path, format!("capacity,weight,growth\r\n{text}")).expect("a file");
+    std::fs::write(&path, format!("capacity,growth\r\n{text}")).expect("a file");
     let array = case.file("stored/final/ensemble.npy");
     let begun = |path: &Path, name: &str| {
         let set = format!("ensemble.initial={}", path.display());

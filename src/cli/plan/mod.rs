@@ -12,6 +12,7 @@ use eki_mpi::config::{ModelKind, Resolved};
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::cost::{Flops, Memory, Sent, StepShape};
 use eki_mpi::error::{Error, Result};
+use eki_mpi::forward::joint_prior::field_descriptions;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::partition::{Blocks, Partition};
@@ -87,6 +88,9 @@ struct Estimate {
     /// A line on a noise covariance that was estimated.
     #[serde(skip_serializing_if = "Option::is_none")]
     noise: Option<String>,
+    /// A line on each random field of the prior.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<String>,
     memory_per_rank: Memory,
     memory_peak: u64,
     /// The most memory that the ranks of one host hold together, bytes.
@@ -152,6 +156,7 @@ fn forecast<T: Real>(
     let given = LoadedProblem::without_data(&resolved)?;
     let map = given.map::<T>(&resolved)?;
     let plan = Plan::with_noise(resolved, given.noise(), given.shape(), map.parameters())?
+        .with_table(given.table())?
         .localised_by(given.distances())?;
     let ranks = arguments.ranks as usize;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -189,6 +194,7 @@ fn forecast<T: Real>(
         .saturating_mul(per_host.clamp(1, ranks) as u64);
     Ok(Estimate {
         noise: plan.noise.estimated.clone(),
+        fields: field_descriptions(&plan.resolved),
         name: plan.resolved.name.clone(),
         form: format!("{:?}", shape.form).to_lowercase(),
         members: shape.members,

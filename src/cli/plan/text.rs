@@ -34,8 +34,8 @@ pub fn text(f: &Estimate) -> String {
             "more ranks than work: {blocks} update no block of {BLOCK} parameters"
         );
     }
-    if let Some(noise) = &f.noise {
-        text += &format!("{noise}\n");
+    for line in f.noise.iter().chain(&f.fields) {
+        text += &format!("{line}\n");
     }
     text += "memory of the fullest rank\n";
     text += &memory(f);

@@ -90,7 +90,7 @@ fn run_in<T: Real>(
     let (noise, table, distances) = (loaded.noise(), loaded.table(), loaded.distances());
     let problem = loaded.problem::<T>(&resolved)?;
     let plan = Plan::with_noise(resolved, noise, shape, problem.map.parameters())?
-        .with_table(table)
+        .with_table(table)?
         .localised_by(distances)?;
     let pool = pool::threads(comm, arguments, problem.map.simulator());
     let ranks = Ranks { comm, pool: &pool };
@@ -246,7 +246,8 @@ impl<T: Real> Launched<'_, T> {
         let folder = reporter.folder().unwrap_or(self.folder).to_path_buf();
         let mut calibrated = None;
         if outcome.stopped.is_none() {
-            let are = MembersAre::at(self.plan, state.time, outcome.scores.misfit_members);
+            let time = self.plan.mean_time(state.step, state.time);
+            let are = MembersAre::at(self.plan, time, outcome.scores.misfit_members);
             self.ranks.comm.from_first(|| {
                 calibrated = simulator::calibrated::<T>(self.plan, (&folder, are), &self.files)?;
                 Ok(())
@@ -283,8 +284,8 @@ impl<T: Real> Launched<'_, T> {
         let counted = plan.observed() - state.left_out.places().len();
         let end = Ending {
             reason,
-            time: state.time,
             observations: counted,
+            time: plan.mean_time(state.step, state.time),
             scores,
         };
         let verdict = match outcome.stopped {
@@ -316,8 +317,9 @@ impl<T: Real> Launched<'_, T> {
             return Ok(String::new());
         };
         let open = (outcome.stopped == Some(StopReason::Asks)).then(|| map.open());
+        let place = (self.plan, folder, step);
         // Also of files that are not the run's: the others hear of what is wrong with them.
-        let ask = || simulator::ask(&self.files, (folder, step), map, open.as_deref());
+        let ask = || simulator::ask(&self.files, place, map, open.as_deref());
         self.ranks.comm.from_first(ask)
     }
 

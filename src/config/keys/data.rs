@@ -21,15 +21,17 @@ section! {
         /// task of long memory (adding, copying), or observations, which data.observations names.
         name: String = "'digits'", Text, EVERYWHERE, Fixed;
         /// File of the observations y to which a simulator is fitted: .npy, text with numbers between blanks, commas or line
-        /// ends, or a table whose header names the columns name and value, and any of deviation or variance, group, and weight
-        /// (which multiplies 1 / deviation). An output whose value is blank or NaN is not observed.
+        /// ends, or a table whose header names the columns name and value, and any of deviation or variance, group, set, and weight
+        /// (which multiplies 1 / deviation). An output whose value is blank or NaN is not observed. A simulator is asked for each set
+        /// by its name, and steps take data.batch sets.
         observations: String = "''", Text, SIMULATORS, Fixed;
         /// Observations that lie further than 3 deviations, of the noise and the members together, from every member of the first
         /// ensemble.
         conflict: Conflict = "'warn'", Choice(Conflict::WORDS), SIMULATORS, Fixed;
-        /// Batch size m: samples assimilated at one step.
+        /// Batch size m: samples assimilated at one step. For a simulator whose observations stand in sets: sets at one step,
+        /// a divisor of their number.
         batch: usize = "600", Between(1, MOST), EVERYWHERE, Fixed;
-        /// Shuffle the samples anew in each epoch; otherwise they keep the order of the file.
+        /// Shuffle the samples, or the sets of observations, anew in each epoch; otherwise they keep the order of the file.
         shuffle: bool = "true", Bool, EVERYWHERE, Fixed;
         /// Scaling of the inputs.
         scale: Scale = "'unit'", Choice(Scale::WORDS), NETWORKS, Fixed;

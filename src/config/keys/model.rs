@@ -47,7 +47,8 @@ section! {
         recurrence_of: RecurrenceOf = "'identity'", Choice(RecurrenceOf::WORDS), RECURRENT, Fixed;
         /// Output function of a network's last layer.
         output: OutputKind = "'auto'", Choice(OutputKind::WORDS), NETWORKS, Fixed;
-        /// Command that starts a simulator: the program and its arguments. It is started in the folder where the run is.
+        /// Command that starts a simulator: the program and its arguments. It is started in the folder where the run is. Where
+        /// observations stand in sets, `{set}` in a word becomes the name of the set that the process is for.
         command: Vec<String> = "[]", Words, PROCESS, Fixed;
         /// Prior of each parameter of a simulator, in its own unit: `NAME LAW NUMBERS`; `NAME[N]` stands for N parameters with the
         /// same prior. Laws: `normal MEAN DEVIATION`; `lognormal MEAN DEVIATION` (of the parameter itself);
@@ -55,9 +56,12 @@ section! {
         /// `truncnormal MEAN DEVIATION LOWER UPPER` (of the normal law before it is cut); `triangular LOWER MODE UPPER`;
         /// `bounded MEAN DEVIATION LOWER UPPER` (of the parameter itself; the logit of its place between the bounds is normal, or
         /// with `-inf` or `inf` for one bound the logarithm of its distance from the other); `fixed VALUE`;
-        /// `tied OTHER FACTOR` (a number or a ratio such as `1/3`, times the parameter OTHER). A file `prior.csv` holds a line for
+        /// `tied OTHER FACTOR` (a number or a ratio such as `1/3`, times the parameter OTHER). A Gaussian random field on a grid of 1 to 3
+        /// sides is one entry: `NAME[NX,NY] matern NU LENGTH MEAN DEVIATION`, or `matern of log`, whose logarithm is the field;
+        /// LENGTH in cells, one or one for each side (`10,4`), and after the numbers `modes N` for its N leading Karhunen-Loeve modes
+        /// instead of circulant embedding. A file `prior.csv` holds a line for
         /// each, under the column names `name`, `law` and what the laws take: `mean`, `deviation`, `lower`, `mode`, `upper`,
-        /// `value`, `other`, `factor`; fields that a law does not take are empty, and an empty bound is infinite.
+        /// `value`, `other`, `factor`, `nu`, `length`, `modes`; fields that a law does not take are empty, and an empty bound is infinite.
         prior: Vec<String> = "[]",
             Entries("[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]"),
             SIMULATORS, Fixed;

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! RUN/ask/step-00000003/parameters.csv    the run's: a line of names, then one for each member
+//! RUN/ask/step-00000003/sets.txt          the run's, where it assimilates sets of observations in batches: the names of this step's sets, a line each
 //! RUN/ask/step-00000003/outputs.csv       the user's: a line for each, K numbers or "failed: why", the last with its line end
 //! RUN/ask/now                             a link to the folder whose outputs are waited for; else absent
 //! ```
+//!
+//! With sets a line of outputs holds those of the first set, then those of the second, each in the order of the table of observations.
 //!
 //! The run never changes what it was told, nor what it asked once that is answered, so all of it stays for other uses.
 
@@ -15,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::files::bounded;
 use crate::files::numbers;
+use crate::files::table::quoted;
 use crate::forward::process::{Failure, numbers as numbers_in};
 
 /// The folder of questions in a run's folder.
@@ -23,6 +27,8 @@ const FOLDER: &str = "ask";
 const NOW: &str = "now";
 /// What is asked.
 pub const PARAMETERS: &str = "parameters.csv";
+/// The sets of observations that are asked for.
+pub const SETS: &str = "sets.txt";
 /// What is told.
 pub const OUTPUTS_FILE: &str = "outputs.csv";
 
@@ -124,8 +130,9 @@ fn wrong(path: &Path, place: usize, why: &Failure) -> Error {
 pub fn ask(
     files: &Files,
     (run, step): (&Path, u64),
-    names: &[&str],
+    names: impl Iterator<Item = impl AsRef<str>>,
     questions: &[Vec<f64>],
+    sets: Option<&[&str]>,
 ) -> Result<()> {
     let folder = place(run, step);
     let told = folder.join(OUTPUTS_FILE);
@@ -138,11 +145,20 @@ pub fn ask(
     }
     files.create_folder(&run.join(FOLDER))?;
     files.create_folder(&folder)?;
-    let mut text = names.join(",") + "\n";
+    let mut text = String::new();
+    for (i, name) in names.enumerate() {
+        text += if i > 0 { "," } else { "" };
+        text += &quoted(name.as_ref());
+    }
+    text.push('\n');
     for question in questions {
         let words: Vec<String> = question.iter().map(|x| format!("{x:?}")).collect();
         text += &words.join(",");
         text.push('\n');
+    }
+    if let Some(sets) = sets {
+        let names = sets.join("\n") + "\n";
+        files.write_whole(&folder.join(SETS), names.as_bytes())?;
     }
     files.write_whole(&folder.join(PARAMETERS), text.as_bytes())?;
     let target = folder.file_name().unwrap_or_default();
@@ -166,7 +182,14 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let questions = [vec![0.1 + 0.2, -0.0], vec![f64::MIN_POSITIVE, 1e300]];
         let names = ["# 1", "b"];
-        ask(&Files::default(), (run.path(), 7), &names, &questions).unwrap();
+        ask(
+            &Files::default(),
+            (run.path(), 7),
+            names.iter(),
+            &questions,
+            None,
+        )
+        .unwrap();
         assert_eq!(told(run.path(), 7, (2, &1.into())).unwrap(), []);
         std::fs::write(now(run.path()).join(OUTPUTS_FILE), "1\nfailed: why # not\n").unwrap();
         let told = told(run.path(), 7, (2, &1.into())).unwrap();
@@ -175,7 +198,13 @@ mod tests {
             let bits = |u: &[f64]| u.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             assert_eq!((bits(&found.0), &found.1), (bits(question), output));
         }
-        let again = ask(&Files::default(), (run.path(), 7), &names, &questions[..1]);
+        let again = ask(
+            &Files::default(),
+            (run.path(), 7),
+            names.iter(),
+            &questions[..1],
+            None,
+        );
         assert!(again.unwrap_err().to_string().contains("move it out of"));
         close(&Files::default(), run.path()).unwrap();
         assert!(!now(run.path()).exists() && place(run.path(), 7).exists());

@@ -26,6 +26,8 @@ pub struct AskTell {
     /// Outputs, K numbers, by the fingerprint of the parameters; none: the member failed.
     told: RwLock<HashMap<Fingerprint, Option<Vec<f64>>>>,
     open: Mutex<Vec<Vec<f64>>>,
+    /// The sets of observations whose outputs are told now; None: all outputs.
+    sets: Mutex<Option<Vec<usize>>>,
 }
 
 impl AskTell {
@@ -37,6 +39,7 @@ impl AskTell {
             outputs,
             told: RwLock::default(),
             open: Mutex::default(),
+            sets: Mutex::default(),
         }
     }
 
@@ -72,6 +75,16 @@ impl AskTell {
     #[must_use]
     pub fn open(&self) -> Vec<Vec<f64>> {
         self.open.lock().expect("no thread panicked").clone()
+    }
+
+    /// From now on the outputs of `sets` of observations are told, others being NaN; None: all. What was told of other sets is
+    /// forgotten.
+    pub fn ask_for(&self, sets: Option<Vec<usize>>) {
+        let mut now = self.sets.lock().expect("no thread panicked");
+        if *now != sets {
+            self.forget();
+            *now = sets;
+        }
     }
 
     /// Whether the outputs at `u` have been told.

@@ -3,6 +3,7 @@
 use super::JointPrior;
 use crate::config::Resolved;
 use crate::error::Result;
+use crate::forward::random_field::RandomField;
 
 impl JointPrior {
     /// The prior of the parameters of the forward map of `resolved` where they have units of their own.
@@ -23,7 +24,7 @@ impl JointPrior {
     pub(in crate::forward) fn of_simulator(resolved: &Resolved) -> Result<Self> {
         let prior = Self::new(&resolved.config.model.prior)
             .map_err(|why| resolved.error("model.prior", format!("must {why}")))?;
-        if prior.parameters() == 0 {
+        if prior.named() == 0 && prior.fields().next().is_none() {
             let allowed = "must have an entry for each parameter of your simulator, as in \"growth lognormal 1.0 0.5\"";
             return Err(resolved.error("model.prior", allowed));
         }
@@ -38,4 +39,12 @@ impl JointPrior {
         let prior = prior.with_matrix_of(&matrix.bytes, matrix.is_array(), is_covariance);
         prior.map_err(|why| resolved.error(&matrix.key, format!("must {why}")))
     }
+}
+
+/// Returns a line on each random field of the prior of `resolved`, if it has any.
+#[must_use]
+pub fn field_descriptions(resolved: &Resolved) -> Vec<String> {
+    let prior = JointPrior::of(resolved).ok().flatten();
+    let fields = prior.iter().flat_map(JointPrior::fields);
+    fields.map(RandomField::description).collect()
 }

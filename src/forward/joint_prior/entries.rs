@@ -1,11 +1,12 @@
-//! The entries of `model.prior`, read: `NAME LAW NUMBERS`, or `NAME[COUNT] LAW NUMBERS` for many alike.
+//! The entries of `model.prior`, read: `NAME LAW NUMBERS`, `NAME[COUNT] LAW NUMBERS` for many alike, or `NAME[SIDES] matern NUMBERS` for
+//! a random field.
 
 use std::collections::HashMap;
 
-use super::{Marginal, Parameter, Value};
+use super::{Marginal, Parameter, PlacedField, RandomField, Value};
 use crate::config::LAWS;
 
-/// The most parameters one prior may have.
+/// The most single parameters one prior may have.
 const MOST: usize = 1_000_000;
 
 /// A parameter whose tie is not resolved yet.
@@ -24,13 +25,19 @@ enum Is<'a> {
     Tied { other: &'a str, factor: f64 },
 }
 
-/// The parameters that `entries` stand for, in order.
+/// The single parameters that `entries` stand for, and the fields, in order.
 ///
 /// # Errors
 /// What is wrong with an entry, in words that follow "must".
-pub(super) fn parameters(entries: &[String]) -> Result<Vec<Parameter>, String> {
+pub(super) fn parameters(entries: &[String]) -> Result<(Vec<Parameter>, Vec<PlacedField>), String> {
     let mut all: Vec<Entry> = Vec::new();
+    let mut fields: Vec<PlacedField> = Vec::new();
     for entry in entries {
+        if let Some(field) = field(entry)? {
+            let before = all.len();
+            fields.push(PlacedField { before, field });
+            continue;
+        }
         let (name, count, is) = parse(entry)?;
         if all.len() + count.unwrap_or(1) > MOST {
             return Err(format!("name at most {MOST} parameters"));
@@ -48,6 +55,7 @@ pub(super) fn parameters(entries: &[String]) -> Result<Vec<Parameter>, String> {
             })),
         }
     }
+    check_names(&all, &fields)?;
     let mut places = HashMap::with_capacity(all.len());
     for (i, entry) in all.iter().enumerate() {
         if places.insert(entry.name.as_str(), i).is_some() {
@@ -59,15 +67,50 @@ pub(super) fn parameters(entries: &[String]) -> Result<Vec<Parameter>, String> {
     }
     let values: Result<Vec<Value>, String> =
         (0..all.len()).map(|i| resolved(&all, &places, i)).collect();
-    let pairs = values?.into_iter();
-    let pairs: Vec<Value> = pairs.collect();
-    let named = all.into_iter().zip(pairs);
-    Ok(named
-        .map(|(entry, value)| Parameter {
-            name: entry.name,
-            value,
-        })
-        .collect())
+    let named = values?.into_iter().zip(all);
+    let named = named.map(|(value, entry)| Parameter {
+        name: entry.name,
+        value,
+    });
+    Ok((named.collect(), fields))
+}
+
+/// Refuses a field whose name another field has, or single parameters before their index.
+fn check_names(all: &[Entry], fields: &[PlacedField]) -> Result<(), String> {
+    for (i, placed) in fields.iter().enumerate() {
+        let name = placed.field.name();
+        let base = |entry: &Entry| entry.name.split('[').next() == Some(name);
+        let others = fields[..i].iter().any(|other| other.field.name() == name);
+        if others || all.iter().any(base) {
+            return Err(format!("name each parameter once, not {name:?} twice"));
+        }
+    }
+    Ok(())
+}
+
+/// The field that `entry` describes; None where its law is another.
+fn field(entry: &str) -> Result<Option<RandomField>, String> {
+    let words: Vec<&str> = entry.split_whitespace().collect();
+    let (name, of_log, numbers) = match &words[..] {
+        [name, "matern", "of", "log", numbers @ ..] => (name, true, numbers),
+        [name, "matern", numbers @ ..] => (name, false, numbers),
+        _ => return Ok(None),
+    };
+    let grid = name.strip_suffix(']').and_then(|text| {
+        let (name, sides) = text.split_once('[')?;
+        let sound = !name.is_empty() && !name.contains([',', '"', '\'', ']', ';']);
+        RandomField::sides(sides)
+            .filter(|_| sound)
+            .map(|sides| (name, sides))
+    });
+    let (name, sides) = grid.ok_or_else(|| {
+        format!(
+            "name a field with its grid of at most 10^7 cells, as in \"kappa[64,64]\"; not {name:?}"
+        )
+    })?;
+    let made = RandomField::new(name, sides, of_log, numbers);
+    made.map(Some)
+        .map_err(|what| format!("have {what} in {entry:?}"))
 }
 
 /// Where the value of parameter `i` comes from; a chain of ties leads to the parameter at its end.
@@ -200,7 +243,7 @@ mod tests {
     #[test]
     fn a_count_names_many_alike() {
         let entries = ["k[3] normal 0 1", "c uniform 0 1", "l[2] tied k 3"].map(str::to_owned);
-        let all = parameters(&entries).unwrap();
+        let (all, _) = parameters(&entries).unwrap();
         let names: Vec<&str> = all.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(names, ["k[1]", "k[2]", "k[3]", "c", "l[1]", "l[2]"]);
         let to = |i: usize| Value::Tied { to: i, factor: 3.0 };

@@ -19,7 +19,7 @@ impl JointPrior {
     /// # Errors
     /// What is wrong with the matrix, in words that follow "must".
     pub fn correlated(self, r: ArrayView2<f64>) -> Result<Self, String> {
-        let all = self.free().collect();
+        let all = self.free_single().collect();
         self.with_matrix(all, r, false)
     }
 
@@ -35,7 +35,7 @@ impl JointPrior {
     ) -> Result<Self, String> {
         let (named, matrix) = match is_array {
             true => (
-                self.free().collect(),
+                self.free_single().collect(),
                 npy::matrix(bytes)
                     .map_err(|why| format!("name a matrix that can be read: it {why}"))?,
             ),
@@ -70,8 +70,9 @@ impl JointPrior {
             true => self.scaled(&named, a.view())?,
             false => a,
         };
-        let names: Vec<&str> = named.iter().map(|&i| self.name(i)).collect();
-        let free: Vec<usize> = self.free().collect();
+        let names = named.iter().map(|&i| self.parameters[i].name.as_str());
+        let names: Vec<&str> = names.collect();
+        let free: Vec<usize> = self.free_single().collect();
         let coordinate = |i: &usize| free.binary_search(i).expect("a free parameter");
         let coordinates = named.iter().map(coordinate).collect();
         self.correlation = Some(Correlation::new(coordinates, &names, r.view())?);
@@ -81,7 +82,7 @@ impl JointPrior {
     /// The correlations of the covariance `a` of the parameters `named`.
     fn scaled(&self, named: &[usize], a: ArrayView2<f64>) -> Result<Array2<f64>, String> {
         let deviation = |(place, &i): (usize, &usize)| {
-            let (name, variance) = (self.name(i), a[[place, place]]);
+            let (name, variance) = (&self.parameters[i].name, a[[place, place]]);
             let law = match self.parameters[i].value {
                 Value::Free(Marginal::Normal { deviation, .. }) => Some(deviation),
                 Value::Free(Marginal::Lognormal { sigma, .. }) => Some(sigma),
@@ -120,7 +121,9 @@ impl JointPrior {
         let names = &table.names[skipped..];
         let mut named = Vec::with_capacity(names.len());
         for name in names {
-            let own = self.free().find(|&i| self.name(i) == *name);
+            let own = self
+                .free_single()
+                .find(|&i| self.parameters[i].name == *name);
             let own =
                 own.ok_or_else(|| format!("name free parameters of model.prior, not {name:?}"))?;
             if named.contains(&own) {

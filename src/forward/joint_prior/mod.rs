@@ -5,22 +5,31 @@
 //! xi ~ N(0, I), P coordinates  ->  u, N parameters:  free      its law at its coordinate (`marginal`), in order
 //!                                                    fixed     a constant
 //!                                                    tied      a factor times another parameter
+//!                                                    a field   its cells at all of its coordinates (`random_field`)
 //! ```
 //!
 //! Where some are correlated their laws are at z = L xi in place of xi (`correlation`).
 //!
-//! Fixed and tied parameters have no coordinate: N is the number of entries, P that of the free ones. Simulators (`process`,
-//! `ask_tell`) have such a prior; `with_prior` gives one to any other map.
+//! Fixed and tied parameters have no coordinate. Parameters stand in the order of the entries. Of coordinates, those of free parameters
+//! come first, in order, and after them those of one field after the other. Cells of fields have no name in memory: it is made where
+//! it is asked for. Simulators (`process`, `ask_tell`) have such a prior; `with_prior` gives one to any other map.
 
 mod configured;
 mod correlation;
 mod entries;
 mod matrix;
+mod moves;
+mod sizes;
 
+use std::borrow::Cow;
+
+pub use configured::field_descriptions;
 use sha2::{Digest as _, Sha256};
+pub use sizes::PriorSizes;
 
 use self::correlation::Correlation;
 use super::marginal::Marginal;
+use super::random_field::RandomField;
 use crate::kernels::real::Real;
 
 /// A parameter: its name, and where its value comes from.
@@ -41,10 +50,29 @@ enum Value {
     Tied { to: usize, factor: f64 },
 }
 
-/// The prior of N parameters, of which P are free.
+/// A field, and how many single parameters stand before it.
+#[derive(Clone, Debug, PartialEq)]
+struct PlacedField {
+    before: usize,
+    field: RandomField,
+}
+
+/// What the parameter of some number is.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// The single parameter of this number among those.
+    Single(usize),
+    /// The cell of this number of a field.
+    Cell(&'a RandomField, usize),
+}
+
+/// The prior of N parameters: single ones, and the cells of fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JointPrior {
+    /// The single parameters, in order.
     parameters: Vec<Parameter>,
+    /// The fields, in order.
+    fields: Vec<PlacedField>,
     /// None: all coordinates are independent.
     correlation: Option<Correlation>,
 }
@@ -53,15 +81,16 @@ pub struct JointPrior {
 const TOLERANCE: f64 = 1e-6;
 
 impl JointPrior {
-    /// The prior that `entries` describe: `NAME LAW NUMBERS`, or `NAME[COUNT] LAW NUMBERS` for many alike; the laws are those of
-    /// `config::LAWS`.
+    /// The prior that `entries` describe: `NAME LAW NUMBERS`, or `NAME[COUNT] LAW NUMBERS` for many alike, or `NAME[SIDES] matern
+    /// NUMBERS` for a field; the laws are those of `config::LAWS`.
     ///
     /// # Errors
     /// What is wrong with an entry, in words that follow "must".
     pub fn new(entries: &[String]) -> Result<Self, String> {
-        let parameters = entries::parameters(entries)?;
+        let (parameters, fields) = entries::parameters(entries)?;
         Ok(Self {
             parameters,
+            fields,
             correlation: None,
         })
     }
@@ -69,52 +98,136 @@ impl JointPrior {
     /// The number of parameters N.
     #[must_use]
     pub fn parameters(&self) -> usize {
+        self.named() + self.fields().map(RandomField::cells).sum::<usize>()
+    }
+
+    /// The number of single parameters, whose names are in memory.
+    #[must_use]
+    pub fn named(&self) -> usize {
         self.parameters.len()
     }
 
-    /// The number of free parameters P, which have a coordinate each.
+    /// The number of coordinates P: one for each free parameter, and those of the fields.
     #[must_use]
     pub fn coordinates(&self) -> usize {
-        self.free().count()
+        self.free_single().count() + self.fields().map(RandomField::coordinates).sum::<usize>()
     }
 
-    /// The free parameters, of numbers below N, in the order of their coordinates.
+    /// The fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = &RandomField> {
+        self.fields.iter().map(|placed| &placed.field)
+    }
+
+    /// The fields with the number of the first cell of each among all parameters, in order.
+    pub fn placed_fields(&self) -> impl Iterator<Item = (usize, &RandomField)> {
+        let mut cells = 0;
+        self.fields
+            .iter()
+            .map(move |PlacedField { before, field }| {
+                let first = before + cells;
+                cells += field.cells();
+                (first, field)
+            })
+    }
+
+    /// The single parameters that are free, by their numbers among all, in the order of their coordinates.
     pub fn free(&self) -> impl Iterator<Item = usize> {
-        (0..self.parameters.len()).filter(|&i| self.is_free(i))
+        self.free_single().map(|i| self.number(i))
+    }
+
+    /// The single parameters that are free, of numbers below `named`, in the order of their coordinates.
+    fn free_single(&self) -> impl Iterator<Item = usize> {
+        let is_free = |&i: &usize| matches!(self.parameters[i].value, Value::Free(_));
+        (0..self.named()).filter(is_free)
+    }
+
+    /// What the parameter number `i` is.
+    fn place(&self, i: usize) -> Place<'_> {
+        let mut cells = 0;
+        for (first, field) in self.placed_fields().take_while(|(first, _)| *first <= i) {
+            if i < first + field.cells() {
+                return Place::Cell(field, i - first);
+            }
+            cells += field.cells();
+        }
+        Place::Single(i - cells)
+    }
+
+    /// The number among all parameters of the single one number `i`.
+    fn number(&self, i: usize) -> usize {
+        let before = self.fields.iter().take_while(|placed| placed.before <= i);
+        i + before.map(|placed| placed.field.cells()).sum::<usize>()
     }
 
     /// The names of all parameters.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.parameters.iter().map(|p| p.name.as_str())
+    pub fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        (0..self.parameters()).map(|i| self.name(i))
     }
 
-    /// The name of the parameter number `i`.
+    /// The name of the parameter number `i`; of a field's cell it is made here.
     #[must_use]
-    pub fn name(&self, i: usize) -> &str {
-        &self.parameters[i].name
+    pub fn name(&self, i: usize) -> Cow<'_, str> {
+        match self.place(i) {
+            Place::Single(i) => Cow::Borrowed(&self.parameters[i].name),
+            Place::Cell(field, cell) => Cow::Owned(field.cell_name(cell)),
+        }
     }
 
-    /// Returns true if the parameter number `i` is free: it has a coordinate of its own.
+    /// Returns true if the parameter number `i` is a cell of a field.
+    #[must_use]
+    pub fn is_cell(&self, i: usize) -> bool {
+        matches!(self.place(i), Place::Cell(..))
+    }
+
+    /// Returns true if the parameter number `i` is free to move: it is neither fixed nor tied.
     #[must_use]
     pub fn is_free(&self, i: usize) -> bool {
-        matches!(self.parameters[i].value, Value::Free(_))
+        match self.place(i) {
+            Place::Single(i) => matches!(self.parameters[i].value, Value::Free(_)),
+            Place::Cell(..) => true,
+        }
     }
 
     /// The parameters, N numbers in their own units, at the coordinates `xi`, P numbers.
     #[must_use]
     pub fn at<T: Real>(&self, xi: &[T]) -> Vec<f64> {
-        let xi = xi.iter().map(|xi| xi.as_f64());
-        match &self.correlation {
-            None => self.at_standard(xi),
+        let (own, mut rest) = xi.split_at(self.free_single().count());
+        let own = own.iter().map(|xi| xi.as_f64());
+        let single = match &self.correlation {
+            None => self.at_standard(own),
             Some(correlation) => {
-                let mut z: Vec<f64> = xi.collect();
+                let mut z: Vec<f64> = own.collect();
                 correlation.correlate(&mut z);
                 self.at_standard(z.into_iter())
             }
-        }
+        };
+        self.with_fields(single, |field, out| {
+            let (own, after) = rest.split_at(field.coordinates());
+            field.values(own.iter().map(|xi| xi.as_f64()), out);
+            rest = after;
+        })
     }
 
-    /// The parameters where the laws of the free ones are at the standard normal `z`, P numbers.
+    /// All parameters: the `single` ones, and between them the fields, whose values `append` adds.
+    fn with_fields(
+        &self,
+        single: Vec<f64>,
+        mut append: impl FnMut(&RandomField, &mut Vec<f64>),
+    ) -> Vec<f64> {
+        if self.fields.is_empty() {
+            return single;
+        }
+        let (mut u, mut done) = (Vec::with_capacity(self.parameters()), 0);
+        for PlacedField { before, field } in &self.fields {
+            u.extend_from_slice(&single[done..*before]);
+            append(field, &mut u);
+            done = *before;
+        }
+        u.extend_from_slice(&single[done..]);
+        u
+    }
+
+    /// The single parameters where the laws of the free ones are at the standard normal `z`.
     fn at_standard(&self, mut z: impl Iterator<Item = f64>) -> Vec<f64> {
         let own = |parameter: &Parameter| match parameter.value {
             Value::Free(law) => law.at(z.next().expect("P numbers")),
@@ -130,21 +243,20 @@ impl JointPrior {
         u
     }
 
-    /// The parameters at the centre of the prior, but the free one whose coordinate is number `moved` one standard deviation up, with
-    /// what is tied to it.
-    #[must_use]
-    pub fn at_centre_but(&self, moved: usize) -> Vec<f64> {
-        let count = self.coordinates();
-        self.at_standard((0..count).map(|i| if i == moved { 1.0 } else { 0.0 }))
-    }
-
     /// The parameter number `i` where its own law, or that of the parameter it is tied to, is at the standard normal `xi`.
     #[must_use]
     pub fn parameter_at(&self, i: usize, xi: f64) -> f64 {
+        match self.place(i) {
+            Place::Single(i) => self.single_at(i, xi),
+            Place::Cell(field, _) => field.value(xi),
+        }
+    }
+
+    fn single_at(&self, i: usize, xi: f64) -> f64 {
         match self.parameters[i].value {
             Value::Free(law) => law.at(xi),
             Value::Fixed(value) => value,
-            Value::Tied { to, factor } => factor * self.parameter_at(to, xi),
+            Value::Tied { to, factor } => factor * self.single_at(to, xi),
         }
     }
 
@@ -156,72 +268,106 @@ impl JointPrior {
         (a.min(b), a.max(b))
     }
 
-    /// The coordinates, P numbers, at which the free parameters are those of `u`, N numbers in their own units.
+    /// The name of a field whose coordinates do not follow from its values, if there is one.
+    #[must_use]
+    pub fn field_without_modes(&self) -> Option<&str> {
+        let field = self.fields().find(|field| !field.has_modes());
+        field.map(RandomField::name)
+    }
+
+    /// The coordinates, P numbers, at which the parameters are those of `u`, N numbers in their own units; of a field as near as its
+    /// modes come to it.
     ///
     /// # Errors
     /// The number of a parameter whose value its prior excludes.
+    ///
+    /// # Panics
+    /// With a field without modes.
     pub fn coordinates_of(&self, u: &[f64]) -> Result<Vec<f64>, usize> {
-        let pairs = self.parameters.iter().zip(u).enumerate();
-        let free = pairs.filter_map(|(i, (parameter, &u))| match parameter.value {
-            Value::Free(law) => Some(law.coordinate(u).ok_or(i)),
+        let single = (0..self.named()).map(|i| (i, u[self.number(i)]));
+        let free = single.filter_map(|(i, u)| match self.parameters[i].value {
+            Value::Free(law) => Some(law.coordinate(u).ok_or_else(|| self.number(i))),
             Value::Fixed(_) | Value::Tied { .. } => None,
         });
         let mut xi: Vec<f64> = free.collect::<Result<_, usize>>()?;
         if let Some(correlation) = &self.correlation {
             correlation.decorrelate(&mut xi);
         }
+        for (first, field) in self.placed_fields() {
+            let own = &u[first..first + field.cells()];
+            if let Some(cell) = own.iter().position(|u| !field.admits(*u)) {
+                return Err(first + cell);
+            }
+            field.project(own, &mut xi);
+        }
         Ok(xi)
     }
 
-    /// The bytes of the factor by which coordinates are correlated; 0 where they are not.
+    /// Returns true if the prior excludes none of the values `u`, N numbers in their own units.
     #[must_use]
-    pub fn correlation_bytes(&self) -> usize {
-        let count = self.correlation.as_ref().map_or(0, Correlation::size);
-        size_of::<f64>() * count
+    pub fn admits(&self, u: &[f64]) -> bool {
+        u.iter().enumerate().all(|(i, &u)| match self.place(i) {
+            Place::Single(i) => match self.parameters[i].value {
+                Value::Free(law) => law.coordinate(u).is_some(),
+                Value::Fixed(_) | Value::Tied { .. } => u.is_finite(),
+            },
+            Place::Cell(field, _) => field.admits(u),
+        })
     }
 
     /// The number of a fixed or tied parameter whose value in `u`, N numbers in their own units, is another than its prior gives;
     /// NaN stands for a value that is not known.
     #[must_use]
     pub fn misplaced(&self, u: &[f64]) -> Option<usize> {
-        (0..u.len()).find(|&i| {
+        let misplaced = |&i: &usize| {
             let own = match self.parameters[i].value {
                 Value::Free(_) => return false,
                 Value::Fixed(value) => value,
-                Value::Tied { to, factor } => factor * u[to],
+                Value::Tied { to, factor } => factor * u[self.number(to)],
             };
-            (u[i] - own).abs() > TOLERANCE * own.abs()
-        })
+            (u[self.number(i)] - own).abs() > TOLERANCE * own.abs()
+        };
+        let found = (0..self.named()).find(misplaced);
+        found.map(|i| self.number(i))
     }
 
     /// The standard normal coordinate at which the law of the free parameter number `i` has the value `u`; None where it is not free, or
     /// its law excludes `u`.
     #[must_use]
     pub fn own_coordinate(&self, i: usize, u: f64) -> Option<f64> {
-        match self.parameters[i].value {
-            Value::Free(law) => law.coordinate(u),
-            Value::Fixed(_) | Value::Tied { .. } => None,
+        match self.place(i) {
+            Place::Cell(field, _) => field.admits(u).then(|| field.standard(u)),
+            Place::Single(i) => match self.parameters[i].value {
+                Value::Free(law) => law.coordinate(u),
+                Value::Fixed(_) | Value::Tied { .. } => None,
+            },
         }
     }
 
     /// Whether the prior of the parameter number `i` has a bound below and above; false for fixed and tied ones.
     #[must_use]
     pub fn has_bounds(&self, i: usize) -> [bool; 2] {
-        match self.parameters[i].value {
-            Value::Free(law) => law.has_bounds(),
-            Value::Fixed(_) | Value::Tied { .. } => [false; 2],
+        match self.place(i) {
+            Place::Cell(field, _) => [field.is_positive(), false],
+            Place::Single(i) => match self.parameters[i].value {
+                Value::Free(law) => law.has_bounds(),
+                Value::Fixed(_) | Value::Tied { .. } => [false; 2],
+            },
         }
     }
 
     /// The values that the prior allows for the parameter number `i`, in words.
     #[must_use]
     pub fn support(&self, i: usize) -> String {
-        match self.parameters[i].value {
-            Value::Free(law) => law.support(),
-            Value::Fixed(value) => format!("{value:?}"),
-            Value::Tied { to, factor } => {
-                format!("{factor:?} times {}", self.parameters[to].name)
-            }
+        match self.place(i) {
+            Place::Cell(field, _) => field.support().to_owned(),
+            Place::Single(i) => match self.parameters[i].value {
+                Value::Free(law) => law.support(),
+                Value::Fixed(value) => format!("{value:?}"),
+                Value::Tied { to, factor } => {
+                    format!("{factor:?} times {}", self.parameters[to].name)
+                }
+            },
         }
     }
 }
@@ -265,6 +411,75 @@ mod tests {
         assert_eq!(prior.misplaced(&[-6.0, 2.0, 7.0, 3.0, -1.4]), Some(4));
         assert_eq!(prior.range(0, 1.0), (-2.0, 2.0));
         assert_eq!(prior.support(4), "-0.5 times b");
+    }
+
+    #[test]
+    fn fields_stand_in_the_order_of_the_entries_and_their_coordinates_last() {
+        let prior = prior(&[
+            "k[2,3] matern 1.5 2 5 0.5 modes 4",
+            "a normal 1 2",
+            "b tied a 3",
+            "l[3] matern of log 0.5 2 0 1 modes 3",
+            "c uniform 0 1",
+        ]);
+        assert_eq!(
+            (prior.parameters(), prior.coordinates(), prior.named()),
+            (12, 9, 3)
+        );
+        let names: Vec<_> = prior.names().collect();
+        let all = "k[1,1] k[1,2] k[1,3] k[2,1] k[2,2] k[2,3] a b l[1] l[2] l[3] c";
+        assert_eq!(names.join(" "), all);
+        let centre = prior.at(&[0.0; 9]);
+        assert_eq!(
+            centre,
+            [5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 1.0, 3.0, 1.0, 1.0, 1.0, 0.5]
+        );
+        let xi = [0.5, -1.0, 0.3, 0.2, 0.1, -0.4, 1.0, -2.0, 0.7];
+        let u = prior.at(&xi);
+        assert_eq!((u[6], u[7], prior.misplaced(&u)), (2.0, 6.0, None));
+        assert!(u[8..11].iter().all(|u| *u > 0.0) && prior.admits(&u));
+        let back = prior.coordinates_of(&u).unwrap();
+        let apart = back.iter().zip(xi).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-10, "{back:?}");
+        let mut wrong = u.clone();
+        wrong[9] = 0.0;
+        assert_eq!(
+            (prior.coordinates_of(&wrong), prior.admits(&wrong)),
+            (Err(9), false)
+        );
+        wrong[7] = 0.0;
+        assert_eq!(prior.misplaced(&wrong), Some(7));
+        // A move of a field moves all of its cells by a deviation.
+        assert_eq!(prior.moves(), 4);
+        let moved = prior.at_centre_but(2);
+        assert_eq!(
+            (moved[0], moved[5], moved[6], moved[8]),
+            (5.5, 5.5, 1.0, 1.0)
+        );
+        assert_eq!(prior.moved(2), ("k (all cells)".to_owned(), (4.5, 5.5)));
+        assert_eq!(prior.moved(1).0, "c");
+        assert_eq!(prior.support(9), "greater than 0");
+        for (entries, words) in [
+            (
+                ["k[2,2] matern 1.5 2 0 1", "k[3] normal 0 1"],
+                "not \"k\" twice",
+            ),
+            (
+                ["k[2,2] matern 1.5 2 0 1", "a tied k[1,1] 2"],
+                "not to \"k[1,1]\"",
+            ),
+            (
+                ["k matern 1.5 2 0 1", "a normal 0 1"],
+                "as in \"kappa[64,64]\"; not \"k\"",
+            ),
+            (
+                ["k[2,2] matern 1.5 2 0", "a normal 0 1"],
+                "have NU LENGTH MEAN DEVIATION",
+            ),
+        ] {
+            let told = JointPrior::new(&entries.map(str::to_owned)).unwrap_err();
+            assert!(told.contains(words), "{told}");
+        }
     }
 
     #[test]

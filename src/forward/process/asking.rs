@@ -18,12 +18,15 @@ pub struct Renewed {
 }
 
 impl Process {
-    /// Starts one child.
+    /// Starts one child, of the first set of observations if there are sets.
     ///
     /// # Errors
     /// A program that is not there or may not be run.
     pub fn start(&self) -> std::io::Result<Child> {
-        self.starter.start()
+        match self.sets.first() {
+            Some(part) => part.process.start(),
+            None => self.starter.start(),
+        }
     }
 
     /// The outputs at the parameters `u`, P numbers in their own units, and the child that answered, where it may be

@@ -74,11 +74,8 @@ impl Child {
         longest: usize,
         leftovers: Arc<Leftovers>,
     ) -> std::io::Result<Self> {
-        let words = simulator.command.split_first();
-        let (program, arguments) = words.ok_or(ErrorKind::InvalidInput)?;
-        let mut starting = Command::new(program);
+        let mut starting = simulator.starting().ok_or(ErrorKind::InvalidInput)?;
         starting
-            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,17 +1,19 @@
 //! How long an answer is waited for: until its deadline, or until the run is to stop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The longest wait between two looks at whether the simulator still runs and whether the run is to stop.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Asks, while an answer is waited for, whether the run is to stop at once.
-pub struct Halt(Box<dyn Fn() -> bool + Send + Sync>);
+#[derive(Clone)]
+pub struct Halt(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl Halt {
     /// The run is to stop once `asked` returns true; threads that wait call it every `LOOK` or so.
     pub fn new(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Box::new(asked))
+        Self(Arc::new(asked))
     }
 
     /// Returns true if the run is to stop at once.

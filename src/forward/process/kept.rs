@@ -5,7 +5,7 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 32 | SHA-256 of the simulator's command, K, and the bits of the member's parameters in their own units |
+//! | 32 | SHA-256 of the simulator's command, K, the bits of the member's parameters in their own units, and the sets it was asked for |
 //! | 8 K | its outputs, little-endian |
 //! | 4 | CRC-32 of the bytes before |
 //!
@@ -182,26 +182,27 @@ impl KeptOutputs {
         self.places.len()
     }
 
-    /// The outputs at the parameters `u` that a killed run left, K numbers.
+    /// The outputs at the parameters `u` that a killed run left, K numbers, where it asked for the same sets of observations; without
+    /// sets, none.
     #[must_use]
-    pub fn recall(&self, u: &[f64]) -> Option<Vec<f64>> {
+    pub fn recall(&self, (u, sets): (&[f64], &[usize])) -> Option<Vec<f64>> {
         if self.places.is_empty() {
             return None;
         }
-        let place = *self.places.get(&self.key(u))?;
+        let place = *self.places.get(&self.key(u, sets))?;
         let numbers = &self.records[place..place + 8 * self.outputs];
         let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("8 bytes"));
         Some(numbers.chunks_exact(8).map(number).collect())
     }
 
-    /// Keeps the `outputs` at `u`, whose simulation took `taken`.
-    pub fn keep(&mut self, u: &[f64], outputs: &[f64], taken: Duration) {
+    /// Keeps the `outputs` at `u` of these sets of observations, whose simulation took `taken`.
+    pub fn keep(&mut self, (u, sets): (&[f64], &[usize]), outputs: &[f64], taken: Duration) {
         if self.unwritten.is_empty() {
             let now = Instant::now();
             self.since = now.checked_sub(taken).unwrap_or(now);
         }
         let start = self.unwritten.len();
-        self.unwritten.extend(self.key(u));
+        self.unwritten.extend(self.key(u, sets));
         self.unwritten
             .extend(outputs.iter().flat_map(|z| z.to_le_bytes()));
         let checksum = crc32fast::hash(&self.unwritten[start..]);
@@ -276,11 +277,14 @@ impl KeptOutputs {
         ));
     }
 
-    /// What the outputs at `u` are found by.
-    fn key(&self, u: &[f64]) -> [u8; KEY] {
+    /// What the outputs at `u` of these sets are found by.
+    fn key(&self, u: &[f64], sets: &[usize]) -> [u8; KEY] {
         let mut hash = self.command.clone();
         for x in u {
             hash.update(x.to_bits().to_le_bytes());
+        }
+        for &set in sets {
+            hash.update((set as u64).to_le_bytes());
         }
         hash.finalize().into()
     }
@@ -304,6 +308,7 @@ mod tests {
             folder: None,
             timeout: None,
             numbered: false,
+            set: None,
         }
     }
 
@@ -329,23 +334,29 @@ mod tests {
         let folder = &room.path().join("simulated");
         let (u, outputs) = ([0.1 + 0.2, -0.0], [f64::MIN_POSITIVE, 1e300]);
         let mut first = plain(folder);
-        assert_eq!(first.recall(&u), None);
-        first.keep(&u, &outputs, PERIOD);
+        assert_eq!(first.recall((&u, &[])), None);
+        first.keep((&u, &[]), &outputs, PERIOD);
         // One that took no time waits for others, and goes where the step ends before.
-        first.keep(&[1.0, 2.0], &outputs, Duration::ZERO);
+        first.keep((&[1.0, 2.0], &[]), &outputs, Duration::ZERO);
         first.settled();
         for rank in [0, 1] {
             let next = kept(folder, rank, "a", Files::default());
-            assert_eq!((next.left(), next.recall(&u)), (1, Some(outputs.to_vec())));
-            assert_eq!(next.recall(&[0.3, -0.0]), None);
-            assert_eq!(next.recall(&[0.1 + 0.2, 0.0]), None);
+            assert_eq!(
+                (next.left(), next.recall((&u, &[]))),
+                (1, Some(outputs.to_vec()))
+            );
+            assert_eq!(next.recall((&[0.3, -0.0], &[])), None);
+            assert_eq!(next.recall((&[0.1 + 0.2, 0.0], &[])), None);
         }
-        assert_eq!(kept(folder, 0, "b", Files::default()).recall(&u), None);
+        assert_eq!(
+            kept(folder, 0, "b", Files::default()).recall((&u, &[])),
+            None
+        );
         let mut last = plain(folder);
         last.step_ended(false);
-        assert_eq!(last.recall(&u), Some(outputs.to_vec()));
+        assert_eq!(last.recall((&u, &[])), Some(outputs.to_vec()));
         last.step_ended(true);
-        assert_eq!(last.recall(&u), None);
+        assert_eq!(last.recall((&u, &[])), None);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
     }
 
@@ -355,7 +366,7 @@ mod tests {
         let folder = &room.path().join("simulated");
         let mut first = plain(folder);
         for x in [1.0, 2.0, 3.0] {
-            first.keep(&[x], &[x, x], PERIOD);
+            first.keep((&[x], &[]), &[x, x], PERIOD);
         }
         let path = file_of(folder, 0);
         let mut bytes = std::fs::read(&path).unwrap();
@@ -363,9 +374,10 @@ mod tests {
         bytes.truncate(3 * record_size(2) - 1);
         std::fs::write(&path, bytes).unwrap();
         let mut second = plain(folder);
-        let known = |kept: &KeptOutputs| [1.0, 2.0, 3.0].map(|x| kept.recall(&[x]).is_some());
+        let known =
+            |kept: &KeptOutputs| [1.0, 2.0, 3.0].map(|x| kept.recall((&[x], &[])).is_some());
         assert_eq!(known(&second), [true, false, false]);
-        second.keep(&[3.0], &[3.0, 3.0], PERIOD);
+        second.keep((&[3.0], &[]), &[3.0, 3.0], PERIOD);
         assert_eq!(known(&plain(folder)), [true, false, true]);
         assert_eq!(
             find(folder, 2, 2 * record_size(2) as u64).records.len(),
@@ -380,7 +392,7 @@ mod tests {
         let mut kept = plain(folder);
         kept.limit = record_size(2) as u64;
         for (count, left) in [(1, true), (1, false), (2, false), (1, true)] {
-            (0..count).for_each(|_| kept.keep(&[1.0], &[1.0, 2.0], PERIOD));
+            (0..count).for_each(|_| kept.keep((&[1.0], &[]), &[1.0, 2.0], PERIOD));
             kept.step_ended(false);
             assert_eq!(file_of(folder, 0).exists(), left);
         }
@@ -409,10 +421,10 @@ mod tests {
         let mut kept = kept(folder, 0, "a", Files::watched(full.clone()));
         for (x, is_full) in [(1.0, false), (2.0, true), (3.0, false)] {
             full.0.store(is_full, Ordering::Relaxed);
-            kept.keep(&[x], &[x, x], PERIOD);
+            kept.keep((&[x], &[]), &[x, x], PERIOD);
         }
         let found = plain(folder);
-        let known = [1.0, 2.0, 3.0].map(|x| found.recall(&[x]).is_some());
+        let known = [1.0, 2.0, 3.0].map(|x| found.recall((&[x], &[])).is_some());
         assert_eq!(known, [true, false, true]);
     }
 }

@@ -37,6 +37,10 @@
 //! | it is ended from outside (SIGKILL, SIGTERM) | it is started anew and asked once more: the member is not to blame |
 //! | it prints a line that nobody asked for, or gives no numbers where a new process does | what it answered in this step is asked again of a new process; if that happens again the run ends with the reason, for answers may belong to other members |
 //!
+//! Where the table of observations has a column `set`, each process is for one set, and answers with the outputs of that set alone, in the
+//! table's order: `{set}` in a word of `model.command` becomes the set's name, which is EKI_SET in the environment, too. A member of a
+//! step is asked of one process for each set that the step takes (`sets`). Processes of sets that a step does not take are ended.
+//!
 //! Lines that nobody asked for are looked for before each question, and for a moment when the simulator is first tried, by
 //! `check-model`, and at the end of each step. One that comes later still may be taken for an answer: only numbers rule that out.
 //!
@@ -67,12 +71,13 @@ mod map;
 mod messages;
 mod protocol;
 mod round;
+mod sets;
 mod starter;
 mod variables;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::data::observed::ObservedOutputs;
@@ -85,6 +90,7 @@ use kept::KeptOutputs;
 pub use protocol::numbers;
 use round::Round;
 pub use round::Settled;
+use sets::OfSet;
 use starter::Starter;
 
 /// Reasons for failures told by one rank; of the rest the run's log has the number.
@@ -105,15 +111,22 @@ pub struct Simulator {
     pub timeout: Option<Duration>,
     /// Whether each question begins with a number that its answer repeats.
     pub numbered: bool,
+    /// The set of observations that it is for, where there are sets: `{set}` in the words that start it, and EKI_SET in its
+    /// environment.
+    pub set: Option<String>,
 }
 
 /// G(u) by a program that is asked; coordinates N(0, I), mapped to the parameters by their `JointPrior`.
 #[derive(Debug)]
 pub struct Process {
     simulator: Simulator,
-    prior: JointPrior,
+    prior: Arc<JointPrior>,
     outputs: ObservedOutputs,
     starter: Starter,
+    /// One for each set of observations, where there are sets: these are asked in its place.
+    sets: Vec<OfSet>,
+    /// The sets that are asked now; None: all.
+    asked: Mutex<Option<Vec<usize>>>,
     /// How many members are simulated at once; 0: as many as there are threads.
     at_once: AtomicUsize,
     halt: OnceLock<Halt>,
@@ -141,10 +154,10 @@ impl Process {
     #[must_use]
     pub fn new(
         simulator: Simulator,
-        prior: JointPrior,
+        prior: impl Into<Arc<JointPrior>>,
         outputs: impl Into<ObservedOutputs>,
     ) -> Self {
-        let outputs = outputs.into();
+        let (prior, outputs) = (prior.into(), outputs.into());
         // The longest number text holds is under 400 characters; they are rarely over 25.
         let starter = Starter::new(simulator.clone(), 4096 + 64 * outputs.total());
         Self {
@@ -152,6 +165,8 @@ impl Process {
             prior,
             outputs,
             starter,
+            sets: Vec::new(),
+            asked: Mutex::default(),
             at_once: AtomicUsize::new(0),
             halt: OnceLock::new(),
             idle: Mutex::default(),
@@ -181,6 +196,9 @@ impl Process {
 
     /// From now on waits are given up when `halt` says so. Only the first call counts.
     pub fn heed(&self, halt: Halt) {
+        for part in &self.sets {
+            part.process.heed(halt.clone());
+        }
         let _ = self.halt.set(halt);
     }
 
@@ -229,7 +247,7 @@ impl Process {
         }
         drop(round);
         if let Ok(outputs) = &answer {
-            self.with_kept(|kept| kept.keep(u, outputs, asked.elapsed()));
+            self.with_kept(|kept| kept.keep((u, &[]), outputs, asked.elapsed()));
         }
         if let Some(child) = child {
             let mut idle = self.idle.lock().expect("no thread panicked");
@@ -249,6 +267,9 @@ impl Process {
     /// may belong to other members. Called when all members have been asked; where it returns `Again`, all are to be asked
     /// again, and those whose answers can be trusted are answered at once.
     pub fn settle(&self) -> Settled {
+        if !self.sets.is_empty() {
+            return self.settle_sets();
+        }
         let Renewed { count, how } = self.renewed();
         if count > 0 {
             let text = format!(
@@ -289,7 +310,9 @@ impl Process {
 
     /// Tells why a member failed, each reason once.
     fn tell(&self, failure: &Failure) {
-        let text = format!("a member failed: the simulator {failure}");
+        let set = self.simulator.set.as_ref();
+        let set = set.map_or(String::new(), |set| format!(", asked for the set {set:?},"));
+        let text = format!("a member failed: the simulator{set} {failure}");
         self.tell_once(text, " (more like it are only counted)", failure.words());
     }
 
@@ -312,16 +335,21 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    /// Children are dismissed and may end in peace; those that don't are ended.
-    fn drop(&mut self) {
+impl Process {
+    /// Children that wait for a question are dismissed and may end in peace; those that don't are ended.
+    fn dismiss(&self) {
         let mut idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(|e| e.into_inner()));
         idle.iter_mut().for_each(|idle| idle.child.dismiss());
         let deadline = Instant::now() + FAREWELL;
         idle.iter_mut().for_each(|idle| {
             idle.child.await_end(deadline);
         });
-        drop(idle);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.dismiss();
         self.starter.leftovers().end();
     }
 }

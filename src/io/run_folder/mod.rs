@@ -87,8 +87,8 @@ pub fn copy_observations(
         return Ok(());
     }
     let from = resolved.observations()?;
-    let (now, mut of_now) = observation_table::read(&from)?;
-    of_now.outputs = of_now.outputs.with_missing(resolved.config.model.missing);
+    let (now, of_now) = observation_table::read(&from)?;
+    let of_now = of_now.with_missing(resolved.config.model.missing);
     if now != values || of_now != *table {
         return Err(Error::data(&from, CHANGED));
     }

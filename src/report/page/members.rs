@@ -74,7 +74,7 @@ pub fn section(known: &Parameters) -> String {
         .correlations
         .as_deref()
         .unwrap_or_default();
-    let place = |name: &String| known.prior.names().position(|own| own == name);
+    let place = |name: &String| known.prior.names().position(|own| own == name.as_str());
     let card = |pair: &Correlated| {
         let [a, b] = &pair.between;
         let values = [place(a)?, place(b)?].map(column);
@@ -136,9 +136,9 @@ fn marginal((prior, p): (&JointPrior, usize), values: &[f64], drawn: bool) -> Pl
         false => "",
     };
     Plot {
-        title: prior.name(p).to_owned(),
+        title: prior.name(p).into_owned(),
         note: note.to_owned(),
-        axes: [prior.name(p).to_owned(), "probability density".to_owned()],
+        axes: [prior.name(p).into_owned(), "probability density".to_owned()],
         across: (across.1 > across.0).then_some(across),
         within: vec![0.0],
         logarithmic: false,

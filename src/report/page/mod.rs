@@ -2,6 +2,7 @@
 
 mod chart;
 mod curves;
+mod fields;
 mod figure;
 mod members;
 mod parameters;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ReportedRun;
+use super::fields;
 use super::scale::{Scale, escaped, number};
 use super::tables::{named, sentence, table};
 
@@ -86,11 +87,18 @@ pub fn section(runs: &[ReportedRun]) -> String {
             rows.push(row);
         }
     }
-    let most = known().map(|(_, _, known)| known.prior.parameters()).max();
+    let most = known().map(|(_, _, known)| known.prior.named()).max();
     let more = match most.unwrap_or(0).saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!("<p class=\"soft\">and {more} more in final/parameters.csv</p>\n"),
     };
+    let run = |run: &ReportedRun| match several {
+        true => format!(" of {}", escaped(&run.name)),
+        false => String::new(),
+    };
+    let pictures: String = known()
+        .map(|(i, of, known)| pictures(i, &run(of), known))
+        .collect();
     let from_file = known().any(|(_, _, known)| !known.is_drawn);
     let begun = if from_file {
         " No prior is shown for runs whose first members came from a file (ensemble.initial)."
@@ -104,7 +112,7 @@ pub fn section(runs: &[ReportedRun]) -> String {
         "<h2>Parameters</h2>\n{are}<p class=\"soft\">Pale: the central two thirds of the prior. Bold: the central two thirds of the \
          members. Upright line: their mean.{begun} Contraction: 1 - (variance of the members) / (variance of the prior), in the \
          coordinate in which the prior is standard normal; 0 where nothing was learned, 1 where all was. The errors after ± are the \
-         jackknife's.</p>\n{}{more}",
+         jackknife's.</p>\n{}{more}{pictures}",
         table(&head, rows.into_iter())
     )
 }
@@ -124,12 +132,34 @@ fn of_run(run: Option<(usize, &ReportedRun)>, known: &Parameters) -> String {
 /// Returns the names of the parameters of all runs, each once, at most `SHOWN` of them.
 fn names<'a>(known: impl Iterator<Item = &'a Parameters>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
-    for of in known.flat_map(|known| &known.calibrated.found.parameters) {
-        if names.len() < SHOWN && !names.contains(&of.name.as_str()) {
-            names.push(&of.name);
+    for known in known {
+        let own = known.calibrated.found.parameters.iter().enumerate();
+        for (_, of) in own.filter(|(p, _)| !known.prior.is_cell(*p)) {
+            if names.len() < SHOWN && !names.contains(&of.name.as_str()) {
+                names.push(&of.name);
+            }
         }
     }
     names
+}
+
+/// Returns the pictures of the fields of run number `i`, called `run`: the members' mean, and their deviation if members were kept.
+fn pictures(i: usize, run: &str, known: &Parameters) -> String {
+    let all = &known.calibrated.found.parameters;
+    let mut cards = String::new();
+    for (first, field) in known.prior.placed_fields() {
+        let cells = &all[first..first + field.cells()];
+        let mean: Vec<f64> = cells.iter().map(|of| of.mean).collect();
+        cards += &fields::card(i, &format!("mean{run}"), field, &mean);
+        let deviations: Option<Vec<f64>> = cells.iter().map(|of| of.deviation).collect();
+        if let Some(deviations) = deviations {
+            cards += &fields::card(i, &format!("deviation{run}"), field, &deviations);
+        }
+    }
+    match cards.is_empty() {
+        true => cards,
+        false => format!("<div class=\"grid\">\n{cards}</div>\n"),
+    }
 }
 
 /// Returns the cells of parameter `p` of run number `i`: its numbers, and its strip.

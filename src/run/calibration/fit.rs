@@ -1,5 +1,7 @@
 //! What a calibration ends with.
 
+use std::borrow::Cow;
+
 use ndarray::{Array1, Array2};
 
 use crate::data::scores::Scores;
@@ -39,7 +41,7 @@ impl Fit {
         let values: Vec<f64> = rows.flat_map(|xi| prior.at(xi)).collect();
         let shape = (values.len() / prior.parameters(), prior.parameters());
         Self {
-            names: prior.names().map(str::to_owned).collect(),
+            names: prior.names().map(Cow::into_owned).collect(),
             mean: Array1::from(mean),
             members: Array2::from_shape_vec(shape, values).expect("whole rows"),
             misfits: steps

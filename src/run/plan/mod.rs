@@ -4,6 +4,7 @@ mod checks;
 pub mod extra_arrays;
 mod localisation;
 mod schedule;
+mod sets;
 
 use crate::data::shape::DataShape;
 use std::ops::Range;
@@ -87,33 +88,28 @@ impl Plan {
             let why = "there is nothing to fit: no parameters, or no outputs";
             return Err(Error::Usage(why.to_owned()));
         }
-        if config.data.batch > data.train {
+        let simulates = config.model.kind.simulates();
+        // How many sets a simulator's observations have is said by their table.
+        if config.data.batch > data.train && !simulates {
             return Err(resolved.error(
                 "data.batch",
                 format!("must be at most the {} training samples", data.train),
             ));
         }
+        let batch = if simulates { 1 } else { config.data.batch };
         check_method(&resolved, data)?;
         check_noise(&resolved, &noise, data.outputs)?;
-        let observed = config.data.batch.saturating_mul(data.outputs);
+        let observed = batch.saturating_mul(data.outputs);
         check_size(&resolved, parameters, observed)?;
         check_magnitudes(&resolved)?;
         let batches = Batches {
             seed: config.seed,
             samples: data.train,
-            batch: config.data.batch,
+            batch,
             shuffle: config.data.shuffle,
+            of_sets: false,
         };
-        let steps = match config.run.steps {
-            0 => config
-                .run
-                .epochs
-                .checked_mul(batches.steps_per_epoch())
-                .ok_or_else(|| {
-                    resolved.error("run.epochs", "must not overflow the count of steps")
-                })?,
-            steps => steps,
-        };
+        let steps = steps(&resolved, &batches)?;
         let loss = Loss::of(&config.method, &noise.gamma);
         let loss_in_d = loss_in_d(&loss, config.method.tikhonov, (data.outputs, parameters));
         let adaptive = config.method.step == StepKind::Adaptive;
@@ -157,13 +153,17 @@ impl Plan {
 
     /// Returns this plan with what a table says of the observations.
     ///
+    /// # Errors
+    /// Keys that do not fit the table's sets.
+    ///
     /// # Panics
     /// If it is of another number of observations.
-    #[must_use]
-    pub fn with_table(self, table: ObservationTable) -> Self {
-        let simulates = self.config().model.kind.simulates();
-        assert!(!simulates || table.outputs.count() == self.data.outputs);
-        Self { table, ..self }
+    pub fn with_table(self, table: ObservationTable) -> Result<Self> {
+        if !self.config().model.kind.simulates() {
+            return Ok(Self { table, ..self });
+        }
+        assert!(table.outputs.count() == self.data.outputs);
+        self.with_sets(table)
     }
 
     /// Returns the digest of all data of a run whose samples have the digest `samples`.
@@ -203,7 +203,7 @@ impl Plan {
     /// Observed outputs of a batch: K without the prior's part.
     #[must_use]
     pub fn observed(&self) -> usize {
-        self.loss.outputs(self.batches.batch, self.data.outputs)
+        self.loss.outputs(self.batches.width(), self.data.outputs)
     }
 
     /// Returns the form of the update with `members` members: from (J, K) and the method alone.
@@ -305,9 +305,12 @@ impl Plan {
         ensemble.members + grown as usize
     }
 
-    /// Epochs passed at `step`, with a fraction.
+    /// Epochs passed at `step`, with a fraction; of sets whole ones, so that all have the same h in a pass.
     fn time(&self, step: u64) -> f64 {
-        step as f64 / self.batches.steps_per_epoch() as f64
+        match self.batches.of_sets {
+            true => self.batches.epoch(step) as f64,
+            false => step as f64 / self.batches.steps_per_epoch() as f64,
+        }
     }
 
     /// sqrt(gamma) at `step`, gamma decaying by gamma_decay over each epoch.
@@ -364,6 +367,17 @@ impl Plan {
         let epochs = self.config().run.evaluate_every;
         let every = epochs.saturating_mul(self.batches.steps_per_epoch());
         steps == self.steps || (every > 0 && steps.is_multiple_of(every))
+    }
+}
+
+/// Returns the steps of a run of `resolved` with these `batches`.
+fn steps(resolved: &Resolved, batches: &Batches) -> Result<u64> {
+    let run = &resolved.config.run;
+    match run.steps {
+        0 => (run.epochs)
+            .checked_mul(batches.steps_per_epoch())
+            .ok_or_else(|| resolved.error("run.epochs", "must not overflow the count of steps")),
+        steps => Ok(steps),
     }
 }
 

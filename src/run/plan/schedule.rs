@@ -12,7 +12,11 @@ impl Plan {
             // By misfit it depends on what the step finds: `misfit_factor`.
             HSchedule::Level | HSchedule::Misfit => 1.0,
             HSchedule::Cosine => {
-                let passed = step as f64 / self.steps as f64;
+                let first = match self.batches.of_sets {
+                    true => step - step % self.batches.steps_per_epoch(),
+                    false => step,
+                };
+                let passed = first as f64 / self.steps as f64;
                 f64::midpoint(1.0, (std::f64::consts::PI * passed).cos())
             }
         };
@@ -53,11 +57,12 @@ impl Plan {
 
     /// Returns true if a mean `misfit` of the members (the sum of Psi over a batch) is at the noise level, where the run is to end:
     /// the discrepancy principle (Morozov; for EKI Iglesias, Inverse Problems 32 (2016) 025002),
-    /// (1/J) sum_j ||y - G(u_j)||^2_Gamma <= tau^2 K.
+    /// (1/J) sum_j ||y - G(u_j)||^2_Gamma <= tau^2 K. A step that takes some sets of observations does not know that of all.
     #[must_use]
     pub fn at_noise_level(&self, misfit: f64) -> bool {
         let tau = self.config().run.stop_at_misfit;
-        2.0 * misfit <= tau * tau * self.observed() as f64 && tau > 0.0
+        let is_reached = 2.0 * misfit <= tau * tau * self.observed() as f64;
+        is_reached && tau > 0.0 && self.takes_all_sets()
     }
 
     /// Returns the members' mean `misfit` in deviations of the noise: 1 is the noise's own.

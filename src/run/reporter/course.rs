@@ -64,7 +64,7 @@ impl Course {
     }
 
     fn add(&mut self, plan: &Plan, line: &Line) {
-        let misfit = plan.in_deviations(line.loss * plan.batches.batch as f64);
+        let misfit = plan.in_deviations(line.loss * plan.batches.width() as f64);
         self.misfits.push(misfit);
         self.first_spread = self.first_spread.or(Some(line.spread));
         (self.spread, self.alike) = (line.spread, line.alike);

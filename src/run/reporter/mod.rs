@@ -333,7 +333,7 @@ impl Reporter {
         let simulates = plan.config().model.kind.simulates();
         if simulates || record.scores.is_some() {
             let loss = if simulates {
-                let misfit = plan.in_deviations(record.loss * plan.batches.batch as f64);
+                let misfit = plan.in_deviations(record.loss * plan.batches.width() as f64);
                 format!("misfit {} deviations of the noise", number(misfit, 4))
             } else {
                 format!("epoch {}  loss {}", record.epoch, number(record.loss, 4))

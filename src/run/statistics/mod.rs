@@ -10,6 +10,8 @@
 
 pub mod sample;
 
+use std::borrow::Cow;
+
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
@@ -214,10 +216,10 @@ impl FinalMembers {
         let finite = |j: &usize| members.row(*j).iter().all(|u| u.is_finite());
         let counted: Vec<usize> = (0..members.nrows()).filter(finite).collect();
         let column = |p: usize| -> Vec<f64> { counted.iter().map(|&j| members[[j, p]]).collect() };
-        let parameter = |(p, name): (usize, &str)| {
+        let parameter = |(p, name): (usize, Cow<str>)| {
             let values = column(p);
             let statistics = ParameterStatistics {
-                name: name.to_owned(),
+                name: name.into_owned(),
                 mean: mean[p],
                 ..of_values(values.clone())
             };
@@ -288,7 +290,8 @@ fn correlations(
     members: usize,
     column: impl Fn(usize) -> Vec<f64>,
 ) -> Option<(Vec<Correlated>, usize)> {
-    let count = prior.coordinates();
+    // Cells of fields are correlated by their prior.
+    let count = prior.free().count();
     if count.saturating_mul(count).saturating_mul(members) / 2 > PRODUCTS {
         return None;
     }
@@ -310,7 +313,7 @@ fn correlations(
     }
     keep_largest(&mut pairs);
     let named = |(correlation, p, q): (f64, usize, usize)| Correlated {
-        between: [p, q].map(|p| prior.name(p).to_owned()),
+        between: [p, q].map(|p| prior.name(p).into_owned()),
         correlation,
     };
     Some((pairs.into_iter().map(named).collect(), found))
