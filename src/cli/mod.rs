@@ -12,6 +12,7 @@ pub mod report;
 pub(crate) mod run;
 pub(crate) mod simulator;
 pub mod sweep;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::cli::evaluate::EvaluateArguments;
 use crate::cli::plan::PlanArguments;
 use crate::cli::report::ReportArguments;
 use crate::cli::sweep::SweepArguments;
+use crate::cli::verify::VerifyArguments;
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
 ///
@@ -48,7 +50,7 @@ impl Cli {
     /// Returns true if the command needs all ranks of a launcher.
     pub fn runs(&self) -> bool {
         match &self.command {
-            None | Some(Command::Run(_)) => true,
+            None | Some(Command::Run(_) | Command::Verify(_)) => true,
             Some(Command::Sweep(arguments)) => !arguments.status,
             Some(_) => false,
         }
@@ -74,6 +76,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
     Evaluate(EvaluateArguments),
+    /// Recompute a step of a run on these ranks, and compare its digest with the one that the run left
+    Verify(VerifyArguments),
     /// A page with plots of a run; of several, drawn together
     Report(ReportArguments),
     /// Try a simulator of your own on a few members before a run relies on it
@@ -111,6 +115,9 @@ pub struct RunArguments {
     /// The run is one of a sweep, which may have taken most of its time.
     #[arg(skip)]
     pub is_of_sweep: bool,
+    /// The run ends once its first ensemble is simulated.
+    #[arg(skip)]
+    pub is_first_ensemble: bool,
     /// Other runs of this program share the screen.
     #[arg(skip)]
     pub beside_others: bool,
@@ -126,6 +133,7 @@ impl Default for RunArguments {
             max_time: None,
             threads: None,
             is_of_sweep: false,
+            is_first_ensemble: false,
             beside_others: false,
         }
     }
@@ -193,7 +201,7 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
             )?);
         }
         Some(Command::Sweep(arguments)) => print(&sweep::status(&arguments)?),
-        Some(Command::Run(_)) | None => unreachable!("runs go through MPI"),
+        Some(Command::Run(_) | Command::Verify(_)) | None => unreachable!("runs go through MPI"),
     }
     Ok(0)
 }

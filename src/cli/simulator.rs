@@ -19,7 +19,7 @@ use eki_mpi::parallel::comm::Comm;
 use eki_mpi::report::calibrated::Calibrated;
 use eki_mpi::report::finished::Finished;
 use eki_mpi::run::check_simulator;
-use eki_mpi::run::check_simulator::Contract;
+use eki_mpi::run::check_simulator::{Contract, Probe};
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::statistics::MembersAre;
 use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop};
@@ -27,12 +27,12 @@ use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop};
 /// When a simulator that has not answered yet is spoken of.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Tries the simulator of `plan`, if it has one; the seconds of an answer, where one was asked for. Called by all ranks,
-/// whose hosts may differ, and before anything is written.
+/// Tries the simulator of `plan`, if it has one; what it gave, where it was asked. Called by all ranks, whose hosts may differ, and
+/// before anything is written.
 ///
 /// # Errors
 /// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
-pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f64>> {
+pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<Probe>> {
     let resolved = &plan.resolved;
     let Some(process) = load::process(resolved, &plan.table)? else {
         return Ok(None);
@@ -76,11 +76,11 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<f
     })
 }
 
-/// Returns the seconds of an answer, of those to all sets of observations that a step takes.
+/// Returns what the simulator gave, with the seconds of an answer, of those to all sets of observations that a step takes.
 ///
 /// # Errors
 /// Why there is none, and for which set.
-fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, (Failure, Option<String>)> {
+fn asked(plan: &Plan, process: &Process) -> std::result::Result<Probe, (Failure, Option<String>)> {
     let (answered, waits) = mpsc::channel::<()>();
     let notice = std::thread::spawn(move || {
         if waits.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -102,12 +102,15 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<f64, (Failure, O
         contract.probe().map_err(|failure| (failure, set()))
     };
     let parts = process.parts();
-    let seconds = parts.iter().map(|part| probe(part));
-    let seconds = seconds.sum::<std::result::Result<f64, _>>();
-    let taken = seconds.map(|sum| plan.batches.share() * sum);
+    let probes: std::result::Result<Vec<Probe>, _> = parts.iter().map(|part| probe(part)).collect();
     drop(answered);
     let _ = notice.join();
-    taken
+    let mut probes = probes?;
+    let sum: f64 = probes.iter().map(|probe| probe.seconds).sum();
+    Ok(Probe {
+        seconds: plan.batches.share() * sum,
+        ..probes.swap_remove(0)
+    })
 }
 
 /// What a simulation takes, and so a step.

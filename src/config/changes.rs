@@ -49,6 +49,18 @@ pub fn changes(was: &str, is: &str) -> Result<Vec<String>, String> {
         .collect())
 }
 
+/// Returns the keys of the configuration `text` that may not change when a run is resumed, as TOML.
+///
+/// # Errors
+/// A text that is not TOML.
+pub fn fixed(text: &str) -> Result<String, String> {
+    let leaves = leaves(text)?.into_iter();
+    let fixed = leaves.filter(|(key, _)| !may_change(key));
+    Ok(fixed
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect())
+}
+
 /// Returns true if the configurations `was` and `is`, both as TOML, set every key alike. A key that one of them lacks has its
 /// default there.
 ///

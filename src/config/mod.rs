@@ -14,6 +14,7 @@
 
 mod changes;
 mod duration;
+mod history;
 mod key;
 mod keys;
 mod kinds;
@@ -35,8 +36,9 @@ mod simulator_defaults;
 pub mod sweep;
 mod value;
 
-pub use changes::{changes, equal, lacking, resumable};
+pub use changes::{changes, equal, fixed, lacking, resumable};
 pub use duration::Interval;
+pub use history::HistorySteps;
 pub use key::{Key, Resume};
 pub use keys::*;
 pub use kinds::{DataKind, MethodKind, ModelKind};

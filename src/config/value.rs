@@ -3,6 +3,7 @@
 use toml::Value;
 
 use super::duration::Interval;
+use super::history::HistorySteps;
 use super::localise::Localise;
 use super::noise::NoiseSource;
 
@@ -55,6 +56,8 @@ pub enum Kind {
     Shares,
     /// A duration, such as "15min", or "never".
     Duration,
+    /// The steps of a history: a word, or an integer of at least 1.
+    History,
 }
 
 /// Declares an enumeration whose variants are the words that a key takes, each with what it means.
@@ -128,6 +131,7 @@ impl Kind {
             Self::Noise => NoiseSource::ALLOWED.to_owned(),
             Self::Localise => Localise::ALLOWED.to_owned(),
             Self::Shares => "a number from 0 to 1, or a list of such".to_owned(),
+            Self::History => HistorySteps::ALLOWED.to_owned(),
             Self::Duration => {
                 "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
                     .to_owned()
@@ -163,6 +167,7 @@ impl Kind {
                 .map(|interval| Value::String(interval.to_string())),
             Self::Noise => NoiseSource::of(&value).map(|noise| noise.value()),
             Self::Localise => Localise::of(&value).map(|localise| localise.value()),
+            Self::History => HistorySteps::of(&value).map(HistorySteps::value),
             Self::Sizes(_)
             | Self::Texts
             | Self::Words

@@ -87,6 +87,10 @@ impl StepShape {
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),
             ("outputs", product(&[s, own_j, self.outputs])),
+            (
+                "outputs for the history",
+                product(&[s, own_j, self.history.outputs]),
+            ),
             // Kept from step to step.
             ("D or its factors", product(&[s, method.kept])),
             (

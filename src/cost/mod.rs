@@ -25,6 +25,7 @@
 
 pub mod calibrate;
 mod counts;
+mod history;
 mod localising;
 mod memory;
 pub mod predict;
@@ -48,6 +49,7 @@ use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::with_precision;
+use history::HistoryCost;
 use localising::LocalisingCost;
 use second_order::SecondOrderCost;
 use whitening::WhiteningCost;
@@ -121,6 +123,8 @@ pub struct StepShape {
     prior: PriorSizes,
     /// True if the final ensemble is written.
     writes_members: bool,
+    /// The history that is kept.
+    history: HistoryCost,
 }
 
 impl StepShape {
@@ -209,6 +213,7 @@ impl StepShape {
             simulates: config.model.kind.simulates(),
             prior,
             writes_members: config.output.ensemble,
+            history: HistoryCost::of(plan, map),
         }
     }
 

@@ -200,6 +200,27 @@ impl ObservationTable {
         hash.finalize().into()
     }
 
+    /// Returns this table of those of its observations alone whose `places`, ascending, are given, without sets.
+    #[must_use]
+    pub fn select(&self, places: &[usize]) -> Self {
+        let of_all: Vec<usize> = self.outputs.places().collect();
+        let kept = places.iter().map(|&place| of_all[place]).collect();
+        /// Those of a column's cells, if there is such a column.
+        fn cells<V: Clone>(column: &[V], places: &[usize]) -> Vec<V> {
+            let cells = places.iter().filter_map(|&place| column.get(place));
+            cells.cloned().collect()
+        }
+        Self {
+            outputs: ObservedOutputs::new(self.outputs.total, kept),
+            names: cells(&self.names, places),
+            groups: self.groups.clone(),
+            group_of: cells(&self.group_of, places),
+            variances: cells(&self.variances, places),
+            weights: cells(&self.weights, places),
+            sets: Vec::new(),
+        }
+    }
+
     /// Returns what messages call the observation at `place`, from 0: its name, else its number.
     #[must_use]
     pub fn name(&self, place: usize) -> String {
@@ -207,6 +228,13 @@ impl ObservationTable {
             Some(name) => name.clone(),
             None => format!("number {}", place + 1),
         }
+    }
+
+    /// Returns the heading of the column of outputs at `place`, from 0: the observation's name, else y and its number from 1.
+    #[must_use]
+    pub fn label(&self, place: usize) -> String {
+        let name = self.names.get(place).cloned();
+        name.unwrap_or_else(|| format!("y{}", place + 1))
     }
 
     /// Returns `name` with the group that the observation belongs to, where it has one.

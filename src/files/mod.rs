@@ -15,7 +15,7 @@ pub mod table;
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +133,19 @@ impl Files {
             Ok((file, length))
         })?;
         Ok((self.sink(file, path), length))
+    }
+
+    /// Opens the file at `path`, which another process may have created, to be written from the byte `start` on.
+    ///
+    /// # Errors
+    /// `Error::Io` when the system refuses, or there is no such file.
+    pub fn write_at(&self, path: &Path, start: u64) -> Result<Sink> {
+        let file = self.call(Call::Create, path, || {
+            let mut file = File::options().write(true).open(path)?;
+            file.seek(SeekFrom::Start(start))?;
+            Ok(file)
+        })?;
+        Ok(self.sink(file, path))
     }
 
     fn sink(&self, file: File, path: &Path) -> Sink {

@@ -12,6 +12,9 @@ pub mod localisation {}
 #[doc = include_str!("priors-and-observations.md")]
 pub mod priors_and_observations {}
 
+#[doc = include_str!("history.md")]
+pub mod history {}
+
 #[doc = include_str!("sweeps.md")]
 pub mod sweeps {}
 

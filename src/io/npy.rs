@@ -73,6 +73,18 @@ impl<T: Real> Rows<T> {
         self.rows
     }
 
+    /// Skips the next `count` rows, as far as there are so many.
+    ///
+    /// # Errors
+    /// `Error::Data` for a file that cannot be read.
+    pub fn skip(&mut self, count: usize) -> Result<()> {
+        self.next = (self.next + count).min(self.rows);
+        let place = self.next as u64 * self.columns as u64;
+        self.numbers
+            .seek_to(place)
+            .map_err(|e| Error::data(&self.path, format!("cannot be read: {e}")))
+    }
+
     /// Reads the next rows, at most `count` of them, row-major; an empty vector after the last.
     ///
     /// # Errors
@@ -109,6 +121,22 @@ impl<T: Real> Rows<T> {
         self.next += count;
         Ok(numbers)
     }
+}
+
+/// Returns the header of an .npy file of `rows` x `columns` numbers of type float64, row-major, which follow it at once.
+#[must_use]
+pub fn header(rows: usize, columns: usize) -> Vec<u8> {
+    let text =
+        format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    // Magic, version and length take 10 bytes; the numbers begin at a multiple of 64.
+    let whole = (10 + text.len() + 1).next_multiple_of(64);
+    let length = u16::try_from(whole - 10).expect("two numbers are short");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(text.bytes());
+    bytes.resize(whole - 1, b' ');
+    bytes.push(b'\n');
+    bytes
 }
 
 /// Opens the .npy file `path` and reads its header; returns it with its length in bytes.

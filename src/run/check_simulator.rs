@@ -2,7 +2,7 @@
 //!
 //! | asked | expected |
 //! |---|---|
-//! | the prior's centre, xi = 0 | K finite numbers |
+//! | a member of the prior, else the prior's centre, xi = 0 | K finite numbers |
 //! | a member, then the centre again | the same answer as before, or one that differs by the simulator's own noise |
 //! | a question whose answer was no K numbers, of a new process | no such answer either: a member that fails |
 //! | nothing | silence |
@@ -14,6 +14,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ensemble::draw::Draw;
 use crate::error::Error;
 use crate::forward::ForwardMap;
@@ -23,8 +25,6 @@ use crate::kernels::rng::Purpose;
 use crate::method::loss::Loss;
 use crate::run::outlying;
 
-/// Other members asked where the centre has no outputs, before a run is refused.
-const OTHERS: usize = 2;
 /// The most parameters and fields that are moved one by one.
 pub const MOVED: usize = 12;
 /// Seconds of a first answer beyond which the program's start is no matter.
@@ -53,6 +53,17 @@ pub struct Answer {
     /// K numbers, or the failure.
     pub outputs: std::result::Result<Vec<f64>, Failure>,
     /// Seconds from question to answer.
+    pub seconds: f64,
+}
+
+/// What a simulator gave when it was tried.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Probe {
+    /// All parameters, in their own units.
+    pub u: Vec<f64>,
+    /// Their outputs, K numbers.
+    pub outputs: Vec<f64>,
+    /// The seconds of an answer, of a program that runs already.
     pub seconds: f64,
 }
 
@@ -105,30 +116,35 @@ impl Contract<'_> {
         vec![0.0; self.prior().coordinates()]
     }
 
-    /// Asks once, at the centre; where that fails two members. The seconds of an answer, of a program that runs already.
+    /// Asks once, for a member of the initial ensemble, which the run need not simulate again; where that fails elsewhere.
     ///
     /// # Errors
     /// An answer that ends a run, or no outputs at all: why.
-    pub fn probe(&self) -> std::result::Result<f64, Failure> {
+    pub fn probe(&self) -> std::result::Result<Probe, Failure> {
         let mut child = None;
-        let mut answered = self.first_answered(&mut child)?;
-        if answered.seconds <= SHORT {
+        let mut probe = self.first_answered(&mut child)?;
+        if probe.seconds <= SHORT {
             // The program's start was most of it: once more.
-            answered = self.answer(&mut child, &self.centre())?;
+            probe.seconds = self.answer_at(&mut child, &probe.u)?.seconds;
         }
         silent(&mut child)?;
-        Ok(answered.seconds)
+        Ok(probe)
     }
 
-    /// Returns the first answer with outputs: at the centre, or of one of two members.
-    fn first_answered(&self, child: &mut Option<Child>) -> std::result::Result<Answer, Failure> {
+    /// Returns the first answer with outputs: of the first member, at the prior's centre, or of the second member.
+    fn first_answered(&self, child: &mut Option<Child>) -> std::result::Result<Probe, Failure> {
         let mut first = None;
-        for others in 0..=OTHERS {
-            let member = others.checked_sub(1);
-            let xi = member.map_or_else(|| self.centre(), |j| self.member(j));
-            let answer = self.answer(child, &xi)?;
-            match answer.outputs {
-                Ok(_) => return Ok(answer),
+        for xi in [self.member(0), self.centre(), self.member(1)] {
+            let u = self.prior().at(&xi);
+            let Answer { outputs, seconds } = self.answer_at(child, &u)?;
+            match outputs {
+                Ok(outputs) => {
+                    return Ok(Probe {
+                        u,
+                        outputs,
+                        seconds,
+                    });
+                }
                 Err(failure) => first = first.or(Some(failure)),
             }
         }

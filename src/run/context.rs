@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use ndarray::Array2;
 
+use super::history::Recorder;
 use super::waits::{self, Round, Waits};
-use crate::config::Rerandomise;
+use crate::config::{Best, Rerandomise};
 use crate::data::Batch;
 use crate::data::baseline::Baselines;
 use crate::ensemble::draw::Draw;
@@ -52,6 +53,10 @@ pub struct StepContext<'a, T> {
     pub buffers: BufferPool<T>,
     /// The stages that each block of members goes through after the transform, in order.
     pub(super) stages: Vec<Box<dyn Stage<T>>>,
+    /// What keeps the members and their outputs, if they are kept.
+    pub(super) history: Option<Recorder>,
+    /// The step that members were judged after, and their outputs on this rank, J/R x K: the next step need not ask for them.
+    judged: Mutex<Option<(u64, Array2<T>)>>,
     /// Reasons to stop while simulators are waited for.
     pub(super) waits: Option<Arc<Mutex<Waits>>>,
 }
@@ -82,6 +87,8 @@ impl<'a, T: Real> StepContext<'a, T> {
             }),
             buffers: BufferPool::default(),
             stages: stages(plan),
+            history: None,
+            judged: Mutex::default(),
             waits: None,
         }
     }
@@ -117,6 +124,31 @@ impl<'a, T: Real> StepContext<'a, T> {
             mixed: plan.mixed(),
             buffers: &self.buffers,
         }
+    }
+
+    /// Returns true if outputs are kept as they come, J/R x K.
+    pub(super) fn keeps_outputs(&self) -> bool {
+        let best = self.plan.config().run.best;
+        let judges = best == Best::Evaluation && self.problem.map.own_units().is_some();
+        self.history.is_some() || judges
+    }
+
+    /// The members after `step` steps have these `outputs` on this rank.
+    pub(super) fn know_outputs(&self, step: u64, outputs: Array2<T>) {
+        *self.judged.lock().expect("no thread panicked") = Some((step, outputs));
+    }
+
+    /// Returns the outputs of the members after `step` steps, if they are known.
+    pub(super) fn known_outputs(&self, step: u64) -> Option<Array2<f64>> {
+        let mut judged = self.judged.lock().expect("no thread panicked");
+        let known = judged.take().filter(|(of, _)| *of == step);
+        known.map(|(_, outputs)| outputs.mapv(|z| z.as_f64()))
+    }
+
+    /// Returns true if the outputs of the last ensemble are asked for, where they are brought from outside.
+    pub(super) fn asks_for_last_outputs(&self) -> bool {
+        let asks = self.history.as_ref().is_some_and(Recorder::is_asked_for);
+        asks && self.plan.config().run.best != Best::Never
     }
 
     /// Settles the members' simulations, if there are simulators. Called by all ranks.

@@ -3,6 +3,7 @@
 use ndarray::ArrayView2;
 use rayon::ThreadPool;
 
+use super::history::RawOutputs;
 use super::{State, misfit};
 use crate::config::Best;
 use crate::data::BatchTargets;
@@ -16,13 +17,36 @@ use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 use crate::run::context::StepContext;
 
+/// The verdict on an ensemble.
+pub(super) struct Verdict<T> {
+    /// The scores.
+    pub scores: Scores,
+    /// Of a simulator the misfits of groups of observations at the mean.
+    pub groups: Vec<GroupMisfit>,
+    /// The outputs of this rank's members, where a simulator's members were judged by them.
+    pub raw: Option<RawOutputs<T>>,
+    /// On rank 0 the outputs at the mean of a simulator's members.
+    pub mean: Option<Vec<T>>,
+}
+
+impl<T> From<Scores> for Verdict<T> {
+    fn from(scores: Scores) -> Self {
+        Self {
+            scores,
+            groups: Vec::new(),
+            raw: None,
+            mean: None,
+        }
+    }
+}
+
 /// Judges the ensemble, of a simulator also by groups of observations; at the `end` also the members, unless the configuration says
 /// never. A simulator's members are judged by their `misfits` if these are known. Called by all ranks.
 pub(super) fn judge<T: Real>(
     context: &StepContext<T>,
     state: &mut State<T>,
     (end, misfits): (bool, Option<&[f64]>),
-) -> (Scores, Vec<GroupMisfit>) {
+) -> Verdict<T> {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
     if let Some(carried) = &state.carried {
         // A series is judged as it is assimilated: by what was predicted before.
@@ -32,14 +56,22 @@ pub(super) fn judge<T: Real>(
             baselines: context.baselines,
             ..Scores::default()
         };
-        return (scores, Vec::new());
+        return scores.into();
     }
     if problem.map.ask_tell().is_some() {
         // The outputs at the mean are not known, nor worth a round of their own.
-        let scores = misfits.map_or_else(Scores::default, |misfits| {
-            misfit::scores(plan, None, misfits)
-        });
-        return (scores, Vec::new());
+        let asked = misfits.is_none() && end && context.asks_for_last_outputs();
+        let asked = asked && !state.awaits_outputs(context);
+        let (found, raw) = asked.then(|| misfit::of_members(context, state)).unzip();
+        let scores = misfits
+            .or(found.as_deref())
+            .map_or_else(Scores::default, |misfits| {
+                misfit::scores(plan, None, misfits)
+            });
+        return Verdict {
+            raw,
+            ..scores.into()
+        };
     }
     let all_members = match plan.config().run.best {
         _ if plan.members(0) == 1 => false,
@@ -48,9 +80,17 @@ pub(super) fn judge<T: Real>(
         Best::Never => false,
     };
     if let Some(prior) = problem.map.own_units() {
-        let known = misfits.map(<[f64]>::to_vec);
-        let misfits = known.or_else(|| all_members.then(|| misfit::of_members(context, state)));
-        return misfit::judge(context, state, prior, &misfits.unwrap_or_default());
+        let asked = misfits.is_none() && all_members;
+        let (found, raw) = asked.then(|| misfit::of_members(context, state)).unzip();
+        let misfits = misfits.or(found.as_deref()).unwrap_or_default();
+        let mean = end.then(|| state.stored_mean(context)).flatten();
+        let (scores, groups, mean) = misfit::judge(context, state, prior, (misfits, mean));
+        return Verdict {
+            scores,
+            groups,
+            raw,
+            mean,
+        };
     }
     let mean = state.ensemble.mean(ranks);
     let of_mean = score_mean(ranks, problem, &context.evaluator, &mean);
@@ -69,7 +109,7 @@ pub(super) fn judge<T: Real>(
         best,
         ..Scores::new(problem.measure(), of_mean, of_best)
     };
-    (scores, Vec::new())
+    scores.into()
 }
 
 /// Returns the test samples in chunks of the evaluator's size.

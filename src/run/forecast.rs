@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, s};
 
+use super::history::RawOutputs;
 use super::waits::Round;
 use super::{State, missing};
 use crate::data::{Batch, BatchTargets};
@@ -14,14 +15,16 @@ use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 use crate::run::timing::{Phase, Timing};
 
-/// What this rank's members give, of which the outputs that enter D.
+/// What this rank's members give.
 pub(super) struct Forecast<T> {
-    /// The selected outputs, J/R x K.
+    /// The selected outputs, which enter D, J/R x K.
     pub selected: Array2<T>,
     /// The members' misfits, J/R numbers.
     pub misfits: Vec<f64>,
     /// The number of outputs that members of all ranks lack without having failed (`model.missing`).
     pub missing: u64,
+    /// The outputs as they came.
+    pub raw: RawOutputs<T>,
 }
 
 impl<T: Real> State<T> {
@@ -86,7 +89,8 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Returns the forecast of this rank's members, without observations that are left out. Of `sets`, if they are given, the outputs
+    /// Returns the forecast of this rank's members, without observations that are left out: their outputs are those of the history, if
+    /// it is of these members, or known since they were judged, else the forward map's. Of `sets`, if they are given, the outputs
     /// are known; those of others are taken as observed, and misfits scaled up as if all sets missed as much. Called by all ranks.
     pub(super) fn outputs(
         &mut self,
@@ -100,11 +104,28 @@ impl<T: Real> State<T> {
             .range(context.ranks.comm.rank());
         let mut selected = context.buffers.array(own.len(), context.plan.outputs());
         let mut misfits = vec![0.0; own.len()];
+        // Of members that a step asked for some sets alone nothing more is known.
+        let is_whole = sets.is_some() || context.plan.takes_all_sets();
+        let recorder = context.history.as_ref().filter(|_| is_whole);
+        let about = (context.problem.map.as_ref(), targets.len());
+        let stored = recorder.and_then(|history| history.stored(context.ranks, self, about));
+        let known = context.known_outputs(self.step);
+        let columns = if context.keeps_outputs() {
+            targets.len()
+        } else {
+            0
+        };
+        let mut raw = Array2::zeros((own.len(), columns));
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
+        let places = places.zip(raw.rows_mut());
         let loss = &context.plan.loss;
         let lacking = context.plan.table.outputs.missing() > 0 || sets.is_some();
         let (evaluator, inputs) = (&context.evaluator, batch.inputs.view());
-        let take = |(mut row, misfit): (ArrayViewMut1<T>, &mut f64), outputs: ArrayView2<T>| {
+        type Places<'p, T> = ((ArrayViewMut1<'p, T>, &'p mut f64), ArrayViewMut1<'p, T>);
+        let take = |((mut row, misfit), mut raw): Places<T>, outputs: ArrayView2<T>| {
+            raw.iter_mut()
+                .zip(outputs.t())
+                .for_each(|(z, &output)| *z = output);
             let row = &mut row.as_slice_mut().expect("row-major")[..targets.len()];
             match lacking {
                 true => row
@@ -115,12 +136,16 @@ impl<T: Real> State<T> {
             }
         };
         let ranks = context.ranks;
-        match &mut self.carried {
-            Some(carried) => {
+        match (stored.as_ref().or(known.as_ref()), &mut self.carried) {
+            (Some(stored), _) => places.zip(stored.rows()).for_each(|(place, row)| {
+                let outputs = row.mapv(T::from_f64);
+                take(place, outputs.view().insert_axis(Axis(1)));
+            }),
+            (None, Some(carried)) => {
                 let along = (carried.rows_mut(), places);
                 self.ensemble.advance(evaluator, ranks, inputs, along, take);
             }
-            None => {
+            (None, None) => {
                 let first = context.plan.layers(self.step).start;
                 let block = context.blocks.iter().find(|block| block.first == first);
                 let reached = block.map(|block| {
@@ -141,10 +166,12 @@ impl<T: Real> State<T> {
         if selected.ncols() > targets.len() {
             self.put_points(context, own, selected.slice_mut(s![.., targets.len()..]));
         }
+        let stored = stored.is_some();
         let mut forecast = Forecast {
             selected,
             misfits,
             missing,
+            raw: RawOutputs { rows: raw, stored },
         };
         self.leave_out(context, &mut forecast, targets);
         forecast

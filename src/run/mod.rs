@@ -22,7 +22,9 @@ pub(crate) mod evaluate;
 pub mod final_arrays;
 mod following;
 mod forecast;
+mod history;
 mod initial;
+mod keeping;
 mod kept;
 pub mod layer_blocks;
 pub mod left_out;
@@ -42,6 +44,7 @@ pub mod statistics;
 mod step;
 pub mod stop;
 pub mod timing;
+pub mod verify;
 mod waits;
 
 use crate::data::scores::{GroupMisfit, Scores};

@@ -157,6 +157,26 @@ fn check_data(mark: &Manifest, now: Option<[u8; 32]>, folder: &Path) -> Result<(
     }
 }
 
+/// Returns the state that the checkpoint of `step` in the folder `run` holds. Called by all ranks.
+///
+/// # Errors
+/// On all ranks alike: it is damaged, or of another configuration.
+pub(super) fn state_at<T: Real>(
+    ranks: Ranks,
+    plan: &Plan,
+    prior: &Prior,
+    (run, step): (&Path, u64),
+) -> Result<State<T>> {
+    let folder = checkpoint::step_folder(run, step);
+    let damaged = |flaw: String| Error::data(&folder, format!("is damaged: {flaw}"));
+    let mark: Manifest = ranks.comm.from_first(|| {
+        let mark = checkpoint::read_manifest(&folder).map_err(damaged)?;
+        check::<T>(&mark, plan, &folder).map(|()| mark)
+    })?;
+    let resumed = read(ranks, plan, prior, &folder, &mark).map_err(damaged)?;
+    Ok(resumed.state)
+}
+
 /// Reads the generation in `folder`. Called by all ranks; the flaw, if any, is the same on all.
 fn read<T: Real>(
     ranks: Ranks,

@@ -3,6 +3,7 @@
 use super::batches::BatchSequence;
 use super::checkpointing::{Checkpointer, Urgency};
 use super::context::StepContext;
+use super::history::Recorder;
 use super::layer_blocks::LayerSchedule;
 use super::plan::Plan;
 use super::reporter::Reporter;
@@ -37,6 +38,7 @@ pub fn run_from<T: Real>(
     let mut context = StepContext::new(ranks, plan, problem, &schedule);
     state.whiten(&context);
     checkpointer.begin(ranks.comm);
+    context.history = Recorder::begin(ranks, plan, checkpointer, problem)?;
     context.waits = Waits::new(ranks.comm, checkpointer, problem)?;
     kept::begin(ranks, plan, checkpointer, problem);
     let mut run = Run {
@@ -95,17 +97,19 @@ impl<T: Real> Run<'_, T> {
     /// Returns why no step follows, if none does. Called by all ranks.
     fn before_step(&mut self) -> Result<Option<End>> {
         let plan = self.context.plan;
-        if self.state.step >= plan.steps {
-            return Ok(Some(End::Done));
-        }
-        if plan.is_over(self.state.time) {
-            return Ok(Some(End::Met(StoppingCriterion::Time)));
-        }
-        if self.state.awaits_outputs(&self.context) {
+        let end = if self.state.step >= plan.steps {
+            Some(End::Done)
+        } else if plan.is_over(self.state.time) {
+            Some(End::Met(StoppingCriterion::Time))
+        } else {
+            None
+        };
+        let asks = end.is_none() || self.context.asks_for_last_outputs();
+        if asks && self.state.awaits_outputs(&self.context) {
             self.save_before_step()?;
             return Ok(Some(End::Stopped(StopReason::Asks)));
         }
-        Ok(None)
+        Ok(end)
     }
 
     /// Takes one step of the run's method with `batch`; None where none was taken. Called by all ranks.
@@ -189,7 +193,10 @@ impl<T: Real> Run<'_, T> {
                     let why = criterion.why(plan);
                     tracing::info!("step {}: {why}: the run ends", self.state.step);
                 }
-                self.save(Urgency::End)?;
+                // The state it began with is drawn anew, or read, to the bit.
+                if self.state.step > 0 {
+                    self.save(Urgency::End)?;
+                }
                 self.scores = self.judge(true)?;
                 (Some(criterion), None)
             }
@@ -260,13 +267,20 @@ impl<T: Real> Run<'_, T> {
         } = self;
         let end = end || state.step == context.plan.steps;
         loop {
-            let (scores, of_groups) = timing.measure(Phase::Evaluate, || {
+            let verdict = timing.measure(Phase::Evaluate, || {
                 super::evaluate::judge(context, state, (end, misfits.as_deref()))
             });
             match context.settle()? {
                 Round::Good => {
-                    *groups = of_groups;
-                    return Ok(Some(scores));
+                    if end {
+                        let outputs = (verdict.raw, verdict.mean);
+                        timing.measure(Phase::Report, || state.keep_result(context, outputs));
+                    } else if let Some(raw) = verdict.raw.filter(|_| !state.ensemble.extrapolates())
+                    {
+                        context.know_outputs(state.step, raw.rows);
+                    }
+                    *groups = verdict.groups;
+                    return Ok(Some(verdict.scores));
                 }
                 Round::Again => {}
                 Round::GivenUp => return Ok(None),

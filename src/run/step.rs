@@ -46,10 +46,19 @@ pub(super) fn step<T: Real>(
         agreed = timing.measure(Phase::Wait, || state.agree(context, &forecast, &targets))?;
     }
     let Forecast {
-        selected, missing, ..
+        selected,
+        missing,
+        raw,
+        ..
     } = forecast;
     // A few members that are left at the noise level are no fit.
-    if plan.at_noise_level(agreed.misfit) && 2 * agreed.survivors.count() >= members.items() {
+    let ends =
+        plan.at_noise_level(agreed.misfit) && 2 * agreed.survivors.count() >= members.items();
+    // Where momentum had moved the members on, these are not the run's result.
+    let last = ends && !state.ensemble.extrapolates();
+    timing.measure(Phase::Report, || state.keep_history(context, &raw, last));
+    drop(raw);
+    if ends {
         return Ok(Step::AtNoiseLevel(agreed.misfits));
     }
     state.record_predictions(context, &agreed.survivors, &selected);

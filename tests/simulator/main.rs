@@ -13,6 +13,7 @@ mod contract;
 mod examples;
 mod fields;
 mod folder;
+mod history;
 mod kept;
 mod localised;
 mod noise;
@@ -26,6 +27,7 @@ mod sets;
 #[path = "../start/mod.rs"]
 mod start;
 mod statistics;
+mod stored;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -59,6 +61,8 @@ fn main() -> ExitCode {
         observed::TESTS,
         statistics::TESTS,
         examples::TESTS,
+        history::TESTS,
+        stored::TESTS,
     ]
     .concat();
     let words: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();

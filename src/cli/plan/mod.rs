@@ -104,6 +104,8 @@ struct Estimate {
     /// The rank that computes most, and all of them.
     flops_per_rank: Flops,
     flops_total: f64,
+    /// Bytes of the history in the run's folder (output.history).
+    history_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     prediction: Option<Forecast>,
 }
@@ -221,6 +223,7 @@ fn forecast<T: Real>(
         bytes_sent_per_step: shape.sent(most(&|r| shape.sent(r).total() as f64)),
         bytes_sent_total: (0..ranks).map(|r| shape.sent(r).total()).sum(),
         flops_per_rank: shape.flops(busiest),
+        history_bytes: shape.history_bytes(),
         flops_total: shape.flops_of_all().total(),
         prediction,
     })

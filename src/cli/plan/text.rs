@@ -62,6 +62,10 @@ pub fn text(f: &Estimate) -> String {
         ("update", gflop(own.update)),
         ("all ranks together", gflop(all)),
     ]);
+    if f.history_bytes > 0 {
+        text += "on disk, beside checkpoints and results\n";
+        text += &named(&[("history", size(f.history_bytes as f64))]);
+    }
     if let Some(p) = &f.prediction {
         text += &predicted(p, f);
     }

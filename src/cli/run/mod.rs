@@ -1,12 +1,12 @@
 //! From arguments to a run on all ranks: launcher, threads, plan, folder, log, and what is left behind.
 
+pub(crate) mod beginning;
 pub(crate) mod log;
 pub(crate) mod memory;
-mod pool;
+pub(crate) mod pool;
 pub(crate) mod stopping;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use eki_mpi::config::Resolved;
 use eki_mpi::cost::StepShape;
@@ -17,7 +17,7 @@ use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::forward::problem::Problem;
 use eki_mpi::forward::process::Process;
 use eki_mpi::io::run_folder;
-use eki_mpi::io::run_folder::{Claim, SUMMARY};
+use eki_mpi::io::run_folder::SUMMARY;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::launcher::launched_ranks;
@@ -28,12 +28,13 @@ use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::{ChiSquare, Ending, Reporter, Summary};
 use eki_mpi::run::statistics::MembersAre;
-use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop, StopReason};
-use eki_mpi::run::timing::{Phase, Timing};
+use eki_mpi::run::stop::{EXIT_STOPPED, Stop, StopReason};
+use eki_mpi::run::timing::Timing;
 use eki_mpi::run::{self, Checkpointer, Outcome, State};
 use eki_mpi::with_precision;
 
 use crate::cli::{RunArguments, simulator};
+use beginning::{claim, first_state, plan_and_problem, refuse_no_room};
 use log::{LOG, log_to, watch};
 use memory::refuse_impossible;
 use stopping::listen;
@@ -62,6 +63,8 @@ pub fn run(comm: &Comm, arguments: &RunArguments, data: Option<&Path>) -> Result
 pub(crate) struct Ended {
     /// Why it stopped before its last step, if it did.
     pub stopped: Option<StopReason>,
+    /// The run's folder.
+    pub folder: PathBuf,
     /// On rank 0 what it left, as a table.
     pub table: String,
 }
@@ -86,16 +89,18 @@ fn run_in<T: Real>(
     resolved: Resolved,
     loaded: LoadedProblem,
 ) -> Result<Ended> {
-    let shape = loaded.shape();
-    let (noise, table, distances) = (loaded.noise(), loaded.table(), loaded.distances());
-    let problem = loaded.problem::<T>(&resolved)?;
-    let plan = Plan::with_noise(resolved, noise, shape, problem.map.parameters())?
-        .with_table(table)?
-        .localised_by(distances)?;
+    let (mut plan, problem) = plan_and_problem::<T>(resolved, loaded)?;
+    if arguments.is_first_ensemble {
+        plan.steps = 0;
+    }
     let pool = pool::threads(comm, arguments, problem.map.simulator());
     let ranks = Ranks { comm, pool: &pool };
     refuse_impossible(ranks, &plan, &problem)?;
-    let simulation = simulator::check_simulator(comm, &plan, &stop)?;
+    let probe = simulator::check_simulator(comm, &plan, &stop)?;
+    let simulation = probe.as_ref().map(|probe| probe.seconds);
+    if let (Some(simulator), Some(probe)) = (problem.map.simulator(), probe) {
+        simulator.know(probe.u, probe.outputs);
+    }
     let simulates = problem.map.simulator().is_some();
     refuse_no_room(comm, arguments, (&stop, simulation), simulates)?;
     // From here on the run's folder is there.
@@ -135,37 +140,15 @@ fn run_in<T: Real>(
     let (state, outcome) = run::run_from(ranks, &plan, &problem, state, around)?;
     checkpointer.follow(comm, &mut reporter)?;
     let around = (&mut reporter, &timing, &environment);
-    let table = run.results(&state, &outcome, around).inspect_err(|error| {
-        if matches!(error, Error::Io { .. }) && state.step > 0 {
-            let kept = "the run's last checkpoint is kept, and --resume goes on from it";
-            eki_mpi::parallel::abort::say(kept);
-        }
-    })?;
+    let table = match arguments.is_first_ensemble && outcome.stopped.is_none() {
+        true => String::new(),
+        false => run.results(&state, &outcome, around)?,
+    };
     drop(log);
     Ok(Ended {
         stopped: outcome.stopped,
+        folder,
         table,
-    })
-}
-
-/// Refuses a time limit that leaves no room for a step, whose simulation takes so many seconds where that is known. Called by all ranks.
-fn refuse_no_room(
-    comm: &Comm,
-    arguments: &RunArguments,
-    (stop, simulation): (&Stop, Option<f64>),
-    simulates: bool,
-) -> Result<()> {
-    comm.from_first(|| {
-        let step = simulation.map_or(Duration::ZERO, Duration::from_secs_f64);
-        let room = stop.check_room(step, if simulates { RESERVE } else { Duration::ZERO });
-        room.map_err(|error| match arguments.is_of_sweep {
-            // The sweep's next start has more time for it.
-            true => Error::Remote {
-                message: error.to_string(),
-                code: EXIT_STOPPED,
-            },
-            false => error,
-        })
     })
 }
 
@@ -234,8 +217,25 @@ impl<T: Real> Launched<'_, T> {
         Ok(environment)
     }
 
-    /// Writes the results of a run that led to `state` and returns them as a table. Called by all ranks.
+    /// Writes the results of a run that led to `state` and returns them as a table; one that cannot be written says what is kept.
+    /// Called by all ranks.
     fn results(
+        &self,
+        state: &State<T>,
+        outcome: &Outcome,
+        around: (&mut Reporter, &Timing, &Environment),
+    ) -> Result<String> {
+        let written = self.write_results(state, outcome, around);
+        written.inspect_err(|error| {
+            if matches!(error, Error::Io { .. }) && state.step > 0 {
+                let kept = "the run's last checkpoint is kept, and --resume goes on from it";
+                eki_mpi::parallel::abort::say(kept);
+            }
+        })
+    }
+
+    /// Writes the results of a run that led to `state` and returns them as a table. Called by all ranks.
+    fn write_results(
         &self,
         state: &State<T>,
         outcome: &Outcome,
@@ -346,55 +346,4 @@ impl<T: Real> Launched<'_, T> {
             None => account.table(),
         })
     }
-}
-
-/// Returns the state a run begins with: as it was left, where it is to be taken up and was saved, else a new one.
-fn first_state<T: Real>(
-    ranks: Ranks,
-    plan: &Plan,
-    problem: &Problem<T>,
-    resume: bool,
-    (timing, checkpointer): (&mut Timing, &mut Checkpointer),
-) -> Result<State<T>> {
-    let prior = problem.map.prior();
-    let resumed = match resume {
-        true => checkpointer.resume(ranks, plan, &prior)?,
-        false => None,
-    };
-    let first = ranks.comm.is_first();
-    if let Some(resumed) = resumed {
-        timing.resume(resumed.seconds);
-        if first {
-            let step = resumed.state.step;
-            tracing::info!("going on from step {step} of {}", plan.steps);
-        }
-        return Ok(resumed.state);
-    }
-    // A run that asks stops before its first step, and has nothing to save until it has taken it.
-    if first && resume && problem.map.ask_tell().is_none() {
-        tracing::info!("no checkpoint to resume: starting from the beginning");
-    }
-    timing.measure(Phase::Start, || State::start(ranks, plan, &prior))
-}
-
-/// Returns the run's folder, the same on all ranks, and rank 0's claim to it.
-fn claim(comm: &Comm, arguments: &RunArguments, plan: &Plan) -> Result<(PathBuf, Option<Claim>)> {
-    let mut claim = None;
-    let folder = comm.path_from_first(|| {
-        let folder = arguments.folder(&plan.resolved.name);
-        let folder = std::path::absolute(&folder).map_err(|e| Error::io(&folder, "find", e))?;
-        if folder.to_str().is_none() {
-            let folder = folder.display();
-            return Err(Error::Usage(format!(
-                "--out {folder}: the path of a run's folder must be UTF-8"
-            )));
-        }
-        claim = Some(run_folder::claim(
-            &folder,
-            arguments.resume,
-            &plan.resolved.toml(),
-        )?);
-        Ok(folder)
-    })?;
-    Ok((folder, claim))
 }

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ENSEMBLES, LONGEST, ONE_SET};
+use super::{ENSEMBLES, LONGEST, ONE_SET, SIMULATORS};
 use crate::config::duration::Interval;
+use crate::config::history::HistorySteps;
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::MethodKind;
 use crate::config::scope::EVERYWHERE;
-use crate::config::value::Kind::{AtLeast, Between, Bool, Choice, Duration, Integer, Text};
+use crate::config::value::Kind::{
+    AtLeast, Between, Bool, Choice, Duration, History, Integer, Text,
+};
 use crate::config::value::words;
 
 section! {
@@ -69,6 +72,10 @@ section! {
     Output in "output" {
         /// Write the final ensemble (J x P) to final/ensemble.npy.
         ensemble: bool = "false", Bool, ENSEMBLES, MayChange;
+        /// Steps whose members and their outputs are kept in steps/: all, every Nth, or the first and the last ("ends", which
+        /// "auto" is). The last ensemble is kept once its outputs are known: "ends" and the others ask for them in ask-tell,
+        /// "auto" does not.
+        history: HistorySteps = "'auto'", History, SIMULATORS, MayChange;
     }
 }
 

@@ -58,6 +58,7 @@ impl Process {
         }
         let known = self.round.lock().expect("no thread panicked").known(u);
         let kept = || self.with_kept(|kept| kept.recall((u, &[]))).flatten();
+        let known = known.or_else(|| self.tried_at(u).map(Some));
         known.or_else(|| kept().map(Some)).unwrap_or_else(|| {
             let answer = self.outputs_at(u);
             answer.map_err(|failure| self.tell_or_panic(&failure)).ok()

@@ -134,6 +134,8 @@ pub struct Process {
     idle: Mutex<Vec<Numbered>>,
     /// What was answered since the children were last found to be in step with their questions.
     round: Mutex<Round>,
+    /// Parameters at which the simulator was tried before the run, and their outputs.
+    tried: OnceLock<(Vec<f64>, Vec<f64>)>,
     /// Outputs that a run that is killed leaves to the next.
     kept: Mutex<Option<KeptOutputs>>,
     /// The reasons for failures that were told.
@@ -171,6 +173,7 @@ impl Process {
             halt: OnceLock::new(),
             idle: Mutex::default(),
             round: Mutex::default(),
+            tried: OnceLock::new(),
             kept: Mutex::default(),
             told: Mutex::default(),
             renewed: Mutex::default(),
@@ -206,6 +209,19 @@ impl Process {
     #[must_use]
     pub fn asked_for(&self) -> (&Simulator, &ObservedOutputs) {
         (&self.simulator, &self.outputs)
+    }
+
+    /// The `outputs` at the parameters `u` are known: they are not simulated again. Only the first call counts.
+    pub fn know(&self, u: Vec<f64>, outputs: Vec<f64>) {
+        let _ = self.tried.set((u, outputs));
+    }
+
+    /// The outputs at the parameters `u`, to the bit, if the simulator was tried there.
+    fn tried_at(&self, u: &[f64]) -> Option<Vec<f64>> {
+        let same = |at: &[f64]| at.iter().zip(u).all(|(at, u)| at.to_bits() == u.to_bits());
+        let tried = self.tried.get();
+        let tried = tried.filter(|(at, _)| at.len() == u.len() && same(at));
+        tried.map(|(_, outputs)| outputs.clone())
     }
 
     /// From now on outputs are kept in `kept`, and those in it are not simulated again.

@@ -1,5 +1,6 @@
 //! The folder of a run: used by one run at a time, and checked before a run begins or resumes in it.
 
+pub mod history;
 mod lock;
 mod sweep;
 
