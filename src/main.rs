@@ -45,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = refuse_singletons(&comm).and_then(|()| match cli.command {
         Some(Command::Run(arguments)) => cli::run::run(&comm, &arguments, data),
         Some(Command::Sweep(arguments)) => cli::sweep::run(&comm, &arguments, data),
+        Some(Command::Twin(arguments)) => cli::twin::run(&comm, &arguments, data),
         Some(Command::Verify(arguments)) => cli::verify::run(&comm, &arguments, data),
         _ => cli::run::run(&comm, &cli::RunArguments::default(), data),
     });

@@ -8,10 +8,12 @@ pub mod data;
 pub mod evaluate;
 pub(crate) mod output;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub(crate) mod run;
 pub(crate) mod simulator;
 pub mod sweep;
+pub mod twin;
 pub mod verify;
 
 use std::path::{Path, PathBuf};
@@ -28,8 +30,10 @@ use crate::cli::check_model::CheckArguments;
 use crate::cli::data::DataCommand;
 use crate::cli::evaluate::EvaluateArguments;
 use crate::cli::plan::PlanArguments;
+use crate::cli::replay::ReplayArguments;
 use crate::cli::report::ReportArguments;
 use crate::cli::sweep::SweepArguments;
+use crate::cli::twin::TwinArguments;
 use crate::cli::verify::VerifyArguments;
 
 /// Ensemble Kalman inversion over MPI: fit the parameters of any forward map without derivatives.
@@ -52,6 +56,7 @@ impl Cli {
         match &self.command {
             None | Some(Command::Run(_) | Command::Verify(_)) => true,
             Some(Command::Sweep(arguments)) => !arguments.status,
+            Some(Command::Twin(arguments)) => arguments.runs(),
             Some(_) => false,
         }
     }
@@ -76,6 +81,10 @@ pub enum Command {
     Plan(PlanArguments),
     /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
     Evaluate(EvaluateArguments),
+    /// How well each parameter would be recovered, from the first ensemble's outputs: each member in turn is the truth
+    Twin(TwinArguments),
+    /// The posterior with other noise or without observations, from a run's stored outputs
+    Replay(ReplayArguments),
     /// Recompute a step of a run on these ranks, and compare its digest with the one that the run left
     Verify(VerifyArguments),
     /// A page with plots of a run; of several, drawn together
@@ -201,6 +210,8 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
             )?);
         }
         Some(Command::Sweep(arguments)) => print(&sweep::status(&arguments)?),
+        Some(Command::Twin(arguments)) => print(&twin::answer(&arguments, &folder)?),
+        Some(Command::Replay(arguments)) => print(&replay::answer(&arguments, &folder)?),
         Some(Command::Run(_) | Command::Verify(_)) | None => unreachable!("runs go through MPI"),
     }
     Ok(0)

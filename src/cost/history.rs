@@ -21,7 +21,7 @@ pub(super) struct HistoryCost {
     /// The parameters of each member, fixed and tied ones among them.
     parameters: usize,
     /// The outputs of each member, which are held until they are written; 0 where no history is kept.
-    pub outputs: usize,
+    outputs: usize,
 }
 
 impl HistoryCost {
@@ -40,6 +40,11 @@ impl HistoryCost {
 }
 
 impl StepShape {
+    /// Returns the outputs of a member that are held: those that enter D, and those that the history waits for.
+    pub(super) fn held_outputs(&self) -> usize {
+        self.outputs + self.history.outputs
+    }
+
     /// Returns the bytes of the history in the run's folder.
     #[must_use]
     pub fn history_bytes(&self) -> u64 {

@@ -86,11 +86,7 @@ impl StepShape {
             ("roots of moments", self.whitening.kept as f64),
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),
-            ("outputs", product(&[s, own_j, self.outputs])),
-            (
-                "outputs for the history",
-                product(&[s, own_j, self.history.outputs]),
-            ),
+            ("outputs", product(&[s, own_j, self.held_outputs()])),
             // Kept from step to step.
             ("D or its factors", product(&[s, method.kept])),
             (

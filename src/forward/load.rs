@@ -297,6 +297,22 @@ impl LoadedProblem {
         self.distances.clone()
     }
 
+    /// The noise of those observations alone whose `places`, ascending, are given.
+    ///
+    /// # Errors
+    /// As `load`, of the noise.
+    pub fn noise_of(&self, resolved: &Resolved, places: &[usize]) -> Result<Noise> {
+        let noise = noise::load(resolved, &self.table.select(places))?;
+        match &noise.gamma {
+            Gamma::Diagonal(given) if ![1, places.len()].contains(&given.len()) => {
+                let count = self.table.outputs.count();
+                let allowed = format!("must be one number or {count}, one for each output");
+                Err(resolved.error("method.noise", allowed))
+            }
+            _ => Ok(noise),
+        }
+    }
+
     /// The whole problem in precision `T`.
     ///
     /// # Errors

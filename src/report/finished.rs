@@ -123,6 +123,14 @@ impl Finished {
     /// # Errors
     /// A folder that holds no run, or whose configuration this program cannot read.
     pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_with(folder, &[])
+    }
+
+    /// Opens the folder `folder` of a run, with its configuration changed by `sets`, as `key=value`.
+    ///
+    /// # Errors
+    /// As `open`, or a change that is not allowed.
+    pub fn open_with(folder: &Path, sets: &[String]) -> Result<Self> {
         let config = folder.join(CONFIG);
         check_config(folder, &config)?;
         if !config.is_file() {
@@ -138,7 +146,7 @@ impl Finished {
             .ok_or_else(|| Error::Usage(format!("{}: not UTF-8", folder.display())))?;
         Ok(Self {
             folder: folder.to_path_buf(),
-            resolved: Resolved::new(path, &[])?.as_run(),
+            resolved: Resolved::new(path, sets)?.as_run(),
         })
     }
 

@@ -10,6 +10,7 @@ pub mod assess;
 pub mod calibrated;
 pub mod environment;
 pub mod finished;
+pub mod linear;
 pub mod page;
 pub mod statistics;
 pub mod text_table;

@@ -110,11 +110,7 @@ impl<T: Real> State<T> {
         let about = (context.problem.map.as_ref(), targets.len());
         let stored = recorder.and_then(|history| history.stored(context.ranks, self, about));
         let known = context.known_outputs(self.step);
-        let columns = if context.keeps_outputs() {
-            targets.len()
-        } else {
-            0
-        };
+        let columns = targets.len() * usize::from(context.keeps_outputs());
         let mut raw = Array2::zeros((own.len(), columns));
         let places = selected.rows_mut().into_iter().zip(misfits.iter_mut());
         let places = places.zip(raw.rows_mut());

@@ -1,0 +1,322 @@
+//! `eki-mpi replay RUN`: the posterior with other noise or observations left out, from stored outputs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use eki_mpi::config::Resolved;
+use eki_mpi::data::observed::ObservationTable;
+use eki_mpi::error::{Error, Result};
+use eki_mpi::files::Files;
+use eki_mpi::files::numbers::number;
+use eki_mpi::forward::joint_prior::JointPrior;
+use eki_mpi::forward::load::LoadedProblem;
+use eki_mpi::report::finished::Finished;
+use eki_mpi::report::linear::StoredEnsemble;
+use eki_mpi::report::linear::replay::{LinearPosterior, Linearisation, Shifted, shifted};
+use eki_mpi::report::text_table::CellAlignment::{Left, Right};
+use eki_mpi::report::text_table::{table_of, text_table};
+use serde::Serialize;
+
+use crate::cli::output::json;
+use crate::cli::twin::opened;
+
+/// The keys that can be changed.
+const KEYS: [&str; 2] = ["method.noise", "data.observations"];
+/// The most observations that are left out one by one, where they have no groups.
+const MOST_SINGLE: usize = 24;
+/// The most parameters beside each other on the screen.
+const SHOWN: usize = 5;
+
+/// Which run, and what is changed.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArguments {
+    /// The run's folder
+    #[arg(value_name = "RUN")]
+    pub folder: PathBuf,
+    /// Change method.noise, or data.observations (another table of the same outputs: values, deviations, weights)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Leave this group of observations out, or this observation
+    #[arg(long, value_name = "GROUP")]
+    pub without: Vec<String>,
+    /// Linearise by the ensemble after N steps [default: the last that was kept]
+    #[arg(long, value_name = "N")]
+    pub step: Option<u64>,
+    /// Write what each group is worth as CSV too
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The posterior with and without changes.
+#[derive(Debug, Serialize)]
+struct Replay {
+    /// The steps before the ensemble that outputs are linearised by.
+    step: u64,
+    /// Its members that have outputs.
+    members: usize,
+    /// The directions of parameters in which these differ.
+    directions: usize,
+    /// The share of the outputs' variance that is linear in the parameters, where the members are enough to tell.
+    linear: Option<f64>,
+    /// With the changes that were asked for, beside the run's own settings.
+    parameters: Vec<Shifted>,
+    /// Without each group, beside the posterior with all that counts.
+    groups: Vec<WithoutGroup>,
+}
+
+/// The posterior without a group of observations.
+#[derive(Debug, Serialize)]
+struct WithoutGroup {
+    group: String,
+    observations: usize,
+    parameters: Vec<Shifted>,
+}
+
+/// Answers `eki-mpi replay`.
+pub fn answer(arguments: &ReplayArguments, data_dir: &Path) -> Result<String> {
+    let folder = &arguments.folder;
+    let finished = Finished::open(folder)?;
+    let resolved = finished.resolved;
+    let Some(prior) = JointPrior::of(&resolved)? else {
+        return Err(Error::Usage(format!(
+            "{}: is no run of a simulator: there are no parameters with units",
+            folder.display()
+        )));
+    };
+    let history = opened(folder, &resolved)?;
+    let own = Case::load(resolved, data_dir)?;
+    let other = match arguments.sets.is_empty() {
+        true => None,
+        false => Some(Case::load(changed(arguments)?, data_dir)?),
+    };
+    let case = other.as_ref().unwrap_or(&own);
+    if case.table.outputs != own.table.outputs {
+        return Err(Error::Usage(format!(
+            "{}: data.observations must be of the outputs that the run observed: these were kept",
+            folder.display()
+        )));
+    }
+    let step = arguments.step.unwrap_or_else(|| history.last());
+    let ensemble = StoredEnsemble::read(&history, step, (&prior, &own.table.outputs))?;
+    let linear = Linearisation::new(&ensemble)?;
+    let (was, kept) = (
+        own.posterior(&linear, &own.all())?,
+        case.kept(&arguments.without)?,
+    );
+    let is = case.posterior(&linear, &kept)?;
+    let mut groups = Vec::new();
+    for (group, members) in case.groups(&kept) {
+        let rest: Vec<usize> = kept
+            .iter()
+            .copied()
+            .filter(|k| !members.contains(k))
+            .collect();
+        if !rest.is_empty() {
+            groups.push(WithoutGroup {
+                group,
+                observations: members.len(),
+                parameters: shifted(&prior, &is, &case.posterior(&linear, &rest)?),
+            });
+        }
+    }
+    let replay = Replay {
+        step,
+        members: ensemble.members(),
+        directions: linear.directions(),
+        linear: was.linear,
+        parameters: shifted(&prior, &was, &is),
+        groups,
+    };
+    if let Some(path) = &arguments.csv {
+        Files::default().write_whole(path, csv(&replay).as_bytes())?;
+    }
+    Ok(match arguments.json {
+        true => json(&replay),
+        false => text(folder, &replay, prior.coordinates()),
+    })
+}
+
+/// Returns the configuration of the run with the changes that `arguments` ask for.
+fn changed(arguments: &ReplayArguments) -> Result<Resolved> {
+    let known = |set: &&String| KEYS.iter().any(|key| set.split('=').next() == Some(key));
+    if let Some(set) = arguments.sets.iter().find(|set| !known(set)) {
+        return Err(Error::Usage(format!(
+            "--set {set}: only {} can be changed: outputs were kept for the run's own parameters",
+            KEYS.join(" and ")
+        )));
+    }
+    Finished::open_with(&arguments.folder, &arguments.sets).map(|finished| finished.resolved)
+}
+
+/// Observations, their noise and their groups.
+struct Case {
+    resolved: Resolved,
+    loaded: LoadedProblem,
+    table: ObservationTable,
+}
+
+impl Case {
+    fn load(resolved: Resolved, data_dir: &Path) -> Result<Self> {
+        let loaded = LoadedProblem::load(&resolved, data_dir)?;
+        Ok(Self {
+            table: loaded.table(),
+            resolved,
+            loaded,
+        })
+    }
+
+    /// Returns the places of all observations.
+    fn all(&self) -> Vec<usize> {
+        (0..self.table.outputs.count()).collect()
+    }
+
+    /// Returns the posterior given the observations at `places`.
+    fn posterior(&self, linear: &Linearisation, places: &[usize]) -> Result<LinearPosterior> {
+        let noise = self.loaded.noise_of(&self.resolved, places)?;
+        linear.posterior(self.loaded.observations(), (places, &noise))
+    }
+
+    /// Returns the groups of the observations at `places`, by name; single ones where there are no groups, and few of them.
+    fn groups(&self, places: &[usize]) -> Vec<(String, Vec<usize>)> {
+        let (table, all) = (&self.table, places.iter().copied());
+        if table.groups.is_empty() {
+            let few = places.len() <= MOST_SINGLE;
+            let single = all.filter(|_| few).map(|k| (table.label(k), vec![k]));
+            return single.collect();
+        }
+        let of = |g: usize| all.clone().filter(|&k| table.group_of[k] == g).collect();
+        let groups = table.groups.iter().enumerate();
+        groups
+            .map(|(g, name)| (name.clone(), of(g)))
+            .filter(|(_, members): &(String, Vec<usize>)| !members.is_empty())
+            .collect()
+    }
+
+    /// Returns the places of all observations but those of the groups or the names `without`.
+    fn kept(&self, without: &[String]) -> Result<Vec<usize>> {
+        let table = &self.table;
+        let group_of = |k: usize| table.group_of.get(k).map(|&g| &*table.groups[g]);
+        let is = |k: usize, name: &str| group_of(k) == Some(name) || table.label(k) == name;
+        let all = self.all();
+        if let Some(name) = without
+            .iter()
+            .find(|name| !all.iter().any(|&k| is(k, name)))
+        {
+            return Err(Error::Usage(format!(
+                "--without {name}: no group or observation has this name: there are {}",
+                match table.groups.is_empty() {
+                    true => format!("{} to {}", table.label(0), table.label(all.len() - 1)),
+                    false => table.groups.join(", "),
+                }
+            )));
+        }
+        let kept: Vec<usize> = all
+            .into_iter()
+            .filter(|&k| !without.iter().any(|name| is(k, name)))
+            .collect();
+        match kept.is_empty() {
+            true => Err(Error::Usage("--without: no observation is left".to_owned())),
+            false => Ok(kept),
+        }
+    }
+}
+
+/// Returns the replay as text.
+fn text(folder: &Path, replay: &Replay, free: usize) -> String {
+    let share = replay.linear.map_or_else(
+        || "too few members to tell how linear it is".to_owned(),
+        |linear| {
+            format!(
+                "{:.0} % of the outputs' variance is linear in the parameters",
+                100.0 * linear
+            )
+        },
+    );
+    let mut text = format!(
+        "{}: a linearisation by the {} members after {} steps, nothing is simulated: {share}\n",
+        folder.display(),
+        replay.members,
+        replay.step
+    );
+    if replay.directions < free {
+        text += &format!(
+            "the members differ in {} of {free} directions: along the others parameters keep their prior\n",
+            replay.directions
+        );
+    }
+    let value = |[median, low, high]: [f64; 3]| {
+        format!(
+            "{} ({} .. {})",
+            number(median, 4),
+            number(low, 4),
+            number(high, 4)
+        )
+    };
+    let heading = [
+        "parameter",
+        "with the run's settings",
+        "with the changes",
+        "shift",
+        "deviation",
+    ];
+    let row = |p: &Shifted| {
+        [
+            p.name.clone(),
+            value(p.was),
+            value(p.is),
+            format!("{:+.2}", p.shift),
+            format!("x {:.2}", p.deviation_ratio),
+        ]
+    };
+    let rows = replay.parameters.iter().map(row);
+    let rows = std::iter::once(heading.map(str::to_owned)).chain(rows);
+    text += &text_table([Left, Right, Right, Right, Right], rows);
+    if replay.groups.is_empty() {
+        return text;
+    }
+    text += "without a group of observations: shift, in deviations, and what the deviation is multiplied by\n";
+    let names = replay.parameters.iter().take(SHOWN).map(|p| p.name.clone());
+    let heading = ["group", "observations"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(names);
+    let rows = replay.groups.iter().map(|g| {
+        let cells = g.parameters.iter().take(SHOWN);
+        let cells = cells.map(|p| format!("{:+.2} x {:.2}", p.shift, p.deviation_ratio));
+        let first = [g.group.clone(), g.observations.to_string()];
+        first.into_iter().chain(cells).collect::<Vec<String>>()
+    });
+    let columns: Vec<_> = std::iter::once(Left)
+        .chain(std::iter::repeat_n(Right, SHOWN + 1))
+        .collect();
+    text += &table_of(&columns, std::iter::once(heading.collect()).chain(rows));
+    if replay.parameters.len() > SHOWN {
+        text += &format!(
+            "and {} more parameters with --json or --csv\n",
+            replay.parameters.len() - SHOWN
+        );
+    }
+    text
+}
+
+/// Returns what each group is worth as CSV.
+fn csv(replay: &Replay) -> String {
+    let mut text = "group,observations,name,shift,deviation_ratio,median,low,high\n".to_owned();
+    for g in &replay.groups {
+        for p in &g.parameters {
+            let numbers = [p.shift, p.deviation_ratio, p.is[0], p.is[1], p.is[2]];
+            let numbers: Vec<String> = numbers.iter().map(|x| format!("{x:?}")).collect();
+            text += &format!(
+                "{},{},{},{}\n",
+                g.group,
+                g.observations,
+                p.name,
+                numbers.join(",")
+            );
+        }
+    }
+    text
+}
