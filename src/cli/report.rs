@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use eki_mpi::error::Result;
 use eki_mpi::files::Files;
+use eki_mpi::io::run_folder::history::History;
 use eki_mpi::report::finished::Finished;
 use eki_mpi::report::page;
 use eki_mpi::report::page::ReportedRun;
@@ -40,6 +41,18 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
             match judged(&run.finished, data_dir, false) {
                 Ok(assessment) => run.uncertainty = assessment.uncertainty,
                 Err(error) => notes += &format!("without {}'s uncertainty: {error}\n", run.name),
+            }
+        }
+        // The check of several runs at once would be too much for a page.
+        let has_history = simulates && History::open(folder)?.is_some();
+        if has_history && arguments.folders.len() == 1 {
+            match judged(&run.finished, data_dir, false) {
+                Ok(assessment) => {
+                    run.check = assessment.answer.and_then(|answer| answer.predictive)
+                }
+                Err(error) => {
+                    notes += &format!("without {}'s predictive check: {error}\n", run.name);
+                }
             }
         }
         runs.push(run);

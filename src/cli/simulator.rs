@@ -17,7 +17,9 @@ use eki_mpi::forward::process::{Failure, Halt, Process};
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::report::calibrated::Calibrated;
+use eki_mpi::report::check;
 use eki_mpi::report::finished::Finished;
+use eki_mpi::report::predictive::{Observations, Predictive};
 use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::{Contract, Probe};
 use eki_mpi::run::plan::Plan;
@@ -126,16 +128,33 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     );
 }
 
-/// Writes a simulator's parameters in their own units in the run's `folder`, whose members stand for what `are` says; returns them. None
-/// where there is no simulator. Called by rank 0.
+/// What a simulator's run has found.
+pub struct Answer {
+    /// The parameters.
+    pub calibrated: Calibrated,
+    /// The check of the final members, if their outputs were kept.
+    pub predictive: Option<Predictive>,
+}
+
+impl Answer {
+    /// Returns the lines on it for the table at a run's end.
+    pub fn table(&self) -> String {
+        let check = self.predictive.as_ref();
+        let check = check.map(|check| format!("  {:<28} {}\n", "predictive check", check.words()));
+        self.calibrated.table() + &check.unwrap_or_default()
+    }
+}
+
+/// Writes what a simulator's run on data `observed` has found to the run's `folder`, whose final members, after `step` steps, stand for
+/// what `are` says; returns it. None where there is no simulator. Called by rank 0.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn calibrated<T: Real>(
-    plan: &Plan,
-    (folder, are): (&Path, MembersAre),
+pub fn answer<T: Real>(
+    (plan, observed): (&Plan, &[f64]),
+    (folder, step, are): (&Path, u64, MembersAre),
     files: &Files,
-) -> Result<Option<Calibrated>> {
+) -> Result<Option<Answer>> {
     let Some(prior) = JointPrior::of(&plan.resolved)? else {
         return Ok(None);
     };
@@ -145,7 +164,13 @@ pub fn calibrated<T: Real>(
     };
     let calibrated = Calibrated::of::<T>(&finished, &prior, are)?;
     calibrated.write(files, &finished)?;
-    Ok(Some(calibrated))
+    let observed = Observations::new(observed, &plan.noise, &plan.table);
+    let predictive = check::last(folder, step, &observed)?;
+    check::write(files, folder, predictive.as_ref())?;
+    Ok(Some(Answer {
+        calibrated,
+        predictive,
+    }))
 }
 
 /// Tells `map` the outputs that were brought to the run's `folder` for `step`. Called by all ranks.

@@ -19,6 +19,7 @@ use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::method::loss::Loss;
 use crate::report::calibrated::Calibrated;
+use crate::report::check::Check;
 use crate::report::finished::{Finished, Summary};
 use crate::report::uncertainty::{Tally, Uncertainty};
 use crate::run::evaluate::{merit, score_point};
@@ -69,6 +70,9 @@ pub struct Answer {
     pub chi_square: Option<ChiSquare>,
     /// The final members.
     pub members: FinalMembers,
+    /// The observations against the members' outputs, if the outputs of the final members were kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictive: Option<Check>,
     /// What is remarkable about the parameters, and which.
     #[serde(skip)]
     pub notes: Vec<(&'static str, String)>,
@@ -144,6 +148,7 @@ fn assess_simulator<T: Real>(
             verdict: ending.verdict,
             advice: ending.advice,
             chi_square: ending.chi_square,
+            predictive: None,
             notes: calibrated.notes(),
             members: calibrated.found,
         }),

@@ -8,10 +8,12 @@
 pub mod account;
 pub mod assess;
 pub mod calibrated;
+pub mod check;
 pub mod environment;
 pub mod finished;
 pub mod linear;
 pub mod page;
+pub mod predictive;
 pub mod statistics;
 pub mod text_table;
 pub mod uncertainty;

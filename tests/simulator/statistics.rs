@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::answers::observed;
 use super::results::{array, members, summary};
 use super::start::{alone, end};
 use super::{Case, Test};
@@ -16,6 +17,10 @@ pub const TESTS: &[Test] = &[
         sample,
     ),
     ("few_members_and_tied_parameters_are_answered_too", extremes),
+    (
+        "observations_are_checked_against_the_members_outputs_alike_on_any_ranks",
+        predictive,
+    ),
 ];
 
 /// Steps by the Kalman gain with perturbed observations up to the time 1.
@@ -213,4 +218,117 @@ fn extremes() {
     let told = &summary(&out)["members"]["parameters"];
     assert!(told[0]["contraction"].is_f64() && told[1]["contraction"].is_null());
     assert!(told[1]["deviation"].is_f64() && told[1]["ends"].is_null());
+}
+
+/// Writes the observations as a table with two groups, of which those at `places` alone have a value; returns the key.
+fn table(case: &Case, places: std::ops::Range<usize>) -> String {
+    let line = |(k, y): (usize, &f64)| {
+        let value = if places.contains(&k) {
+            y.to_string()
+        } else {
+            String::new()
+        };
+        format!("y{k},{value},{}\n", if k < 6 { "early" } else { "late" })
+    };
+    let lines: String = observed().iter().enumerate().map(line).collect();
+    std::fs::write(case.file("table.csv"), format!("name,value,group\n{lines}")).expect("a file");
+    format!("data.observations={}", case.file("table.csv").display())
+}
+
+fn predictive() {
+    let case = Case::new("failing");
+    let sets = [
+        &table(&case, 0..12)[..],
+        "ensemble.members=40",
+        "output.history=all",
+    ];
+    let run = POSTERIOR
+        .iter()
+        .fold(case.run(&sets), |run, set| run.set(*set));
+    let (one, ended) = case.finish(&run.clone().on(1, 1), "1");
+    let read = |folder: &Path| {
+        std::fs::read_to_string(folder.join("final/predictive.csv")).expect("a table")
+    };
+    let told = |folder: &Path| -> serde_json::Value {
+        let ended = end(alone().arg("evaluate").arg("--json").arg(folder));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        serde_json::from_str(&ended.stdout).expect("JSON")
+    };
+    let check = &told(&one)["predictive"];
+    for ranks in [2, 3] {
+        let (other, _) = case.finish(&run.clone().on(ranks, 1), &ranks.to_string());
+        assert_eq!(read(&one), read(&other), "{ranks}");
+        assert_eq!(*check, told(&other)["predictive"], "{ranks}");
+    }
+    // By their definition, from the outputs of the final members that have any.
+    let steps = summary(&one)["steps"].as_u64().expect("a number");
+    let outputs = array(&one.join(format!("steps/{steps:06}/outputs.npy")));
+    let rows: Vec<&[f64]> = outputs
+        .chunks(12)
+        .filter(|row| row[0].is_finite())
+        .collect();
+    let count = rows.len() as f64;
+    assert!(
+        rows.len() < 40 && check["last"]["members"] == rows.len(),
+        "{count}"
+    );
+    let text = read(&one);
+    for (line, k) in text.lines().skip(1).zip(0..) {
+        let field = |i: usize| {
+            line.split(',')
+                .nth(i)
+                .and_then(|x| x.parse::<f64>().ok())
+                .expect("a number")
+        };
+        let mean = rows.iter().map(|row| row[k]).sum::<f64>() / count;
+        let variance = rows.iter().map(|row| (row[k] - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let z = (observed()[k] - mean) / (0.05 * 0.05 + variance).sqrt();
+        assert!(
+            (field(4) - mean).abs() < 1e-12 && (field(6) - z).abs() < 1e-9,
+            "{line}"
+        );
+    }
+    assert_eq!(text.lines().count(), 13);
+    let names: Vec<&serde_json::Value> = check["last"]["groups"]
+        .as_array()
+        .expect("groups")
+        .iter()
+        .map(|of| &of["group"])
+        .collect();
+    assert_eq!(names, ["all", "early", "late"]);
+    // The misfit of all is the one that the run reports.
+    let misfit = check["last"]["groups"][0]["misfit"]
+        .as_f64()
+        .expect("a number");
+    assert!(
+        (misfit / summary(&one)["misfit_members"].as_f64().expect("a number") - 1.0).abs() < 1e-9
+    );
+    assert_eq!(
+        check["misfits_by_step"].as_array().expect("steps").len() as u64,
+        steps + 1
+    );
+    assert!(
+        ended.stdout.contains("predictive check"),
+        "{}",
+        ended.stdout
+    );
+    let html = page(&one);
+    for words in [
+        "Members and prior",
+        "Parameters by step",
+        "Observed and predicted",
+        "Group late",
+        "Misfit by step",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    // One parameter, one observation, two members.
+    let case = Case::new("one");
+    let sets = [&table(&case, 3..4)[..], "ensemble.members=2", "run.steps=2"];
+    let run = case
+        .run(&sets)
+        .set("model.prior=[\"growth lognormal 1.0 0.5\"]");
+    let (out, _) = case.finish(&run, "few");
+    assert_eq!(read(&out).lines().count(), 2);
+    assert!(page(&out).contains("Observed and predicted"));
 }

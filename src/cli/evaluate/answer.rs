@@ -2,11 +2,15 @@
 
 use eki_mpi::files::numbers::number;
 use eki_mpi::report::assess::Answer;
+use eki_mpi::report::check::Check;
+use eki_mpi::report::predictive::Predictive;
 use eki_mpi::report::text_table::CellAlignment::{Left, Right};
 use eki_mpi::report::text_table::text_table;
 
-/// The largest number of parameters in the table.
+/// The largest number of parameters, groups and observations in a table.
 const SHOWN: usize = 100;
+const GROUPS: usize = 50;
+const WORST: usize = 20;
 
 /// Returns what a simulator's members are, and a table of its parameters.
 pub fn table(answer: &Answer) -> String {
@@ -51,12 +55,125 @@ pub fn table(answer: &Answer) -> String {
     let mut columns = [Right; 11];
     columns[0] = Left;
     text += &text_table(columns, rows);
-    let rest = found.parameters.len().saturating_sub(SHOWN);
-    if rest > 0 {
-        text += &format!("  and {rest} more in final/parameters.csv\n");
-    }
+    text += &rest(
+        found.parameters.len(),
+        SHOWN,
+        "parameters in final/parameters.csv",
+    );
     for (what, which) in &answer.notes {
         text += &format!("{what}: {which}\n");
     }
-    text
+    text + &answer.predictive.as_ref().map_or(String::new(), predictive)
+}
+
+/// Returns the predictive check: a table of groups, and of the observations that lie worst.
+fn predictive(check: &Check) -> String {
+    format!(
+        "predictive check: {}\n{}largest residuals\n{}",
+        check.last.words(),
+        groups(check),
+        worst(&check.last)
+    )
+}
+
+/// Returns `x` with so many significant digits; a dash where it is not known.
+fn cell(x: f64, digits: usize) -> String {
+    match x.is_nan() {
+        true => "-".to_owned(),
+        false => number(x, digits),
+    }
+}
+
+/// Returns the table of groups.
+fn groups(check: &Check) -> String {
+    let heading = [
+        "group",
+        "observations",
+        "misfit at first",
+        "at last",
+        "mean z",
+        "rms z",
+        "in 50 %",
+        "in 90 %",
+        "CRPS/σ",
+    ];
+    let first = |name: &str| {
+        let mut groups = check.first.iter().flat_map(|first| &first.groups);
+        groups
+            .find(|group| group.group == name)
+            .map_or(f64::NAN, |group| group.misfit)
+    };
+    let all = &check.last.groups;
+    let rows = all.iter().take(GROUPS).map(|of| {
+        let numbers = [
+            first(&of.group),
+            of.misfit,
+            of.residual_mean,
+            of.residual_rms,
+            of.covered_50,
+            of.covered_90,
+            of.crps,
+        ];
+        let [a, b, c, d, e, f, g] = numbers.map(|x| cell(x, 3));
+        [
+            of.group.clone(),
+            of.observations.to_string(),
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+        ]
+    });
+    let mut columns = [Right; 9];
+    columns[0] = Left;
+    text_table(
+        columns,
+        std::iter::once(heading.map(str::to_owned)).chain(rows),
+    ) + &rest(all.len(), GROUPS, "groups")
+}
+
+/// Returns the table of the observations that lie worst.
+fn worst(last: &Predictive) -> String {
+    let heading = [
+        "observation",
+        "observed",
+        "noise",
+        "mean output",
+        "deviation",
+        "z",
+        "probability",
+    ];
+    let rows = last.worst().into_iter().take(WORST).map(|of| {
+        let numbers = [
+            (of.observed, 5),
+            (of.noise, 3),
+            (of.mean, 5),
+            (of.spread, 3),
+            (of.residual, 3),
+            (of.probability, 3),
+        ];
+        let [a, b, c, d, e, f] = numbers.map(|(x, digits)| cell(x, digits));
+        [of.name.clone(), a, b, c, d, e, f]
+    });
+    let mut columns = [Right; 7];
+    columns[0] = Left;
+    text_table(
+        columns,
+        std::iter::once(heading.map(str::to_owned)).chain(rows),
+    ) + &rest(
+        last.observations.len(),
+        WORST,
+        "observations in final/predictive.csv",
+    )
+}
+
+/// Returns a line on those of `count` that are beyond the `shown`; empty without any.
+fn rest(count: usize, shown: usize, what: &str) -> String {
+    match count.saturating_sub(shown) {
+        0 => String::new(),
+        rest => format!("  and {rest} more {what}\n"),
+    }
 }

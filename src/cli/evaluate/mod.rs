@@ -13,13 +13,18 @@ use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::method::loss::Loss;
 use eki_mpi::report::assess::{Assessment, assess};
+use eki_mpi::report::check::Check;
 use eki_mpi::report::finished::Finished;
+use eki_mpi::report::predictive::Observations;
 use eki_mpi::report::text_table::CellAlignment::{Left, Right};
 use eki_mpi::report::text_table::text_table;
 use eki_mpi::report::uncertainty::Uncertainty;
 use eki_mpi::with_precision;
 
 use crate::cli::output::{all_cores, json};
+
+/// The largest number of observations of the predictive check that are printed as JSON.
+const IN_JSON: usize = 100;
 
 /// Which run, and how it is told.
 #[derive(Clone, Debug, Args)]
@@ -38,8 +43,14 @@ pub struct EvaluateArguments {
 /// Answers `eki-mpi evaluate`.
 pub fn answer(arguments: &EvaluateArguments, data_dir: &Path) -> Result<String> {
     let finished = Finished::open(&arguments.folder)?;
-    let assessment = judged(&finished, data_dir, arguments.run_command)?;
+    let mut assessment = judged(&finished, data_dir, arguments.run_command)?;
     if arguments.json {
+        if let Some(answer) = &mut assessment.answer {
+            answer.predictive = answer
+                .predictive
+                .take()
+                .map(|check| check.shortened(IN_JSON));
+        }
         return Ok(json(&assessment));
     }
     let mut text = text(&finished, &assessment);
@@ -61,10 +72,16 @@ pub fn judged(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Asse
 
 fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Result<Assessment> {
     let given = LoadedProblem::load(&finished.resolved, data_dir)?;
-    let loss = Loss::least_squares(&given.noise().gamma);
-    let table = given.table();
+    let (noise, table) = (given.noise(), given.table());
+    let loss = Loss::least_squares(&noise.gamma);
     let problem = given.problem::<T>(&finished.resolved)?;
-    assess(&all_cores()?, finished, (&problem, &loss, &table), starts)
+    let mut assessment = assess(&all_cores()?, finished, (&problem, &loss, &table), starts)?;
+    if let Some(answer) = &mut assessment.answer {
+        let observed = Observations::new(problem.dataset.observations(), &noise, &table);
+        let steps = finished.ending()?.map_or(0, |ending| ending.steps);
+        answer.predictive = Check::of(&finished.folder, steps, &observed)?;
+    }
+    Ok(assessment)
 }
 
 fn text(finished: &Finished, a: &Assessment) -> String {

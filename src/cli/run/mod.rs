@@ -23,7 +23,6 @@ use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::launcher::launched_ranks;
 use eki_mpi::parallel::ranks::Ranks;
 use eki_mpi::report::account;
-use eki_mpi::report::calibrated::Calibrated;
 use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::{ChiSquare, Ending, Reporter, Summary};
@@ -37,6 +36,7 @@ use crate::cli::{RunArguments, simulator};
 use beginning::{claim, first_state, plan_and_problem, refuse_no_room};
 use log::{LOG, log_to, watch};
 use memory::refuse_impossible;
+use simulator::Answer;
 use stopping::listen;
 
 /// The largest number of parameters whose statistics stand in summary.json; those of all are in final/parameters.csv.
@@ -244,17 +244,19 @@ impl<T: Real> Launched<'_, T> {
         self.save_arrays(state, outcome, reporter)?;
         // Where the run's own disk is full they are in its fallback folder, as its log is.
         let folder = reporter.folder().unwrap_or(self.folder).to_path_buf();
-        let mut calibrated = None;
+        let mut answer = None;
         if outcome.stopped.is_none() {
             let time = self.plan.mean_time(state.step, state.time);
             let are = MembersAre::at(self.plan, time, outcome.scores.misfit_members);
+            let problem = (self.plan, self.problem.dataset.observations());
             self.ranks.comm.from_first(|| {
-                calibrated = simulator::calibrated::<T>(self.plan, (&folder, are), &self.files)?;
+                let end = (&*folder, state.step, are);
+                answer = simulator::answer::<T>(problem, end, &self.files)?;
                 Ok(())
             })?;
         }
-        let told = calibrated.as_ref().map(Calibrated::table);
-        let mut table = self.summarise((state, outcome), calibrated, reporter, timing)?;
+        let told = answer.as_ref().map(Answer::table);
+        let mut table = self.summarise((state, outcome), answer, reporter, timing)?;
         table += &told.unwrap_or_default();
         table += &self.asks((&folder, state.step), outcome)?;
         table += &self.account(reporter, timing, environment)?;
@@ -275,7 +277,7 @@ impl<T: Real> Launched<'_, T> {
     fn summarise(
         &self,
         (state, outcome): (&State<T>, &Outcome),
-        calibrated: Option<Calibrated>,
+        answer: Option<Answer>,
         reporter: &mut Reporter,
         timing: &Timing,
     ) -> Result<String> {
@@ -302,7 +304,7 @@ impl<T: Real> Launched<'_, T> {
             scores: outcome.scores,
             misfit_groups: outcome.groups.clone(),
             chi_square: scores.misfit_members.map(chi_square),
-            members: calibrated.map(|calibrated| calibrated.found.shortened(IN_SUMMARY)),
+            members: answer.map(|answer| answer.calibrated.found.shortened(IN_SUMMARY)),
             left_out: state.left_out.names(&plan.table),
             first: reporter.first_epoch(),
             digest: outcome.digest.clone(),

@@ -24,6 +24,7 @@ mod making;
 mod normal;
 
 use logit_normal::logistic;
+pub use normal::below as standard_normal;
 
 /// The logit of a bounded parameter that stands for a bound.
 const FARTHEST_LOGIT: f64 = 40.0;

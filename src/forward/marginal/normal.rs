@@ -8,7 +8,8 @@ pub(super) const FARTHEST: f64 = 9.0;
 const FARTHEST_TAIL: f64 = 37.0;
 
 /// The probability Phi(x) that a standard normal variable is less than `x`.
-pub(super) fn below(x: f64) -> f64 {
+#[must_use]
+pub fn below(x: f64) -> f64 {
     0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
 }
 

@@ -1,9 +1,10 @@
-//! The members of one run: marginals beside the prior, and the most correlated pairs.
+//! The members of one run: marginals beside the prior, the most correlated pairs, and parameters by step.
 
 use super::parameters::Parameters;
 use super::plot::{Layer, Plot, Shape};
 use super::scale::range;
 use crate::forward::joint_prior::JointPrior;
+use crate::report::check::Fan;
 use crate::run::statistics::Correlated;
 
 /// The largest number of parameters and of pairs that are drawn.
@@ -35,7 +36,7 @@ fn layer(label: &str, colour: usize, shape: Shape) -> Layer {
 
 /// Returns the parameters that are drawn: those of `known` that are free, from the one that the data decide most on where there are too
 /// many; and the number of those that are not drawn.
-fn chosen(known: &Parameters) -> (Vec<usize>, usize) {
+pub fn chosen(known: &Parameters) -> (Vec<usize>, usize) {
     let prior = &known.prior;
     let mut free: Vec<usize> = prior.free().collect();
     let count = free.len();
@@ -209,5 +210,51 @@ fn scatter(pair: &Correlated, [a, b]: &[Vec<f64>; 2]) -> Plot {
         within: Vec::new(),
         logarithmic: false,
         layers: vec![layer("member", MEMBERS, Shape::Points(points))],
+    }
+}
+
+/// Returns the section on parameters by step; empty where fewer than three steps were kept.
+pub fn by_step(known: &Parameters, fans: &[Fan]) -> String {
+    if fans.first().is_none_or(|fan| fan.quantiles.len() < 3) {
+        return String::new();
+    }
+    let (_, left) = chosen(known);
+    let cards: String = fans
+        .iter()
+        .map(|fan| fan_plot(&known.prior, fan).card())
+        .collect();
+    format!(
+        "<h2>Parameters by step</h2>\n{}<div class=\"grid few\">\n{cards}</div>\n",
+        more(left)
+    )
+}
+
+/// Returns the plot of the quantiles of one parameter over the steps.
+fn fan_plot(prior: &JointPrior, fan: &Fan) -> Plot {
+    let band = |from: usize, to: usize| {
+        let points = fan
+            .quantiles
+            .iter()
+            .map(|(step, q)| (*step as f64, q[from], q[to]));
+        Shape::Band(points.collect())
+    };
+    let middle = fan
+        .quantiles
+        .iter()
+        .map(|(step, q)| (*step as f64, q[2]))
+        .collect();
+    let name = prior.name(fan.parameter).into_owned();
+    Plot {
+        title: name.clone(),
+        note: String::new(),
+        axes: ["steps".to_owned(), name],
+        across: None,
+        within: Vec::new(),
+        logarithmic: false,
+        layers: vec![
+            layer("5 to 95 % of the members", MEMBERS, band(0, 4)),
+            layer("16 to 84 %", MEMBERS, band(1, 3)),
+            layer("median", MEMBERS, Shape::Line(middle)),
+        ],
     }
 }

@@ -1,6 +1,7 @@
 //! The page of `eki-mpi report`: one HTML file that contains everything it shows; several runs are drawn together.
 
 mod chart;
+mod check;
 mod curves;
 mod fields;
 mod figure;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::files::bounded;
+use crate::report::check::{Check, Fan, fans};
 use crate::report::finished::{Finished, MetricsRow, Summary};
 use crate::report::uncertainty::Uncertainty;
 pub use chart::{Along, Chart, Line};
@@ -47,10 +49,14 @@ pub struct ReportedRun {
     pub parameters: Option<Parameters>,
     /// The predictive uncertainty of the ensemble, if all members were kept.
     pub uncertainty: Option<Uncertainty>,
+    /// The predictive check of a simulator's run, if the outputs of its final members were kept.
+    pub check: Option<Check>,
+    /// The parameters by step, where a simulator's run kept some.
+    pub fans: Vec<Fan>,
 }
 
 impl ReportedRun {
-    /// Reads the run in `finished`, without the uncertainty of its ensemble.
+    /// Reads the run in `finished`, without the uncertainty of its ensemble and without its predictive check.
     ///
     /// # Errors
     /// Damaged files.
@@ -60,6 +66,9 @@ impl ReportedRun {
             serde_json::from_str(&text).ok()
         };
         let parameters = Parameters::of(&finished)?;
+        let fans = parameters
+            .as_ref()
+            .map(|known| fans(&finished.folder, &members::chosen(known).0));
         Ok(Self {
             name: finished.name(),
             curve: finished.curve()?,
@@ -68,6 +77,8 @@ impl ReportedRun {
             environment: json("environment.json"),
             parameters,
             uncertainty: None,
+            check: None,
+            fans: fans.transpose()?.unwrap_or_default(),
             finished,
         })
     }
@@ -137,8 +148,7 @@ pub fn page(runs: &[ReportedRun]) -> String {
     body += &format!("<h2>Curves</h2>\n<div class=\"grid\">\n{cards}</div>\n");
     body += &parameters::section(runs);
     if let [one] = runs {
-        let known = one.parameters.as_ref();
-        body += &known.map_or(String::new(), members::section);
+        body += &answer(one);
     }
     body += &uncertainty(runs);
     body += &results::summaries(runs);
@@ -152,6 +162,15 @@ pub fn page(runs: &[ReportedRun]) -> String {
          <body>\n<main>\n{body}</main>\n</body>\n</html>\n",
         include_str!("style.css")
     )
+}
+
+/// Returns the sections on a single simulator's members and its predictive check; those that are known.
+fn answer(run: &ReportedRun) -> String {
+    let known = run.parameters.as_ref();
+    let of_members =
+        known.map(|known| members::section(known) + &members::by_step(known, &run.fans));
+    let of_check = run.check.as_ref().map(check::section);
+    of_members.unwrap_or_default() + &of_check.unwrap_or_default()
 }
 
 /// Returns the legend of several runs.
