@@ -122,7 +122,11 @@ impl Calibrated {
             text += &words.join(",");
             text.push('\n');
         }
-        files.write_whole(&folder.join(self.found.are.table_name()), text.as_bytes())
+        // The second is its name in earlier versions, by which scripts may read it.
+        for name in [self.found.are.table_name(), "ensemble.csv"] {
+            files.write_whole(&folder.join(name), text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Returns the lines on parameters for the table at a run's end: a few numbers of each, and what is remarkable.

@@ -47,7 +47,10 @@ pub fn members_table(folder: &Path) -> String {
         _ => ("members.csv", "posterior.csv"),
     };
     assert!(!folder.join("final").join(other).exists(), "{other}");
-    std::fs::read_to_string(folder.join("final").join(name)).expect("a table")
+    let table = |name: &str| std::fs::read_to_string(folder.join("final").join(name));
+    let text = table(name).expect("a table");
+    assert_eq!(table("ensemble.csv").expect("under its earlier name"), text);
+    text
 }
 
 /// The rows of the table of members.
