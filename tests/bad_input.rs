@@ -262,7 +262,11 @@ fn impossible_values_say_what_is_possible() {
     ] {
         refused_sets(
             &[&["method.localise=1"], other].concat(),
-            &["method.localise = 1", "factored form", "mixed precision"],
+            &[
+                "method.localise = { sec = 1 }",
+                "factored form",
+                "mixed precision",
+            ],
         );
     }
     refused_sets(
