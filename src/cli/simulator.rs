@@ -61,10 +61,10 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<P
             format!("{} (rank {rank} on host {host})", refused(failure))
         }
     };
-    let flaws = comm.gather(flaw.as_bytes());
+    let flaw = comm.first_flaw(&flaw);
     let given_up = matches!(own, Err((Failure::GivenUp, _)));
     let taken = own.ok().flatten();
-    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
+    comm.from_first(|| match flaw {
         Some(_) if given_up => {
             // A time limit that is over by now left no time for a step.
             stop.check_room(Duration::ZERO, RESERVE)?;
@@ -73,7 +73,7 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<P
                 code: EXIT_STOPPED,
             })
         }
-        Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
+        Some(flaw) => Err(Error::Usage(flaw)),
         None => Ok(taken),
     })
 }
@@ -128,7 +128,7 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     );
 }
 
-/// What a simulator's run has found.
+/// The parameters and the predictive check at the end of a simulator's run.
 pub struct Answer {
     /// The parameters.
     pub calibrated: Calibrated,
@@ -165,7 +165,11 @@ pub fn answer<T: Real>(
     let calibrated = Calibrated::of::<T>(&finished, &prior, are)?;
     calibrated.write(files, &finished)?;
     let observed = Observations::new(observed, &plan.noise, &plan.table);
-    let predictive = check::last(folder, step, &observed)?;
+    // A history that cannot be read costs the check alone, as one that cannot be written costs itself alone.
+    let predictive = check::last(folder, step, &observed).unwrap_or_else(|error| {
+        tracing::warn!("no predictive check: {error}");
+        None
+    });
     check::write(files, folder, predictive.as_ref())?;
     Ok(Some(Answer {
         calibrated,

@@ -54,13 +54,19 @@ fn outputs(history: &History, step: u64, observed: &Observations) -> Result<Opti
     few.then(|| history.outputs(step)).transpose()
 }
 
+/// Returns the history of the run in `folder`, if its last ensemble is that after `step` steps.
+fn ending_at(folder: &Path, step: u64) -> Result<Option<History>> {
+    let history = History::open(folder)?;
+    Ok(history.filter(|history| history.last() == step))
+}
+
 /// Returns the check of the final members of the run in `folder`, the ensemble after `step` steps, against `observed`. None where their
 /// outputs were not kept, or are too many.
 ///
 /// # Errors
 /// Damaged files of the history, or outputs that are not those of `observed`.
 pub fn last(folder: &Path, step: u64, observed: &Observations) -> Result<Option<Predictive>> {
-    let Some(history) = History::open(folder)?.filter(|history| history.last() == step) else {
+    let Some(history) = ending_at(folder, step)? else {
         return Ok(None);
     };
     let outputs = outputs(&history, step, observed)?;
@@ -86,22 +92,24 @@ impl Check {
     /// # Errors
     /// Damaged files of the history, or outputs that are not those of `observed`.
     pub fn of(folder: &Path, step: u64, observed: &Observations) -> Result<Option<Self>> {
-        let Some(last) = last(folder, step, observed)? else {
+        let Some(history) = ending_at(folder, step)? else {
             return Ok(None);
         };
-        let history = History::open(folder)?.expect("just read");
-        let mut first = None;
+        let (mut first, mut last) = (None, None);
         let mut misfits_by_step = Vec::new();
         for &at in history.steps() {
             let Some(outputs) = outputs(&history, at, observed)? else {
                 continue;
             };
             misfits_by_step.push((at, misfits(observed, outputs.view())));
-            if at == 0 && step > 0 {
-                first = Some(Predictive::new(observed, at, outputs.view()));
+            let check =
+                (at == 0 || at == step).then(|| Predictive::new(observed, at, outputs.view()));
+            match at == step {
+                true => last = check,
+                false => first = first.or(check),
             }
         }
-        Ok(Some(Self {
+        Ok(last.map(|last| Self {
             first,
             last,
             misfits_by_step,
