@@ -8,6 +8,7 @@ use eki_mpi::data::observed::ObservationTable;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::files::numbers::number;
+use eki_mpi::files::table::quoted;
 use eki_mpi::forward::joint_prior::JointPrior;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::report::finished::Finished;
@@ -311,9 +312,9 @@ fn csv(replay: &Replay) -> String {
             let numbers: Vec<String> = numbers.iter().map(|x| format!("{x:?}")).collect();
             text += &format!(
                 "{},{},{},{}\n",
-                g.group,
+                quoted(&g.group),
                 g.observations,
-                p.name,
+                quoted(&p.name),
                 numbers.join(",")
             );
         }

@@ -8,6 +8,7 @@ use eki_mpi::data::folder::data_dir;
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::files::numbers::number;
+use eki_mpi::files::table::quoted;
 use eki_mpi::forward::joint_prior::JointPrior;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::io::run_folder::history::History;
@@ -35,7 +36,7 @@ pub struct TwinArguments {
     /// Change a key of the configuration file, as in --set ensemble.members=500
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// Of a configuration file: the folder of the first ensemble; `run FILE --out DIR --resume` goes on from there [default:
+    /// The folder for the first ensemble of a configuration file; `run FILE --out DIR --resume` goes on from there [default:
     /// runs/NAME-1, -2, ...]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -220,7 +221,7 @@ fn csv(found: &Recovery) -> String {
         ];
         let numbers = numbers.iter().map(|x| format!("{x:?}"));
         let ranks = p.ranks.iter().map(usize::to_string);
-        let cells: Vec<String> = std::iter::once(p.name.clone())
+        let cells: Vec<String> = std::iter::once(quoted(&p.name).into_owned())
             .chain(numbers)
             .chain(ranks)
             .collect();

@@ -2,7 +2,9 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use toml::{Table, Value};
+use toml::Value;
+
+use super::as_toml::{as_toml, from_toml};
 
 /// The steps whose members and outputs a run keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,24 +84,13 @@ impl HistorySteps {
 /// As TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for HistorySteps {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let value = self.value();
-        match to.is_human_readable() {
-            true => value.serialize(to),
-            false => value.to_string().serialize(to),
-        }
+        as_toml(self.value(), to)
     }
 }
 
 impl<'de> Deserialize<'de> for HistorySteps {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let value = match from.is_human_readable() {
-            true => Value::deserialize(from)?,
-            false => {
-                let line = format!("v = {}", String::deserialize(from)?);
-                let mut table: Table = line.parse().map_err(D::Error::custom)?;
-                table.remove("v").unwrap_or(Value::Boolean(false))
-            }
-        };
+        let value = from_toml(from)?;
         Self::of(&value).ok_or_else(|| D::Error::custom(format!("must be {}", Self::ALLOWED)))
     }
 }

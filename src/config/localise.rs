@@ -4,6 +4,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
+use super::as_toml::{as_toml, from_toml};
+
 /// Localisation as a configuration asks for it; paths are as they were written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Localise {
@@ -110,13 +112,13 @@ impl Localise {
 /// As TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for Localise {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        super::noise::as_toml(self.value(), serializer)
+        as_toml(self.value(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Localise {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = super::noise::from_toml(deserializer)?;
+        let value = from_toml(deserializer)?;
         Self::of(&value).ok_or_else(|| D::Error::custom(format!("must be {}", Self::ALLOWED)))
     }
 }

@@ -12,6 +12,7 @@
 //! and list the old name in `renamed.rs`. To add a word, add a variant to its enum: kinds of
 //! model and method stand in `kinds.rs`, all others below the rows.
 
+mod as_toml;
 mod changes;
 mod duration;
 mod history;

@@ -28,7 +28,7 @@ pub const LAWS: [(&str, &[&str]); 12] = [
     ("matern of log", &["nu", "length", "mean", "deviation"]),
 ];
 
-/// What may follow the numbers of the laws of random fields: `modes N`, in a table the column of this name.
+/// The word before the number of modes, which may end the law of a random field (`modes N`); in a table of priors, the column's name.
 const MODES: &str = "modes";
 
 /// The columns of a table of priors, in the order in which a message lists them.

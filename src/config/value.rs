@@ -50,7 +50,7 @@ pub enum Kind {
     Variances,
     /// The noise of the observations: variances, a file of them, or a table that names the files of a covariance.
     Noise,
-    /// What localises: a word, or a table with its settings.
+    /// The localisation of `method.localise`: a word, or a table with its settings.
     Localise,
     /// A number from 0 to 1, or a list of them.
     Shares,

@@ -1,4 +1,4 @@
-//! What one step costs in numbers: floating-point operations and bytes sent.
+//! The floating-point operations of one step, and the bytes that a rank sends in it.
 
 use serde::Serialize;
 

@@ -13,7 +13,7 @@ use crate::run::plan::Plan;
 /// The characters of a number as text, with what follows it.
 const TEXT: u64 = 20;
 
-/// What a history is made of.
+/// The sizes of a history: its ensembles, and the numbers of each member.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HistoryCost {
     /// The ensembles that are kept.

@@ -67,11 +67,11 @@ pub fn fields(line: &str, separator: char) -> Vec<&str> {
     line.split(ends).map(clean).collect()
 }
 
-/// Returns `text` as a field of a line: within quotes where it holds a comma.
+/// Returns `text` as a field of a line: within quotes where it holds a comma, a quote, which is doubled, or a line's end (RFC 4180).
 #[must_use]
 pub fn quoted(text: &str) -> Cow<'_, str> {
-    match text.contains(',') {
-        true => Cow::Owned(format!("\"{text}\"")),
+    match text.contains([',', '"', '\n']) {
+        true => Cow::Owned(format!("\"{}\"", text.replace('"', "\"\""))),
         false => Cow::Borrowed(text),
     }
 }

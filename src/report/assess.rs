@@ -54,12 +54,12 @@ pub struct Assessment {
     /// The accuracies of single members: lowest, median, highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_members: Option<[f64; 3]>,
-    /// What a simulator's run has found.
+    /// The answer of a simulator's run: verdict, parameters and predictive check.
     #[serde(flatten)]
     pub answer: Option<Answer>,
 }
 
-/// What a simulator's run has found.
+/// The answer of a simulator's run: verdict, parameters and predictive check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer {
     /// The verdict, as the run's summary has it.

@@ -133,18 +133,11 @@ impl Recorder {
             Ok(None) => "it is of other members".to_owned(),
             Err(error) => error.to_string(),
         };
-        let mut flawed = [f64::from(u8::from(!flaw.is_empty()))];
-        ranks.comm.largest(&mut flawed);
-        let flaws = ranks.comm.gather(flaw.as_bytes());
-        if flawed == [0.0] {
+        let Some(flaw) = ranks.comm.first_flaw(&flaw) else {
             return own.ok().flatten();
-        }
-        if let (Some(flaw), true) = (flaws.iter().find(|f| !f.is_empty()), ranks.comm.is_first()) {
-            tracing::info!(
-                "the history after {} steps is not used: {}",
-                state.step,
-                String::from_utf8_lossy(flaw)
-            );
+        };
+        if ranks.comm.is_first() {
+            tracing::info!("the history after {} steps is not used: {flaw}", state.step);
         }
         None
     }
@@ -258,11 +251,8 @@ fn agreed(comm: &Comm, own: Result<()>) -> Result<()> {
     let flaw = own
         .err()
         .map_or_else(String::new, |error| error.to_string());
-    let flaws = comm.gather(flaw.as_bytes());
-    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
-        None => Ok(()),
-        Some(flaw) => Err(Error::Run(String::from_utf8_lossy(flaw).into_owned())),
-    })
+    comm.first_flaw(&flaw)
+        .map_or(Ok(()), |flaw| Err(Error::Run(flaw)))
 }
 
 /// Returns the `outputs` of this rank's members, K each, in the history `found`; None where it is of other members.

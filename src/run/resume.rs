@@ -212,12 +212,8 @@ fn read<T: Real>(
         Err("holds other arrays than this run's state".to_owned())
     };
     // All or none: one rank's flaw is everyone's.
-    let flaws = ranks.comm.gather(own.err().unwrap_or_default().as_bytes());
-    let first = flaws.iter().find(|flaw| !flaw.is_empty());
-    let first = first.map(|flaw| String::from_utf8_lossy(flaw).into_owned());
-    let flaw = ranks.comm.broadcast(first.unwrap_or_default().into_bytes());
-    if !flaw.is_empty() {
-        return Err(String::from_utf8_lossy(&flaw).into_owned());
+    if let Some(flaw) = ranks.comm.first_flaw(&own.err().unwrap_or_default()) {
+        return Err(flaw);
     }
     ensemble.share(ranks);
     let left_out = ranks

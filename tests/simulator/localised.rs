@@ -1,7 +1,5 @@
 //! Localisation of a simulator's parameters: by distance, and by a threshold of their correlations.
 
-use std::path::Path;
-
 use super::start::{Run, alone, end};
 use super::{Case, Test, digest};
 
@@ -289,15 +287,7 @@ fn refused() {
         ),
     ] {
         let run = sets.iter().fold(run.clone(), |run, set| run.set(*set));
-        let out = case.file("refused");
-        let ended = end(&mut run.command(&out));
-        assert_eq!(ended.code, 2, "{sets:?}: {}", ended.stderr);
-        let said = &ended.complaints()[0];
-        assert!(
-            told.iter().all(|told| said.contains(told)),
-            "{sets:?}: {said}"
-        );
-        assert!(!Path::new(&out).exists(), "{sets:?}");
+        case.refused(&end(&mut run.command(&case.file("a/run"))), told);
     }
     let ended = end(alone().args(["run", "digits", "--set", &good]));
     assert!(

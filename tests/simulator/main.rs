@@ -148,6 +148,21 @@ impl Case {
         (out, ended)
     }
 
+    /// Sees that `ended`, a start into the folder a/run, was refused in one line with all `words`, and left nothing.
+    fn refused(&self, ended: &start::Ended, words: &[&str]) {
+        let complaints = ended.complaints();
+        assert_eq!(
+            (ended.code, complaints.len()),
+            (2, 1),
+            "{words:?}: {}",
+            ended.stderr
+        );
+        for word in words {
+            assert!(complaints[0].contains(word), "{word:?}: {}", complaints[0]);
+        }
+        assert!(!self.file("a").exists(), "{words:?}");
+    }
+
     /// The lines the simulators left in their file.
     fn marks(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.file("marks")).unwrap_or_default();

@@ -170,17 +170,7 @@ fn refused() {
     let refuse = |set: &str, words: &[&str]| {
         let run = case.run(&[set]);
         let ended = end(&mut run.command(&case.file("a/run")));
-        let complaints = ended.complaints();
-        assert_eq!(
-            (ended.code, complaints.len()),
-            (2, 1),
-            "{set}: {}",
-            ended.stderr
-        );
-        for word in words {
-            assert!(complaints[0].contains(word), "{word:?}: {}", complaints[0]);
-        }
-        assert!(!case.file("a").exists(), "{set}");
+        case.refused(&ended, words);
     };
     for (prior, words) in [
         ("a fixed 1\", \"b tied a 2", "must leave a parameter free"),
@@ -411,17 +401,7 @@ fn wrong_matrices() {
     let path = case.file("correlation.csv");
     let refuse = |run: &Run, words: &[&str]| {
         let ended = end(&mut run.command(&case.file("a/run")));
-        let complaints = ended.complaints();
-        assert_eq!(
-            (ended.code, complaints.len()),
-            (2, 1),
-            "{words:?}: {}",
-            ended.stderr
-        );
-        for word in words {
-            assert!(complaints[0].contains(word), "{word:?}: {}", complaints[0]);
-        }
-        assert!(!case.file("a").exists(), "{words:?}");
+        case.refused(&ended, words);
     };
     refuse(
         &run.clone().set("model.prior_correlation=\"none.csv\""),

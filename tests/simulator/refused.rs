@@ -29,21 +29,7 @@ fn refuse_on(numbers: &[usize], case: &Case, sets: &[&str], words: &[&str]) {
             command.args(["--set", set]);
         }
         let ended = end(command.arg("--out").arg(&out));
-        let complaints = ended.complaints();
-        assert_eq!(
-            (ended.code, complaints.len()),
-            (2, 1),
-            "{sets:?}: {}",
-            ended.stderr
-        );
-        for word in words {
-            assert!(
-                complaints[0].contains(word),
-                "no {word:?} in {}",
-                complaints[0]
-            );
-        }
-        assert!(!case.file("a").exists(), "{sets:?} left a folder");
+        case.refused(&ended, words);
     }
 }
 

@@ -145,17 +145,7 @@ fn refused() {
     let (case, run) = seasons();
     let refuse = |run: &Run, words: &[&str]| {
         let ended = end(&mut run.command(&case.file("a/run")));
-        let complaints = ended.complaints();
-        assert_eq!(
-            (ended.code, complaints.len()),
-            (2, 1),
-            "{words:?}: {}",
-            ended.stderr
-        );
-        for word in words {
-            assert!(complaints[0].contains(word), "{word:?}: {}", complaints[0]);
-        }
-        assert!(!case.file("a").exists(), "{words:?}");
+        case.refused(&ended, words);
     };
     for (set, words) in [
         ("data.batch=2", &["data.batch = 2", "divide the 3 sets"][..]),

@@ -33,11 +33,8 @@ pub(super) fn refuse_impossible<T: Real>(
         format!("host {}", eki_mpi::parallel::abort::host())
     };
     let flaw = too_large(&shape, on_host, &place).unwrap_or_default();
-    let flaws = comm.gather(flaw.as_bytes());
-    comm.from_first(|| match flaws.iter().find(|flaw| !flaw.is_empty()) {
-        Some(flaw) => Err(Error::Usage(String::from_utf8_lossy(flaw).into_owned())),
-        None => Ok(()),
-    })
+    let flaw = comm.first_flaw(&flaw);
+    comm.from_first(|| flaw.map_or(Ok(()), |flaw| Err(Error::Usage(flaw))))
 }
 
 /// Refuses a run of which a rank of `split` (the ranks of the run, the threads of each) needs more memory than it may have on

@@ -61,7 +61,7 @@ section! {
 }
 
 words! {
-    /// What becomes of observations that conflict with the prior.
+    /// The treatment of observations that lie far from all members of the prior.
     Conflict {
         /// They are named, and count as all others.
         Warn = "warn",

@@ -379,7 +379,7 @@ mod tests {
         ("[grid]\nseed = [1\n", "mine.toml:"),
     ];
 
-    /// What is refused after a base, and words of the message.
+    /// Sections of a sweep's file that are refused after a valid base, and words of the message.
     const AFTER_BASE: &[(&str, &str)] = &[
         ("[grid]", "grid = {}: must be a section of keys"),
         ("grid = 3", "grid = 3"),

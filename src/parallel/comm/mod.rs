@@ -192,6 +192,14 @@ impl Comm {
         Ok(OsString::from_vec(bytes).into())
     }
 
+    /// Returns on every rank the first rank's `own` that is not empty, if there is one: what is wrong there. Called by all ranks.
+    pub fn first_flaw(&self, own: &str) -> Option<String> {
+        let flaws = self.gather(own.as_bytes());
+        let first = flaws.into_iter().find(|flaw| !flaw.is_empty());
+        let first = self.broadcast(first.unwrap_or_default());
+        (!first.is_empty()).then(|| String::from_utf8_lossy(&first).into_owned())
+    }
+
     /// Returns on every rank what `find` returns on rank 0, value or error; it is not called on other ranks. Called by
     /// all ranks.
     ///

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::scale::{Scale, escaped, number, range};
+use super::scale::{Frame, Scale, escaped, grid, number, range};
 
 /// The size of a chart and the margins around its frame, in SVG units.
 const FRAME: f64 = 296.0;
@@ -236,26 +236,12 @@ impl Line {
 /// Draws the rules, the ticks and the two axes.
 fn axes((x, x_ticks): (&Scale, &[f64]), y: &Scale, right: f64, x_name: &str) -> String {
     let bottom = HEIGHT - BOTTOM;
-    let mut svg = String::new();
-    for tick in y.ticks(5) {
-        let at = y.at(tick);
-        let _ = writeln!(
-            svg,
-            "<path class=\"rule\" d=\"M{LEFT} {at:.1}H{right}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 7.0,
-            at + 4.0,
-            number(tick, 4)
-        );
-    }
-    for &tick in x_ticks {
-        let at = x.at(tick);
-        let _ = writeln!(
-            svg,
-            "<path class=\"frame\" d=\"M{at:.1} {bottom}v4\"/><text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            bottom + 17.0,
-            number(tick, 5)
-        );
-    }
+    let frame = Frame {
+        left: LEFT,
+        right,
+        bottom,
+    };
+    let mut svg = grid(frame, (x, x_ticks), 5, y);
     let _ = writeln!(
         svg,
         "<path class=\"frame\" d=\"M{LEFT} {bottom}H{right}\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",

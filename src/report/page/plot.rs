@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::scale::{Scale, escaped, number, range};
+use super::scale::{Frame, Scale, escaped, grid, range};
 
 /// The size of a plot and the margins around its frame, in SVG units.
 const WIDTH: f64 = 400.0;
@@ -200,25 +200,12 @@ impl Plot {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
             escaped(&self.title)
         );
-        for tick in y.ticks(5) {
-            let at = y.at(tick);
-            let _ = writeln!(
-                svg,
-                "<path class=\"rule\" d=\"M{LEFT} {at:.1}H{right}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                LEFT - 7.0,
-                at + 4.0,
-                number(tick, 4)
-            );
-        }
-        for tick in x.ticks(4) {
-            let at = x.at(tick);
-            let _ = writeln!(
-                svg,
-                "<path class=\"frame\" d=\"M{at:.1} {bottom}v4\"/><text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                bottom + 17.0,
-                number(tick, 4)
-            );
-        }
+        let frame = Frame {
+            left: LEFT,
+            right,
+            bottom,
+        };
+        svg += &grid(frame, (&x, &x.ticks(4)), 4, &y);
         for layer in &self.layers {
             let drawn = layer.shape.draw(&x, &y);
             let _ = write!(svg, "<g class=\"c{}\">{drawn}</g>", layer.colour % 8);

@@ -1,4 +1,6 @@
-//! Scales of charts with round ticks, and text escaped for HTML.
+//! Scales of charts with round ticks, the grid of both axes, and text escaped for HTML.
+
+use std::fmt::Write as _;
 
 pub use crate::files::numbers::number;
 
@@ -94,6 +96,44 @@ pub fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
         (a.min(v), b.max(v))
     })
+}
+
+/// The sides of the frame within which curves are drawn, in SVG units.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    pub left: f64,
+    pub right: f64,
+    pub bottom: f64,
+}
+
+/// Draws the rules and the numbers of y, and the ticks of x with their numbers, of so many `digits`.
+pub fn grid(frame: Frame, (x, x_ticks): (&Scale, &[f64]), digits: usize, y: &Scale) -> String {
+    let Frame {
+        left,
+        right,
+        bottom,
+    } = frame;
+    let mut svg = String::new();
+    for tick in y.ticks(5) {
+        let at = y.at(tick);
+        let _ = writeln!(
+            svg,
+            "<path class=\"rule\" d=\"M{left} {at:.1}H{right}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            left - 7.0,
+            at + 4.0,
+            number(tick, 4)
+        );
+    }
+    for &tick in x_ticks {
+        let at = x.at(tick);
+        let _ = writeln!(
+            svg,
+            "<path class=\"frame\" d=\"M{at:.1} {bottom}v4\"/><text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            bottom + 17.0,
+            number(tick, digits)
+        );
+    }
+    svg
 }
 
 #[cfg(test)]

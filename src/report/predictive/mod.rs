@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::data::noise::Noise;
 use crate::data::observed::ObservationTable;
 use crate::files::numbers::number;
+use crate::files::table::quoted;
 use scores::Forecast;
 
 /// The shares of the quantiles that bound the bands of 90 % and of 50 %.
@@ -244,14 +245,6 @@ fn field(x: f64) -> String {
         String::new()
     } else {
         format!("{x:?}")
-    }
-}
-
-/// Returns a name as a field of a table.
-fn quoted(name: &str) -> String {
-    match name.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", name.replace('"', "\"\"")),
-        false => name.to_owned(),
     }
 }
 
