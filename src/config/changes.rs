@@ -92,15 +92,23 @@ fn values(text: &str) -> Result<BTreeMap<String, Value>, String> {
     Ok(values)
 }
 
-/// Returns the keys that the TOML `text` sets, by today's names, and their values.
+/// Returns the keys that the TOML `text` sets, by today's names, and their values as today's configurations write them: `localise`
+/// was a number once.
 fn leaves(text: &str) -> Result<BTreeMap<String, Value>, String> {
     let table: Table = text
         .parse()
         .map_err(|e: toml::de::Error| e.message().replace('\n', " "))?;
     let mut leaves = Vec::new();
     flatten("", Value::Table(table), &mut leaves);
-    let named = |(name, value): (String, Value)| (renamed::current(&name).to_owned(), value);
-    Ok(leaves.into_iter().map(named).collect())
+    let current = |(name, value): (String, Value)| {
+        let name = renamed::current(&name);
+        let value = match find(name) {
+            Some(key) => key.kind.accept(value).unwrap_or_else(|value| value),
+            None => value,
+        };
+        (name.to_owned(), value)
+    };
+    Ok(leaves.into_iter().map(current).collect())
 }
 
 #[cfg(test)]
@@ -136,6 +144,14 @@ mod tests {
         let was = toml(&[]).replace("step = \"adaptive\"", "step = \"kalman\"");
         assert_eq!(changes(&was, &now), Ok(Vec::new()));
         assert_eq!(changes(&was, &toml(&[])).unwrap().len(), 1);
+        let was = toml(&[]).replace("localise = \"none\"", "localise = 0");
+        assert_eq!(changes(&was, &toml(&[])), Ok(Vec::new()));
+        assert_eq!(
+            changes(&was, &toml(&["method.localise=sec"]))
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl RandomField {
         }
     }
 
-    /// Returns the name of the cell number `cell`, from 0, as in kappa[3,7]: indices count from 1.
+    /// Returns the name of the cell number `cell`, from 0, as in `kappa[3,7]`: indices count from 1.
     #[must_use]
     pub fn cell_name(&self, cell: usize) -> String {
         let mut left = cell;
