@@ -60,6 +60,11 @@ impl LocalisingCost {
         }
     }
 
+    /// Returns true if covariances of the outputs among themselves are tapered.
+    pub(crate) fn tapers_outputs(&self) -> bool {
+        self.reached.is_some()
+    }
+
     /// Returns the numbers for each column of a block that the products of the update with K `outputs` take.
     pub(crate) fn products(&self, outputs: usize) -> usize {
         match &self.reached {

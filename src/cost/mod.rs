@@ -254,6 +254,7 @@ impl StepShape {
             number: self.number,
             unit: self.unit,
             perturbed: self.perturbed,
+            tapered: self.localising.tapers_outputs(),
         }
     }
 

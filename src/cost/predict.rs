@@ -168,7 +168,14 @@ impl Model<'_> {
                     };
                     gram + shared(side, r.solved)
                 }
-                Form::Factored => shared(side, r.gram) + shared(s.members, r.solved),
+                Form::Factored => {
+                    let other = if side == s.outputs {
+                        s.members
+                    } else {
+                        s.outputs
+                    };
+                    shared(side, r.gram) + shared(other, r.solved)
+                }
                 Form::Mean => shared(side, r.gram),
             }
     }

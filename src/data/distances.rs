@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -15,10 +15,12 @@ use crate::data::noise::KeptFile;
 /// Where parameters and observations lie, in units of the radius in each direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distances {
-    /// The coordinates of each parameter, P x n with n from 1 to 3.
-    pub parameters: Array2<f64>,
-    /// The coordinates of each observation, K x n.
-    pub observations: Array2<f64>,
+    /// The coordinates of the parameters, n x P with n from 1 to 3.
+    parameters: Array2<f64>,
+    /// The coordinates of the observations, n x K.
+    observations: Array2<f64>,
+    /// The observations in the order of their first coordinate.
+    sorted: Vec<usize>,
     /// The file of the parameters' coordinates.
     pub path: PathBuf,
     /// The files of both.
@@ -26,42 +28,75 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// Returns the factor of the covariance of parameter `i` with observation `k`, from 0 to 1.
+    /// Of parameters and observations at these coordinates, P x n and K x n, that were read from `files`, the parameters' from `path`.
     #[must_use]
-    pub fn taper(&self, i: usize, k: usize) -> f64 {
-        tapered(row(&self.parameters, i), row(&self.observations, k))
+    pub fn new(
+        parameters: &Array2<f64>,
+        observations: &Array2<f64>,
+        path: PathBuf,
+        files: Vec<KeptFile>,
+    ) -> Self {
+        let by_direction = |places: &Array2<f64>| places.t().as_standard_layout().into_owned();
+        let mut sorted: Vec<usize> = (0..observations.nrows()).collect();
+        sorted.sort_by(|&k, &l| observations[[k, 0]].total_cmp(&observations[[l, 0]]));
+        Self {
+            parameters: by_direction(parameters),
+            observations: by_direction(observations),
+            sorted,
+            path,
+            files,
+        }
+    }
+
+    /// Returns the number P of parameters.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.parameters.ncols()
+    }
+
+    /// Writes the factors, from 0 to 1, of the covariances of observation `k` with the parameters from `first` on, as many as `out`
+    /// holds. To be called within a dispatch to the processor's vectors.
+    #[inline(always)]
+    pub fn tapers(&self, k: usize, first: usize, out: &mut [f64]) {
+        tapers(&self.observations, k, &self.parameters, first, out);
+    }
+
+    /// Writes the factors, from 0 to 1, of the covariances of observation `k` with the observations from the first on, as many as
+    /// `out` holds.
+    pub fn tapers_between(&self, k: usize, out: &mut [f64]) {
+        let places = &self.observations;
+        pulp::Arch::new().dispatch(|| tapers(places, k, places, 0, out));
     }
 
     /// Returns the observations within the radius of the smallest box around the `parameters`, in order.
     #[must_use]
     pub fn near(&self, parameters: Range<usize>) -> Vec<usize> {
-        let bounds: Vec<(f64, f64)> = (0..self.parameters.ncols())
-            .map(|d| {
-                let of_box = parameters.clone().map(|i| self.parameters[[i, d]]);
+        let bounds: Vec<(f64, f64)> = (self.parameters.rows().into_iter())
+            .map(|places| {
+                let of_box = places.slice(s![parameters.clone()]);
                 let outside = (f64::INFINITY, f64::NEG_INFINITY);
-                of_box.fold(outside, |(least, most), x| (least.min(x), most.max(x)))
+                of_box.fold(outside, |(least, most), &x| (least.min(x), most.max(x)))
             })
             .collect();
-        let within = |k: &usize| {
-            let beyond = row(&self.observations, *k).iter().zip(&bounds);
-            let squared: f64 = beyond
-                .map(|(x, (least, most))| (least - x).max(x - most).max(0.0).powi(2))
-                .sum();
-            squared < 1.0
+        let squared = |k: usize| -> f64 {
+            let beyond = self.observations.column(k).into_iter().zip(&bounds);
+            let beyond = beyond.map(|(x, (least, most))| (least - x).max(x - most).max(0.0));
+            beyond.map(|x| x.powi(2)).sum()
         };
-        (0..self.observations.nrows()).filter(within).collect()
-    }
-
-    /// Returns the factor of the covariance of observations `k` and `l`, from 0 to 1.
-    #[must_use]
-    pub fn taper_between(&self, k: usize, l: usize) -> f64 {
-        tapered(row(&self.observations, k), row(&self.observations, l))
+        let (least, most) = bounds[0];
+        let first = self.observations.row(0);
+        let start = self.sorted.partition_point(|&k| first[k] < least - 1.0);
+        let end = self.sorted.partition_point(|&k| first[k] <= most + 1.0);
+        let within = self.sorted[start..end].iter().copied();
+        let mut near: Vec<usize> = within.filter(|&k| squared(k) < 1.0).collect();
+        near.sort_unstable();
+        near
     }
 
     /// Returns the bytes that it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        8 * (self.parameters.len() + self.observations.len())
+        8 * (self.parameters.len() + self.observations.len() + self.sorted.len())
     }
 
     /// Returns the digest of a run's data with that of the files of coordinates added.
@@ -74,36 +109,36 @@ impl Distances {
     }
 }
 
-/// Returns row `i` of `coordinates`.
-fn row(coordinates: &Array2<f64>, i: usize) -> &[f64] {
-    let n = coordinates.ncols();
-    &coordinates.as_slice().expect("row-major")[i * n..(i + 1) * n]
-}
-
-/// Returns the taper at the distance of two points.
-fn tapered(a: &[f64], b: &[f64]) -> f64 {
-    let squared: f64 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
-    if squared < 1.0 {
-        gaspari_cohn(squared.sqrt())
-    } else {
-        0.0
+/// Writes the tapers at the distances of point `k` of `points`, n x K, from those of `others`, n x P, from `first` on, as many as `out`
+/// holds.
+#[inline(always)]
+fn tapers(points: &Array2<f64>, k: usize, others: &Array2<f64>, first: usize, out: &mut [f64]) {
+    out.fill(0.0);
+    for (direction, places) in others.rows().into_iter().enumerate() {
+        let from = points[[direction, k]];
+        let places = &places.to_slice().expect("row-major")[first..][..out.len()];
+        for (squared, x) in out.iter_mut().zip(places) {
+            *squared += (x - from) * (x - from);
+        }
+    }
+    for x in out {
+        *x = gaspari_cohn(x.sqrt());
     }
 }
 
-/// Returns Gaspari & Cohn's function at distance `r` in units of its radius: 1 at 0, 0 from 1 on.
+/// Returns Gaspari & Cohn's function at distance `r` in units of its radius: 1 at 0, 0 from 1 on. All pieces are computed, so that
+/// several can be side by side in the processor's vectors.
+#[inline(always)]
 #[must_use]
 pub fn gaspari_cohn(r: f64) -> f64 {
     // Their c is half of the radius.
     let z = 2.0 * r;
-    let near = |z: f64| (((-z / 4.0 + 0.5) * z + 0.625) * z - 5.0 / 3.0) * z * z + 1.0;
-    let far = |z: f64| {
-        ((((z / 12.0 - 0.5) * z + 0.625) * z + 5.0 / 3.0) * z - 5.0) * z + 4.0 - 2.0 / (3.0 * z)
-    };
-    match z {
-        z if z <= 1.0 => near(z),
-        z if z < 2.0 => far(z).max(0.0),
-        _ => 0.0,
-    }
+    let near = (((-z / 4.0 + 0.5) * z + 0.625) * z - 5.0 / 3.0) * z * z + 1.0;
+    let far =
+        ((((z / 12.0 - 0.5) * z + 0.625) * z + 5.0 / 3.0) * z - 5.0) * z + 4.0 - 2.0 / (3.0 * z);
+    let far = if far > 0.0 { far } else { 0.0 };
+    let far = if z < 2.0 { far } else { 0.0 };
+    if z <= 1.0 { near } else { far }
 }
 
 #[cfg(test)]
@@ -128,16 +163,15 @@ mod tests {
 
     #[test]
     fn distances_are_in_all_directions() {
-        let distances = Distances {
-            parameters: array![[0.0, 0.0], [0.3, 0.4]],
-            observations: array![[0.0, 0.0], [1.0, 0.0]],
-            path: PathBuf::new(),
-            files: Vec::new(),
-        };
-        assert_eq!(distances.taper(0, 0), 1.0);
-        assert!((distances.taper(1, 0) - 5.0 / 24.0).abs() < 1e-12);
-        assert_eq!(distances.taper_between(0, 1), 0.0);
-        assert_eq!(distances.near(0..1), [0]);
+        let parameters = array![[0.0, 0.0], [0.3, 0.4]];
+        let observations = array![[1.0, 0.0], [0.0, 0.0]];
+        let distances = Distances::new(&parameters, &observations, PathBuf::new(), Vec::new());
+        let mut out = [0.0; 2];
+        distances.tapers(1, 0, &mut out);
+        assert!(out[0] == 1.0 && (out[1] - 5.0 / 24.0).abs() < 1e-12);
+        distances.tapers_between(0, &mut out);
+        assert_eq!(out, [1.0, 0.0]);
+        assert_eq!(distances.near(0..1), [1]);
         assert_eq!(distances.near(0..2), [0, 1]);
     }
 }

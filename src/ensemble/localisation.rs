@@ -18,7 +18,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 
 use crate::data::distances::Distances;
 use crate::kernels::buffers::BufferPool;
@@ -56,11 +56,22 @@ pub enum CorrelationFactor {
 }
 
 impl CorrelationFactor {
-    /// Returns the factor of the correlation `r`.
-    fn of(self, r: f64) -> f64 {
+    /// Replaces the correlations `r` by their factors.
+    #[inline(always)]
+    fn replace(self, r: &mut [f64; PANEL]) {
         match self {
-            Self::Power(a) => std::iter::repeat_n(r.abs(), a as usize).product(),
-            Self::Above(least) => f64::from(r.abs() > least),
+            Self::Power(a) => {
+                let sizes = r.map(f64::abs);
+                *r = sizes;
+                for _ in 1..a {
+                    r.iter_mut().zip(sizes).for_each(|(r, size)| *r *= size);
+                }
+            }
+            Self::Above(least) => {
+                for r in r {
+                    *r = if r.abs() > least { 1.0 } else { 0.0 };
+                }
+            }
         }
     }
 }
@@ -74,9 +85,11 @@ impl<T: Real> Correlations<T> {
         packed: Option<Packed<T>>,
     ) -> Self {
         let mut squares = vec![0.0; anomalies.ncols()];
-        for row in anomalies.rows() {
-            add_squares(&mut squares, row.to_slice().expect("row-major"));
-        }
+        pulp::Arch::new().dispatch(|| {
+            for row in anomalies.rows() {
+                add_squares(&mut squares, row.to_slice().expect("row-major"));
+            }
+        });
         Self {
             norms: squares.into_iter().map(f64::sqrt).collect(),
             factor,
@@ -98,24 +111,50 @@ impl<T: Real> Correlations<T> {
         let panels = products.chunks_exact_mut(size);
         let members = centred.len() / panels.len();
         for (panel, (products, centred)) in panels.zip(centred.chunks_exact(members)).enumerate() {
-            let mut squares = [0.0; PANEL];
-            for row in centred.chunks_exact(PANEL) {
-                add_squares(&mut squares, row);
+            let raw = raw.map(|raw| &raw[panel * size..][..size]);
+            pulp::Arch::new().dispatch(CorrectPanel {
+                correlations: self,
+                centred,
+                products,
+                raw,
+            });
+        }
+    }
+}
+
+/// The correction of one panel of products, in whatever vectors the processor has.
+struct CorrectPanel<'a, T> {
+    correlations: &'a Correlations<T>,
+    centred: &'a [T],
+    products: &'a mut [T],
+    raw: Option<&'a [T]>,
+}
+
+impl<T: Real> pulp::WithSimd for CorrectPanel<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Correlations { norms, factor, .. } = self.correlations;
+        let mut deviations = [0.0; PANEL];
+        for row in self.centred.chunks_exact(PANEL) {
+            add_squares(&mut deviations, row);
+        }
+        deviations.iter_mut().for_each(|x| *x = x.sqrt());
+        let rows = self.products.chunks_exact_mut(PANEL).zip(norms);
+        for (k, (row, norm)) in rows.enumerate() {
+            let raw = self.raw.map_or(&*row, |raw| &raw[k * PANEL..][..PANEL]);
+            let mut factors = [0.0; PANEL];
+            for ((r, x), deviation) in factors.iter_mut().zip(raw).zip(deviations) {
+                let most = norm * deviation;
+                let correlation = x.as_f64() / most;
+                // Of what does not vary there is no correlation.
+                *r = if most > 0.0 { correlation } else { 0.0 };
             }
-            let rows = products.chunks_exact_mut(PANEL).zip(&self.norms);
-            for (k, (row, &norm)) in rows.enumerate() {
-                let raw = raw.map(|raw| &raw[panel * size + k * PANEL..][..PANEL]);
-                for (i, (x, square)) in row.iter_mut().zip(squares).enumerate() {
-                    let most = norm * square.sqrt();
-                    // Of what does not vary there is no correlation.
-                    let r = if most > 0.0 {
-                        raw.map_or(*x, |raw| raw[i]).as_f64() / most
-                    } else {
-                        0.0
-                    };
-                    *x *= T::from_f64(self.factor.of(r));
-                }
-            }
+            factor.replace(&mut factors);
+            row.iter_mut()
+                .zip(factors)
+                .for_each(|(x, factor)| *x *= T::from_f64(factor));
         }
     }
 }
@@ -123,26 +162,63 @@ impl<T: Real> Correlations<T> {
 /// The move of members in which an observation informs the parameters near it alone.
 #[derive(Debug)]
 pub struct Near<T> {
-    /// Where parameters and observations lie.
-    pub distances: Arc<Distances>,
+    distances: Arc<Distances>,
     /// V, J x K.
-    pub gradients: Array2<T>,
-    /// W, J x K.
-    pub anomalies: Array2<T>,
+    gradients: Packed<T>,
+    /// W^T, K x J.
+    anomalies: Array2<T>,
     /// Whether products are of bfloat16.
     pub mixed: bool,
+    /// Buffers that a block leaves for the next.
+    buffers: BufferPool<T>,
 }
 
 impl<T: Real> Near<T> {
+    /// By V, J x K, not paired, and W, J x K, in products of bfloat16 if `mixed`.
+    #[must_use]
+    pub fn new(
+        distances: Arc<Distances>,
+        gradients: Packed<T>,
+        anomalies: ArrayView2<T>,
+        mixed: bool,
+        buffers: &BufferPool<T>,
+    ) -> Self {
+        let mut transposed = buffers.array(anomalies.ncols(), anomalies.nrows());
+        transposed.assign(&anomalies.t());
+        Self {
+            distances,
+            gradients,
+            anomalies: transposed,
+            mixed,
+            buffers: BufferPool::default(),
+        }
+    }
+
     /// Returns the observations that inform any of the parameters `columns`, and of these V, J x K', and W^T, K' x J.
     pub(crate) fn factors(&self, columns: Range<usize>) -> (Vec<usize>, Packed<T>, Packed<T>) {
         let near = self.distances.near(columns);
-        let packed = |matrix: ArrayView2<T>| {
-            Packed::of(matrix).paired_if(self.mixed, &BufferPool::default())
-        };
-        let gradients = packed(self.gradients.select(Axis(1), &near).view());
-        let anomalies = packed(self.anomalies.select(Axis(1), &near).t());
-        (near, gradients, anomalies)
+        let gradients = self.gradients.columns(&near, &self.buffers);
+        let anomalies = Packed::of_rows(self.anomalies.view(), &near, &self.buffers);
+        let paired = |packed: Packed<T>| packed.paired_if(self.mixed, &self.buffers);
+        (near, paired(gradients), paired(anomalies))
+    }
+
+    /// Returns the correction of a block of columns whose first is `first`, by the observations `near`.
+    pub(crate) fn correction<'a>(&'a self, first: usize, near: &'a [usize]) -> Correction<'a, T> {
+        Correction::Distances(&self.distances, first, near)
+    }
+
+    /// Gives the memory of `factors` to the next block.
+    pub(crate) fn put(&self, factors: [Packed<T>; 2]) {
+        for factor in factors {
+            factor.recycle(&self.buffers);
+        }
+    }
+
+    /// Returns its numbers to `buffers` for later steps.
+    pub(crate) fn recycle(self, buffers: &BufferPool<T>) {
+        self.gradients.recycle(buffers);
+        buffers.put_array(self.anomalies);
     }
 }
 
@@ -172,18 +248,22 @@ impl<T: Real> Correction<'_, T> {
                 for (panel, products) in panels.enumerate() {
                     let first = first + panel * PANEL;
                     // The last panel has columns beyond the last parameter.
-                    let wide = PANEL.min(distances.parameters.nrows() - first);
-                    for (row, &k) in products.chunks_exact_mut(PANEL).zip(*near) {
-                        for (i, x) in row[..wide].iter_mut().enumerate() {
-                            *x *= T::from_f64(distances.taper(first + i, k));
+                    let wide = PANEL.min(distances.parameters() - first);
+                    pulp::Arch::new().dispatch(|| {
+                        let mut tapers = [0.0; PANEL];
+                        for (row, &k) in products.chunks_exact_mut(PANEL).zip(*near) {
+                            distances.tapers(k, first, &mut tapers[..wide]);
+                            let row = row.iter_mut().zip(tapers);
+                            row.for_each(|(x, taper)| *x *= T::from_f64(taper));
                         }
-                    }
+                    });
                 }
             }
         }
     }
 }
 
+#[inline(always)]
 fn add_squares<T: Real>(squares: &mut [f64], row: &[T]) {
     for (square, x) in squares.iter_mut().zip(row) {
         *square += x.as_f64() * x.as_f64();

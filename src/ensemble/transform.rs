@@ -68,10 +68,7 @@ impl<T: Real> Transform<T> {
                     correlations.recycle(buffers);
                 }
             }
-            Self::Members(MemberMove::Near(near)) => {
-                buffers.put_array(near.gradients);
-                buffers.put_array(near.anomalies);
-            }
+            Self::Members(MemberMove::Near(near)) => near.recycle(buffers),
             Self::Mean(_) => (),
         }
     }
@@ -116,9 +113,11 @@ impl<T: Real> MemberMove<T> {
                 if outputs.is_empty() {
                     return moved(u, survivors, scratch, near.mixed, |_, _, _| ());
                 }
-                let correction = Correction::Distances(&near.distances, first, &outputs);
+                let correction = near.correction(first, &outputs);
                 let factors = (&gradients, &anomalies);
-                corrected(u, factors, Some(correction), h, survivors, scratch)
+                let before = corrected(u, factors, Some(correction), h, survivors, scratch);
+                near.put([gradients, anomalies]);
+                before
             }
         }
     }

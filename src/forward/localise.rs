@@ -71,12 +71,13 @@ pub fn load(
         return Err(Error::data(&observed_path, why));
     }
     let places: Vec<usize> = table.outputs.places().collect();
-    Ok(Some(Distances {
-        parameters,
-        observations: observations.select(Axis(0), &places),
+    let observations = observations.select(Axis(0), &places);
+    Ok(Some(Distances::new(
+        &parameters,
+        &observations,
         path,
         files,
-    }))
+    )))
 }
 
 /// Reads the coordinates in the file `named`, whose copy is called `stem`, in units of the radii.

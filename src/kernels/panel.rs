@@ -74,6 +74,32 @@ impl<T: Real> Packed<T> {
         packed
     }
 
+    /// Packs the rows `which` of the matrix `a` in memory from `buffers`.
+    #[must_use]
+    pub fn of_rows(a: ArrayView2<T>, which: &[usize], buffers: &BufferPool<T>) -> Self {
+        let mut packed = Self::unfilled(which.len(), a.ncols(), buffers);
+        for (rows, numbers) in which.chunks(ROWS).zip(packed.parts_mut()) {
+            for (place, &row) in rows.iter().enumerate() {
+                let to = numbers[place..].iter_mut().step_by(ROWS);
+                to.zip(a.row(row)).for_each(|(to, &x)| *to = x);
+            }
+        }
+        packed
+    }
+
+    /// Returns the columns `which` of the matrix, packed in memory from `buffers`. The matrix must not be paired.
+    #[must_use]
+    pub fn columns(&self, which: &[usize], buffers: &BufferPool<T>) -> Self {
+        let mut packed = Self::unfilled(self.rows, which.len(), buffers);
+        let parts = self.numbers.chunks((ROWS * self.inner).max(1));
+        for (numbers, part) in packed.parts_mut().zip(parts) {
+            for (to, &column) in numbers.chunks_exact_mut(ROWS).zip(which) {
+                to.copy_from_slice(&part[column * ROWS..][..ROWS]);
+            }
+        }
+        packed
+    }
+
     /// Rounds the matrix to bfloat16 and pairs its columns. Takes memory from `buffers` and gives the old one back.
     #[must_use]
     pub fn paired(self, buffers: &BufferPool<T>) -> Self {
@@ -276,6 +302,11 @@ mod tests {
         let (a, b) = (numbers::<T>(m, k), numbers::<T>(k, n));
         let packed = Packed::of(a.view());
         assert_eq!(packed.to_array(), a);
+        let (some, buffers) = ([0, k - 1], BufferPool::default());
+        let columns = packed.columns(&some, &buffers).to_array();
+        assert_eq!(columns, a.select(ndarray::Axis(1), &some));
+        let rows = Packed::of_rows(a.view(), &[m - 1, m / 2], &buffers).to_array();
+        assert_eq!(rows, a.select(ndarray::Axis(0), &[m - 1, m / 2]));
         let mut panels = vec![T::nan(); in_panels(k, n)];
         to_panels(b.view(), &mut panels);
         check_product(&packed, &panels, &a, &b);

@@ -25,6 +25,8 @@ pub struct StepSizes {
     pub unit: usize,
     /// Whether each member has noise of its own on the observations.
     pub perturbed: bool,
+    /// Whether covariances of the outputs among themselves are tapered.
+    pub tapered: bool,
 }
 
 /// What a method's part of a step costs one rank.

@@ -117,12 +117,16 @@ impl<T: Real> Outputs<'_, T> {
                 Some(CorrelationFactor::Above(level / count.sqrt()))
             }
             Some(Localisation::Distances(distances)) => {
-                return Transform::Members(MemberMove::Near(Near {
-                    distances: distances.clone(),
-                    gradients,
-                    anomalies,
-                    mixed: self.mixed,
-                }));
+                let near = Near::new(
+                    distances.clone(),
+                    pack(ranks.pool, gradients.view(), self.buffers),
+                    anomalies.view(),
+                    self.mixed,
+                    self.buffers,
+                );
+                self.buffers.put_array(gradients);
+                self.buffers.put_array(anomalies);
+                return Transform::Members(MemberMove::Near(near));
             }
         };
         let correlations = factor.map(|factor| {

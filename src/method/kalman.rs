@@ -3,24 +3,27 @@
 //! ```text
 //! S    = W Omega W^T / J                                  J x J; Omega: Psi's curvature at Gbar, 1/Gamma for least squares
 //! u    <- u - h D (I + h S)^{-1} (u - ubar)               explicit; D as in `eki`, its gradients grad Psi(Gbar) + Omega W_j
-//! V_j  <- (I + h Omega W^T W / J)^{-1} V_j                factored: the same by each row of V, where K is the smaller
+//! V_j  <- (I + h Omega W^T W / J)^{-1} V_j                factored: the same by each row of V
 //! ```
 //!
 //! With least squares this is u_j <- u_j + C^{uw} (C^{ww} + Gamma/h)^{-1} (y - G(u_j)) (Iglesias, Law & Stuart, Inverse Problems
 //! 29 (2013) 045001). Localised by a threshold the gain is multiplied into W in place of V, so that its entries are there to be left
-//! out; by distances the outputs' covariances W^T W are tapered too. With `method.perturb` each y has noise of its own, N(0, Gamma/h). With other losses it is the Gauss-Newton
-//! form of the same (`gain`). Once a step: the outputs' products, a factor on every rank, the rows that ranks share out. Once a
-//! block of columns: the update (`ensemble::transform`).
+//! out; by distances the outputs' covariances W^T W are tapered too. With `method.perturb` each y has noise of its own,
+//! N(0, Gamma/h). With other losses it is the Gauss-Newton form of the same (`gain`). Once a step: the outputs' products, a factor of
+//! the smaller side, K or J, on every rank (of K where distances taper), the rows that ranks share out. Once a block of columns: the
+//! update (`ensemble::transform`).
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use rayon::ThreadPool;
 
 use crate::config::{HSchedule, Localise, LossKind};
+use crate::ensemble::draw;
 use crate::ensemble::localisation::Localisation;
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::panel::Packed;
-use crate::kernels::real::Real;
+use crate::kernels::real::{Real, product};
+use crate::kernels::threads::for_each;
 use crate::method::cost::{MethodCost, StepSizes};
 use crate::method::gain::{self, Gain};
 use crate::method::outputs::{Outputs, pack};
@@ -106,12 +109,18 @@ impl<T: Real> Method<T> for Kalman {
             Self::Explicit => sizes.of_products((j as f64).powi(3) / 3.0, rank),
             Self::Factored => {
                 let base = sizes.of_factors(4 * j * k, rank);
-                let (gram, solved) = (sizes.gram_flops(k, j, rank), sizes.solved_flops(j, k, rank));
+                let (side, long, rows) = match k > j && !sizes.tapered {
+                    true => (j, k, k),
+                    false => (k, j, j),
+                };
+                let gram = sizes.gram_flops(side, long, rank);
+                let solved = sizes.solved_flops(rows, side, rank);
+                let sent = sizes.rows_sent(side, side, rank) + sizes.rows_sent(rows, side, rank);
                 MethodCost {
-                    flops: base.flops + (k as f64).powi(3) / 3.0 + gram + solved,
-                    sent: base.sent + sizes.rows_sent(k, k, rank) + sizes.rows_sent(j, k, rank),
-                    solving: 8 * (2 * j * k + k * k),
-                    side: k,
+                    flops: base.flops + (side as f64).powi(3) / 3.0 + gram + solved,
+                    sent: base.sent + sent,
+                    solving: 8 * (2 * j * k + side * side),
+                    side,
                     ..base
                 }
             }
@@ -182,7 +191,7 @@ impl<T: Real> Outputs<'_, T> {
         Ok((pack(pool, d.mapv(T::from_f64).view(), self.buffers), norm))
     }
 
-    /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them, by the outputs' side.
+    /// Replaces the rows of V, J x K, by (I + h Omega W^T W / J)^{-1} of them, by the smaller side.
     pub(crate) fn gain_on_gradients(
         &self,
         ranks: Ranks,
@@ -192,14 +201,39 @@ impl<T: Real> Outputs<'_, T> {
     ) -> Result<()> {
         let roots = self.expanded(means, 0).roots();
         let x = gain::scaled(anomalies.view(), &roots);
-        let gain = self.outputs_gain(ranks, h, &x)?;
         let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
-        let solved = gain::scaled(gradients.view(), &inverse);
-        solve_rows(ranks, &gain, solved, (&roots, gradients));
+        let mut solved = gain::scaled(gradients.view(), &inverse);
+        if !self.gain_by_members() {
+            let gain = self.outputs_gain(ranks, h, &x)?;
+            solve_rows(ranks, &gain, solved, (&roots, gradients));
+            return Ok(());
+        }
+        // (I + s X^T X)^{-1} = I - s X^T (I + s X X^T)^{-1} X
+        let (gain, scale) = self.members_gain(ranks, h, &x)?;
+        let members = x.nrows();
+        let mut through = Array2::zeros((members, members));
+        shared_rows(ranks.comm, ranks.pool, &mut through, |first, rows| {
+            let own = solved.slice(s![first..first + rows.len() / members, ..]);
+            let out = draw::matrix(rows, own.nrows(), members);
+            product(out, 0.0, 1.0, own, x.t());
+            gain.apply(rows);
+        });
+        shared_rows(ranks.comm, ranks.pool, &mut solved, |first, rows| {
+            let count = rows.len() / roots.len();
+            let own = through.slice(s![first..first + count, ..]);
+            let out = draw::matrix(rows, count, roots.len());
+            product(out, 1.0, -scale, own, x.view());
+        });
+        for (mut row, solved) in gradients.rows_mut().into_iter().zip(solved.rows()) {
+            let solved = solved.iter().zip(&roots).map(|(x, root)| x * root);
+            row.iter_mut()
+                .zip(solved)
+                .for_each(|(to, x)| *to = T::from_f64(x));
+        }
         Ok(())
     }
 
-    /// Replaces the rows of W, J x K, by (I + h W^T W Omega / J)^{-1} of them, by the outputs' side.
+    /// Replaces the rows of W, J x K, by (I + h W^T W Omega / J)^{-1} of them, by the smaller side.
     fn gain_on_anomalies(
         &self,
         ranks: Ranks,
@@ -209,19 +243,51 @@ impl<T: Real> Outputs<'_, T> {
     ) -> Result<()> {
         let roots = self.expanded(means, 0).roots();
         let x = gain::scaled(anomalies.view(), &roots);
-        let gain = self.outputs_gain(ranks, h, &x)?;
-        let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
-        solve_rows(ranks, &gain, x, (&inverse, anomalies));
+        if !self.gain_by_members() {
+            let gain = self.outputs_gain(ranks, h, &x)?;
+            let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
+            solve_rows(ranks, &gain, x, (&inverse, anomalies));
+            return Ok(());
+        }
+        // X (I + s X^T X)^{-1} = (I + s X X^T)^{-1} X
+        let (gain, _) = self.members_gain(ranks, h, &x)?;
+        let mut columns = Array2::zeros((roots.len(), x.nrows()));
+        columns.zip_mut_with(&anomalies.t(), |to, &w| *to = w.as_f64());
+        shared_rows(ranks.comm, ranks.pool, &mut columns, |_, rows| {
+            gain.apply(rows);
+        });
+        anomalies.zip_mut_with(&columns.t(), |to, &x| *to = T::from_f64(x));
         Ok(())
+    }
+
+    /// Returns true if the gain of the factored form is found by the members' side, which is the smaller; the outputs' alone has
+    /// entries that distances can taper.
+    fn gain_by_members(&self) -> bool {
+        let tapered = matches!(self.localisation, Some(Localisation::Distances(_)));
+        self.targets.len() > self.members.items() && !tapered
+    }
+
+    /// I + h X X^T / J with X = W Omega^{1/2}, J x K, and h / J.
+    fn members_gain(&self, ranks: Ranks, h: f64, x: &Array2<f64>) -> Result<(Gain, f64)> {
+        let gram = gram(ranks.comm, ranks.pool, x.view());
+        let scale = h / self.survivors.count() as f64;
+        let gain = Gain::new(gram, scale, ranks.pool).ok_or_else(too_large)?;
+        Ok((gain, scale))
     }
 
     /// I + h X^T X / J with X = W Omega^{1/2}, J x K, whose entries are tapered by the outputs' distances where these localise.
     fn outputs_gain(&self, ranks: Ranks, h: f64, x: &Array2<f64>) -> Result<Gain> {
         let mut gram = gram(ranks.comm, ranks.pool, x.t());
         if let Some(Localisation::Distances(distances)) = &self.localisation {
-            for ((k, l), product) in gram.indexed_iter_mut() {
-                *product *= distances.taper_between(k, l);
-            }
+            // The gain reads the lower triangle alone.
+            let rows = gram.rows_mut().into_iter().enumerate();
+            for_each(ranks.pool, rows, |_, (k, mut row)| {
+                let row = &mut row.as_slice_mut().expect("row-major")[..=k];
+                let mut tapers = vec![0.0; row.len()];
+                distances.tapers_between(k, &mut tapers);
+                let row = row.iter_mut().zip(tapers);
+                row.for_each(|(product, taper)| *product *= taper);
+            });
         }
         let scale = h / self.survivors.count() as f64;
         Gain::new(gram, scale, ranks.pool).ok_or_else(too_large)

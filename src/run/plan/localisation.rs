@@ -15,9 +15,9 @@ impl Plan {
     /// Coordinates of another number of parameters.
     pub fn localised_by(self, distances: Option<Distances>) -> Result<Self> {
         if let Some(distances) = &distances
-            && distances.parameters.nrows() != self.parameters
+            && distances.parameters() != self.parameters
         {
-            let given = distances.parameters.nrows();
+            let given = distances.parameters();
             let why = format!(
                 "has {given} lines, and there are {} parameters",
                 self.parameters
