@@ -13,6 +13,8 @@ pub enum Localise {
     None,
     /// Sampling error correction: each correlation r is multiplied by |r| to this power, at least 1.
     Sec(u32),
+    /// Each correlation is shrunk by what Fisher's transformation says of its sampling error.
+    Fisher,
     /// Correlations below this many times 1 / sqrt(J) are taken as 0.
     Threshold(f64),
     /// By the distances of parameters from observations.
@@ -31,7 +33,7 @@ const LARGEST_POWER: i64 = 100;
 
 impl Localise {
     /// The allowed values, in words that follow "must be".
-    pub(super) const ALLOWED: &str = "\"none\", \"sec\", \"threshold\", { sec = POWER from 1 and at most 100 }, { threshold = NUMBER greater than 0 } or { distance = NUMBER or \
+    pub(super) const ALLOWED: &str = "\"none\", \"sec\", \"threshold\", \"fisher\", { sec = POWER from 1 and at most 100 }, { threshold = NUMBER greater than 0 } or { distance = NUMBER or \
          LIST, parameters = FILE, observations = FILE }, with files in quotes";
 
     /// Returns what `value` says, if it is allowed. A whole number is the power of sampling error correction, as in earlier versions;
@@ -55,6 +57,7 @@ impl Localise {
                     "none" => Some(Self::None),
                     "sec" => Some(Self::Sec(1)),
                     "threshold" => Some(Self::Threshold(3.0)),
+                    "fisher" => Some(Self::Fisher),
                     _ => None,
                 };
             }
@@ -91,6 +94,7 @@ impl Localise {
         };
         match self {
             Self::None => Value::String("none".to_owned()),
+            Self::Fisher => Value::String("fisher".to_owned()),
             Self::Sec(power) => table(vec![("sec", Value::Integer(i64::from(*power)))]),
             Self::Threshold(level) => table(vec![("threshold", Value::Float(*level))]),
             Self::Distance {
@@ -137,6 +141,7 @@ mod tests {
             ("0", Localise::None),
             ("2", Localise::Sec(2)),
             ("\"sec\"", Localise::Sec(1)),
+            ("\"fisher\"", Localise::Fisher),
             ("{ threshold = 2 }", Localise::Threshold(2.0)),
         ] {
             assert_eq!(of(text).as_ref(), Some(&meant), "{text}");

@@ -23,9 +23,9 @@ impl LocalisingCost {
     /// Returns the cost of the localisation that `plan` asks for.
     pub(crate) fn of(plan: &Plan) -> Self {
         match plan.localisation() {
-            None | Some(Localisation::Sec(_)) => Self::default(),
-            Some(Localisation::Threshold(_)) => Self {
-                by_gain: plan.config().method.kind.with_gain(),
+            None => Self::default(),
+            Some(Localisation::Correlations(factor)) => Self {
+                by_gain: factor.of_gain() && plan.config().method.kind.with_gain(),
                 ..Self::default()
             },
             Some(Localisation::Distances(distances)) => {

@@ -7,7 +7,7 @@ use ndarray::{ArrayRef2, ArrayViewMut2};
 
 use crate::ensemble::centre::{BlockMoments, DrawCentre, column_means, rounded_means};
 use crate::ensemble::draw::digest_of;
-use crate::ensemble::stages::{Block, Redraw, Stage, StepInput};
+use crate::ensemble::stages::{Block, Redraw};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::ensemble::{EnsembleState, Update};
@@ -126,16 +126,11 @@ impl<T: Real> FullEnsemble<T> {
         self.share(ranks);
     }
 
-    /// Moves all blocks by `transform`, u <- u - h X (u - ubar), takes each through the `stages`, and sends it to its members'
+    /// Moves all blocks by `transform`, u <- u - h X (u - ubar), takes each through the stages of `update`, and sends it to its members'
     /// owners; returns the mean over parameters of the survivors' variance before the move, the same on all ranks. Called by
     /// all ranks.
-    fn move_blocks(
-        &mut self,
-        ranks: Ranks,
-        (transform, h): (&MemberMove<T>, f64),
-        stages: &[Box<dyn Stage<T>>],
-        step: &StepInput,
-    ) -> f64 {
+    fn move_blocks(&mut self, ranks: Ranks, transform: &MemberMove<T>, update: &Update<T>) -> f64 {
+        let (h, stages, step) = (update.length.h, update.stages, &update.step);
         let mut before = vec![BlockMoments::default(); self.layout.own_blocks().len()];
         let previous: Box<dyn Iterator<Item = Option<ArrayViewMut2<T>>> + Send> =
             match &mut self.previous {
@@ -169,6 +164,7 @@ impl<T: Real> FullEnsemble<T> {
                 for stage in stages {
                     stage.apply(&mut block, step);
                 }
+                (update.after_block)();
             },
         );
         let mut squares = vec![0.0; layout.blocks.count()];
@@ -200,8 +196,7 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
                 "an ensemble whose members are all kept needs a transform of them".to_owned(),
             ));
         };
-        let transform = (transform, update.length.h);
-        Ok(self.move_blocks(ranks, transform, update.stages, &update.step))
+        Ok(self.move_blocks(ranks, transform, update))
     }
 
     fn expand(&mut self, ranks: Ranks, count: usize, prior: &Prior, redraw: Redraw, all: bool) {

@@ -4,13 +4,17 @@
 //! ```text
 //! sec         C_ik = r_ik |r_ik|^a s_i s_k        in place of  C_ik = (1/J) sum_j (u_j - ubar)_i W_jk = r_ik s_i s_k
 //! distance    C_ik = rho(|x_i - x_k|) r_ik s_i s_k, and so the outputs' covariances among themselves (`method::gain`)
+//! fisher      C_ik = f r_ik s_i s_k  with  f = r_ik^2 / (r_ik^2 + d^2) ,  d = (tanh(z + e) - tanh(z - e)) / 2
+//!                                    z = artanh r_ik ,  e = 1 / sqrt(J - 3)
 //! threshold   (C (I + h Omega W^T W / J)^{-1})_ik  where |r_ik| > t / sqrt(J), else 0: of the gain, not of the covariance
 //! ```
 //!
 //! s are the deviations of parameter i and of output k over members, x their places, rho the taper of Gaspari & Cohn
 //! (`data::distances`). Lee, Sampling error correction in ensemble Kalman inversion (2021), arXiv:2105.11341; Luo, Bhakta & Naevdal,
 //! SPE J. 23 (2018) 396, and with t = 3 Vossepoel, Evensen & van Leeuwen, Mon. Weather Rev. (2025). Sampling error correction leaves
-//! the outputs' covariances among themselves as they are.
+//! the outputs' covariances among themselves as they are, and so does "fisher": f minimises the mean of (f r' - r)^2 over the r' of
+//! samples with the mean r and the deviation d, derived here; the criterion is that of Flowerdew, Tellus A 67 (2015) 25257, for a known
+//! correlation, in whose place the sample's stands. d is that of Fisher's transformation, symmetric in r.
 //!
 //! Once a step: the outputs' norms. Once a block of columns: the correction of K x w numbers, and for the threshold one more product;
 //! by distance, the choice of the observations within reach of the block, and the products with these alone.
@@ -28,10 +32,8 @@ use crate::kernels::real::Real;
 /// How a run localises.
 #[derive(Clone, Debug)]
 pub enum Localisation {
-    /// By the correlation to this power.
-    Sec(u32),
-    /// By correlations of at least this many times 1 / sqrt(J).
-    Threshold(f64),
+    /// By the members' correlations.
+    Correlations(CorrelationFactor),
     /// By distance.
     Distances(Arc<Distances>),
 }
@@ -42,23 +44,43 @@ pub struct Correlations<T> {
     /// The root of each output's sum of squared anomalies over members, K numbers.
     norms: Vec<f64>,
     factor: CorrelationFactor,
+    /// The number of members by which correlations are known.
+    members: f64,
     /// W^T, K x J, where the products that are corrected are not of W itself.
     anomalies: Option<Packed<T>>,
 }
 
-/// The factor that a correlation r takes.
+/// The factor that a correlation r takes, of J members.
 #[derive(Clone, Copy, Debug)]
 pub enum CorrelationFactor {
-    /// |r|^a.
+    /// |r|^a, a at least 1.
     Power(u32),
-    /// 1 where |r| is larger than this, else 0.
-    Above(f64),
+    /// 1 where |r| is larger than this times 1 / sqrt(J), else 0.
+    Threshold(f64),
+    /// r^2 / (r^2 + s^2), s the deviation of a sample's correlation by Fisher's transformation.
+    Fisher,
 }
 
 impl CorrelationFactor {
-    /// Replaces the correlations `r` by their factors.
+    /// Returns true if the factor is of the gain's entries, not of the covariances.
+    #[must_use]
+    pub fn of_gain(self) -> bool {
+        matches!(self, Self::Threshold(_))
+    }
+
+    /// Returns the number that `replace` needs beside the correlations of so many `members`.
+    fn constant(self, members: f64) -> f64 {
+        match self {
+            Self::Power(_) => 0.0,
+            Self::Threshold(level) => level / members.sqrt(),
+            // Fisher's z = artanh r has the deviation 1 / sqrt(J - 3); a run begins with at least four members.
+            Self::Fisher => libm::tanh(1.0 / (members - 3.0).max(1.0).sqrt()),
+        }
+    }
+
+    /// Replaces the correlations `r` by their factors, with the `constant` of their number of members.
     #[inline(always)]
-    fn replace(self, r: &mut [f64; PANEL]) {
+    fn replace(self, r: &mut [f64; PANEL], constant: f64) {
         match self {
             Self::Power(a) => {
                 let sizes = r.map(f64::abs);
@@ -67,9 +89,18 @@ impl CorrelationFactor {
                     r.iter_mut().zip(sizes).for_each(|(r, size)| *r *= size);
                 }
             }
-            Self::Above(least) => {
+            Self::Threshold(_) => {
                 for r in r {
-                    *r = if r.abs() > least { 1.0 } else { 0.0 };
+                    *r = if r.abs() > constant { 1.0 } else { 0.0 };
+                }
+            }
+            Self::Fisher => {
+                for r in r {
+                    let square = *r * *r;
+                    // (tanh(z + d) - tanh(z - d)) / 2 with r = tanh z and t = tanh d.
+                    let of_t = 1.0 - square * constant * constant;
+                    let deviation = constant * (1.0 - square) / of_t;
+                    *r = square / (square + deviation * deviation);
                 }
             }
         }
@@ -77,11 +108,13 @@ impl CorrelationFactor {
 }
 
 impl<T: Real> Correlations<T> {
-    /// Of outputs whose anomalies are W, J x K; with W^T `packed` where what is corrected are not products of W itself.
+    /// Of outputs whose anomalies over so many `members` that count are W, J x K; with W^T `packed` where what is corrected are not
+    /// products of W itself.
     #[must_use]
     pub fn new(
         anomalies: ArrayView2<T>,
         factor: CorrelationFactor,
+        members: usize,
         packed: Option<Packed<T>>,
     ) -> Self {
         let mut squares = vec![0.0; anomalies.ncols()];
@@ -93,6 +126,7 @@ impl<T: Real> Correlations<T> {
         Self {
             norms: squares.into_iter().map(f64::sqrt).collect(),
             factor,
+            members: members as f64,
             anomalies: packed,
         }
     }
@@ -135,7 +169,13 @@ impl<T: Real> pulp::WithSimd for CorrectPanel<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Correlations { norms, factor, .. } = self.correlations;
+        let Correlations {
+            norms,
+            factor,
+            members,
+            ..
+        } = self.correlations;
+        let constant = factor.constant(*members);
         let mut deviations = [0.0; PANEL];
         for row in self.centred.chunks_exact(PANEL) {
             add_squares(&mut deviations, row);
@@ -151,7 +191,7 @@ impl<T: Real> pulp::WithSimd for CorrectPanel<'_, T> {
                 // Of what does not vary there is no correlation.
                 *r = if most > 0.0 { correlation } else { 0.0 };
             }
-            factor.replace(&mut factors);
+            factor.replace(&mut factors, constant);
             row.iter_mut()
                 .zip(factors)
                 .for_each(|(x, factor)| *x *= T::from_f64(factor));
@@ -267,5 +307,44 @@ impl<T: Real> Correction<'_, T> {
 fn add_squares<T: Real>(squares: &mut [f64], row: &[T]) {
     for (square, x) in squares.iter_mut().zip(row) {
         *square += x.as_f64() * x.as_f64();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factor(factor: CorrelationFactor, members: f64, r: f64) -> f64 {
+        let mut panel = [r; PANEL];
+        factor.replace(&mut panel, factor.constant(members));
+        assert!(panel.iter().all(|f| *f == panel[0]));
+        panel[0]
+    }
+
+    /// By hand with t = tanh(1 / sqrt(J - 3)) = 1/2, which is J - 3 = 1 / artanh(1/2)^2: at r = 1/2 the deviation is
+    /// (1/2) (3/4) / (1 - 1/16) = 2/5, and the factor (1/4) / (1/4 + 4/25) = 25/41.
+    #[test]
+    fn fishers_factor_is_as_worked_by_hand_and_symmetric() {
+        let fisher = CorrelationFactor::Fisher;
+        let members = 3.0 + 1.0 / 0.5_f64.atanh().powi(2);
+        assert!((factor(fisher, members, 0.5) - 25.0 / 41.0).abs() < 1e-12);
+        for r in [0.0, 0.1, 0.35, 0.8, 0.99, 1.0] {
+            let found = factor(fisher, 100.0, r);
+            assert_eq!(found, factor(fisher, 100.0, -r));
+            // As it is defined, by tanh and artanh.
+            let (z, e) = (r.min(1.0 - 1e-12).atanh(), 1.0 / 97.0_f64.sqrt());
+            let deviation = ((z + e).tanh() - (z - e).tanh()) / 2.0;
+            let defined = r * r / (r * r + deviation * deviation);
+            assert!((found - defined).abs() < 1e-9, "{r}: {found} {defined}");
+        }
+        assert_eq!(factor(fisher, 2.0, 1.0), 1.0);
+    }
+
+    #[test]
+    fn powers_and_thresholds_of_correlations() {
+        assert_eq!(factor(CorrelationFactor::Power(3), 9.0, -0.5), 0.125);
+        let threshold = CorrelationFactor::Threshold(3.0);
+        let found = [0.29, -0.31].map(|r| factor(threshold, 100.0, r));
+        assert_eq!(found, [0.0, 1.0]);
     }
 }

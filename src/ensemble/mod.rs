@@ -54,6 +54,8 @@ pub struct Update<'a, T> {
     pub step: StepInput<'a>,
     /// The parameters in which members of the mean form then differ.
     pub differing: Range<usize>,
+    /// Called by whichever thread has updated a block of columns of all members.
+    pub after_block: &'a (dyn Fn() + Sync),
 }
 
 /// The step size and momentum of one step.

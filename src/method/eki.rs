@@ -13,7 +13,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::ensemble::localisation::{CorrelationFactor, Correlations, Localisation, Near};
+use crate::ensemble::localisation::{Correlations, Localisation, Near};
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::panel::{ROWS, in_panels};
@@ -111,11 +111,7 @@ impl<T: Real> Outputs<'_, T> {
         };
         let factor = match &self.localisation {
             None => None,
-            Some(Localisation::Sec(power)) => Some(CorrelationFactor::Power(*power)),
-            Some(Localisation::Threshold(level)) => {
-                let count = self.survivors.count() as f64;
-                Some(CorrelationFactor::Above(level / count.sqrt()))
-            }
+            Some(Localisation::Correlations(factor)) => Some(*factor),
             Some(Localisation::Distances(distances)) => {
                 let near = Near::new(
                     distances.clone(),
@@ -132,7 +128,7 @@ impl<T: Real> Outputs<'_, T> {
         let correlations = factor.map(|factor| {
             let of_outputs = raw.as_ref().unwrap_or(&anomalies).view();
             let beside = raw.as_ref().map(|raw| packed(raw.t()));
-            Correlations::new(of_outputs, factor, beside)
+            Correlations::new(of_outputs, factor, self.survivors.count(), beside)
         });
         let (v, w) = (packed(gradients.view()), packed(anomalies.t()));
         self.buffers.put_array(gradients);

@@ -82,7 +82,7 @@ impl<T: Real> Method<T> for Kalman {
                 let (v, w) = (&mut factors.gradients, &mut factors.anomalies);
                 let norm = outputs.factored_norm(comm, pool, v, w);
                 let raw = match outputs.localisation {
-                    Some(Localisation::Threshold(_)) => {
+                    Some(Localisation::Correlations(factor)) if factor.of_gain() => {
                         let raw = w.clone();
                         outputs.gain_on_anomalies(ranks, h, w, &factors.means)?;
                         Some(raw)

@@ -92,6 +92,7 @@ impl Following {
         step: u64,
         (transform, h, undivided): (&'a Transform<T>, f64, f64),
         (batch, survivors): (&'a Batch<T>, &'a Survivors),
+        after_block: &'a (dyn Fn() + Sync),
     ) -> Update<'a, T> {
         let plan = context.plan;
         Update {
@@ -116,6 +117,7 @@ impl Following {
                 prior: &context.prior,
             },
             differing: context.prior.within(plan.layers(step + 1)),
+            after_block,
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod statistics;
 mod step;
 pub mod stop;
 pub mod timing;
+mod update_progress;
 pub mod verify;
 mod waits;
 

@@ -11,6 +11,7 @@ use crate::run::context::StepContext;
 use crate::run::plan::Plan;
 use crate::run::reporter::Record;
 use crate::run::timing::{Phase, Timing};
+use crate::run::update_progress::UpdateProgress;
 
 /// The result of a step, the same on all ranks.
 pub(super) enum Step {
@@ -78,7 +79,16 @@ pub(super) fn step<T: Real>(
     // u <- u - h X (u - ubar); then, block by block before it is sent, the run's stages.
     let next = state.following(plan, members.items());
     let length = (&transform, h, plan.step_size.h * factor);
-    let update = next.update(context, state.step, length, (batch, &agreed.survivors));
+    let progress = UpdateProgress::new(ranks, plan.parameters, state.step + 1);
+    let after_block = || progress.after_block();
+    let batch_and_survivors = (batch, &agreed.survivors);
+    let update = next.update(
+        context,
+        state.step,
+        length,
+        batch_and_survivors,
+        &after_block,
+    );
     let map = context.problem.map.as_ref();
     let variance =
         timing.measure_update(ranks.comm, || state.ensemble.update(ranks, map, &update))?;

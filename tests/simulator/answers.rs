@@ -85,6 +85,7 @@ pub fn simulate(arguments: &[String]) {
         let outputs = match (kind, &numbers[..]) {
             ("chain", numbers) => chain(numbers),
             ("itself", numbers) => numbers.to_vec(),
+            ("twice", numbers) => [numbers, numbers].concat(),
             ("same", _) => observed(),
             // For most of a prior about 4 nothing arrives.
             ("faint", &[decay, size]) => faint(decay, size),

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
         bits,
     ),
     ("a_threshold_finds_what_few_members_cannot_span", threshold),
+    ("more_outputs_than_members_give_the_same_step", by_members),
     ("the_places_are_kept_with_their_run", kept),
     ("what_cannot_be_localised_is_refused_in_a_line", refused),
 ];
@@ -46,8 +47,14 @@ fn by_distance(distance: f64, places: &str) -> String {
 
 /// The final members of a run whose simulator gives its parameters back, after one step that is localised by `sets`.
 fn one_step(sets: &[&str]) -> Vec<Vec<f64>> {
-    let case = Case::new("itself");
-    write(&case, "observed.txt", OBSERVED.map(|y| vec![y]));
+    one_step_of(1, sets)
+}
+
+/// As `one_step`, of each parameter so many `times`, once or twice, with as many times the noise.
+fn one_step_of(times: usize, sets: &[&str]) -> Vec<Vec<f64>> {
+    let case = Case::new(["itself", "twice"][times - 1]);
+    let observed = OBSERVED.iter().cycle().take(3 * times);
+    write(&case, "observed.txt", observed.map(|y| vec![*y]));
     let places = write(&case, "places.csv", [vec![0.0], vec![10.0], vec![20.0]]);
     let initial = case.file("initial.csv");
     let rows: Vec<String> = MEMBERS
@@ -56,7 +63,7 @@ fn one_step(sets: &[&str]) -> Vec<Vec<f64>> {
         .collect();
     std::fs::write(&initial, format!("a,b,c\n{}\n", rows.join("\n"))).expect("a file");
     let initial = format!("ensemble.initial={}", initial.display());
-    let noise = format!("method.noise={NOISE}");
+    let noise = format!("method.noise={}", NOISE * times as f64);
     let fixed = [
         "model.prior=[\"a normal 0 1\", \"b normal 0 1\", \"c normal 0 1\"]",
         "method.kind=kalman",
@@ -83,10 +90,6 @@ fn one_step(sets: &[&str]) -> Vec<Vec<f64>> {
 
 /// By hand: where each observation informs its own parameter alone, u <- u + c / (c + Gamma) (y - u) with the members' own variance c.
 fn out_of_reach() {
-    let apart = |a: &[Vec<f64>], b: &[Vec<f64>]| {
-        let both = a.concat().into_iter().zip(b.concat());
-        both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-    };
     let mut expected = MEMBERS.map(|u| u.to_vec()).to_vec();
     for i in 0..3 {
         let column = MEMBERS.map(|u| u[i]);
@@ -97,11 +100,11 @@ fn out_of_reach() {
         }
     }
     let near = one_step(&[&by_distance(9.0, "PLACES")]);
-    assert!(apart(&near, &expected) < 1e-9, "{near:?} {expected:?}");
+    assert!(most_apart(&near, &expected) < 1e-9, "{near:?} {expected:?}");
     // Within reach of all it is the step without localisation, which mixes the parameters.
     let (wide, none) = (one_step(&[&by_distance(1e9, "PLACES")]), one_step(&[]));
-    assert!(apart(&wide, &none) < 1e-6, "{wide:?} {none:?}");
-    assert!(apart(&near, &none) > 0.01, "{none:?}");
+    assert!(most_apart(&wide, &none) < 1e-6, "{wide:?} {none:?}");
+    assert!(most_apart(&near, &none) > 0.01, "{none:?}");
 }
 
 /// Sixty parameters in a row, each of which two observations tell of, with 20 members.
@@ -142,6 +145,7 @@ fn bits() {
     let kinds = [
         ("threshold", "method.kind=kalman"),
         ("{ threshold = 2 }", "method.kind=eki"),
+        ("fisher", "method.kind=kalman"),
         ("distance", "method.kind=kalman"),
         ("distance", "method.kind=eki"),
     ];
@@ -191,6 +195,24 @@ fn threshold() {
     assert!(none > 0.3, "{none}");
     assert!(threshold < 0.15, "{threshold}");
     assert!(distance < 0.1, "{distance}");
+}
+
+/// With more outputs than members the gain is found by the members' side: three outputs of five members, and each output twice with
+/// twice the noise, are the same step.
+fn by_members() {
+    for localise in ["sec", "{ threshold = 1 }", "fisher"] {
+        let set = format!("method.localise={localise}");
+        let (once, twice) = (one_step(&[&set]), one_step_of(2, &[&set]));
+        let apart = most_apart(&once, &twice);
+        assert!(apart < 1e-5, "{localise}: {once:?} {twice:?}");
+        assert!(most_apart(&once, &one_step(&[])) > 0.01, "{localise}");
+    }
+}
+
+/// The largest difference of two ensembles.
+fn most_apart(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    let both = a.concat().into_iter().zip(b.concat());
+    both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
 fn kept() {
@@ -277,6 +299,10 @@ fn refused() {
             &["method.localise", "tikhonov"],
         ),
         (&[&good, &correlated], &["method.localise", "independent"]),
+        (
+            &["method.localise=fisher", "ensemble.members=3"],
+            &["method.localise", "at least 4"],
+        ),
         (
             &["method.localise=near"],
             &["method.localise", "\"threshold\""],

@@ -74,6 +74,7 @@ impl<'a, T: Real> ForecastModel<'a, T> {
             form: shape.form,
             low_rank: plan.low_rank(),
             loss: &plan.loss,
+            localisation: plan.localisation(),
         };
         let assumed = measured.unwrap_or(ASSUMED);
         let micro = |given: Option<f64>, else_: f64| given.map_or(else_, |us| us * 1e-6);

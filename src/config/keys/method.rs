@@ -79,8 +79,10 @@ section! {
         /// Localisation, which damps correlations that are mostly sampling noise at this J. "sec", or { sec = a }, is sampling error
         /// correction (Lee 2021, arXiv:2105.11341): each correlation r of a parameter with an output is multiplied by |r|^a, a = 1.
         /// "threshold", or { threshold = t }, takes what the gain says of correlations below t / sqrt(J) as 0, t = 3 (Luo, Bhakta &
-        /// Naevdal, SPE J. 23 (2018) 396). { distance = R, parameters = FILE, observations = FILE } tapers covariances by distance to
-        /// 0 at R (Gaspari & Cohn, Q. J. R. Meteorol. Soc. 125 (1999) 723), with the coordinates of both in files, one line each.
+        /// Naevdal, SPE J. 23 (2018) 396). "fisher" multiplies each correlation by r^2 / (r^2 + d^2), d its sampling error by Fisher's
+        /// transformation (the criterion of Flowerdew, Tellus A 67 (2015) 25257). { distance = R, parameters = FILE, observations =
+        /// FILE } tapers covariances by distance to 0 at R (Gaspari & Cohn, Q. J. R. Meteorol. Soc. 125 (1999) 723), with the
+        /// coordinates of both in files, one line each.
         /// Factored form only, which "auto" then takes.
         localise: Localise = "'none'", Kind::Localise, ENSEMBLES, Fixed;
         /// Decay of the second moments by which the mean's step is scaled parameter by parameter, as in RMSProp; 0 is off. Mean

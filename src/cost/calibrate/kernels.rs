@@ -36,7 +36,7 @@ fn small<T: Real>(i: usize) -> T {
 }
 
 /// Returns a `rows x columns` array of small numbers.
-fn numbers<T: Real>(rows: usize, columns: usize) -> Array2<T> {
+pub(super) fn numbers<T: Real>(rows: usize, columns: usize) -> Array2<T> {
     Array2::from_shape_fn((rows, columns), |(i, j)| small(i + 2 * j))
 }
 

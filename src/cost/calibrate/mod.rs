@@ -2,6 +2,7 @@
 //! the network between ranks.
 
 mod kernels;
+mod localised;
 mod network;
 
 use std::time::{Duration, Instant};
@@ -12,13 +13,14 @@ use rayon::ThreadPool;
 pub use network::Network;
 
 use crate::config::MethodKind;
+use crate::ensemble::localisation::Localisation;
 use crate::ensemble::transform::Form;
 use crate::kernels::buffers::{Aligned, BufferPool};
 use crate::kernels::panel::{PANEL, Packed, Target, in_panels, multiply};
 use crate::kernels::real::{Real, product};
 use crate::method::loss::Loss;
 use crate::method::outputs::by_rows;
-use crate::parallel::partition::BLOCK;
+use crate::parallel::partition::Blocks;
 use crate::run::layer_blocks::LayerSchedule;
 
 /// The time for which each measurement repeats its work, on all threads at once.
@@ -97,7 +99,7 @@ pub struct GainRates {
 }
 
 /// The sizes at which the kernels are measured: those of a step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sizes<'a> {
     /// The number J of members.
     pub members: usize,
@@ -117,6 +119,8 @@ pub struct Sizes<'a> {
     pub gain: Option<usize>,
     /// The loss whose gradients enter D.
     pub loss: &'a Loss,
+    /// How covariances are localised, if at all.
+    pub localisation: Option<Localisation>,
 }
 
 impl Rates {
@@ -159,7 +163,13 @@ impl Rates {
             rates.gain = kernels::gain_seconds(pool, sizes, side);
         }
         if sizes.form != Form::Mean {
-            rates.block = kernels::block_seconds::<T>(pool, sizes, BLOCK.min(map.parameters()));
+            let blocks = Blocks::new(map.parameters());
+            rates.block = match &sizes.localisation {
+                Some(localisation) => {
+                    localised::block_seconds::<T>(pool, sizes, localisation, blocks)
+                }
+                None => kernels::block_seconds::<T>(pool, sizes, blocks.range(0).len()),
+            };
         }
         rates
     }

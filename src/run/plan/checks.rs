@@ -86,11 +86,20 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             ));
         }
     }
-    let by_correlations = matches!(method.localise, Localise::Sec(_) | Localise::Threshold(_));
+    let by_correlations = matches!(
+        method.localise,
+        Localise::Sec(_) | Localise::Threshold(_) | Localise::Fisher
+    );
     if by_correlations && config.run.mixed() {
         return Err(resolved.error(
             "method.localise",
             "by correlations needs the factored form of \"eki\" or \"kalman\", not in mixed precision",
+        ));
+    }
+    if method.localise == Localise::Fisher && ensemble.members < 4 {
+        return Err(resolved.error(
+            "method.localise",
+            "\"fisher\" needs ensemble.members of at least 4",
         ));
     }
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Localise;
 use crate::data::distances::Distances;
-use crate::ensemble::localisation::Localisation;
+use crate::ensemble::localisation::{CorrelationFactor, Localisation};
 use crate::error::{Error, Result};
 use crate::run::plan::Plan;
 
@@ -33,10 +33,12 @@ impl Plan {
     /// Returns how covariances are localised, if at all.
     #[must_use]
     pub fn localisation(&self) -> Option<Localisation> {
+        let by_correlations = |factor| Some(Localisation::Correlations(factor));
         match &self.config().method.localise {
             Localise::None => None,
-            Localise::Sec(power) => Some(Localisation::Sec(*power)),
-            Localise::Threshold(level) => Some(Localisation::Threshold(*level)),
+            Localise::Sec(power) => by_correlations(CorrelationFactor::Power(*power)),
+            Localise::Threshold(level) => by_correlations(CorrelationFactor::Threshold(*level)),
+            Localise::Fisher => by_correlations(CorrelationFactor::Fisher),
             Localise::Distance { .. } => {
                 let distances = self.distances.clone();
                 Some(Localisation::Distances(
