@@ -50,7 +50,7 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
     let parameters = process.joint_prior().coordinates();
     let plan = Plan::with_noise(resolved, given.noise(), given.shape(), parameters)?
         .with_table(observed)?
-        .localised_by(given.distances())?;
+        .localised_by(given.tapers())?;
     if plan.table.sets.is_empty() {
         let given = (given.observations(), &plan.loss);
         return tried(arguments, &plan, &process, given);

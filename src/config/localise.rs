@@ -26,6 +26,10 @@ pub enum Localise {
         /// The file of the observations' coordinates.
         observations: String,
     },
+    /// By the file that says which groups of observations inform which parameters.
+    Groups(String),
+    /// By the matrix of factors in a file.
+    Taper(String),
 }
 
 /// The largest power of sampling error correction.
@@ -34,7 +38,7 @@ const LARGEST_POWER: i64 = 100;
 impl Localise {
     /// The allowed values, in words that follow "must be".
     pub(super) const ALLOWED: &str = "\"none\", \"sec\", \"threshold\", \"fisher\", { sec = POWER from 1 and at most 100 }, { threshold = NUMBER greater than 0 } or { distance = NUMBER or \
-         LIST, parameters = FILE, observations = FILE }, with files in quotes";
+         LIST, parameters = FILE, observations = FILE }, { groups = FILE }, { taper = FILE }, with files in quotes";
 
     /// Returns what `value` says, if it is allowed. A whole number is the power of sampling error correction, as in earlier versions;
     /// 0: none.
@@ -73,6 +77,8 @@ impl Localise {
         match keys[..] {
             ["sec"] => power(&table["sec"]).map(|a| Self::Sec(a as u32)),
             ["threshold"] => positive(&table["threshold"]).map(Self::Threshold),
+            ["groups"] => file("groups").map(Self::Groups),
+            ["taper"] => file("taper").map(Self::Taper),
             ["distance", "observations", "parameters"] => Some(Self::Distance {
                 radius: match &table["distance"] {
                     Value::Array(list) if list.is_empty() => return None,
@@ -97,6 +103,8 @@ impl Localise {
             Self::Fisher => Value::String("fisher".to_owned()),
             Self::Sec(power) => table(vec![("sec", Value::Integer(i64::from(*power)))]),
             Self::Threshold(level) => table(vec![("threshold", Value::Float(*level))]),
+            Self::Groups(path) => table(vec![("groups", Value::String(path.clone()))]),
+            Self::Taper(path) => table(vec![("taper", Value::String(path.clone()))]),
             Self::Distance {
                 radius,
                 parameters,
@@ -143,6 +151,8 @@ mod tests {
             ("\"sec\"", Localise::Sec(1)),
             ("\"fisher\"", Localise::Fisher),
             ("{ threshold = 2 }", Localise::Threshold(2.0)),
+            ("{ groups = \"g\" }", Localise::Groups("g".to_owned())),
+            ("{ taper = \"t\" }", Localise::Taper("t".to_owned())),
         ] {
             assert_eq!(of(text).as_ref(), Some(&meant), "{text}");
             assert_eq!(Localise::of(&meant.value()), Some(meant));
@@ -158,6 +168,8 @@ mod tests {
             "{ distance = [], parameters = \"x\", observations = \"y\" }",
             "{ distance = [1, -1], parameters = \"x\", observations = \"y\" }",
             "{ distance = 1, parameters = \"x\" }",
+            "{ taper = \"\" }",
+            "{ groups = 1 }",
             "{ distance = 1, parameters = \"x\", observations = \"\" }",
         ] {
             assert_eq!(of(refused), None, "{refused}");

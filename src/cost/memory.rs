@@ -73,7 +73,7 @@ impl StepShape {
             ("program, MPI, kernels", program as f64),
             ("data set", self.data[0] as f64),
             ("noise covariance", self.data[1] as f64),
-            ("coordinates", self.localising.bytes as f64),
+            ("coordinates, tapers", self.localising.bytes(own_p)),
             ("slab of the members", slab),
             ("momentum's slab", slab * (self.slabs - 1) as f64),
             (
@@ -95,7 +95,8 @@ impl StepShape {
             ),
             (
                 "update's scratch",
-                product(&[s, t, update_scratch(self.form, j, outputs, width)]),
+                product(&[s, t, update_scratch(self.form, j, outputs, width)])
+                    + product(&[s, t, self.localising.picked(j)]),
             ),
         ];
         // For each number of the final ensemble, if members are written as text: itself, in double precision, in the columns that are

@@ -254,7 +254,8 @@ impl StepShape {
             number: self.number,
             unit: self.unit,
             perturbed: self.perturbed,
-            tapered: self.localising.tapers_outputs(),
+            tapered: self.localising.tapers_outputs,
+            gains: self.localising.gains,
         }
     }
 

@@ -157,7 +157,7 @@ impl Model<'_> {
             };
             self.rounds(own.div_ceil(SOLVED)) * each + gathered
         };
-        r.factor
+        let one = r.factor
             + match s.form {
                 Form::Explicit => {
                     // On average half of a row of the Gram matrix is computed, and all of a row of another product.
@@ -177,7 +177,8 @@ impl Model<'_> {
                     shared(side, r.gram) + shared(other, r.solved)
                 }
                 Form::Mean => shared(side, r.gram),
-            }
+            };
+        sizes.gains as f64 * one
     }
 
     /// Returns the seconds of the interaction on `rank` without the Kalman gain.

@@ -4,13 +4,9 @@
 //! 0 from the radius on, so that the product of a covariance with it, entry by entry, is a covariance (Schur).
 
 use std::ops::Range;
-use std::path::PathBuf;
 
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
-use crate::data::noise::KeptFile;
 
 /// Where parameters and observations lie, in units of the radius in each direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,21 +17,12 @@ pub struct Distances {
     observations: Array2<f64>,
     /// The observations in the order of their first coordinate.
     sorted: Vec<usize>,
-    /// The file of the parameters' coordinates.
-    pub path: PathBuf,
-    /// The files of both.
-    pub files: Vec<KeptFile>,
 }
 
 impl Distances {
-    /// Of parameters and observations at these coordinates, P x n and K x n, that were read from `files`, the parameters' from `path`.
+    /// Of parameters and observations at these coordinates, P x n and K x n.
     #[must_use]
-    pub fn new(
-        parameters: &Array2<f64>,
-        observations: &Array2<f64>,
-        path: PathBuf,
-        files: Vec<KeptFile>,
-    ) -> Self {
+    pub fn new(parameters: &Array2<f64>, observations: &Array2<f64>) -> Self {
         let by_direction = |places: &Array2<f64>| places.t().as_standard_layout().into_owned();
         let mut sorted: Vec<usize> = (0..observations.nrows()).collect();
         sorted.sort_by(|&k, &l| observations[[k, 0]].total_cmp(&observations[[l, 0]]));
@@ -43,8 +30,6 @@ impl Distances {
             parameters: by_direction(parameters),
             observations: by_direction(observations),
             sorted,
-            path,
-            files,
         }
     }
 
@@ -97,15 +82,6 @@ impl Distances {
     #[must_use]
     pub fn bytes(&self) -> usize {
         8 * (self.parameters.len() + self.observations.len() + self.sorted.len())
-    }
-
-    /// Returns the digest of a run's data with that of the files of coordinates added.
-    #[must_use]
-    pub fn digest(&self, data: [u8; 32]) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(data);
-        self.files.iter().for_each(|file| hash.update(file.digest));
-        hash.finalize().into()
     }
 }
 
@@ -165,7 +141,7 @@ mod tests {
     fn distances_are_in_all_directions() {
         let parameters = array![[0.0, 0.0], [0.3, 0.4]];
         let observations = array![[1.0, 0.0], [0.0, 0.0]];
-        let distances = Distances::new(&parameters, &observations, PathBuf::new(), Vec::new());
+        let distances = Distances::new(&parameters, &observations);
         let mut out = [0.0; 2];
         distances.tapers(1, 0, &mut out);
         assert!(out[0] == 1.0 && (out[1] - 5.0 / 24.0).abs() < 1e-12);

@@ -6,6 +6,8 @@
 //! distance    C_ik = rho(|x_i - x_k|) r_ik s_i s_k, and so the outputs' covariances among themselves (`method::gain`)
 //! fisher      C_ik = f r_ik s_i s_k  with  f = r_ik^2 / (r_ik^2 + d^2) ,  d = (tanh(z + e) - tanh(z - e)) / 2
 //!                                    z = artanh r_ik ,  e = 1 / sqrt(J - 3)
+//! taper       (C (I + h Omega W^T W / J)^{-1})_ik rho_ik  with rho from a file: of the gain
+//! groups      C_ik of the observations k that inform parameter i alone, and the gain by these alone
 //! threshold   (C (I + h Omega W^T W / J)^{-1})_ik  where |r_ik| > t / sqrt(J), else 0: of the gain, not of the covariance
 //! ```
 //!
@@ -17,7 +19,7 @@
 //! correlation, in whose place the sample's stands. d is that of Fisher's transformation, symmetric in r.
 //!
 //! Once a step: the outputs' norms. Once a block of columns: the correction of K x w numbers, and for the threshold one more product;
-//! by distance, the choice of the observations within reach of the block, and the products with these alone.
+//! by distance, matrix or groups, the choice of the observations that inform the block, and the products with these alone.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::distances::Distances;
+use crate::data::groups::Groups;
+use crate::data::taper_blocks::TaperBlocks;
 use crate::kernels::buffers::BufferPool;
 use crate::kernels::panel::{PANEL, Packed};
 use crate::kernels::real::Real;
@@ -34,8 +38,72 @@ use crate::kernels::real::Real;
 pub enum Localisation {
     /// By the members' correlations.
     Correlations(CorrelationFactor),
-    /// By distance.
+    /// By what is known of parameters and observations: blocks of parameters take the observations that inform them alone.
+    Near(Reach),
+}
+
+impl Localisation {
+    /// Returns true if it multiplies the gain's entries, not the covariances.
+    #[must_use]
+    pub fn of_gain(&self) -> bool {
+        match self {
+            Self::Correlations(factor) => factor.of_gain(),
+            Self::Near(reach) => matches!(reach, Reach::Matrix(_)),
+        }
+    }
+}
+
+/// What says which observations inform which parameters, and by what factor.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// Their distances.
     Distances(Arc<Distances>),
+    /// Groups of both: a row for each set of observations and each observation in it.
+    Groups(Arc<Groups>),
+    /// A matrix, of which this rank has its own columns.
+    Matrix(Arc<TaperBlocks>),
+}
+
+impl Reach {
+    /// Returns the rows that inform any of the parameters `columns`, one block, ascending: observations, but for groups.
+    fn near(&self, columns: Range<usize>) -> Vec<usize> {
+        match self {
+            Self::Distances(distances) => distances.near(columns),
+            Self::Groups(groups) => groups.near(columns),
+            Self::Matrix(blocks) => blocks.near(columns),
+        }
+    }
+
+    /// Returns the number of rows that inform any of the parameters `columns`, one block.
+    pub(crate) fn count(&self, columns: Range<usize>) -> usize {
+        self.near(columns).len()
+    }
+
+    /// Multiplies one panel of products, whose first column is the parameter `first`, by the factors of the rows `near`.
+    fn correct<T: Real>(&self, near: &[usize], first: usize, wide: usize, products: &mut [T]) {
+        pulp::Arch::new().dispatch(|| match self {
+            Self::Distances(distances) => multiply_rows(products, wide, |place, out| {
+                distances.tapers(near[place], first, out);
+            }),
+            Self::Groups(groups) => multiply_rows(products, wide, |place, out| {
+                groups.tapers(near[place], first, out);
+            }),
+            Self::Matrix(blocks) => multiply_rows(products, wide, |place, out| {
+                blocks.tapers(place, first, out);
+            }),
+        });
+    }
+}
+
+/// Multiplies the rows of one panel, of which so many columns are there, by the factors that `tapers` writes for each row's place.
+#[inline(always)]
+fn multiply_rows<T: Real>(products: &mut [T], wide: usize, tapers: impl Fn(usize, &mut [f64])) {
+    let mut factors = [0.0; PANEL];
+    for (place, row) in products.chunks_exact_mut(PANEL).enumerate() {
+        tapers(place, &mut factors[..wide]);
+        let row = row.iter_mut().zip(factors);
+        row.for_each(|(x, factor)| *x *= T::from_f64(factor));
+    }
 }
 
 /// The correction of one step's covariances by their correlations.
@@ -202,8 +270,8 @@ impl<T: Real> pulp::WithSimd for CorrectPanel<'_, T> {
 /// The move of members in which an observation informs the parameters near it alone.
 #[derive(Debug)]
 pub struct Near<T> {
-    distances: Arc<Distances>,
-    /// V, J x K.
+    reach: Reach,
+    /// V, J x K; of groups a column for each row.
     gradients: Packed<T>,
     /// W^T, K x J.
     anomalies: Array2<T>,
@@ -214,10 +282,10 @@ pub struct Near<T> {
 }
 
 impl<T: Real> Near<T> {
-    /// By V, J x K, not paired, and W, J x K, in products of bfloat16 if `mixed`.
+    /// By V, J x K (of groups with a column for each row), not paired, and W, J x K, in products of bfloat16 if `mixed`.
     #[must_use]
     pub fn new(
-        distances: Arc<Distances>,
+        reach: Reach,
         gradients: Packed<T>,
         anomalies: ArrayView2<T>,
         mixed: bool,
@@ -226,7 +294,7 @@ impl<T: Real> Near<T> {
         let mut transposed = buffers.array(anomalies.ncols(), anomalies.nrows());
         transposed.assign(&anomalies.t());
         Self {
-            distances,
+            reach,
             gradients,
             anomalies: transposed,
             mixed,
@@ -234,18 +302,29 @@ impl<T: Real> Near<T> {
         }
     }
 
-    /// Returns the observations that inform any of the parameters `columns`, and of these V, J x K', and W^T, K' x J.
+    /// Returns the rows that inform any of the parameters `columns`, and of these V, J x K', and W^T, K' x J.
     pub(crate) fn factors(&self, columns: Range<usize>) -> (Vec<usize>, Packed<T>, Packed<T>) {
-        let near = self.distances.near(columns);
+        let near = self.reach.near(columns);
         let gradients = self.gradients.columns(&near, &self.buffers);
-        let anomalies = Packed::of_rows(self.anomalies.view(), &near, &self.buffers);
+        let anomalies = match &self.reach {
+            Reach::Groups(groups) => {
+                let observed: Vec<usize> =
+                    near.iter().map(|&row| groups.observation(row)).collect();
+                Packed::of_rows(self.anomalies.view(), &observed, &self.buffers)
+            }
+            _ => Packed::of_rows(self.anomalies.view(), &near, &self.buffers),
+        };
         let paired = |packed: Packed<T>| packed.paired_if(self.mixed, &self.buffers);
         (near, paired(gradients), paired(anomalies))
     }
 
-    /// Returns the correction of a block of columns whose first is `first`, by the observations `near`.
-    pub(crate) fn correction<'a>(&'a self, first: usize, near: &'a [usize]) -> Correction<'a, T> {
-        Correction::Distances(&self.distances, first, near)
+    /// Returns the correction of the block `columns` by the rows `near`.
+    pub(crate) fn correction<'a>(
+        &'a self,
+        columns: Range<usize>,
+        near: &'a [usize],
+    ) -> Correction<'a, T> {
+        Correction::Near(&self.reach, columns, near)
     }
 
     /// Gives the memory of `factors` to the next block.
@@ -265,8 +344,8 @@ impl<T: Real> Near<T> {
 /// What corrects the products W^T (u - ubar) of a block of columns.
 pub(crate) enum Correction<'a, T> {
     Correlations(&'a Correlations<T>),
-    /// With the block's first column, and the observation that each row of products is of.
-    Distances(&'a Distances, usize, &'a [usize]),
+    /// With the block's columns, and the row that each row of products is of.
+    Near(&'a Reach, Range<usize>, &'a [usize]),
 }
 
 impl<T: Real> Correction<'_, T> {
@@ -274,7 +353,7 @@ impl<T: Real> Correction<'_, T> {
     pub(crate) fn anomalies(&self) -> Option<&Packed<T>> {
         match self {
             Self::Correlations(correlations) => correlations.anomalies.as_ref(),
-            Self::Distances(..) => None,
+            Self::Near(..) => None,
         }
     }
 
@@ -283,20 +362,11 @@ impl<T: Real> Correction<'_, T> {
     pub(crate) fn apply(&self, centred: &[T], products: &mut [T], raw: Option<&[T]>) {
         match self {
             Self::Correlations(correlations) => correlations.correct(centred, products, raw),
-            Self::Distances(distances, first, near) => {
+            Self::Near(reach, columns, near) => {
                 let panels = products.chunks_exact_mut(near.len() * PANEL);
-                for (panel, products) in panels.enumerate() {
-                    let first = first + panel * PANEL;
-                    // The last panel has columns beyond the last parameter.
-                    let wide = PANEL.min(distances.parameters() - first);
-                    pulp::Arch::new().dispatch(|| {
-                        let mut tapers = [0.0; PANEL];
-                        for (row, &k) in products.chunks_exact_mut(PANEL).zip(*near) {
-                            distances.tapers(k, first, &mut tapers[..wide]);
-                            let row = row.iter_mut().zip(tapers);
-                            row.for_each(|(x, taper)| *x *= T::from_f64(taper));
-                        }
-                    });
+                for (first, products) in columns.clone().step_by(PANEL).zip(panels) {
+                    let wide = PANEL.min(columns.end - first);
+                    reach.correct(near, first, wide, products);
                 }
             }
         }

@@ -39,7 +39,7 @@ pub enum MemberMove<T> {
         /// How products of the anomalies with parameters are corrected, if at all.
         correlations: Option<Correlations<T>>,
     },
-    /// Its factors, of which each block of columns takes the observations near it.
+    /// Its factors, of which each block of columns takes the observations that inform it.
     Near(Near<T>),
 }
 
@@ -113,7 +113,7 @@ impl<T: Real> MemberMove<T> {
                 if outputs.is_empty() {
                     return moved(u, survivors, scratch, near.mixed, |_, _, _| ());
                 }
-                let correction = near.correction(first, &outputs);
+                let correction = near.correction(first..first + width, &outputs);
                 let factors = (&gradients, &anomalies);
                 let before = corrected(u, factors, Some(correction), h, survivors, scratch);
                 near.put([gradients, anomalies]);

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ModelKind, Resolved, Scale};
 use crate::data::catalogue::Format;
-use crate::data::distances::Distances;
 use crate::data::noise::{Gamma, Noise};
 use crate::data::observed::ObservationTable;
 use crate::data::shape::DataShape;
+use crate::data::tapers::Tapers;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
 use crate::files::numbers::number;
@@ -40,8 +40,8 @@ pub struct LoadedProblem {
     table: ObservationTable,
     /// The noise of the observations.
     noise: Noise,
-    /// Where parameters and observations lie, if that localises.
-    distances: Option<Distances>,
+    /// Which observations inform which parameters, if files localise.
+    tapers: Option<Tapers>,
 }
 
 /// Starts of cart-pole's episodes to learn from, and others to be judged by.
@@ -57,7 +57,7 @@ impl LoadedProblem {
             published: None,
             table: 0.into(),
             noise: Gamma::Diagonal(vec![1.0]).into(),
-            distances: None,
+            tapers: None,
         }
     }
 
@@ -100,13 +100,13 @@ impl LoadedProblem {
         given.cut(resolved)
     }
 
-    /// This with the noise of its observations, and where they lie.
+    /// This with the noise of its observations, and what localises.
     fn with_noise(self, resolved: &Resolved) -> Result<Self> {
         let noise = noise::load(resolved, &self.table)?;
-        let distances = localise::load(resolved, &self.table, &noise.gamma)?;
+        let tapers = localise::load(resolved, &self.table, &noise.gamma)?;
         Ok(Self {
             noise,
-            distances,
+            tapers,
             ..self
         })
     }
@@ -291,10 +291,10 @@ impl LoadedProblem {
         self.noise.clone()
     }
 
-    /// Where parameters and observations lie, if that localises.
+    /// Which observations inform which parameters, if files localise.
     #[must_use]
-    pub fn distances(&self) -> Option<Distances> {
-        self.distances.clone()
+    pub fn tapers(&self) -> Option<Tapers> {
+        self.tapers.clone()
     }
 
     /// The noise of those observations alone whose `places`, ascending, are given.

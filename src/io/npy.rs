@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
@@ -102,6 +103,33 @@ impl<T: Real> Rows<T> {
         Ok(numbers)
     }
 
+    /// Hands the columns `own` of the rows `wanted` of all `columns` to `each`.
+    fn columns(
+        mut self,
+        columns: usize,
+        (wanted, own): (impl Iterator<Item = usize>, Range<usize>),
+        mut each: impl FnMut(usize, &[f64]) -> Result<()>,
+    ) -> Result<()> {
+        let mut row = Vec::with_capacity(own.len());
+        for k in wanted {
+            let place = k as u64 * columns as u64 + own.start as u64;
+            let unread =
+                |e: std::io::Error| Error::data(&self.path, format!("cannot be read: {e}"));
+            self.numbers.seek_to(place).map_err(unread)?;
+            row.clear();
+            for number in self.numbers.by_ref().take(own.len()) {
+                row.push(number.map_err(unread)?.as_f64());
+            }
+            if let Some(p) = row.iter().position(|x| !x.is_finite()) {
+                let (k, number, p) = (k + 1, row[p], own.start + p + 1);
+                let why = format!("holds {number} in row {k}, column {p}");
+                return Err(Error::data(&self.path, why));
+            }
+            each(k, &row)?;
+        }
+        Ok(())
+    }
+
     /// As `read`, of numbers that need not be finite.
     ///
     /// # Errors
@@ -120,6 +148,34 @@ impl<T: Real> Rows<T> {
         }
         self.next += count;
         Ok(numbers)
+    }
+}
+
+/// Returns the shape of the array in the .npy file `path`.
+///
+/// # Errors
+/// `Error::Data` for a file that is missing or not an .npy file.
+pub fn shape(path: &Path) -> Result<Vec<u64>> {
+    Ok(opened(path)?.0.shape().to_vec())
+}
+
+/// Reads of an .npy file of `rows` x `columns` finite numbers, float32 or float64, row-major, the columns `own` of the rows `wanted`,
+/// and hands each row with its number to `each`.
+///
+/// # Errors
+/// `Error::Data` for a file of another shape, order or type, one that cannot be read, or a number that is not finite; those of `each`.
+pub fn read_columns(
+    path: &Path,
+    (rows, columns): (usize, usize),
+    (wanted, own): (impl Iterator<Item = usize>, Range<usize>),
+    each: impl FnMut(usize, &[f64]) -> Result<()>,
+) -> Result<()> {
+    let single = opened(path)?.0.dtype().descr().contains("f4");
+    match single {
+        true => Rows::<f32>::open(path, Some(rows), columns)?.columns(columns, (wanted, own), each),
+        false => {
+            Rows::<f64>::open(path, Some(rows), columns)?.columns(columns, (wanted, own), each)
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct StepSizes {
     pub perturbed: bool,
     /// Whether covariances of the outputs among themselves are tapered.
     pub tapered: bool,
+    /// Gains of the factored form, one for each set of observations that informs other parameters.
+    pub gains: usize,
 }
 
 /// What a method's part of a step costs one rank.

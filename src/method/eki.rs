@@ -13,13 +13,13 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::ensemble::localisation::{Correlations, Localisation, Near};
+use crate::ensemble::localisation::{Correlations, Localisation, Near, Reach};
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::panel::{ROWS, in_panels};
 use crate::kernels::real::Real;
 use crate::method::cost::{MethodCost, StepSizes};
-use crate::method::outputs::{Factors, Outputs, ROWS_PER_TASK, by_rows, pack};
+use crate::method::outputs::{Factors, Outputs, ROWS_PER_TASK, by_rows, pack, picked};
 use crate::method::{Method, ProblemShape};
 use crate::parallel::ranks::Ranks;
 
@@ -60,9 +60,12 @@ impl<T: Real> Method<T> for Eki {
                 )
             }
             Self::Factored => {
-                let factors = outputs.factors(ranks.comm, ranks.pool, 0..members);
-                let (v, w) = (&factors.gradients, &factors.anomalies);
+                let mut factors = outputs.factors(ranks.comm, ranks.pool, 0..members);
+                let (v, w) = (&mut factors.gradients, &factors.anomalies);
                 let norm = outputs.factored_norm(ranks.comm, ranks.pool, v, w);
+                if let Some(Localisation::Near(Reach::Groups(groups))) = &outputs.localisation {
+                    *v = picked(v, &groups.observations().collect::<Vec<_>>());
+                }
                 (outputs.by_factors(ranks, factors, None), norm)
             }
         })
@@ -112,9 +115,9 @@ impl<T: Real> Outputs<'_, T> {
         let factor = match &self.localisation {
             None => None,
             Some(Localisation::Correlations(factor)) => Some(*factor),
-            Some(Localisation::Distances(distances)) => {
+            Some(Localisation::Near(reach)) => {
                 let near = Near::new(
-                    distances.clone(),
+                    reach.clone(),
                     pack(ranks.pool, gradients.view(), self.buffers),
                     anomalies.view(),
                     self.mixed,

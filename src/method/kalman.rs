@@ -7,18 +7,19 @@
 //! ```
 //!
 //! With least squares this is u_j <- u_j + C^{uw} (C^{ww} + Gamma/h)^{-1} (y - G(u_j)) (Iglesias, Law & Stuart, Inverse Problems
-//! 29 (2013) 045001). Localised by a threshold the gain is multiplied into W in place of V, so that its entries are there to be left
+//! 29 (2013) 045001). Localised by a threshold or a matrix the gain is multiplied into W in place of V, so that its entries are there to be left
 //! out; by distances the outputs' covariances W^T W are tapered too. With `method.perturb` each y has noise of its own,
 //! N(0, Gamma/h). With other losses it is the Gauss-Newton form of the same (`gain`). Once a step: the outputs' products, a factor of
 //! the smaller side, K or J, on every rank (of K where distances taper), the rows that ranks share out. Once a block of columns: the
 //! update (`ensemble::transform`).
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis, s};
 use rayon::ThreadPool;
 
 use crate::config::{HSchedule, Localise, LossKind};
+use crate::data::groups::Groups;
 use crate::ensemble::draw;
-use crate::ensemble::localisation::Localisation;
+use crate::ensemble::localisation::{Localisation, Reach};
 use crate::ensemble::transform::{MemberMove, Transform};
 use crate::error::Result;
 use crate::kernels::panel::Packed;
@@ -26,7 +27,7 @@ use crate::kernels::real::{Real, product};
 use crate::kernels::threads::for_each;
 use crate::method::cost::{MethodCost, StepSizes};
 use crate::method::gain::{self, Gain};
-use crate::method::outputs::{Outputs, pack};
+use crate::method::outputs::{Outputs, pack, picked};
 use crate::method::products::{Products, gram, shared_rows, too_large};
 use crate::method::{Method, ProblemShape};
 use crate::parallel::comm::Comm;
@@ -81,14 +82,20 @@ impl<T: Real> Method<T> for Kalman {
                 outputs.take_exact_noise(comm, pool, &mut factors)?;
                 let (v, w) = (&mut factors.gradients, &mut factors.anomalies);
                 let norm = outputs.factored_norm(comm, pool, v, w);
-                let raw = match outputs.localisation {
-                    Some(Localisation::Correlations(factor)) if factor.of_gain() => {
-                        let raw = w.clone();
-                        outputs.gain_on_anomalies(ranks, h, w, &factors.means)?;
-                        Some(raw)
+                let roots = outputs.expanded(&factors.means, 0).roots();
+                let raw = match &outputs.localisation {
+                    Some(localisation) if localisation.of_gain() => {
+                        let by_correlations = matches!(localisation, Localisation::Correlations(_));
+                        let raw = by_correlations.then(|| w.clone());
+                        outputs.gain_on_anomalies(ranks, h, w, &roots)?;
+                        raw
+                    }
+                    Some(Localisation::Near(Reach::Groups(groups))) => {
+                        *v = outputs.gain_by_groups(ranks, h, (v, w, &roots), groups)?;
+                        None
                     }
                     _ => {
-                        outputs.gain_on_gradients(ranks, h, v, (w, &factors.means))?;
+                        outputs.gain_on_gradients(ranks, h, v, (w, &roots))?;
                         None
                     }
                 };
@@ -117,8 +124,9 @@ impl<T: Real> Method<T> for Kalman {
                 let solved = sizes.solved_flops(rows, side, rank);
                 let sent = sizes.rows_sent(side, side, rank) + sizes.rows_sent(rows, side, rank);
                 MethodCost {
-                    flops: base.flops + (side as f64).powi(3) / 3.0 + gram + solved,
-                    sent: base.sent + sent,
+                    flops: base.flops
+                        + sizes.gains as f64 * ((side as f64).powi(3) / 3.0 + gram + solved),
+                    sent: base.sent + sizes.gains * sent,
                     solving: 8 * (2 * j * k + side * side),
                     side,
                     ..base
@@ -197,15 +205,14 @@ impl<T: Real> Outputs<'_, T> {
         ranks: Ranks,
         h: f64,
         gradients: &mut Array2<T>,
-        (anomalies, means): (&Array2<T>, &[T]),
+        (anomalies, roots): (&Array2<T>, &[f64]),
     ) -> Result<()> {
-        let roots = self.expanded(means, 0).roots();
-        let x = gain::scaled(anomalies.view(), &roots);
+        let x = gain::scaled(anomalies.view(), roots);
         let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
         let mut solved = gain::scaled(gradients.view(), &inverse);
-        if !self.gain_by_members() {
+        if !self.gain_by_members(&x) {
             let gain = self.outputs_gain(ranks, h, &x)?;
-            solve_rows(ranks, &gain, solved, (&roots, gradients));
+            solve_rows(ranks, &gain, solved, (roots, gradients));
             return Ok(());
         }
         // (I + s X^T X)^{-1} = I - s X^T (I + s X X^T)^{-1} X
@@ -225,7 +232,7 @@ impl<T: Real> Outputs<'_, T> {
             product(out, 1.0, -scale, own, x.view());
         });
         for (mut row, solved) in gradients.rows_mut().into_iter().zip(solved.rows()) {
-            let solved = solved.iter().zip(&roots).map(|(x, root)| x * root);
+            let solved = solved.iter().zip(roots).map(|(x, root)| x * root);
             row.iter_mut()
                 .zip(solved)
                 .for_each(|(to, x)| *to = T::from_f64(x));
@@ -239,11 +246,10 @@ impl<T: Real> Outputs<'_, T> {
         ranks: Ranks,
         h: f64,
         anomalies: &mut Array2<T>,
-        means: &[T],
+        roots: &[f64],
     ) -> Result<()> {
-        let roots = self.expanded(means, 0).roots();
-        let x = gain::scaled(anomalies.view(), &roots);
-        if !self.gain_by_members() {
+        let x = gain::scaled(anomalies.view(), roots);
+        if !self.gain_by_members(&x) {
             let gain = self.outputs_gain(ranks, h, &x)?;
             let inverse: Vec<f64> = roots.iter().map(|root| 1.0 / root).collect();
             solve_rows(ranks, &gain, x, (&inverse, anomalies));
@@ -260,11 +266,40 @@ impl<T: Real> Outputs<'_, T> {
         Ok(())
     }
 
-    /// Returns true if the gain of the factored form is found by the members' side, which is the smaller; the outputs' alone has
-    /// entries that distances can taper.
-    fn gain_by_members(&self) -> bool {
-        let tapered = matches!(self.localisation, Some(Localisation::Distances(_)));
-        self.targets.len() > self.members.items() && !tapered
+    /// Returns V with a column for each row of `groups`: of each set of observations those of V, solved with the gain of these
+    /// observations alone, by V and W, J x K, and the roots of the curvature.
+    fn gain_by_groups(
+        &self,
+        ranks: Ranks,
+        h: f64,
+        (gradients, anomalies, roots): (&Array2<T>, &Array2<T>, &[f64]),
+        groups: &Groups,
+    ) -> Result<Array2<T>> {
+        let rows = groups.sets().iter().map(Vec::len).sum();
+        let mut all = self.buffers.array(gradients.nrows(), rows);
+        let mut rest = all.view_mut();
+        for set in groups.sets() {
+            let (mut own, after) = rest.split_at(Axis(1), set.len());
+            rest = after;
+            let of_set = |matrix: &Array2<T>| picked(matrix, set);
+            let (mut v, w) = (of_set(gradients), of_set(anomalies));
+            let roots: Vec<f64> = set.iter().map(|&k| roots[k]).collect();
+            if !set.is_empty() {
+                self.gain_on_gradients(ranks, h, &mut v, (&w, &roots))?;
+            }
+            own.assign(&v);
+        }
+        Ok(all)
+    }
+
+    /// Returns true if the gain is found by the members' side of X, J x K, because that is the smaller; the outputs' alone has entries
+    /// that distances can taper.
+    fn gain_by_members(&self, x: &Array2<f64>) -> bool {
+        let tapered = matches!(
+            self.localisation,
+            Some(Localisation::Near(Reach::Distances(_)))
+        );
+        x.ncols() > x.nrows() && !tapered
     }
 
     /// I + h X X^T / J with X = W Omega^{1/2}, J x K, and h / J.
@@ -278,7 +313,7 @@ impl<T: Real> Outputs<'_, T> {
     /// I + h X^T X / J with X = W Omega^{1/2}, J x K, whose entries are tapered by the outputs' distances where these localise.
     fn outputs_gain(&self, ranks: Ranks, h: f64, x: &Array2<f64>) -> Result<Gain> {
         let mut gram = gram(ranks.comm, ranks.pool, x.t());
-        if let Some(Localisation::Distances(distances)) = &self.localisation {
+        if let Some(Localisation::Near(Reach::Distances(distances))) = &self.localisation {
             // The gain reads the lower triangle alone.
             let rows = gram.rows_mut().into_iter().enumerate();
             for_each(ranks.pool, rows, |_, (k, mut row)| {

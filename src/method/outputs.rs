@@ -141,6 +141,13 @@ impl<T: Real> Outputs<'_, T> {
     }
 }
 
+/// Returns the `columns` of `matrix`, row-major.
+pub(crate) fn picked<T: Real>(matrix: &Array2<T>, columns: &[usize]) -> Array2<T> {
+    Array2::from_shape_fn((matrix.nrows(), columns.len()), |(j, i)| {
+        matrix[[j, columns[i]]]
+    })
+}
+
 /// `matrix` as the left operand of the update's products, put together by all threads.
 pub(crate) fn pack<T: Real>(
     pool: &ThreadPool,

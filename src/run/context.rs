@@ -10,6 +10,7 @@ use crate::config::{Best, Rerandomise};
 use crate::data::Batch;
 use crate::data::baseline::Baselines;
 use crate::ensemble::draw::Draw;
+use crate::ensemble::localisation::Localisation;
 use crate::ensemble::stages::inflation::Inflation;
 use crate::ensemble::stages::redraw::Redrawing;
 use crate::ensemble::stages::replacement::Replacement;
@@ -49,6 +50,8 @@ pub struct StepContext<'a, T> {
     pub baselines: Option<Baselines>,
     /// The samples, d x m, by whose layers' inputs draws are whitened, and the damping; None without whitening.
     pub(super) whitened_by: Option<(Array2<T>, f64)>,
+    /// How covariances are localised, if at all.
+    localisation: Option<Localisation>,
     /// Buffers that a step leaves for the next.
     pub buffers: BufferPool<T>,
     /// The stages that each block of members goes through after the transform, in order.
@@ -62,16 +65,19 @@ pub struct StepContext<'a, T> {
 }
 
 impl<'a, T: Real> StepContext<'a, T> {
-    /// Makes the context of a run of `plan`, with room for its batches.
+    /// Makes the context of a run of `plan`, with room for its batches. Called by all ranks.
+    ///
+    /// # Errors
+    /// As `Plan::read_localisation`.
     pub fn new(
         ranks: Ranks<'a>,
         plan: &'a Plan,
         problem: &'a Problem<T>,
         turns: &'a LayerSchedule<T>,
-    ) -> Self {
+    ) -> Result<Self> {
         let evaluator = Evaluator::new(problem.map.as_ref(), ranks.pool, plan.batches.width());
         let series = problem.map.carrying().map(|_| &problem.dataset.train);
-        Self {
+        Ok(Self {
             ranks,
             plan,
             problem,
@@ -85,12 +91,13 @@ impl<'a, T: Real> StepContext<'a, T> {
                 let samples = Batch::gather(train, &rows, problem.scaling).inputs;
                 (samples, damping)
             }),
+            localisation: plan.read_localisation(ranks)?,
             buffers: BufferPool::default(),
             stages: stages(plan),
             history: None,
             judged: Mutex::default(),
             waits: None,
-        }
+        })
     }
 
     /// Returns what this rank brings to the method at `step`, where `factor` of h is to be taken: its `selected` outputs, J/R x K,
@@ -120,7 +127,7 @@ impl<'a, T: Real> StepContext<'a, T> {
                 step,
             }),
             second_order: config.ensemble.second_order_exact,
-            localisation: plan.localisation(),
+            localisation: self.localisation.clone(),
             mixed: plan.mixed(),
             buffers: &self.buffers,
         }

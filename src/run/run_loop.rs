@@ -35,7 +35,7 @@ pub fn run_from<T: Real>(
     problem.check(plan)?;
     state.check(ranks, plan)?;
     let schedule = LayerSchedule::new(plan, problem.map.as_ref());
-    let mut context = StepContext::new(ranks, plan, problem, &schedule);
+    let mut context = StepContext::new(ranks, plan, problem, &schedule)?;
     state.whiten(&context);
     checkpointer.begin(ranks.comm);
     context.history = Recorder::begin(ranks, plan, checkpointer, problem)?;

@@ -141,7 +141,7 @@ pub fn recompute<T: Real>(
         from => saved(from)?,
     };
     let schedule = LayerSchedule::new(plan, problem.map.as_ref());
-    let mut context = StepContext::new(ranks, plan, problem, &schedule);
+    let mut context = StepContext::new(ranks, plan, problem, &schedule)?;
     context.history = history.clone().map(|history| Recorder::of(run, history));
     state.whiten(&context);
     state.take_steps_to(&context, step)?;

@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     ),
     ("a_threshold_finds_what_few_members_cannot_span", threshold),
     ("more_outputs_than_members_give_the_same_step", by_members),
+    ("groups_inform_their_parameters_alone", groups),
+    ("a_matrix_tapers_the_gain", taper),
     ("the_places_are_kept_with_their_run", kept),
     ("what_cannot_be_localised_is_refused_in_a_line", refused),
 ];
@@ -141,6 +143,28 @@ fn chain_places(case: &Case, dimensions: usize) -> String {
     write(case, "places.csv", (0..60).map(place))
 }
 
+/// The chain's observations as a table of three groups, and which parameters these inform: the files' paths.
+fn chain_groups(case: &Case) -> (String, String) {
+    let truth: Vec<f64> = (0..60).map(|i| (0.7 * f64::from(i)).sin()).collect();
+    let observed: Vec<_> = super::answers::chain(&truth)
+        .into_iter()
+        .map(Some)
+        .collect();
+    let groups = ["x", "y", "z"].map(|group| [group; 20]).concat();
+    let table = write_table(case, "table.csv", &observed, &groups);
+    let file = case.file("groups.csv");
+    let text = "u[1..20], x, z\nu[21..40], x, y\nu[41..60], y, z\nu[7], y\n";
+    std::fs::write(&file, text).expect("a file");
+    (table, file.display().to_string())
+}
+
+/// Factors of the chain's parameters that fall with the distance from each observation, in a file.
+fn chain_taper(case: &Case) -> String {
+    let factor = |k: i32, i: i32| (1.0 - f64::from((k - i).abs()) / 8.0).max(0.0);
+    let row = |k: i32| (0..60).map(|i| factor(k, i)).collect::<Vec<_>>();
+    write_matrix(case, "taper.npy", &(0..60).map(row).collect::<Vec<_>>())
+}
+
 fn bits() {
     let kinds = [
         ("threshold", "method.kind=kalman"),
@@ -148,6 +172,8 @@ fn bits() {
         ("fisher", "method.kind=kalman"),
         ("distance", "method.kind=kalman"),
         ("distance", "method.kind=eki"),
+        ("groups", "method.kind=kalman"),
+        ("taper", "method.kind=kalman"),
     ];
     let mut found = Vec::new();
     for (localise, method) in kinds {
@@ -155,6 +181,15 @@ fn bits() {
         let (case, _, run) = chain(&sets);
         let run = match localise {
             "distance" => run.set(by_distance(6.0, &chain_places(&case, 2))),
+            "groups" => {
+                let (table, groups) = chain_groups(&case);
+                run.set(format!("data.observations={table}"))
+                    .set(format!("method.localise={{ groups = {groups:?} }}"))
+            }
+            "taper" => run.set(format!(
+                "method.localise={{ taper = {:?} }}",
+                chain_taper(&case)
+            )),
             other => run.set(format!("method.localise={other}")),
         };
         let (out, _) = case.finish(&run, "1");
@@ -200,13 +235,96 @@ fn threshold() {
 /// With more outputs than members the gain is found by the members' side: three outputs of five members, and each output twice with
 /// twice the noise, are the same step.
 fn by_members() {
-    for localise in ["sec", "{ threshold = 1 }", "fisher"] {
+    for localise in ["sec", "{ threshold = 1.4 }", "fisher"] {
         let set = format!("method.localise={localise}");
         let (once, twice) = (one_step(&[&set]), one_step_of(2, &[&set]));
         let apart = most_apart(&once, &twice);
         assert!(apart < 1e-5, "{localise}: {once:?} {twice:?}");
         assert!(most_apart(&once, &one_step(&[])) > 0.01, "{localise}");
     }
+}
+
+/// Writes `factors`, K x P, to the .npy file `name` of `case`.
+fn write_matrix(case: &Case, name: &str, factors: &[Vec<f64>]) -> String {
+    let mut bytes = eki_mpi::io::npy::header(factors.len(), factors[0].len());
+    bytes.extend(factors.concat().iter().flat_map(|x| x.to_le_bytes()));
+    let path = case.file(name);
+    std::fs::write(&path, bytes).expect("a file");
+    path.display().to_string()
+}
+
+/// Writes the table of `observed` values, each in the group of its place in `groups`, to the file `name` of `case`; blank: not observed.
+fn write_table(case: &Case, name: &str, observed: &[Option<f64>], groups: &[&str]) -> String {
+    let mut text = "name,value,group\n".to_owned();
+    for (i, (value, group)) in observed.iter().zip(groups.iter().cycle()).enumerate() {
+        let value = value.map_or(String::new(), |value| value.to_string());
+        text += &format!("y{i},{value},{group}\n");
+    }
+    let path = case.file(name);
+    std::fs::write(&path, text).expect("a file");
+    path.display().to_string()
+}
+
+/// What a parameter learns from its groups it learns where there are no other observations.
+fn groups() {
+    let case = Case::new("itself");
+    let all = OBSERVED.map(Some);
+    let of_two = [all[0], all[1], None];
+    let table = |name: &str, observed: &[Option<f64>]| {
+        let path = write_table(&case, name, observed, &["near", "near", "far"]);
+        format!("data.observations={path}")
+    };
+    let (three, two) = (table("three.csv", &all), table("two.csv", &of_two));
+    let file = case.file("groups.csv");
+    let text = "# parameters, groups\na, near\nb\nc, near\nc, far\n";
+    std::fs::write(&file, text).expect("a file");
+    let set = format!(
+        "method.localise={{ groups = {:?} }}",
+        file.display().to_string()
+    );
+    let localised = one_step(&[&three, &set]);
+    let column = |members: &[Vec<f64>], i: usize| -> Vec<Vec<f64>> {
+        members.iter().map(|u| vec![u[i]]).collect()
+    };
+    let same = |i: usize, other: &[Vec<f64>]| {
+        let apart = most_apart(&column(&localised, i), &column(other, i));
+        assert!(apart < 1e-6, "parameter {i}: {localised:?} {other:?}");
+    };
+    same(0, &one_step(&[&two]));
+    same(1, &MEMBERS.map(|u| u.to_vec()));
+    same(2, &one_step(&[&three]));
+    // EKI's own step has no gain: a parameter's move is a sum over its observations.
+    let eki = |sets: &[&str]| {
+        one_step(
+            &[
+                &["method.kind=eki", "method.step=fixed", "method.h=0.1"],
+                sets,
+            ]
+            .concat(),
+        )
+    };
+    let localised = eki(&[&three, &set]);
+    let apart = most_apart(&column(&localised, 0), &column(&eki(&[&two]), 0));
+    assert!(apart < 1e-6, "{localised:?}");
+}
+
+fn taper() {
+    let case = Case::new("itself");
+    let set = |name: &str, factors: &[Vec<f64>]| {
+        let path = write_matrix(&case, name, factors);
+        format!("method.localise={{ taper = {path:?} }}")
+    };
+    let none = one_step(&[]);
+    let ones = one_step(&[&set("ones.npy", &vec![vec![1.0; 3]; 3])]);
+    assert!(most_apart(&ones, &none) < 1e-6, "{ones:?} {none:?}");
+    // Half of the gain of the first parameter, none of the second, all of the third.
+    let some = one_step(&[&set("some.npy", &vec![vec![0.5, 0.0, 1.0]; 3])]);
+    let mut expected = none;
+    for (u, start) in expected.iter_mut().zip(MEMBERS) {
+        u[0] = (u[0] + start[0]) / 2.0;
+        u[1] = start[1];
+    }
+    assert!(most_apart(&some, &expected) < 1e-6, "{some:?}");
 }
 
 /// The largest difference of two ensembles.
@@ -265,6 +383,23 @@ fn refused() {
         )
     };
     let good = with(&places, &places);
+    let (table, _) = chain_groups(&case);
+    let table = format!("data.observations={table}");
+    let by_groups = |name: &str, text: &str| {
+        let path = case.file(name);
+        std::fs::write(&path, text).expect("a file");
+        format!(
+            "method.localise={{ groups = {:?} }}",
+            path.display().to_string()
+        )
+    };
+    let all = "*, x, y, z\n";
+    let taper = |name: &str, factors: &[Vec<f64>]| {
+        let path = write_matrix(&case, name, factors);
+        format!("method.localise={{ taper = {path:?} }}")
+    };
+    let mut beyond = vec![vec![1.0; 60]; 60];
+    beyond[2][6] = 1.5;
     let uneven = good.replace("= 4,", "= [1, 2],");
     for (sets, told) in [
         (
@@ -299,6 +434,43 @@ fn refused() {
             &["method.localise", "tikhonov"],
         ),
         (&[&good, &correlated], &["method.localise", "independent"]),
+        (
+            &[&by_groups("plain.csv", all)],
+            &["plain.csv", "column `group`"],
+        ),
+        (
+            &[&table, &by_groups("unknown.csv", "*, x, y, w\n")],
+            &["unknown.csv", "line 1", "\"w\" is no group", "x, y, z"],
+        ),
+        (
+            &[&table, &by_groups("nobody.csv", "v, x\n")],
+            &["nobody.csv", "\"v\" is no parameter"],
+        ),
+        (
+            &[&table, &by_groups("range.csv", "u[5..2], x\n")],
+            &["range.csv", "u[5..2]", "NAME[FIRST..LAST]"],
+        ),
+        (
+            &[&table, &by_groups("some.csv", "u[1..59], x, y, z\n")],
+            &["some.csv", "no line for the parameter u[60]"],
+        ),
+        (
+            &[&table, &by_groups("two.csv", "*, x, y\n")],
+            &["two.csv", "no line with the group \"z\""],
+        ),
+        (
+            &[&taper("rows.npy", &vec![vec![1.0; 60]; 59])],
+            &["rows.npy", "[59, 60]", "60 rows"],
+        ),
+        (
+            &[&taper("columns.npy", &vec![vec![1.0; 59]; 60])],
+            &["columns.npy", "59 columns", "60 parameters"],
+        ),
+        (
+            &[&taper("beyond.npy", &beyond)],
+            &["beyond.npy", "1.5 in row 3, column 7", "from 0 to 1"],
+        ),
+        (&["method.localise={ taper = \"none.npy\" }"], &["none.npy"]),
         (
             &["method.localise=fisher", "ensemble.members=3"],
             &["method.localise", "at least 4"],

@@ -159,7 +159,7 @@ fn forecast<T: Real>(
     let map = given.map::<T>(&resolved)?;
     let plan = Plan::with_noise(resolved, given.noise(), given.shape(), map.parameters())?
         .with_table(given.table())?
-        .localised_by(given.distances())?;
+        .localised_by(given.tapers())?;
     let ranks = arguments.ranks as usize;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = (cores / ranks).max(1);

@@ -24,11 +24,11 @@ pub(crate) fn plan_and_problem<T: Real>(
     loaded: LoadedProblem,
 ) -> Result<(Plan, Problem<T>)> {
     let shape = loaded.shape();
-    let (noise, table, distances) = (loaded.noise(), loaded.table(), loaded.distances());
+    let (noise, table, tapers) = (loaded.noise(), loaded.table(), loaded.tapers());
     let problem = loaded.problem::<T>(&resolved)?;
     let plan = Plan::with_noise(resolved, noise, shape, problem.map.parameters())?
         .with_table(table)?
-        .localised_by(distances)?;
+        .localised_by(tapers)?;
     Ok((plan, problem))
 }
 

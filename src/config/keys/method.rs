@@ -82,7 +82,8 @@ section! {
         /// Naevdal, SPE J. 23 (2018) 396). "fisher" multiplies each correlation by r^2 / (r^2 + d^2), d its sampling error by Fisher's
         /// transformation (the criterion of Flowerdew, Tellus A 67 (2015) 25257). { distance = R, parameters = FILE, observations =
         /// FILE } tapers covariances by distance to 0 at R (Gaspari & Cohn, Q. J. R. Meteorol. Soc. 125 (1999) 723), with the
-        /// coordinates of both in files, one line each.
+        /// coordinates of both in files, one line each. { groups = FILE } has a parameter learn from the groups of observations that a
+        /// line of the file names, alone. { taper = FILE } multiplies the gain by a matrix of factors, K x P, in an .npy file.
         /// Factored form only, which "auto" then takes.
         localise: Localise = "'none'", Kind::Localise, ENSEMBLES, Fixed;
         /// Decay of the second moments by which the mean's step is scaled parameter by parameter, as in RMSProp; 0 is off. Mean

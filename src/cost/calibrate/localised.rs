@@ -1,12 +1,12 @@
 //! Measures the localised update of one block of columns as a run does it, at the run's own sizes: how many observations are in reach
 //! of a block, and what stays in the caches, follow from them.
 
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayViewMut2, Axis};
 use rayon::ThreadPool;
 
 use super::kernels::numbers;
 use super::{Sizes, mean, usual};
-use crate::ensemble::localisation::{Correlations, Localisation, Near};
+use crate::ensemble::localisation::{Correlations, Localisation, Near, Reach};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::MemberMove;
 use crate::kernels::buffers::{Aligned, BufferPool};
@@ -56,11 +56,17 @@ fn member_move<T: Real>(sizes: &Sizes, localisation: &Localisation) -> MemberMov
     );
     let buffers = BufferPool::default();
     match localisation {
-        Localisation::Distances(distances) => {
-            let gradients = Packed::of(v.view());
+        Localisation::Near(reach) => {
+            let gradients = match reach {
+                Reach::Groups(groups) => {
+                    let rows: Vec<usize> = groups.observations().collect();
+                    Packed::of(v.select(Axis(1), &rows).view())
+                }
+                _ => Packed::of(v.view()),
+            };
             let mixed = sizes.mixed;
             MemberMove::Near(Near::new(
-                distances.clone(),
+                reach.clone(),
                 gradients,
                 w.view(),
                 mixed,

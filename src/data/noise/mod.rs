@@ -6,13 +6,14 @@
 pub mod covariance;
 mod samples;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::bounded;
 
 use covariance::Covariance;
@@ -35,7 +36,7 @@ pub enum Gamma {
     /// Independent: one variance for all outputs, or one for each.
     Diagonal(Vec<f64>),
     /// Correlated.
-    Correlated(#[serde(with = "shared")] Arc<Covariance>),
+    Correlated(#[serde(with = "crate::data::shared")] Arc<Covariance>),
 }
 
 /// A file that belongs to a run's data, and of which the run's folder keeps a copy.
@@ -58,8 +59,21 @@ impl KeptFile {
         Ok(Self {
             stem: stem.to_owned(),
             path: path.to_owned(),
-            digest: Sha256::digest(&bounded::whole(path, u64::MAX)?).into(),
+            digest: digest_of(path)?,
         })
+    }
+}
+
+/// Returns SHA-256 of the file at `path`, read piece by piece.
+fn digest_of(path: &Path) -> Result<[u8; 32]> {
+    let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
+    let (mut file, _) = bounded::regular(path).map_err(unread)?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece).map_err(unread)? {
+            0 => return Ok(hash.finalize().into()),
+            read => hash.update(&piece[..read]),
+        }
     }
 }
 
@@ -118,22 +132,5 @@ impl Noise {
             Gamma::Diagonal(_) => 0.0,
             Gamma::Correlated(covariance) => covariance.flops(),
         }
-    }
-}
-
-/// What is shared within a process, sent as what it holds.
-mod shared {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Covariance;
-
-    pub fn serialize<S: Serializer>(this: &Arc<Covariance>, to: S) -> Result<S::Ok, S::Error> {
-        this.as_ref().serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Covariance>, D::Error> {
-        Covariance::deserialize(from).map(Arc::new)
     }
 }

@@ -164,6 +164,14 @@ impl JointPrior {
         (0..self.parameters()).map(|i| self.name(i))
     }
 
+    /// The names of what the coordinates are of, P of them: of a free parameter its own, of a field's coordinates the field's.
+    pub fn coordinate_names(&self) -> impl Iterator<Item = String> {
+        let single = self.free().map(|i| self.name(i).into_owned());
+        let of_field =
+            |field: &RandomField| std::iter::repeat_n(field.name().to_owned(), field.coordinates());
+        single.chain(self.fields().flat_map(of_field).collect::<Vec<_>>())
+    }
+
     /// The name of the parameter number `i`; of a field's cell it is made here.
     #[must_use]
     pub fn name(&self, i: usize) -> Cow<'_, str> {

@@ -115,8 +115,12 @@ impl Settings {
         origins
             .filter(|o| *o == "--set")
             .for_each(|o| *o = SOURCE.to_owned());
-        if let Localise::Distance { .. } = resolved.config.method.localise {
-            let why = "method.localise: distances are for runs of the program";
+        let localise = &resolved.config.method.localise;
+        if matches!(
+            localise,
+            Localise::Distance { .. } | Localise::Groups(_) | Localise::Taper(_)
+        ) {
+            let why = "method.localise: files are for runs of the program";
             return Err(refused("set", why.to_owned()));
         }
         let outputs = self.observations.len();

@@ -8,16 +8,15 @@ mod sets;
 
 use crate::data::shape::DataShape;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::config::{
     self, Config, Covariance, DrawKind, FormKind, HSchedule, Localise, Rerandomise, Resolved,
     StepKind,
 };
 use crate::data::batch::Batches;
-use crate::data::distances::Distances;
 use crate::data::noise::{Gamma, KeptFile, Noise};
 use crate::data::observed::ObservationTable;
+use crate::data::tapers::Tapers;
 use crate::ensemble::moments::MeanAveraging;
 use crate::ensemble::transform::Form;
 use crate::error::{Error, Result};
@@ -43,8 +42,8 @@ pub struct Plan {
     pub table: ObservationTable,
     /// The noise of the observations.
     pub noise: Noise,
-    /// Where parameters and observations lie, if that localises.
-    pub distances: Option<Arc<Distances>>,
+    /// Which observations inform which parameters, if files localise.
+    pub tapers: Option<Tapers>,
     /// The loss.
     pub loss: Loss,
     /// The loss whose gradients enter D: the same, or with the prior's part, that of the outputs and after them of the
@@ -125,7 +124,7 @@ impl Plan {
             batches,
             table: data.outputs.into(),
             noise,
-            distances: None,
+            tapers: None,
             loss,
             loss_in_d,
             step_size,
@@ -170,17 +169,17 @@ impl Plan {
     #[must_use]
     pub fn digest(&self, samples: [u8; 32]) -> [u8; 32] {
         let of_noise = self.noise.digest(self.table.digest(samples));
-        let of_places = match &self.distances {
-            Some(distances) => distances.digest(of_noise),
+        let of_tapers = match &self.tapers {
+            Some(tapers) => tapers.digest(of_noise),
             None => of_noise,
         };
-        self.resolved.digest_with_prior(of_places)
+        self.resolved.digest_with_prior(of_tapers)
     }
 
     /// Returns the files of which the run's folder keeps copies, but for observations and the prior's.
     pub fn kept_files(&self) -> impl Iterator<Item = &KeptFile> {
-        let of_places = self.distances.iter().flat_map(|distances| &distances.files);
-        self.noise.files.iter().chain(of_places)
+        let of_tapers = self.tapers.iter().flat_map(|tapers| &tapers.files);
+        self.noise.files.iter().chain(of_tapers)
     }
 
     /// Returns the configuration.
