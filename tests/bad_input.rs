@@ -106,6 +106,16 @@ fn impossible_values_say_what_is_possible() {
         &["data.validation", "less than the 1437"],
     );
     refused_sets(&["method.h=0"], &["method.h = 0", "greater than 0"]);
+    refused_sets(
+        &["ensemble.inflation={ kind = \"adaptive\", target = 1, most = 2 }"],
+        &["needs method.loss = \"least-squares\""],
+    );
+    refused_sets(
+        &["ensemble.inflation={ kind = \"rtps\", weight = 2 }"],
+        &["weight = NUMBER up to 1"],
+    );
+    refused_sets(&["method.h=[]"], &["or a list of such"]);
+    refused_sets(&["method.h=[1, 2]"], &["must be one number"]);
     refused_sets(&["method.h=-1"], &["greater than 0"]);
     refused_sets(&["method.h=inf"], &["finite"]);
     refused_sets(

@@ -15,7 +15,9 @@
 mod as_toml;
 mod changes;
 mod duration;
+mod h_value;
 mod history;
+mod inflation;
 mod key;
 mod keys;
 mod kinds;
@@ -39,7 +41,9 @@ mod value;
 
 pub use changes::{changes, equal, fixed, lacking, resumable};
 pub use duration::Interval;
+pub use h_value::{HValue, SUM_ROUNDING};
 pub use history::HistorySteps;
+pub use inflation::Inflation;
 pub use key::{Key, Resume};
 pub use keys::*;
 pub use kinds::{DataKind, MethodKind, ModelKind};

@@ -201,7 +201,7 @@ pub(super) fn flatten(prefix: &str, value: Value, leaves: &mut Vec<(String, Valu
 
 /// Returns true if the values of the key at `path` may be tables.
 fn takes_tables(path: &str) -> bool {
-    find(path).is_some_and(|key| matches!(key.kind, Kind::Noise | Kind::Localise))
+    find(path).is_some_and(|key| matches!(key.kind, Kind::Noise | Kind::Localise | Kind::Inflation))
 }
 
 /// Puts `value` into the section of `table` that `path` begins with.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::keys::{Config, StepKind};
+use super::kinds::MethodKind;
 use super::listing;
 use super::overlay::Overlay;
 use super::places::Places;
@@ -98,6 +99,20 @@ impl Resolved {
                 method.kind.word(),
                 data.name,
                 names.join(", ")
+            )
+        })
+    }
+
+    /// Returns a warning on a list of step sizes that members of a posterior are to be drawn by, and that does not add up to 1.
+    fn off_the_posterior(&self) -> Option<String> {
+        let method = &self.config.method;
+        let is_meant =
+            method.kind == MethodKind::Etki || method.kind == MethodKind::Kalman && method.perturb;
+        let list = method.h.list().filter(|_| is_meant)?;
+        (!method.h.adds_up_to_one()).then(|| {
+            format!(
+                "method.h adds up to {}: members are of the posterior where it adds up to 1",
+                list.iter().sum::<f64>()
             )
         })
     }
@@ -219,7 +234,11 @@ impl<'a> Base<'a> {
         resolved.check_noise()?;
         resolved.read_prior()?;
         resolved.read_prior_matrix()?;
-        let warnings = [resolved.renamed(old_words), resolved.without_effect()];
+        let warnings = [
+            resolved.renamed(old_words),
+            resolved.without_effect(),
+            resolved.off_the_posterior(),
+        ];
         resolved.warnings = warnings.into_iter().flatten().collect();
         Ok(resolved)
     }
@@ -228,8 +247,8 @@ impl<'a> Base<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::MethodKind;
     use crate::config::PRESETS;
+    use crate::config::{HValue, MethodKind};
 
     fn refused(sets: &[&str]) -> String {
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
@@ -264,6 +283,23 @@ mod tests {
         assert_eq!(kind(&["method.kind=sgd", old]).0, MethodKind::Sgd);
         let step = refused(&["method.kind=kalman", "method.step=adaptive"]);
         assert!(step.contains("needs method.kind = \"eki\""), "{step}");
+    }
+
+    #[test]
+    fn a_list_of_step_sizes_sets_the_length_and_is_told_where_it_misses_the_posterior() {
+        let read = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            Resolved::new("esmda", &sets).unwrap()
+        };
+        assert_eq!(read(&[]).warnings, [""; 0]);
+        assert_eq!(read(&["method.h=[0.1, 0.9]"]).warnings, [""; 0]);
+        let short = read(&["method.h=[0.5, 0.25]"]);
+        assert!(short.warnings[0].contains("adds up to 0.75"), "{short:?}");
+        // Members that fit have no such sum.
+        let fit = ["method.h=[0.5, 0.25]", "method.perturb=false"];
+        assert_eq!(read(&fit).warnings, [""; 0]);
+        let posterior = Resolved::new("posterior", &["method.h=[0.5, 0.5]".to_owned()]).unwrap();
+        assert_eq!(posterior.config.run.steps, 0);
     }
 
     #[test]
@@ -413,7 +449,7 @@ mod tests {
         let resolved = Resolved::new(path.to_str().unwrap(), &["method.h=3".to_owned()]).unwrap();
         assert_eq!(resolved.name, "mine");
         assert_eq!(resolved.config.ensemble.members, 500);
-        assert_eq!(resolved.config.method.h, 3.0);
+        assert_eq!(resolved.config.method.h, HValue::Constant(3.0));
         assert_eq!(resolved.config.model.layers, [784, 10]);
         std::fs::write(&path, "seed = 1\n[ensemble\n").unwrap();
         let line = Resolved::new(path.to_str().unwrap(), &[])

@@ -19,15 +19,19 @@ const EARLIER: [&str; 2] = ["process", "ask-tell"];
 
 impl Resolved {
     /// Returns true if a file or `--set` gave `key` its value, not a preset or its default.
-    fn is_given(&self, key: &str) -> bool {
+    pub(crate) fn is_given(&self, key: &str) -> bool {
         let origin = self.origins.get(key);
         origin.is_some_and(|origin| Preset::find(origin).is_none())
     }
 
     /// Takes back what a preset says of a simulator's method where the file or `--set` says otherwise: `method.step` and
-    /// `method.epsilon` are keys of "eki", a `method.h` given with a preset of earlier versions is taken as it is, and without a Kalman
+    /// `method.epsilon` are keys of "eki", a `method.h` given with a preset of earlier versions, or as a list, is taken as it is, and without a Kalman
     /// gain there is no "misfit".
     pub(super) fn settle_simulator_defaults(&mut self) {
+        // A list says how many steps there are.
+        if self.config.method.h.list().is_some() && !self.is_given("run.steps") {
+            self.config.run.steps = 0;
+        }
         if !self.config.model.kind.simulates() {
             return;
         }
@@ -37,7 +41,7 @@ impl Resolved {
         }
         let origin = self.origins.get(SCHEDULE);
         let is_earlier = origin.is_some_and(|origin| EARLIER.contains(&&**origin));
-        let own = is_earlier && self.is_given("method.h");
+        let own = is_earlier && self.is_given("method.h") || self.config.method.h.list().is_some();
         let level = own || !self.config.method.kind.with_gain();
         if level && !self.is_given(SCHEDULE) {
             self.set_schedule(HSchedule::Level);
@@ -127,6 +131,11 @@ mod tests {
         assert_eq!(chosen("posterior", &[]), (Kalman, Misfit));
         assert_eq!(chosen("posterior", &["method.h=0.1"]), (Kalman, Misfit));
         assert_eq!(chosen("digits", &["method.h=2"]), (Eki, Level));
+        assert_eq!(
+            chosen("posterior", &["method.h=[0.5, 0.5]"]),
+            (Kalman, Level)
+        );
+        assert_eq!(chosen("esmda", &[]), (Kalman, Level));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use toml::Value;
 
 use super::duration::Interval;
+use super::h_value::HValue;
 use super::history::HistorySteps;
+use super::inflation::Inflation;
 use super::localise::Localise;
 use super::noise::NoiseSource;
 
@@ -50,6 +52,10 @@ pub enum Kind {
     Variances,
     /// The noise of the observations: variances, a file of them, or a table that names the files of a covariance.
     Noise,
+    /// The step size of `method.h`: a number greater than 0, or a list with one for each step.
+    HValue,
+    /// The covariance inflation of `ensemble.inflation`: a factor, or a table with a kind and its settings.
+    Inflation,
     /// The localisation of `method.localise`: a word, or a table with its settings.
     Localise,
     /// A number from 0 to 1, or a list of them.
@@ -129,6 +135,8 @@ impl Kind {
             }
             Self::Variances => "a finite number greater than 0, or a list of such".to_owned(),
             Self::Noise => NoiseSource::ALLOWED.to_owned(),
+            Self::Inflation => Inflation::ALLOWED.to_owned(),
+            Self::HValue => HValue::ALLOWED.to_owned(),
             Self::Localise => Localise::ALLOWED.to_owned(),
             Self::Shares => "a number from 0 to 1, or a list of such".to_owned(),
             Self::History => HistorySteps::ALLOWED.to_owned(),
@@ -166,6 +174,8 @@ impl Kind {
                 .and_then(|text| text.parse::<Interval>().ok())
                 .map(|interval| Value::String(interval.to_string())),
             Self::Noise => NoiseSource::of(&value).map(|noise| noise.value()),
+            Self::Inflation => Inflation::of(&value).map(|inflation| inflation.value()),
+            Self::HValue => HValue::of(&value).map(|h| h.value()),
             Self::Localise => Localise::of(&value).map(|localise| localise.value()),
             Self::History => HistorySteps::of(&value).map(HistorySteps::value),
             Self::Sizes(_)

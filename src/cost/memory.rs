@@ -63,12 +63,6 @@ impl StepShape {
         let slab = when(stored, product(&[s, j, own_p]));
         let (prior, own) = (self.prior, self.prior.parameters);
         let program = PROGRAM + t as u64 * THREAD;
-        let yielded = self.by_sums.map_or(0, |(_, yielded)| yielded);
-        let drawn = [
-            product(&[s, self.rows, p]),
-            product(&[s, own_j, self.drawn]),
-            product(&[s, own_j.div_ceil(UNIT), yielded]),
-        ];
         let lasting = [
             ("program, MPI, kernels", program as f64),
             ("data set", self.data[0] as f64),
@@ -80,12 +74,16 @@ impl StepShape {
                 "members' copy from afar",
                 when(stored, product(&[s, own_j, self.parameters_far(rank)])),
             ),
-            ("means and draws", when(!stored, drawn.iter().sum())),
+            ("means and draws", when(!stored, self.drawn_bytes(own_j))),
             ("names and priors", product(&[NAMED, prior.named])),
             ("prior's correlation, fields", prior.matrices as f64),
             ("roots of moments", self.whitening.kept as f64),
             ("centres", when(self.centres, product(&[2, s, own_p]))),
             ("hidden states", product(&[s, own_j, self.hidden])),
+            (
+                "accepted members",
+                self.beside.kept(slab, product(&[s, own_j, self.outputs])),
+            ),
             ("outputs", product(&[s, own_j, self.held_outputs()])),
             // Kept from step to step.
             ("D or its factors", product(&[s, method.kept])),
@@ -96,17 +94,14 @@ impl StepShape {
             (
                 "update's scratch",
                 product(&[s, t, update_scratch(self.form, j, outputs, width)])
-                    + product(&[s, t, self.localising.picked(j)]),
+                    + product(&[
+                        s,
+                        t,
+                        self.localising.picked(j) + self.beside.copied(j, width),
+                    ]),
             ),
         ];
-        // For each number of the final ensemble, if members are written as text: itself, in double precision, in the columns that are
-        // correlated, and its text.
-        let few = product(&[j, own.max(p)]) <= MOST_AS_TEXT as f64;
-        let written = when(
-            self.writes_members && few,
-            product(&[s + 8 + 8 + 20, j, own]),
-        );
-        let results = when(rank == 0, product(&[REPORTED, own]) + written);
+        let results = when(rank == 0, self.results_bytes());
         let grows = self.members > self.members_before && stored;
         let grown = product(&[self.slabs, s, self.members_before, own_p]);
         let passing = [
@@ -133,5 +128,25 @@ impl StepShape {
             lasting: kept(&lasting),
             passing: kept(&passing),
         }
+    }
+
+    /// Returns the bytes of the results of rank 0: for each number of the final ensemble, if members are written as text, itself, in
+    /// double precision, in the columns that are correlated, and its text.
+    fn results_bytes(&self) -> f64 {
+        let (j, own) = (self.members, self.prior.parameters);
+        let few = product(&[j, own.max(self.parameters)]) <= MOST_AS_TEXT as f64;
+        let written = match self.writes_members && few {
+            true => product(&[self.number + 8 + 8 + 20, j, own]),
+            false => 0.0,
+        };
+        product(&[REPORTED, own]) + written
+    }
+
+    /// Returns the bytes of the means and draws of the mean form, on a rank with `own` members.
+    fn drawn_bytes(&self, own: usize) -> f64 {
+        let yielded = self.by_sums.map_or(0, |(_, yielded)| yielded);
+        let rows = product(&[self.rows, self.parameters]);
+        let draws = product(&[own, self.drawn]) + product(&[own.div_ceil(UNIT), yielded]);
+        product(&[self.number]) * (rows + draws)
     }
 }

@@ -23,6 +23,7 @@
 //! above, its seconds in `predict`, and, if it needs a rate, a measurement in `calibrate`; the tests compare the
 //! formulas with counted bytes and measured memory.
 
+mod beside;
 pub mod calibrate;
 mod counts;
 mod history;
@@ -49,6 +50,7 @@ use crate::run::layer_blocks::LayerSchedule;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::with_precision;
+use beside::BesideCost;
 use history::HistoryCost;
 use localising::LocalisingCost;
 use second_order::SecondOrderCost;
@@ -85,6 +87,8 @@ pub struct StepShape {
     pub kind: MethodKind,
     /// True if observations are perturbed for each member.
     pub perturbed: bool,
+    /// What inflation, and steps that can be taken back, hold beside the members.
+    pub(crate) beside: BesideCost,
     /// The cost of second-order exact draws.
     second_order: SecondOrderCost,
     /// The number of slabs that are kept: u, and with momentum v.
@@ -192,6 +196,7 @@ impl StepShape {
             mixed: plan.mixed(),
             kind: config.method.kind,
             perturbed: config.method.perturb,
+            beside: BesideCost::of(plan),
             second_order: SecondOrderCost::of(plan, form),
             slabs: 1 + usize::from(extra.previous),
             centres: extra.centres && form != Form::Mean,

@@ -30,6 +30,8 @@ pub struct FullEnsemble<T> {
     pub(crate) previous: Option<Slab<T>>,
     /// The centres of the members' draws, block by block, with a redraw at each step or momentum of the mean alone.
     pub(crate) centres: Option<Vec<DrawCentre<T>>>,
+    /// The members before the last step, own block by block, where it may be taken back.
+    pub(crate) kept: Option<Vec<Vec<T>>>,
     scratch: Vec<Mutex<Vec<T>>>,
 }
 
@@ -63,6 +65,7 @@ impl<T: Real> FullEnsemble<T> {
             members: held,
             previous,
             centres: None,
+            kept: None,
             scratch,
         }
     }
@@ -142,6 +145,7 @@ impl<T: Real> FullEnsemble<T> {
                 Some(centres) => Box::new(centres.iter_mut().map(Some)),
                 None => Box::new(std::iter::repeat_with(|| None)),
             };
+        let reads_before = stages.iter().any(|stage| stage.reads_before());
         let along = previous.zip(centres).zip(before.iter_mut());
         let (layout, scratch) = (self.layout, &self.scratch);
         layout.update_and_send(
@@ -153,11 +157,13 @@ impl<T: Real> FullEnsemble<T> {
             |thread, b, u, ((previous, centre), before)| {
                 let mut scratch = scratch[thread].lock().expect("one thread each");
                 let columns = layout.blocks.range(b);
+                let earlier = reads_before.then(|| u.to_owned());
                 *before = transform.apply((columns.start, u), h, step.survivors, &mut scratch);
                 let mut block = Block {
                     columns,
                     u,
                     previous,
+                    before: earlier,
                     centre,
                     means_before: &before.means,
                 };
@@ -299,6 +305,7 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
             arrays.extend([Array::Centre, Array::Mean]);
         }
         arrays.extend(self.previous.as_ref().map(|_| Array::Previous));
+        arrays.extend(self.kept.as_ref().map(|_| Array::Kept));
         arrays
     }
 
@@ -310,6 +317,8 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
             sections.extend([&centre.drawn[..], &centre.mean]);
         }
         sections.extend(self.previous.as_ref().map(of));
+        let place = block - self.layout.own_blocks().start;
+        sections.extend(self.kept.as_ref().map(|kept| &kept[place][..]));
         sections
     }
 
@@ -322,6 +331,7 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
         }
         let previous = self.previous.as_mut();
         sections.extend(previous.map(|slab| slab.block_mut(block)));
+        sections.extend(self.kept.as_mut().map(|kept| &mut kept[place][..]));
         sections
     }
 

@@ -12,6 +12,7 @@ pub mod draw;
 pub mod exact_draw;
 pub(crate) mod full;
 pub(crate) mod hidden_state;
+mod kept_members;
 pub(crate) mod localisation;
 pub(crate) mod low_rank;
 pub(crate) mod mean;

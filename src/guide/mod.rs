@@ -3,6 +3,9 @@
 #[doc = include_str!("settings.md")]
 pub mod settings {}
 
+#[doc = include_str!("methods.md")]
+pub mod methods {}
+
 #[doc = include_str!("answers.md")]
 pub mod answers {}
 

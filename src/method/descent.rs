@@ -132,7 +132,7 @@ fn check(problem: &ProblemShape, built: bool) -> Result<()> {
             "takes observations one at a time in their order: data.batch = 1, data.shuffle = false",
         );
     }
-    if config.ensemble.inflation != 1.0 {
+    if !config.ensemble.inflation.is_none() {
         return refuse("ensemble.inflation", "must be 1: there are no members");
     }
     if config.run.mixed() {

@@ -20,7 +20,7 @@ const OVERFLOWS: &str =
 pub(super) struct Agreed {
     /// The members whose outputs count.
     pub survivors: Survivors,
-    /// The mean over them of their misfits.
+    /// The mean over them of their misfits; infinite where they are too few, but can be taken back.
     pub misfit: f64,
     /// The variance of these.
     pub variance: f64,
@@ -57,7 +57,7 @@ impl<T: Real> State<T> {
     /// `y`. Called by all ranks.
     ///
     /// # Errors
-    /// On all ranks alike: too few members have outputs that count.
+    /// On all ranks alike: too few members have outputs that count, and there are none to go back to.
     pub(super) fn agree(
         &self,
         context: &StepContext<T>,
@@ -72,8 +72,17 @@ impl<T: Real> State<T> {
         let survivors = Survivors::new(alive);
         let least = 3.max(j / 10);
         if !survivors.all() && survivors.count() < least {
-            let count = survivors.count();
-            return Err(Error::Run(too_few(self.step + 1, &facts, (count, least))));
+            if !self.may_take_back() {
+                let count = survivors.count();
+                return Err(Error::Run(too_few(self.step + 1, &facts, (count, least))));
+            }
+            return Ok(Agreed {
+                survivors,
+                misfit: f64::INFINITY,
+                variance: 0.0,
+                alike: false,
+                misfits: facts.misfits,
+            });
         }
         let mean_of = |value: &dyn Fn(f64) -> f64| {
             let alive = (0..j).filter(|&k| survivors.contains(k));

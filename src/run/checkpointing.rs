@@ -281,9 +281,11 @@ impl Checkpointer {
         begun?;
         let config = plan.resolved.toml();
         let carried = state.carried(ranks);
-        let arrays = state.arrays(ranks, carried.as_ref());
+        let accepted = state.accepted_numbers(ranks);
+        let beside = (carried.as_ref(), &accepted[..]);
+        let arrays = state.arrays(ranks, beside);
         let settings = Sha256::digest(&config).into();
-        let part = write_shard(ranks, (&files, &folder), state, carried.as_ref(), settings);
+        let part = write_shard(ranks, (&files, &folder), state, beside, settings);
         self.no_room = part.as_ref().is_err_and(Error::lacks_room);
         let stamps = gather_stamps(comm, part);
         let outcome = comm.from_first(|| {

@@ -6,13 +6,15 @@ use ndarray::Array2;
 
 use super::history::Recorder;
 use super::waits::{self, Round, Waits};
-use crate::config::{Best, Rerandomise};
+use crate::config::{self, Best, Rerandomise};
 use crate::data::Batch;
 use crate::data::baseline::Baselines;
 use crate::ensemble::draw::Draw;
 use crate::ensemble::localisation::Localisation;
+use crate::ensemble::stages::additive::Additive;
 use crate::ensemble::stages::inflation::Inflation;
 use crate::ensemble::stages::redraw::Redrawing;
+use crate::ensemble::stages::relaxation::Relaxation;
 use crate::ensemble::stages::replacement::Replacement;
 use crate::ensemble::stages::{Stage, momentum};
 use crate::ensemble::survivors::Survivors;
@@ -176,14 +178,30 @@ impl<'a, T: Real> StepContext<'a, T> {
 /// Returns the stages of an update in the order of the paper, of those that `plan` asks for.
 fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
     let (ensemble, kept) = (&plan.ensemble, ExtraArrays::of(plan));
-    let mut stages: Vec<Box<dyn Stage<T>>> = vec![Box::new(Replacement)];
-    if ensemble.inflation != 1.0 {
-        let factor = match plan.takes_all_sets() {
-            true => ensemble.inflation,
-            false => ensemble.inflation.powf(plan.batches.share()),
-        };
-        stages.push(Box::new(Inflation(factor)));
+    let mut stages: Vec<Box<dyn Stage<T>>> = Vec::new();
+    let mut factor: Option<Box<dyn Stage<T>>> = None;
+    // What a step that takes some sets has of what counts once for all of them.
+    let share = match plan.takes_all_sets() {
+        true => 1.0,
+        false => plan.batches.share(),
+    };
+    match ensemble.inflation {
+        config::Inflation::Factor(1.0) => {}
+        config::Inflation::Factor(by) => {
+            factor = Some(Box::new(Inflation::Constant(by.powf(share))));
+        }
+        config::Inflation::Scaled(by) => {
+            factor = Some(Box::new(Inflation::Scaled(by.powf(share))));
+        }
+        config::Inflation::Adaptive { .. } => factor = Some(Box::new(Inflation::Found)),
+        config::Inflation::Additive(variance) => stages.push(Box::new(Additive(share * variance))),
+        config::Inflation::Spread(weight) => stages.push(Box::new(Relaxation::Spread(weight))),
+        config::Inflation::Perturbations(weight) => {
+            stages.push(Box::new(Relaxation::Perturbations(weight)));
+        }
     }
+    stages.push(Box::new(Replacement));
+    stages.extend(factor);
     if kept.centres {
         stages.push(Box::new(momentum::OfMean));
     } else if kept.previous {

@@ -23,11 +23,18 @@ pub(super) struct Following {
     redraw_joins: bool,
     /// The momentum coefficient.
     momentum: f64,
+    /// The factor of deviations, where inflation is adaptive; else 1.
+    inflation: f64,
 }
 
 impl<T: Real> State<T> {
-    /// Returns what follows the step that is being taken: who joins, who is redrawn, how far momentum carries.
-    pub(super) fn following(&self, plan: &Plan, members: usize) -> Following {
+    /// Returns what follows the step that is being taken: who joins, who is redrawn, how far momentum carries, from the
+    /// number of `members` and the factor of adaptive inflation.
+    pub(super) fn following(
+        &self,
+        plan: &Plan,
+        (members, inflation): (usize, Option<f64>),
+    ) -> Following {
         let (epoch, next) = (plan.batches.epoch(self.step), self.step + 1);
         let count = plan.members(epoch + 1);
         let grows = plan.begins_epoch(next) && next < plan.steps && count > members;
@@ -44,6 +51,7 @@ impl<T: Real> State<T> {
             redraw,
             redraw_joins,
             momentum,
+            inflation: inflation.unwrap_or(1.0),
         }
     }
 
@@ -95,6 +103,11 @@ impl Following {
         after_block: &'a (dyn Fn() + Sync),
     ) -> Update<'a, T> {
         let plan = context.plan;
+        let draw = |purpose| Draw {
+            seed: plan.config().seed,
+            purpose,
+            step,
+        };
         Update {
             transform,
             length: StepLength {
@@ -107,11 +120,10 @@ impl Following {
             stages: &context.stages,
             step: StepInput {
                 survivors,
-                replacements: Draw {
-                    seed: plan.config().seed,
-                    purpose: Purpose::Replace,
-                    step,
-                },
+                replacements: draw(Purpose::Replace),
+                noise: draw(Purpose::Inflate),
+                h,
+                inflation: self.inflation,
                 momentum: self.momentum,
                 redraw: self.redraw.filter(|_| !self.redraw_joins),
                 prior: &context.prior,

@@ -8,6 +8,8 @@
 //! words in `StoppingCriterion::why`, and its key in `config`. What is only measured, saved or judged goes into `Run::after_step`,
 //! below which nothing may change the result.
 
+mod acceptance;
+mod adaptive_inflation;
 mod agree;
 mod ask_tell;
 mod batches;
@@ -63,6 +65,7 @@ use crate::run::plan::Plan;
 use crate::run::reporter::Reporter;
 use crate::run::stop::StopReason;
 use crate::run::timing::Timing;
+use acceptance::Accepted;
 use following::redraw_before;
 use left_out::LeftOut;
 pub use resume::{Resumed, check as check_resumable};
@@ -81,6 +84,8 @@ pub struct State<T> {
     pub carried: Option<HiddenStates<T>>,
     /// The observations that are left out since the first step (`data.conflict`).
     pub left_out: LeftOut,
+    /// The last members that were accepted, where steps may be taken back (`method.accept`).
+    pub accepted: Option<Accepted<T>>,
     /// The members, or their mean.
     pub ensemble: Ensemble<T>,
 }
@@ -141,14 +146,21 @@ impl<T: Real> State<T> {
             .map(|carried| carried.whole(ranks, members))
     }
 
-    /// Returns the arrays it is made of, `carried` among them.
-    fn arrays(&self, ranks: Ranks, carried: Option<&GatheredStates<T>>) -> Vec<Array> {
+    /// Returns the arrays it is made of, `carried` and the numbers of `accepted` members among them.
+    fn arrays(
+        &self,
+        ranks: Ranks,
+        (carried, accepted): (Option<&GatheredStates<T>>, &[T]),
+    ) -> Vec<Array> {
         let members = self.ensemble.members(ranks).items();
         let carried = carried.into_iter().flat_map(|c| c.arrays(members));
         let left_out = self.left_out.places().len() as u64;
         let left_out = (left_out > 0).then_some(Array::LeftOut { count: left_out });
         let arrays = self.ensemble.arrays().into_iter();
-        arrays.chain(carried).chain(left_out).collect()
+        let count = accepted.len() as u64;
+        let accepted = (count > 0).then_some(Array::Accepted { count });
+        let beside = carried.chain(left_out).chain(accepted);
+        arrays.chain(beside).collect()
     }
 
     /// Returns the digest of the ensemble and of what its members carry. Called by all ranks.

@@ -18,6 +18,7 @@ use crate::io::checkpoint::{Array, Checked, Manifest, Shard};
 use crate::kernels::real::Real;
 use crate::parallel::partition::Blocks;
 use crate::parallel::ranks::Ranks;
+use crate::run::acceptance::{self, Accepted};
 use crate::run::checkpointing::Checkpointer;
 use crate::run::left_out::LeftOut;
 use crate::run::plan::Plan;
@@ -191,22 +192,34 @@ fn read<T: Real>(
     let fits = |array: &Array| match *array {
         Array::Hidden { width } => width <= plan.parameters as u64,
         Array::LeftOut { count } => count < plan.data.outputs as u64,
+        Array::Accepted { .. } => *array == acceptance::array::<T>(plan, members),
         Array::Predictions { count } => count == (plan.data.train * plan.data.outputs) as u64,
         _ => true,
     };
     let sane = mark.arrays.iter().all(fits);
-    let (arrays, left_out) = match mark.arrays.split_last() {
-        Some((Array::LeftOut { count }, rest)) if sane => (rest, *count as usize),
+    let (arrays, accepted) = match mark.arrays.split_last() {
+        Some((Array::Accepted { count }, rest)) if sane => (rest, *count),
         _ => (&mark.arrays[..], 0),
     };
-    let mut left_out = vec![T::zero(); left_out];
+    let (arrays, left_out) = match arrays.split_last() {
+        Some((Array::LeftOut { count }, rest)) if sane => (rest, *count),
+        _ => (arrays, 0),
+    };
+    if let (Ensemble::Full(full), true) = (&mut ensemble, accepted > 0) {
+        full.make_room_to_keep();
+    }
+    let room = |array, count| (array, vec![T::zero(); count as usize]);
+    let mut whole = [
+        room(Array::LeftOut { count: left_out }, left_out),
+        room(Array::Accepted { count: accepted }, accepted),
+    ];
     let mut carried = sane
         .then(|| GatheredStates::blank(arrays, members))
         .flatten();
     let known = arrays.strip_prefix(&ensemble.arrays()[..]);
     let expected = carried.as_ref().map(|carried| carried.arrays(members));
     let own = if known == Some(expected.as_ref().map_or(&[][..], |arrays| &arrays[..])) {
-        let into = (&mut ensemble, carried.as_mut(), &mut left_out[..]);
+        let into = (&mut ensemble, carried.as_mut(), &mut whole[..]);
         read_own(ranks, folder, mark, into)
     } else {
         Err("holds other arrays than this run's state".to_owned())
@@ -216,10 +229,12 @@ fn read<T: Real>(
         return Err(flaw);
     }
     ensemble.share(ranks);
-    let left_out = ranks
-        .comm
-        .broadcast(bytemuck::cast_slice(&left_out).to_vec());
-    let places = bytemuck::pod_collect_to_vec::<u8, T>(&left_out).into_iter();
+    let shared = |numbers: &[T]| {
+        let bytes = bytemuck::cast_slice(numbers).to_vec();
+        bytemuck::pod_collect_to_vec::<u8, T>(&ranks.comm.broadcast(bytes))
+    };
+    let [left_out, accepted] = whole.map(|(_, numbers)| shared(&numbers));
+    let places = left_out.into_iter();
     let places: Vec<usize> = places.map(|place| place.as_f64() as usize).collect();
     if places.iter().any(|&place| place >= plan.data.outputs) {
         return Err("leaves out observations that there are not".to_owned());
@@ -232,6 +247,7 @@ fn read<T: Real>(
         time: mark.time,
         carried: carried.map(|carried| carried.share(ranks, held, plan.data.outputs)),
         left_out: left_out.map_err(|error| error.to_string())?,
+        accepted: Accepted::read(ranks, &ensemble, plan, &accepted),
         ensemble,
     };
     if plan.steps > mark.steps && mark.step == mark.steps {
@@ -243,12 +259,19 @@ fn read<T: Real>(
     })
 }
 
-/// Fills this rank's blocks from whichever parts hold them.
+/// Where a checkpoint's arrays are read to: the ensemble, what its members carry, and what stands whole with block 0.
+type Places<'a, T> = (
+    &'a mut Ensemble<T>,
+    Option<&'a mut GatheredStates<T>>,
+    &'a mut [(Array, Vec<T>)],
+);
+
+/// Fills this rank's blocks, and what stands `beside` them, from whichever parts hold them.
 fn read_own<T: Real>(
     ranks: Ranks,
     folder: &Path,
     mark: &Manifest,
-    (ensemble, mut carried, left_out): (&mut Ensemble<T>, Option<&mut GatheredStates<T>>, &mut [T]),
+    (ensemble, mut carried, beside): Places<T>,
 ) -> Checked<()> {
     let run: [u8; 32] = Sha256::digest(&mark.config).into();
     let members = mark.members as usize;
@@ -287,11 +310,13 @@ fn read_own<T: Real>(
                     part.read(array, block, bytemuck::cast_slice_mut(room))?;
                 }
             }
-            if !left_out.is_empty() {
-                let count = left_out.len() as u64;
-                let room = if block == 0 { &mut *left_out } else { &mut [] };
-                let array = Array::LeftOut { count };
-                part.read(array, block, bytemuck::cast_slice_mut(room))?;
+            for (array, numbers) in beside.iter_mut().filter(|(_, n)| !n.is_empty()) {
+                let room = if block == 0 {
+                    &mut numbers[..]
+                } else {
+                    &mut []
+                };
+                part.read(*array, block, bytemuck::cast_slice_mut(room))?;
             }
         }
     }

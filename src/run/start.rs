@@ -49,6 +49,7 @@ impl<T: Real> State<T> {
             time: 0.0,
             carried: None,
             left_out: LeftOut::default(),
+            accepted: None,
             ensemble,
         })
     }

@@ -1,5 +1,6 @@
 //! One step of the algorithm, in the paper's order.
 
+use super::adaptive_inflation;
 use super::agree::Agreed;
 use super::forecast::Forecast;
 use super::{Scores, State};
@@ -46,25 +47,31 @@ pub(super) fn step<T: Real>(
     if state.meet_conflict(context, (&mut forecast, &targets), &agreed.survivors)? {
         agreed = timing.measure(Phase::Wait, || state.agree(context, &forecast, &targets))?;
     }
-    let Forecast {
-        selected,
-        missing,
-        raw,
-        ..
-    } = forecast;
     // A few members that are left at the noise level are no fit.
     let ends =
         plan.at_noise_level(agreed.misfit) && 2 * agreed.survivors.count() >= members.items();
     // Where momentum had moved the members on, these are not the run's result.
     let last = ends && !state.ensemble.extrapolates();
-    timing.measure(Phase::Report, || state.keep_history(context, &raw, last));
-    drop(raw);
+    timing.measure(Phase::Report, || {
+        state.keep_history(context, &forecast.raw, last)
+    });
     if ends {
         return Ok(Step::AtNoiseLevel(agreed.misfits));
     }
+    let start = state.accept(context, (forecast, agreed), &targets)?;
+    let (agreed, taken_back) = (start.agreed, start.taken_back);
+    let Forecast {
+        selected,
+        missing,
+        raw,
+        ..
+    } = start.forecast;
+    drop(raw);
     state.record_predictions(context, &agreed.survivors, &selected);
+    let inflation = adaptive_inflation::factor(context, &agreed, members, (&selected, &targets));
     // How the ensemble moves, and h_n.
     let factor = plan.factor(state.step, (agreed.misfit, agreed.variance), state.time);
+    let factor = state.halved() * factor;
     let targets = plan.targets_in_d(targets);
     let outputs = context.outputs(
         (&selected, &targets),
@@ -77,7 +84,7 @@ pub(super) fn step<T: Real>(
     context.buffers.put_array(selected);
     let h = plan.step_size.at(norm, factor);
     // u <- u - h X (u - ubar); then, block by block before it is sent, the run's stages.
-    let next = state.following(plan, members.items());
+    let next = state.following(plan, (members.items(), inflation));
     let length = (&transform, h, plan.step_size.h * factor);
     let progress = UpdateProgress::new(ranks, plan.parameters, state.step + 1);
     let after_block = || progress.after_block();
@@ -96,8 +103,9 @@ pub(super) fn step<T: Real>(
     state.enter_next(context, &next, h, timing);
     Ok(Step::Taken(StepStats::new(
         (members.items(), missing),
-        &agreed,
+        (taken_back.as_ref().unwrap_or(&agreed), taken_back.is_some()),
         (norm, h, variance),
+        inflation,
     )))
 }
 
@@ -112,14 +120,18 @@ pub struct StepStats {
     step_size: f64,
     variance: f64,
     alike: bool,
+    inflation: Option<f64>,
+    taken_back: bool,
 }
 
 impl StepStats {
-    /// Statistics of a step of `members`, which lack `missing` outputs, with ||D||_F, h_n and the members' mean variance.
+    /// Statistics of a step of `members`, which lack `missing` outputs, from what ranks `agreed` on them and whether they were
+    /// `taken_back`; with ||D||_F, h_n, the members' mean variance and the factor of adaptive inflation.
     fn new(
         (members, missing): (usize, u64),
-        agreed: &Agreed,
+        (agreed, taken_back): (&Agreed, bool),
         (d_norm, step_size, variance): (f64, f64, f64),
+        inflation: Option<f64>,
     ) -> Self {
         Self {
             members,
@@ -130,6 +142,8 @@ impl StepStats {
             step_size,
             variance,
             alike: agreed.alike,
+            inflation,
+            taken_back,
         }
     }
 
@@ -145,6 +159,8 @@ impl StepStats {
             step_size: rate,
             variance: 0.0,
             alike: false,
+            inflation: None,
+            taken_back: false,
         }
     }
 
@@ -168,6 +184,8 @@ impl StepStats {
             step_size: self.step_size,
             spread: self.variance.sqrt(),
             alike: self.alike,
+            inflation: self.inflation,
+            taken_back: self.taken_back,
             seconds,
             scores,
         }

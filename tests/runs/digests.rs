@@ -352,6 +352,70 @@ fn the_ensemble_transform_ends_at_the_exact_posterior() {
 }
 
 /// The update's products and the network's are of bfloat16.
+/// Each kind of inflation, with members that fail at each step; 1735 parameters are fourteen blocks.
+#[test]
+fn inflation_of_every_kind() {
+    let run = digits(&[
+        "method.kind=kalman",
+        "method.h=0.1",
+        "method.outlier_ratio=1.05",
+    ]);
+    let kinds = [
+        "1.05",
+        "{ kind = \"scaled\", factor = 1.5 }",
+        "{ kind = \"additive\", variance = 0.01 }",
+        "{ kind = \"rtps\", weight = 0.5 }",
+        "{ kind = \"rtpp\", weight = 0.5 }",
+    ];
+    let mut cases: Vec<(Run, &[(usize, usize)])> = kinds
+        .iter()
+        .map(|kind| (run.clone().set(format!("ensemble.inflation={kind}")), FEW))
+        .collect();
+    let squares = run
+        .set("method.loss=least-squares")
+        .set("method.momentum=true")
+        .set("method.noise=0.01");
+    let adaptive = "{ kind = \"adaptive\", target = 0.5, most = 1.2 }";
+    cases.push((
+        squares
+            .clone()
+            .set(format!("ensemble.inflation={adaptive}")),
+        FEW,
+    ));
+    cases.push((squares, FEW));
+    all_differ(&hold(&cases));
+}
+
+/// A list of step sizes has as many steps as numbers; numbers that are all the same are steps of that h.
+#[test]
+fn a_list_of_step_sizes() {
+    let run = Run::new(
+        "linear",
+        &[
+            "ensemble.members=43",
+            "method.kind=kalman",
+            "method.perturb=true",
+            "run.stop_at_misfit=0",
+        ],
+    );
+    let same = run.clone().set("method.h=[0.25, 0.25, 0.25, 0.25]");
+    let constant = run.clone().set("method.h=0.25").set("run.steps=4");
+    let rising = run.set("method.h=[0.1, 0.2, 0.3, 0.4]");
+    let shorter = rising.clone().set("run.steps=3");
+    let found = hold(&[
+        (rising.clone(), FEW),
+        (
+            rising.set("method.kind=etki").set("method.perturb=false"),
+            FEW,
+        ),
+        (shorter, FEW),
+        (same, FEW),
+        (constant, &[]),
+    ]);
+    all_differ(&found[..4]);
+    assert_eq!(found[3], found[4]);
+}
+
 #[test]
 fn mixed_precision() {
     let mixed = digits(&["run.precision=mixed"]);

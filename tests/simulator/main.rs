@@ -7,6 +7,7 @@
     reason = "a test program, and a simulator, talk on standard output"
 )]
 
+mod accepted;
 mod answers;
 mod asked;
 mod contract;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         priors::TESTS,
         fields::TESTS,
         sets::TESTS,
+        accepted::TESTS,
         protocol::TESTS,
         kept::TESTS,
         localised::TESTS,

@@ -60,6 +60,8 @@ fn exact() {
         ("shuffled", &["data.shuffle=true"]),
         ("all at once", &["data.batch=3", "run.steps=1"]),
         ("in two passes", &["method.h=0.5", "run.steps=6"]),
+        // A pass for each h of the list.
+        ("by a list", &["method.h=[0.1, 0.2, 0.7]", "run.steps=0"]),
         // Passes of 0.4, 0.4 and 0.2: h adds up to 1 for each set.
         (
             "until time 1",
@@ -156,6 +158,14 @@ fn refused() {
         (
             "method.noise={ diagonal = 1, factors = \"u.npy\" }",
             &["method.noise = "],
+        ),
+        (
+            "method.accept=true",
+            &["method.accept = true", "different observations"],
+        ),
+        (
+            "ensemble.inflation={ kind = \"rtps\", weight = 0.5 }",
+            &["ensemble.inflation = ", "data.batch = 1"],
         ),
     ] {
         let u = case.file("u.npy");

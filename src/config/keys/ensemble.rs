@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ENSEMBLES, LONGEST, MOST};
+use crate::config::inflation::Inflation;
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::ModelKind;
 use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{
-    Above, AtLeast, Between, Bool, Choice, Integer, Sizes, Text, Within,
+    self, Above, AtLeast, Between, Bool, Choice, Integer, Sizes, Text, Within,
 };
 use crate::config::value::words;
 
@@ -49,9 +50,13 @@ section! {
         /// pre-activations alike: the damping, in units of the moments' mean; 0 is off. Mean form with full draws only; an
         /// extension of the publication.
         whiten: f64 = "0.0", AtLeast(0.0), LAYERED, Fixed;
-        /// Covariance inflation: factor of the members' deviations from their mean after each step. A value above 1 keeps members
-        /// from contracting before the fit is reached. Not in the mean form.
-        inflation: f64 = "1.0", Above(0.0), ENSEMBLES, Fixed;
+        /// Covariance inflation after each step, which keeps members from contracting before the fit is reached. A number is the factor of
+        /// their deviations from their mean. "scaled": that factor to the power of the step's h. "additive": noise with this much of the
+        /// prior's covariance. "rtps" and "rtpp": relaxation to the spread, or to the deviations, before the step, with a weight up to 1
+        /// (Whitaker & Hamill, Mon. Weather Rev. 140 (2012) 3078; Zhang, Snyder & Sun, Mon. Weather Rev. 132 (2004) 1238). "adaptive": the
+        /// factor, at most this, with which the outputs' spread accounts for what their mean misses beyond a target misfit in deviations of
+        /// the noise (Wang & Bishop, J. Atmos. Sci. 60 (2003) 1140). Not in the mean form.
+        inflation: Inflation = "1.0", Kind::Inflation, ENSEMBLES, Fixed;
         /// Number of members in the last epoch, to which the ensemble grows evenly from epoch to epoch; 0 is no growth.
         grow_to: usize = "0", Integer(0), ENSEMBLES, Fixed;
         /// Decay of the exponential average of the mean over the steps (Polyak averaging), which then is the run's result; 0 is

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DESCENT, ENSEMBLES, NETWORKS, ONE_SET};
+use crate::config::h_value::HValue;
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::{MethodKind, ModelKind};
 use crate::config::localise::Localise;
@@ -51,8 +52,10 @@ section! {
         /// Gradient clipping: longest gradient of gradient descent; a longer one is shortened to it, as recurrent networks need.
         /// 0 is off.
         clip: f64 = "0.0", AtLeast(0.0), DESCENT, Fixed;
-        /// Step size h.
-        h: f64 = "2.0", Above(0.0), ENSEMBLES, Fixed;
+        /// Step size h; or with "kalman" and "etki" a list, one for each step, or for each pass over sets of observations. The run's
+        /// length then follows from the list. With method.perturb, or "etki", a list that adds up to 1 ends at the posterior: its h
+        /// are the 1/alpha of ES-MDA (Emerick & Reynolds, Comput. Geosci. 55 (2013) 3).
+        h: HValue = "2.0", Kind::HValue, ENSEMBLES, Fixed;
         /// Factor by which the step size h, or the learning rate, changes over each epoch.
         h_decay: f64 = "1.0", Above(0.0), EVERYWHERE, Fixed;
         /// Schedule of the step size h, or of the learning rate, over the run, in addition to method.h_decay.
@@ -64,6 +67,10 @@ section! {
         /// mean in its standard deviations (Tikhonov EKI: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263). 1 leads to
         /// the posterior's mode; 0 fits the observations alone.
         tikhonov: f64 = "0.0", AtLeast(0.0), ONE_SET.methods(ENSEMBLES.methods), Fixed;
+        /// Take back a step after which the members' mean misfit is over 5 % larger than before, and try it with half of h from the same
+        /// outputs; an accepted step doubles h again, up to what it was. Members that are taken back count as a step. Needs all observations
+        /// in each step, and members that are not redrawn, joined by others or moved on by momentum.
+        accept: bool = "false", Bool, ONE_SET.methods(ENSEMBLES.methods), Fixed;
         /// Number epsilon in the adaptive step size h / (||D||_F + epsilon).
         epsilon: f64 = "0.5", Above(0.0), EKI, Fixed;
         /// Form in which the update is computed; all give the same step up to rounding, but "mean" moves the mean alone.

@@ -305,7 +305,7 @@ mod tests {
         let last = &sweep.runs[3];
         assert_eq!(last.values, ["2.5"]);
         let config = &last.resolved.config;
-        assert_eq!((config.method.h, config.seed), (2.5, 2));
+        assert_eq!((config.method.h.unit(), config.seed), (2.5, 2));
         assert_eq!((config.ensemble.members, config.run.steps), (50, 5));
         // The same configuration as that of one run.
         let sets = [

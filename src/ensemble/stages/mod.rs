@@ -1,19 +1,22 @@
 //! What happens to a block of columns between the transform and the exchange, one stage a file.
 //!
-//! A run makes its list of stages once, in the order of the paper: failed members are replaced, deviations inflated, then
+//! A run makes its list of stages once, in the order of the paper: deviations are relaxed or take noise, failed members are
+//! replaced, deviations inflated, then
 //! momentum moves members or their mean on, and last members are drawn anew. Each stage works on one block of columns of all
 //! members, on whichever thread moved it, so that a block is finished while it is in the cache.
 //!
 //! To add a stage: its file here, and its line in `Plan::stages`.
 
+pub mod additive;
 pub mod inflation;
 pub mod momentum;
 pub mod redraw;
+pub mod relaxation;
 pub mod replacement;
 
 use std::ops::Range;
 
-use ndarray::{ArrayRef2, ArrayViewMut2};
+use ndarray::{Array2, ArrayRef2, ArrayViewMut2};
 
 use crate::ensemble::centre::{DrawCentre, rounded_means};
 use crate::ensemble::draw::Draw;
@@ -23,6 +26,11 @@ use crate::kernels::real::Real;
 
 /// A stage of the update of one block of columns.
 pub trait Stage<T>: Send + Sync {
+    /// Returns true if it reads the block as it was before the transform.
+    fn reads_before(&self) -> bool {
+        false
+    }
+
     /// Changes the block in place. The same bits whichever rank and thread calls it.
     fn apply(&self, block: &mut Block<T>, step: &StepInput);
 }
@@ -35,6 +43,8 @@ pub struct Block<'a, T> {
     pub u: &'a mut ArrayRef2<T>,
     /// u_n, J x w, where momentum moves each member on.
     pub previous: Option<ArrayViewMut2<'a, T>>,
+    /// What the transform was applied to, J x w, where a stage reads it.
+    pub before: Option<Array2<T>>,
     /// What members are drawn about, where that is kept.
     pub(crate) centre: Option<&'a mut DrawCentre<T>>,
     /// The survivors' column means before the transform.
@@ -47,6 +57,12 @@ pub struct StepInput<'a> {
     pub survivors: &'a Survivors,
     /// The draws that replace failed members.
     pub replacements: Draw,
+    /// The draws of additive inflation.
+    pub noise: Draw,
+    /// h_n.
+    pub h: f64,
+    /// The factor of deviations that the step found, where inflation is adaptive; else 1.
+    pub inflation: f64,
     /// The momentum coefficient, 0 without.
     pub momentum: f64,
     /// The re-randomisation after this step, if one is due.

@@ -62,6 +62,13 @@ pub enum Array {
         /// The number of observations.
         count: u64,
     },
+    /// The last members that were accepted, where steps may be taken back; J rows.
+    Kept,
+    /// The outputs and misfits of these, `count` numbers, all in the section of block 0.
+    Accepted {
+        /// The number of numbers.
+        count: u64,
+    },
 }
 
 impl Array {
@@ -69,9 +76,12 @@ impl Array {
     #[must_use]
     pub fn rows(self, members: usize) -> usize {
         match self {
-            Self::Points | Self::Previous => members,
+            Self::Points | Self::Previous | Self::Kept => members,
             Self::Centre | Self::Mean | Self::Second | Self::Average => 1,
-            Self::Hidden { .. } | Self::Predictions { .. } | Self::LeftOut { .. } => 0,
+            Self::Hidden { .. }
+            | Self::Predictions { .. }
+            | Self::LeftOut { .. }
+            | Self::Accepted { .. } => 0,
         }
     }
 
@@ -79,7 +89,9 @@ impl Array {
     fn extra_numbers(self, members: u64) -> u64 {
         match self {
             Self::Hidden { width } => members * width,
-            Self::Predictions { count } | Self::LeftOut { count } => count,
+            Self::Predictions { count } | Self::LeftOut { count } | Self::Accepted { count } => {
+                count
+            }
             _ => 0,
         }
     }
@@ -88,7 +100,9 @@ impl Array {
     fn has_possible_sizes(self) -> bool {
         match self {
             Self::Hidden { width } => width < 1 << 20,
-            Self::Predictions { count } | Self::LeftOut { count } => count < 1 << 50,
+            Self::Predictions { count } | Self::LeftOut { count } | Self::Accepted { count } => {
+                count < 1 << 50
+            }
             _ => true,
         }
     }

@@ -37,6 +37,8 @@ pub enum Purpose {
     Perturb = 8,
     /// Examples of a generated task.
     Examples = 12,
+    /// Noise of additive inflation, for each member.
+    Inflate = 15,
 }
 
 /// The full name of one stream. Its 32 bytes are the ChaCha key itself, so distinct keys never collide.

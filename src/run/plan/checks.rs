@@ -1,8 +1,9 @@
 //! Checks of a configuration against itself, its data and its size.
 
+use super::length;
 use crate::config::{
-    Config, DrawKind, FormKind, Localise, LossKind, ModelKind, OutputKind, Precision, Resolved,
-    Scale, keys,
+    Config, DrawKind, FormKind, Inflation, Localise, LossKind, ModelKind, OutputKind, Precision,
+    Rerandomise, Resolved, Scale, keys,
 };
 use crate::data::catalogue;
 use crate::data::noise::{Gamma, Noise};
@@ -105,21 +106,58 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     if method.form == FormKind::Mean && !ensemble.redrawn_each_step() {
         return Err(resolved.error("method.form", format!("\"mean\" needs {EACH_STEP}")));
     }
-    if ensemble.inflation != 1.0 && ensemble.redrawn_each_step() {
-        return Err(resolved.error(
-            "ensemble.inflation",
-            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart",
-        ));
-    }
+    check_inflation(resolved)?;
     if ensemble.second_order_exact && ensemble.redrawn_each_step() {
         return Err(resolved.error(
             "ensemble.second_order_exact",
             "must be false where members are redrawn at each step",
         ));
     }
+    length::check_list(resolved)?;
+    check_acceptance(resolved, one_set)?;
     check_precision(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
+    }
+    Ok(())
+}
+
+/// Refuses steps that are taken back where misfits before and after are not of the same observations and kind of members.
+fn check_acceptance(resolved: &Resolved, one_set: bool) -> Result<()> {
+    let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
+    if !method.accept {
+        return Ok(());
+    }
+    let needs = if !one_set {
+        "one set of observations (model.kind = \"process\", \"ask-tell\" or \"linear\")"
+    } else if method.kind.is_gradient_descent() {
+        "a method with an ensemble"
+    } else if method.momentum {
+        "method.momentum = false"
+    } else if ensemble.rerandomise != Rerandomise::Never {
+        "ensemble.rerandomise = \"never\""
+    } else if ensemble.grow_to > ensemble.members {
+        "ensemble.grow_to = 0"
+    } else if method.h.list().is_some() {
+        "one number as method.h (with run.end_time = 1 the steps still add up to 1)"
+    } else {
+        return Ok(());
+    };
+    Err(resolved.error("method.accept", format!("needs {needs}")))
+}
+
+/// Refuses inflation where it has no meaning.
+fn check_inflation(resolved: &Resolved) -> Result<()> {
+    let (method, ensemble) = (&resolved.config.method, &resolved.config.ensemble);
+    let refuse = |allowed: &str| Err(resolved.error("ensemble.inflation", allowed));
+    if !ensemble.inflation.is_none() && ensemble.redrawn_each_step() {
+        return refuse(
+            "must be 1 where members are redrawn at each step, as then ensemble.gamma says how far they lie apart",
+        );
+    }
+    let adaptive = matches!(ensemble.inflation, Inflation::Adaptive { .. });
+    if adaptive && method.loss != LossKind::LeastSquares {
+        return refuse("\"adaptive\" needs method.loss = \"least-squares\"");
     }
     Ok(())
 }

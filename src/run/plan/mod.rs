@@ -2,6 +2,7 @@
 
 mod checks;
 pub mod extra_arrays;
+mod length;
 mod localisation;
 mod schedule;
 mod sets;
@@ -108,13 +109,13 @@ impl Plan {
             shuffle: config.data.shuffle,
             of_sets: false,
         };
-        let steps = steps(&resolved, &batches)?;
+        let steps = length::steps(&resolved, &batches)?;
         let loss = Loss::of(&config.method, &noise.gamma);
         let loss_in_d = loss_in_d(&loss, config.method.tikhonov, (data.outputs, parameters));
         let adaptive = config.method.step == StepKind::Adaptive;
         let adaptive = adaptive && !config.method.kind.with_gain();
         let step_size = StepSize {
-            h: config.method.h,
+            h: config.method.h.unit(),
             epsilon: adaptive.then_some(config.method.epsilon),
         };
         let descent = Descent::of(&config.method);
@@ -366,17 +367,6 @@ impl Plan {
         let epochs = self.config().run.evaluate_every;
         let every = epochs.saturating_mul(self.batches.steps_per_epoch());
         steps == self.steps || (every > 0 && steps.is_multiple_of(every))
-    }
-}
-
-/// Returns the steps of a run of `resolved` with these `batches`.
-fn steps(resolved: &Resolved, batches: &Batches) -> Result<u64> {
-    let run = &resolved.config.run;
-    match run.steps {
-        0 => (run.epochs)
-            .checked_mul(batches.steps_per_epoch())
-            .ok_or_else(|| resolved.error("run.epochs", "must not overflow the count of steps")),
-        steps => Ok(steps),
     }
 }
 

@@ -1,13 +1,17 @@
 //! How far a step goes: the schedule of h, momentum, and when a run is over before its last step.
 
-use super::Plan;
+use super::{Plan, length};
 use crate::config::HSchedule;
 
 impl Plan {
-    /// Returns the factor of h at `step`: h_decay to the power of the epochs passed, times the shape.
+    /// Returns the factor of h at `step`: h_decay to the power of the epochs passed, times the shape; or the h of a list.
     #[must_use]
     pub fn h_factor(&self, step: u64) -> f64 {
         let method = &self.config().method;
+        if let Some(list) = method.h.list() {
+            let place = step / length::steps_of_one_h(&self.batches);
+            return list[list.len().saturating_sub(1).min(place as usize)];
+        }
         let shape = match method.h_schedule {
             // By misfit it depends on what the step finds: `misfit_factor`.
             HSchedule::Level | HSchedule::Misfit => 1.0,

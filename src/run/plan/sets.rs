@@ -5,11 +5,12 @@
 //! ```
 //!
 //! A step assimilates the sets of its batch with h, as it would all. What counts once for all sets is scaled by the share that a step
-//! takes: the prior's weight (`method.tikhonov`) times it, inflation to its power. h stays the same during a pass, and counts as time once
+//! takes: the prior's weight (`method.tikhonov`) times it, a factor of inflation to its power, additive noise times it. h stays the same during a pass, and counts as time once
 //! at its end, so that `run.end_time` holds for each set.
 
-use super::{Plan, loss_in_d, steps};
-use crate::config::{Conflict, HSchedule};
+use super::length::steps;
+use super::{Plan, loss_in_d};
+use crate::config::{Conflict, HSchedule, Inflation};
 use crate::data::batch::Batches;
 use crate::data::noise::Gamma;
 use crate::data::observed::ObservationTable;
@@ -52,6 +53,22 @@ impl Plan {
                 "must be \"warn\" where steps take some of the {count} sets (data.batch = {batch}), as the first sees no others"
             );
             return Err(resolved.error("data.conflict", allowed));
+        }
+        if batch < count && config.method.accept {
+            let allowed = format!(
+                "must be false where steps take some of the {count} sets (data.batch = {batch}): their misfits are of different observations"
+            );
+            return Err(resolved.error("method.accept", allowed));
+        }
+        let per_step = matches!(
+            config.ensemble.inflation,
+            Inflation::Spread(_) | Inflation::Perturbations(_) | Inflation::Adaptive { .. }
+        );
+        if batch < count && per_step {
+            let allowed = format!(
+                "must be a number, \"scaled\" or \"additive\" where steps take some of the {count} sets (data.batch = {batch})"
+            );
+            return Err(resolved.error("ensemble.inflation", allowed));
         }
         let batches = Batches {
             samples: count,

@@ -139,6 +139,8 @@ mod tests {
             step_size: 1.0,
             spread,
             alike: false,
+            inflation: None,
+            taken_back: false,
             seconds: 0.0,
             scores: None,
         }

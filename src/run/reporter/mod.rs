@@ -56,6 +56,12 @@ pub struct Record {
     /// Whether all survivors of a simulator's run gave the same outputs, which then say nothing about the parameters.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alike: bool,
+    /// The factor of the members' deviations after this step, where inflation is adaptive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inflation: Option<f64>,
+    /// Whether these members were taken back: the step began again from the last accepted ones, with half of h (`method.accept`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
     /// Seconds since the run began.
     pub seconds: f64,
     /// The scores on the test set, after steps that are evaluated.

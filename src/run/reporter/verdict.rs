@@ -258,11 +258,14 @@ fn unexplained(chi: &ChiSquare) -> Verdict {
 
 /// Returns the verdict on a run whose steps' h add up to `time`, short of the posterior's.
 fn short_of_posterior(plan: &Plan, time: f64) -> Verdict {
-    let (end, time) = (plan.config().run.end_time, number(time, 3));
+    let time = number(time, 3);
+    let end = match plan.config().method.h.list() {
+        Some(_) => "the 1 of method.h".to_owned(),
+        None => format!("run.end_time = {}", plan.config().run.end_time),
+    };
     said(
         format!(
-            "stopped short of the posterior: the steps' h add up to {time} of run.end_time = {end}; the members lie between prior and \
-             posterior"
+            "stopped short of the posterior: the steps' h add up to {time} of {end}; the members lie between prior and posterior"
         ),
         "raise run.steps and go on with --resume",
     )

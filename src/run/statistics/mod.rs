@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MethodKind, Rerandomise};
+use crate::config::{MethodKind, Rerandomise, SUM_ROUNDING};
 use crate::forward::joint_prior::JointPrior;
 use crate::run::plan::Plan;
 use sample::{deviation, errors, jackknife_groups, quantile, standardised};
@@ -24,8 +24,6 @@ use sample::{deviation, errors, jackknife_groups, quantile, standardised};
 pub const SHARES: [f64; 5] = [0.05, 0.16, 0.5, 0.84, 0.95];
 /// The misfit, in deviations of the noise, above which members are far from the noise.
 pub const FAR: f64 = 3.0;
-/// The rounding of a sum of steps' h.
-const NEAR_ONE: f64 = 1e-9;
 /// The standard normal coordinate above which 1 % of the prior lies.
 const END: f64 = 2.326_347_874_040_841;
 /// The share of members in 1 % of the prior from which a parameter counts as at that end.
@@ -62,7 +60,7 @@ impl MembersAre {
         let pure = method.tikhonov == 0.0
             && !method.momentum
             && method.momentum_coefficient == 0.0
-            && ensemble.inflation == 1.0
+            && ensemble.inflation.is_none()
             && ensemble.rerandomise == Rerandomise::Never
             && plan.members(plan.last_epoch()) == ensemble.members;
         match method.kind {
@@ -72,10 +70,12 @@ impl MembersAre {
         }
     }
 
-    /// Returns what the members of `plan` are to stand for at its end: a fit, unless `run.end_time` is 1.
+    /// Returns what the members of `plan` are to stand for at its end: a fit, unless `run.end_time` or the sum of a list of step
+    /// sizes is 1.
     #[must_use]
     pub fn aim(plan: &Plan) -> Self {
-        match plan.config().run.end_time == 1.0 {
+        let config = plan.config();
+        match config.run.end_time == 1.0 || config.method.h.adds_up_to_one() {
             true => Self::at_one(plan),
             false => Self::Fit,
         }
@@ -86,7 +86,7 @@ impl MembersAre {
     #[must_use]
     pub fn at(plan: &Plan, time: f64, misfit: Option<f64>) -> Self {
         let is_near = misfit.is_none_or(|misfit| misfit <= FAR);
-        match (time - 1.0).abs() < NEAR_ONE && is_near {
+        match (time - 1.0).abs() < SUM_ROUNDING && is_near {
             true => Self::at_one(plan),
             false => Self::Fit,
         }
