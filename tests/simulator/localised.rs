@@ -444,7 +444,7 @@ fn refused() {
         ),
         (
             &[&table, &by_groups("nobody.csv", "v, x\n")],
-            &["nobody.csv", "\"v\" is no parameter"],
+            &["nobody.csv", "\"v\" is no free parameter"],
         ),
         (
             &[&table, &by_groups("range.csv", "u[5..2], x\n")],

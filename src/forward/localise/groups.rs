@@ -10,6 +10,8 @@
 //! A line names one parameter of `model.prior`, all of an entry NAME[COUNT] (or a field) by its name, some of them by NAME[FIRST..LAST],
 //! or all parameters by *; after it stand the groups of the observations' table that inform these. Of several lines all count.
 
+use std::collections::HashMap;
+
 use crate::data::groups::Groups;
 use crate::data::observed::ObservationTable;
 use crate::files::numbers;
@@ -29,17 +31,13 @@ pub(super) fn read(
         return Err("needs observations with a column `group` (data.observations)".to_owned());
     }
     let names: Vec<String> = prior.coordinate_names().collect();
+    let known = Names::of(&names);
     let mut informed_by: Vec<Option<Vec<usize>>> = vec![None; names.len()];
     let mut informs = vec![false; table.groups.len()];
     for (line, text) in numbers::lines(text) {
         let told = |why: String| format!("line {line}: {why}");
         let cells = fields(text, ',');
-        let pattern = Pattern::of(cells[0]).ok_or_else(|| {
-            told(format!(
-                "{:?} must be *, a parameter, or one with a range NAME[FIRST..LAST]",
-                cells[0]
-            ))
-        })?;
+        let parameters = known.find(cells[0]).map_err(told)?;
         let mut groups = Vec::new();
         for &name in cells[1..].iter().filter(|name| !name.is_empty()) {
             let group = table.groups.iter().position(|group| group == name);
@@ -49,18 +47,11 @@ pub(super) fn read(
             })?);
         }
         groups.iter().for_each(|&group| informs[group] = true);
-        let mut found = false;
-        let own = names.iter().zip(&mut informed_by);
-        for (_, informed_by) in own.filter(|(name, _)| pattern.fits(name)) {
-            found = true;
-            let known = informed_by.get_or_insert_default();
+        for p in parameters {
+            let known = informed_by[p].get_or_insert_default();
             known.extend_from_slice(&groups);
             known.sort_unstable();
             known.dedup();
-        }
-        if !found {
-            let why = format!("{:?} is no parameter of model.prior that is free", cells[0]);
-            return Err(told(why));
         }
     }
     if let Some(p) = informed_by.iter().position(Option::is_none) {
@@ -79,46 +70,78 @@ pub(super) fn read(
     Ok(Groups::new(&informed_by, &table.group_of))
 }
 
-/// The parameters that a line is of.
-enum Pattern<'a> {
-    All,
-    /// One, or all of an entry.
-    Named(&'a str),
-    /// Those of an entry of these numbers, from 1.
-    Range(&'a str, usize, usize),
+/// The names of parameters, and those of entries NAME[COUNT], with the places of their parameters.
+struct Names<'a> {
+    count: usize,
+    by_name: HashMap<&'a str, Vec<usize>>,
+    /// The number of each parameter of an entry, ascending, and its place.
+    by_entry: HashMap<&'a str, Vec<(usize, usize)>>,
 }
 
-impl<'a> Pattern<'a> {
-    fn of(text: &'a str) -> Option<Self> {
-        let range = text.strip_suffix(']').and_then(|text| {
-            let (name, range) = text.split_once('[')?;
-            let (first, last) = range.split_once("..")?;
-            Some((name, first, last))
-        });
-        match (text, range) {
-            ("", _) => None,
-            ("*", _) => Some(Self::All),
-            (_, None) => Some(Self::Named(text)),
-            (_, Some((name, first, last))) => {
-                let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-                (1..=last).contains(&first).then_some(())?;
-                Some(Self::Range(name, first, last))
+impl<'a> Names<'a> {
+    fn of(names: &'a [String]) -> Self {
+        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut by_entry: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+        for (place, name) in names.iter().enumerate() {
+            by_name.entry(name).or_default().push(place);
+            if let Some((entry, number)) = indexed(name)
+                && let Ok(number) = number.parse()
+            {
+                by_entry.entry(entry).or_default().push((number, place));
             }
+        }
+        by_entry.values_mut().for_each(|own| own.sort_unstable());
+        Self {
+            count: names.len(),
+            by_name,
+            by_entry,
         }
     }
 
-    fn fits(&self, name: &str) -> bool {
-        let (entry, number) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
-            Some((entry, number)) => (entry, number.parse().ok()),
-            None => (name, None),
-        };
-        match self {
-            Self::All => true,
-            Self::Named(own) => *own == name || *own == entry,
-            Self::Range(own, first, last) => {
-                *own == entry && number.is_some_and(|n: usize| (*first..=*last).contains(&n))
-            }
+    /// Returns the places of the parameters that `text` names, or what is wrong with it.
+    fn find(&self, text: &str) -> Result<Vec<usize>, String> {
+        if text == "*" {
+            return Ok((0..self.count).collect());
         }
+        if let Some((first, last, entry)) = range(text)? {
+            let all = self.by_entry.get(entry).map_or(&[][..], Vec::as_slice);
+            let within =
+                all.partition_point(|own| own.0 < first)..all.partition_point(|own| own.0 <= last);
+            if within.len() != last - first + 1 {
+                return Err(format!(
+                    "not all of {text:?} are free parameters of model.prior"
+                ));
+            }
+            return Ok(all[within].iter().map(|own| own.1).collect());
+        }
+        let entry = self.by_entry.get(text).into_iter().flatten();
+        let named = self.by_name.get(text).into_iter().flatten().copied();
+        let found: Vec<usize> = named.chain(entry.map(|own| own.1)).collect();
+        match found.is_empty() {
+            true => Err(format!("{text:?} is no free parameter of model.prior")),
+            false => Ok(found),
+        }
+    }
+}
+
+/// Returns the parts of `NAME[INDEX]`.
+fn indexed(text: &str) -> Option<(&str, &str)> {
+    text.strip_suffix(']')?.split_once('[')
+}
+
+/// Returns the parts of `NAME[FIRST..LAST]`, the name last, if `text` is such a range.
+fn range(text: &str) -> Result<Option<(usize, usize, &str)>, String> {
+    let Some((entry, (first, last))) =
+        indexed(text).and_then(|(entry, index)| Some((entry, index.split_once("..")?)))
+    else {
+        return Ok(None);
+    };
+    let numbers = (first.trim().parse().ok()).zip(last.trim().parse().ok());
+    match numbers.filter(|(first, last)| (1..=*last).contains(first)) {
+        Some((first, last)) => Ok(Some((first, last, entry))),
+        None => Err(format!(
+            "{text:?} must be a range NAME[FIRST..LAST], FIRST from 1 and at most LAST"
+        )),
     }
 }
 
@@ -128,21 +151,28 @@ mod tests {
 
     #[test]
     fn a_line_names_one_parameter_some_of_an_entry_or_all() {
-        let fits = |pattern: &str, name: &str| Pattern::of(pattern).map(|p| p.fits(name));
-        for (pattern, name, expected) in [
-            ("*", "k[3]", Some(true)),
-            ("k", "k[3]", Some(true)),
-            ("k", "kl", Some(false)),
-            ("k[3]", "k[3]", Some(true)),
-            ("k[3]", "k[33]", Some(false)),
-            ("k[2..3]", "k[3]", Some(true)),
-            ("k[2..3]", "k[4]", Some(false)),
-            ("k[2..3]", "l[3]", Some(false)),
-            ("k[0..3]", "k[1]", None),
-            ("k[3..2]", "k[3]", None),
-            ("", "k", None),
+        let names = ["k[1]", "k[2]", "k[3]", "kl", "f", "f"].map(str::to_owned);
+        let names = Names::of(&names);
+        for (text, places) in [
+            ("*", &[0, 1, 2, 3, 4, 5][..]),
+            ("k", &[0, 1, 2]),
+            ("k[2]", &[1]),
+            ("k[2..3]", &[1, 2]),
+            ("kl", &[3]),
+            ("f", &[4, 5]),
         ] {
-            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(names.find(text).as_deref(), Ok(places), "{text}");
+        }
+        for (text, told) in [
+            ("k[0..3]", "FIRST from 1"),
+            ("k[3..2]", "FIRST from 1"),
+            ("k[2..x]", "FIRST from 1"),
+            ("k[2..4]", "not all of"),
+            ("k[4]", "no free parameter"),
+            ("", "no free parameter"),
+        ] {
+            let wrong = names.find(text).unwrap_err();
+            assert!(wrong.contains(told), "{text}: {wrong}");
         }
     }
 }
