@@ -199,6 +199,7 @@ fn interactions(c: &mut Criterion, ranks: Ranks) {
             gain,
             noise: None,
             second_order: false,
+            coefficients: None,
             localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),

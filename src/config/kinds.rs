@@ -50,6 +50,10 @@ words! {
         /// Ensemble transform Kalman inversion: the deterministic square root of that step, which shrinks members to the posterior's
         /// covariance without noise (Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006).
         Etki = "etki",
+        /// Gauss-Newton ensemble Kalman inversion, the iterative ensemble smoother: each step keeps the prior's pull, and with
+        /// method.perturb members become a sample of the posterior (Evensen, Raanes, Stordal & Hove, Front. Appl. Math. Stat. 5 (2019) 47;
+        /// Chada, Chen & Sanz-Alonso, Found. Data Sci. 3 (2021) 331).
+        Gnki = "gnki",
         /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
         Sgd = "sgd",
         /// Stochastic gradient descent with momentum; needs --features gradients.
@@ -61,14 +65,15 @@ words! {
 
 impl MethodKind {
     /// Methods with an ensemble.
-    pub(super) const ENSEMBLES: &'static [Self] = &[Self::Eki, Self::Kalman, Self::Etki];
+    pub(super) const ENSEMBLES: &'static [Self] =
+        &[Self::Eki, Self::Kalman, Self::Etki, Self::Gnki];
     /// Gradient descent.
     pub(super) const DESCENT: &'static [Self] = &[Self::Sgd, Self::MomentumSgd, Self::Ogd];
 
     /// Returns true if the transform has a Kalman gain, of which h is a part: h_n = h then.
     #[must_use]
     pub fn with_gain(self) -> bool {
-        matches!(self, Self::Kalman | Self::Etki)
+        matches!(self, Self::Kalman | Self::Etki | Self::Gnki)
     }
 
     /// Returns its name in reports.
@@ -78,6 +83,7 @@ impl MethodKind {
             Self::Eki => "EKI",
             Self::Kalman => "EKI with the Kalman gain",
             Self::Etki => "ETKI",
+            Self::Gnki => "GNKI",
             Self::Sgd => "SGD",
             Self::MomentumSgd => "momentum SGD",
             Self::Ogd => "OGD",

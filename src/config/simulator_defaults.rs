@@ -42,7 +42,8 @@ impl Resolved {
         let origin = self.origins.get(SCHEDULE);
         let is_earlier = origin.is_some_and(|origin| EARLIER.contains(&&**origin));
         let own = is_earlier && self.is_given("method.h") || self.config.method.h.list().is_some();
-        let level = own || !self.config.method.kind.with_gain();
+        let kind = self.config.method.kind;
+        let level = own || !kind.with_gain() || kind == MethodKind::Gnki;
         if level && !self.is_given(SCHEDULE) {
             self.set_schedule(HSchedule::Level);
         }

@@ -1,6 +1,7 @@
 //! One method a file: from all members' outputs to how the ensemble moves.
 //!
-//! `eki` is the publication's step, `kalman` the same with the Kalman gain, `etki` its deterministic square root, `mean` moves the
+//! `eki` is the publication's step, `kalman` the same with the Kalman gain, `etki` its deterministic square root, `gnki` a Gauss-Newton
+//! step that keeps the prior's pull, `mean` moves the
 //! mean alone. Beside them stands what serves them: the outputs that ranks bring together, anomalies, D as a matrix, products,
 //! the gain, the norm, the loss, the step size and what they cost. A method knows no clock, no file and no log; it may import
 //! `ensemble` and every room above it.
@@ -14,6 +15,7 @@ pub mod descent;
 pub mod eki;
 pub(crate) mod etki;
 pub mod gain;
+pub(crate) mod gnki;
 #[cfg(feature = "gradients")]
 pub mod gradient;
 pub(crate) mod interaction_matrix;
@@ -77,6 +79,7 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
     let with_gain = kind.with_gain();
     match (kind, form) {
         (MethodKind::Etki, _) => Box::new(etki::Etki),
+        (MethodKind::Gnki, _) => Box::new(gnki::Gnki),
         (_, Form::Mean) => Box::new(mean::Mean { with_gain }),
         (MethodKind::Kalman, Form::Explicit) => Box::new(kalman::Kalman::Explicit),
         (MethodKind::Kalman, Form::Factored) => Box::new(kalman::Kalman::Factored),
@@ -90,7 +93,7 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
 pub fn only_form(kind: MethodKind) -> Option<Form> {
     match kind {
         MethodKind::Eki | MethodKind::Kalman => None,
-        MethodKind::Etki => Some(Form::Explicit),
+        MethodKind::Etki | MethodKind::Gnki => Some(Form::Explicit),
         // A single point is its own mean.
         MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => Some(Form::Mean),
     }

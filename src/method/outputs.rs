@@ -49,6 +49,8 @@ pub struct Outputs<'a, T> {
     pub noise: Option<Draw>,
     /// Whether that noise is second-order exact (`method::perturbations`).
     pub second_order: bool,
+    /// C, J x J, by which members follow from the first ones, where the method keeps it (`gnki`).
+    pub coefficients: Option<&'a Array2<T>>,
     /// How covariances are localised, if at all.
     pub localisation: Option<Localisation>,
     /// Whether the update's products are of bfloat16.

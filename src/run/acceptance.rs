@@ -17,6 +17,7 @@ use super::State;
 use super::agree::Agreed;
 use super::forecast::Forecast;
 use super::history::RawOutputs;
+use crate::config::MethodKind;
 use crate::ensemble::Ensemble;
 use crate::error::Result;
 use crate::files::numbers::number;
@@ -46,6 +47,8 @@ pub struct Accepted<T> {
     time: f64,
     /// How often h is halved for the step from them.
     halvings: u32,
+    /// Their coefficients (`State::coefficients`).
+    coefficients: Option<Array2<T>>,
 }
 
 /// What a step goes on from.
@@ -69,6 +72,12 @@ impl<T: Real> State<T> {
     pub(super) fn halved(&self) -> f64 {
         let accepted = self.accepted.as_ref();
         accepted.map_or(1.0, |kept| 0.5_f64.powi(kept.halvings as i32))
+    }
+
+    /// Returns the factor of h of this step of `plan`, from what ranks `agreed` on.
+    pub(super) fn factor(&self, plan: &Plan, agreed: &Agreed) -> f64 {
+        let misfits = (agreed.misfit, agreed.variance);
+        self.halved() * plan.factor(self.step, misfits, self.time)
     }
 
     /// Accepts the members of this `forecast`, in which those count that are `agreed` on, or takes them back. Called by all ranks.
@@ -95,6 +104,7 @@ impl<T: Real> State<T> {
             if kept.halvings < MOST_HALVINGS {
                 kept.halvings += 1;
                 self.time = kept.time;
+                self.coefficients.clone_from(&kept.coefficients);
                 full.take_back(context.ranks);
                 forecast.selected.assign(&kept.selected);
                 forecast.misfits.clone_from(&kept.misfits);
@@ -119,6 +129,7 @@ impl<T: Real> State<T> {
             misfit: agreed.misfit,
             time: self.time,
             halvings: before.saturating_sub(1),
+            coefficients: self.coefficients.clone(),
         });
         Ok(Start {
             forecast,
@@ -171,6 +182,7 @@ impl<T: Real> State<T> {
         let rows = kept.selected.as_slice().expect("row-major");
         numbers[own.start * width..own.end * width].copy_from_slice(rows);
         ranks.comm.all_gather_rows(members, width, &mut numbers);
+        numbers.extend(kept.coefficients.iter().flatten());
         let mut doubles = vec![0.0; members.items()];
         doubles[own].copy_from_slice(&kept.misfits);
         ranks.comm.all_gather_rows(members, 1, &mut doubles);
@@ -184,33 +196,37 @@ impl<T: Real> State<T> {
 pub(super) fn array<T: Real>(plan: &Plan, members: usize) -> Array {
     let doubles = (members + SCALARS) * size_of::<f64>() / size_of::<T>();
     Array::Accepted {
-        count: (members * plan.outputs() + doubles) as u64,
+        count: (members * (plan.outputs() + coefficients_of(plan, members)) + doubles) as u64,
+    }
+}
+
+/// Returns the coefficients of each of `members` members of `plan`.
+fn coefficients_of(plan: &Plan, members: usize) -> usize {
+    match plan.config().method.kind {
+        MethodKind::Gnki => members,
+        _ => 0,
     }
 }
 
 impl<T: Real> Accepted<T> {
-    /// Returns what `numbers`, as `accepted_numbers` returned them, say of this rank's members; None where there are none.
-    pub(super) fn read(
-        ranks: Ranks,
-        state: &Ensemble<T>,
-        plan: &Plan,
-        numbers: &[T],
-    ) -> Option<Self> {
-        if numbers.is_empty() {
-            return None;
-        }
+    /// Returns what `numbers`, as `accepted_numbers` returned them, say of this rank's members.
+    pub(super) fn read(ranks: Ranks, state: &Ensemble<T>, plan: &Plan, numbers: &[T]) -> Self {
         let (members, width) = (state.members(ranks), plan.outputs());
         let own = members.range(ranks.comm.rank());
         let (outputs, doubles) = numbers.split_at(members.items() * width);
+        let (coefficients, doubles) =
+            doubles.split_at(members.items() * coefficients_of(plan, members.items()));
+        let side = members.items();
         let doubles = bytemuck::pod_collect_to_vec::<T, f64>(doubles);
         let (misfits, scalars) = doubles.split_at(members.items());
         let rows = outputs[own.start * width..own.end * width].to_vec();
-        Some(Self {
+        Self {
             selected: Array2::from_shape_vec((own.len(), width), rows).expect("its rows"),
             misfits: misfits[own].to_vec(),
             misfit: scalars[0],
             time: scalars[1],
             halvings: (scalars[2] as u32).min(MOST_HALVINGS),
-        })
+            coefficients: Array2::from_shape_vec((side, side), coefficients.to_vec()).ok(),
+        }
     }
 }

@@ -281,8 +281,8 @@ impl Checkpointer {
         begun?;
         let config = plan.resolved.toml();
         let carried = state.carried(ranks);
-        let accepted = state.accepted_numbers(ranks);
-        let beside = (carried.as_ref(), &accepted[..]);
+        let whole = state.whole(ranks);
+        let beside = (carried.as_ref(), &whole);
         let arrays = state.arrays(ranks, beside);
         let settings = Sha256::digest(&config).into();
         let part = write_shard(ranks, (&files, &folder), state, beside, settings);

@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::history::Recorder;
 use super::waits::{self, Round, Waits};
-use crate::config::{self, Best, Rerandomise};
+use crate::config::{self, Best, MethodKind, Rerandomise};
 use crate::data::Batch;
 use crate::data::baseline::Baselines;
 use crate::ensemble::draw::Draw;
@@ -109,12 +109,14 @@ impl<'a, T: Real> StepContext<'a, T> {
         (selected, targets): (&'s Array2<T>, &'s [T]),
         (members, survivors): (Partition, &'s Survivors),
         (step, factor, samples): (u64, f64, usize),
+        coefficients: Option<&'s Array2<T>>,
     ) -> Outputs<'s, T>
     where
         'a: 's,
     {
         let plan = self.plan;
         let config = plan.config();
+        let gauss_newton = config.method.kind == MethodKind::Gnki;
         Outputs {
             selected,
             targets,
@@ -126,9 +128,11 @@ impl<'a, T: Real> StepContext<'a, T> {
             noise: config.method.perturb.then_some(Draw {
                 seed: config.seed,
                 purpose: Purpose::Perturb,
-                step,
+                // The cost that a Gauss-Newton step lowers is the same at all steps.
+                step: if gauss_newton { 0 } else { step },
             }),
-            second_order: config.ensemble.second_order_exact,
+            second_order: config.ensemble.second_order_exact && !gauss_newton,
+            coefficients,
             localisation: self.localisation.clone(),
             mixed: plan.mixed(),
             buffers: &self.buffers,

@@ -42,7 +42,8 @@ impl<T: Real> State<T> {
         // A re-draw at each step moves what all members are drawn about: it is part of every update.
         let redraw_joins = grows && redraw.is_some() && !plan.redraws_each_step();
         let restarts = redraw.is_some_and(|redraw| redraw.restart);
-        let momentum = match redraw_joins || restarts {
+        let starts = plan.config().method.momentum_adaptive && self.momentum_steps == 0;
+        let momentum = match redraw_joins || restarts || starts {
             true => 0.0,
             false => plan.momentum(self.momentum_steps),
         };
@@ -53,6 +54,17 @@ impl<T: Real> State<T> {
             momentum,
             inflation: inflation.unwrap_or(1.0),
         }
+    }
+
+    /// Starts momentum anew where that is to follow a mean `misfit` of the members that is larger than the one before.
+    pub(super) fn watch_momentum(&mut self, plan: &Plan, misfit: f64) {
+        if !plan.config().method.momentum_adaptive {
+            return;
+        }
+        if self.last_misfit.is_some_and(|last| misfit > last) {
+            self.momentum_steps = 0;
+        }
+        self.last_misfit = Some(misfit);
     }
 
     /// Goes on to the next step, h after this one: members join, and draws are whitened. Called by all ranks.

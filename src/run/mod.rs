@@ -16,6 +16,7 @@ mod batches;
 pub mod calibration;
 pub mod check_simulator;
 mod checkpointing;
+mod coefficients;
 mod conflict;
 mod context;
 #[cfg(feature = "gradients")]
@@ -49,6 +50,9 @@ pub mod timing;
 mod update_progress;
 pub mod verify;
 mod waits;
+mod whole;
+
+use ndarray::Array2;
 
 use crate::data::scores::{GroupMisfit, Scores};
 use crate::ensemble::hidden_state::GatheredStates;
@@ -71,6 +75,7 @@ use left_out::LeftOut;
 pub use resume::{Resumed, check as check_resumable};
 pub use run_loop::run_from;
 use step::mean_options;
+use whole::Whole;
 
 /// The state of a run between two steps.
 pub struct State<T> {
@@ -86,6 +91,10 @@ pub struct State<T> {
     pub left_out: LeftOut,
     /// The last members that were accepted, where steps may be taken back (`method.accept`).
     pub accepted: Option<Accepted<T>>,
+    /// The members' mean misfit in the last step, where momentum starts anew by it (`method.momentum_adaptive`).
+    pub last_misfit: Option<f64>,
+    /// C, J x J, by which members follow from the first ones, where the method keeps it (`gnki`); the same on all ranks.
+    pub coefficients: Option<Array2<T>>,
     /// The members, or their mean.
     pub ensemble: Ensemble<T>,
 }
@@ -146,21 +155,17 @@ impl<T: Real> State<T> {
             .map(|carried| carried.whole(ranks, members))
     }
 
-    /// Returns the arrays it is made of, `carried` and the numbers of `accepted` members among them.
+    /// Returns the arrays it is made of, `carried` and those that are stored `whole` among them.
     fn arrays(
         &self,
         ranks: Ranks,
-        (carried, accepted): (Option<&GatheredStates<T>>, &[T]),
+        (carried, whole): (Option<&GatheredStates<T>>, &Whole<T>),
     ) -> Vec<Array> {
         let members = self.ensemble.members(ranks).items();
         let carried = carried.into_iter().flat_map(|c| c.arrays(members));
-        let left_out = self.left_out.places().len() as u64;
-        let left_out = (left_out > 0).then_some(Array::LeftOut { count: left_out });
+        let whole = whole.iter().map(|(array, _)| *array);
         let arrays = self.ensemble.arrays().into_iter();
-        let count = accepted.len() as u64;
-        let accepted = (count > 0).then_some(Array::Accepted { count });
-        let beside = carried.chain(left_out).chain(accepted);
-        arrays.chain(beside).collect()
+        arrays.chain(carried).chain(whole).collect()
     }
 
     /// Returns the digest of the ensemble and of what its members carry. Called by all ranks.

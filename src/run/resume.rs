@@ -18,12 +18,13 @@ use crate::io::checkpoint::{Array, Checked, Manifest, Shard};
 use crate::kernels::real::Real;
 use crate::parallel::partition::Blocks;
 use crate::parallel::ranks::Ranks;
-use crate::run::acceptance::{self, Accepted};
+use crate::run::acceptance;
 use crate::run::checkpointing::Checkpointer;
 use crate::run::left_out::LeftOut;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 use crate::run::shards::processor;
+use crate::run::whole;
 
 /// A state read from a checkpoint.
 pub struct Resumed<T> {
@@ -193,26 +194,19 @@ fn read<T: Real>(
         Array::Hidden { width } => width <= plan.parameters as u64,
         Array::LeftOut { count } => count < plan.data.outputs as u64,
         Array::Accepted { .. } => *array == acceptance::array::<T>(plan, members),
+        Array::LastMisfit { count } => count == (size_of::<f64>() / size_of::<T>()) as u64,
+        Array::Coefficients { count } => count == (members * members) as u64,
         Array::Predictions { count } => count == (plan.data.train * plan.data.outputs) as u64,
         _ => true,
     };
     let sane = mark.arrays.iter().all(fits);
-    let (arrays, accepted) = match mark.arrays.split_last() {
-        Some((Array::Accepted { count }, rest)) if sane => (rest, *count),
-        _ => (&mark.arrays[..], 0),
+    let (arrays, mut whole) = match sane {
+        true => whole::split(&mark.arrays),
+        false => (&mark.arrays[..], Vec::new()),
     };
-    let (arrays, left_out) = match arrays.split_last() {
-        Some((Array::LeftOut { count }, rest)) if sane => (rest, *count),
-        _ => (arrays, 0),
-    };
-    if let (Ensemble::Full(full), true) = (&mut ensemble, accepted > 0) {
+    if let (Ensemble::Full(full), true) = (&mut ensemble, whole::has_accepted(&whole)) {
         full.make_room_to_keep();
     }
-    let room = |array, count| (array, vec![T::zero(); count as usize]);
-    let mut whole = [
-        room(Array::LeftOut { count: left_out }, left_out),
-        room(Array::Accepted { count: accepted }, accepted),
-    ];
     let mut carried = sane
         .then(|| GatheredStates::blank(arrays, members))
         .flatten();
@@ -229,27 +223,19 @@ fn read<T: Real>(
         return Err(flaw);
     }
     ensemble.share(ranks);
-    let shared = |numbers: &[T]| {
-        let bytes = bytemuck::cast_slice(numbers).to_vec();
-        bytemuck::pod_collect_to_vec::<u8, T>(&ranks.comm.broadcast(bytes))
-    };
-    let [left_out, accepted] = whole.map(|(_, numbers)| shared(&numbers));
-    let places = left_out.into_iter();
-    let places: Vec<usize> = places.map(|place| place.as_f64() as usize).collect();
-    if places.iter().any(|&place| place >= plan.data.outputs) {
-        return Err("leaves out observations that there are not".to_owned());
-    }
-    let left_out = LeftOut::new(places, &plan.loss, plan.data.outputs);
     let held = ensemble.members(ranks);
     let mut state = State {
         step: mark.step,
         momentum_steps: mark.momentum_steps,
         time: mark.time,
         carried: carried.map(|carried| carried.share(ranks, held, plan.data.outputs)),
-        left_out: left_out.map_err(|error| error.to_string())?,
-        accepted: Accepted::read(ranks, &ensemble, plan, &accepted),
+        left_out: LeftOut::default(),
+        accepted: None,
+        last_misfit: None,
+        coefficients: None,
         ensemble,
     };
+    state.take_whole(ranks, plan, whole)?;
     if plan.steps > mark.steps && mark.step == mark.steps {
         state.extend(ranks, plan, prior)?;
     }

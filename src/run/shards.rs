@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::State;
+use super::whole::Whole;
 use crate::ensemble::hidden_state::GatheredStates;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -12,7 +13,7 @@ use crate::kernels::threads::for_each;
 use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
 
-/// Writes this rank's shard of `state`, whose members carry `carried`, with the numbers of `accepted` ones: the blocks of columns that it owns. Called by all ranks.
+/// Writes this rank's shard of `state`, whose members carry `carried`, with what is stored `whole`: the blocks of columns that it owns. Called by all ranks.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -20,18 +21,14 @@ pub(super) fn write_shard<T: Real>(
     ranks: Ranks,
     (files, folder): (&Files, &Path),
     state: &State<T>,
-    (carried, accepted): (Option<&GatheredStates<T>>, &[T]),
+    (carried, whole): (Option<&GatheredStates<T>>, &Whole<T>),
     run: [u8; 32],
 ) -> Result<ShardDigest> {
     let ensemble = &state.ensemble;
-    let left_out = state.left_out.places().iter();
-    let left_out: Vec<T> = left_out.map(|&place| T::from_f64(place as f64)).collect();
-    let left_out = &left_out;
-    // What is carried, the places of what is left out, and what was accepted stand with block 0, the same on all ranks.
+    // What is carried or stored whole stands with block 0, the same on all ranks.
     let carried_in = |b| {
         let carried = carried.into_iter().flat_map(GatheredStates::sections);
-        let carried = carried.chain((!left_out.is_empty()).then_some(&left_out[..]));
-        let carried = carried.chain((!accepted.is_empty()).then_some(accepted));
+        let carried = carried.chain(whole.iter().map(|(_, numbers)| &numbers[..]));
         carried.map(move |numbers| if b == 0 { numbers } else { &[] })
     };
     let mut sections: Vec<(&[u8], u32)> = ensemble

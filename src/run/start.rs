@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayRef2, s};
 
-use super::{State, initial, mean_options, sizes};
+use super::{State, coefficients, initial, mean_options, sizes};
 use crate::config::InitialCentre;
 use crate::ensemble::draw::Draw;
 use crate::ensemble::exact_draw::ExactDraw;
@@ -50,6 +50,8 @@ impl<T: Real> State<T> {
             carried: None,
             left_out: LeftOut::default(),
             accepted: None,
+            coefficients: coefficients::first(plan),
+            last_misfit: None,
             ensemble,
         })
     }

@@ -1,8 +1,8 @@
 //! One step of the algorithm, in the paper's order.
 
+use super::acceptance::Start;
 use super::adaptive_inflation;
 use super::agree::Agreed;
-use super::forecast::Forecast;
 use super::{Scores, State};
 use crate::data::Batch;
 use crate::ensemble::mean::MeanOptions;
@@ -58,25 +58,23 @@ pub(super) fn step<T: Real>(
     if ends {
         return Ok(Step::AtNoiseLevel(agreed.misfits));
     }
-    let start = state.accept(context, (forecast, agreed), &targets)?;
-    let (agreed, taken_back) = (start.agreed, start.taken_back);
-    let Forecast {
-        selected,
-        missing,
-        raw,
-        ..
-    } = start.forecast;
-    drop(raw);
+    let Start {
+        forecast,
+        agreed,
+        taken_back,
+    } = state.accept(context, (forecast, agreed), &targets)?;
+    let (selected, missing) = (forecast.selected, forecast.missing);
+    drop(forecast.raw);
     state.record_predictions(context, &agreed.survivors, &selected);
     let inflation = adaptive_inflation::factor(context, &agreed, members, (&selected, &targets));
     // How the ensemble moves, and h_n.
-    let factor = plan.factor(state.step, (agreed.misfit, agreed.variance), state.time);
-    let factor = state.halved() * factor;
+    let factor = state.factor(plan, &agreed);
     let targets = plan.targets_in_d(targets);
     let outputs = context.outputs(
         (&selected, &targets),
         (members, &agreed.survivors),
         (state.step, factor, batch.len()),
+        state.coefficients.as_ref(),
     );
     let method = plan.method::<T>(members.items());
     let (transform, norm) =
@@ -84,6 +82,7 @@ pub(super) fn step<T: Real>(
     context.buffers.put_array(selected);
     let h = plan.step_size.at(norm, factor);
     // u <- u - h X (u - ubar); then, block by block before it is sent, the run's stages.
+    state.watch_momentum(plan, agreed.misfit);
     let next = state.following(plan, (members.items(), inflation));
     let length = (&transform, h, plan.step_size.h * factor);
     let progress = UpdateProgress::new(ranks, plan.parameters, state.step + 1);
@@ -99,6 +98,7 @@ pub(super) fn step<T: Real>(
     let map = context.problem.map.as_ref();
     let variance =
         timing.measure_update(ranks.comm, || state.ensemble.update(ranks, map, &update))?;
+    state.move_coefficients((&transform, h), &update.step);
     transform.recycle(&context.buffers);
     state.enter_next(context, &next, h, timing);
     Ok(Step::Taken(StepStats::new(

@@ -140,6 +140,7 @@ impl<T: Real> Case<T> {
             gain,
             noise: self.noise,
             second_order: false,
+            coefficients: None,
             localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),

@@ -352,6 +352,73 @@ fn the_ensemble_transform_ends_at_the_exact_posterior() {
 }
 
 /// The update's products and the network's are of bfloat16.
+#[test]
+fn momentum_by_recursion_and_with_adaptive_restarts() {
+    let run = Run::new(
+        "linear",
+        &[
+            "ensemble.members=43",
+            "run.steps=12",
+            "method.momentum=true",
+        ],
+    );
+    let adaptive = run.clone().set("method.momentum_adaptive=true");
+    let constant = adaptive.clone().set("method.momentum_coefficient=0.9");
+    let etki = constant.clone().set("method.kind=etki").set("method.h=0.1");
+    all_differ(&hold(&[
+        (run.clone(), FEW),
+        (run.clone().set("method.momentum_rule=recursive"), FEW),
+        (constant, FEW),
+        (run.set("method.momentum_coefficient=0.9"), FEW),
+        (etki, FEW),
+    ]));
+}
+
+/// On a linear problem one full Gauss-Newton step is the stochastic Kalman step, and all further ones move nobody; with h = 1/2 half of the
+/// way is left after each.
+#[test]
+fn gauss_newton_steps_end_where_the_kalman_step_does() {
+    let run = Run::new(
+        "linear",
+        &[
+            "data.name=random",
+            "run.precision=double",
+            "ensemble.members=60",
+            "method.perturb=true",
+            "method.noise=0.01",
+            "method.h=1",
+            "run.stop_at_misfit=0",
+            "run.best=never",
+            "output.ensemble=true",
+            "run.steps=1",
+        ],
+    );
+    let gnki = run.clone().set("method.kind=gnki");
+    let members = |run: &Run| {
+        let (shape, numbers) = read_npy::<f64>(&run.finish().file("final/ensemble.npy"));
+        Array2::from_shape_vec((shape[0] as usize, shape[1] as usize), numbers).unwrap()
+    };
+    let size = |a: &Array2<f64>| a.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let kalman = members(&run.set("method.kind=kalman"));
+    let start = members(&gnki.clone().set("method.h=1e-12"));
+    let off = |run: &Run| size(&(&members(run) - &kalman)) / size(&(&start - &kalman));
+    assert!(off(&gnki) < 1e-9, "one step: {}", off(&gnki));
+    let four = gnki.clone().set("run.steps=4");
+    assert!(off(&four) < 1e-9, "four steps: {}", off(&four));
+    let half = four.clone().set("method.h=0.5");
+    let left = off(&half) - 0.0625;
+    assert!(left.abs() < 1e-9, "four half steps: {left}");
+    // With members that are left out at each step, replaced, and pulled by their own prior points.
+    let failing = half.clone().set("method.outlier_ratio=1.0000001");
+    all_differ(&hold(&[
+        (half.clone(), SPLITS),
+        (half.clone().set("method.perturb=false"), FEW),
+        (failing, FEW),
+        (half.set("run.precision=single"), FEW),
+        (gnki.set("data.name=elliptic").set("run.steps=3"), FEW),
+    ]));
+}
+
 /// Each kind of inflation, with members that fail at each step; 1735 parameters are fourteen blocks.
 #[test]
 fn inflation_of_every_kind() {

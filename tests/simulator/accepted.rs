@@ -12,6 +12,11 @@ pub const TESTS: &[Test] = &[
         "what_was_taken_back_goes_on_to_the_bit_on_other_ranks",
         same_bits,
     ),
+    ("momentum_that_starts_anew_goes_on_to_the_bit", momentum),
+    (
+        "gauss_newton_steps_go_on_to_the_bit_on_other_ranks",
+        gauss_newton,
+    ),
     (
         "acceptance_is_refused_where_misfits_cannot_be_compared",
         refused,
@@ -89,6 +94,66 @@ fn same_bits() {
     }
     let ended = end(super::start::alone().arg("verify").arg(&whole));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+/// Momentum that is too large overshoots, and starts anew.
+fn momentum() {
+    let case = Case::new("sound");
+    let run = case.run(&["method.kind=kalman", "method.h=0.05"]);
+    let sets = [
+        "method.momentum=true",
+        "method.momentum_adaptive=true",
+        "method.momentum_coefficient=0.95",
+        "run.precision=single",
+    ];
+    let run = sets.iter().fold(run, |run, set| run.set(*set));
+    let (whole, _) = case.finish(&run, "whole");
+    let rises = course(&whole);
+    assert!(rises.windows(2).any(|two| two[1].0 > two[0].0), "{rises:?}");
+    let plain = run.clone().set("method.momentum_adaptive=false");
+    let (plain, _) = case.finish(&plain, "plain");
+    assert_ne!(digest(&plain), digest(&whole));
+    for cut in [3, 8] {
+        let (out, _) = case.finish(
+            &run.clone().set(format!("run.steps={cut}")),
+            &format!("{cut}"),
+        );
+        let ended = end(run.on(2, 1).command(&out).arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(digest(&out), digest(&whole), "cut after {cut} steps");
+    }
+}
+
+/// Gauss-Newton steps of members that fail now and then keep what ties them to their first points.
+fn gauss_newton() {
+    let case = Case::new("failing");
+    let run = case.run(&[
+        "method.accept=true",
+        "model.probe=false",
+        "checkpoint.every_steps=1",
+        "checkpoint.keep=20",
+    ]);
+    let sets = [
+        "method.kind=gnki",
+        "method.perturb=true",
+        "method.h=2",
+        "run.steps=6",
+    ];
+    let run = sets.iter().fold(run, |run, set| run.set(*set));
+    let (whole, _) = case.finish(&run, "whole");
+    assert!(course(&whole).iter().any(|(_, back)| *back));
+    assert!(super::failures(&whole).iter().any(|failed| *failed > 0));
+    let (other, _) = case.finish(&run.on(3, 2), "3 2");
+    assert_eq!(digest(&other), digest(&whole));
+    for cut in 1..6 {
+        let (out, _) = case.finish(
+            &run.clone().set(format!("run.steps={cut}")),
+            &format!("{cut}"),
+        );
+        let ended = end(run.on(1 + cut % 3, 1).command(&out).arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(digest(&out), digest(&whole), "cut after {cut} steps");
+    }
 }
 
 fn refused() {

@@ -32,7 +32,7 @@ section! {
         delta: f64 = "0.005", Above(0.0), NETWORKS, Fixed;
         /// Extrapolate the ensemble by Nesterov's momentum before each step (MEKI).
         momentum: bool = "false", Bool, ENSEMBLES, Fixed;
-        /// Constant momentum coefficient; 0 takes Nesterov's n / (n + 3), and 0.9 in "momentum-sgd".
+        /// Constant momentum coefficient; 0 takes Nesterov's by method.momentum_rule, and 0.9 in "momentum-sgd".
         momentum_coefficient: f64 = "0.0", Within(0.0, 1.0),
             EVERYWHERE.methods(&[
                 MethodKind::Eki,
@@ -40,6 +40,11 @@ section! {
                 MethodKind::Etki,
                 MethodKind::MomentumSgd,
             ]), Fixed;
+        /// Coefficients of Nesterov's momentum, where no constant is given.
+        momentum_rule: MomentumRule = "'first-order'", Choice(MomentumRule::WORDS), ENSEMBLES, Fixed;
+        /// Restart momentum after a step whose members' mean misfit is larger than the one before (adaptive restart by function values:
+        /// O'Donoghue & Candes, Found. Comput. Math. 15 (2015) 715). Needs all observations in each step.
+        momentum_adaptive: bool = "false", Bool, ONE_SET.methods(ENSEMBLES.methods), Fixed;
         /// Quantity that momentum extrapolates. "mean" is an extension of the publication.
         momentum_of: MomentumOf = "'members'", Choice(MomentumOf::WORDS), ENSEMBLES, Fixed;
         /// Restart momentum at each re-randomisation, other than one at every step; otherwise the mean keeps its momentum. Members
@@ -61,8 +66,9 @@ section! {
         /// Schedule of the step size h, or of the learning rate, over the run, in addition to method.h_decay.
         h_schedule: HSchedule = "'level'", Choice(HSchedule::WORDS), EVERYWHERE, Fixed;
         /// Perturb the observations for each member at each step with noise of variance Gamma / h, as in the stochastic ensemble
-        /// Kalman filter. N steps of h = 1/N then end at a sample of the posterior. Least squares only.
-        perturb: bool = "false", Bool, EVERYWHERE.methods(&[MethodKind::Kalman]), Fixed;
+        /// Kalman filter. N steps of h = 1/N then end at a sample of the posterior. Least squares only. With "gnki" the noise has the
+        /// variance Gamma, and is the same at all steps.
+        perturb: bool = "false", Bool, EVERYWHERE.methods(&[MethodKind::Kalman, MethodKind::Gnki]), Fixed;
         /// Weight of the prior in the misfit that members minimise: Phi + weight / 2 times the squared distance from the prior's
         /// mean in its standard deviations (Tikhonov EKI: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263). 1 leads to
         /// the posterior's mode; 0 fits the observations alone.
@@ -120,6 +126,16 @@ impl LossKind {
             Self::LeastSquares => "least squares",
             Self::ZeroOne => "0-1 loss",
         }
+    }
+}
+
+words! {
+    /// Coefficients of Nesterov's momentum in step n since it last started.
+    MomentumRule {
+        /// n / (n + 3), to first order in 1/n what the recursion gives.
+        FirstOrder = "first-order",
+        /// (t_n - 1) / t_{n+1} with t_{n+1} = (1 + sqrt(1 + 4 t_n^2)) / 2 (Beck & Teboulle, SIAM J. Imaging Sci. 2 (2009) 183).
+        Recursive = "recursive",
     }
 }
 

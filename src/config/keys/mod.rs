@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use data::{Conflict, Data, Scale};
 pub use ensemble::{DrawKind, Ensemble, InitialCentre, Rerandomise};
-pub use method::{Covariance, FormKind, HSchedule, LossKind, Method, MomentumOf, StepKind};
+pub use method::{
+    Covariance, FormKind, HSchedule, LossKind, Method, MomentumOf, MomentumRule, StepKind,
+};
 pub use model::{Activation, Model, OutputKind, RecurrenceOf};
 pub use run::{Best, Checkpoint, OnError, OnHang, Output, Precision, Run};
 

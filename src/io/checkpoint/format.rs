@@ -69,6 +69,16 @@ pub enum Array {
         /// The number of numbers.
         count: u64,
     },
+    /// The coefficients by which members follow from the first ones, `count` numbers, all in the section of block 0.
+    Coefficients {
+        /// The number of numbers.
+        count: u64,
+    },
+    /// The members' mean misfit in the last step, a double in `count` numbers, all in the section of block 0.
+    LastMisfit {
+        /// The number of numbers.
+        count: u64,
+    },
 }
 
 impl Array {
@@ -81,17 +91,21 @@ impl Array {
             Self::Hidden { .. }
             | Self::Predictions { .. }
             | Self::LeftOut { .. }
-            | Self::Accepted { .. } => 0,
+            | Self::Accepted { .. }
+            | Self::Coefficients { .. }
+            | Self::LastMisfit { .. } => 0,
         }
     }
 
     /// Returns the number of numbers besides columns of parameters.
-    fn extra_numbers(self, members: u64) -> u64 {
+    pub(crate) fn extra_numbers(self, members: u64) -> u64 {
         match self {
             Self::Hidden { width } => members * width,
-            Self::Predictions { count } | Self::LeftOut { count } | Self::Accepted { count } => {
-                count
-            }
+            Self::Predictions { count }
+            | Self::LeftOut { count }
+            | Self::Accepted { count }
+            | Self::Coefficients { count }
+            | Self::LastMisfit { count } => count,
             _ => 0,
         }
     }
@@ -100,9 +114,11 @@ impl Array {
     fn has_possible_sizes(self) -> bool {
         match self {
             Self::Hidden { width } => width < 1 << 20,
-            Self::Predictions { count } | Self::LeftOut { count } | Self::Accepted { count } => {
-                count < 1 << 50
-            }
+            Self::Predictions { count }
+            | Self::LeftOut { count }
+            | Self::Accepted { count }
+            | Self::Coefficients { count }
+            | Self::LastMisfit { count } => count < 1 << 50,
             _ => true,
         }
     }

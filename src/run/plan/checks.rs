@@ -115,6 +115,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     }
     length::check_list(resolved)?;
     check_acceptance(resolved, one_set)?;
+    check_momentum(resolved, one_set)?;
     check_precision(resolved)?;
     if ensemble.grow_to != 0 && ensemble.grow_to < ensemble.members {
         return Err(resolved.error("ensemble.grow_to", "must be 0 or at least ensemble.members"));
@@ -144,6 +145,22 @@ fn check_acceptance(resolved: &Resolved, one_set: bool) -> Result<()> {
         return Ok(());
     };
     Err(resolved.error("method.accept", format!("needs {needs}")))
+}
+
+/// Refuses momentum that starts anew by misfits, where these are not of the same observations.
+fn check_momentum(resolved: &Resolved, one_set: bool) -> Result<()> {
+    let method = &resolved.config.method;
+    let needs = if !one_set {
+        "one set of observations (model.kind = \"process\", \"ask-tell\" or \"linear\")"
+    } else if !method.momentum {
+        "method.momentum = true"
+    } else {
+        return Ok(());
+    };
+    match method.momentum_adaptive {
+        true => Err(resolved.error("method.momentum_adaptive", format!("needs {needs}"))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses inflation where it has no meaning.

@@ -1,7 +1,7 @@
 //! How far a step goes: the schedule of h, momentum, and when a run is over before its last step.
 
 use super::{Plan, length};
-use crate::config::HSchedule;
+use crate::config::{HSchedule, MethodKind, MomentumRule};
 
 impl Plan {
     /// Returns the factor of h at `step`: h_decay to the power of the epochs passed, times the shape; or the h of a list.
@@ -44,8 +44,11 @@ impl Plan {
     /// Returns the h of the Kalman gain, `factor` times the configured one; None for methods without a gain.
     #[must_use]
     pub fn gain(&self, factor: f64) -> Option<f64> {
-        let with_gain = self.config().method.kind.with_gain();
-        with_gain.then_some(self.step_size.h * factor)
+        match self.config().method.kind {
+            // Its h is the length of the step alone.
+            MethodKind::Gnki => Some(1.0),
+            kind => kind.with_gain().then_some(self.step_size.h * factor),
+        }
     }
 
     /// Returns the momentum coefficient that extrapolates after step number `n` since momentum last started; 0 without.
@@ -54,6 +57,7 @@ impl Plan {
         let method = &self.config().method;
         match (method.momentum, method.momentum_coefficient) {
             (false, _) => 0.0,
+            (true, 0.0) if method.momentum_rule == MomentumRule::Recursive => recursive(n),
             (true, 0.0) => n as f64 / (n as f64 + 3.0),
             (true, constant) => constant,
         }
@@ -97,5 +101,26 @@ impl Plan {
     pub fn is_over(&self, time: f64) -> bool {
         let end = self.config().run.end_time;
         self.left(time).is_some_and(|left| left <= 1e-12 * end)
+    }
+}
+
+/// Returns (t - 1) / t' after `n` steps of the recursion t' = (1 + sqrt(1 + 4 t^2)) / 2 from t = 1.
+fn recursive(n: u64) -> f64 {
+    let next = |t: f64| f64::midpoint(1.0, (1.0 + 4.0 * t * t).sqrt());
+    let t = (0..n).fold(1.0, |t, _| next(t));
+    (t - 1.0) / next(t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::recursive;
+
+    /// t = 1, 1.618034 (the golden ratio), 2.193527, 2.749791: coefficients 0, 0.281754, 0.434043; in the end as n / (n + 3).
+    #[test]
+    fn the_recursion_by_hand() {
+        assert_eq!(recursive(0), 0.0);
+        assert!((recursive(1) - 0.281_754).abs() < 1e-6);
+        assert!((recursive(2) - 0.434_043).abs() < 1e-6);
+        assert!((recursive(1000) - 1000.0 / 1003.0).abs() < 1e-5);
     }
 }

@@ -10,7 +10,7 @@
 
 use super::length::steps;
 use super::{Plan, loss_in_d};
-use crate::config::{Conflict, HSchedule, Inflation};
+use crate::config::{Conflict, HSchedule, Inflation, MethodKind};
 use crate::data::batch::Batches;
 use crate::data::noise::Gamma;
 use crate::data::observed::ObservationTable;
@@ -54,11 +54,22 @@ impl Plan {
             );
             return Err(resolved.error("data.conflict", allowed));
         }
-        if batch < count && config.method.accept {
+        if batch < count && config.method.kind == MethodKind::Gnki {
+            let allowed = format!(
+                "must be {count}, all sets of data.observations, with method.kind = \"gnki\""
+            );
+            return Err(resolved.error("data.batch", allowed));
+        }
+        let by_misfits = [
+            ("method.accept", config.method.accept),
+            ("method.momentum_adaptive", config.method.momentum_adaptive),
+        ];
+        let compared = by_misfits.into_iter().find(|(_, is_asked)| *is_asked);
+        if let (Some((key, _)), true) = (compared, batch < count) {
             let allowed = format!(
                 "must be false where steps take some of the {count} sets (data.batch = {batch}): their misfits are of different observations"
             );
-            return Err(resolved.error("method.accept", allowed));
+            return Err(resolved.error(key, allowed));
         }
         let per_step = matches!(
             config.ensemble.inflation,

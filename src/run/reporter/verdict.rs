@@ -11,11 +11,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::course::{Course, STEPS, remedy, too_few};
+use crate::config::MethodKind;
 use crate::data::scores::Scores;
 use crate::files::numbers::number;
 use crate::kernels::chi_square;
 use crate::run::plan::Plan;
-use crate::run::statistics::{FAR, MembersAre};
+use crate::run::statistics::{FAR, GAUSS_NEWTON, MembersAre};
 use crate::run::stop::AT_NOISE_LEVEL;
 
 /// The misfit, in deviations of the noise, up to which a run has converged.
@@ -176,8 +177,12 @@ impl Course {
                 "is method.noise, a variance, too large?",
             )
         } else if are != MembersAre::Fit {
-            posterior(end.observations, are, misfit)
-        } else if MembersAre::aim(plan) != MembersAre::Fit && !ended_near && !is_over {
+            posterior(end.observations, are, misfit, plan.config().method.kind)
+        } else if MembersAre::aim(plan) != MembersAre::Fit
+            && !ended_near
+            && !is_over
+            && !MembersAre::is_in_time(plan, end.time)
+        {
             short_of_posterior(plan, end.time)
         } else if misfit <= NEAR {
             converged()
@@ -224,7 +229,11 @@ impl Course {
 }
 
 /// Returns the verdict on members of the posterior, as they `are` one, with this `misfit` over so many `observations`.
-fn posterior(observations: usize, are: MembersAre, misfit: f64) -> Verdict {
+fn posterior(observations: usize, are: MembersAre, misfit: f64, kind: MethodKind) -> Verdict {
+    let reached = match kind {
+        MethodKind::Gnki => "the steps have converged",
+        _ => "time 1 was reached",
+    };
     let are = are.words();
     let chi = ChiSquare::new(misfit, observations);
     let [low, high] = chi.expected;
@@ -238,7 +247,7 @@ fn posterior(observations: usize, are: MembersAre, misfit: f64) -> Verdict {
         )
     } else {
         said(
-            format!("{are}: time 1 was reached, {square}"),
+            format!("{are}: {reached}, {square}"),
             "compare the seeds 1 and 2: parameters should agree within their error bars",
         )
     }
@@ -259,9 +268,13 @@ fn unexplained(chi: &ChiSquare) -> Verdict {
 /// Returns the verdict on a run whose steps' h add up to `time`, short of the posterior's.
 fn short_of_posterior(plan: &Plan, time: f64) -> Verdict {
     let time = number(time, 3);
-    let end = match plan.config().method.h.list() {
+    let config = plan.config();
+    let end = match config.method.h.list() {
+        _ if config.method.kind == MethodKind::Gnki => {
+            format!("the {GAUSS_NEWTON} at which \"gnki\" has converged")
+        }
         Some(_) => "the 1 of method.h".to_owned(),
-        None => format!("run.end_time = {}", plan.config().run.end_time),
+        None => format!("run.end_time = {}", config.run.end_time),
     };
     said(
         format!(

@@ -38,6 +38,9 @@ const PAIRS: usize = 20;
 /// The number of pairs that are held at once while they are looked for.
 const HELD: usize = 1 << 16;
 
+/// The sum of the h of Gauss-Newton steps from which on they have converged: on a linear problem (1 - h)^n < e^-3 is left of the way.
+pub const GAUSS_NEWTON: f64 = 3.0;
+
 /// What the final members of a run stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +69,7 @@ impl MembersAre {
         match method.kind {
             MethodKind::Kalman if pure && method.perturb => Self::PosteriorSample,
             MethodKind::Etki if pure => Self::PosteriorMoments,
+            MethodKind::Gnki if pure && method.perturb => Self::PosteriorSample,
             _ => Self::Fit,
         }
     }
@@ -75,9 +79,19 @@ impl MembersAre {
     #[must_use]
     pub fn aim(plan: &Plan) -> Self {
         let config = plan.config();
-        match config.run.end_time == 1.0 || config.method.h.adds_up_to_one() {
+        let gauss_newton = config.method.kind == MethodKind::Gnki;
+        match gauss_newton || config.run.end_time == 1.0 || config.method.h.adds_up_to_one() {
             true => Self::at_one(plan),
             false => Self::Fit,
+        }
+    }
+
+    /// Returns true if the posterior's time is reached at `time`, the sum of the steps' h.
+    #[must_use]
+    pub fn is_in_time(plan: &Plan, time: f64) -> bool {
+        match plan.config().method.kind {
+            MethodKind::Gnki => time > GAUSS_NEWTON - SUM_ROUNDING,
+            _ => (time - 1.0).abs() < SUM_ROUNDING,
         }
     }
 
@@ -86,7 +100,7 @@ impl MembersAre {
     #[must_use]
     pub fn at(plan: &Plan, time: f64, misfit: Option<f64>) -> Self {
         let is_near = misfit.is_none_or(|misfit| misfit <= FAR);
-        match (time - 1.0).abs() < SUM_ROUNDING && is_near {
+        match Self::is_in_time(plan, time) && is_near {
             true => Self::at_one(plan),
             false => Self::Fit,
         }
