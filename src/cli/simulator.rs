@@ -118,13 +118,18 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<Probe, (Failure,
 /// What a simulation takes, and so a step.
 pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     let rounds = plan.members(0).div_ceil(ranks).div_ceil(threads);
-    let step = seconds * rounds as f64;
+    let ensemble = seconds * rounds as f64;
+    let all = match plan.steps {
+        0 => "the first ensemble".to_owned(),
+        steps => {
+            let hours = number(ensemble * steps as f64 / 3600.0, 3);
+            format!("a step, {steps} steps about {hours} h")
+        }
+    };
     tracing::info!(
-        "a simulation took {} s: {rounds} one after another are a step of about {} s, {} steps about {} h",
+        "a simulation took {} s: {rounds} one after another take about {} s for {all}",
         number(seconds, 3),
-        number(step, 3),
-        plan.steps,
-        number(step * plan.steps as f64 / 3600.0, 3)
+        number(ensemble, 3),
     );
 }
 

@@ -288,10 +288,11 @@ impl<T: Real> Run<'_, T> {
         }
     }
 
-    /// Warns where the last step has not reached `run.end_time`.
+    /// Warns where the last step has not reached `run.end_time`; a run of the first ensemble alone, which has no step, need not.
     fn warn_of_time_left(&self) {
         let (plan, time) = (self.context.plan, self.state.time);
-        let left = plan.left(time).filter(|_| !plan.is_over(time));
+        let left = plan.left(time);
+        let left = left.filter(|_| plan.steps > 0 && !plan.is_over(time));
         if let (Some(left), true) = (left, self.context.ranks.comm.is_first()) {
             tracing::warn!(
                 "the last step leaves {} of run.end_time = {}: more run.steps are needed to reach it",

@@ -76,7 +76,8 @@ pub(super) fn first_state<T: Real>(
         return Ok(resumed.state);
     }
     // A run that asks stops before its first step, and has nothing to save until it has taken it.
-    if first && resume && problem.map.ask_tell().is_none() {
+    let begins_anew = resume && plan.steps > 0;
+    if first && begins_anew && problem.map.ask_tell().is_none() {
         tracing::info!("no checkpoint to resume: starting from the beginning");
     }
     timing.measure(Phase::Start, || State::start(ranks, plan, &prior))
