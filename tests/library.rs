@@ -44,9 +44,10 @@ fn examples_are_short() {
 }
 
 #[test]
-fn the_readmes_example_is_the_file_that_is_compiled() {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let blocks = readme.split("```rust\n").skip(1);
+fn the_guides_example_is_the_file_that_is_compiled() {
+    let chapter = root().join("src/guide/library.md");
+    let chapter = std::fs::read_to_string(chapter).expect("library.md");
+    let blocks = chapter.split("```rust,no_run\n").skip(1);
     let blocks: Vec<&str> = blocks
         .filter_map(|block| block.split("```").next())
         .collect();

@@ -6,8 +6,10 @@ pub(crate) mod announce;
 pub mod check_model;
 pub mod data;
 pub mod evaluate;
+pub mod guide;
 pub(crate) mod output;
 pub mod plan;
+pub mod presets;
 pub mod replay;
 pub mod report;
 pub(crate) mod run;
@@ -19,16 +21,17 @@ pub mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use eki_mpi::config::{PRESETS, Preset, Resolved, key_list};
+use clap::{Args, Parser, Subcommand};
+use eki_mpi::config::Resolved;
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::data::folder::data_dir;
-use eki_mpi::error::{Error, Result};
+use eki_mpi::error::Result;
 use eki_mpi::io::run_folder::began_with;
 
 use crate::cli::check_model::CheckArguments;
 use crate::cli::data::DataCommand;
 use crate::cli::evaluate::EvaluateArguments;
+use crate::cli::guide::GuideArguments;
 use crate::cli::plan::PlanArguments;
 use crate::cli::replay::ReplayArguments;
 use crate::cli::report::ReportArguments;
@@ -91,6 +94,8 @@ pub enum Command {
     Report(ReportArguments),
     /// Try a simulator of your own on a few members before a run relies on it
     CheckModel(CheckArguments),
+    /// The guide: list its chapters, or show one
+    Guide(GuideArguments),
     /// Data sets: show them, or fetch one
     Data {
         /// What to do
@@ -178,29 +183,10 @@ impl RunArguments {
 pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
     let folder = data_dir(cli.data_dir.as_deref());
     match cli.command {
-        Some(Command::Presets { keys: true, .. }) => print(&wrapped(key_list())),
-        Some(Command::Presets { name: None, .. }) => {
-            let lines: String = PRESETS
-                .iter()
-                .map(|p| format!("{:<18} {}\n", p.name, p.title()))
-                .collect();
-            print(&wrapped(lines));
-        }
-        Some(Command::Presets {
-            name: Some(name), ..
-        }) => {
-            let preset = Preset::find(&name).ok_or_else(|| {
-                let known = PRESETS
-                    .iter()
-                    .map(|p| p.name)
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                Error::Usage(format!("{name}: no such preset; there are {known}"))
-            })?;
-            print(&full_preset(preset)?);
-        }
+        Some(Command::Presets { name, keys }) => print(&presets::answer(name.as_deref(), keys)?),
         Some(Command::Plan(arguments)) => print(&plan::answer(&arguments, network)?),
         Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
+        Some(Command::Guide(arguments)) => guide::show(&arguments)?,
         Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
         Some(Command::CheckModel(arguments)) => print(&check_model::answer(&arguments, &folder)?),
         Some(Command::Data { command }) => {
@@ -215,25 +201,6 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
         Some(Command::Run(_) | Command::Verify(_)) | None => unreachable!("runs go through MPI"),
     }
     Ok(0)
-}
-
-/// Returns the preset's own comments, then the value of every key that applies to it.
-fn full_preset(preset: &Preset) -> Result<String> {
-    let comments: String = preset
-        .text
-        .lines()
-        .take_while(|l| l.starts_with('#'))
-        .map(|l| format!("{l}\n"))
-        .collect();
-    Ok(comments + &Resolved::new(preset.name, &[])?.toml())
-}
-
-/// Returns `text` wrapped to the terminal's width as clap wraps help, each line keeping its indentation.
-fn wrapped(text: String) -> String {
-    let page = Cli::command()
-        .help_template("{after-help}")
-        .after_help(text);
-    page.disable_help_subcommand(true).render_help().to_string()
 }
 
 /// Prints to standard output; a reader that has gone away is no error.

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::keys::{find, keys};
 use super::presets::{PRESETS, Preset};
-use super::refusal::{nearest, refused, shortened, unknown};
+use super::refusal::{refused, shortened, unknown};
 use super::renamed;
 use super::value::Kind;
 use crate::error::{Error, Result};
@@ -41,8 +41,7 @@ impl Overlay {
     pub fn file(&mut self, path: &str) -> Result<String> {
         let file = Path::new(path);
         if !file.exists() && !path.contains(['/', '.']) {
-            let near = nearest(path, PRESETS.iter().map(|p| p.name));
-            let near = near.map_or(String::new(), |n| format!("; did you mean {n}?"));
+            let near = Preset::suggestion(path);
             let names = preset_names();
             let why = format!("{path}: no such preset or file{near} (presets: {names})");
             return Err(Error::Usage(why));

@@ -2,6 +2,8 @@
 
 use toml::Table;
 
+use super::refusal::nearest;
+
 /// A preset.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
@@ -16,6 +18,13 @@ impl Preset {
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
+    }
+
+    /// Returns "; did you mean digits?" where a preset has nearly this name, else nothing.
+    #[must_use]
+    pub fn suggestion(name: &str) -> String {
+        let near = nearest(name, PRESETS.iter().map(|preset| preset.name));
+        near.map_or(String::new(), |near| format!("; did you mean {near}?"))
     }
 
     /// Its first line: what it is.

@@ -30,9 +30,19 @@ impl Ended {
 
 /// `program` on `ranks` ranks, ready for its arguments.
 pub fn on_ranks(ranks: usize, program: &Path) -> Command {
-    let launcher = std::env::var("EKI_MPIRUN").unwrap_or_else(|_| "mpirun".to_owned());
-    let mut command = Command::new(launcher);
+    let mut command = Command::new(launcher());
     command.args(["-n", &ranks.to_string()]).arg(program);
+    allow_for_launchers(&mut command);
+    command
+}
+
+/// The launcher's name.
+pub fn launcher() -> String {
+    std::env::var("EKI_MPIRUN").unwrap_or_else(|_| "mpirun".to_owned())
+}
+
+/// Lets launchers that `command` is or starts have more ranks than cores, and be started by root.
+pub fn allow_for_launchers(command: &mut Command) {
     for (name, value) in [
         ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
         ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
@@ -49,7 +59,6 @@ pub fn on_ranks(ranks: usize, program: &Path) -> Command {
     ] {
         command.env(name, value);
     }
-    command
 }
 
 /// Open MPI 4.1's transport for fabrics, which no test uses, now and then waits in MPI_Init for a lock that it holds
