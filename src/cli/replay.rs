@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use eki_mpi::config::Resolved;
 use eki_mpi::data::observed::ObservationTable;
+use eki_mpi::ensemble::localisation::{Localisation, Reach};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::Files;
 use eki_mpi::files::numbers::number;
@@ -13,16 +14,19 @@ use eki_mpi::forward::joint_prior::JointPrior;
 use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::report::finished::Finished;
 use eki_mpi::report::linear::StoredEnsemble;
+use eki_mpi::report::linear::first_step::FirstStep;
 use eki_mpi::report::linear::replay::{LinearPosterior, Linearisation, Shifted, shifted};
 use eki_mpi::report::text_table::CellAlignment::{Left, Right};
 use eki_mpi::report::text_table::{table_of, text_table};
+use eki_mpi::run::plan::Plan;
+use rayon::ThreadPool;
 use serde::Serialize;
 
-use crate::cli::output::json;
+use crate::cli::output::{all_cores, json};
 use crate::cli::twin::opened;
 
 /// The keys that can be changed.
-const KEYS: [&str; 2] = ["method.noise", "data.observations"];
+const KEYS: [&str; 3] = ["method.noise", "data.observations", "method.localise"];
 /// The most observations that are left out one by one, where they have no groups.
 const MOST_SINGLE: usize = 24;
 /// The most parameters beside each other on the screen.
@@ -34,7 +38,8 @@ pub struct ReplayArguments {
     /// The run's folder
     #[arg(value_name = "RUN")]
     pub folder: PathBuf,
-    /// Change method.noise, or data.observations (another table of the same outputs: values, deviations, weights)
+    /// Change method.noise, data.observations (another table of the same outputs: values, deviations, weights), or
+    /// method.localise (the update is then one step of the first ensemble)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// Leave this group of observations out, or this observation
@@ -62,6 +67,8 @@ struct Replay {
     directions: usize,
     /// The share of the outputs' variance that is linear in the parameters, where the members are enough to tell.
     linear: Option<f64>,
+    /// True if the posterior is one step of the first ensemble.
+    first_step: bool,
     /// With the changes that were asked for, beside the run's own settings.
     parameters: Vec<Shifted>,
     /// Without each group, beside the posterior with all that counts.
@@ -88,10 +95,10 @@ pub fn answer(arguments: &ReplayArguments, data_dir: &Path) -> Result<String> {
         )));
     };
     let history = opened(folder, &resolved)?;
-    let own = Case::load(resolved, data_dir)?;
+    let own = Case::load(resolved, data_dir, true)?;
     let other = match arguments.sets.is_empty() {
         true => None,
-        false => Some(Case::load(changed(arguments)?, data_dir)?),
+        false => Some(Case::load(changed(arguments)?, data_dir, false)?),
     };
     let case = other.as_ref().unwrap_or(&own);
     if case.table.outputs != own.table.outputs {
@@ -100,14 +107,27 @@ pub fn answer(arguments: &ReplayArguments, data_dir: &Path) -> Result<String> {
             folder.display()
         )));
     }
-    let step = arguments.step.unwrap_or_else(|| history.last());
+    let first = [&own, case].into_iter().any(Case::is_of_first_ensemble);
+    let step = arguments.step.unwrap_or_else(|| match first {
+        true => 0,
+        false => history.last(),
+    });
+    if first && step > 0 {
+        return Err(Error::Usage(format!(
+            "--step {step}: must be 0 with method.localise, or with first members that are the prior (ensemble.prior): the first \
+             ensemble is updated"
+        )));
+    }
     let ensemble = StoredEnsemble::read(&history, step, (&prior, &own.table.outputs))?;
-    let linear = Linearisation::new(&ensemble)?;
+    let by = match first {
+        true => By::FirstStep(&ensemble, all_cores()?),
+        false => By::Linearisation(Linearisation::new(&ensemble)?),
+    };
     let (was, kept) = (
-        own.posterior(&linear, &own.all())?,
+        own.posterior(&by, &own.all())?,
         case.kept(&arguments.without)?,
     );
-    let is = case.posterior(&linear, &kept)?;
+    let is = case.posterior(&by, &kept)?;
     let mut groups = Vec::new();
     for (group, members) in case.groups(&kept) {
         let rest: Vec<usize> = kept
@@ -119,20 +139,21 @@ pub fn answer(arguments: &ReplayArguments, data_dir: &Path) -> Result<String> {
             groups.push(WithoutGroup {
                 group,
                 observations: members.len(),
-                parameters: shifted(&prior, &is, &case.posterior(&linear, &rest)?),
+                parameters: shifted(&prior, &is, &case.posterior(&by, &rest)?),
             });
         }
     }
     let replay = Replay {
         step,
         members: ensemble.members(),
-        directions: linear.directions(),
+        directions: by.directions(),
         linear: was.linear,
+        first_step: first,
         parameters: shifted(&prior, &was, &is),
         groups,
     };
     if let Some(path) = &arguments.csv {
-        Files::default().write_whole(path, csv(&replay).as_bytes())?;
+        Files::default().write_whole(path, replay.csv().as_bytes())?;
     }
     Ok(match arguments.json {
         true => json(&replay),
@@ -145,28 +166,67 @@ fn changed(arguments: &ReplayArguments) -> Result<Resolved> {
     let known = |set: &&String| KEYS.iter().any(|key| set.split('=').next() == Some(key));
     if let Some(set) = arguments.sets.iter().find(|set| !known(set)) {
         return Err(Error::Usage(format!(
-            "--set {set}: only {} can be changed: outputs were kept for the run's own parameters",
-            KEYS.join(" and ")
+            "--set {set}: only {} and {} can be changed: outputs were kept for the run's own parameters",
+            KEYS[..2].join(", "),
+            KEYS[2]
         )));
     }
     Finished::open_with(&arguments.folder, &arguments.sets).map(|finished| finished.resolved)
 }
 
-/// Observations, their noise and their groups.
+/// What a posterior follows from.
+enum By<'a> {
+    /// The outputs, made linear by an ensemble.
+    Linearisation(Linearisation<'a>),
+    /// One step of the first ensemble.
+    FirstStep(&'a StoredEnsemble, ThreadPool),
+}
+
+impl By<'_> {
+    /// Returns the number of directions in which the members differ.
+    fn directions(&self) -> usize {
+        match self {
+            Self::Linearisation(linear) => linear.directions(),
+            Self::FirstStep(ensemble, _) => (ensemble.members() - 1).min(ensemble.xi.ncols()),
+        }
+    }
+}
+
+/// Observations, their noise, their groups and their localisation.
 struct Case {
     resolved: Resolved,
     loaded: LoadedProblem,
     table: ObservationTable,
+    localisation: Option<Localisation>,
 }
 
 impl Case {
-    fn load(resolved: Resolved, data_dir: &Path) -> Result<Self> {
+    /// Loads what `resolved` asks for; groups and matrices of tapers are left out where they are the run's `own`.
+    fn load(resolved: Resolved, data_dir: &Path, is_own: bool) -> Result<Self> {
         let loaded = LoadedProblem::load(&resolved, data_dir)?;
+        let parameters = loaded.map::<f64>(&resolved)?.parameters();
+        let plan = Plan::with_noise(resolved, loaded.noise(), loaded.shape(), parameters)?
+            .with_table(loaded.table())?
+            .localised_by(loaded.tapers())?;
+        let by_groups = |by: &Localisation| matches!(by, Localisation::Near(Reach::Groups(_)));
+        let localisation = plan.localisation();
+        let is_other = plan.taper_file().is_some() || localisation.as_ref().is_some_and(by_groups);
+        if is_other && !is_own {
+            let allowed =
+                "can be replayed by correlations or distances alone, not by groups or a matrix";
+            return Err(plan.resolved.error("method.localise", allowed));
+        }
         Ok(Self {
+            localisation: localisation.filter(|_| !is_other),
             table: loaded.table(),
-            resolved,
+            resolved: plan.resolved,
             loaded,
         })
+    }
+
+    /// Returns true if the posterior is one step of the first ensemble.
+    fn is_of_first_ensemble(&self) -> bool {
+        self.localisation.is_some()
     }
 
     /// Returns the places of all observations.
@@ -175,9 +235,19 @@ impl Case {
     }
 
     /// Returns the posterior given the observations at `places`.
-    fn posterior(&self, linear: &Linearisation, places: &[usize]) -> Result<LinearPosterior> {
+    fn posterior(&self, by: &By, places: &[usize]) -> Result<LinearPosterior> {
         let noise = self.loaded.noise_of(&self.resolved, places)?;
-        linear.posterior(self.loaded.observations(), (places, &noise))
+        let (observations, about) = (self.loaded.observations(), (places, &noise));
+        match by {
+            By::Linearisation(linear) => linear.posterior(observations, about),
+            By::FirstStep(ensemble, pool) => {
+                let step = FirstStep {
+                    ensemble,
+                    localisation: self.localisation.clone(),
+                };
+                step.posterior(pool, observations, about)
+            }
+        }
     }
 
     /// Returns the groups of the observations at `places`, by name; single ones where there are no groups, and few of them.
@@ -225,8 +295,15 @@ impl Case {
     }
 }
 
-/// Returns the replay as text.
-fn text(folder: &Path, replay: &Replay, free: usize) -> String {
+/// Returns the line that says what the replay is.
+fn heading(folder: &Path, replay: &Replay) -> String {
+    let (folder, members) = (folder.display(), replay.members);
+    if replay.first_step {
+        return format!(
+            "{folder}: one step of the {members} first members, as if outputs were linear in the parameters: a linearisation over the \
+             whole prior, nothing is simulated\n"
+        );
+    }
     let share = replay.linear.map_or_else(
         || "too few members to tell how linear it is".to_owned(),
         |linear| {
@@ -236,13 +313,16 @@ fn text(folder: &Path, replay: &Replay, free: usize) -> String {
             )
         },
     );
-    let mut text = format!(
-        "{}: a linearisation by the {} members after {} steps, nothing is simulated: {share}\n",
-        folder.display(),
-        replay.members,
+    format!(
+        "{folder}: a linearisation by the {members} members after {} steps, nothing is simulated: {share}\n",
         replay.step
-    );
-    if replay.directions < free {
+    )
+}
+
+/// Returns the replay as text.
+fn text(folder: &Path, replay: &Replay, free: usize) -> String {
+    let mut text = heading(folder, replay);
+    if replay.directions < free && !replay.first_step {
         text += &format!(
             "the members differ in {} of {free} directions: along the others parameters keep their prior\n",
             replay.directions
@@ -256,13 +336,8 @@ fn text(folder: &Path, replay: &Replay, free: usize) -> String {
             number(high, 4)
         )
     };
-    let heading = [
-        "parameter",
-        "with the run's settings",
-        "with the changes",
-        "shift",
-        "deviation",
-    ];
+    let names = ["parameter", "with the run's settings", "with the changes"];
+    let heading = [names[0], names[1], names[2], "shift", "deviation"];
     let row = |p: &Shifted| {
         [
             p.name.clone(),
@@ -303,21 +378,23 @@ fn text(folder: &Path, replay: &Replay, free: usize) -> String {
     text
 }
 
-/// Returns what each group is worth as CSV.
-fn csv(replay: &Replay) -> String {
-    let mut text = "group,observations,name,shift,deviation_ratio,median,low,high\n".to_owned();
-    for g in &replay.groups {
-        for p in &g.parameters {
-            let numbers = [p.shift, p.deviation_ratio, p.is[0], p.is[1], p.is[2]];
-            let numbers: Vec<String> = numbers.iter().map(|x| format!("{x:?}")).collect();
-            text += &format!(
-                "{},{},{},{}\n",
-                quoted(&g.group),
-                g.observations,
-                quoted(&p.name),
-                numbers.join(",")
-            );
+impl Replay {
+    /// Returns what each group is worth as CSV.
+    fn csv(&self) -> String {
+        let mut text = "group,observations,name,shift,deviation_ratio,median,low,high\n".to_owned();
+        for g in &self.groups {
+            let group = quoted(&g.group);
+            for p in &g.parameters {
+                let [median, low, high] = p.is;
+                text += &format!(
+                    "{group},{},{},{:?},{:?},{median:?},{low:?},{high:?}\n",
+                    g.observations,
+                    quoted(&p.name),
+                    p.shift,
+                    p.deviation_ratio
+                );
+            }
         }
+        text
     }
-    text
 }

@@ -39,6 +39,12 @@ impl Distances {
         self.parameters.ncols()
     }
 
+    /// Returns the number K of observations.
+    #[must_use]
+    pub fn observations(&self) -> usize {
+        self.observations.ncols()
+    }
+
     /// Writes the factors, from 0 to 1, of the covariances of observation `k` with the parameters from `first` on, as many as `out`
     /// holds. To be called within a dispatch to the processor's vectors.
     #[inline(always)]

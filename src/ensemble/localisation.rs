@@ -146,6 +146,17 @@ impl CorrelationFactor {
         }
     }
 
+    /// Replaces the `correlations` of so many `members` by their factors.
+    pub(crate) fn replace_all(self, correlations: &mut [f64], members: usize) {
+        let constant = self.constant(members as f64);
+        for part in correlations.chunks_mut(PANEL) {
+            let mut panel = [0.0; PANEL];
+            panel[..part.len()].copy_from_slice(part);
+            self.replace(&mut panel, constant);
+            part.copy_from_slice(&panel[..part.len()]);
+        }
+    }
+
     /// Replaces the correlations `r` by their factors, with the `constant` of their number of members.
     #[inline(always)]
     fn replace(self, r: &mut [f64; PANEL], constant: f64) {

@@ -13,7 +13,7 @@ pub mod exact_draw;
 pub(crate) mod full;
 pub(crate) mod hidden_state;
 mod kept_members;
-pub(crate) mod localisation;
+pub mod localisation;
 pub(crate) mod low_rank;
 pub(crate) mod mean;
 mod mean_kernels;

@@ -16,6 +16,10 @@ pub const TESTS: &[Test] = &[
     ("more_outputs_than_members_give_the_same_step", by_members),
     ("groups_inform_their_parameters_alone", groups),
     ("a_matrix_tapers_the_gain", taper),
+    (
+        "a_replay_with_localisation_is_the_localised_step_of_the_first_members",
+        replayed,
+    ),
     ("the_places_are_kept_with_their_run", kept),
     ("what_cannot_be_localised_is_refused_in_a_line", refused),
 ];
@@ -331,6 +335,57 @@ fn taper() {
 fn most_apart(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     let both = a.concat().into_iter().zip(b.concat());
     both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+/// The mean that `replay` tells of a run without localisation is that of a run whose one step, of h = 1, is localised.
+fn replayed() {
+    let sets = ["run.steps=1", "method.h_schedule=level", "method.h=1"];
+    let (case, _, run) = chain(&sets);
+    let distance = by_distance(6.0, &chain_places(&case, 2));
+    let (none, _) = case.finish(&run, "none");
+    let replay = |out: &std::path::Path, more: &[&str]| {
+        let told = end(alone().arg("replay").arg(out).arg("--json").args(more));
+        assert_eq!(told.code, 0, "{}", told.stderr);
+        let json: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+        json
+    };
+    for localise in [
+        "method.localise=sec",
+        "method.localise=threshold",
+        "method.localise=fisher",
+        &distance,
+    ] {
+        let name = localise.replace('/', " ");
+        let (out, _) = case.finish(&run.clone().set(localise), &name);
+        let wanted = super::runs::found(&out);
+        // And of the localised run itself, where localisation is its own.
+        for (found, key) in [
+            (replay(&none, &["--set", localise]), "is"),
+            (replay(&out, &[]), "was"),
+        ] {
+            assert_eq!(found["first_step"], true);
+            for (p, wanted) in wanted.iter().enumerate() {
+                let median = found["parameters"][p][key][0].as_f64().expect("a number");
+                assert!(
+                    (median - wanted).abs() < 1e-9,
+                    "{localise} {p}: {median} {wanted}"
+                );
+            }
+        }
+    }
+    let folder = none.to_str().expect("text");
+    let told = end(alone().args(["replay", folder, "--set", "method.localise=sec"]));
+    assert!(
+        told.stdout
+            .contains("one step of the 20 first members, as if outputs were linear")
+    );
+    let steps = [
+        "replay",
+        folder,
+        "--set",
+        "method.localise=sec",
+        "--step",
+        "1",
+    ];
+    case.refused(&end(alone().args(steps)), &["--step 1", "must be 0"]);
 }
 
 fn kept() {

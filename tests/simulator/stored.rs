@@ -207,7 +207,7 @@ fn refused() {
     for (arguments, words) in [
         (
             &["replay", &folder, "--set", "method.h=2"][..],
-            "only method.noise and data.observations",
+            "only method.noise, data.observations and method.localise",
         ),
         (
             &["replay", &folder, "--without", "y99"],

@@ -1,9 +1,10 @@
 //! What stored members and their outputs say without a simulation, by linear updates: how well parameters would be recovered (`twin`),
-//! and what the posterior would be with other noise or other observations (`replay`).
+//! and what the posterior would be with other noise or other observations (`replay`; with localisation `first_step`).
 //!
 //! Both work in the standard normal coordinates of the parameters, with outputs whitened by the noise, and need J x J matrices only:
 //! those of members' anomalies with each other.
 
+pub mod first_step;
 pub mod replay;
 pub mod twin;
 
