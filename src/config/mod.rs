@@ -49,7 +49,7 @@ pub use keys::*;
 pub use kinds::{DataKind, MethodKind, ModelKind};
 pub use listing::{key_chapter, key_list};
 pub use localise::Localise;
-pub use noise::{Diagonal, NoiseSource};
+pub use noise::{Diagonal, NoiseEstimate, NoiseSource};
 pub use places::{CONFIG, ENVIRONMENT, OBSERVATIONS, PRIOR_MATRICES, Places, copies};
 pub use presets::{PRESETS, Preset};
 pub use prior_laws::LAWS;

@@ -21,7 +21,57 @@ pub enum NoiseSource {
         factors: String,
     },
     /// The file of control runs, N x K, from which the covariance is estimated.
-    Samples(String),
+    Samples {
+        /// The file.
+        runs: String,
+        /// How it is estimated.
+        estimate: NoiseEstimate,
+    },
+}
+
+/// How a covariance is estimated from control runs: which part of the sample's correlations is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum NoiseEstimate {
+    /// The leading modes that stand out from sampling noise.
+    #[default]
+    Outstanding,
+    /// This number of leading modes.
+    Modes(usize),
+    /// The fewest leading modes that hold this share of the variance.
+    Share(f64),
+    /// All, shrunk towards independent noise by this part of the way; None: by the estimate of the best.
+    Shrinkage(Option<f64>),
+}
+
+impl NoiseEstimate {
+    /// Returns what the entry `key = value` beside `samples` says, if it is allowed.
+    fn of(key: &str, value: &Value) -> Option<Self> {
+        let number = value
+            .as_float()
+            .or_else(|| value.as_integer().map(|i| i as f64));
+        let part = number.filter(|x| (0.0..=1.0).contains(x));
+        match key {
+            "modes" => {
+                let count = usize::try_from(value.as_integer()?).ok()?;
+                (count > 0).then_some(Self::Modes(count))
+            }
+            "share" => part.filter(|share| *share > 0.0).map(Self::Share),
+            "shrinkage" if value.as_str() == Some("auto") => Some(Self::Shrinkage(None)),
+            "shrinkage" => part.map(|part| Self::Shrinkage(Some(part))),
+            _ => None,
+        }
+    }
+
+    /// Returns the entry that says it beside `samples`; None of the default.
+    fn entry(self) -> Option<(&'static str, Value)> {
+        match self {
+            Self::Outstanding => None,
+            Self::Modes(count) => Some(("modes", Value::Integer(count as i64))),
+            Self::Share(share) => Some(("share", Value::Float(share))),
+            Self::Shrinkage(None) => Some(("shrinkage", Value::String("auto".to_owned()))),
+            Self::Shrinkage(Some(part)) => Some(("shrinkage", Value::Float(part))),
+        }
+    }
 }
 
 /// The diagonal of a covariance.
@@ -68,7 +118,7 @@ impl NoiseSource {
     /// The allowed values, in words that follow "must be".
     pub(super) const ALLOWED: &str = "a finite number greater than 0, a list of such, a file that holds them, or one of \
          { covariance = FILE }, { diagonal = NUMBER, LIST or FILE, factors = FILE } and { samples = FILE }, with files in \
-         quotes";
+         quotes; beside samples one of modes = NUMBER, share = 0 to 1 and shrinkage = 0 to 1 or \"auto\"";
 
     /// Returns what `value` says, if it is allowed.
     pub(super) fn of(value: &Value) -> Option<Self> {
@@ -83,7 +133,14 @@ impl NoiseSource {
         keys.sort_unstable();
         match keys[..] {
             ["covariance"] => file("covariance").map(Self::Covariance),
-            ["samples"] => file("samples").map(Self::Samples),
+            ["samples"] => Some(Self::Samples {
+                runs: file("samples")?,
+                estimate: NoiseEstimate::default(),
+            }),
+            [key, "samples"] | ["samples", key] => Some(Self::Samples {
+                runs: file("samples")?,
+                estimate: NoiseEstimate::of(key, &table[key])?,
+            }),
             ["diagonal", "factors"] => Some(Self::Factors {
                 diagonal: Diagonal::of(&table["diagonal"])?,
                 factors: file("factors")?,
@@ -102,7 +159,10 @@ impl NoiseSource {
         match self {
             Self::Diagonal(diagonal) => diagonal.value(),
             Self::Covariance(path) => table(vec![("covariance", text(path))]),
-            Self::Samples(path) => table(vec![("samples", text(path))]),
+            Self::Samples { runs, estimate } => {
+                let entries = [("samples", text(runs))].into_iter();
+                table(entries.chain(estimate.entry()).collect())
+            }
             Self::Factors { diagonal, factors } => table(vec![
                 ("diagonal", diagonal.value()),
                 ("factors", text(factors)),
@@ -154,6 +214,10 @@ mod tests {
             "{ diagonal = [0.5], factors = \"u.npy\" }",
             "{ diagonal = \"d.csv\", factors = \"u.npy\" }",
             samples,
+            "{ modes = 3, samples = \"runs.npy\" }",
+            "{ samples = \"runs.npy\", share = 0.9 }",
+            "{ samples = \"runs.npy\", shrinkage = \"auto\" }",
+            "{ samples = \"runs.npy\", shrinkage = 0.0 }",
         ] {
             let noise = read(value).expect(value);
             assert_eq!(noise.value().to_string(), value);
@@ -176,6 +240,12 @@ mod tests {
             "{ factors = \"u.npy\" }",
             "{ diagonal = 0.0, factors = \"u.npy\" }",
             "{ covariance = \"g.npy\", samples = \"r.npy\" }",
+            "{ samples = \"r.npy\", modes = 0 }",
+            "{ samples = \"r.npy\", modes = 1.5 }",
+            "{ samples = \"r.npy\", share = 0 }",
+            "{ samples = \"r.npy\", share = 1.1 }",
+            "{ samples = \"r.npy\", shrinkage = \"most\" }",
+            "{ samples = \"r.npy\", share = 0.5, modes = 2 }",
         ] {
             assert_eq!(read(value), None, "{value}");
         }

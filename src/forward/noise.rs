@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Axis};
 
-use crate::config::{Diagonal, NoiseSource, Resolved};
+use crate::config::{Diagonal, NoiseEstimate, NoiseSource, Resolved};
 use crate::data::noise::covariance::Covariance;
-use crate::data::noise::{ControlRuns, Gamma, KeptFile, Noise};
+use crate::data::noise::{ControlRuns, Gamma, Kept, KeptFile, Noise};
 use crate::data::observed::ObservationTable;
 use crate::error::{Error, Result};
 use crate::files::numbers::number;
@@ -62,13 +62,13 @@ pub fn load(resolved: &Resolved, table: &ObservationTable) -> Result<Noise> {
             let u = reader.observed(u, Axis(0));
             correlated(&path, Covariance::low_rank(&variances, u))?
         }
-        NoiseSource::Samples(path) => {
-            let (path, runs) = reader.matrix(path, STEM)?;
+        NoiseSource::Samples { runs, estimate } => {
+            let (path, runs) = reader.matrix(runs, STEM)?;
             reader.check(&path, (runs.dim(), runs.ncols()), "control runs are N x K")?;
             let count = runs.nrows();
-            let modes = ControlRuns(reader.observed(runs, Axis(1))).covariance();
+            let modes = ControlRuns(reader.observed(runs, Axis(1))).covariance(*estimate);
             let modes = modes.map_err(|why| Error::data(&path, why))?;
-            estimated = Some(words(count, modes.factors.ncols(), modes.share));
+            estimated = Some(words(count, modes.factors.ncols(), (*estimate, modes.kept)));
             match modes.factors.ncols() {
                 0 => Gamma::Diagonal(modes.diagonal),
                 _ => correlated(&path, Covariance::low_rank(&modes.diagonal, modes.factors))?,
@@ -82,22 +82,51 @@ pub fn load(resolved: &Resolved, table: &ObservationTable) -> Result<Noise> {
     })
 }
 
-/// Returns what is said of an estimate from `runs` control runs.
-fn words(runs: usize, modes: usize, share: f64) -> String {
-    let kept = match modes {
-        0 => "no mode of the outputs' correlations stands out from sampling noise: all are taken as independent".to_owned(),
-        1 => format!(
-            "1 mode of the outputs' correlations stands out from sampling noise and holds {} % of their variance; the rest is taken as \
-             independent",
-            number(100.0 * share, 3)
-        ),
-        modes => format!(
-            "{modes} modes of the outputs' correlations stand out from sampling noise and hold {} % of their variance; the rest is \
-             taken as independent",
-            number(100.0 * share, 3)
-        ),
+/// Returns what is said of an `estimate` from `runs` control runs, which `kept` this of their correlations.
+fn words(runs: usize, modes: usize, (estimate, kept): (NoiseEstimate, Kept)) -> String {
+    let from = format!("{KEY}: from {runs} control runs");
+    let (share, unlike) = match kept {
+        Kept::Leading { share, unlike } => (number(100.0 * share, 3), unlike),
+        Kept::Shrunk(0.0) => return format!("{from}: their sample covariance"),
+        Kept::Shrunk(part) => {
+            let part = number(100.0 * part, 3);
+            return format!(
+                "{from}: their sample covariance, its correlations shrunk by {part} % towards independent noise"
+            );
+        }
     };
-    format!("{KEY}: from {runs} control runs: {kept}")
+    let stands_out = estimate == NoiseEstimate::Outstanding;
+    let (stand, rest) = (
+        "of the outputs' correlations",
+        "the rest is taken as independent",
+    );
+    let kept = match (modes, stands_out) {
+        (0, true) => {
+            format!("no mode {stand} stands out from sampling noise: all are taken as independent")
+        }
+        (0, false) => format!("no mode {stand} is kept: all are taken as independent"),
+        (1, true) => format!(
+            "1 mode {stand} stands out from sampling noise and holds {share} % of their variance; {rest}"
+        ),
+        (1, false) => {
+            format!("1 mode {stand} is kept and holds {share} % of their variance; {rest}")
+        }
+        (_, true) => format!(
+            "{modes} modes {stand} stand out from sampling noise and hold {share} % of their variance; {rest}"
+        ),
+        (_, false) => {
+            format!("{modes} modes {stand} are kept and hold {share} % of their variance; {rest}")
+        }
+    };
+    let warning = unlike.map_or_else(String::new, |[least, largest]| {
+        format!(
+            ", though its modes differ by more than sampling noise (variances from {} to {} of standardised outputs): what hardly \
+             varies is lost, and {{ samples = FILE, shrinkage = 0 }} keeps it",
+            number(least, 2),
+            number(largest, 2)
+        )
+    });
+    format!("{from}: {kept}{warning}")
 }
 
 /// Returns the noise of a `covariance` that was read from `path`.

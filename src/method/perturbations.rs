@@ -28,6 +28,7 @@ use crate::method::gain;
 use crate::method::outputs::{Factors, Outputs};
 use crate::method::products::{gram, shared_rows, too_large};
 use crate::parallel::comm::Comm;
+use crate::parallel::partition::OUTPUTS;
 
 /// The share of the largest variance below which a direction of the outputs is rounding.
 const NONE: f64 = 1e-10;
@@ -37,7 +38,12 @@ const NONE: f64 = 1e-10;
 pub(crate) fn with_exact_noise(cost: MethodCost, sizes: &StepSizes, rank: usize) -> MethodCost {
     let (j, k) = (sizes.members, sizes.outputs);
     if !is_exact(j, k + 1) {
-        let solving = cost.solving + 8 * j * k;
+        // By samples each thread draws one block of them after the other, else all are drawn at once.
+        let drawn = match !sizes.by_rows() && cost.side == j {
+            true => sizes.threads * OUTPUTS.min(k),
+            false => k,
+        };
+        let solving = cost.solving + 8 * j * drawn;
         return MethodCost { solving, ..cost };
     }
     let side = k as f64;

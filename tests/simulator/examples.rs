@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use eki_mpi::files::table::fields;
+
 use super::start::{Run, end};
 use super::{Test, results};
 
@@ -38,12 +40,8 @@ fn posterior(name: &str, sets: &[&str]) -> Option<BTreeMap<String, (f64, f64)>> 
     let members = results::members(&out);
     let count = members.len() as f64;
     let text = results::members_table(&out);
-    let names = text
-        .lines()
-        .next()
-        .expect("names")
-        .split(',')
-        .map(str::to_owned);
+    let names = fields(text.lines().next().expect("names"), ',').into_iter();
+    let names = names.map(str::to_owned);
     let moments = |p: usize| {
         let mean = members.iter().map(|u| u[p]).sum::<f64>() / count;
         let square = members.iter().map(|u| (u[p] - mean).powi(2)).sum::<f64>();
@@ -61,9 +59,9 @@ fn posterior(name: &str, sets: &[&str]) -> Option<BTreeMap<String, (f64, f64)>> 
 fn answer(name: &str) -> Vec<(String, Vec<f64>)> {
     let text = std::fs::read_to_string(folder(name).join("answer.csv")).expect("an answer");
     let row = |line: &str| {
-        let (name, numbers) = line.split_once(',').expect("a name");
-        let numbers = numbers.split(',').map(|x| x.parse().expect("a number"));
-        (name.to_owned(), numbers.collect())
+        let cells = fields(line, ',');
+        let numbers = cells[1..].iter().map(|x| x.parse().expect("a number"));
+        (cells[0].to_owned(), numbers.collect())
     };
     text.lines().skip(1).map(row).collect()
 }

@@ -25,8 +25,10 @@ section! {
         /// Covariance Gamma of the observations' noise in the least-squares loss, in squared units of the outputs; a simulator needs
         /// it, here or in the table of data.observations. Independent noise: one variance for all outputs, a list of one for each, or a file of these. Correlated noise, of a
         /// simulator's observations alone: the file of a full covariance, K x K; a diagonal and the file of U, K x r, of the
-        /// covariance diagonal + U U^T; or the file of control runs, N x K, from which such a covariance is estimated. Files are .npy
-        /// or text.
+        /// covariance diagonal + U U^T; or the file of control runs, N x K, from which such a covariance is estimated: by the leading
+        /// modes of their correlations that stand out from sampling noise, by modes = N of them, by as many as hold a share of the
+        /// variance, or by all, shrunk towards independent noise (shrinkage = 0: the sample's covariance itself). Files are .npy or
+        /// text.
         noise: NoiseSource = "[1.0]", Noise, EVERYWHERE, Fixed;
         /// Number delta added to probabilities z in the gradient of the cross-entropy, -y / (z + delta).
         delta: f64 = "0.005", Above(0.0), NETWORKS, Fixed;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::files::bounded;
 
 use covariance::Covariance;
-pub use samples::{ControlRuns, Modes};
+pub use samples::{ControlRuns, Kept, Modes};
 
 /// The noise of the observations, and the files that it was read from.
 #[derive(Clone, Debug, Serialize, Deserialize)]

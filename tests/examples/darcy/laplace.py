@@ -1,6 +1,6 @@
 """Makes the example's data, and its independent answer: the posterior's mode and Laplace's approximation about it.
 
-    python3 laplace.py data        correlation.csv and observed.txt
+    python3 laplace.py data        observed.txt
     python3 laplace.py > answer.csv
 """
 import math
@@ -88,11 +88,6 @@ def laplace(observed):
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["data"]:
-        names = [f"log_k[{c + 1}]" for c in range(CELLS)]
-        with open("correlation.csv", "w") as file:
-            print(*names, sep=",", file=file)
-            for row in correlation():
-                print(*(f"{x:.12g}" for x in row), sep=",", file=file)
         random.seed(3)
         l, xi = root(correlation()), [random.gauss(0, 1) for _ in range(CELLS)]
         truth = [DEVIATION * x for x in times(l, xi)]
@@ -104,4 +99,4 @@ if __name__ == "__main__":
             mode, deviations = laplace([float(line) for line in file])
         print("name,mean,deviation")
         for c, (m, d) in enumerate(zip(mode, deviations)):
-            print(f"log_k[{c + 1}],{m:.6f},{d:.6f}")
+            print(f'"log_k[{c // SIDE + 1},{c % SIDE + 1}]",{m:.6f},{d:.6f}')
