@@ -335,6 +335,8 @@ fn taper() {
 fn most_apart(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     let both = a.concat().into_iter().zip(b.concat());
     both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
 /// The mean that `replay` tells of a run without localisation is that of a run whose one step, of h = 1, is localised.
 fn replayed() {
     let sets = ["run.steps=1", "method.h_schedule=level", "method.h=1"];
