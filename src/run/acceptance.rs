@@ -76,7 +76,8 @@ impl<T: Real> State<T> {
 
     /// Returns the factor of h of this step of `plan`, from what ranks `agreed` on.
     pub(super) fn factor(&self, plan: &Plan, agreed: &Agreed) -> f64 {
-        let misfits = (agreed.misfit, agreed.variance);
+        let variance = agreed.variance * self.left_out.share_counted(plan.observed());
+        let misfits = (agreed.misfit, variance);
         self.halved() * plan.factor(self.step, misfits, self.time)
     }
 

@@ -60,6 +60,13 @@ impl LeftOut {
         &self.places
     }
 
+    /// Returns the share of `k` observations that count: by it the variance of misfits, which are scaled up to `k`, is that of a sum over
+    /// as many as count, scaled up.
+    #[must_use]
+    pub fn share_counted(&self, k: usize) -> f64 {
+        (k - self.places.len()) as f64 / k as f64
+    }
+
     /// Returns their names and groups, by their `table`.
     #[must_use]
     pub fn names(&self, table: &ObservationTable) -> Vec<String> {
@@ -139,6 +146,8 @@ mod tests {
         let misfit = left.take(&independent, &mut z, &y);
         assert!((misfit - 1.5 * (r * r / a + s * s / c) / 2.0).abs() < 1e-12);
         assert_eq!(z, [1.5, -0.2, 0.5]);
+        assert_eq!(left.share_counted(3), 2.0 / 3.0);
+        assert_eq!(LeftOut::default().share_counted(3), 1.0);
         assert!(LeftOut::new(vec![0, 1, 2], &independent, 3).is_err());
         assert_eq!(
             LeftOut::new(vec![], &independent, 3).unwrap(),
