@@ -41,6 +41,17 @@ impl JointPrior {
     }
 }
 
+/// Returns the names of the random fields in the prior of `resolved`, and whether each has Karhunen-Loeve modes; without them its coordinates
+/// are white noise.
+pub fn field_names(resolved: &Resolved) -> impl Iterator<Item = (&str, bool)> {
+    resolved.config.model.prior.iter().filter_map(|entry| {
+        let mut words = entry.split_whitespace();
+        let name = words.next()?.split('[').next()?;
+        let is_field = words.next() == Some("matern");
+        is_field.then(|| (name, words.any(|word| word == "modes")))
+    })
+}
+
 /// Returns a line on each random field of the prior of `resolved`, if it has any.
 #[must_use]
 pub fn field_descriptions(resolved: &Resolved) -> Vec<String> {

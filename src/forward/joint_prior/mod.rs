@@ -23,7 +23,7 @@ mod sizes;
 
 use std::borrow::Cow;
 
-pub use configured::field_descriptions;
+pub use configured::{field_descriptions, field_names};
 use sha2::{Digest as _, Sha256};
 pub use sizes::PriorSizes;
 

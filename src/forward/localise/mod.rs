@@ -15,7 +15,7 @@ use crate::data::observed::ObservationTable;
 use crate::data::tapers::{TaperKind, Tapers};
 use crate::error::{Error, Result};
 use crate::files::bounded;
-use crate::forward::joint_prior::JointPrior;
+use crate::forward::joint_prior::{JointPrior, field_names};
 use crate::io::matrix;
 
 /// The key that all of this file is about.
@@ -45,6 +45,13 @@ pub fn load(
             observations,
         } => {
             refuse_mixtures(resolved, gamma, "distances")?;
+            if let Some((field, _)) = field_names(resolved).next() {
+                let allowed = format!(
+                    "distances need parameters that have a place each, and the coordinates of the random field {field} have none: \
+                     \"threshold\" works for a field with `modes N`"
+                );
+                return Err(resolved.error(KEY, allowed));
+            }
             distances(resolved, table, radius, [parameters, observations]).map(Some)
         }
         Localise::Groups(named) => {

@@ -31,8 +31,8 @@ impl Divergence {
     /// Returns a warning after a step, if one is due.
     pub fn see(&mut self, plan: &Plan, record: &Record) -> impl Iterator<Item = String> {
         let grown = self.runaway.see(record, ExtraArrays::of(plan).previous);
-        // A series' single values have losses of their own.
-        let batches = !is_series(&plan.config().data.name);
+        // A series' single values, and sets of observations, have losses of their own.
+        let batches = !is_series(&plan.config().data.name) && plan.takes_all_sets();
         let length = match plan.descent {
             Some(_) => "method.rate",
             None => "method.h",

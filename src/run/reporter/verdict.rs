@@ -23,6 +23,8 @@ use crate::run::stop::AT_NOISE_LEVEL;
 const NEAR: f64 = 1.5;
 /// One of so many members that failed in the last step, or more of them, are spoken of.
 const FAILED: usize = 10;
+/// What to do where members are fewer than the directions of parameters.
+const DOUBLE: &str = "the members are fewer than the parameters' directions, which makes error bars too small: compare with twice as many";
 /// What a run is to be set to whose members shall be a sample of the posterior.
 const FOR_POSTERIOR: &str = "method.kind = \"kalman\", method.h_schedule = \"misfit\", method.perturb = true, run.end_time = 1, \
                              run.stop_at_misfit = 0 and some hundred members";
@@ -101,9 +103,14 @@ impl Course {
         let known = end.scores.misfit_members.or(end.scores.misfit_best);
         let found = match known {
             Some(misfit) => self.known(plan, end, misfit),
-            None => self.unknown(*self.misfits.last()?),
+            None => self.unknown(self.newest?),
         };
-        let few = too_few(plan).filter(|_| known.is_none_or(|misfit| misfit > NEAR));
+        let is_far = known.is_none_or(|misfit| misfit > NEAR);
+        let few = too_few(plan);
+        let is_sample = MembersAre::at(plan, end.time, known) != MembersAre::Fit;
+        let unsure = few.as_ref().filter(|_| is_sample && !is_far);
+        let unsure = unsure.map(|_| DOUBLE.to_owned());
+        let few = few.filter(|_| is_far);
         let gave = match failed {
             0 => self.failing(),
             _ => Some(gave),
@@ -119,7 +126,7 @@ impl Course {
         };
         Some(said(
             join(found.verdict, vec![few, gave]),
-            join(found.advice, vec![mend]),
+            join(found.advice, vec![unsure, mend]),
         ))
     }
 
