@@ -42,7 +42,7 @@ pub struct ReplayArguments {
     /// method.localise (the update is then one step of the first ensemble)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// Leave this group of observations out, or this observation
+    /// Leave this group or set of observations out, or this observation
     #[arg(long, value_name = "GROUP")]
     pub without: Vec<String>,
     /// Linearise by the ensemble after N steps [default: the last that was kept]
@@ -133,7 +133,7 @@ pub fn answer(arguments: &ReplayArguments, data_dir: &Path) -> Result<String> {
         let rest: Vec<usize> = kept
             .iter()
             .copied()
-            .filter(|k| !members.contains(k))
+            .filter(|k| members.binary_search(k).is_err())
             .collect();
         if !rest.is_empty() {
             groups.push(WithoutGroup {
@@ -250,37 +250,43 @@ impl Case {
         }
     }
 
-    /// Returns the groups of the observations at `places`, by name; single ones where there are no groups, and few of them.
+    /// Returns the groups and sets of the observations at `places`, by name; single ones where there are neither, and few of them.
     fn groups(&self, places: &[usize]) -> Vec<(String, Vec<usize>)> {
-        let (table, all) = (&self.table, places.iter().copied());
-        if table.groups.is_empty() {
-            let few = places.len() <= MOST_SINGLE;
-            let single = all.filter(|_| few).map(|k| (table.label(k), vec![k]));
-            return single.collect();
+        let parts = self.table.parts();
+        if parts.is_empty() {
+            let few = places.iter().filter(|_| places.len() <= MOST_SINGLE);
+            return few.map(|&k| (self.table.label(k), vec![k])).collect();
         }
-        let of = |g: usize| all.clone().filter(|&k| table.group_of[k] == g).collect();
-        let groups = table.groups.iter().enumerate();
-        groups
-            .map(|(g, name)| (name.clone(), of(g)))
+        let is_kept = |k: &usize| places.binary_search(k).is_ok();
+        let kept = |own: Vec<usize>| own.into_iter().filter(is_kept).collect();
+        let parts = parts.into_iter().map(|(name, own)| (name, kept(own)));
+        parts
             .filter(|(_, members): &(String, Vec<usize>)| !members.is_empty())
             .collect()
     }
 
     /// Returns the places of all observations but those of the groups or the names `without`.
     fn kept(&self, without: &[String]) -> Result<Vec<usize>> {
-        let table = &self.table;
-        let group_of = |k: usize| table.group_of.get(k).map(|&g| &*table.groups[g]);
-        let is = |k: usize, name: &str| group_of(k) == Some(name) || table.label(k) == name;
+        let (table, parts) = (&self.table, self.table.parts());
+        let is_in = |k: usize, name: &str| {
+            parts
+                .iter()
+                .any(|(own, of)| own == name && of.binary_search(&k).is_ok())
+        };
+        let is = |k: usize, name: &str| table.label(k) == name || is_in(k, name);
         let all = self.all();
         if let Some(name) = without
             .iter()
             .find(|name| !all.iter().any(|&k| is(k, name)))
         {
             return Err(Error::Usage(format!(
-                "--without {name}: no group or observation has this name: there are {}",
-                match table.groups.is_empty() {
+                "--without {name}: no group, set or observation has this name: there are {}",
+                match parts.is_empty() {
                     true => format!("{} to {}", table.label(0), table.label(all.len() - 1)),
-                    false => table.groups.join(", "),
+                    false => {
+                        let names: Vec<&str> = parts.iter().map(|(name, _)| &**name).collect();
+                        names.join(", ")
+                    }
                 }
             )));
         }

@@ -150,13 +150,13 @@ impl Answer {
     }
 }
 
-/// Writes what a simulator's run on data `observed` has found to the run's `folder`, whose final members, after `step` steps, stand for
+/// Writes what a simulator's run on data `observed`, without those `left_out`, has found to the run's `folder`, whose final members, after `step` steps, stand for
 /// what `are` says; returns it. None where there is no simulator. Called by rank 0.
 ///
 /// # Errors
 /// Files that cannot be written.
 pub fn answer<T: Real>(
-    (plan, observed): (&Plan, &[f64]),
+    (plan, observed, left_out): (&Plan, &[f64], &[String]),
     (folder, step, are): (&Path, u64, MembersAre),
     files: &Files,
 ) -> Result<Option<Answer>> {
@@ -169,7 +169,7 @@ pub fn answer<T: Real>(
     };
     let calibrated = Calibrated::of::<T>(&finished, &prior, are)?;
     calibrated.write(files, &finished)?;
-    let observed = Observations::new(observed, &plan.noise, &plan.table);
+    let observed = Observations::new(observed, &plan.noise, &plan.table, left_out);
     // A history that cannot be read costs the check alone, as one that cannot be written costs itself alone.
     let predictive = check::last(folder, step, &observed).unwrap_or_else(|error| {
         tracing::warn!("no predictive check: {error}");

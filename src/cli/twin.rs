@@ -14,8 +14,8 @@ use eki_mpi::forward::load::LoadedProblem;
 use eki_mpi::io::run_folder::history::History;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::report::finished::Finished;
-use eki_mpi::report::linear::StoredEnsemble;
 use eki_mpi::report::linear::twin::{Recovered, Recovery, recovery};
+use eki_mpi::report::linear::{StoredEnsemble, check_prior};
 use eki_mpi::report::text_table::CellAlignment::{Left, Right};
 use eki_mpi::report::text_table::text_table;
 use eki_mpi::run::stop::EXIT_STOPPED;
@@ -71,6 +71,7 @@ pub fn run(comm: &Comm, arguments: &TwinArguments, data: Option<&Path>) -> Resul
                 "must be \"process\" or \"ask-tell\": only a simulator's parameters have units";
             return Err(resolved.error("model.kind", allowed));
         }
+        JointPrior::of(&resolved)?.map_or(Ok(()), |prior| check_prior(&prior))?;
         resolved.config.run.best = Best::End;
         if [HistorySteps::Auto, HistorySteps::None].contains(&resolved.config.output.history) {
             resolved.config.output.history = HistorySteps::Ends;

@@ -171,6 +171,28 @@ impl ObservationTable {
         names.collect()
     }
 
+    /// Returns the places of the observations in each group, and after them in each set, by name; those without any are left out.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(String, Vec<usize>)> {
+        let all = || 0..self.group_of.len();
+        let of = |g: usize| all().filter(|&place| self.group_of[place] == g).collect();
+        let groups = self.groups.iter().enumerate();
+        let groups = groups.map(|(g, name)| (name.clone(), of(g)));
+        let sets = self.sets.iter();
+        let sets = sets.map(|set| (set.name.clone(), set.places.clone()));
+        groups
+            .chain(sets)
+            .filter(|(_, places): &(String, Vec<usize>)| !places.is_empty())
+            .collect()
+    }
+
+    /// Returns the places of the observations that are in none of `sets`, numbers below those of all.
+    pub fn places_of_others(&self, sets: &[usize]) -> impl Iterator<Item = usize> {
+        let others = self.sets.iter().enumerate();
+        let others = others.filter(|(set, _)| !sets.contains(set));
+        others.flat_map(|(_, set)| set.places.iter().copied())
+    }
+
     /// Returns the digest of a run's data with what the table adds to the values; `data` itself where all outputs are observed and
     /// no noise, weight or set is given.
     #[must_use]
@@ -245,6 +267,14 @@ impl ObservationTable {
             Some(&group) => format!("{name} (group {})", self.groups[group]),
             None => name,
         }
+    }
+
+    /// Returns the places of the observations whose names and groups are among `names`.
+    #[must_use]
+    pub fn places_named(&self, names: &[String]) -> Vec<usize> {
+        let all = 0..self.outputs.count() * usize::from(!names.is_empty());
+        all.filter(|&place| names.contains(&self.name_and_group(place)))
+            .collect()
     }
 
     /// Returns the misfit of each group, by all observations' `residuals` in deviations of the noise, without those at the places

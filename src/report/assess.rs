@@ -184,9 +184,7 @@ fn simulated<T: Real>(
     (calibrated, left_out): (&Calibrated, &[String]),
 ) -> Result<Misfits> {
     let observed = problem.map.outputs();
-    let is_left_out = |&place: &usize| left_out.contains(&table.name_and_group(place));
-    let places = (0..observed).filter(is_left_out).collect();
-    let left_out = LeftOut::new(places, loss, observed)?;
+    let left_out = LeftOut::new(table.places_named(left_out), loss, observed)?;
     let misfit = |u: &Vec<f64>| {
         let (misfit, residuals) = misfit_at(problem, (loss, prior, &left_out), u);
         ((2.0 * misfit / observed as f64).sqrt(), residuals)

@@ -19,12 +19,13 @@ pub const TABLE: &str = "final/predictive.csv";
 /// The observations against the outputs of the members, at the first, the last and all kept steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
-    /// The check of the first ensemble, where it was kept and is not the last one.
+    /// The check of the first ensemble, where it was kept with all outputs and is not the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<Predictive>,
     /// The check of the final members.
     pub last: Predictive,
-    /// After each kept step the misfits of all observations together and of each group, in the order of `last.groups`.
+    /// After each kept step the misfits of all observations together and of each group and set, in the order of `last.groups`; NaN
+    /// of those whose outputs were not asked for.
     pub misfits_by_step: Vec<(u64, Vec<f64>)>,
 }
 
@@ -37,11 +38,14 @@ pub struct Fan {
     pub quantiles: Vec<(u64, [f64; 5])>,
 }
 
-/// Returns the outputs of the members after `step` steps, J x K, for the `observed`; None where they are too many to be read.
+/// Outputs of members, J x K, and the names of the sets that they are known for; None: of all.
+type KnownOutputs = (Array2<f64>, Option<Vec<String>>);
+
+/// Returns the outputs of the members after `step` steps for the `observed`; None where they are too many to be read.
 ///
 /// # Errors
 /// Damaged files, or outputs that are not those of `observed`.
-fn outputs(history: &History, step: u64, observed: &Observations) -> Result<Option<Array2<f64>>> {
+fn outputs(history: &History, step: u64, observed: &Observations) -> Result<Option<KnownOutputs>> {
     let record = history.record(step)?;
     if record.outputs != observed.values.len() {
         return Err(Error::Usage(format!(
@@ -51,7 +55,8 @@ fn outputs(history: &History, step: u64, observed: &Observations) -> Result<Opti
         )));
     }
     let few = record.members.saturating_mul(record.outputs) <= MOST_AS_TEXT;
-    few.then(|| history.outputs(step)).transpose()
+    few.then(|| Ok((history.outputs(step)?, record.sets)))
+        .transpose()
 }
 
 /// Returns the history of the run in `folder`, if its last ensemble is that after `step` steps.
@@ -70,7 +75,7 @@ pub fn last(folder: &Path, step: u64, observed: &Observations) -> Result<Option<
         return Ok(None);
     };
     let outputs = outputs(&history, step, observed)?;
-    Ok(outputs.map(|outputs| Predictive::new(observed, step, outputs.view())))
+    Ok(outputs.map(|(outputs, _)| Predictive::new(observed, step, outputs.view())))
 }
 
 /// Writes the table of the `last` check to the run's `folder`; where there is none, one of an earlier end goes. Called by rank 0.
@@ -98,12 +103,13 @@ impl Check {
         let (mut first, mut last) = (None, None);
         let mut misfits_by_step = Vec::new();
         for &at in history.steps() {
-            let Some(outputs) = outputs(&history, at, observed)? else {
+            let Some((outputs, sets)) = outputs(&history, at, observed)? else {
                 continue;
             };
-            misfits_by_step.push((at, misfits(observed, outputs.view())));
-            let check =
-                (at == 0 || at == step).then(|| Predictive::new(observed, at, outputs.view()));
+            let misfits = misfits(observed, outputs.view(), sets.as_deref());
+            misfits_by_step.push((at, misfits));
+            let checked = at == step || at == 0 && sets.is_none();
+            let check = checked.then(|| Predictive::new(observed, at, outputs.view()));
             match at == step {
                 true => last = check,
                 false => first = first.or(check),

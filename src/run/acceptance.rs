@@ -112,6 +112,7 @@ impl<T: Real> State<T> {
                 forecast.raw = RawOutputs {
                     rows: Array2::zeros((0, 0)),
                     stored: false,
+                    sets: None,
                 };
                 return self.back(context, (forecast, agreed), targets);
             }

@@ -11,6 +11,7 @@ use crate::data::{Batch, BatchTargets};
 use crate::ensemble::hidden_state::HiddenStates;
 use crate::ensemble::survivors::Survivors;
 use crate::error::Result;
+use crate::forward::evaluator::Evaluator;
 use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 use crate::run::timing::{Phase, Timing};
@@ -104,10 +105,13 @@ impl<T: Real> State<T> {
             .range(context.ranks.comm.rank());
         let mut selected = context.buffers.array(own.len(), context.plan.outputs());
         let mut misfits = vec![0.0; own.len()];
-        // Of members that a step asked for some sets alone nothing more is known.
-        let is_whole = sets.is_some() || context.plan.takes_all_sets();
-        let recorder = context.history.as_ref().filter(|_| is_whole);
-        let about = (context.problem.map.as_ref(), targets.len());
+        let named = sets.map(|sets| context.plan.table.set_names(sets));
+        let about = (
+            context.problem.map.as_ref(),
+            targets.len(),
+            named.as_deref(),
+        );
+        let recorder = context.history.as_ref();
         let stored = recorder.and_then(|history| history.stored(context.ranks, self, about));
         let known = context.known_outputs(self.step);
         let columns = targets.len() * usize::from(context.keeps_outputs());
@@ -142,13 +146,7 @@ impl<T: Real> State<T> {
                 self.ensemble.advance(evaluator, ranks, inputs, along, take);
             }
             (None, None) => {
-                let first = context.plan.layers(self.step).start;
-                let block = context.blocks.iter().find(|block| block.first == first);
-                let reached = block.map(|block| {
-                    let centre = self.ensemble.centre();
-                    block.inputs(centre.expect("blocks are the mean form's"), inputs)
-                });
-                let evaluator = block.map_or(evaluator, |block| &block.evaluator);
+                let (evaluator, reached) = self.block(context, inputs);
                 let inputs = reached.as_ref().map_or(inputs, |reached| reached.view());
                 self.ensemble
                     .for_outputs(evaluator, ranks, inputs, places, take);
@@ -167,10 +165,26 @@ impl<T: Real> State<T> {
             selected,
             misfits,
             missing,
-            raw: RawOutputs { rows: raw, stored },
+            raw: RawOutputs::new(&context.plan.table, (raw, stored), sets),
         };
         self.leave_out(context, &mut forecast, targets);
         forecast
+    }
+
+    /// Returns the evaluator of the layers whose turn it is in the next step, and what `inputs` become before these, where not all layers
+    /// move.
+    fn block<'c>(
+        &self,
+        context: &'c StepContext<T>,
+        inputs: ArrayView2<T>,
+    ) -> (&'c Evaluator<'c, T>, Option<Array2<T>>) {
+        let first = context.plan.layers(self.step).start;
+        let mut blocks = context.blocks.iter();
+        let Some(block) = blocks.find(|block| block.first == first) else {
+            return (&context.evaluator, None);
+        };
+        let centre = self.ensemble.centre().expect("blocks are the mean form's");
+        (&block.evaluator, Some(block.inputs(centre, inputs)))
     }
 
     /// Takes the observations that this run leaves out from a `forecast`, with the observations' `targets`.
@@ -202,15 +216,10 @@ impl<T: Real> State<T> {
         let table = &context.plan.table;
         let mut scale = 1.0;
         if let Some(sets) = sets {
-            let mut left_out = vec![true; targets.len()];
-            let taken = sets.iter().flat_map(|&set| &table.sets[set].places);
-            taken.for_each(|&place| left_out[place] = false);
-            let known = left_out.iter().filter(|out| !**out).count();
-            scale = targets.len() as f64 / known as f64;
+            let others: Vec<usize> = table.places_of_others(sets).collect();
+            scale = targets.len() as f64 / (targets.len() - others.len()) as f64;
             for mut row in rows.rows_mut() {
-                let row = row.iter_mut().zip(targets).zip(&left_out);
-                let row = row.filter(|(_, out)| **out);
-                row.for_each(|((z, &y), _)| *z = y);
+                others.iter().for_each(|&place| row[place] = targets[place]);
             }
         }
         let missing = match table.outputs.missing() {

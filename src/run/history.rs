@@ -3,9 +3,12 @@
 
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::State;
+use super::history_step::HistoryStep;
 use crate::config::HistorySteps;
+use crate::data::observed::ObservationTable;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::files::numbers::hexadecimal;
@@ -25,6 +28,30 @@ pub(super) struct RawOutputs<T> {
     pub rows: Array2<T>,
     /// True if they were taken from the history.
     pub stored: bool,
+    /// The sets of observations that they were asked for; None: all.
+    pub sets: Option<Vec<String>>,
+}
+
+impl<T: Real> RawOutputs<T> {
+    /// Returns the outputs `rows`, J/R x K or none, that a step asked for `sets` of the `table` alone (None: for all), or that were
+    /// `stored`.
+    pub fn new(
+        table: &ObservationTable,
+        (mut rows, stored): (Array2<T>, bool),
+        sets: Option<&[usize]>,
+    ) -> Self {
+        if let Some(sets) = sets.filter(|_| rows.ncols() > 0) {
+            // Also of members that were judged by all sets before: a run that is resumed does not know these.
+            let others = table.places_of_others(sets);
+            others.for_each(|place| rows.column_mut(place).fill(T::nan()));
+        }
+        let names = sets.map(|sets| table.set_names(sets));
+        Self {
+            rows,
+            stored,
+            sets: names.map(|names| names.into_iter().map(str::to_owned).collect()),
+        }
+    }
 }
 
 /// Keeps ensembles and their outputs in the run's folder. One on every rank.
@@ -37,6 +64,8 @@ pub(super) struct Recorder {
     data: Option<[u8; 32]>,
     /// What an earlier part of the run has left, the same on all ranks.
     found: Option<History>,
+    /// What is kept where it is kept in memory.
+    in_memory: Option<Mutex<Vec<HistoryStep>>>,
 }
 
 impl Recorder {
@@ -92,7 +121,35 @@ impl Recorder {
             },
             data: keeper.data,
             found,
+            in_memory: None,
         }))
+    }
+
+    /// Returns the recorder of a run of `plan` without a folder, which keeps its history in memory.
+    pub fn in_memory(plan: &Plan) -> Self {
+        let of = HistoryOf {
+            parameters: Vec::new(),
+            outputs: Vec::new(),
+            config: String::new(),
+            data: None,
+        };
+        Self {
+            run: PathBuf::new(),
+            files: Files::default(),
+            steps: plan.config().output.history,
+            of,
+            data: None,
+            found: None,
+            in_memory: Some(Mutex::default()),
+        }
+    }
+
+    /// Returns what was kept in memory, which is then empty.
+    pub fn take_kept(&self) -> Vec<HistoryStep> {
+        let kept = self.in_memory.as_ref();
+        kept.map_or(Vec::new(), |kept| {
+            std::mem::take(&mut *kept.lock().expect("no thread panicked"))
+        })
     }
 
     /// Returns the recorder of a run in `run` whose outputs are in `history`; nothing more is kept.
@@ -104,6 +161,7 @@ impl Recorder {
             of: history.of().clone(),
             data: None,
             found: Some(history),
+            in_memory: None,
         }
     }
 
@@ -118,16 +176,16 @@ impl Recorder {
     }
 
     /// Returns the `outputs` of this rank's members, K each, that an earlier part of the run has kept; None where there are none
-    /// of these very members. The same choice on all ranks, and called by all.
+    /// of these very members for the `sets` of observations (None: for all). The same choice on all ranks, and called by all.
     pub fn stored<T: Real>(
         &self,
         ranks: Ranks,
         state: &State<T>,
-        (map, outputs): (&dyn ForwardMap<T>, usize),
+        (map, outputs, sets): (&dyn ForwardMap<T>, usize, Option<&[&str]>),
     ) -> Option<Array2<f64>> {
         let found = self.found.as_ref();
         let found = found.filter(|found| found.steps().contains(&state.step))?;
-        let own = read_own(found, ranks, state, (map, outputs));
+        let own = read_own(found, ranks, state, (map, outputs, sets));
         let flaw = match &own {
             Ok(Some(_)) => String::new(),
             Ok(None) => "it is of other members".to_owned(),
@@ -148,15 +206,18 @@ impl Recorder {
         &self,
         ranks: Ranks,
         state: &State<T>,
-        about: (&dyn ForwardMap<T>, usize),
+        (map, outputs): (&dyn ForwardMap<T>, usize),
     ) -> Option<Vec<f64>> {
-        self.stored(ranks, state, about)?;
+        self.stored(ranks, state, (map, outputs, None))?;
         let found = self.found.as_ref().filter(|_| ranks.comm.is_first())?;
         found.mean_outputs(state.step).ok().flatten()
     }
 
     /// Keeps the outputs at the mean of the last ensemble, that after `step` steps. Called by rank 0.
     pub fn record_mean<T: Real>(&self, step: u64, outputs: &[T]) {
+        if self.in_memory.is_some() {
+            return;
+        }
         let outputs: Vec<f64> = outputs.iter().map(|z| z.as_f64()).collect();
         if let Err(error) = write::mean_outputs(&self.files, &self.run, step, &outputs) {
             tracing::warn!("step {step}: the outputs at the mean could not be kept: {error}");
@@ -172,6 +233,14 @@ impl Recorder {
         (digest, raw): (String, &RawOutputs<T>),
         last: bool,
     ) {
+        if let Some(kept) = &self.in_memory {
+            let step = HistoryStep::gather((ranks, map), state, raw);
+            let mut kept = kept.lock().expect("no thread panicked");
+            // The result takes the place of the points that momentum led to.
+            kept.retain(|kept| kept.step != step.step);
+            kept.push(step);
+            return;
+        }
         let prior = map
             .own_units()
             .expect("a simulator's parameters have units");
@@ -182,6 +251,7 @@ impl Recorder {
             outputs: raw.rows.ncols(),
             time: state.time,
             digest,
+            sets: raw.sets.clone(),
         };
         let as_text = last || state.step == 0;
         let written = match raw.stored {
@@ -256,13 +326,20 @@ fn agreed(comm: &Comm, own: Result<()>) -> Result<()> {
 }
 
 /// Returns the `outputs` of this rank's members, K each, in the history `found`; None where it is of other members.
+///
+/// # Errors
+/// A damaged file, or outputs of some `sets` of observations are lacking.
 fn read_own<T: Real>(
     found: &History,
     ranks: Ranks,
     state: &State<T>,
-    (map, outputs): (&dyn ForwardMap<T>, usize),
+    (map, outputs, sets): (&dyn ForwardMap<T>, usize, Option<&[&str]>),
 ) -> Result<Option<Array2<f64>>> {
     let (record, members) = (found.record(state.step)?, state.ensemble.members(ranks));
+    if !record.has_sets(sets) {
+        let known = record.sets.unwrap_or_default().join(", ");
+        return Err(Error::Run(format!("it is of the sets {known} alone")));
+    }
     let prior = map
         .own_units()
         .expect("a simulator's parameters have units");

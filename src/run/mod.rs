@@ -26,6 +26,7 @@ pub mod final_arrays;
 mod following;
 mod forecast;
 mod history;
+pub mod history_step;
 mod initial;
 mod keeping;
 mod kept;

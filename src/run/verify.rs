@@ -167,7 +167,9 @@ impl<T: Real> State<T> {
         let (mut batches, mut timing) = (BatchSequence::default(), Timing::default());
         while self.step < last {
             if let Some(history) = &context.history {
-                let about = (context.problem.map.as_ref(), context.plan.data.outputs);
+                let (plan, map) = (context.plan, context.problem.map.as_ref());
+                let sets = plan.sets(self.step).map(|sets| plan.table.set_names(&sets));
+                let about = (map, plan.data.outputs, sets.as_deref());
                 let known = history.stored(context.ranks, self, about);
                 if known.is_none() && context.problem.map.own_units().is_some() {
                     return Err(Error::Run(format!(

@@ -19,7 +19,7 @@ pub fn logistic(growth: f64, capacity: f64) -> Vec<f64> {
 }
 
 /// A line over the same 12 months.
-fn line_of(level: f64, slope: f64) -> Vec<f64> {
+pub fn line_of(level: f64, slope: f64) -> Vec<f64> {
     (0..12)
         .map(|month| level + slope * f64::from(month))
         .collect()
@@ -110,6 +110,7 @@ pub fn simulate(arguments: &[String]) {
                     println!("failed: no such season: {set:?}");
                     continue;
                 };
+                mark(&format!("asked {set} {line}"));
                 line_of(level, slope)[4 * season..4 * season + 4].to_vec()
             }
             (_, &[growth, capacity]) => logistic(growth, capacity),

@@ -1,7 +1,11 @@
 //! Random fields as priors: every number of ranks and threads, resumption, what users are shown, and what is refused.
 
+use eki_mpi::io::run_folder::history::{History, step_folder};
+
+use super::history;
 use super::results::{array, members};
 use super::start::{Run, alone, end};
+use super::stored::{complaint, printed, text};
 use super::{Case, Test, digest};
 
 pub const TESTS: &[Test] = &[
@@ -14,6 +18,8 @@ pub const TESTS: &[Test] = &[
         "a_field_with_modes_begins_from_members_in_its_own_unit",
         fed_back,
     ),
+    ("a_field_has_a_history_on_any_ranks", kept),
+    ("what_does_not_work_with_a_field_is_refused_or_said", unfit),
 ];
 
 /// The cells of the field, and a parameter beside it: as many outputs as both.
@@ -127,4 +133,91 @@ fn fed_back() {
         "{complaint}"
     );
     assert!(!case.file("a").exists());
+}
+
+fn kept() {
+    let (case, run) = field("");
+    let more = [
+        "output.history=all",
+        "checkpoint.every_steps=1",
+        "checkpoint.keep=9",
+    ];
+    let run = more.iter().fold(run, |run, set| run.set(*set));
+    let (out, ended) = case.finish(&run, "one");
+    assert!(
+        ended.stdout.contains("predictive check"),
+        "{}",
+        ended.stdout
+    );
+    let whole = history::files(&out);
+    for ranks in [2, 3] {
+        let (other, _) = case.finish(&run.clone().on(ranks, 1), &format!("on {ranks}"));
+        assert!(history::files(&other) == whole, "{ranks} ranks");
+    }
+    // A name with a comma is one column.
+    let found = History::open(&out).expect("sound").expect("there");
+    let table = std::fs::read_to_string(step_folder(&out, 0).join("parameters.csv")).expect("text");
+    let heading: Vec<String> = found
+        .parameter_names()
+        .iter()
+        .map(|name| match name.contains(',') {
+            true => format!("\"{name}\""),
+            false => name.clone(),
+        })
+        .collect();
+    assert_eq!(heading[29..], ["\"kappa[6,5]\"", "offset"]);
+    assert_eq!(table.lines().next(), Some(&*heading.join(",")));
+    // Cells in their own unit, and what the simulator gave there.
+    let (u, z) = (found.parameters(1).unwrap(), found.outputs(1).unwrap());
+    for (u, z) in u.rows().into_iter().zip(z.rows()) {
+        assert_eq!(z.to_vec(), super::answers::chain(&u.to_vec()));
+        assert!(u.iter().take(30).all(|kappa| *kappa > 0.0));
+    }
+    history::kill(&out, 3);
+    history::resume(&run, &out, 2);
+    assert!(history::files(&out) == whole);
+    for ranks in [1, 3] {
+        let told = printed(ranks, &["verify", &text(&out), "--step", "2"]);
+        assert!(told.contains("as the run left it"), "{told}");
+    }
+    for command in ["twin", "replay"] {
+        let told = complaint(2, &[command, &text(&out)]);
+        assert!(told.contains("has the random field kappa"), "{told}");
+    }
+}
+
+fn unfit() {
+    let (case, run) = field("");
+    let sets: Vec<&str> = run.sets.iter().flat_map(|set| ["--set", set]).collect();
+    let (file, out) = (text(&case.file("mine.toml")), text(&case.file("out")));
+    let told = complaint(2, &[&["twin", &*file, "--out", &out], &sets[..]].concat());
+    assert!(told.contains("has the random field kappa"), "{told}");
+    assert!(!case.file("out").exists() && case.marks().is_empty());
+    // Coordinates have no places.
+    let places = text(&case.file("observed.txt"));
+    let distances = format!(
+        "method.localise={{ distance = 3, parameters = {places:?}, observations = {places:?} }}"
+    );
+    let ended = end(&mut run.clone().set(distances).command(&case.file("a/run")));
+    case.refused(
+        &ended,
+        &[
+            "method.localise = ",
+            "coordinates of the random field kappa",
+        ],
+    );
+    // Advice that helps.
+    for (set, words) in [
+        (
+            "method.localise=none",
+            "end the entry of the field kappa in model.prior with `modes N`",
+        ),
+        (
+            "method.localise=threshold",
+            "method.localise damps nearly all that is learned of the field kappa",
+        ),
+    ] {
+        let (_, ended) = case.finish(&run.clone().set(set).set("run.steps=1"), set);
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
 }

@@ -41,7 +41,7 @@ fn run_for(case: &Case, steps: u32, sets: &[&str]) -> Run {
 }
 
 /// Every file of the history of the run in `out`.
-fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![out.join("steps")];
     while let Some(folder) = folders.pop() {
@@ -63,14 +63,26 @@ fn files(out: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Resumes `run` in `out` on `ranks` ranks.
-fn resume(run: &Run, out: &Path, ranks: usize) -> super::start::Ended {
+pub fn resume(run: &Run, out: &Path, ranks: usize) -> super::start::Ended {
     let ended = end(run.clone().on(ranks, 1).command(out).arg("--resume"));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     ended
 }
 
+/// Leaves the run in `out`, of `steps` steps and as many checkpoints, as one that is killed in its last step but one, with the history ahead
+/// of its newest checkpoint, and a torso.
+pub fn kill(out: &Path, steps: u64) {
+    for step in [steps - 1, steps] {
+        let folder = out.join(format!("checkpoints/step-{step:08}"));
+        std::fs::remove_dir_all(folder).expect("a checkpoint");
+    }
+    let torso = step_folder(out, steps).with_extension("part");
+    std::fs::rename(step_folder(out, steps), &torso).expect("a folder");
+    std::fs::remove_file(torso.join("step.json")).expect("a file");
+}
+
 /// The parameters that simulators of `case` were asked for after the first `known` marks.
-fn asked(case: &Case, known: usize) -> Vec<String> {
+pub fn asked(case: &Case, known: usize) -> Vec<String> {
     let marks = case.marks();
     let asked = marks[known..].iter();
     asked
@@ -148,14 +160,7 @@ fn cut() {
     let run = run_for(&case, 4, &every);
     let (out, _) = case.finish(&run.clone().on(2, 1), "out");
     let whole = files(&out);
-    // As a run leaves it that is killed in its fourth step, with the history ahead of its newest checkpoint, and a torso.
-    for step in [3, 4] {
-        let folder = out.join(format!("checkpoints/step-{step:08}"));
-        std::fs::remove_dir_all(folder).expect("a checkpoint");
-    }
-    let torso = step_folder(&out, 4).with_extension("part");
-    std::fs::rename(step_folder(&out, 4), &torso).expect("a folder");
-    std::fs::remove_file(torso.join("step.json")).expect("a file");
+    kill(&out, 4);
     for ranks in [3, 1] {
         let known = case.marks().len();
         resume(&run, &out, ranks);

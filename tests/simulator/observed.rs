@@ -10,6 +10,10 @@ pub const TESTS: &[Test] = &[
     ("observations_that_no_member_comes_near_are_named", conflict),
     ("observations_in_conflict_are_left_out_where_asked", dropped),
     (
+        "a_step_by_misfit_counts_the_observations_that_enter",
+        counted,
+    ),
+    (
         "outputs_that_a_member_lacks_take_the_mean_of_the_others",
         missing,
     ),
@@ -252,6 +256,58 @@ fn dropped() {
         "{}",
         ended.stderr
     );
+}
+
+/// Members lie far from all observations, and much alike: the variance of their misfits says how far a step goes.
+fn counted() {
+    let shifted = |k: usize| if k == 3 { 42.2 } else { 2.2 };
+    let told = case("value", |k, _| shifted(k).to_string());
+    let blank = case("value", |k, _| match k {
+        3 => String::new(),
+        _ => shifted(k).to_string(),
+    });
+    let sets = [
+        "method.noise=0.25",
+        "method.h_schedule=misfit",
+        "data.conflict=drop",
+        "model.prior=[\"level normal 1 0.09\", \"slope normal 0 0.001\"]",
+    ];
+    let size = |case: &Case| {
+        let (out, _) = case.finish(&step(case, &sets), "out");
+        let line = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        (line["step_size"].as_f64().expect("a number"), out)
+    };
+    let ((dropped, out), (wanted, _)) = (size(&told), size(&blank));
+    assert!(wanted < 0.9, "{wanted}");
+    assert!((dropped / wanted - 1.0).abs() < 1e-9, "{dropped} {wanted}");
+    // It counts in no coverage either, and is shown apart.
+    let shown = end(alone().arg("evaluate").arg(&out)).stdout;
+    for words in [
+        "of the 11 observations",
+        "1 more were left out",
+        "left out of the run (data.conflict",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let table = std::fs::read_to_string(out.join("final/predictive.csv")).expect("a table");
+    let marks: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.rsplit(',').next())
+        .collect();
+    assert!(
+        marks
+            .iter()
+            .enumerate()
+            .all(|(k, mark)| (*mark == "1") == (k == 3)),
+        "{table}"
+    );
+    let page = told.file("page.html");
+    let report = end(alone().arg("report").arg(&out).arg("--out").arg(&page));
+    assert_eq!(report.code, 0, "{}", report.stderr);
+    let page = std::fs::read_to_string(page).expect("a page");
+    assert!(page.contains("<h2>Left out</h2>"));
 }
 
 fn missing() {

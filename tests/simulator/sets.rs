@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use super::answers::observed;
+use eki_mpi::io::run_folder::history::History;
+
+use super::answers::{line_of, observed};
+use super::history;
 use super::priors::{correlated_line, exact_points, moments_apart};
 use super::results::members;
 use super::start::{Run, alone, end};
+use super::stored::{complaint, json, printed, text};
 use super::{Case, Test, digest};
 
 pub const TESTS: &[Test] = &[
@@ -17,6 +21,8 @@ pub const TESTS: &[Test] = &[
     ("sets_that_are_asked_for_step_by_step_are_named", asked),
     ("sets_that_do_not_fit_are_refused_in_one_line", refused),
     ("each_set_is_tried_by_check_model", checked),
+    ("a_history_says_of_which_sets_it_is", kept),
+    ("sets_are_replayed_and_checked_one_by_one", replayed),
 ];
 
 /// The observations of a line over twelve months, in three seasons of four, one month of each after the other.
@@ -208,4 +214,130 @@ fn checked() {
         ended.stdout.matches("2 parameters, 4 observations").count(),
         3
     );
+}
+
+/// Four steps of a pass and a third, with a history.
+fn recorded() -> (Case, Run) {
+    let (case, run) = seasons();
+    let more = [
+        "run.steps=4",
+        "ensemble.members=8",
+        "output.history=all",
+        "model.probe=false",
+        "checkpoint.every_steps=1",
+        "checkpoint.keep=9",
+    ];
+    let run = MORE.iter().chain(&more).fold(run, |run, set| run.set(*set));
+    (case, run)
+}
+
+fn kept() {
+    let (case, run) = recorded();
+    let (out, _) = case.finish(&run, "one");
+    let whole = history::files(&out);
+    for ranks in [2, 3] {
+        let (other, _) = case.finish(&run.clone().on(ranks, 1), &format!("on {ranks}"));
+        assert!(history::files(&other) == whole, "{ranks} ranks");
+    }
+    let found = History::open(&out).expect("sound").expect("there");
+    assert_eq!(found.output_names()[0], "s0/m0");
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..=4 {
+        let sets = found.record(step).expect("there").sets;
+        let (u, z) = (
+            found.parameters(step).unwrap(),
+            found.outputs(step).unwrap(),
+        );
+        for (u, z) in u.rows().into_iter().zip(z.rows()) {
+            let line = line_of(u[0], u[1]);
+            for (k, name) in found.output_names().iter().enumerate() {
+                let set = &name[..2];
+                let is_known = sets
+                    .as_ref()
+                    .is_none_or(|sets| sets.iter().any(|own| own == set));
+                // One month of each season after the other.
+                let month = 4 * (k % 3) + k / 3;
+                assert!(
+                    if is_known {
+                        z[k] == line[month]
+                    } else {
+                        z[k].is_nan()
+                    },
+                    "{step} {name}"
+                );
+            }
+        }
+        assert_eq!(sets.is_none(), step == 4);
+        seen.extend(sets.into_iter().flatten());
+    }
+    assert_eq!(seen.len(), 3);
+    // Killed within a pass, and resumed on other ranks; then once more at its end, where all is known.
+    history::kill(&out, 4);
+    for (ranks, rounds) in [(3, 3), (1, 0)] {
+        let known = case.marks().len();
+        history::resume(&run, &out, ranks);
+        assert!(history::files(&out) == whole, "{ranks} ranks");
+        // Of 8 members and their mean, each set of the last ensemble.
+        assert_eq!(
+            history::asked(&case, known).len(),
+            9 * rounds,
+            "{ranks} ranks"
+        );
+    }
+    for (ranks, step) in [(1, "4"), (3, "2")] {
+        let told = printed(ranks, &["verify", &text(&out), "--step", step]);
+        assert!(told.contains("as the run left it"), "{told}");
+    }
+}
+
+fn replayed() {
+    let (case, run) = recorded();
+    let run = run.set("run.steps=3").set("ensemble.members=24");
+    let (out, _) = case.finish(&run, "out");
+    let folder = text(&out);
+    for arguments in [&["twin", &*folder][..], &["replay", &folder, "--step", "1"]] {
+        let told = complaint(2, arguments);
+        assert!(
+            told.contains("simulated for the observations of s"),
+            "{told}"
+        );
+    }
+    let told = printed(1, &["replay", &folder, "--without", "s1"]);
+    for words in ["  s0 ", "  s2 "] {
+        assert!(told.contains(words), "{told}");
+    }
+    let told = complaint(2, &["replay", &folder, "--without", "s7"]);
+    assert!(
+        told.contains("no group, set or observation") && told.contains("s0, s1, s2"),
+        "{told}"
+    );
+    // The check is of all sets after the last step, and of each by the steps that took it.
+    let found = &json(&["evaluate", &folder, "--json"])["predictive"];
+    let groups: Vec<&str> = found["last"]["groups"]
+        .as_array()
+        .expect("groups")
+        .iter()
+        .map(|group| group["group"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(groups, ["all", "s0", "s1", "s2"]);
+    assert!(found["first"].is_null());
+    for (step, misfits) in found["misfits_by_step"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .enumerate()
+    {
+        let known = misfits[1].as_array().expect("misfits");
+        let known = known.iter().filter(|misfit| misfit.is_f64()).count();
+        assert_eq!(known, if step == 3 { 4 } else { 1 }, "{step}");
+    }
+    // The first ensemble of a file is simulated for all sets, and the run goes on from it.
+    let (file, begun) = (text(&case.file("mine.toml")), text(&case.file("begun")));
+    let sets: Vec<&str> = run.sets.iter().flat_map(|set| ["--set", set]).collect();
+    printed(2, &[&["twin", &*file, "--out", &begun], &sets[..]].concat());
+    printed(
+        1,
+        &[&["run", &*file, "--out", &begun, "--resume"], &sets[..]].concat(),
+    );
+    assert_eq!(digest(Path::new(&begun)), digest(&out));
 }

@@ -31,14 +31,14 @@ fn line(case: &Case, sets: &[&str]) -> Run {
 }
 
 /// What `eki-mpi` with `arguments` on `ranks` ranks printed.
-fn printed(ranks: usize, arguments: &[&str]) -> String {
+pub fn printed(ranks: usize, arguments: &[&str]) -> String {
     let ended = end(eki_mpi(ranks).args(arguments));
     assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.stderr);
     ended.stdout
 }
 
 /// The one line of `eki-mpi` with `arguments`, which ends with `code`.
-fn complaint(code: i32, arguments: &[&str]) -> String {
+pub fn complaint(code: i32, arguments: &[&str]) -> String {
     let ended = end(alone().args(arguments));
     let told = ended.complaints();
     assert_eq!(
@@ -50,7 +50,7 @@ fn complaint(code: i32, arguments: &[&str]) -> String {
     told[0].to_owned()
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     path.to_str().expect("text").to_owned()
 }
 
@@ -146,7 +146,7 @@ fn exact(variance: f64, left_out: usize) -> [(f64, f64); 2] {
 }
 
 /// The JSON that `eki-mpi` with `arguments` printed.
-fn json(arguments: &[&str]) -> serde_json::Value {
+pub fn json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&printed(1, arguments)).expect("JSON")
 }
 

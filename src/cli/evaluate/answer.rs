@@ -3,7 +3,7 @@
 use eki_mpi::files::numbers::number;
 use eki_mpi::report::assess::Answer;
 use eki_mpi::report::check::Check;
-use eki_mpi::report::predictive::Predictive;
+use eki_mpi::report::predictive::ObservationCheck;
 use eki_mpi::report::text_table::CellAlignment::{Left, Right};
 use eki_mpi::report::text_table::text_table;
 
@@ -68,12 +68,18 @@ pub fn table(answer: &Answer) -> String {
 
 /// Returns the predictive check: a table of groups, and of the observations that lie worst.
 fn predictive(check: &Check) -> String {
-    format!(
+    let mut text = format!(
         "predictive check: {}\n{}largest residuals\n{}",
         check.last.words(),
         groups(check),
-        worst(&check.last)
-    )
+        observations(&check.last.worst())
+    );
+    let left_out: Vec<&ObservationCheck> = check.last.left_out().collect();
+    if !left_out.is_empty() {
+        text += "left out of the run (data.conflict = \"drop\"), and of all above\n";
+        text += &observations(&left_out);
+    }
+    text
 }
 
 /// Returns `x` with so many significant digits; a dash where it is not known.
@@ -86,8 +92,9 @@ fn cell(x: f64, digits: usize) -> String {
 
 /// Returns the table of groups.
 fn groups(check: &Check) -> String {
+    let of_sets = check.last.observations.iter().any(|of| of.set.is_some());
     let heading = [
-        "group",
+        if of_sets { "group or set" } else { "group" },
         "observations",
         "misfit at first",
         "at last",
@@ -135,8 +142,8 @@ fn groups(check: &Check) -> String {
     ) + &rest(all.len(), GROUPS, "groups")
 }
 
-/// Returns the table of the observations that lie worst.
-fn worst(last: &Predictive) -> String {
+/// Returns the table of the first of the observations `checked`.
+fn observations(checked: &[&ObservationCheck]) -> String {
     let heading = [
         "observation",
         "observed",
@@ -146,7 +153,7 @@ fn worst(last: &Predictive) -> String {
         "z",
         "probability",
     ];
-    let rows = last.worst().into_iter().take(WORST).map(|of| {
+    let rows = checked.iter().take(WORST).map(|of| {
         let numbers = [
             (of.observed, 5),
             (of.noise, 3),
@@ -163,11 +170,7 @@ fn worst(last: &Predictive) -> String {
     text_table(
         columns,
         std::iter::once(heading.map(str::to_owned)).chain(rows),
-    ) + &rest(
-        last.observations.len(),
-        WORST,
-        "observations in final/predictive.csv",
-    )
+    ) + &rest(checked.len(), WORST, "observations in final/predictive.csv")
 }
 
 /// Returns a line on those of `count` that are beyond the `shown`; empty without any.

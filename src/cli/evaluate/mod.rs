@@ -77,9 +77,10 @@ fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Res
     let problem = given.problem::<T>(&finished.resolved)?;
     let mut assessment = assess(&all_cores()?, finished, (&problem, &loss, &table), starts)?;
     if let Some(answer) = &mut assessment.answer {
-        let observed = Observations::new(problem.dataset.observations(), &noise, &table);
-        let steps = finished.ending()?.map_or(0, |ending| ending.steps);
-        answer.predictive = Check::of(&finished.folder, steps, &observed)?;
+        let ending = finished.ending()?.unwrap_or_default();
+        let values = problem.dataset.observations();
+        let observed = Observations::new(values, &noise, &table, &ending.left_out);
+        answer.predictive = Check::of(&finished.folder, ending.steps, &observed)?;
     }
     Ok(assessment)
 }

@@ -248,7 +248,8 @@ impl<T: Real> Launched<'_, T> {
         if outcome.stopped.is_none() {
             let time = self.plan.mean_time(state.step, state.time);
             let are = MembersAre::at(self.plan, time, outcome.scores.misfit_members);
-            let problem = (self.plan, self.problem.dataset.observations());
+            let left_out = state.left_out.names(&self.plan.table);
+            let problem = (self.plan, self.problem.dataset.observations(), &*left_out);
             self.ranks.comm.from_first(|| {
                 let end = (&*folder, state.step, are);
                 answer = simulator::answer::<T>(problem, end, &self.files)?;

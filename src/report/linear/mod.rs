@@ -36,16 +36,21 @@ impl StoredEnsemble {
     /// Reads the ensemble after `step` steps; `observed` are the outputs of the run, and `prior` is its prior.
     ///
     /// # Errors
-    /// It was not kept, is of other parameters or outputs, a file is damaged, or too few members have outputs.
+    /// It was not kept, is of other parameters or outputs or of some sets of observations alone, a file is damaged, the prior has a
+    /// random field, or too few members have outputs.
     pub fn read(
         history: &History,
         step: u64,
         (prior, observed): (&JointPrior, &ObservedOutputs),
     ) -> Result<Self> {
-        if prior.fields().next().is_some() {
-            return Err(Error::Usage(
-                "model.prior has a random field: only parameters with a law of their own can be updated here".to_owned(),
-            ));
+        check_prior(prior)?;
+        let record = history.record(step)?;
+        if let Some(sets) = &record.sets {
+            return Err(Error::Usage(format!(
+                "the members after {step} steps were simulated for the observations of {} alone, which their step took \
+                 (data.batch): only the last ensemble, and the first that `eki-mpi twin FILE` simulates, have the outputs of all sets",
+                sets.join(", ")
+            )));
         }
         let (u, mut z) = (history.parameters(step)?, history.outputs(step)?);
         let names = history.parameter_names();
@@ -88,6 +93,19 @@ impl StoredEnsemble {
     pub fn members(&self) -> usize {
         self.xi.nrows()
     }
+}
+
+/// Refuses a prior with parameters that are not updated here.
+///
+/// # Errors
+/// It has a random field, whose coordinates do not follow from its cells.
+pub fn check_prior(prior: &JointPrior) -> Result<()> {
+    prior.fields().next().map_or(Ok(()), |field| {
+        Err(Error::Usage(format!(
+            "model.prior has the random field {}: twin and replay need parameters that have each a law of their own",
+            field.name()
+        )))
+    })
 }
 
 /// Gives members that lack at most so many outputs the mean of the others' there.

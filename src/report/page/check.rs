@@ -1,5 +1,7 @@
 //! The predictive check of one run: observed and predicted, residuals, misfits of groups by step.
 
+use std::collections::HashSet;
+
 use super::plot::{Layer, Plot, Shape};
 use super::scale::{escaped, number};
 use super::tables::table;
@@ -21,6 +23,7 @@ const FIRST: usize = 7;
 pub fn section(check: &Check) -> String {
     let last = &check.last;
     let groups = groups_drawn(last);
+    let of_sets = last.observations.iter().any(|check| check.set.is_some());
     let mut cards: String = groups
         .iter()
         .map(|group| predicted(check, group).card())
@@ -32,20 +35,27 @@ pub fn section(check: &Check) -> String {
          nothing was simulated for it. Bands are of outputs with the noise added: of a posterior sample about 50 and 90 % of the \
          observations lie within. z: residual of the mean output over the deviation of noise and members together. CRPS: continuous \
          ranked probability score of the outputs without noise, over the noise's deviation; the fair one (Ferro 2014).</p>\n\
-         {}<div class=\"grid few\" style=\"margin-top:14px\">\n{cards}</div>\n{}",
+         {}<div class=\"grid few\" style=\"margin-top:14px\">\n{cards}</div>\n{}{}",
         last.members,
-        group_table(check),
-        worst(last)
+        group_table(check, if of_sets { "group or set" } else { "group" }),
+        worst(last),
+        left_out(last)
     )
 }
 
-/// Returns the names of the groups that are drawn: those of the largest misfits, or all observations together where there are none.
+/// Returns the names of the sets, else the groups, that are drawn: those of the largest misfits, or all observations together where there
+/// are neither.
 fn groups_drawn(last: &Predictive) -> Vec<&str> {
-    let mut groups: Vec<&GroupCheck> = last
-        .groups
+    let sets: HashSet<&str> = last
+        .observations
         .iter()
-        .filter(|group| group.group != ALL)
+        .filter_map(|check| check.set.as_deref())
         .collect();
+    let is_drawn = |group: &&GroupCheck| match sets.is_empty() {
+        true => group.group != ALL,
+        false => sets.contains(group.group.as_str()),
+    };
+    let mut groups: Vec<&GroupCheck> = last.groups.iter().filter(is_drawn).collect();
     if groups.is_empty() {
         return vec![ALL];
     }
@@ -57,8 +67,8 @@ fn groups_drawn(last: &Predictive) -> Vec<&str> {
         .collect()
 }
 
-/// Returns the table of groups.
-fn group_table(check: &Check) -> String {
+/// Returns the table of groups and sets, which `heading` names.
+fn group_table(check: &Check, heading: &str) -> String {
     let first = |name: &str| {
         let groups = check.first.iter().flat_map(|first| &first.groups);
         groups
@@ -94,7 +104,7 @@ fn group_table(check: &Check) -> String {
         ]
     };
     let head = [
-        "group",
+        heading,
         "observations",
         "misfit, first members",
         "final members",
@@ -122,7 +132,8 @@ fn of_group<'a>(of: &'a Predictive, group: &str) -> (Vec<(f64, &'a ObservationCh
         .enumerate()
         .map(|(k, check)| ((k + 1) as f64, check));
     let own = |(_, check): &(f64, &ObservationCheck)| {
-        group == ALL || check.group.as_deref() == Some(group)
+        let parts = [&check.group, &check.set];
+        !check.left_out && (group == ALL || parts.iter().any(|part| part.as_deref() == Some(group)))
     };
     let all: Vec<(f64, &ObservationCheck)> = numbered.filter(own).collect();
     let (count, every) = (all.len(), all.len().div_ceil(DRAWN).max(1));
@@ -267,7 +278,34 @@ fn misfits(check: &Check, groups: &[&str]) -> Plot {
 
 /// Returns the table of the observations with the largest residuals.
 fn worst(last: &Predictive) -> String {
-    let rows = last.worst().into_iter().take(WORST).map(|c| {
+    let all = last.worst();
+    let more = match all.len().saturating_sub(WORST) {
+        0 => String::new(),
+        more => {
+            format!("<p class=\"soft\">The worst {WORST} of all; {more} more in {TABLE}.</p>\n")
+        }
+    };
+    format!(
+        "<h2>Largest residuals</h2>\n{}{more}",
+        observations(all.into_iter().take(WORST))
+    )
+}
+
+/// Returns the table of the observations that the run left out; empty without any.
+fn left_out(last: &Predictive) -> String {
+    match last.left_out().next() {
+        None => String::new(),
+        Some(_) => format!(
+            "<h2>Left out</h2>\n<p class=\"soft\">No member of the first ensemble came near these observations, and the run left them out \
+             (data.conflict): they count in nothing above.</p>\n{}",
+            observations(last.left_out().take(LISTED))
+        ),
+    }
+}
+
+/// Returns the table of `checked` observations.
+fn observations<'a>(checked: impl Iterator<Item = &'a ObservationCheck>) -> String {
+    let rows = checked.map(|c| {
         vec![
             escaped(&c.name),
             escaped(c.group.as_deref().unwrap_or("-")),
@@ -289,13 +327,7 @@ fn worst(last: &Predictive) -> String {
         "z",
         "probability below",
     ];
-    let more = match last.observations.len().saturating_sub(WORST) {
-        0 => String::new(),
-        more => {
-            format!("<p class=\"soft\">The worst {WORST} of all; {more} more in {TABLE}.</p>\n")
-        }
-    };
-    format!("<h2>Largest residuals</h2>\n{}{more}", table(&head, rows))
+    table(&head, rows)
 }
 
 #[cfg(test)]
@@ -314,6 +346,7 @@ mod tests {
             deviations: vec![2.0; count],
             groups: (0..groups).map(|g| format!("<g{g}>")).collect(),
             group_of: (0..count).map(|k| k % groups).collect(),
+            ..Observations::default()
         };
         let outputs = Array2::from_shape_fn((3, count), |(j, k)| (k + j) as f64);
         let last = Predictive::new(&observed, 2, outputs.view());

@@ -4,6 +4,7 @@
 //! band of 90 % where 0.05 <= F(y) <= 0.95, and by that of 50 % where 0.25 <= F(y) <= 0.75: of a posterior sample about that share is.
 //! Members that have no outputs are left out.
 
+mod observations;
 pub mod scores;
 
 use std::fmt::Write as _;
@@ -11,10 +12,9 @@ use std::fmt::Write as _;
 use ndarray::ArrayView2;
 use serde::Serialize;
 
-use crate::data::noise::Noise;
-use crate::data::observed::ObservationTable;
 use crate::files::numbers::number;
 use crate::files::table::quoted;
+pub use observations::Observations;
 use scores::Forecast;
 
 /// The shares of the quantiles that bound the bands of 90 % and of 50 %.
@@ -27,36 +27,6 @@ const NAMED: usize = 4;
 /// The name of all observations together.
 pub const ALL: &str = "all";
 
-/// The observations of a run, K each.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Observations {
-    /// The names.
-    pub names: Vec<String>,
-    /// The values.
-    pub values: Vec<f64>,
-    /// The deviations of the noise.
-    pub deviations: Vec<f64>,
-    /// The names of the groups.
-    pub groups: Vec<String>,
-    /// The group of each; none without groups.
-    pub group_of: Vec<usize>,
-}
-
-impl Observations {
-    /// Returns the observed `values` with their `noise` and what a `table` says of them.
-    #[must_use]
-    pub fn new(values: &[f64], noise: &Noise, table: &ObservationTable) -> Self {
-        let deviations = noise.variances(values.len());
-        Self {
-            names: (0..values.len()).map(|k| table.name(k)).collect(),
-            values: values.to_vec(),
-            deviations: deviations.into_iter().map(f64::sqrt).collect(),
-            groups: table.groups.clone(),
-            group_of: table.group_of.clone(),
-        }
-    }
-}
-
 /// The check of an ensemble.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Predictive {
@@ -64,7 +34,7 @@ pub struct Predictive {
     pub step: u64,
     /// The members that have outputs, some of them at least.
     pub members: usize,
-    /// All observations together, and then each group.
+    /// All observations together, then each group, then each set; without observations that were left out.
     pub groups: Vec<GroupCheck>,
     /// Each observation.
     pub observations: Vec<ObservationCheck>,
@@ -106,6 +76,12 @@ pub struct ObservationCheck {
     /// The name of its group, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The name of its set, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// True if the run left it out (`data.conflict`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
     /// The observed value y.
     pub observed: f64,
     /// The deviation sigma of the noise.
@@ -142,10 +118,9 @@ impl Predictive {
             let forecast = Forecast::new(outputs.column(k).iter().copied(), noise);
             ObservationCheck {
                 name: observed.names[k].clone(),
-                group: observed
-                    .group_of
-                    .get(k)
-                    .map(|&g| observed.groups[g].clone()),
+                group: observed.group(k).cloned(),
+                set: observed.set(k).cloned(),
+                left_out: observed.left_out.binary_search(&k).is_ok(),
                 observed: y,
                 noise,
                 mean: forecast.mean(),
@@ -157,28 +132,36 @@ impl Predictive {
             }
         };
         let observations: Vec<ObservationCheck> = (0..observed.values.len()).map(check).collect();
-        let misfits = misfits(observed, outputs);
-        let group = |(g, misfit): (usize, f64)| {
-            let of = |k: &usize| g == 0 || observed.group_of.get(*k) == Some(&(g - 1));
-            let places: Vec<usize> = (0..observations.len()).filter(of).collect();
+        let misfits = misfits(observed, outputs, None);
+        let group = |((name, places), misfit): ((&str, Vec<usize>), f64)| {
             let checks = places.iter().map(|&k| &observations[k]);
-            let name = if g == 0 { ALL } else { &observed.groups[g - 1] };
             of_group((name, misfit), &checks.collect::<Vec<_>>())
         };
         let has_outputs = |row: &ndarray::ArrayView1<f64>| row.iter().any(|g| g.is_finite());
         Self {
             step,
             members: outputs.rows().into_iter().filter(has_outputs).count(),
-            groups: misfits.into_iter().enumerate().map(group).collect(),
+            groups: observed
+                .parts()
+                .into_iter()
+                .zip(misfits)
+                .map(group)
+                .collect(),
             observations,
             more_observations: 0,
         }
     }
 
-    /// Returns the observations from that with the largest standardised residual on.
+    /// Returns the observations that the run left out.
+    pub fn left_out(&self) -> impl Iterator<Item = &ObservationCheck> {
+        self.observations.iter().filter(|check| check.left_out)
+    }
+
+    /// Returns the observations that the run did not leave out, from that with the largest standardised residual on.
     #[must_use]
     pub fn worst(&self) -> Vec<&ObservationCheck> {
-        let mut all: Vec<&ObservationCheck> = self.observations.iter().collect();
+        let counted = self.observations.iter().filter(|check| !check.left_out);
+        let mut all: Vec<&ObservationCheck> = counted.collect();
         // NaN counts as the largest of all.
         all.sort_by(|a, b| b.residual.abs().total_cmp(&a.residual.abs()));
         all
@@ -199,18 +182,23 @@ impl Predictive {
             true => String::new(),
             false => format!("; far off: {}", worst.join(", ")),
         };
+        let left_out = match self.left_out().count() {
+            0 => String::new(),
+            count => format!("; {count} more were left out of the run"),
+        };
         format!(
-            "{} % of the {} observations lie within the band of 90 %, {} % within that of 50 %{far}",
+            "{} % of the {} observations lie within the band of 90 %, {} % within that of 50 %{far}{left_out}",
             percent(all.covered_90),
             all.observations,
             percent(all.covered_50)
         )
     }
 
-    /// Returns this with the `most` observations that have the largest standardised residuals.
+    /// Returns this with the `most` observations that have the largest standardised residuals, those that the run left out last.
     #[must_use]
     pub fn shortened(mut self, most: usize) -> Self {
-        let worst = self.worst().into_iter().take(most).cloned().collect();
+        let worst = self.worst().into_iter().chain(self.left_out());
+        let worst = worst.take(most).cloned().collect();
         self.more_observations += self.observations.len().saturating_sub(most);
         self.observations = worst;
         self
@@ -219,7 +207,7 @@ impl Predictive {
     /// Returns the table of all observations as CSV.
     #[must_use]
     pub fn csv(&self) -> String {
-        let mut text = "name,group,observed,noise_deviation,mean,spread,residual,probability,crps,q05,q25,q75,q95\n".to_owned();
+        let mut text = "name,group,observed,noise_deviation,mean,spread,residual,probability,crps,q05,q25,q75,q95,left_out\n".to_owned();
         for of in &self.observations {
             let numbers = [
                 of.observed,
@@ -233,7 +221,8 @@ impl Predictive {
             let bands = of.bands.unwrap_or([f64::NAN; 4]);
             let words: Vec<String> = numbers.iter().chain(&bands).map(|x| field(*x)).collect();
             let (name, group) = (quoted(&of.name), quoted(of.group.as_deref().unwrap_or("")));
-            let _ = writeln!(text, "{name},{group},{}", words.join(","));
+            let left_out = u8::from(of.left_out);
+            let _ = writeln!(text, "{name},{group},{},{left_out}", words.join(","));
         }
         text
     }
@@ -271,111 +260,35 @@ fn of_group((name, misfit): (&str, f64), checks: &[&ObservationCheck]) -> GroupC
     }
 }
 
-/// Returns the misfits of all observations together and of each group, by the `outputs` of members, J x K: root mean squares in deviations
-/// of the noise. Outputs that a member lacks are left out; NaN where none is left.
+/// Returns the misfits of all observations together, of each group and of each set, by the `outputs` of members, J x K, which are known
+/// for the sets `known` (None: for all): root mean squares in deviations of the noise. Outputs that a member lacks are left out; NaN
+/// where none is left, and of observations that are not known all.
 #[must_use]
-pub fn misfits(observed: &Observations, outputs: ArrayView2<f64>) -> Vec<f64> {
-    let mut sums = vec![(0.0, 0.0); observed.groups.len() + 1];
-    for row in outputs.rows() {
-        for (k, g) in row.iter().enumerate().filter(|(_, g)| g.is_finite()) {
-            let residual = (observed.values[k] - g) / observed.deviations[k];
-            let group = observed.group_of.get(k).map(|g| g + 1);
-            for place in std::iter::once(0).chain(group) {
-                sums[place].0 += residual * residual;
-                sums[place].1 += 1.0;
+pub fn misfits(
+    observed: &Observations,
+    outputs: ArrayView2<f64>,
+    known: Option<&[String]>,
+) -> Vec<f64> {
+    let is_known = |k: &usize| {
+        known.is_none_or(|known| observed.set(*k).is_some_and(|set| known.contains(set)))
+    };
+    let of_part = |(_, places): (&str, Vec<usize>)| {
+        if !places.iter().all(is_known) {
+            return f64::NAN;
+        }
+        let (mut sum, mut count) = (0.0, 0.0);
+        for row in outputs.rows() {
+            for &k in places.iter().filter(|&&k| row[k].is_finite()) {
+                let residual = (observed.values[k] - row[k]) / observed.deviations[k];
+                sum += residual * residual;
+                count += 1.0;
             }
         }
-    }
-    sums.into_iter()
-        .map(|(sum, count): (f64, f64)| (sum / count).sqrt())
-        .collect()
+        let square: f64 = sum / count;
+        square.sqrt()
+    };
+    observed.parts().into_iter().map(of_part).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use ndarray::{Array2, array};
-
-    use super::*;
-
-    fn two_groups() -> Observations {
-        Observations {
-            names: ["a", "b,c", "d"].map(str::to_owned).to_vec(),
-            values: vec![1.0, 2.0, 10.0],
-            deviations: vec![1.0, 0.5, 2.0],
-            groups: ["near", "far"].map(str::to_owned).to_vec(),
-            group_of: vec![0, 0, 1],
-        }
-    }
-
-    /// Members at y - 1, y and y + 1 of each of two observations, and far below the third: by hand.
-    #[test]
-    fn groups_are_checked_apart_and_together() {
-        let outputs = array![
-            [0.0, 1.0, 1.0],
-            [1.0, 2.0, 2.0],
-            [2.0, 3.0, 3.0],
-            [f64::NAN; 3]
-        ];
-        let check = Predictive::new(&two_groups(), 4, outputs.view());
-        assert_eq!((check.members, check.groups.len()), (3, 3));
-        let [all, near, far] = &check.groups[..] else {
-            panic!()
-        };
-        // Squares 1, 0, 1 of the first, 4, 0, 4 of the second, and (9^2 + 8^2 + 7^2)/4 of the third.
-        assert!((near.misfit - (10.0_f64 / 6.0).sqrt()).abs() < 1e-15);
-        assert!((far.misfit - (194.0_f64 / 12.0).sqrt()).abs() < 1e-15);
-        assert!((all.misfit - ((10.0 + 48.5) / 9.0_f64).sqrt()).abs() < 1e-15);
-        assert_eq!(
-            (near.residual_mean, near.covered_50, near.covered_90),
-            (0.0, 1.0, 1.0)
-        );
-        assert_eq!(
-            (far.covered_50, far.covered_90, far.observations),
-            (0.0, 0.0, 1)
-        );
-        // (10 - 2) / sqrt(4 + 1)
-        assert!((far.residual_rms - 8.0 / 5.0_f64.sqrt()).abs() < 1e-15);
-        assert_eq!(check.worst()[0].name, "d");
-        let bands = check.observations[0].bands.unwrap();
-        assert!(
-            bands.windows(2).all(|pair| pair[0] < pair[1])
-                && (bands[0] + bands[3] - 2.0).abs() < 1e-9
-        );
-        let table = check.csv();
-        assert!(table.contains("\n\"b,c\",near,2.0,0.5,2.0,1.0,"), "{table}");
-    }
-
-    #[test]
-    fn members_without_outputs_leave_nothing_known() {
-        let check = Predictive::new(&two_groups(), 0, Array2::from_elem((2, 3), f64::NAN).view());
-        assert_eq!(check.members, 0);
-        assert!(
-            check
-                .groups
-                .iter()
-                .all(|g| g.misfit.is_nan() && g.covered_90.is_nan() && g.crps.is_nan())
-        );
-        assert!(check.csv().lines().nth(1).unwrap().ends_with(",,,,,,,,,"));
-    }
-
-    #[test]
-    fn of_thousands_the_worst_are_kept_and_the_others_counted() {
-        let count = 5000;
-        let observed = Observations {
-            names: (0..count).map(|k| k.to_string()).collect(),
-            values: (0..count).map(f64::from).collect(),
-            deviations: vec![1.0; count as usize],
-            ..Observations::default()
-        };
-        let check = Predictive::new(&observed, 1, Array2::zeros((2, count as usize)).view());
-        let short = check.shortened(10);
-        assert_eq!(
-            (short.observations.len(), short.more_observations),
-            (10, 4990)
-        );
-        assert_eq!(
-            (short.observations[0].name.as_str(), short.groups.len()),
-            ("4999", 1)
-        );
-    }
-}
+mod tests;

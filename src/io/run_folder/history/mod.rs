@@ -4,7 +4,8 @@
 //! RUN/steps/history.json               names of parameters and outputs, and the run that the history is of
 //! RUN/steps/000007/parameters.npy      the members after 7 steps, J x P float64, all parameters in their own units
 //! RUN/steps/000007/outputs.npy         their outputs, J x K float64, as the simulator gave them; NaN where it gave none
-//! RUN/steps/000007/step.json           sizes, the sum of the steps' h before it, and the digest of the ensemble
+//! RUN/steps/000007/step.json           sizes, the sum of the steps' h before it, the digest of the ensemble, and the sets of observations
+//!                                      whose outputs are known, where it is not all: others' are NaN
 //! RUN/steps/000007/mean_outputs.npy    of the last ensemble the outputs at its mean, 1 x K, where they were simulated
 //! RUN/steps/000007/parameters.csv      beside the arrays of the first and the last ensemble, with a header of names;
 //! RUN/steps/000007/outputs.csv         not where they are too many to be text
@@ -69,6 +70,23 @@ pub struct StepRecord {
     pub time: f64,
     /// The digest of the ensemble, as in summary.json of a run that ends with it.
     pub digest: String,
+    /// The sets of observations whose outputs are known, where it is not all: a step that takes some sets asks for these alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sets: Option<Vec<String>>,
+}
+
+impl StepRecord {
+    /// Returns true if the outputs of `needed` are known; of all sets where None are named.
+    #[must_use]
+    pub fn has_sets(&self, needed: Option<&[&str]>) -> bool {
+        match (&self.sets, needed) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(known), Some(needed)) => {
+                needed.iter().all(|name| known.iter().any(|k| k == name))
+            }
+        }
+    }
 }
 
 /// The arrays of one ensemble.

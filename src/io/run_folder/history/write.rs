@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{ABOUT, HistoryOf, MEAN, STEP, STEPS, StepArray, StepRecord, step_folder};
 use crate::error::{Error, Result};
 use crate::files::Files;
+use crate::files::table::quoted;
 use crate::io::npy::{self, Rows};
 
 /// The largest array, in numbers, that is written as text too.
@@ -162,7 +163,8 @@ fn as_text(files: &Files, folder: &Path, record: &StepRecord, of: &HistoryOf) ->
         files
             .write_with(&text_file(folder, array), |sink| {
                 let mut out = BufWriter::new(sink);
-                writeln!(out, "{}", names.join(","))?;
+                let heading: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+                writeln!(out, "{}", heading.join(","))?;
                 loop {
                     let rows = match numbers.read_any(HELD.div_ceil(columns)) {
                         Ok(rows) if rows.is_empty() => return out.flush(),
