@@ -123,6 +123,10 @@ pub mod prelude {
     pub use crate::parallel::ranks::Ranks;
     #[doc(inline)]
     pub use crate::run::calibration::{AskTellLoop, Calibration, Fit, Method};
+    #[doc(inline)]
+    pub use crate::run::history_step::HistoryStep;
+    #[doc(inline)]
+    pub use crate::run::statistics::{FinalMembers, MembersAre};
     pub use mpi;
     pub use ndarray;
     pub use rayon;

@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 
 use ndarray::Array2;
 
-use crate::config::InitialCentre;
 use crate::cost::MOST_AS_TEXT;
 use crate::error::Result;
 use crate::files::Files;
@@ -76,8 +75,7 @@ impl Calibrated {
             let of = |p: usize| members.column(p).iter().map(|u| share * u).sum();
             mean = (0..parameters).map(of).collect();
         }
-        let ensemble = &finished.resolved.config.ensemble;
-        let drawn = ensemble.initial == "prior" && ensemble.centre == InitialCentre::Zero;
+        let drawn = finished.resolved.config.ensemble.begins_as_drawn();
         let none = Array2::zeros((0, parameters));
         let rows = members.as_ref().unwrap_or(&none);
         Ok(Self {

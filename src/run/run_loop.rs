@@ -12,6 +12,7 @@ use super::stop::StopReason;
 use super::timing::{Phase, Timing};
 use super::waits::{Round, Waits};
 use super::{Outcome, State, StoppingCriterion, kept};
+use crate::config::HistorySteps;
 use crate::data::Batch;
 use crate::data::scores::{GroupMisfit, Scores};
 use crate::error::Result;
@@ -38,7 +39,11 @@ pub fn run_from<T: Real>(
     let mut context = StepContext::new(ranks, plan, problem, &schedule)?;
     state.whiten(&context);
     checkpointer.begin(ranks.comm);
-    context.history = Recorder::begin(ranks, plan, checkpointer, problem)?;
+    context.history = match reporter.is_recording() && problem.map.own_units().is_some() {
+        true => Some(Recorder::in_memory(plan))
+            .filter(|_| plan.config().output.history != HistorySteps::None),
+        false => Recorder::begin(ranks, plan, checkpointer, problem)?,
+    };
     context.waits = Waits::new(ranks.comm, checkpointer, problem)?;
     kept::begin(ranks, plan, checkpointer, problem);
     let mut run = Run {
@@ -223,6 +228,9 @@ impl<T: Real> Run<'_, T> {
             self.context.problem,
             stopped.is_none(),
         );
+        if let Some(history) = &self.context.history {
+            self.reporter.keep_history(history.take_kept());
+        }
         let outcome = Outcome {
             scores: self.scores.unwrap_or_default(),
             groups: self.groups,

@@ -66,6 +66,12 @@ section! {
 }
 
 impl Ensemble {
+    /// Returns true if the first members are draws from the prior, about its mean.
+    #[must_use]
+    pub fn begins_as_drawn(&self) -> bool {
+        self.initial == "prior" && self.centre == InitialCentre::Zero
+    }
+
     /// Returns true if the members of every step are drawn anew.
     #[must_use]
     pub fn redrawn_each_step(&self) -> bool {

@@ -113,7 +113,7 @@ impl<'a> AskTellLoop<'a> {
             ));
         };
         let about = (&self.plan, self.problem.map.as_ref());
-        let records = self.reporter.into_records();
-        Ok(Fit::new(self.ranks, about, records, (state, outcome)))
+        let recorded = self.reporter.into_recorded();
+        Ok(Fit::new(self.ranks, about, recorded, (state, outcome)))
     }
 }

@@ -6,20 +6,50 @@ use ndarray::{Array1, Array2};
 
 use crate::data::scores::Scores;
 use crate::forward::ForwardMap;
+use crate::forward::joint_prior::JointPrior;
 use crate::parallel::ranks::Ranks;
+use crate::run::history_step::HistoryStep;
 use crate::run::plan::Plan;
 use crate::run::reporter::Record;
+use crate::run::statistics::{FinalMembers, MembersAre};
 use crate::run::{Outcome, State};
 
 /// What a calibration ends with: the same on all ranks, in the parameters' own units.
+///
+/// ```no_run
+/// # use eki_mpi::prelude::*;
+/// # fn of(calibration: Calibration<impl ForwardMap<f64> + 'static>, ranks: &Ranks) -> Result<()> {
+/// let fit = calibration
+///     .method(Method::Posterior)
+///     .members(300)
+///     .set("output.history", "all")
+///     .run(ranks)?;
+/// let found = fit.statistics();
+/// println!("the members are {}", found.are.words());      // a sample of the posterior, if it was reached
+/// for of in &found.parameters {
+///     println!("{} {:.3} +- {:.3}", of.name, of.mean, of.deviation.unwrap_or(0.0));
+/// }
+/// if let Some(outputs) = fit.outputs() {                  // J x K, of the final members
+///     println!("predicted {:.3}", outputs.mean_axis(ndarray::Axis(0)).unwrap());
+/// }
+/// for kept in fit.history() {                             // to train an emulator on
+///     println!("step {}: {:?} parameters, {:?} outputs", kept.step, kept.members.dim(), kept.outputs.dim());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Fit {
     names: Vec<String>,
     mean: Array1<f64>,
     members: Array2<f64>,
     misfits: Vec<f64>,
     steps: Vec<Record>,
+    history: Vec<HistoryStep>,
     outcome: Outcome,
     state: State<f64>,
+    prior: JointPrior,
+    /// What the members stand for, and whether they began as draws from the prior.
+    are: (MembersAre, bool),
 }
 
 impl Fit {
@@ -27,7 +57,7 @@ impl Fit {
     pub(super) fn new(
         ranks: Ranks,
         (plan, map): (&Plan, &dyn ForwardMap<f64>),
-        steps: Vec<Record>,
+        (steps, history): (Vec<Record>, Vec<HistoryStep>),
         (state, outcome): (State<f64>, Outcome),
     ) -> Self {
         let prior = map.own_units().expect("a calibration's map has a prior");
@@ -40,7 +70,12 @@ impl Fit {
         let rows = coordinates.chunks_exact(prior.coordinates());
         let values: Vec<f64> = rows.flat_map(|xi| prior.at(xi)).collect();
         let shape = (values.len() / prior.parameters(), prior.parameters());
+        let time = plan.mean_time(state.step, state.time);
+        let are = MembersAre::at(plan, time, outcome.scores.misfit_members);
         Self {
+            are: (are, plan.config().ensemble.begins_as_drawn()),
+            prior: prior.clone(),
+            history,
             names: prior.names().map(Cow::into_owned).collect(),
             mean: Array1::from(mean),
             members: Array2::from_shape_vec(shape, values).expect("whole rows"),
@@ -72,6 +107,29 @@ impl Fit {
         &self.members
     }
 
+    /// Returns the statistics of the members: mean, deviation and quantiles of each parameter with their jackknife errors, contraction
+    /// against the prior, correlations, and what the members stand for. They are of the members as `eki-mpi evaluate` shows them.
+    #[must_use]
+    pub fn statistics(&self) -> FinalMembers {
+        let mean = self.mean.as_slice().expect("one after the other");
+        FinalMembers::new(self.are, &self.prior, mean, self.members.view())
+    }
+
+    /// The outputs of the members, a row of K numbers for each, NaN where there are none. None where the final members were not
+    /// simulated: with `run.best` = "never", and in ask/tell unless `output.history` is set, as to "ends".
+    #[must_use]
+    pub fn outputs(&self) -> Option<&Array2<f64>> {
+        let last = self.history.last();
+        last.filter(|last| last.step == self.state.step)
+            .map(|last| &last.outputs)
+    }
+
+    /// The ensembles that `output.history` says, with their outputs: by default the first and the last one.
+    #[must_use]
+    pub fn history(&self) -> &[HistoryStep] {
+        &self.history
+    }
+
     /// The members' misfit before each step, root mean square in deviations of the noise: 1 is as near as the noise allows.
     #[must_use]
     pub fn misfits(&self) -> &[f64] {
@@ -79,7 +137,7 @@ impl Fit {
     }
 
     /// The misfits of the final members and at their mean, in the same unit (`misfit_members`, `misfit_mean`, `misfit_best`, and
-    /// the number of the `best` member); None in ask/tell, where the final members' outputs are not known.
+    /// the number of the `best` member); None in ask/tell where the final members' outputs are not known ([`Fit::outputs`]).
     #[must_use]
     pub fn scores(&self) -> &Scores {
         &self.outcome.scores

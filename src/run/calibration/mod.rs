@@ -120,8 +120,9 @@ impl<M> Calibration<M> {
         self.set("ensemble.members", count)
     }
 
-    /// Sets a key of sections `method` or `ensemble`, `seed`, `data.conflict`, or one of `run.steps`, `run.stop_at_misfit`, `run.end_time` and
-    /// `run.best`, as `eki-mpi presets --keys` explains them.
+    /// Sets a key of sections `method` or `ensemble`, `seed`, `data.conflict`, `output.history`, or one of `run.steps`,
+    /// `run.stop_at_misfit`, `run.end_time` and `run.best`, as `eki-mpi presets --keys` explains them. The history is kept in memory
+    /// ([`Fit::history`]).
     #[must_use]
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.sets.push((key.to_owned(), value.to_string()));
@@ -176,11 +177,11 @@ impl<M: ForwardMap<f64> + 'static> Calibration<M> {
         let problem = problem(map, settings.observations);
         let (mut reporter, mut timing) = (Reporter::recording(), Timing::default());
         let (state, outcome) = super::run(*ranks, &plan, &problem, &mut reporter, &mut timing)?;
-        let records = reporter.into_records();
+        let recorded = reporter.into_recorded();
         Ok(Fit::new(
             *ranks,
             (&plan, problem.map.as_ref()),
-            records,
+            recorded,
             (state, outcome),
         ))
     }

@@ -19,13 +19,14 @@ const SOURCE: &str = "Calibration";
 /// The sections of keys that `set` takes; all others follow from the map and the data.
 const SECTIONS: [&str; 2] = ["method.", "ensemble."];
 /// Further keys that `set` takes.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "seed",
     "data.conflict",
     "run.steps",
     "run.stop_at_misfit",
     "run.end_time",
     "run.best",
+    "output.history",
 ];
 
 /// What a program has said of a calibration, not checked yet.

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
 use crate::io::run_folder::SUMMARY;
+use crate::run::history_step::HistoryStep;
 use crate::run::plan::Plan;
 use crate::run::statistics::FinalMembers;
 use course::Course;
@@ -127,6 +128,8 @@ pub struct Reporter {
     voice: Option<RankZero>,
     /// The steps so far, where a program wants them.
     records: Option<Vec<Record>>,
+    /// Ensembles that were kept in memory.
+    history: Vec<HistoryStep>,
 }
 
 #[derive(Debug)]
@@ -159,6 +162,7 @@ impl Reporter {
         Self {
             voice: None,
             records: None,
+            history: Vec::new(),
         }
     }
 
@@ -171,10 +175,20 @@ impl Reporter {
         }
     }
 
-    /// Returns what the steps reported, of a `recording` reporter.
+    /// Returns true if it keeps what each step reports.
+    pub(super) fn is_recording(&self) -> bool {
+        self.records.is_some()
+    }
+
+    /// Keeps the ensembles of `history`, too.
+    pub(super) fn keep_history(&mut self, history: Vec<HistoryStep>) {
+        self.history.extend(history);
+    }
+
+    /// Returns what the steps reported, and the ensembles that were kept, of a `recording` reporter.
     #[must_use]
-    pub fn into_records(self) -> Vec<Record> {
-        self.records.unwrap_or_default()
+    pub fn into_recorded(self) -> (Vec<Record>, Vec<HistoryStep>) {
+        (self.records.unwrap_or_default(), self.history)
     }
 
     /// For rank 0: makes `folder` and opens the run's files in it.
@@ -218,7 +232,7 @@ impl Reporter {
         };
         Ok(Self {
             voice: Some(voice),
-            records: None,
+            ..Self::silent()
         })
     }
 

@@ -252,6 +252,12 @@ impl FinalMembers {
         }
     }
 
+    /// Returns the statistics of the parameter of this name.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&ParameterStatistics> {
+        self.parameters.iter().find(|of| of.name == name)
+    }
+
     /// Returns these with at most `most` parameters.
     #[must_use]
     pub fn shortened(mut self, most: usize) -> Self {

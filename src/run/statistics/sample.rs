@@ -33,7 +33,13 @@ pub fn mean(values: &[f64]) -> f64 {
 /// Returns the standard deviation of `values`; None of fewer than two.
 #[must_use]
 pub fn deviation(values: &[f64]) -> Option<f64> {
-    let centre = mean(values);
+    // The mean of equal numbers may lie a rounding apart from them.
+    let are_alike = values.windows(2).all(|pair| pair[0] == pair[1]);
+    let centre = if are_alike {
+        values.first().copied().unwrap_or(f64::NAN)
+    } else {
+        mean(values)
+    };
     let squares: f64 = values.iter().map(|u| (u - centre) * (u - centre)).sum();
     (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
 }
