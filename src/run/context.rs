@@ -160,8 +160,7 @@ impl<'a, T: Real> StepContext<'a, T> {
 
     /// Returns true if the outputs of the last ensemble are asked for, where they are brought from outside.
     pub(super) fn asks_for_last_outputs(&self) -> bool {
-        let asks = self.history.as_ref().is_some_and(Recorder::is_asked_for);
-        asks && self.plan.config().run.best != Best::Never
+        self.history.as_ref().is_some_and(Recorder::is_asked_for)
     }
 
     /// Settles the members' simulations, if there are simulators. Called by all ranks.

@@ -234,7 +234,7 @@ impl Recorder {
         last: bool,
     ) {
         if let Some(kept) = &self.in_memory {
-            let step = HistoryStep::gather((ranks, map), state, raw);
+            let step = HistoryStep::gather((ranks, map), state, raw.rows.view());
             let mut kept = kept.lock().expect("no thread panicked");
             // The result takes the place of the points that momentum led to.
             kept.retain(|kept| kept.step != step.step);

@@ -3,7 +3,6 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::State;
-use super::history::RawOutputs;
 use crate::forward::ForwardMap;
 use crate::kernels::real::Real;
 use crate::parallel::partition::Partition;
@@ -24,11 +23,11 @@ pub struct HistoryStep {
 }
 
 impl HistoryStep {
-    /// Gathers the members of `state`, and their outputs of which each rank has its own `raw`. Called by all ranks.
+    /// Gathers the members of `state`, and their outputs of which each rank has those of its own. Called by all ranks.
     pub(super) fn gather<T: Real>(
         (ranks, map): (Ranks, &dyn ForwardMap<T>),
         state: &State<T>,
-        raw: &RawOutputs<T>,
+        outputs: ArrayView2<T>,
     ) -> Self {
         let prior = map.own_units().expect("a calibration's map has a prior");
         let members = state.ensemble.members(ranks);
@@ -41,7 +40,7 @@ impl HistoryStep {
                 .zip(prior.at(&point))
                 .for_each(|(u, own)| *u = own);
         }
-        let outputs = raw.rows.mapv(|z| z.as_f64());
+        let outputs = outputs.mapv(|z| z.as_f64());
         Self {
             step: state.step,
             time: state.time,
