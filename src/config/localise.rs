@@ -37,8 +37,8 @@ const LARGEST_POWER: i64 = 100;
 
 impl Localise {
     /// The allowed values, in words that follow "must be".
-    pub(super) const ALLOWED: &str = "\"none\", \"sec\", \"threshold\", \"fisher\", { sec = POWER from 1 and at most 100 }, { threshold = NUMBER greater than 0 } or { distance = NUMBER or \
-         LIST, parameters = FILE, observations = FILE }, { groups = FILE }, { taper = FILE }, with files in quotes";
+    pub(super) const ALLOWED: &str = "\"none\", \"sec\", \"threshold\", \"fisher\", { sec = POWER from 1 and at most 100 }, { threshold = NUMBER greater than 0 }, { distance = NUMBER or \
+         LIST, parameters = FILE, observations = FILE }, { groups = FILE } or { taper = FILE }, with files in quotes";
 
     /// Returns what `value` says, if it is allowed. A whole number is the power of sampling error correction, as in earlier versions;
     /// 0: none.
