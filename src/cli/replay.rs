@@ -268,32 +268,26 @@ impl Case {
     /// Returns the places of all observations but those of the groups or the names `without`.
     fn kept(&self, without: &[String]) -> Result<Vec<usize>> {
         let (table, parts) = (&self.table, self.table.parts());
-        let is_in = |k: usize, name: &str| {
-            parts
-                .iter()
-                .any(|(own, of)| own == name && of.binary_search(&k).is_ok())
-        };
+        let holds = |of: &[usize], k| of.binary_search(&k).is_ok();
+        let is_in = |k, name: &str| parts.iter().any(|(own, of)| own == name && holds(of, k));
         let is = |k: usize, name: &str| table.label(k) == name || is_in(k, name);
         let all = self.all();
-        if let Some(name) = without
-            .iter()
-            .find(|name| !all.iter().any(|&k| is(k, name)))
-        {
+        let is_unknown = |name: &&String| !all.iter().any(|&k| is(k, name));
+        if let Some(name) = without.iter().find(is_unknown) {
             return Err(Error::Usage(format!(
                 "--without {name}: no group, set or observation has this name: there are {}",
                 match parts.is_empty() {
                     true => format!("{} to {}", table.label(0), table.label(all.len() - 1)),
-                    false => {
-                        let names: Vec<&str> = parts.iter().map(|(name, _)| &**name).collect();
-                        names.join(", ")
-                    }
+                    false => parts
+                        .into_iter()
+                        .unzip::<_, _, Vec<_>, Vec<_>>()
+                        .0
+                        .join(", "),
                 }
             )));
         }
-        let kept: Vec<usize> = all
-            .into_iter()
-            .filter(|&k| !without.iter().any(|name| is(k, name)))
-            .collect();
+        let counts = |k: &usize| !without.iter().any(|name| is(*k, name));
+        let kept: Vec<usize> = all.iter().copied().filter(counts).collect();
         match kept.is_empty() {
             true => Err(Error::Usage("--without: no observation is left".to_owned())),
             false => Ok(kept),
