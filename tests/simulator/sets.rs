@@ -179,6 +179,9 @@ fn refused() {
         let set = set.replace("u.npy", &u.display().to_string());
         refuse(&run.clone().set(set), words);
     }
+    let adaptive = "ensemble.inflation={ kind = \"adaptive\", target = 1, most = 2 }";
+    let dropping = run.clone().set(adaptive).set("data.conflict=drop");
+    refuse(&dropping, &["ensemble.inflation = ", "data.conflict"]);
     let path = case.file("observed.csv");
     let unknown = table(|season| format!("s{}", season + 1));
     std::fs::write(&path, unknown).expect("a file");

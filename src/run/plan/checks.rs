@@ -2,8 +2,8 @@
 
 use super::length;
 use crate::config::{
-    Config, DrawKind, FormKind, Inflation, Localise, LossKind, ModelKind, OutputKind, Precision,
-    Rerandomise, Resolved, Scale, keys,
+    Config, Conflict, DrawKind, FormKind, Inflation, Localise, LossKind, ModelKind, OutputKind,
+    Precision, Rerandomise, Resolved, Scale, keys,
 };
 use crate::data::catalogue;
 use crate::data::noise::{Gamma, Noise};
@@ -175,6 +175,11 @@ fn check_inflation(resolved: &Resolved) -> Result<()> {
     let adaptive = matches!(ensemble.inflation, Inflation::Adaptive { .. });
     if adaptive && method.loss != LossKind::LeastSquares {
         return refuse("\"adaptive\" needs method.loss = \"least-squares\"");
+    }
+    if adaptive && resolved.config.data.conflict == Conflict::Drop {
+        return refuse(
+            "\"adaptive\" needs data.conflict = \"warn\": its target is a misfit of all observations",
+        );
     }
     Ok(())
 }
