@@ -200,6 +200,7 @@ fn interactions(c: &mut Criterion, ranks: Ranks) {
             noise: None,
             second_order: false,
             coefficients: None,
+            sampler: None,
             localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),

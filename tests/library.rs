@@ -298,6 +298,7 @@ fn methods_do_what_their_names_say(ranks: &Ranks) {
     for (method, members, reason, far, wide) in [
         (Method::Posterior, 400, "end time", 0.2, 0.2),
         (Method::PosteriorByEtki, 100, "end time", 0.05, 0.02),
+        (Method::PosteriorByAldi, 400, "end time", 0.25, 0.25),
         (Method::PosteriorMode, 32, "steps used up", 0.2, 1.01),
     ] {
         let fit = fit(method, members);
@@ -306,7 +307,7 @@ fn methods_do_what_their_names_say(ranks: &Ranks) {
         assert!(found.0 < far && found.1 < wide, "{method:?}: {found:?}");
         digests.insert(fit.digest().to_owned());
     }
-    assert_eq!(digests.len(), 8, "each method is another");
+    assert_eq!(digests.len(), 9, "each method is another");
 }
 
 /// The statistics of the members, their outputs, and every step's where that is asked for; by a map and by ask and tell.

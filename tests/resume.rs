@@ -331,8 +331,15 @@ fn any_ranks_may_follow_any_others() {
 
 #[test]
 fn calibrations_and_episodes_go_on_with_the_same_bits() {
-    let small: [(&str, &[&str]); 2] = [
+    let aldi = [
+        "data.name=random",
+        "method.kind=aldi",
+        "ensemble.members=110",
+        "method.outlier_ratio=1.15",
+    ];
+    let small: [(&str, &[&str]); 3] = [
         ("linear", &["run.evaluate_every=5"]),
+        ("linear", &aldi),
         ("cart-pole", &["data.limit=30", "data.batch=7"]),
     ];
     for (name, small) in small {

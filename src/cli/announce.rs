@@ -36,6 +36,7 @@ fn laws_beside_members(plan: &Plan) -> Option<String> {
         ),
         ("ensemble.grow_to", ensemble.grow_to > ensemble.members),
         ("method.tikhonov", config.method.tikhonov > 0.0),
+        ("method.kind", config.method.kind.holds_prior()),
     ];
     let (key, _) = uses.into_iter().find(|(_, used)| *used)?;
     Some(format!(

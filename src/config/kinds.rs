@@ -33,6 +33,12 @@ impl ModelKind {
     /// Maps that are fitted to one set of observations.
     pub(super) const ONE_SET: &'static [Self] = &[Self::Linear, Self::Process, Self::AskTell];
 
+    /// Returns true if the forward map is fitted to one set of observations.
+    #[must_use]
+    pub fn has_one_set(self) -> bool {
+        Self::ONE_SET.contains(&self)
+    }
+
     /// Returns true if the forward map is the user's simulator, for one set of observations.
     #[must_use]
     pub fn simulates(self) -> bool {
@@ -54,6 +60,12 @@ words! {
         /// method.perturb members become a sample of the posterior (Evensen, Raanes, Stordal & Hove, Front. Appl. Math. Stat. 5 (2019) 47;
         /// Chada, Chen & Sanz-Alonso, Found. Data Sci. 3 (2021) 331).
         Gnki = "gnki",
+        /// Ensemble Kalman sampler: Langevin diffusions that share their covariance, whose members become a sample of the posterior in the
+        /// limit of many members and small steps (Garbuno-Inigo, Hoffmann, Li & Stuart, SIAM J. Appl. Dyn. Syst. 19 (2020) 412).
+        Eks = "eks",
+        /// Affine invariant Langevin dynamics: the same with the correction for a finite number of members (Garbuno-Inigo, Nuesken &
+        /// Reich, SIAM J. Appl. Dyn. Syst. 19 (2020) 1633), in steps by the trapezoidal rule.
+        Aldi = "aldi",
         /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
         Sgd = "sgd",
         /// Stochastic gradient descent with momentum; needs --features gradients.
@@ -65,8 +77,16 @@ words! {
 
 impl MethodKind {
     /// Methods with an ensemble.
-    pub(super) const ENSEMBLES: &'static [Self] =
-        &[Self::Eki, Self::Kalman, Self::Etki, Self::Gnki];
+    pub(super) const ENSEMBLES: &'static [Self] = &[
+        Self::Eki,
+        Self::Kalman,
+        Self::Etki,
+        Self::Gnki,
+        Self::Eks,
+        Self::Aldi,
+    ];
+    /// Methods whose step size is h / (||D||_F + epsilon).
+    pub(super) const ADAPTIVE: &'static [Self] = &[Self::Eki, Self::Eks, Self::Aldi];
     /// Gradient descent.
     pub(super) const DESCENT: &'static [Self] = &[Self::Sgd, Self::MomentumSgd, Self::Ogd];
 
@@ -74,6 +94,24 @@ impl MethodKind {
     #[must_use]
     pub fn with_gain(self) -> bool {
         matches!(self, Self::Kalman | Self::Etki | Self::Gnki)
+    }
+
+    /// Returns true if its step solves with a matrix of the members' products.
+    #[must_use]
+    pub fn solves(self) -> bool {
+        self.with_gain() || self.samples()
+    }
+
+    /// Returns true if members walk about for ever, and become a sample of the posterior once they forget their start.
+    #[must_use]
+    pub fn samples(self) -> bool {
+        matches!(self, Self::Eks | Self::Aldi)
+    }
+
+    /// Returns true if the prior is a part of the misfit whatever `method.tikhonov` says.
+    #[must_use]
+    pub fn holds_prior(self) -> bool {
+        self.samples()
     }
 
     /// Returns its name in reports.
@@ -84,6 +122,8 @@ impl MethodKind {
             Self::Kalman => "EKI with the Kalman gain",
             Self::Etki => "ETKI",
             Self::Gnki => "GNKI",
+            Self::Eks => "EKS",
+            Self::Aldi => "ALDI",
             Self::Sgd => "SGD",
             Self::MomentumSgd => "momentum SGD",
             Self::Ogd => "OGD",

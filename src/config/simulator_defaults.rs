@@ -14,6 +14,8 @@ use super::resolved::Resolved;
 const KIND: &str = "method.kind";
 /// The key of the schedule of h.
 const SCHEDULE: &str = "method.h_schedule";
+/// The key of the misfit at which a run ends.
+const STOP: &str = "run.stop_at_misfit";
 /// The presets that earlier versions had without a schedule: a `method.h` beside them was each step's own.
 const EARLIER: [&str; 2] = ["process", "ask-tell"];
 
@@ -25,8 +27,8 @@ impl Resolved {
     }
 
     /// Takes back what a preset says of a simulator's method where the file or `--set` says otherwise: `method.step` and
-    /// `method.epsilon` are keys of "eki", a `method.h` given with a preset of earlier versions, or as a list, is taken as it is, and without a Kalman
-    /// gain there is no "misfit".
+    /// `method.epsilon` are keys of "eki", a `method.h` given with a preset of earlier versions, or as a list, is taken as it is, without a
+    /// Kalman gain there is no "misfit", and a method that holds the prior does not stop at the noise level.
     pub(super) fn settle_simulator_defaults(&mut self) {
         // A list says how many steps there are.
         if self.config.method.h.list().is_some() && !self.is_given("run.steps") {
@@ -38,6 +40,10 @@ impl Resolved {
         let of_eki = ["method.step", "method.epsilon"];
         if !self.is_given(KIND) && of_eki.iter().any(|key| self.is_given(key)) {
             self.set_kind(MethodKind::Eki);
+        }
+        if self.config.method.kind.holds_prior() && !self.is_given(STOP) {
+            self.config.run.stop_at_misfit = 0.0;
+            self.origins.remove(STOP);
         }
         let origin = self.origins.get(SCHEDULE);
         let is_earlier = origin.is_some_and(|origin| EARLIER.contains(&&**origin));

@@ -69,6 +69,8 @@ pub struct StepShape {
     pub(crate) differing: f64,
     /// The number K of outputs that enter D.
     pub outputs: usize,
+    /// The number of these that are observed; the others are the prior's.
+    observed: usize,
     /// The number m of samples of a batch.
     pub samples: usize,
     /// The form of the update.
@@ -187,6 +189,7 @@ impl StepShape {
             parameters: plan.parameters,
             differing: turns.mean(|_, differing| differing as f64),
             outputs: plan.outputs(),
+            observed: plan.observed(),
             samples: m,
             form,
             ranks,
@@ -258,6 +261,7 @@ impl StepShape {
             threads: self.threads,
             number: self.number,
             unit: self.unit,
+            of_prior: self.outputs - self.observed,
             perturbed: self.perturbed,
             tapered: self.localising.tapers_outputs,
             gains: self.localising.gains,

@@ -186,7 +186,7 @@ impl Model<'_> {
         match self.shape.form {
             Form::Explicit if self.shape.sizes().by_rows() => {
                 self.factors(rank)
-                    + if self.shape.kind.with_gain() {
+                    + if self.shape.kind.solves() {
                         0.0
                     } else {
                         self.rows(rank)

@@ -23,6 +23,8 @@ pub struct StepSizes {
     pub number: usize,
     /// Members that ranks take together.
     pub unit: usize,
+    /// Outputs of the prior's part, the last of K.
+    pub of_prior: usize,
     /// Whether each member has noise of its own on the observations.
     pub perturbed: bool,
     /// Whether covariances of the outputs among themselves are tapered.

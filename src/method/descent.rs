@@ -160,6 +160,7 @@ mod tests {
     fn refused_by(check: impl Fn(&ProblemShape) -> Result<()>, sets: &[&str]) -> String {
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
         let problem = ProblemShape {
+            parameters: 1,
             resolved: &Resolved::new("digits", &sets).unwrap(),
             outputs: 10,
         };

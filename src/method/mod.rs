@@ -1,8 +1,8 @@
 //! One method a file: from all members' outputs to how the ensemble moves.
 //!
 //! `eki` is the publication's step, `kalman` the same with the Kalman gain, `etki` its deterministic square root, `gnki` a Gauss-Newton
-//! step that keeps the prior's pull, `mean` moves the
-//! mean alone. Beside them stands what serves them: the outputs that ranks bring together, anomalies, D as a matrix, products,
+//! step that keeps the prior's pull, `sampler` has members walk about in the posterior, `mean` moves the mean alone. Beside them stands
+//! what serves them: the outputs that ranks bring together, anomalies, D as a matrix, products,
 //! the gain, the norm, the loss, the step size and what they cost. A method knows no clock, no file and no log; it may import
 //! `ensemble` and every room above it.
 //!
@@ -26,12 +26,16 @@ pub mod norm;
 pub mod outputs;
 pub(crate) mod perturbations;
 pub(crate) mod products;
+pub mod sampler;
 pub mod step_size;
 
 use ndarray::Array2;
 use rayon::ThreadPool;
 
-use crate::config::{Covariance, DrawKind, FormKind, HSchedule, Localise, MethodKind, Resolved};
+use crate::config::{
+    Covariance, DrawKind, FormKind, HSchedule, Localise, LossKind, MethodKind, Rerandomise,
+    Resolved,
+};
 use crate::ensemble::transform::{Form, Transform};
 use crate::error::Result;
 use crate::kernels::real::Real;
@@ -80,6 +84,8 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
     match (kind, form) {
         (MethodKind::Etki, _) => Box::new(etki::Etki),
         (MethodKind::Gnki, _) => Box::new(gnki::Gnki),
+        (MethodKind::Eks, _) => Box::new(sampler::Sampler::Eks),
+        (MethodKind::Aldi, _) => Box::new(sampler::Sampler::Aldi),
         (_, Form::Mean) => Box::new(mean::Mean { with_gain }),
         (MethodKind::Kalman, Form::Explicit) => Box::new(kalman::Kalman::Explicit),
         (MethodKind::Kalman, Form::Factored) => Box::new(kalman::Kalman::Factored),
@@ -93,7 +99,9 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
 pub fn only_form(kind: MethodKind) -> Option<Form> {
     match kind {
         MethodKind::Eki | MethodKind::Kalman => None,
-        MethodKind::Etki | MethodKind::Gnki => Some(Form::Explicit),
+        MethodKind::Etki | MethodKind::Gnki | MethodKind::Eks | MethodKind::Aldi => {
+            Some(Form::Explicit)
+        }
         // A single point is its own mean.
         MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => Some(Form::Mean),
     }
@@ -105,6 +113,8 @@ pub struct ProblemShape<'a> {
     pub resolved: &'a Resolved,
     /// Outputs K of a batch that are observed.
     pub outputs: usize,
+    /// Parameters P.
+    pub parameters: usize,
 }
 
 impl ProblemShape<'_> {
@@ -129,9 +139,68 @@ impl ProblemShape<'_> {
             );
         }
         if config.run.end_time > 0.0 {
-            return self.refuse("run.end_time", "needs method.kind = \"kalman\" or \"etki\"");
+            return self.refuse(
+                "run.end_time",
+                "needs method.kind = \"kalman\", \"etki\", \"eks\" or \"aldi\"",
+            );
         }
         Ok(())
+    }
+
+    /// Checks the keys of methods that hold the prior themselves and whose result is the posterior's whatever the time: nothing else may
+    /// move their members.
+    pub(crate) fn check_posterior_keys(&self) -> Result<()> {
+        let config = &self.resolved.config;
+        let (method, ensemble) = (&config.method, &config.ensemble);
+        let name = method.kind.word();
+        if !config.model.kind.has_one_set() {
+            let needed = format!(
+                "\"{name}\" needs one set of observations: model.kind = \"process\", \"ask-tell\" or \"linear\""
+            );
+            return self.refuse("method.kind", needed);
+        }
+        let squares = method.loss == LossKind::LeastSquares;
+        let form = matches!(method.form, FormKind::Auto | FormKind::Explicit);
+        let never = ensemble.rerandomise == Rerandomise::Never;
+        let allowed = [
+            ("method.loss", squares, "must be \"least-squares\""),
+            ("method.form", form, "must be \"auto\" or \"explicit\""),
+            (
+                "method.tikhonov",
+                method.tikhonov == 0.0,
+                "must be 0, as the prior is a part of it",
+            ),
+            ("method.perturb", !method.perturb, "must be false"),
+            ("method.accept", !method.accept, "must be false"),
+            ("method.momentum", !method.momentum, "must be false"),
+            (
+                "method.localise",
+                method.localise == Localise::None,
+                "must be \"none\"",
+            ),
+            (
+                "ensemble.inflation",
+                ensemble.inflation.is_none(),
+                "must be 1",
+            ),
+            ("ensemble.rerandomise", never, "must be \"never\""),
+            (
+                "ensemble.grow_to",
+                ensemble.grow_to <= ensemble.members,
+                "must be 0",
+            ),
+            (
+                "run.stop_at_misfit",
+                config.run.stop_at_misfit == 0.0,
+                "must be 0, as it samples on where the misfit is the noise's",
+            ),
+        ];
+        match allowed.into_iter().find(|(_, is_allowed, _)| !is_allowed) {
+            Some((key, _, words)) => {
+                self.refuse(key, format!("{words}, with method.kind = \"{name}\""))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Refuses keys of gradient descent, for methods with an ensemble.

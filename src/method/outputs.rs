@@ -26,6 +26,7 @@ use crate::kernels::panel::{Packed, ROWS, pack_part};
 use crate::kernels::real::Real;
 use crate::kernels::threads::for_each;
 use crate::method::loss::Loss;
+use crate::method::step_size::SamplerStep;
 use crate::parallel::comm::Comm;
 use crate::parallel::partition::Partition;
 
@@ -51,6 +52,8 @@ pub struct Outputs<'a, T> {
     pub second_order: bool,
     /// C, J x J, by which members follow from the first ones, where the method keeps it (`gnki`).
     pub coefficients: Option<&'a Array2<T>>,
+    /// The step of a sampler; None with other methods.
+    pub sampler: Option<SamplerStep>,
     /// How covariances are localised, if at all.
     pub localisation: Option<Localisation>,
     /// Whether the update's products are of bfloat16.

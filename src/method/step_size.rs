@@ -1,5 +1,7 @@
 //! The step size h_n = h / (||D||_F + epsilon), or h_n = h.
 
+use crate::ensemble::draw::Draw;
+
 /// h and epsilon of the step size h_n = h / (||D||_F + epsilon), or h_n = h.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepSize {
@@ -18,4 +20,17 @@ impl StepSize {
             None => self.h * factor,
         }
     }
+}
+
+/// The step of a sampler: what its transform depends on besides the outputs.
+#[derive(Clone, Copy, Debug)]
+pub struct SamplerStep {
+    /// The rule for h_n.
+    pub size: StepSize,
+    /// The factor of h at this step.
+    pub factor: f64,
+    /// The draws Xi, J numbers of each member.
+    pub draw: Draw,
+    /// The number P of parameters, which are the last of the outputs.
+    pub parameters: usize,
 }

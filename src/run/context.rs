@@ -133,6 +133,7 @@ impl<'a, T: Real> StepContext<'a, T> {
             }),
             second_order: config.ensemble.second_order_exact && !gauss_newton,
             coefficients,
+            sampler: plan.sampler(step, factor),
             localisation: self.localisation.clone(),
             mixed: plan.mixed(),
             buffers: &self.buffers,

@@ -141,6 +141,7 @@ impl<T: Real> Case<T> {
             noise: self.noise,
             second_order: false,
             coefficients: None,
+            sampler: None,
             localisation: None,
             mixed: false,
             buffers: &BufferPool::default(),

@@ -351,6 +351,40 @@ fn the_ensemble_transform_ends_at_the_exact_posterior() {
     ]));
 }
 
+/// The random linear problem, of 100 parameters and 30 observations: with the prior's part 130 outputs.
+fn random(sets: &[&str]) -> Run {
+    let small = ["data.name=random", "run.steps=6", "run.best=never"];
+    Run::new("linear", &[&small[..], sets].concat())
+}
+
+/// The failed members of each step.
+fn failures(run: &Run) -> Vec<u64> {
+    let failed = |row: &serde_json::Value| row["failed"].as_u64().unwrap();
+    run.finish().metrics().iter().map(failed).collect()
+}
+
+/// By rows, by samples, and where members fail because they lie far from the others.
+#[test]
+fn members_that_sample_the_posterior() {
+    let aldi = random(&["method.kind=aldi", "ensemble.members=143"]);
+    let fails = aldi.clone().set("method.outlier_ratio=1.15");
+    let failed = failures(&fails);
+    assert!(
+        failed.iter().filter(|&&failed| failed > 0).count() > 2,
+        "{failed:?}"
+    );
+    let eks = aldi.clone().set("method.kind=eks").set("method.h=0.5");
+    all_differ(&hold(&[
+        (aldi.clone(), SPLITS),
+        (aldi.clone().set("ensemble.members=103"), FEW),
+        (fails, SPLITS),
+        (aldi.clone().set("run.precision=single"), FEW),
+        (aldi.set("method.step=fixed").set("method.h=0.01"), FEW),
+        (eks.clone(), SPLITS),
+        (eks.set("ensemble.members=103"), FEW),
+    ]));
+}
+
 /// The update's products and the network's are of bfloat16.
 #[test]
 fn momentum_by_recursion_and_with_adaptive_restarts() {

@@ -13,7 +13,14 @@ use crate::config::value::Kind::{self, Above, AtLeast, Bool, Choice, Noise, With
 use crate::config::value::words;
 
 /// The scope of keys of the publication's step size.
-const EKI: Scope = EVERYWHERE.methods(&[MethodKind::Eki]);
+const ADAPTIVE: Scope = EVERYWHERE.methods(MethodKind::ADAPTIVE);
+/// The scope of keys of methods that take no account of the prior by themselves.
+const NO_PRIOR: Scope = ONE_SET.methods(&[
+    MethodKind::Eki,
+    MethodKind::Kalman,
+    MethodKind::Etki,
+    MethodKind::Gnki,
+]);
 
 section! {
     /// Settings of the method that lowers the loss.
@@ -53,7 +60,7 @@ section! {
         /// that join always restart it.
         momentum_restart: bool = "true", Bool, ENSEMBLES, Fixed;
         /// Rule for the step size h_n.
-        step: StepKind = "'adaptive'", Choice(StepKind::WORDS), EKI, Fixed;
+        step: StepKind = "'adaptive'", Choice(StepKind::WORDS), ADAPTIVE, Fixed;
         /// Learning rate of gradient descent: the factor of the batch's mean gradient.
         rate: f64 = "0.1", Above(0.0), DESCENT, Fixed;
         /// Gradient clipping: longest gradient of gradient descent; a longer one is shortened to it, as recurrent networks need.
@@ -74,13 +81,13 @@ section! {
         /// Weight of the prior in the misfit that members minimise: Phi + weight / 2 times the squared distance from the prior's
         /// mean in its standard deviations (Tikhonov EKI: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263). 1 leads to
         /// the posterior's mode; 0 fits the observations alone.
-        tikhonov: f64 = "0.0", AtLeast(0.0), ONE_SET.methods(ENSEMBLES.methods), Fixed;
+        tikhonov: f64 = "0.0", AtLeast(0.0), NO_PRIOR, Fixed;
         /// Take back a step after which the members' mean misfit is over 5 % larger than before, and try it with half of h from the same
         /// outputs; an accepted step doubles h again, up to what it was. Members that are taken back count as a step. Needs all observations
         /// in each step, and members that are not redrawn, joined by others or moved on by momentum.
-        accept: bool = "false", Bool, ONE_SET.methods(ENSEMBLES.methods), Fixed;
+        accept: bool = "false", Bool, NO_PRIOR, Fixed;
         /// Number epsilon in the adaptive step size h / (||D||_F + epsilon).
-        epsilon: f64 = "0.5", Above(0.0), EKI, Fixed;
+        epsilon: f64 = "0.5", Above(0.0), ADAPTIVE, Fixed;
         /// Form in which the update is computed; all give the same step up to rounding, but "mean" moves the mean alone.
         form: FormKind = "'auto'", Choice(FormKind::WORDS), ENSEMBLES, Fixed;
         /// Outlier ratio beyond which a member has failed: its outputs' distance from the observations over the largest of the
@@ -104,6 +111,17 @@ section! {
         /// Decay of the second moments by which the mean's step is scaled parameter by parameter, as in RMSProp; 0 is off. Mean
         /// form only; an extension of the publication.
         rms_decay: f64 = "0.0", Within(0.0, 1.0), ENSEMBLES, Fixed;
+    }
+}
+
+impl Method {
+    /// Returns the weight of the prior in the misfit: 1 for methods whose result is the posterior's whatever the time.
+    #[must_use]
+    pub fn prior_weight(&self) -> f64 {
+        match self.kind.holds_prior() {
+            true => 1.0,
+            false => self.tikhonov,
+        }
     }
 }
 
@@ -152,7 +170,7 @@ words! {
 }
 
 words! {
-    /// Rules for the step size h_n of "eki".
+    /// Rules for the step size h_n of "eki", "eks" and "aldi".
     StepKind {
         /// h_n = h / (||D||_F + epsilon).
         Adaptive = "adaptive",

@@ -7,11 +7,19 @@ use crate::config::duration::Interval;
 use crate::config::history::HistorySteps;
 use crate::config::key::{Key, Resume, section};
 use crate::config::kinds::MethodKind;
-use crate::config::scope::EVERYWHERE;
+use crate::config::scope::{EVERYWHERE, Scope};
 use crate::config::value::Kind::{
     AtLeast, Between, Bool, Choice, Duration, History, Integer, Text,
 };
 use crate::config::value::words;
+
+/// The scope of the time at which steps end.
+const TIMED: Scope = EVERYWHERE.methods(&[
+    MethodKind::Kalman,
+    MethodKind::Etki,
+    MethodKind::Eks,
+    MethodKind::Aldi,
+]);
 
 section! {
     /// Settings of a run's length, precision and evaluation.
@@ -24,8 +32,8 @@ section! {
         /// principle; 1 is the noise's own size); 0 is off.
         stop_at_misfit: f64 = "0.0", AtLeast(0.0), ONE_SET, MayChange;
         /// Stop once the sum of the step sizes h reaches this; the last step is shortened to fit. With method.perturb the members
-        /// are a sample of the posterior at 1. 0 is off.
-        end_time: f64 = "0.0", AtLeast(0.0), EVERYWHERE.methods(&[MethodKind::Kalman, MethodKind::Etki]), Fixed;
+        /// are a sample of the posterior at 1, with "eks" and "aldi", whose steps are not shortened, from 5 on. 0 is off.
+        end_time: f64 = "0.0", AtLeast(0.0), TIMED, Fixed;
         /// Floating-point precision of parameters, outputs and the update.
         precision: Precision = "'single'", Choice(Precision::WORDS), EVERYWHERE, Fixed;
         /// Epochs between evaluations on the test set; 0 evaluates at the end alone.

@@ -35,6 +35,8 @@ pub enum Purpose {
     Augment = 7,
     /// Noise on the observations, for each member.
     Perturb = 8,
+    /// The noise of a sampler's members.
+    Diffuse = 13,
     /// Examples of a generated task.
     Examples = 12,
     /// Noise of additive inflation, for each member.

@@ -133,8 +133,12 @@ fn step_size(runs: &[ReportedRun]) -> &'static str {
         let method = &run.finished.resolved.config.method;
         match (method.kind, method.step) {
             (kind, _) if kind.with_gain() => "h at each step, of the Kalman gain",
-            (MethodKind::Eki, StepKind::Adaptive) => "h / (‖D‖ + ε) at each step",
-            (MethodKind::Eki, StepKind::Fixed) => "h at each step",
+            (MethodKind::Eki | MethodKind::Eks | MethodKind::Aldi, StepKind::Adaptive) => {
+                "h / (‖D‖ + ε) at each step"
+            }
+            (MethodKind::Eki | MethodKind::Eks | MethodKind::Aldi, StepKind::Fixed) => {
+                "h at each step"
+            }
             _ => "the rate of descent at each step",
         }
     };

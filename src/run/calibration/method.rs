@@ -24,6 +24,10 @@ pub enum Method {
     /// without noise of the method, exact for a linear map and a normal prior. Fewer members than for `Posterior` do, but they are no
     /// sample: of their quantiles nothing follows.
     PosteriorByEtki,
+    /// Affine invariant Langevin dynamics: members walk about in the posterior from the time 5 on, here to 8, whatever they began with.
+    /// It takes two members more than parameters, and more steps than `Posterior`: Garbuno-Inigo, Nuesken & Reich, SIAM J. Appl. Dyn.
+    /// Syst. 19 (2020) 1633.
+    PosteriorByAldi,
     /// Tikhonov's EKI by the Kalman gain: all members go to the posterior's mode, where misfit and distance from the prior's mean
     /// are least together: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263. It takes more members than parameters, and
     /// comes the nearer the more `run.steps` are set.
@@ -60,6 +64,14 @@ impl Method {
                 ("run.end_time", "1"),
                 ("run.stop_at_misfit", "0"),
                 SECOND_ORDER,
+                MANY_STEPS,
+            ],
+            Self::PosteriorByAldi => &[
+                ("method.kind", "aldi"),
+                ("method.h_schedule", "level"),
+                ("method.h", "1"),
+                ("run.end_time", "8"),
+                ("run.stop_at_misfit", "0"),
                 MANY_STEPS,
             ],
             Self::PosteriorMode => &[

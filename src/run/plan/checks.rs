@@ -71,7 +71,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
             "must be \"unit\": episodes start from states in their own units",
         ));
     }
-    let one_set = config.model.kind.simulates() || config.model.kind == ModelKind::Linear;
+    let one_set = config.model.kind.has_one_set();
     if config.run.stop_at_misfit > 0.0 && !one_set {
         return Err(resolved.error(
             "run.stop_at_misfit",

@@ -111,7 +111,8 @@ impl Plan {
         };
         let steps = length::steps(&resolved, &batches)?;
         let loss = Loss::of(&config.method, &noise.gamma);
-        let loss_in_d = loss_in_d(&loss, config.method.tikhonov, (data.outputs, parameters));
+        let weight = config.method.prior_weight();
+        let loss_in_d = loss_in_d(&loss, weight, (data.outputs, parameters));
         let adaptive = config.method.step == StepKind::Adaptive;
         let adaptive = adaptive && !config.method.kind.with_gain();
         let step_size = StepSize {
@@ -140,6 +141,7 @@ impl Plan {
         let problem = ProblemShape {
             resolved: &plan.resolved,
             outputs: plan.observed(),
+            parameters,
         };
         match &plan.descent {
             Some(descent) => descent.check(&problem)?,
@@ -192,10 +194,9 @@ impl Plan {
     /// Outputs K that enter D at each step, the prior's part among them.
     #[must_use]
     pub fn outputs(&self) -> usize {
-        let of_prior = if self.config().method.tikhonov > 0.0 {
-            self.parameters
-        } else {
-            0
+        let of_prior = match self.config().method.prior_weight() > 0.0 {
+            true => self.parameters,
+            false => 0,
         };
         self.observed() + of_prior
     }

@@ -2,6 +2,9 @@
 
 use super::{Plan, length};
 use crate::config::{HSchedule, MethodKind, MomentumRule};
+use crate::ensemble::draw::Draw;
+use crate::kernels::rng::Purpose;
+use crate::method::step_size::SamplerStep;
 
 impl Plan {
     /// Returns the factor of h at `step`: h_decay to the power of the epochs passed, times the shape; or the h of a list.
@@ -51,6 +54,22 @@ impl Plan {
         }
     }
 
+    /// Returns what a sampler's transform of `step`, with `factor` times the configured h, depends on; None for other methods.
+    #[must_use]
+    pub fn sampler(&self, step: u64, factor: f64) -> Option<SamplerStep> {
+        let config = self.config();
+        config.method.kind.samples().then_some(SamplerStep {
+            size: self.step_size,
+            factor,
+            draw: Draw {
+                seed: config.seed,
+                purpose: Purpose::Diffuse,
+                step,
+            },
+            parameters: self.parameters,
+        })
+    }
+
     /// Returns the momentum coefficient that extrapolates after step number `n` since momentum last started; 0 without.
     #[must_use]
     pub fn momentum(&self, n: u64) -> f64 {
@@ -91,9 +110,9 @@ impl Plan {
     #[must_use]
     pub fn factor(&self, step: u64, (mean, variance): (f64, f64), time: f64) -> f64 {
         let factor = self.h_factor(step) * self.misfit_factor(mean, variance);
-        // h times what is left over h may lie a rounding apart from it: `is_over` takes that for the end.
-        self.left(time)
-            .map_or(factor, |left| factor.min(left / self.step_size.h))
+        // h times what is left over h may lie a rounding apart from it: `is_over` takes that for the end. Samplers go on as they like.
+        let left = self.gain(factor).and_then(|_| self.left(time));
+        left.map_or(factor, |left| factor.min(left / self.step_size.h))
     }
 
     /// Returns true if the run is over at `time`.

@@ -10,7 +10,7 @@
 
 use super::length::steps;
 use super::{Plan, loss_in_d};
-use crate::config::{Conflict, HSchedule, Inflation, MethodKind};
+use crate::config::{Conflict, HSchedule, Inflation, MethodKind, Resolved};
 use crate::data::batch::Batches;
 use crate::data::noise::Gamma;
 use crate::data::observed::ObservationTable;
@@ -42,6 +42,7 @@ impl Plan {
                 "must be variances where observations have a column `set`: sets are independent";
             return Err(resolved.error("method.noise", allowed));
         }
+        check_all_sets(resolved, (batch, count))?;
         if batch < count && config.method.h_schedule == HSchedule::Misfit {
             let allowed = format!(
                 "must be \"level\" or \"cosine\" where steps take some of the {count} sets (data.batch = {batch}), as all need the same h"
@@ -87,7 +88,7 @@ impl Plan {
             of_sets: true,
             ..self.batches
         };
-        let weight = config.method.tikhonov * batches.share();
+        let weight = config.method.prior_weight() * batches.share();
         Ok(Self {
             loss_in_d: loss_in_d(&self.loss, weight, (self.data.outputs, self.parameters)),
             steps: steps(resolved, &batches)?,
@@ -134,5 +135,18 @@ impl Plan {
     #[must_use]
     pub fn ends_pass(&self, step: u64) -> bool {
         !self.batches.of_sets || self.begins_epoch(step + 1)
+    }
+}
+
+/// Refuses a `batch` of fewer than all `count` sets for methods that hold the prior, which each step would count as a whole.
+fn check_all_sets(resolved: &Resolved, (batch, count): (usize, usize)) -> Result<()> {
+    let kind = resolved.config.method.kind;
+    match batch < count && kind.holds_prior() {
+        true => {
+            let kind = kind.word();
+            let allowed = format!("must be {count}, all sets, with method.kind = \"{kind}\"");
+            Err(resolved.error("data.batch", allowed))
+        }
+        false => Ok(()),
     }
 }

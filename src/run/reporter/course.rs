@@ -177,9 +177,10 @@ impl Course {
 /// Returns advice for a run that ends far from the noise.
 pub(super) fn remedy(plan: &Plan) -> String {
     let method = &plan.config().method;
-    let step = match method.kind.with_gain() {
-        true => "a smaller method.h, method.h_schedule = \"misfit\"",
-        false => "method.kind = \"kalman\", a larger method.h",
+    let step = match method.kind {
+        kind if kind.samples() => "a smaller method.h",
+        kind if kind.with_gain() => "a smaller method.h, method.h_schedule = \"misfit\"",
+        _ => "method.kind = \"kalman\", a larger method.h",
     };
     format!(
         "try {step}, more ensemble.members or a wider model.prior; or method.noise is too small for this simulator"

@@ -15,6 +15,7 @@ use crate::config::MethodKind;
 use crate::data::scores::Scores;
 use crate::files::numbers::number;
 use crate::kernels::chi_square;
+use crate::method::sampler::BURN_IN;
 use crate::run::plan::Plan;
 use crate::run::statistics::{FAR, GAUSS_NEWTON, MembersAre};
 use crate::run::stop::AT_NOISE_LEVEL;
@@ -164,7 +165,7 @@ impl Course {
         let of = format!("a misfit of {} deviations", number(misfit, 4));
         let tau = plan.config().run.stop_at_misfit;
         let ended_near = end.reason == AT_NOISE_LEVEL;
-        let is_over = plan.is_over(end.time);
+        let is_in_time = plan.is_over(end.time) || MembersAre::is_in_time(plan, end.time);
         let are = MembersAre::at(plan, end.time, Some(misfit));
         let converged = || {
             said(
@@ -184,12 +185,8 @@ impl Course {
                 "is method.noise, a variance, too large?",
             )
         } else if are != MembersAre::Fit {
-            posterior(end.observations, are, misfit, plan.config().method.kind)
-        } else if MembersAre::aim(plan) != MembersAre::Fit
-            && !ended_near
-            && !is_over
-            && !MembersAre::is_in_time(plan, end.time)
-        {
+            posterior(plan, end, are, misfit)
+        } else if MembersAre::aim(plan) != MembersAre::Fit && !ended_near && !is_in_time {
             short_of_posterior(plan, end.time)
         } else if misfit <= NEAR {
             converged()
@@ -207,7 +204,7 @@ impl Course {
                 false => said(verdict, remedy(plan)),
             }
         } else {
-            self.far(plan, is_over.then_some(end.observations), misfit)
+            self.far(plan, is_in_time.then_some(end.observations), misfit)
         }
     }
 
@@ -223,7 +220,7 @@ impl Course {
         if self.is_together() {
             said(self.together(misfit), remedy(plan))
         } else if let Some(observations) = at_end_time {
-            unexplained(&ChiSquare::new(misfit, observations))
+            unexplained(plan, &ChiSquare::new(misfit, observations))
         } else if !misfit.is_finite() || self.still_falls() {
             said(
                 format!("not converged: {of}, far from the noise, and falling still"),
@@ -235,18 +232,19 @@ impl Course {
     }
 }
 
-/// Returns the verdict on members of the posterior, as they `are` one, with this `misfit` over so many `observations`.
-fn posterior(observations: usize, are: MembersAre, misfit: f64, kind: MethodKind) -> Verdict {
-    let reached = match kind {
-        MethodKind::Gnki => "the steps have converged",
-        _ => "time 1 was reached",
-    };
+/// Returns the verdict on members of the posterior, as they `are` one, with this `misfit`, where a run of `plan` had this `end`.
+fn posterior(plan: &Plan, end: Ending, are: MembersAre, misfit: f64) -> Verdict {
     let are = are.words();
-    let chi = ChiSquare::new(misfit, observations);
+    let chi = ChiSquare::new(misfit, end.observations);
+    let reached = match plan.config().method.kind {
+        MethodKind::Gnki => "the steps have converged".to_owned(),
+        kind if kind.samples() => format!("after a time of {}", number(end.time, 3)),
+        _ => "time 1 was reached".to_owned(),
+    };
     let [low, high] = chi.expected;
     let square = format!("chi-square per observation {}", chi.words());
     if chi.per_observation > high {
-        unexplained(&chi)
+        unexplained(plan, &chi)
     } else if chi.per_observation < low {
         said(
             format!("{are}, at a misfit below the noise: {square}"),
@@ -260,11 +258,15 @@ fn posterior(observations: usize, are: MembersAre, misfit: f64, kind: MethodKind
     }
 }
 
-/// Returns the verdict on a run that reached its end time and whose members have too large a chi-square.
-fn unexplained(chi: &ChiSquare) -> Verdict {
+/// Returns the verdict on a run of `plan` that reached the posterior's time and whose members have too large a chi-square.
+fn unexplained(plan: &Plan, chi: &ChiSquare) -> Verdict {
+    let time = match plan.config().run.end_time {
+        0.0 => "the time of the posterior",
+        _ => "run.end_time",
+    };
     said(
         format!(
-            "run.end_time was reached, but the members do not explain the data: chi-square per observation {}",
+            "{time} was reached, but the members do not explain the data: chi-square per observation {}",
             chi.words()
         ),
         "the simulator cannot reach these data, or method.noise is too small: look at the residuals (eki-mpi evaluate RUN); if they \
@@ -276,16 +278,19 @@ fn unexplained(chi: &ChiSquare) -> Verdict {
 fn short_of_posterior(plan: &Plan, time: f64) -> Verdict {
     let time = number(time, 3);
     let config = plan.config();
-    let end = match config.method.h.list() {
+    let end = match (config.method.h.list(), config.run.end_time) {
         _ if config.method.kind == MethodKind::Gnki => {
-            format!("the {GAUSS_NEWTON} at which \"gnki\" has converged")
+            format!("{time} of the {GAUSS_NEWTON} at which \"gnki\" has converged")
         }
-        Some(_) => "the 1 of method.h".to_owned(),
-        None => format!("run.end_time = {}", config.run.end_time),
+        (Some(_), _) => format!("{time} of the 1 of method.h"),
+        (None, 0.0) => {
+            format!("{time}, and {BURN_IN} are needed for members to forget their start")
+        }
+        (None, end) => format!("{time} of run.end_time = {end}"),
     };
     said(
         format!(
-            "stopped short of the posterior: the steps' h add up to {time} of {end}; the members lie between prior and posterior"
+            "stopped short of the posterior: the steps' h add up to {end}; the members lie between prior and posterior"
         ),
         "raise run.steps and go on with --resume",
     )

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{MethodKind, Rerandomise, SUM_ROUNDING};
 use crate::forward::joint_prior::JointPrior;
+use crate::method::sampler::BURN_IN;
 use crate::run::plan::Plan;
 use sample::{deviation, errors, jackknife_groups, quantile, standardised};
 
@@ -24,6 +25,9 @@ use sample::{deviation, errors, jackknife_groups, quantile, standardised};
 pub const SHARES: [f64; 5] = [0.05, 0.16, 0.5, 0.84, 0.95];
 /// The misfit, in deviations of the noise, above which members are far from the noise.
 pub const FAR: f64 = 3.0;
+/// The largest h, and the least number of members for each parameter, at which the errors of "eks" in variances are a few per cent.
+const EKS_STEP: f64 = 0.1;
+const EKS_MEMBERS: usize = 20;
 /// The standard normal coordinate above which 1 % of the prior lies.
 const END: f64 = 2.326_347_874_040_841;
 /// The share of members in 1 % of the prior from which a parameter counts as at that end.
@@ -54,10 +58,11 @@ pub enum MembersAre {
     Fit,
 }
 
-/// The posterior is at the time 1: where the steps' h add up to it, and nothing else moves the members.
+/// The posterior is at the time 1: where the steps' h add up to it, and nothing else moves the members. Of samplers it is from
+/// the time on at which they have forgotten their start.
 impl MembersAre {
-    /// Returns what the members of `plan` stand for at the time 1.
-    fn at_one(plan: &Plan) -> Self {
+    /// Returns what the members of `plan` stand for where the time is the posterior's.
+    fn in_time(plan: &Plan) -> Self {
         let config = plan.config();
         let (method, ensemble) = (&config.method, &config.ensemble);
         let pure = method.tikhonov == 0.0
@@ -70,18 +75,30 @@ impl MembersAre {
             MethodKind::Kalman if pure && method.perturb => Self::PosteriorSample,
             MethodKind::Etki if pure => Self::PosteriorMoments,
             MethodKind::Gnki if pure && method.perturb => Self::PosteriorSample,
+            MethodKind::Aldi => Self::PosteriorSample,
+            // Else its own errors, of variances by half of h and by (P + 2)/J, are not small.
+            MethodKind::Eks
+                if method.h.unit() <= EKS_STEP
+                    && plan.parameters * EKS_MEMBERS <= ensemble.members =>
+            {
+                Self::PosteriorSample
+            }
             _ => Self::Fit,
         }
     }
 
     /// Returns what the members of `plan` are to stand for at its end: a fit, unless `run.end_time` or the sum of a list of step
-    /// sizes is 1.
+    /// sizes is 1; of a sampler unless it ends too early.
     #[must_use]
     pub fn aim(plan: &Plan) -> Self {
         let config = plan.config();
         let gauss_newton = config.method.kind == MethodKind::Gnki;
-        match gauss_newton || config.run.end_time == 1.0 || config.method.h.adds_up_to_one() {
-            true => Self::at_one(plan),
+        let aims = match config.method.kind.samples() {
+            true => config.run.end_time == 0.0 || config.run.end_time >= BURN_IN,
+            false => gauss_newton || config.run.end_time == 1.0 || config.method.h.adds_up_to_one(),
+        };
+        match aims {
+            true => Self::in_time(plan),
             false => Self::Fit,
         }
     }
@@ -91,6 +108,7 @@ impl MembersAre {
     pub fn is_in_time(plan: &Plan, time: f64) -> bool {
         match plan.config().method.kind {
             MethodKind::Gnki => time > GAUSS_NEWTON - SUM_ROUNDING,
+            kind if kind.samples() => time >= BURN_IN - SUM_ROUNDING,
             _ => (time - 1.0).abs() < SUM_ROUNDING,
         }
     }
@@ -101,7 +119,7 @@ impl MembersAre {
     pub fn at(plan: &Plan, time: f64, misfit: Option<f64>) -> Self {
         let is_near = misfit.is_none_or(|misfit| misfit <= FAR);
         match Self::is_in_time(plan, time) && is_near {
-            true => Self::at_one(plan),
+            true => Self::in_time(plan),
             false => Self::Fit,
         }
     }
