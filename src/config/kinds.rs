@@ -142,6 +142,8 @@ impl MethodKind {
 pub enum DataKind {
     /// Labelled images.
     Images,
+    /// Samples in the user's own files.
+    Files,
     /// A series in time.
     Series,
     /// A generated task of long memory.
@@ -150,6 +152,11 @@ pub enum DataKind {
     Other,
 }
 
+/// The name of the data that data.train names.
+pub const OWN_FILES: &str = "files";
+/// The name of the data that data.series names.
+pub const OWN_SERIES: &str = "series";
+
 /// Data sets by name, and what each holds. Of one that is not listed all keys apply.
 const DATA: &[(&str, DataKind)] = &[
     ("digits", DataKind::Images),
@@ -157,6 +164,8 @@ const DATA: &[(&str, DataKind)] = &[
     ("mnist-32", DataKind::Images),
     ("fashion-mnist", DataKind::Images),
     ("svhn", DataKind::Images),
+    (OWN_FILES, DataKind::Files),
+    (OWN_SERIES, DataKind::Series),
     ("melbourne", DataKind::Series),
     ("sunspots", DataKind::Series),
     ("adding", DataKind::Task),
@@ -178,6 +187,7 @@ impl DataKind {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Images => "images",
+            Self::Files => "your own samples",
             Self::Series => "series",
             Self::Task => "tasks of long memory",
             Self::Other => "observations",

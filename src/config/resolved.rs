@@ -160,6 +160,12 @@ impl Resolved {
         }
     }
 
+    /// Returns true if a file or `--set` gave `key` its value, not a preset or its default.
+    pub(crate) fn is_given(&self, key: &str) -> bool {
+        let origin = self.origins.get(key);
+        origin.is_some_and(|origin| Preset::find(origin).is_none())
+    }
+
     /// Returns the value of `key`, where there is such a key.
     pub(super) fn value(&self, key: &str) -> Option<Value> {
         let table = Table::try_from(&self.config).expect("a configuration is a table");
@@ -230,6 +236,7 @@ impl<'a> Base<'a> {
             prior_matrix: None,
         };
         resolved.settle_simulator_defaults();
+        resolved.settle_own_data()?;
         resolved.check_step()?;
         resolved.check_noise()?;
         resolved.read_prior()?;

@@ -7,7 +7,6 @@ use toml::Table;
 
 use super::keys::HSchedule;
 use super::kinds::MethodKind;
-use super::presets::Preset;
 use super::resolved::Resolved;
 
 /// The key of the method.
@@ -20,12 +19,6 @@ const STOP: &str = "run.stop_at_misfit";
 const EARLIER: [&str; 2] = ["process", "ask-tell"];
 
 impl Resolved {
-    /// Returns true if a file or `--set` gave `key` its value, not a preset or its default.
-    pub(crate) fn is_given(&self, key: &str) -> bool {
-        let origin = self.origins.get(key);
-        origin.is_some_and(|origin| Preset::find(origin).is_none())
-    }
-
     /// Takes back what a preset says of a simulator's method where the file or `--set` says otherwise: `method.step` and
     /// `method.epsilon` are keys of "eki", a `method.h` given with a preset of earlier versions, or as a list, is taken as it is, without a
     /// Kalman gain there is no "misfit", and a method that holds the prior does not stop at the noise level.

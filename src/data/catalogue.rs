@@ -8,6 +8,7 @@ pub use super::folder::data_dir;
 pub use super::published::SOURCES;
 pub use super::source::{Content, File, Format, Source};
 use super::{Dataset, Inputs, Samples, digits, idx, series, svhn};
+use crate::config::OWN_SERIES;
 use crate::error::{Error, Result};
 
 /// A data set in memory, with facts about its samples.
@@ -145,7 +146,7 @@ fn pad_to_colour(samples: Samples) -> Samples {
 /// Returns true if the data set called `name` is a series, whose samples are consecutive in time.
 #[must_use]
 pub fn is_series(name: &str) -> bool {
-    find(name).is_ok_and(|source| source.format == Format::Series)
+    name == OWN_SERIES || find(name).is_ok_and(|source| source.format == Format::Series)
 }
 
 /// Returns the data set called `name`.

@@ -20,6 +20,9 @@ use crate::files::bounded::DEFLATE_RATIO;
 /// The highest rank that is read; the published sets have 1 (labels), 3 (grey images) and 4 (colour images).
 const MAX_RANK: u8 = 4;
 
+/// The first bytes of a gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// The array of bytes in an IDX file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idx {
@@ -45,7 +48,7 @@ pub fn read(path: &Path) -> Result<Idx> {
 pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Idx> {
     let head: [u8; 2] = bounded::array(path, &mut source, "the magic number")?;
     let mut whole = Cursor::new(head).chain(source);
-    if head == [0x1f, 0x8b] {
+    if head == GZIP {
         let most = stored.saturating_mul(DEFLATE_RATIO);
         unpacked(path, &mut MultiGzDecoder::new(whole), stored, most)
     } else {
@@ -53,8 +56,24 @@ pub fn decode(path: &Path, mut source: impl Read, stored: u64) -> Result<Idx> {
     }
 }
 
-/// Decodes the unpacked content; `most` is the largest number of bytes the file can unpack to.
-fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Result<Idx> {
+/// Returns the sizes of the array in an IDX file, of which no more is read than its header.
+///
+/// # Errors
+/// `Error::Data` when it is missing, or its header is damaged or of an empty array.
+pub fn shape(path: &Path) -> Result<Vec<usize>> {
+    let (file, _) = bounded::open(path)?;
+    let mut source = BufReader::new(file);
+    let head: [u8; 2] = bounded::array(path, &mut source, "the magic number")?;
+    let mut whole = Cursor::new(head).chain(source);
+    let shape = match head == GZIP {
+        true => header(path, &mut MultiGzDecoder::new(whole))?,
+        false => header(path, &mut whole)?,
+    };
+    Ok(shape.into_iter().map(|size| size as usize).collect())
+}
+
+/// Reads the header of the unpacked content; returns the sizes of the array, none of them 0.
+fn header(path: &Path, source: &mut impl Read) -> Result<Vec<u32>> {
     let magic: [u8; 4] = bounded::array(path, source, "the magic number")?;
     let [0, 0, kind, rank] = magic else {
         return Err(Error::data(
@@ -76,14 +95,20 @@ fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Resu
         let size: [u8; 4] = bounded::array(path, source, "the sizes")?;
         shape.push(u32::from_be_bytes(size));
     }
+    bounded::ensure(!shape.contains(&0), path, || {
+        format!("is empty: its sizes are {shape:?}")
+    })?;
+    Ok(shape)
+}
+
+/// Decodes the unpacked content; `most` is the largest number of bytes the file can unpack to.
+fn unpacked(path: &Path, source: &mut impl Read, stored: u64, most: u64) -> Result<Idx> {
+    let shape = header(path, source)?;
     let promised = shape
         .iter()
         .try_fold(1_u64, |n, &size| n.checked_mul(u64::from(size)))
         .unwrap_or(u64::MAX);
-    bounded::ensure(promised > 0, path, || {
-        format!("is empty: its sizes are {shape:?}")
-    })?;
-    let limit = most.saturating_sub(4 + 4 * u64::from(rank));
+    let limit = most.saturating_sub(4 + 4 * shape.len() as u64);
     let values = bounded::exactly(path, source, promised, (stored, limit), "values")?;
     bounded::end(path, source, "the values")?;
     Ok(Idx {

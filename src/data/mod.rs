@@ -1,6 +1,6 @@
 //! Data sets in memory: training and test samples, their scaling, and the batches drawn from them.
 //!
-//! Imports `error`, `files`, `kernels` and `parallel`. To add a data set: an entry in `published.rs` (files, sizes,
+//! Imports `error`, `files`, `kernels`, `parallel` and of `config` the names of the user's own data. To add a data set: an entry in `published.rs` (files, sizes,
 //! digests, mirrors, licence); a new file format also needs a variant of `source::Format`, a file that decodes it
 //! within the limits of `files::bounded`, and an arm in `catalogue.rs`.
 
@@ -14,6 +14,7 @@ pub mod distances;
 mod download;
 pub mod fetch;
 pub mod folder;
+pub mod form;
 pub mod groups;
 pub mod idx;
 pub mod noise;
@@ -79,6 +80,7 @@ impl Dataset {
             features: self.train.features(),
             outputs: self.train.outputs(),
             classes: matches!(self.train.targets, Targets::Classes { .. }),
+            image: None,
         }
     }
 
@@ -209,8 +211,8 @@ impl Samples {
     }
 }
 
-/// The affine map x -> (x - shift) / scale of every input, the same for all features.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// An affine map x -> (x - shift) / scale: of every input, or of one number of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaling {
     /// The number subtracted first.
     pub shift: f64,
@@ -233,6 +235,47 @@ impl Scaling {
             shift,
             scale: if deviation > 0.0 { deviation } else { 1.0 },
         }
+    }
+
+    /// Leaves every number as it is.
+    pub const NONE: Self = Self {
+        shift: 0.0,
+        scale: 1.0,
+    };
+
+    /// Returns the scaling of `values` to mean 0 and standard deviation 1. Constant values keep scale 1.
+    #[must_use]
+    pub fn to_standard(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let count = values.clone().count().max(1) as f64;
+        let shift = values.clone().sum::<f64>() / count;
+        let square = values.map(|x| (x - shift).powi(2)).sum::<f64>() / count;
+        Self::to(shift, square.sqrt())
+    }
+
+    /// Returns the scaling of `values` to the range from 0 to 1. Constant values keep scale 1.
+    #[must_use]
+    pub fn to_range(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let low = values.clone().fold(f64::INFINITY, f64::min);
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        Self::to(if low.is_finite() { low } else { 0.0 }, high - low)
+    }
+
+    /// Returns the scaling by `shift` and, where that is above 0, by `scale`.
+    fn to(shift: f64, scale: f64) -> Self {
+        let scale = if scale > 0.0 { scale } else { 1.0 };
+        Self { shift, scale }
+    }
+
+    /// Returns `x` scaled.
+    #[must_use]
+    pub fn apply(self, x: f64) -> f64 {
+        (x - self.shift) / self.scale
+    }
+
+    /// Returns the number that is scaled to `y`.
+    #[must_use]
+    pub fn undo(self, y: f64) -> f64 {
+        y * self.scale + self.shift
     }
 
     /// Returns the scaling of pixels of 0..=`largest` to 0..=1.
@@ -272,7 +315,7 @@ impl<T: Real> Batch<T> {
     /// Gathers the samples `rows` of `samples`, scaled, in that order.
     #[must_use]
     pub fn gather(samples: &Samples, rows: &[usize], scaling: Scaling) -> Self {
-        let scaled = |v: f64| T::from_f64((v - scaling.shift) / scaling.scale);
+        let scaled = |v: f64| T::from_f64(scaling.apply(v));
         let inputs = match &samples.inputs {
             Inputs::Bytes(x) => {
                 let scaled_bytes: Vec<T> = (0..=u8::MAX).map(|v| scaled(f64::from(v))).collect();

@@ -15,4 +15,6 @@ pub struct DataShape {
     pub outputs: usize,
     /// True if the targets are classes.
     pub classes: bool,
+    /// The (channels, height, width) of a sample, flattened in that order, where it has rows and columns.
+    pub image: Option<(usize, usize, usize)>,
 }

@@ -1,7 +1,6 @@
 //! From a configuration and the data's shape to each kind of forward map.
 
 use crate::config::{ModelKind, OutputKind, RecurrenceOf, Resolved};
-use crate::data::catalogue;
 use crate::data::observed::ObservationTable;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
@@ -44,15 +43,14 @@ fn output(resolved: &Resolved, shape: DataShape) -> Output {
     }
 }
 
-/// The shape of one sample, where it is an image of a set of the catalogue.
-fn image(resolved: &Resolved, shape: DataShape) -> Option<ImageShape> {
-    let (channels, height, width) = catalogue::find(&resolved.config.data.name).ok()?.shape;
-    let image = ImageShape {
+/// The shape of one sample, where it has rows and columns.
+fn image(shape: DataShape) -> Option<ImageShape> {
+    let (channels, height, width) = shape.image?;
+    Some(ImageShape {
         channels,
         height,
         width,
-    };
-    (image.size() == shape.features).then_some(image)
+    })
 }
 
 pub(super) fn dense(resolved: &Resolved, shape: DataShape) -> Result<Dense> {
@@ -114,10 +112,10 @@ pub(super) fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Con
     if layers.last() != Some(&Layer::Dense { units: c }) {
         return Err(refuse(format!("end with \"dense {c}\" for this data")));
     }
-    let image = image(resolved, shape).ok_or_else(|| {
+    let image = image(shape).ok_or_else(|| {
         resolved.error(
             "model.kind",
-            "\"conv\" needs images: the samples of this data have no height and width",
+            "\"conv\" needs images, or arrays N x rows x columns: the samples of this data have no height and width",
         )
     })?;
     let network = Convolutional::new(image, &layers, model.activation, output(resolved, shape));
@@ -130,7 +128,7 @@ pub(super) fn convolutional(resolved: &Resolved, shape: DataShape) -> Result<Con
 pub(super) fn recurrent(resolved: &Resolved, shape: DataShape) -> Result<Recurrent> {
     let model = &resolved.config.model;
     let d = shape.features;
-    let steps = match (model.sequence_steps, image(resolved, shape)) {
+    let steps = match (model.sequence_steps, image(shape)) {
         // A row of an image with several channels is not consecutive.
         (0, Some(image)) if image.channels == 1 => image.height,
         (steps, _) if steps > 0 && d.is_multiple_of(steps) => steps,
@@ -237,6 +235,7 @@ pub(crate) fn simulator(resolved: &Resolved, table: &ObservationTable) -> Result
 mod tests {
     use super::*;
     use crate::config::PRESETS;
+    use crate::data::catalogue;
     use crate::forward::ForwardMap;
 
     fn map(source: &str, sets: &[&str]) -> Result<Box<dyn ForwardMap<f32>>> {
@@ -250,6 +249,7 @@ mod tests {
             features: channels * height * width,
             outputs: known.classes,
             classes: true,
+            image: Some(known.shape),
         };
         crate::forward::of(&resolved, shape, (None, &1.into()))
     }

@@ -1,20 +1,19 @@
 //! From a configuration to what is inverted: the data, loaded by rank 0 and sent to all, and the forward map.
 
-use crate::parallel::memory;
 use std::path::Path;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ModelKind, Resolved, Scale};
+use crate::config::{Config, ModelKind, OWN_FILES, OWN_SERIES, Resolved, Scale};
 use crate::data::catalogue::Format;
+use crate::data::form::SampleForm;
 use crate::data::noise::{Gamma, Noise};
 use crate::data::observed::ObservationTable;
 use crate::data::shape::DataShape;
 use crate::data::tapers::Tapers;
 use crate::data::{Dataset, Inputs, Samples, Scaling, Targets, catalogue, series};
 use crate::error::Result;
-use crate::files::numbers::number;
 use crate::forward::ForwardMap;
 use crate::forward::build;
 use crate::forward::cart_pole;
@@ -22,9 +21,12 @@ use crate::forward::elliptic;
 use crate::forward::localise;
 use crate::forward::noise;
 use crate::forward::observed;
+use crate::forward::own_data;
 use crate::forward::problem::Problem;
 use crate::forward::process::Process;
-use crate::forward::sources::{TEST_EXAMPLES, augment, known_source, predicted, split, task};
+use crate::forward::sources::{
+    TEST_EXAMPLES, augment, check_room, cut, known_source, predicted, series_shape, split, task,
+};
 use crate::kernels::real::Real;
 
 /// The data of a run, and the operator of a synthetic problem.
@@ -36,6 +38,10 @@ pub struct LoadedProblem {
     operator: Option<Array2<f64>>,
     /// The shape as published, where the samples themselves were not loaded.
     published: Option<DataShape>,
+    /// The (channels, height, width) of a sample that has rows and columns.
+    image: Option<(usize, usize, usize)>,
+    /// The form of a network's samples, where it is known before they are scaled.
+    form: Option<SampleForm>,
     /// What is known of the observations beside their values.
     table: ObservationTable,
     /// The noise of the observations.
@@ -55,6 +61,8 @@ impl LoadedProblem {
             largest: 1.0,
             operator: None,
             published: None,
+            image: None,
+            form: None,
             table: 0.into(),
             noise: Gamma::Diagonal(vec![1.0]).into(),
             tapers: None,
@@ -83,16 +91,29 @@ impl LoadedProblem {
             let dataset = task.draw(config.seed, config.data.examples, TEST_EXAMPLES);
             return Ok(Self::of(dataset));
         }
+        if config.data.name == OWN_FILES {
+            let (dataset, form) = own_data::load(resolved)?;
+            return Ok(Self {
+                image: form.image,
+                form: Some(form),
+                ..Self::of(dataset)
+            });
+        }
         let given = match known_source(resolved)? {
+            None if config.data.name == OWN_SERIES => {
+                let (name, values) = own_data::own_series(resolved)?;
+                return Self::series(resolved, name, &values);
+            }
             None => Self::unpublished(resolved)?,
             Some(source) if source.format == Format::Series => {
                 let values = catalogue::load_series(source.name, data_dir)?;
-                return Self::series(resolved, &values);
+                return Self::series(resolved, source.name.to_owned(), &values);
             }
             Some(source) => {
                 let loaded = catalogue::load(source.name, data_dir)?;
                 Self {
                     largest: loaded.largest,
+                    image: Some(loaded.shape),
                     ..Self::of(loaded.dataset)
                 }
             }
@@ -112,17 +133,9 @@ impl LoadedProblem {
     }
 
     /// The samples that `resolved` keeps, and those that it holds out.
-    fn cut(mut self, resolved: &Resolved) -> Result<Self> {
-        let Dataset { train, test } = &mut self.dataset;
-        let n = train.len();
-        let (kept, held_out) = split(resolved, n)?;
-        if held_out > 0 {
-            *test = train.select(&(n - held_out..n).collect::<Vec<_>>());
-        }
-        if kept < n {
-            *train = train.select(&(0..kept).collect::<Vec<_>>());
-        }
-        Ok(self)
+    fn cut(self, resolved: &Resolved) -> Result<Self> {
+        let dataset = cut(resolved, self.dataset)?;
+        Ok(Self { dataset, ..self })
     }
 
     /// As `load`, but with the shape alone of a published set, from the catalogue: no file is read, and the problem
@@ -153,23 +166,33 @@ impl LoadedProblem {
                     features: steps * inputs,
                     outputs: answers * numbers,
                     classes: false,
+                    image: None,
                 }),
                 ..Self::of(dataset)
             });
         }
+        let name = resolved.config.data.name.as_str();
+        if name == OWN_FILES {
+            let published = own_data::shape(resolved)?;
+            return Ok(Self {
+                image: published.image,
+                published: Some(published),
+                ..Self::of(dataset)
+            });
+        }
         let Some(source) = known_source(resolved)? else {
+            if name == OWN_SERIES {
+                let (_, values) = own_data::own_series(resolved)?;
+                return Ok(Self {
+                    published: Some(series_shape(resolved, values.len())?),
+                    ..Self::of(dataset)
+                });
+            }
             return Self::unpublished(resolved)?.cut(resolved);
         };
         if source.format == Format::Series {
-            let kept = predicted(resolved, source.samples.0)?;
             return Ok(Self {
-                published: Some(DataShape {
-                    train: kept,
-                    test: kept,
-                    features: resolved.config.data.lags,
-                    outputs: 1,
-                    classes: false,
-                }),
+                published: Some(series_shape(resolved, source.samples.0)?),
                 ..Self::of(dataset)
             });
         }
@@ -178,27 +201,33 @@ impl LoadedProblem {
         let (kept, held_out) = split(resolved, train)?;
         Ok(Self {
             largest: source.largest,
+            image: Some(source.shape),
             published: Some(DataShape {
                 train: kept,
                 test: if held_out > 0 { held_out } else { test },
                 features: channels * height * width,
                 outputs: source.classes,
                 classes: true,
+                image: None,
             }),
             ..Self::of(dataset)
         })
     }
 
     /// A series, scaled to 0..1 by its own range, as samples of one-step-ahead prediction.
-    fn series(resolved: &Resolved, values: &[f64]) -> Result<Self> {
+    fn series(resolved: &Resolved, name: String, values: &[f64]) -> Result<Self> {
+        let lags = resolved.config.data.lags;
         let kept = predicted(resolved, values.len())?;
-        check_room(resolved, "data.lags", (kept, resolved.config.data.lags + 1))?;
+        check_room(resolved, "data.lags", (kept, lags + 1))?;
         let (unit, _) = series::to_unit(values);
-        let train = series::lagged(&unit[..=kept], resolved.config.data.lags);
-        Ok(Self::of(Dataset {
-            test: train.clone(),
-            train,
-        }))
+        let train = series::lagged(&unit[..=kept], lags);
+        Ok(Self {
+            form: Some(own_data::series_form(name, lags, values)),
+            ..Self::of(Dataset {
+                test: train.clone(),
+                train,
+            })
+        })
     }
 
     fn synthetic(config: &Config) -> Self {
@@ -255,10 +284,11 @@ impl LoadedProblem {
     /// What the plan must know of the data.
     #[must_use]
     pub fn shape(&self) -> DataShape {
-        if let Some(published) = self.published {
-            return published;
+        let shape = self.published.unwrap_or_else(|| self.dataset.shape());
+        DataShape {
+            image: self.image,
+            ..shape
         }
-        self.dataset.shape()
     }
 
     /// The forward map of `resolved` in precision `T`.
@@ -313,40 +343,41 @@ impl LoadedProblem {
         }
     }
 
+    /// The scaling of inputs when they enter a batch: numbers of the user's own and series have been scaled before.
+    fn scaling(&self, scale: Scale) -> Scaling {
+        match (&self.form, &self.dataset.train.inputs) {
+            (Some(form), Inputs::Bytes(_)) => form.inputs[0],
+            (Some(_), Inputs::Reals(_)) => Scaling::NONE,
+            (None, _) => match scale {
+                Scale::Unit => Scaling::unit(self.largest),
+                Scale::Standard => Scaling::standard(&self.dataset.train),
+                Scale::None => Scaling::NONE,
+            },
+        }
+    }
+
     /// The whole problem in precision `T`.
     ///
     /// # Errors
     /// A model whose shape does not fit the data.
     pub fn problem<T: Real>(self, resolved: &Resolved) -> Result<Problem<T>> {
         let map = self.map(resolved)?;
-        let scaling = match resolved.config.data.scale {
-            Scale::Unit => Scaling::unit(self.largest),
-            Scale::Standard => Scaling::standard(&self.dataset.train),
-        };
+        let augment = augment(resolved, self.shape())?;
+        let scaling = self.scaling(resolved.config.data.scale);
+        let form = map.network().map(|_| {
+            let of = || SampleForm {
+                image: self.image,
+                ..SampleForm::of(&self.dataset.train, scaling)
+            };
+            self.form.clone().unwrap_or_else(of)
+        });
         Ok(Problem {
             map,
-            augment: augment(resolved, self.shape())?,
+            augment,
             dataset: self.dataset,
             scaling,
+            form,
         })
-    }
-}
-
-/// Refuses a data set of `samples` of `numbers` each, sized by `key`, which this host has no memory for: all numbers are held
-/// in double precision, and once more while they are sent to all ranks.
-fn check_room(resolved: &Resolved, key: &str, (samples, numbers): (usize, usize)) -> Result<()> {
-    let needed = 16.0 * samples as f64 * numbers as f64;
-    match memory::memory_of_host().map(|limit| limit.bytes) {
-        Some(host) if needed > host as f64 => {
-            let gib = |bytes: f64| number(bytes / f64::from(1 << 30), 3);
-            let allowed = format!(
-                "{samples} samples of {numbers} numbers need {} GiB, and this host has {}",
-                gib(needed),
-                gib(host as f64)
-            );
-            Err(resolved.error(key, allowed))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -37,6 +37,7 @@ pub mod network;
 mod noise;
 mod observed;
 pub mod online;
+pub mod own_data;
 pub mod prior;
 pub mod problem;
 pub mod process;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::data::augment::Augment;
+use crate::data::form::SampleForm;
 use crate::data::scores::Measure;
 use crate::data::{Batch, Dataset, Scaling, Targets};
 use crate::forward::ForwardMap;
@@ -16,6 +17,8 @@ pub struct Problem<T> {
     pub dataset: Dataset,
     /// The inputs' scaling.
     pub scaling: Scaling,
+    /// The form of a network's samples; None for other maps.
+    pub form: Option<SampleForm>,
     /// How training images are moved and distorted, if at all.
     pub augment: Option<Augment>,
 }

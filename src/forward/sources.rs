@@ -1,11 +1,14 @@
 //! Where a configuration's data comes from, how much of it is taken, and what does not fit together.
 
-use crate::config::{MethodKind, ModelKind, Resolved};
+use crate::config::{MethodKind, ModelKind, OWN_SERIES, Resolved};
+use crate::data::Dataset;
 use crate::data::augment::Augment;
 use crate::data::catalogue;
 use crate::data::recall::Task;
 use crate::data::shape::DataShape;
 use crate::error::Result;
+use crate::files::numbers::number;
+use crate::parallel::memory;
 
 /// The problems that come from no published set, each with the kinds of model that take it and how these are written: drawn
 /// from the seed, or from the user's own file.
@@ -77,6 +80,9 @@ pub(crate) fn known_source(resolved: &Resolved) -> Result<Option<&'static catalo
             return Ok(None);
         }
         return Err(resolved.error("data.name", format!("needs model.kind = {words}")));
+    }
+    if name == OWN_SERIES {
+        return Ok(None);
     }
     let takes: Vec<&str> = UNPUBLISHED
         .iter()
@@ -156,6 +162,55 @@ pub(crate) fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
     })
 }
 
+/// Returns the shape of a series of `n` values.
+pub(crate) fn series_shape(resolved: &Resolved, n: usize) -> Result<DataShape> {
+    let kept = predicted(resolved, n)?;
+    Ok(DataShape {
+        train: kept,
+        test: kept,
+        features: resolved.config.data.lags,
+        outputs: 1,
+        classes: false,
+        image: None,
+    })
+}
+
+/// Returns the samples of `dataset` that `resolved` keeps, and those that it holds out in place of the test set.
+pub(crate) fn cut(resolved: &Resolved, mut dataset: Dataset) -> Result<Dataset> {
+    let Dataset { train, test } = &mut dataset;
+    let n = train.len();
+    let (kept, held_out) = split(resolved, n)?;
+    if held_out > 0 {
+        *test = train.select(&(n - held_out..n).collect::<Vec<_>>());
+    }
+    if kept < n {
+        *train = train.select(&(0..kept).collect::<Vec<_>>());
+    }
+    Ok(dataset)
+}
+
+/// Refuses a data set of `samples` of `numbers` each, sized by `key`, which this host has no memory for: all numbers are held
+/// in double precision, and once more while they are sent to all ranks.
+pub(crate) fn check_room(
+    resolved: &Resolved,
+    key: &str,
+    (samples, numbers): (usize, usize),
+) -> Result<()> {
+    let needed = 16.0 * samples as f64 * numbers as f64;
+    match memory::memory_of_host().map(|limit| limit.bytes) {
+        Some(host) if needed > host as f64 => {
+            let gib = |bytes: f64| number(bytes / f64::from(1 << 30), 3);
+            let allowed = format!(
+                "{samples} samples of {numbers} numbers need {} GiB, and this host has {}",
+                gib(needed),
+                gib(host as f64)
+            );
+            Err(resolved.error(key, allowed))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How training images of data of `shape` are moved and distorted, if they are to be.
 pub(super) fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
     let config = &resolved.config;
@@ -168,9 +223,8 @@ pub(super) fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Au
     let Some((key, _)) = keys.into_iter().find(|(_, asked)| *asked) else {
         return Ok(None);
     };
-    let image = catalogue::find(&config.data.name).ok().map(|s| s.shape);
-    let image = image.filter(|(c, h, w)| c * h * w == shape.features);
-    let (image, side) = image
+    let (image, side) = shape
+        .image
         .map(|image| (image, image.1.min(image.2)))
         .filter(|&(_, side)| side > 1)
         .ok_or_else(|| resolved.error(key, "must be 0: the samples of this data are no images"))?;

@@ -196,7 +196,7 @@ pub fn header(rows: usize, columns: usize) -> Vec<u8> {
 }
 
 /// Opens the .npy file `path` and reads its header; returns it with its length in bytes.
-fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
+pub(super) fn opened(path: &Path) -> Result<(npyz::NpyFile<BufReader<File>>, u64)> {
     let unread = |e: std::io::Error| Error::data(path, format!("cannot be read: {e}"));
     let (mut file, stored) = bounded::regular(path).map_err(unread)?;
     header_fits(&mut file, stored)

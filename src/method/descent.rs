@@ -163,6 +163,7 @@ mod tests {
             parameters: 1,
             resolved: &Resolved::new("digits", &sets).unwrap(),
             outputs: 10,
+            loss: crate::config::LossKind::CrossEntropy,
         };
         let error = check(&problem).expect_err("refused");
         assert_eq!(error.exit_code(), 2);

@@ -156,7 +156,7 @@ fn solve_rows<T: Real>(
 pub(crate) fn check_gain_keys(problem: &ProblemShape) -> Result<()> {
     let config = &problem.resolved.config;
     let method = &config.method;
-    let squares = method.loss == LossKind::LeastSquares;
+    let squares = problem.loss == LossKind::LeastSquares;
     if method.h_schedule == HSchedule::Misfit && !squares {
         let needed = "\"misfit\" needs method.loss = \"least-squares\"";
         return problem.refuse("method.h_schedule", needed);

@@ -52,11 +52,12 @@ pub fn class_of<T: Real>(outputs: ArrayView1<T>) -> usize {
 }
 
 impl Loss {
-    /// Returns the loss that `method` asks for, of observations with noise of covariance `gamma`.
+    /// Returns the loss that `method` asks for, of classes or of observations with noise of covariance `gamma`.
     #[must_use]
-    pub fn of(method: &config::Method, gamma: &Gamma) -> Self {
+    pub fn of(method: &config::Method, gamma: &Gamma, classes: bool) -> Self {
         match method.loss {
-            LossKind::CrossEntropy => Self::CrossEntropy {
+            LossKind::Auto if !classes => Self::least_squares(gamma),
+            LossKind::CrossEntropy | LossKind::Auto => Self::CrossEntropy {
                 delta: method.delta,
             },
             LossKind::LeastSquares => Self::least_squares(gamma),

@@ -115,6 +115,8 @@ pub struct ProblemShape<'a> {
     pub outputs: usize,
     /// Parameters P.
     pub parameters: usize,
+    /// The loss of its targets.
+    pub loss: LossKind,
 }
 
 impl ProblemShape<'_> {

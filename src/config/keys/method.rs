@@ -132,18 +132,31 @@ words! {
         CrossEntropy = "cross-entropy",
         /// Half the sum of squared differences, weighted by 1 / method.noise.
         LeastSquares = "least-squares",
+        /// Cross-entropy for classes, least squares for values.
+        Auto = "auto",
         /// 1 for each sample classified wrong; has no gradient in the network's outputs.
         ZeroOne = "zero-one",
     }
 }
 
 impl LossKind {
+    /// Returns the loss that this word stands for, of targets that are classes or not.
+    #[must_use]
+    pub fn of_targets(self, classes: bool) -> Self {
+        match (self, classes) {
+            (Self::Auto, true) => Self::CrossEntropy,
+            (Self::Auto, false) => Self::LeastSquares,
+            (kind, _) => kind,
+        }
+    }
+
     /// Returns its name in reports.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::CrossEntropy => "cross-entropy",
             Self::LeastSquares => "least squares",
+            Self::Auto => "cross-entropy or least squares",
             Self::ZeroOne => "0-1 loss",
         }
     }

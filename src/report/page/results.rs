@@ -48,14 +48,24 @@ const ENDS: [&str; 5] = ["steps", "seconds", "ranks x threads", "ended", "digest
 /// Returns a description of a run in one line.
 fn described(run: &ReportedRun) -> String {
     let config = &run.finished.resolved.config;
-    let loss = config.method.loss.title();
+    let classes = run
+        .ending
+        .as_ref()
+        .is_some_and(|end| end.accuracy_mean.is_some());
+    let loss = config.method.loss.of_targets(classes).title();
     let data = if run.simulates() {
         let observations = &config.data.observations;
         format!("{loss} on {observations}, seed {}", config.seed)
     } else {
+        let own = [config.data.train.join(" and "), config.data.series.clone()].concat();
+        let name = if own.is_empty() {
+            &config.data.name
+        } else {
+            &own
+        };
         format!(
-            "{loss}, {} in batches of {}, seed {}",
-            config.data.name, config.data.batch, config.seed
+            "{loss}, {name} in batches of {}, seed {}",
+            config.data.batch, config.seed
         )
     };
     let title = config.method.kind.title();

@@ -220,6 +220,7 @@ fn problem(map: Box<dyn ForwardMap<f64>>, observations: Vec<f64>) -> Problem<f64
         map,
         dataset: Dataset::of_observations(Array1::from(observations)),
         scaling: crate::data::Scaling::unit(1.0),
+        form: None,
         augment: None,
     }
 }

@@ -131,6 +131,7 @@ impl Settings {
             features: 0,
             outputs,
             classes: false,
+            image: None,
         };
         Plan::with_noise(resolved, noise, shape, parameters)
     }

@@ -53,13 +53,14 @@ pub(super) fn check_size(resolved: &Resolved, parameters: usize, outputs: usize)
 pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
     let config = &resolved.config;
     let (method, ensemble) = (&config.method, &config.ensemble);
-    if method.loss != LossKind::LeastSquares && !data.classes {
+    let loss = method.loss.of_targets(data.classes);
+    if loss != LossKind::LeastSquares && !data.classes {
         return Err(resolved.error(
             "method.loss",
             "must be \"least-squares\": this data has values, not classes",
         ));
     }
-    if method.loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
+    if loss == LossKind::CrossEntropy && config.model.output == OutputKind::Identity {
         return Err(resolved.error(
             "method.loss",
             "must be \"least-squares\" or \"zero-one\": cross-entropy needs softmax outputs",
@@ -79,7 +80,7 @@ pub(super) fn check_method(resolved: &Resolved, data: DataShape) -> Result<()> {
         ));
     }
     if method.tikhonov > 0.0 {
-        let sound = one_set && method.loss == LossKind::LeastSquares;
+        let sound = one_set && loss == LossKind::LeastSquares;
         if !sound || method.perturb {
             return Err(resolved.error(
                 "method.tikhonov",

@@ -110,7 +110,7 @@ impl Plan {
             of_sets: false,
         };
         let steps = length::steps(&resolved, &batches)?;
-        let loss = Loss::of(&config.method, &noise.gamma);
+        let loss = Loss::of(&config.method, &noise.gamma, data.classes);
         let weight = config.method.prior_weight();
         let loss_in_d = loss_in_d(&loss, weight, (data.outputs, parameters));
         let adaptive = config.method.step == StepKind::Adaptive;
@@ -142,6 +142,7 @@ impl Plan {
             resolved: &plan.resolved,
             outputs: plan.observed(),
             parameters,
+            loss: plan.config().method.loss.of_targets(data.classes),
         };
         match &plan.descent {
             Some(descent) => descent.check(&problem)?,
