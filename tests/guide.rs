@@ -143,6 +143,7 @@ documents! {
     commands_of_files "src/guide/files.md";
     commands_of_history "src/guide/history.md";
     commands_of_numbers "src/guide/numbers.md";
+    commands_of_own_data "src/guide/own-data.md";
     commands_of_running "src/guide/running.md";
     commands_of_sweeps "src/guide/sweeps.md";
     commands_of_the_first_calibration "src/guide/tutorial-calibrate.md";

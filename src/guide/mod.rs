@@ -38,6 +38,7 @@ macro_rules! chapters {
 chapters! {
     tutorial_calibrate "tutorial-calibrate" "First steps: calibrate a simulator of your own";
     tutorial_network "tutorial-network" "First steps: train a network; all presets";
+    own_data "own-data" "First steps: train a network on your own data";
     tutorial_series "tutorial-series" "First steps: learn a series online";
     library "library" "First steps: calibrate a function in Rust";
     simulators "simulators" "How a simulator is asked; failures; simulations that are jobs of their own";
