@@ -113,7 +113,7 @@ fn follow(path: &str) {
         }
     }
     assert!(!script.is_empty(), "{path} has no commands");
-    let few = script.replace("mpirun -n 16", "mpirun -n 2");
+    let few = script.replace("mpirun -n 16", "mpirun -n 4");
     let few = few.replace("mpirun -n", &format!("{} -n", start::launcher()));
     let program = start::program();
     let folder = program.parent().expect("a folder").display();
