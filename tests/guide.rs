@@ -117,10 +117,17 @@ fn follow(path: &str) {
     let few = few.replace("mpirun -n", &format!("{} -n", start::launcher()));
     let program = start::program();
     let folder = program.parent().expect("a folder").display();
-    let known = std::env::var("PATH").expect("PATH");
     let mut shell = Command::new("bash");
     shell.args(["-eu", "-c", &few]).current_dir(room.path());
+    let known = std::env::var("PATH").expect("PATH");
+    let Some(known) = (match document.contains("import eki_mpi") {
+        true => start::path_with_numpy(),
+        false => Some(known),
+    }) else {
+        return;
+    };
     shell.env("PATH", format!("{folder}:{known}"));
+    shell.env("PYTHONPATH", start::python_package());
     start::allow_for_launchers(&mut shell);
     let ended = start::end(&mut shell);
     let said = format!("{path}: {}\n{}", ended.stdout, ended.stderr);
@@ -144,6 +151,7 @@ documents! {
     commands_of_history "src/guide/history.md";
     commands_of_numbers "src/guide/numbers.md";
     commands_of_own_data "src/guide/own-data.md";
+    commands_of_python "src/guide/python.md";
     commands_of_running "src/guide/running.md";
     commands_of_sweeps "src/guide/sweeps.md";
     commands_of_the_first_calibration "src/guide/tutorial-calibrate.md";

@@ -41,6 +41,7 @@ chapters! {
     own_data "own-data" "First steps: train a network on your own data";
     tutorial_series "tutorial-series" "First steps: learn a series online";
     library "library" "First steps: calibrate a function in Rust";
+    python "python" "First steps: calibrate a function in Python; read a run";
     simulators "simulators" "How a simulator is asked; failures; simulations that are jobs of their own";
     priors_and_observations "priors-and-observations" "What is believed and what is known: laws, random fields, tables, noise";
     answers "answers" "How to read the verdict, the parameters and the predictive check";

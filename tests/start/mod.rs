@@ -94,6 +94,27 @@ pub fn program() -> PathBuf {
 /// No test's run takes as long as this, a slow and busy machine allowed for.
 const STUCK: Duration = Duration::from_secs(1200);
 
+/// A PATH by which `python3` has NumPy; None, with a line that says so, where no Python has it.
+pub fn path_with_numpy() -> Option<String> {
+    let path = std::env::var("PATH").expect("PATH");
+    // The system's packages are for the system's Python, which another may stand before.
+    let tried = [path.clone(), format!("/usr/bin:{path}")];
+    let found = tried.into_iter().find(|path| {
+        let mut command = Command::new("env");
+        command.args(["python3", "-c", "import numpy"]);
+        end(command.env("PATH", path)).code == 0
+    });
+    if found.is_none() {
+        eprintln!("skipped: no python3 with NumPy");
+    }
+    found
+}
+
+/// The folder of the Python package.
+pub fn python_package() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("launch/python")
+}
+
 /// Waits for `child`, whose output is piped. One that never ends fails its test, with what it printed, instead of
 /// holding up all the others.
 pub fn wait(child: Child) -> Output {
