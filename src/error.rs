@@ -19,7 +19,7 @@ pub enum Error {
         key: String,
         /// The value as given.
         value: String,
-        /// What would be accepted.
+        /// The values that are allowed.
         allowed: String,
     },
     /// A data file that is missing, damaged, or of the wrong shape.
@@ -27,7 +27,7 @@ pub enum Error {
     Data {
         /// The file.
         path: PathBuf,
-        /// What was found and what was expected.
+        /// What was found, and what was expected instead.
         problem: String,
     },
     /// The command line, the launcher or the output folder asks for something impossible.
@@ -38,7 +38,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried, as in "write", "rename".
+        /// The operation that failed, as in "write", "rename".
         action: &'static str,
         /// The operating system's answer.
         source: io::Error,

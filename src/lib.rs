@@ -111,7 +111,7 @@ pub use mpi;
 pub use ndarray;
 pub use rayon;
 
-/// What a program of your own needs: `use eki_mpi::prelude::*`.
+/// The names that most programs need: `use eki_mpi::prelude::*`.
 pub mod prelude {
     #[doc(inline)]
     pub use crate::error::{Error, Result};

@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the command asks how fast ranks reach each other.
+/// Returns true if the command measures the network between ranks.
 fn measures(parsed: &Result<Cli, clap::Error>) -> bool {
     matches!(parsed, Ok(cli) if matches!(&cli.command, Some(Command::Plan(plan)) if plan.measures()))
 }

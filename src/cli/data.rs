@@ -6,7 +6,7 @@ use clap::Subcommand;
 use eki_mpi::data::{catalogue, fetch};
 use eki_mpi::error::Result;
 
-/// What to do about data sets.
+/// Subcommands of `eki-mpi data`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DataCommand {
     /// Show each known set, whether it is there, and where it is looked for (the default)

@@ -69,7 +69,7 @@ struct Replay {
     linear: Option<f64>,
     /// True if the posterior is one step of the first ensemble.
     first_step: bool,
-    /// With the changes that were asked for, beside the run's own settings.
+    /// The posterior with the changes asked for, beside that of the run's own settings.
     parameters: Vec<Shifted>,
     /// Without each group, beside the posterior with all that counts.
     groups: Vec<WithoutGroup>,
@@ -174,7 +174,7 @@ fn changed(arguments: &ReplayArguments) -> Result<Resolved> {
     Finished::open_with(&arguments.folder, &arguments.sets).map(|finished| finished.resolved)
 }
 
-/// What a posterior follows from.
+/// The input of a linear update.
 enum By<'a> {
     /// The outputs, made linear by an ensemble.
     Linearisation(Linearisation<'a>),

@@ -1,5 +1,6 @@
-//! A run with a simulator of the user's: before it every rank starts it and rank 0 asks it once, or all are told what the
-//! user has brought; after it its parameters are told in their own units, or what is to be brought.
+//! What `eki-mpi run` does before and after a run with a user's simulator. Before: every rank starts the simulator and rank 0 asks
+//! it once; an ask/tell run reads the outputs that the user has written. After: the parameters are printed in their own
+//! units, or the questions that an ask/tell run waits for.
 
 use std::path::Path;
 use std::sync::{Mutex, mpsc};
@@ -26,7 +27,7 @@ use eki_mpi::run::plan::Plan;
 use eki_mpi::run::statistics::MembersAre;
 use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop};
 
-/// When a simulator that has not answered yet is spoken of.
+/// The time after which a line on the screen says that a simulator has not answered yet.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Tries the simulator of `plan`, if it has one; what it gave, where it was asked. Called by all ranks, whose hosts may differ, and
@@ -115,7 +116,7 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<Probe, (Failure,
     })
 }
 
-/// What a simulation takes, and so a step.
+/// Logs the time of one simulation, and of a step.
 pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     let rounds = plan.members(0).div_ceil(ranks).div_ceil(threads);
     let ensemble = seconds * rounds as f64;
@@ -182,7 +183,7 @@ pub fn answer<T: Real>(
     }))
 }
 
-/// Tells `map` the outputs that were brought to the run's `folder` for `step`. Called by all ranks.
+/// Gives `map` the outputs that the user has written into the run's `folder` for `step`. Called by all ranks.
 ///
 /// # Errors
 /// On all ranks alike: outputs that are not those asked for, line by line.
@@ -212,7 +213,7 @@ pub fn tell(comm: &Comm, map: &AskTell, (plan, folder): (&Plan, &Path), step: u6
     Ok(())
 }
 
-/// For rank 0, at the end of a run: asks in its `folder` for the outputs at the parameters `open` that `step` needs, if any; lines
+/// Asks, on rank 0 at the end of a run, in its `folder` for the outputs at the parameters `open` that `step` needs, if any; lines
 /// for the table.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ use crate::cli::{RunArguments, print};
 /// The coverage of 90 % intervals below which they are called too narrow.
 const NARROW: f64 = 0.75;
 
-/// Whose parameters, and how it is told.
+/// Arguments of `eki-mpi twin`.
 #[derive(Clone, Debug, Args)]
 pub struct TwinArguments {
     /// The folder of a run that has kept its first ensemble, or a configuration file or preset, whose first ensemble is simulated

@@ -15,7 +15,7 @@ pub enum HValue {
     List(Vec<f64>),
 }
 
-/// How far from 1 the sum of steps' h may lie that is meant to be 1: numbers are written with few digits.
+/// The tolerance for a sum of steps' h that is meant to be 1: numbers are written with few digits.
 pub const SUM_ROUNDING: f64 = 1e-6;
 
 impl HValue {
@@ -75,7 +75,7 @@ impl HValue {
     }
 }
 
-/// As TOML; within a message between ranks, which holds no types, as the text of TOML.
+/// Serialises to TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for HValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         as_toml(self.value(), serializer)

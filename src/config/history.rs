@@ -11,7 +11,7 @@ use super::as_toml::{as_toml, from_toml};
 pub enum HistorySteps {
     /// The first and the last ensemble, where a simulator gives the outputs; else none.
     Auto,
-    /// None.
+    /// No step is kept.
     None,
     /// The first and the last ensemble.
     Ends,
@@ -81,7 +81,7 @@ impl HistorySteps {
     }
 }
 
-/// As TOML; within a message between ranks, which holds no types, as the text of TOML.
+/// Serialises to TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for HistorySteps {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         as_toml(self.value(), to)

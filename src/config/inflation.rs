@@ -89,7 +89,7 @@ impl Inflation {
     }
 }
 
-/// As TOML; within a message between ranks, which holds no types, as the text of TOML.
+/// Serialises to TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for Inflation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         as_toml(self.value(), serializer)

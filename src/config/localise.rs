@@ -9,7 +9,7 @@ use super::as_toml::{as_toml, from_toml};
 /// Localisation as a configuration asks for it; paths are as they were written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Localise {
-    /// None.
+    /// No localisation.
     None,
     /// Sampling error correction: each correlation r is multiplied by |r| to this power, at least 1.
     Sec(u32),
@@ -121,7 +121,7 @@ impl Localise {
     }
 }
 
-/// As TOML; within a message between ranks, which holds no types, as the text of TOML.
+/// Serialises to TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for Localise {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         as_toml(self.value(), serializer)

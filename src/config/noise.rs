@@ -24,12 +24,12 @@ pub enum NoiseSource {
     Samples {
         /// The file.
         runs: String,
-        /// How it is estimated.
+        /// The estimate.
         estimate: NoiseEstimate,
     },
 }
 
-/// How a covariance is estimated from control runs: which part of the sample's correlations is kept.
+/// The estimate of a covariance from control runs: the part of the sample's correlations that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum NoiseEstimate {
     /// The leading modes that stand out from sampling noise.
@@ -180,7 +180,7 @@ impl NoiseSource {
     }
 }
 
-/// As TOML; within a message between ranks, which holds no types, as the text of TOML.
+/// Serialises to TOML; within a message between ranks, which holds no types, as the text of TOML.
 impl Serialize for NoiseSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         as_toml(self.value(), serializer)

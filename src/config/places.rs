@@ -47,7 +47,7 @@ struct Record {
 }
 
 impl Places {
-    /// For the configuration file `path`.
+    /// Places in the configuration file `path`.
     pub(super) fn of(path: &Path) -> Self {
         let beside = path.parent().unwrap_or(Path::new(""));
         let is_there = |name| beside.join(name).is_file();

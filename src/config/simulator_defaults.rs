@@ -111,7 +111,7 @@ mod tests {
                 (&["method.kind=kalman"], (Kalman, Misfit)),
                 (&["method.kind=etki"], (Etki, Misfit)),
                 (&["method.step=kalman"], (Kalman, Misfit)),
-                // As many steps of a size of one's own.
+                // Steps of a size that the user chose.
                 (&["method.kind=kalman", "method.h=0.25"], (Kalman, Level)),
                 (&["method.h=0.5"], (Kalman, Level)),
                 (

@@ -17,11 +17,11 @@ const LARGEST_SIZE: i64 = 1_000_000;
 pub struct Word {
     /// The word.
     pub name: &'static str,
-    /// What it stands for.
+    /// The meaning of the word.
     pub about: &'static str,
 }
 
-/// What values a key takes.
+/// The values that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// An integer of at least this.

@@ -89,7 +89,7 @@ pub struct StepShape {
     pub kind: MethodKind,
     /// True if observations are perturbed for each member.
     pub perturbed: bool,
-    /// What inflation, and steps that can be taken back, hold beside the members.
+    /// Numbers that inflation, and steps that can be taken back, hold beside the members.
     pub(crate) beside: BesideCost,
     /// The cost of second-order exact draws.
     second_order: SecondOrderCost,
@@ -105,7 +105,7 @@ pub struct StepShape {
     pub(crate) unit: usize,
     /// The number of standard normal draws of a low-rank member.
     pub(crate) drawn: usize,
-    /// If the mean moves by the layers' sums: the flops of one member, and the number of numbers that a unit yields.
+    /// Where the mean moves by the layers' sums: the flops of one member, and the number of numbers that a unit yields.
     by_sums: Option<(f64, usize)>,
     /// The cost of whitened draws.
     pub(crate) whitening: WhiteningCost,

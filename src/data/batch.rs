@@ -14,9 +14,9 @@ pub struct Batches {
     pub samples: usize,
     /// The number m <= n of samples, or of sets, in a batch.
     pub batch: usize,
-    /// If true, every epoch has its own order.
+    /// True if every epoch has its own order.
     pub shuffle: bool,
-    /// If true, sets are counted: all stand in the one sample of a simulator, and a step takes those of its batch.
+    /// True if a batch counts sets: all stand in the one sample of a simulator, and a step takes those of its batch.
     pub of_sets: bool,
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 
-/// Where parameters and observations lie, in units of the radius in each direction.
+/// Coordinates of parameters and observations, in units of the radius in each direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distances {
     /// The coordinates of the parameters, n x P with n from 1 to 3.
@@ -20,7 +20,7 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// Of parameters and observations at these coordinates, P x n and K x n.
+    /// Returns the distances of parameters and observations at these coordinates, P x n and K x n.
     #[must_use]
     pub fn new(parameters: &Array2<f64>, observations: &Array2<f64>) -> Self {
         let by_direction = |places: &Array2<f64>| places.t().as_standard_layout().into_owned();

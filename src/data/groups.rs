@@ -20,7 +20,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Of parameters that the groups of observations `informed_by` inform, ascending for each parameter, where `group_of` is the group
+    /// Returns the factors of parameters that are informed by the groups of observations `informed_by`, ascending for each, where `group_of` is the group
     /// of each of the K observations.
     #[must_use]
     pub fn new(informed_by: &[Vec<usize>], group_of: &[usize]) -> Self {

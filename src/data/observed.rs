@@ -29,7 +29,7 @@ impl From<usize> for ObservedOutputs {
 }
 
 impl ObservedOutputs {
-    /// Those of `total` outputs whose `places`, ascending, are given.
+    /// Returns the selection of those of `total` outputs whose `places` are given, in ascending order.
     #[must_use]
     pub fn new(total: usize, places: Vec<usize>) -> Self {
         let places = (places.len() < total).then_some(places);
@@ -108,7 +108,7 @@ pub struct ObservedSet {
     pub places: Vec<usize>,
 }
 
-/// What a table says of observations, beside their values. Of each column a number for each output that is observed, or none where
+/// The columns of a table of observations, beside the values. Of each column a number for each output that is observed, or none where
 /// there is no such column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservationTable {
@@ -129,7 +129,7 @@ pub struct ObservationTable {
 }
 
 impl From<usize> for ObservationTable {
-    /// Of `count` plain numbers, without a table.
+    /// Returns the description of `count` plain numbers, without a table.
     fn from(count: usize) -> Self {
         Self {
             outputs: count.into(),
@@ -227,7 +227,7 @@ impl ObservationTable {
     pub fn select(&self, places: &[usize]) -> Self {
         let of_all: Vec<usize> = self.outputs.places().collect();
         let kept = places.iter().map(|&place| of_all[place]).collect();
-        /// Those of a column's cells, if there is such a column.
+        /// Selects those of a column's cells, if there is such a column.
         fn cells<V: Clone>(column: &[V], places: &[usize]) -> Vec<V> {
             let cells = places.iter().filter_map(|&place| column.get(place));
             cells.cloned().collect()

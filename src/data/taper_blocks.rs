@@ -23,7 +23,7 @@ struct TaperBlock {
 }
 
 impl TaperBlocks {
-    /// Of the blocks `own` of `blocks`, without rows.
+    /// Returns the tapers of the blocks `own` of `blocks`, without rows yet.
     #[must_use]
     pub fn new(blocks: Blocks, own: Range<usize>) -> Self {
         let tapers = own.clone().map(|_| TaperBlock::default()).collect();

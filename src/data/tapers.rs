@@ -10,10 +10,10 @@ use crate::data::distances::Distances;
 use crate::data::groups::Groups;
 use crate::data::noise::KeptFile;
 
-/// What says which observations inform which parameters, and the files that it was read from.
+/// A localisation that the user states, and the files that it was read from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tapers {
-    /// What says it.
+    /// The localisation.
     pub kind: TaperKind,
     /// The file that has a place for each parameter.
     pub path: PathBuf,
@@ -21,7 +21,7 @@ pub struct Tapers {
     pub files: Vec<KeptFile>,
 }
 
-/// What says which observations inform which parameters.
+/// A localisation that the user states: which observations inform which parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum TaperKind {
     /// The distances of both.

@@ -290,7 +290,7 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
         })
     }
 
-    /// Of u, over the digests of every `DRAWN` columns in order: it does not depend on the width of the blocks that ranks keep.
+    /// Returns the digest of u, over the digests of every `DRAWN` columns in order: it does not depend on the width of the blocks that ranks keep.
     fn digest(&self, ranks: Ranks) -> String {
         let shared = (ranks.comm, ranks.pool);
         let own = self

@@ -33,7 +33,7 @@ use crate::kernels::buffers::BufferPool;
 use crate::kernels::panel::{PANEL, Packed};
 use crate::kernels::real::Real;
 
-/// How a run localises.
+/// The localisation of a run.
 #[derive(Clone, Debug)]
 pub enum Localisation {
     /// By the members' correlations.
@@ -53,7 +53,7 @@ impl Localisation {
     }
 }
 
-/// What says which observations inform which parameters, and by what factor.
+/// The factors by which observations inform parameters.
 #[derive(Clone, Debug)]
 pub enum Reach {
     /// Their distances.
@@ -286,7 +286,7 @@ pub struct Near<T> {
     gradients: Packed<T>,
     /// W^T, K x J.
     anomalies: Array2<T>,
-    /// Whether products are of bfloat16.
+    /// True if products are rounded to bfloat16.
     pub mixed: bool,
     /// Buffers that a block leaves for the next.
     buffers: BufferPool<T>,
@@ -352,7 +352,7 @@ impl<T: Real> Near<T> {
     }
 }
 
-/// What corrects the products W^T (u - ubar) of a block of columns.
+/// A correction of the products W^T (u - ubar) of a block of columns.
 pub(crate) enum Correction<'a, T> {
     Correlations(&'a Correlations<T>),
     /// With the block's columns, and the row that each row of products is of.

@@ -47,7 +47,7 @@ pub struct MeanEnsemble<T> {
     differing: Range<usize>,
     /// The normal numbers of low-rank members; None with full draws.
     low_rank: Option<LowRankDraws<T>>,
-    /// How draws are whitened by the moments of their layer's inputs.
+    /// The whitening of draws by the moments of their layer's inputs.
     whitening: Whitening<T>,
     memory: MeanAveraging,
     /// Second moments of the mean's move, P numbers; empty without.
@@ -352,7 +352,7 @@ impl<T: Real> EnsembleState<T> for MeanEnsemble<T> {
         })
     }
 
-    /// Of m and, where they are kept, its second moments and its average over steps.
+    /// Returns the digest of m and, where they are kept, of its second moments and its average over steps.
     fn digest(&self, ranks: Ranks) -> String {
         let own = match ranks.comm.is_first() {
             true => digest_of(&[self.as_rows().view()]).to_vec(),

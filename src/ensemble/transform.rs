@@ -19,9 +19,9 @@ use crate::kernels::real::Real;
 /// How the ensemble moves in one step, in the shape that is cheapest to apply; the same on every rank.
 #[derive(Debug)]
 pub enum Transform<T> {
-    /// Of all members: u <- u - h X (u - ubar).
+    /// Moves all members: u <- u - h X (u - ubar).
     Members(MemberMove<T>),
-    /// Of their mean alone: ubar <- ubar - h sum_k c_k (u_k - ubar).
+    /// Moves their mean alone: ubar <- ubar - h sum_k c_k (u_k - ubar).
     Mean(MeanMove<T>),
 }
 
@@ -36,7 +36,7 @@ pub enum MemberMove<T> {
         gradients: Packed<T>,
         /// W^T, K x J.
         anomalies: Packed<T>,
-        /// How products of the anomalies with parameters are corrected, if at all.
+        /// The correction of the products of anomalies with parameters (localisation), if any.
         correlations: Option<Correlations<T>>,
     },
     /// Its factors, of which each block of columns takes the observations that inform it.
@@ -130,7 +130,7 @@ pub enum Form {
     Explicit,
     /// By the two J x K factors of D.
     Factored,
-    /// Of the mean alone, members being redrawn about it at each step.
+    /// A move of the mean alone, where members are redrawn about it at each step.
     Mean,
 }
 
@@ -170,7 +170,7 @@ pub fn update_factored<T: Real>(
     corrected(u, factors, None, h, survivors, scratch)
 }
 
-/// As `update_factored`, with W^T (u - ubar) corrected by `correction`; by correlations where the factors are no pairs.
+/// Updates as `update_factored` does, with W^T (u - ubar) corrected by `correction`; by correlations where the factors are no pairs.
 fn corrected<T: Real>(
     u: &mut ArrayRef2<T>,
     (gradients, anomalies): (&Packed<T>, &Packed<T>),

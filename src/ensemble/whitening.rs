@@ -119,7 +119,7 @@ struct LayerWhitening<T> {
 }
 
 impl<T: Real> LayerWhitening<T> {
-    /// Of the layer whose `parameters` these are and whose units sum over `inputs`; `damping` is greater than 0.
+    /// Returns the whitening of the layer that has the parameters `parameters` and whose units sum over `inputs`; `damping` is greater than 0.
     fn new(parameters: Range<usize>, inputs: &LayerInputs<T>, damping: f64) -> Self {
         let mut a = moments(inputs.columns.view());
         let t = a.diag().mean().expect("the bias's at least");

@@ -9,7 +9,7 @@ use crate::kernels::elementary::tanh_in_place_for_bfloat;
 use crate::kernels::panel::PANEL;
 use crate::kernels::real::Real;
 
-/// What the last layer's sums become.
+/// The activation of the last layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
@@ -40,7 +40,7 @@ impl Activation {
         }
     }
 
-    /// As `apply` for all units on one panel: `sums`, units x `PANEL`, with each unit's `bias`.
+    /// Applies `apply` to all units on one panel: `sums`, units x `PANEL`, with each unit's `bias`.
     pub fn apply_panel<T: Real>(self, sums: &mut [T], bias: &[T]) {
         match self {
             Self::Relu => each_row(sums, bias, Relu),
@@ -65,7 +65,7 @@ impl Activation {
     }
 }
 
-/// What becomes of a sum. Not a closure: that would not be compiled for the processor's vectors.
+/// The activation of a sum. Not a closure: that would not be compiled for the processor's vectors.
 trait Step: Copy {
     fn of<T: Real>(self, z: T) -> T;
 }

@@ -35,7 +35,7 @@ pub(super) fn check_network_keys(resolved: &Resolved) -> Result<()> {
     Ok(())
 }
 
-/// What the last layer's sums become.
+/// The activation of the last layer.
 fn output(resolved: &Resolved, shape: DataShape) -> Output {
     match (resolved.config.model.output, shape.classes) {
         (OutputKind::Softmax, _) | (OutputKind::Auto, true) => Output::Softmax,

@@ -35,9 +35,9 @@ const MASS: f64 = 1.0 + POLE_MASS;
 const HALF_LENGTH: f64 = 0.5;
 const FORCE: f64 = 10.0;
 const SECONDS: f64 = 0.02;
-/// Where an episode ends: |x| in metres, |a| in radians.
+/// The bounds at which an episode ends: |x| in metres, |a| in radians.
 const LIMITS: (f64, f64) = (2.4, 12.0 * std::f64::consts::PI / 180.0);
-/// What the policy's inputs are divided by, to be of size one: the limits, and 3 m/s and 3 rad/s (our choice).
+/// The scales by which the policy's inputs are divided: the limits, and 3 m/s and 3 rad/s (our choice).
 const SIZES: [f64; STATE] = [LIMITS.0, 3.0, LIMITS.1, 3.0];
 
 /// Episodes under a policy: one output above 0 pushes right, else left.
@@ -89,7 +89,7 @@ fn after([x, speed, angle, turning]: [f64; STATE], force: f64) -> [f64; STATE] {
     ]
 }
 
-/// Whether an episode ends in this state.
+/// Returns true if an episode ends in this state.
 fn ends([x, _, angle, _]: [f64; STATE]) -> bool {
     x.abs() > LIMITS.0 || angle.abs() > LIMITS.1
 }
@@ -116,7 +116,7 @@ impl<'a, T: Real> Room<'a, T> {
         }
     }
 
-    /// What the policy `member`, 1 x P, gives in the present states.
+    /// Computes the actions of the policy `member`, 1 x P, in the present states.
     fn act(&mut self, policy: &Dense, member: ArrayView2<T>) {
         let rows = self.seen.rows_mut().into_iter().zip(self.states.rows());
         for ((seen, states), size) in rows.zip(SIZES) {

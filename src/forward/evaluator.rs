@@ -23,7 +23,7 @@ pub struct Evaluator<'a, T> {
     map: &'a dyn ForwardMap<T>,
     pool: &'a ThreadPool,
     samples: usize,
-    /// How many members are waited for at once, where programs simulate them.
+    /// The number of members that are simulated at once, where programs simulate them.
     waiting: Option<usize>,
     rooms: Vec<Mutex<Aligned<T>>>,
     /// The present batch's inputs as the map arranges them.

@@ -72,12 +72,12 @@ pub trait Body: Clone + Send + Sync + 'static {
         None
     }
 
-    /// As `ForwardMap::tail`, of `net`.
+    /// The `ForwardMap::tail` of `net`.
     fn tail<T: Real>(_net: &Headed<Self>, _layer: usize) -> Option<LayerSuffix<T>> {
         None
     }
 
-    /// As `ForwardMap::layer_inputs`, of `net`.
+    /// The `ForwardMap::layer_inputs` of `net`.
     fn layer_inputs<T: Real>(
         _net: &Headed<Self>,
         _layer: usize,

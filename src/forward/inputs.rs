@@ -8,18 +8,18 @@ use crate::kernels::real::Real;
 /// The most columns that are taken of all samples and a convolution's places; part of the format.
 pub const COLUMNS: usize = 4096;
 
-/// What the units of a layer sum over.
+/// The inputs that the units of a layer sum over.
 #[derive(Clone, Debug)]
 pub struct LayerInputs<T> {
     /// n x at most `COLUMNS`: inputs, the bias's 1 left out.
     pub columns: Array2<T>,
     /// The layer's units.
     pub units: usize,
-    /// Whether its weights are units x n row-major, else n x units; biases follow them.
+    /// True if its weights are units x n row-major, else n x units; biases follow them.
     pub units_first: bool,
 }
 
-/// What a convolution's units sum over on `inputs`, d x m: windows, taps x at most `COLUMNS`, those of all samples and places
+/// Returns the inputs that a convolution's units sum over on `inputs`, d x m: windows, taps x at most `COLUMNS`, those of all samples and places
 /// or evenly chosen ones of them; outside the image 0.
 pub(super) fn windows<T: Real>(stage: Stage, inputs: ArrayView2<T>) -> Option<LayerInputs<T>> {
     let Stage::Convolution {

@@ -48,7 +48,7 @@ pub enum Layer {
     },
 }
 
-/// What a layer may be, for messages.
+/// The layers that are allowed, for messages.
 pub const ALLOWED: &str = "\"conv OUT [SIDE]\", \"pool SIDE [STRIDE]\" or \"dense N\", as in [\"conv 16\", \"pool 4 2\", \"dense 10\"]";
 
 /// Sides, strides, channels and units above this are taken for mistakes.

@@ -42,7 +42,7 @@ pub struct LoadedProblem {
     image: Option<(usize, usize, usize)>,
     /// The form of a network's samples, where it is known before they are scaled.
     form: Option<SampleForm>,
-    /// What is known of the observations beside their values.
+    /// The observations' names, noise, groups, sets and weights.
     table: ObservationTable,
     /// The noise of the observations.
     noise: Noise,
@@ -77,7 +77,7 @@ impl LoadedProblem {
         Self::load_data(resolved, data_dir)?.with_noise(resolved)
     }
 
-    /// As `load`, but without the noise.
+    /// Loads as `load` does, but without the noise.
     fn load_data(resolved: &Resolved, data_dir: &Path) -> Result<Self> {
         let config = &resolved.config;
         if let Some(task) = task(resolved)? {
@@ -138,7 +138,7 @@ impl LoadedProblem {
         Ok(Self { dataset, ..self })
     }
 
-    /// As `load`, but with the shape alone of a published set, from the catalogue: no file is read, and the problem
+    /// Loads as `load` does, but takes the shape alone of a published set, from the catalogue: no file is read, and the problem
     /// can be planned but not run.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl LoadedProblem {
         Self::shape_alone(resolved)?.with_noise(resolved)
     }
 
-    /// As `without_data`, but without the noise.
+    /// Loads as `without_data` does, but without the noise.
     fn shape_alone(resolved: &Resolved) -> Result<Self> {
         let nothing = Samples {
             inputs: Inputs::Bytes(Array2::zeros((0, 0))),
@@ -281,7 +281,7 @@ impl LoadedProblem {
         })
     }
 
-    /// What the plan must know of the data.
+    /// Returns the description of the data that the plan needs.
     #[must_use]
     pub fn shape(&self) -> DataShape {
         let shape = self.published.unwrap_or_else(|| self.dataset.shape());
@@ -309,7 +309,7 @@ impl LoadedProblem {
         self.dataset.observations()
     }
 
-    /// What is known of the observations beside their values and their noise.
+    /// Returns the names, groups, sets and weights of the observations.
     #[must_use]
     pub fn table(&self) -> ObservationTable {
         self.table.clone()

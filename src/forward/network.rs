@@ -11,17 +11,17 @@ use crate::config::Activation;
 /// A network: what makes features of the inputs, then dense layers. Its parameters stand in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// What comes before the dense layers.
+    /// The part before the dense layers.
     pub body: Body,
     /// Widths of the dense layers, the body's features first, outputs last.
     pub dense: Vec<usize>,
-    /// Of all layers but the last dense one.
+    /// The activation of all layers but the last dense one.
     pub activation: Activation,
-    /// Of the last dense layer.
+    /// The activation of the last dense layer.
     pub output: Output,
 }
 
-/// What makes features of the inputs.
+/// The part that makes features of the inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// Nothing: the inputs are the features.

@@ -16,7 +16,7 @@ pub struct Prior {
 /// `count` consecutive parameters of standard deviation `deviation`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment {
-    /// How many parameters.
+    /// The number of parameters.
     pub count: usize,
     /// Their standard deviation, in the parameters' own unit.
     pub deviation: f64,
@@ -56,7 +56,7 @@ impl Prior {
         self.segments.iter().map(|s| s.count).sum()
     }
 
-    /// How many segments there are.
+    /// Returns the number of segments.
     #[must_use]
     pub fn segments(&self) -> usize {
         self.segments.len()

@@ -9,7 +9,7 @@ use crate::data::{Batch, Dataset, Scaling, Targets};
 use crate::forward::ForwardMap;
 use crate::kernels::real::Real;
 
-/// What is inverted: a forward map and the data it should reproduce.
+/// An inverse problem: a forward map and the data it should reproduce.
 pub struct Problem<T> {
     /// G.
     pub map: Box<dyn ForwardMap<T>>,
@@ -19,7 +19,7 @@ pub struct Problem<T> {
     pub scaling: Scaling,
     /// The form of a network's samples; None for other maps.
     pub form: Option<SampleForm>,
-    /// How training images are moved and distorted, if at all.
+    /// The augmentation of training images, if any.
     pub augment: Option<Augment>,
 }
 
@@ -31,7 +31,7 @@ impl<T: Real> Problem<T> {
         Batch::gather(&self.dataset.test, &rows, self.scaling)
     }
 
-    /// What the test set says of parameters.
+    /// Returns the measure of parameters on the test set: accuracy, squared error or misfit.
     #[must_use]
     pub fn measure(&self) -> Measure {
         if self.map.own_units().is_some() {

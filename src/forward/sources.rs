@@ -110,7 +110,7 @@ pub(crate) fn known_source(resolved: &Resolved) -> Result<Option<&'static catalo
     })
 }
 
-/// How many of `n` training samples are fitted, and how many of the last are held out to judge on.
+/// Returns the number of `n` training samples that are fitted, and of the last ones that are held out for validation.
 pub(crate) fn split(resolved: &Resolved, n: usize) -> Result<(usize, usize)> {
     let data = &resolved.config.data;
     if data.validation >= n {
@@ -127,7 +127,7 @@ pub(crate) fn split(resolved: &Resolved, n: usize) -> Result<(usize, usize)> {
     Ok((kept, data.validation))
 }
 
-/// How many values of a series of `n` are predicted one step ahead: all but the first, or data.limit of them.
+/// Returns the number of values of a series of `n` that are predicted one step ahead: all but the first, or data.limit of them.
 pub(crate) fn predicted(resolved: &Resolved, n: usize) -> Result<usize> {
     let config = &resolved.config;
     let refuse = |key: &str, allowed: &str| Err(resolved.error(key, allowed));
@@ -211,7 +211,7 @@ pub(crate) fn check_room(
     }
 }
 
-/// How training images of data of `shape` are moved and distorted, if they are to be.
+/// Returns the augmentation of training images of `shape`, if any.
 pub(super) fn augment(resolved: &Resolved, shape: DataShape) -> Result<Option<Augment>> {
     let config = &resolved.config;
     let (shift, distort, warp) = (config.data.augment, config.data.affine, config.data.elastic);

@@ -42,7 +42,7 @@ pub fn dense(u: &[f64], h: &[f64], c: usize, output: Output) -> Vec<f64> {
     }
 }
 
-/// Whether `a` is `b` to `tolerance`, relative where b is large.
+/// Returns true if `a` equals `b` within `tolerance`, relative where b is large.
 pub fn close(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance * (1.0 + b.abs())
 }

@@ -8,7 +8,7 @@
 pub struct Chapter {
     /// The word that `eki-mpi guide` takes, and the file's name.
     pub name: &'static str,
-    /// What it is about, in a line.
+    /// Its subject, in a line.
     pub about: &'static str,
     /// Its text, in Markdown.
     pub text: &'static str,

@@ -16,11 +16,11 @@ const ALLOWED: &str = "float32, float64, integers, uint8 or bool";
 /// The numbers of an array, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
-    /// Of type uint8.
+    /// Numbers of type uint8.
     Bytes(ArrayD<u8>),
-    /// Of any other type of whole numbers, or bool.
+    /// Numbers of any other integer type, or bool.
     Integers(ArrayD<i64>),
-    /// Of type float32 or float64.
+    /// Numbers of type float32 or float64.
     Reals(ArrayD<f64>),
 }
 

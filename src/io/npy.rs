@@ -130,7 +130,7 @@ impl<T: Real> Rows<T> {
         Ok(())
     }
 
-    /// As `read`, of numbers that need not be finite.
+    /// Reads as `read` does, but allows numbers that are not finite.
     ///
     /// # Errors
     /// `Error::Data` for a file that cannot be read.

@@ -29,7 +29,7 @@ const COLUMNS: [&str; 7] = [
     "weight",
 ];
 
-/// What observations without a group are called together.
+/// The name of the group of observations without one.
 const NO_GROUP: &str = "(none)";
 
 /// Reads the observations in `path`: a table, if its first line names a column `value`, else plain numbers. Returns the values of

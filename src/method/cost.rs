@@ -25,15 +25,15 @@ pub struct StepSizes {
     pub unit: usize,
     /// Outputs of the prior's part, the last of K.
     pub of_prior: usize,
-    /// Whether each member has noise of its own on the observations.
+    /// True if observations are perturbed for each member.
     pub perturbed: bool,
-    /// Whether covariances of the outputs among themselves are tapered.
+    /// True if the outputs' covariances among themselves are tapered.
     pub tapered: bool,
     /// Gains of the factored form, one for each set of observations that informs other parameters.
     pub gains: usize,
 }
 
-/// What a method's part of a step costs one rank.
+/// The cost of a method's part of a step on one rank.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MethodCost {
     /// Flops of putting the transform together.

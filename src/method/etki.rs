@@ -116,7 +116,7 @@ impl<T: Real> Method<T> for Etki {
         symmetric_eigen(matrix.view()).is_some()
     }
 
-    /// As with the Kalman gain in explicit form, but for the eigenvectors: about 9 J^3 flops on every rank (Golub & Van Loan,
+    /// The cost of the Kalman gain in explicit form, but for the eigenvectors: about 9 J^3 flops on every rank (Golub & Van Loan,
     /// Matrix Computations, 4th edition, section 8.3), and Q, Q scaled and X in memory.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
         let j = sizes.members;

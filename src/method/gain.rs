@@ -104,7 +104,7 @@ mod tests {
         })
     }
 
-    /// What `one` gives solves (I + s Omega W^T W) x = g, by either side.
+    /// The solution that `one` returns solves (I + s Omega W^T W) x = g, by either side.
     #[test]
     fn both_sides_solve_the_same_equation() {
         for (members, outputs) in [(7, 90), (90, 7), (130, 130)] {

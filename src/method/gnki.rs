@@ -136,7 +136,7 @@ impl<T: Real> Method<T> for Gnki {
         Inverse::of(&matrix).is_some()
     }
 
-    /// As for ETKI, and on every rank O O^T and (C - I) O^T, 4 J^3 flops, and the move of C, 2 J^3.
+    /// The cost of ETKI, and on every rank O O^T and (C - I) O^T, 4 J^3 flops, and the move of C, 2 J^3.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
         let j = sizes.members;
         let base = sizes.of_products(15.0 * (j as f64).powi(3), rank);

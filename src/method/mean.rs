@@ -29,7 +29,7 @@ use crate::parallel::ranks::Ranks;
 
 /// EKI of the mean.
 pub struct Mean {
-    /// Whether the gradient at the mean goes through the Kalman gain.
+    /// True if the gradient at the mean is multiplied by the Kalman gain.
     pub with_gain: bool,
 }
 

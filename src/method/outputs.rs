@@ -48,15 +48,15 @@ pub struct Outputs<'a, T> {
     pub gain: Option<f64>,
     /// The draws of each member's noise on the observations, where they are perturbed.
     pub noise: Option<Draw>,
-    /// Whether that noise is second-order exact (`method::perturbations`).
+    /// True if the perturbations are second-order exact (`method::perturbations`).
     pub second_order: bool,
     /// C, J x J, by which members follow from the first ones, where the method keeps it (`gnki`).
     pub coefficients: Option<&'a Array2<T>>,
     /// The step of a sampler; None with other methods.
     pub sampler: Option<SamplerStep>,
-    /// How covariances are localised, if at all.
+    /// The localisation, if any.
     pub localisation: Option<Localisation>,
-    /// Whether the update's products are of bfloat16.
+    /// True if the update's products are rounded to bfloat16.
     pub mixed: bool,
     /// Buffers of earlier steps, to be used again.
     pub buffers: &'a BufferPool<T>,

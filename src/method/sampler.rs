@@ -153,7 +153,7 @@ impl<T: Real> Method<T> for Sampler {
         Gain::new(matrix, 1.0, pool).is_some()
     }
 
-    /// As with the Kalman gain in explicit form, the draws not counted; EKS's prior has products of its own.
+    /// The cost of the Kalman gain in explicit form, the draws not counted; EKS's prior has products of its own.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
         let all = sizes.of_products((sizes.members as f64).powi(3) / 3.0, rank);
         match self {

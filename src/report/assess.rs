@@ -45,7 +45,7 @@ pub struct Assessment {
     /// The scores at the mean, and of the best member if the run determined it.
     #[serde(flatten)]
     pub scores: Scores,
-    /// Of a simulator the misfits of groups of observations at the mean.
+    /// With a simulator: the misfits of groups of observations at the mean.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub misfit_groups: Vec<GroupMisfit>,
     /// The predictive uncertainty of the ensemble, if all members were kept and targets are classes.
@@ -64,7 +64,7 @@ pub struct Assessment {
 pub struct Answer {
     /// The verdict, as the run's summary has it.
     pub verdict: Option<String>,
-    /// What to try next, as the run's summary has it.
+    /// The advice in the run's summary.
     pub advice: Option<String>,
     /// The chi-square of the final members, as the run's summary has it.
     pub chi_square: Option<ChiSquare>,
@@ -73,7 +73,7 @@ pub struct Answer {
     /// The observations against the members' outputs, if the outputs of the final members were kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predictive: Option<Check>,
-    /// What is remarkable about the parameters, and which.
+    /// Remarks on parameters, each with the parameters' names.
     #[serde(skip)]
     pub notes: Vec<(&'static str, String)>,
 }

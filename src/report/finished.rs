@@ -91,7 +91,7 @@ pub struct Summary {
     pub threads: usize,
 }
 
-/// What is read of `members` in summary.json.
+/// The part of `members` in summary.json that is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]

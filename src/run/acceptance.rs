@@ -34,7 +34,7 @@ const MOST_HALVINGS: u32 = 10;
 /// The numbers that are kept beside a misfit for each member: mean misfit, time and halvings.
 const SCALARS: usize = 3;
 
-/// What is known of the last accepted members; they themselves stand in the ensemble.
+/// Statistics of the last accepted members; the members themselves stand in the ensemble.
 #[derive(Clone, Debug)]
 pub struct Accepted<T> {
     /// The outputs of this rank's members that enter D, J/R x K.
@@ -45,19 +45,19 @@ pub struct Accepted<T> {
     misfit: f64,
     /// The sum of the h of the steps that led to them.
     time: f64,
-    /// How often h is halved for the step from them.
+    /// The number of halvings of h for the step from them.
     halvings: u32,
     /// Their coefficients (`State::coefficients`).
     coefficients: Option<Array2<T>>,
 }
 
-/// What a step goes on from.
+/// The members that a step goes on from.
 pub(super) struct Start<T> {
     /// The outputs of its members.
     pub forecast: Forecast<T>,
     /// The members that count.
     pub agreed: Agreed,
-    /// What was found of the members that were taken back, if any were.
+    /// The statistics of members that were taken back, if any were.
     pub taken_back: Option<Agreed>,
 }
 

@@ -12,7 +12,7 @@ use crate::kernels::real::{Real, inner};
 use crate::run::context::StepContext;
 use crate::run::outlying;
 
-/// What is said of members whose misfit is not a finite number, though their outputs are.
+/// The warning for members whose misfit is not a finite number, though their outputs are.
 const OVERFLOWS: &str =
     "gave finite outputs whose misfit overflows: too far from the observations for method.noise";
 
@@ -24,7 +24,7 @@ pub(super) struct Agreed {
     pub misfit: f64,
     /// The variance of these.
     pub variance: f64,
-    /// Whether all survivors of a simulator's run gave the same outputs.
+    /// True if all survivors of a simulator's run gave the same outputs.
     pub alike: bool,
     /// The misfit of each member; not finite for a member without outputs.
     pub misfits: Vec<f64>,

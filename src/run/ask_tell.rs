@@ -1,11 +1,11 @@
-//! Before a step whose outputs are brought from outside: whether they are all there, and else what is asked for.
+//! Before a step of an ask/tell run: checks whether all outputs are there, and asks for those that are not.
 
 use super::State;
 use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 
 impl<T: Real> State<T> {
-    /// Returns true if this step waits for outputs that the user brings; the map's `open` then holds the members' parameters.
+    /// Returns true if this step waits for outputs that the user has not given yet; the map's `open` then holds their members' parameters.
     /// The same on all ranks, and called by all.
     pub(super) fn awaits_outputs(&self, context: &StepContext<T>) -> bool {
         let (ranks, map) = (context.ranks, context.problem.map.as_ref());
@@ -35,7 +35,7 @@ impl<T: Real> State<T> {
             .chunks(told.joint_prior().parameters())
             .map(<[f64]>::to_vec)
             .collect();
-        // None is known: what was told is of steps before.
+        // No answer fits this step: all are stale.
         if questions.len() == self.ensemble.members(ranks).items() {
             told.forget();
         }

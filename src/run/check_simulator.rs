@@ -56,7 +56,7 @@ pub struct Answer {
     pub seconds: f64,
 }
 
-/// What a simulator gave when it was tried.
+/// The result of trying a simulator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Probe {
     /// All parameters, in their own units.
@@ -85,15 +85,15 @@ pub struct Findings {
     pub centre: Answer,
     /// Seconds of the answers at the members drawn from the prior.
     pub members: Vec<Answer>,
-    /// How far the centre's second answer lies from the first, root mean square in the noise's deviations.
+    /// The difference between two answers at the centre, root mean square in deviations of the noise.
     pub repeated: Option<f64>,
-    /// How far outputs move with each of the prior's `moves`, in the same unit; empty where there are too many.
+    /// The change of the outputs for each of the prior's `moves`, in the same unit; empty where there are too many.
     pub moved: Vec<Option<f64>>,
     /// The simulator's answer to a line that holds no numbers.
     pub nonsense: Nonsense,
-    /// Whether the simulator ended at the end of its input.
+    /// True if the simulator ended at the end of its input.
     pub ends: bool,
-    /// How often it ended between two questions, and how.
+    /// The number of times that it ended between two questions, and how.
     pub renewed: Renewed,
 }
 

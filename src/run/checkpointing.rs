@@ -39,7 +39,7 @@ pub struct Checkpointer {
     pub(super) saved: Option<u64>,
     /// Generations skipped as damaged on resuming.
     pub(super) damaged: Vec<u64>,
-    /// Generations that could not be removed, of which the user has been told.
+    /// Generations that could not be removed, each with a warning in the log.
     stuck: Vec<u64>,
     /// This rank's last checkpoint could not be written for lack of room.
     no_room: bool,
@@ -51,7 +51,7 @@ pub struct Checkpointer {
     steps: u64,
 }
 
-/// How much depends on a save: what becomes of the run if it fails.
+/// The importance of a save: what becomes of the run if it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
     /// The run goes on.
@@ -315,8 +315,8 @@ impl Checkpointer {
         outcome
     }
 
-    /// Removes what is no longer needed: old generations, or the torso of one that failed. That one cannot be removed does no
-    /// harm, and is told once.
+    /// Removes old generations, or the incomplete files of one that failed. One that cannot be removed does no harm, and
+    /// the log says so once.
     fn tidy(&mut self, run: &Path, plan: &Plan, step: u64, committed: bool) {
         let left = if committed {
             let damaged: Vec<u64> = self

@@ -52,13 +52,13 @@ pub struct StepContext<'a, T> {
     pub baselines: Option<Baselines>,
     /// The samples, d x m, by whose layers' inputs draws are whitened, and the damping; None without whitening.
     pub(super) whitened_by: Option<(Array2<T>, f64)>,
-    /// How covariances are localised, if at all.
+    /// The localisation, if any.
     localisation: Option<Localisation>,
     /// Buffers that a step leaves for the next.
     pub buffers: BufferPool<T>,
     /// The stages that each block of members goes through after the transform, in order.
     pub(super) stages: Vec<Box<dyn Stage<T>>>,
-    /// What keeps the members and their outputs, if they are kept.
+    /// The recorder of members and outputs, if they are kept.
     pub(super) history: Option<Recorder>,
     /// The step that members were judged after, and their outputs on this rank, J/R x K: the next step need not ask for them.
     judged: Mutex<Option<(u64, Array2<T>)>>,
@@ -159,7 +159,7 @@ impl<'a, T: Real> StepContext<'a, T> {
         known.map(|(_, outputs)| outputs.mapv(|z| z.as_f64()))
     }
 
-    /// Returns true if the outputs of the last ensemble are asked for, where they are brought from outside.
+    /// Returns true if an ask/tell run also asks for the outputs of its last ensemble.
     pub(super) fn asks_for_last_outputs(&self) -> bool {
         self.history.as_ref().is_some_and(Recorder::is_asked_for)
     }

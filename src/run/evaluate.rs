@@ -21,7 +21,7 @@ use crate::run::context::StepContext;
 pub(super) struct Verdict<T> {
     /// The scores.
     pub scores: Scores,
-    /// Of a simulator the misfits of groups of observations at the mean.
+    /// With a simulator: the misfits of groups of observations at the mean.
     pub groups: Vec<GroupMisfit>,
     /// The outputs of this rank's members, where a simulator's members were judged by them.
     pub raw: Option<RawOutputs<T>>,

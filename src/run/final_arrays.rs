@@ -59,7 +59,7 @@ pub fn save<T: Real>(
     save_as(ranks, plan, (map, state), outcome, to, mean, own)
 }
 
-/// Writes `mean` and the members' rows as `told` gives them. Called by all ranks.
+/// Writes `mean` and the members' rows, each converted by `convert`. Called by all ranks.
 fn save_as<T: Real, N: npyz::AutoSerialize>(
     ranks: Ranks,
     plan: &Plan,
@@ -67,7 +67,7 @@ fn save_as<T: Real, N: npyz::AutoSerialize>(
     outcome: &Outcome,
     (files, folder): (&Files, Option<&Path>),
     mean: Vec<N>,
-    told: impl Fn(Vec<T>) -> Vec<N>,
+    convert: impl Fn(Vec<T>) -> Vec<N>,
 ) -> Result<()> {
     let parameters = mean.len();
     let one = |name: &str, row: Vec<N>| match folder {
@@ -82,7 +82,7 @@ fn save_as<T: Real, N: npyz::AutoSerialize>(
     one("mean.npy", mean)?;
     if let Some(best) = outcome.scores.best {
         let row = state.ensemble.rows_on_first(ranks, map, best..best + 1);
-        row.map_or(Ok(()), |row| one("best.npy", told(row)))?;
+        row.map_or(Ok(()), |row| one("best.npy", convert(row)))?;
     }
     if plan.config().output.ensemble {
         let members = state.ensemble.members(ranks).items();
@@ -93,7 +93,7 @@ fn save_as<T: Real, N: npyz::AutoSerialize>(
                     files,
                     &folder.join("ensemble.npy"),
                     &[members, parameters],
-                    chunks.flatten().map(told),
+                    chunks.flatten().map(convert),
                 )?;
             }
             None => chunks.for_each(drop),

@@ -13,13 +13,13 @@ use crate::run::context::StepContext;
 use crate::run::plan::Plan;
 use crate::run::timing::{Phase, Timing};
 
-/// What follows a step, by the plan and the step's number alone.
+/// What follows a step (redraws, members that join), by the plan and the step's number alone.
 pub(super) struct Following {
     /// The members there are from the next step on, where more join.
     joined: Option<usize>,
     /// The re-randomisation of the ensemble that enters the next step, if one is due.
     redraw: Option<Redraw>,
-    /// Whether the members that join are drawn with the others anew, after the update.
+    /// True if joining members are drawn together with the redrawn others, after the update.
     redraw_joins: bool,
     /// The momentum coefficient.
     momentum: f64,

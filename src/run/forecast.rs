@@ -16,7 +16,7 @@ use crate::kernels::real::Real;
 use crate::run::context::StepContext;
 use crate::run::timing::{Phase, Timing};
 
-/// What this rank's members give.
+/// The outputs of this rank's members.
 pub(super) struct Forecast<T> {
     /// The selected outputs, which enter D, J/R x K.
     pub selected: Array2<T>,

@@ -22,7 +22,7 @@ use crate::parallel::ranks::Ranks;
 use crate::run::Checkpointer;
 use crate::run::plan::Plan;
 
-/// What a simulator gave for this rank's members.
+/// The outputs of this rank's members.
 pub(super) struct RawOutputs<T> {
     /// Outputs as they came, J/R x K; no columns where they are not kept.
     pub rows: Array2<T>,
@@ -62,9 +62,9 @@ pub(super) struct Recorder {
     steps: HistorySteps,
     of: HistoryOf,
     data: Option<[u8; 32]>,
-    /// What an earlier part of the run has left, the same on all ranks.
+    /// The steps that an earlier part of the run has kept, the same on all ranks.
     found: Option<History>,
-    /// What is kept where it is kept in memory.
+    /// The steps kept, where they are kept in memory.
     in_memory: Option<Mutex<Vec<HistoryStep>>>,
 }
 

@@ -13,7 +13,7 @@ use crate::run::stop::StopReason;
 /// Rounds of simulations of all members whose outputs may lie in the run's folder: a step's, and those that judge members.
 const ROUNDS: u64 = 4;
 
-/// From now on outputs of simulators are kept where `keeper` saves, and what a killed run left there is used. Rank 0 reads
+/// Keeps the outputs of simulators where `keeper` saves, from now on, and uses those that a killed run left there. Rank 0 reads
 /// it and sends it to the others, who need not open the files of all ranks. Called by all ranks.
 pub fn begin<T: Real>(ranks: Ranks, plan: &Plan, keeper: &Checkpointer, problem: &Problem<T>) {
     let (Some(run), Some(simulator)) = (&keeper.folder, problem.map.simulator()) else {

@@ -105,7 +105,7 @@ pub struct State<T> {
 pub struct Outcome {
     /// The scores on the test set after the last step.
     pub scores: Scores,
-    /// Of a simulator the misfits of groups of observations at the members' mean.
+    /// With a simulator: the misfits of groups of observations at the members' mean.
     pub groups: Vec<GroupMisfit>,
     /// SHA-256 of the final ensemble (of the mean in the mean form) and of what its members carry, hexadecimal.
     pub digest: String,

@@ -1,7 +1,7 @@
 //! Members whose outputs lie so far from the observations that they count as failed (`method.outlier_ratio`).
 //!
 //! With least squares the distance of outputs z from the observations y is their root mean square difference in
-//! deviations of the noise, as the misfit is told. A member fails beyond
+//! deviations of the noise, the unit of the misfit. A member fails beyond
 //!
 //! ```text
 //! outlier_ratio  max(the members' median distance, the observations' own distance from 0, 1)

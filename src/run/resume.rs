@@ -245,7 +245,7 @@ fn read<T: Real>(
     })
 }
 
-/// Where a checkpoint's arrays are read to: the ensemble, what its members carry, and what stands whole with block 0.
+/// The arrays that a checkpoint is read into: the ensemble, what its members carry, and what is stored whole with block 0.
 type Places<'a, T> = (
     &'a mut Ensemble<T>,
     Option<&'a mut GatheredStates<T>>,

@@ -31,7 +31,7 @@ impl<T: Real> State<T> {
     ///
     /// # Errors
     /// On all ranks: a prior of another size than the plan's; an initial ensemble that cannot be read or has another shape
-    /// (`check_initial` told before).
+    /// (`check_initial` refuses both before a run).
     pub fn start(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Self> {
         sizes::same(
             "the prior has",

@@ -55,7 +55,7 @@ pub enum StopReason {
     File,
     /// The time allowed is nearly over.
     Time,
-    /// The next step needs outputs that are brought from outside.
+    /// The next step of an ask/tell run needs outputs from the user.
     Asks,
     /// The run's folder was moved or removed, or another run has claimed it.
     Folder,
@@ -128,7 +128,7 @@ pub struct Limit {
 }
 
 impl Stop {
-    /// Nothing asks, but for the time limit, if there is one.
+    /// No reason to stop but the time limit, if there is one.
     #[must_use]
     pub fn new(limit: Option<Limit>) -> Self {
         Self {

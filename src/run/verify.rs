@@ -33,14 +33,14 @@ pub struct Recomputed {
     pub is: String,
 }
 
-/// What a run has left of its steps.
+/// The kept steps of a run.
 struct Left<'a> {
     run: &'a Path,
     history: Option<History>,
     checkpoints: Vec<u64>,
     /// The last step, and the digest in summary.json.
     end: Option<(u64, String)>,
-    /// Whether outputs come from the history alone.
+    /// True if outputs come from the history alone.
     simulates: bool,
 }
 

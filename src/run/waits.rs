@@ -15,7 +15,7 @@ use crate::parallel::comm::Comm;
 use crate::parallel::ranks::Ranks;
 use crate::run::stop::{RESERVE, Stop, StopReason};
 
-/// The file in the run's folder by which a rank that is told to stop tells the others, who wait for simulators.
+/// The file in the run's folder by which a rank that is to stop informs the others, which wait for simulators.
 const TOLD: &str = ".stopping";
 /// The time between a rank's looks for that file.
 const LOOK: Duration = Duration::from_millis(500);
@@ -69,7 +69,7 @@ impl Waits {
         self.agreed
     }
 
-    /// Returns why this run is to stop, if it is: the others are told.
+    /// Returns why this run is to stop, if it is, and informs the other ranks.
     fn asked(&mut self) -> Option<StopReason> {
         if self.heard.is_some() {
             return self.heard;
@@ -83,7 +83,7 @@ impl Waits {
         } else if let Some(reason) = own {
             self.heard = own;
             let file = std::fs::File::create_new(&self.file);
-            // That the others hear of it late does no harm: they are told at the step's end.
+            // A failed write does no harm: the ranks agree at the step's end anyway.
             let _ = file.and_then(|mut file| write!(file, "{}", reason.code()));
         } else if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();

@@ -26,7 +26,7 @@ use crate::cli::output::{all_cores, json};
 /// The largest number of observations of the predictive check that are printed as JSON.
 const IN_JSON: usize = 100;
 
-/// Which run, and how it is told.
+/// Arguments of `eki-mpi evaluate`.
 #[derive(Clone, Debug, Args)]
 pub struct EvaluateArguments {
     /// The run's folder

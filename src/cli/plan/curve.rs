@@ -14,7 +14,7 @@ use super::scene::ForecastModel;
 /// A part's name, and its seconds.
 type Part = (&'static str, fn(&Prediction) -> f64);
 
-/// What is told and drawn.
+/// Parts of a step that the table and the chart show.
 const PARTS: [Part; 6] = [
     ("step", |p| p.step_seconds),
     ("forward", |p| p.forward),
@@ -26,7 +26,7 @@ const PARTS: [Part; 6] = [
 
 /// Writes `path`.csv and `path`.svg for up to `most` ranks.
 pub fn write<T: Real>(path: &Path, scene: &ForecastModel<T>, most: usize) -> Result<()> {
-    let told: Vec<(usize, Prediction)> = rank_counts(most)
+    let forecasts: Vec<(usize, Prediction)> = rank_counts(most)
         .into_iter()
         .map(|ranks| (ranks, scene.forecast(ranks).prediction))
         .collect();
@@ -36,18 +36,18 @@ pub fn write<T: Real>(path: &Path, scene: &ForecastModel<T>, most: usize) -> Res
         name.push(ending);
         std::path::PathBuf::from(name)
     };
-    files.write_whole(&with(".csv"), table(scene, &told).as_bytes())?;
-    files.write_whole(&with(".svg"), drawn(scene, &told).as_bytes())
+    files.write_whole(&with(".csv"), table(scene, &forecasts).as_bytes())?;
+    files.write_whole(&with(".svg"), drawn(scene, &forecasts).as_bytes())
 }
 
-fn table<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> String {
+fn table<T: Real>(scene: &ForecastModel<T>, forecasts: &[(usize, Prediction)]) -> String {
     let mut text = "ranks,threads".to_owned();
     for (name, _) in PARTS {
         let _ = write!(text, ",{name}");
     }
     text += ",efficiency,sent_bytes,memory_bytes\n";
-    let alone = told[0].1.step_seconds;
-    for (ranks, prediction) in told {
+    let alone = forecasts[0].1.step_seconds;
+    for (ranks, prediction) in forecasts {
         let _ = write!(text, "{ranks},{}", scene.threads);
         for (_, of) in PARTS {
             let _ = write!(text, ",{:.6}", of(prediction));
@@ -61,10 +61,10 @@ fn table<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> Str
     text
 }
 
-fn drawn<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> String {
+fn drawn<T: Real>(scene: &ForecastModel<T>, forecasts: &[(usize, Prediction)]) -> String {
     let shape = scene.shape(1);
     let curve = |of: &dyn Fn(&Prediction) -> f64| -> Vec<(f64, f64)> {
-        let points = told.iter().map(|(ranks, p)| (*ranks as f64, of(p)));
+        let points = forecasts.iter().map(|(ranks, p)| (*ranks as f64, of(p)));
         // A part that takes no time, such as the exchange of one rank, has no place in logarithms.
         points.filter(|(_, seconds)| *seconds > 1e-6).collect()
     };
@@ -79,17 +79,20 @@ fn drawn<T: Real>(scene: &ForecastModel<T>, told: &[(usize, Prediction)]) -> Str
             marked: false,
         })
         .collect();
-    let alone = told[0].1.step_seconds;
+    let alone = forecasts[0].1.step_seconds;
     let ideal = |ranks: usize| (ranks as f64, alone / ranks as f64);
     lines.push(Line {
         run: 7,
         label: "ideal".to_owned(),
-        points: told.iter().map(|(ranks, _)| ideal(*ranks)).collect(),
+        points: forecasts.iter().map(|(ranks, _)| ideal(*ranks)).collect(),
         second: true,
         marked: false,
     });
-    let every = told.len().div_ceil(8);
-    let ticks = told.iter().step_by(every).map(|(ranks, _)| *ranks as f64);
+    let every = forecasts.len().div_ceil(8);
+    let ticks = forecasts
+        .iter()
+        .step_by(every)
+        .map(|(ranks, _)| *ranks as f64);
     let chart = Chart {
         title: format!(
             "{}, J = {}: predicted seconds of a step",

@@ -23,11 +23,11 @@ const ASSUMED: Network = Network {
 /// The seconds of a step, and what they rest on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Forecast {
-    /// Of one rank's threads.
+    /// Of the threads of one rank.
     pub product_gflops: f64,
     /// The network between ranks.
     pub network: Network,
-    /// Whether the network was measured or assumed.
+    /// Says whether the network's figures were measured or assumed.
     pub source: &'static str,
     /// The step.
     #[serde(flatten)]

@@ -7,7 +7,7 @@ use eki_mpi::error::Result;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::run::stop::{self, Limit, Stop};
 
-/// How long a rank that has failed waits for the others to fail alike.
+/// The time that a failed rank waits for the others to fail alike.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Ends all ranks with exit code `exit` unless what is returned is dropped before long: until then this rank may have failed

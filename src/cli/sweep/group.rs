@@ -54,7 +54,7 @@ impl Outcome {
     }
 }
 
-/// Returns `states` with those that the groups have told of in `bytes`: they know them before a shared file system does.
+/// Returns `states` with those that the groups have sent in `bytes`, which arrive before a shared file system shows them.
 pub fn merged(mut states: Vec<State>, bytes: &[Vec<u8>]) -> Vec<State> {
     let config = bincode::config::standard();
     for bytes in bytes {
@@ -206,7 +206,7 @@ impl Group<'_> {
             return Ok((state, None));
         };
         tracing::info!("stopped: {}", reason.name());
-        // Outputs that are brought from outside, or a STOP in the run's own folder, concern this run alone.
+        // Outputs that an ask/tell run waits for, or a STOP in the run's own folder, concern this run alone.
         let stops_all = match reason {
             StopReason::Asks => false,
             StopReason::File => self.folder.stop_files().iter().any(|file| file.exists()),

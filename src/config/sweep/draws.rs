@@ -18,7 +18,7 @@ const SMALLEST: f64 = 1e-17;
 /// The digits of a drawn number that are kept, so that it can be read and typed.
 const DIGITS: usize = 4;
 
-/// How a key's value is drawn.
+/// The law of a key's drawn values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Range {
     /// A number, uniformly between the two.

@@ -17,7 +17,7 @@ const MOST_RUNS: usize = 10_000;
 /// Settings by their keys' present names; among them `base`.
 pub(super) type Settings = BTreeMap<String, Value>;
 
-/// What stands in the file of a sweep.
+/// The content of a sweep's file.
 pub(super) struct File {
     /// The preset or file of all runs that name no other.
     pub base: Option<Value>,
@@ -40,7 +40,7 @@ pub(super) struct Listed {
     pub settings: Settings,
 }
 
-/// How settings are drawn.
+/// The quasi-random draws of settings.
 pub(super) struct Draws {
     pub count: u64,
     pub seed: u64,

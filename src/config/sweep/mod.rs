@@ -61,7 +61,7 @@ pub struct Sweep {
     pub name: String,
     /// The score by which the table is sorted, best first.
     pub best: Option<String>,
-    /// What varies between runs, apart from the seed, by the names that tables show.
+    /// The settings that vary between runs, apart from the seed, by the names that tables show.
     pub columns: Vec<String>,
     /// The runs, in the order in which they are begun.
     pub runs: Vec<SweepRun>,

@@ -119,7 +119,7 @@ pub struct Sizes<'a> {
     pub gain: Option<usize>,
     /// The loss whose gradients enter D.
     pub loss: &'a Loss,
-    /// How covariances are localised, if at all.
+    /// The localisation, if any.
     pub localisation: Option<Localisation>,
 }
 

@@ -27,7 +27,7 @@ const PIVOT: f64 = 4.0;
 /// A covariance, by what whitens with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Covariance {
-    /// Of any structure: 1 / S, K numbers, and L, K x K.
+    /// A covariance of any structure: 1 / S, K numbers, and L, K x K.
     Full {
         /// 1 / S.
         inverse_deviations: Vec<f64>,

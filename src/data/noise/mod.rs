@@ -44,7 +44,7 @@ pub enum Gamma {
 pub struct KeptFile {
     /// The name of its copy in a run's folder, without the ending.
     pub stem: String,
-    /// Where it was read.
+    /// The file that it was read from.
     pub path: PathBuf,
     /// SHA-256 of its bytes.
     pub digest: [u8; 32],

@@ -12,7 +12,7 @@
 //!
 //! S are the outputs' sample deviations, and A is diagonal and makes the diagonal of Gamma their squares again. Independent noise gives
 //! correlations whose eigenvalues lie below the limit (Marchenko & Pastur; Laloux, Cizeau, Bouchaud & Potters, Phys. Rev. Lett. 83
-//! (1999) 1467), so that what lies above is told from it. Given r, Gamma before A is the likeliest of its form (probabilistic principal
+//! (1999) 1467), so that larger eigenvalues are signal. Given r, Gamma before A is the likeliest of its form (probabilistic principal
 //! components: Tipping & Bishop, J. R. Statist. Soc. B 61 (1999) 611). It is positive definite for any N >= 2.
 //!
 //! Averaging the modes that are left is wrong where they differ: a combination of outputs that hardly varies is known best, and its
@@ -38,11 +38,11 @@ pub struct Modes {
     pub diagonal: Vec<f64>,
     /// U, K x r.
     pub factors: Array2<f64>,
-    /// What is kept of the outputs' correlations.
+    /// The part of the outputs' correlations that is kept.
     pub kept: Kept,
 }
 
-/// What an estimate keeps of the outputs' correlations.
+/// The part of the outputs' correlations that an estimate keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
     /// Leading modes.
@@ -375,7 +375,7 @@ mod tests {
         }
     }
 
-    /// Modes that are left and differ are told: one pair of outputs that hardly differs, among independent ones.
+    /// A warning says that the modes left out differ in variance: one pair of outputs that hardly differs, among independent ones.
     #[test]
     fn a_small_eigenvalue_that_is_averaged_away_is_told() {
         let mut runs = runs(400, 5, 0.0, |_| 1.0);

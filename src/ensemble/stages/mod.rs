@@ -43,15 +43,15 @@ pub struct Block<'a, T> {
     pub u: &'a mut ArrayRef2<T>,
     /// u_n, J x w, where momentum moves each member on.
     pub previous: Option<ArrayViewMut2<'a, T>>,
-    /// What the transform was applied to, J x w, where a stage reads it.
+    /// The members before the transform, J x w, where a stage reads them.
     pub before: Option<Array2<T>>,
-    /// What members are drawn about, where that is kept.
+    /// The centre that members are drawn about, where it is kept.
     pub(crate) centre: Option<&'a mut DrawCentre<T>>,
     /// The survivors' column means before the transform.
     pub means_before: &'a [f64],
 }
 
-/// What all blocks of one step share.
+/// The input that all blocks of one step share.
 pub struct StepInput<'a> {
     /// The members whose outputs counted.
     pub survivors: &'a Survivors,
@@ -78,7 +78,7 @@ pub struct Redraw {
     pub draw: Draw,
     /// sqrt(gamma).
     pub spread: f64,
-    /// Whether momentum starts anew.
+    /// True if momentum restarts.
     pub restart: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a run asks and is told, in files: of a forward map whose outputs are brought from outside (`forward::ask_tell`).
+//! The files of an ask/tell run: the parameters it asks for, and the outputs that the user writes (`forward::ask_tell`).
 //!
 //! ```text
 //! RUN/ask/step-00000003/parameters.csv    the run's: a line of names, then one for each member
@@ -9,7 +9,7 @@
 //!
 //! With sets a line of outputs holds those of the first set, then those of the second, each in the order of the table of observations.
 //!
-//! The run never changes what it was told, nor what it asked once that is answered, so all of it stays for other uses.
+//! The run never changes outputs, nor parameters once they are answered, so that all of them stay for other uses.
 
 use std::path::{Path, PathBuf};
 
@@ -25,20 +25,20 @@ use crate::forward::process::{Failure, numbers as numbers_in};
 const FOLDER: &str = "ask";
 /// The link to the questions that are open.
 const NOW: &str = "now";
-/// What is asked.
+/// The members' parameters, written by the run.
 pub const PARAMETERS: &str = "parameters.csv";
 /// The sets of observations that are asked for.
 pub const SETS: &str = "sets.txt";
-/// What is told.
+/// The members' outputs, written by the user.
 pub const OUTPUTS_FILE: &str = "outputs.csv";
 
 /// The most bytes of parameters that are read.
 const LONGEST: u64 = 1 << 36;
 
-/// What was told: parameters, P numbers, and their outputs, none where they have none.
+/// A member's parameters, P numbers, and its outputs, None where it failed.
 pub type Answer = (Vec<f64>, Option<Vec<f64>>);
 
-/// Where the questions of `step` of the run in `run` stand.
+/// Returns the folder of the questions of `step` of the run in `run`.
 fn place(run: &Path, step: u64) -> PathBuf {
     run.join(FOLDER).join(format!("step-{step:08}"))
 }
@@ -49,8 +49,8 @@ pub fn now(run: &Path) -> PathBuf {
     run.join(FOLDER).join(NOW)
 }
 
-/// What was told of `step` of the run in `run`: for each question of `parameters` numbers the `outputs` that are observed; nothing where
-/// there is no file yet.
+/// Reads the answers to `step` of the run in `run`: for each question of `parameters` numbers its `outputs`, those that are observed.
+/// Empty if there is no file yet.
 ///
 /// # Errors
 /// Answers that are not as many as the questions, a line that is none, or a last line without its end, which may be cut; a
@@ -165,7 +165,7 @@ pub fn ask(
     files.link(Path::new(target), &now(run))
 }
 
-/// Nothing is asked any more.
+/// Removes the link to open questions.
 ///
 /// # Errors
 /// A link that cannot be removed.

@@ -1,10 +1,10 @@
-//! A forward map whose outputs are brought from outside, step by step: ask and tell.
+//! A forward map whose outputs the user gives, step by step: ask and tell.
 //!
 //! For simulators that a run cannot start and wait for: jobs of a batch system, programs on other machines, an experiment.
-//! Before a step the run looks whether the outputs of all its members have been told; where not, it stops
+//! Before a step the run checks whether the outputs of all its members are known; if not, it stops
 //! (`StopReason::Asks`) with the parameters it asks for in `open`. Once `tell` has been called for each of these, it goes on
-//! from the same state. Outputs are known by the parameters that gave them, so what was told of other parameters, or twice, does
-//! no harm. The program does the same by files (`files`), and a loop of your own by `run::calibration::AskTellLoop`.
+//! from the same state. Outputs are found by the parameters that gave them, so answers for other parameters, or given twice, do
+//! no harm. The program does the same by files (`files`), and Rust code by `run::calibration::AskTellLoop`.
 
 pub mod files;
 
@@ -18,7 +18,7 @@ use super::{ForwardMap, MapShape, evaluate_one_by_one};
 use crate::error::{Error, Result};
 use crate::kernels::real::Real;
 
-/// G(u) as it was told; coordinates N(0, I), mapped to the parameters by their `JointPrior`.
+/// A forward map that looks up given outputs; coordinates N(0, I), mapped to the parameters by their `JointPrior`.
 #[derive(Debug)]
 pub struct AskTell {
     prior: JointPrior,
@@ -26,12 +26,12 @@ pub struct AskTell {
     /// Outputs, K numbers, by the fingerprint of the parameters; none: the member failed.
     told: RwLock<HashMap<Fingerprint, Option<Vec<f64>>>>,
     open: Mutex<Vec<Vec<f64>>>,
-    /// The sets of observations whose outputs are told now; None: all outputs.
+    /// The sets of observations whose outputs are asked for now; None: all outputs.
     sets: Mutex<Option<Vec<usize>>>,
 }
 
 impl AskTell {
-    /// A map of the parameters of `prior` to `outputs` numbers K, of which nothing has been told yet.
+    /// Returns a map of the parameters of `prior` to `outputs` numbers K, without any answers yet.
     #[must_use]
     pub fn new(prior: JointPrior, outputs: usize) -> Self {
         Self {
@@ -49,8 +49,8 @@ impl AskTell {
         &self.prior
     }
 
-    /// Tells the outputs, K numbers, at the parameters `u`, all of them in their own units; none where they have none (a member
-    /// fails there). Every rank is to be told alike.
+    /// Stores the `outputs`, K numbers, at the parameters `u`, all of them in their own units; None if the member failed. To be called
+    /// alike on every rank.
     ///
     /// # Errors
     /// Another number of parameters than the priors, or of outputs than the observations.
@@ -70,15 +70,15 @@ impl AskTell {
         Ok(())
     }
 
-    /// Of a run that stopped to ask: the parameters whose outputs it needs, all in their own units, in the order of
+    /// Returns, for a run that stopped to ask, the parameters whose outputs it needs, all in their own units, in the order of
     /// members; the same on all ranks.
     #[must_use]
     pub fn open(&self) -> Vec<Vec<f64>> {
         self.open.lock().expect("no thread panicked").clone()
     }
 
-    /// From now on the outputs of `sets` of observations are told, others being NaN; None: all. What was told of other sets is
-    /// forgotten.
+    /// Asks from now on for the outputs of `sets` of observations, the others being NaN; None: of all. Answers for other sets are
+    /// dropped.
     pub fn ask_for(&self, sets: Option<Vec<usize>>) {
         let mut now = self.sets.lock().expect("no thread panicked");
         if *now != sets {
@@ -87,18 +87,18 @@ impl AskTell {
         }
     }
 
-    /// Whether the outputs at `u` have been told.
+    /// Returns true if the outputs at `u` are known.
     pub(crate) fn knows(&self, u: &[f64]) -> bool {
         let told = self.told.read().expect("no thread panicked");
         told.contains_key(&fingerprint(u))
     }
 
-    /// Nothing has been told.
+    /// Drops all answers.
     pub(crate) fn forget(&self) {
         self.told.write().expect("no thread panicked").clear();
     }
 
-    /// From now on the outputs at `questions` are asked for.
+    /// Asks from now on for the outputs at `questions`.
     pub(crate) fn ask(&self, questions: Vec<Vec<f64>>) {
         *self.open.lock().expect("no thread panicked") = questions;
     }
@@ -121,7 +121,7 @@ impl<T: Real> ForwardMap<T> for AskTell {
         Some(&self.prior)
     }
 
-    /// NaN where the member failed, or nothing was told.
+    /// Writes NaN where the member failed or has no answer.
     fn evaluate(
         &self,
         members: ArrayView2<T>,

@@ -5,7 +5,7 @@ use crate::forward::stage::Stage;
 use crate::kernels::bfloat::windows::{BEYOND, LANES};
 use crate::kernels::bfloat::{halves, places};
 
-/// Where a layer finds its inputs.
+/// The places of a layer's inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
     /// The image; channels with what stands among them.
@@ -14,7 +14,7 @@ pub struct Grid {
     pub before: [usize; 2],
     /// Lines and places beyond the image's, on both sides together.
     pub around: [usize; 2],
-    /// Whether its pairs are `ordered`, as pools want them.
+    /// True if its pairs are `ordered`, as pools need them.
     pub ordered: bool,
 }
 

@@ -101,7 +101,7 @@ impl Dense {
         self.pairs().map(|(a, b)| [a, b, b]).zip(deviations)
     }
 
-    /// What a member has of its own, layer by layer: (Wbar | A), fan_in x (fan_out + rank), but for the first layer;
+    /// Writes what is a member's own, layer by layer: (Wbar | A), fan_in x (fan_out + rank), but for the first layer;
     /// s B / sqrt(rank), rank x fan_out; the bias.
     pub(super) fn own_weights<T: Real>(
         &self,

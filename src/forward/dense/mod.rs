@@ -38,7 +38,7 @@ pub struct Dense {
     output: Output,
     /// The prior's deviation in each layer, in units of Glorot's.
     scales: Vec<f64>,
-    /// Whether products are of bfloat16.
+    /// True if products are rounded to bfloat16.
     mixed: bool,
 }
 
@@ -162,7 +162,7 @@ impl Dense {
         if self.mixed { places(fan_in) } else { fan_in }
     }
 
-    /// How weights are read on `m` samples.
+    /// Returns the order in which weights are read on `m` samples.
     fn order(&self, m: usize) -> Order {
         if self.mixed {
             Order::InPairs

@@ -5,15 +5,15 @@ use crate::kernels::buffers::LINE;
 use crate::kernels::panel::{PANEL, PanelProduct, ROWS};
 use crate::kernels::real::Real;
 
-/// How a layer's weight, fan_in x units, stands when it is read.
+/// The order in which a layer's weight, fan_in x units, is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// As parameters do, row-major.
+    /// Row-major, as parameters are stored.
     AsTheyAre,
     /// For every twelve units in turn, fan_in x 12: read at their distance, the weights of twelve units cost a cache line or
     /// two for each input.
     ByUnits,
-    /// As `kernels::bfloat::pack_left` puts them, for mixed precision.
+    /// The order of `kernels::bfloat::pack_left`, for mixed precision.
     InPairs,
 }
 

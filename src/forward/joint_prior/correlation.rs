@@ -9,7 +9,7 @@
 
 use ndarray::ArrayView2;
 
-/// How far two entries that should be equal may differ, in units of the deviations: files are often rounded.
+/// The tolerance between two entries that should be equal, in units of the deviations: files are often rounded.
 const TOLERANCE: f64 = 1e-6;
 /// The least variance, of 1, that may be left to a parameter once those before it are known.
 const LEAST_LEFT: f64 = 1e-10;

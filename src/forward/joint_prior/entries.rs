@@ -17,7 +17,7 @@ struct Entry<'a> {
     is: Is<'a>,
 }
 
-/// Where the value of a parameter comes from.
+/// The source of a parameter's value: its own law, a constant, or a tie.
 #[derive(Clone, Copy)]
 enum Is<'a> {
     Free(Marginal),
@@ -113,7 +113,7 @@ fn field(entry: &str) -> Result<Option<RandomField>, String> {
         .map_err(|what| format!("have {what} in {entry:?}"))
 }
 
-/// Where the value of parameter `i` comes from; a chain of ties leads to the parameter at its end.
+/// Returns the source of the value of parameter `i`; a chain of ties leads to the parameter at its end.
 fn resolved(all: &[Entry], places: &HashMap<&str, usize>, i: usize) -> Result<Value, String> {
     let (mut at, mut whole) = (i, 1.0);
     for _ in 0..=all.len() {
@@ -192,7 +192,7 @@ fn parse(entry: &str) -> Result<(&str, Option<usize>, Is<'_>), String> {
     Ok((name, count, Is::Free(law)))
 }
 
-/// What entries look like, in words that follow "must".
+/// Returns the form of entries, in words that follow "must".
 fn form() -> String {
     let laws = LAWS.map(|(law, numbers)| format!("{law} {}", numbers.join(" ").to_uppercase()));
     format!(

@@ -10,7 +10,7 @@ use crate::io::npy;
 
 /// The most parameters that a matrix correlates.
 const MOST: usize = 5000;
-/// How far a variance may lie from that of its law, relatively: files are often rounded.
+/// The relative tolerance between a variance and that of its law: files are often rounded.
 const TOLERANCE: f64 = 1e-5;
 
 impl JointPrior {

@@ -39,7 +39,7 @@ struct Parameter {
     value: Value,
 }
 
-/// Where the value of a parameter comes from.
+/// The source of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Value {
     /// Its own coordinate.
@@ -57,7 +57,7 @@ struct PlacedField {
     field: RandomField,
 }
 
-/// What the parameter of some number is.
+/// The kind of a parameter.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     /// The single parameter of this number among those.
@@ -73,11 +73,11 @@ pub struct JointPrior {
     parameters: Vec<Parameter>,
     /// The fields, in order.
     fields: Vec<PlacedField>,
-    /// None: all coordinates are independent.
+    /// The correlation; None: all coordinates are independent.
     correlation: Option<Correlation>,
 }
 
-/// How far a value of a fixed or tied parameter in a file may lie from its own, in units of its size: files are often rounded.
+/// The relative tolerance between a fixed or tied parameter's value in a file and its own: files are often rounded.
 const TOLERANCE: f64 = 1e-6;
 
 impl JointPrior {
@@ -141,7 +141,7 @@ impl JointPrior {
         (0..self.named()).filter(is_free)
     }
 
-    /// What the parameter number `i` is.
+    /// Returns the kind of parameter number `i`.
     fn place(&self, i: usize) -> Place<'_> {
         let mut cells = 0;
         for (first, field) in self.placed_fields().take_while(|(first, _)| *first <= i) {
@@ -352,7 +352,7 @@ impl JointPrior {
         }
     }
 
-    /// Whether the prior of the parameter number `i` has a bound below and above; false for fixed and tied ones.
+    /// Returns whether the prior of parameter number `i` has a bound below, and above; false for fixed and tied ones.
     #[must_use]
     pub fn has_bounds(&self, i: usize) -> [bool; 2] {
         match self.place(i) {
@@ -380,7 +380,7 @@ impl JointPrior {
     }
 }
 
-/// What tells the parameters `u` from all others, to the bit, in little memory: the SHA-256 of their bytes.
+/// A fingerprint of parameters, which differs for any others: the SHA-256 of their bytes.
 pub(crate) type Fingerprint = [u8; 32];
 
 /// The fingerprint of the parameters `u`.

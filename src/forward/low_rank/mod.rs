@@ -36,7 +36,7 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
     /// The numbers all members share on `m` samples: a dense network's first product, or arranged inputs.
     fn shared(&self, m: usize) -> usize;
 
-    /// What all members share at `centre`, P numbers, on `inputs`, d x m: a dense network's first sums.
+    /// Computes what all members share at `centre`, P numbers, on `inputs`, d x m: a dense network's first sums.
     fn share(&self, centre: &[T], inputs: ArrayView2<T>, shared: &mut [T]);
 
     /// Scratch numbers `evaluate_low_rank` needs for `members` members on `m` samples.
@@ -86,12 +86,12 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
     }
 }
 
-/// What low-rank members are drawn about.
+/// The centre that low-rank members are drawn about.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a, T> {
     /// The centre, P numbers.
     pub centre: &'a [T],
-    /// What members share there: see `LowRank::share`.
+    /// What members share at the centre: see `LowRank::share`.
     pub shared: &'a [T],
     /// sqrt(gamma): deviations in units of the prior's.
     pub spread: f64,

@@ -20,7 +20,7 @@ pub struct Layer {
     pub fan_in: usize,
     /// Its columns.
     pub fan_out: usize,
-    /// How many biases.
+    /// The number of biases.
     pub biases: usize,
     /// First parameter.
     pub at: usize,
@@ -45,7 +45,7 @@ impl Layer {
         start..start + self.biases
     }
 
-    /// Where its weight stands among the parameters, and its biases.
+    /// Returns the offsets of its weight and of its biases among the parameters.
     fn parameters(&self) -> (Range<usize>, Range<usize>) {
         let biases = self.at + self.fan_in * self.fan_out;
         (self.at..biases, biases..biases + self.biases)

@@ -227,7 +227,7 @@ impl Marginal {
         }
     }
 
-    /// Whether the values that the prior allows have a bound below and above.
+    /// Returns whether the prior's values have a bound below, and above.
     #[must_use]
     pub fn has_bounds(&self) -> [bool; 2] {
         match *self {

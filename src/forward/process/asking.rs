@@ -13,7 +13,7 @@ use super::protocol::{numbers, question};
 pub struct Renewed {
     /// Their number.
     pub count: u64,
-    /// How the last of them ended.
+    /// How the last process ended.
     pub how: String,
 }
 
@@ -59,7 +59,7 @@ impl Process {
         }
     }
 
-    /// As `ask`. A new child is asked once more where `child` was ended from outside, and where it had answered before and gave no
+    /// Asks as `ask` does. A new child is asked once more where `child` was ended from outside, and where it had answered before and gave no
     /// numbers now: a line that nobody asked for may have come first. If it did, the result is `Failure::Misplaced`.
     pub fn ask_again(
         &self,
@@ -90,7 +90,7 @@ impl Process {
         self.answer_by(child, question, self.simulator.timeout.and_then(deadline))
     }
 
-    /// As `answer`, within `patience`.
+    /// Answers as `answer` does, within `patience`.
     ///
     /// # Errors
     /// Why there are none.

@@ -23,7 +23,7 @@ use super::halt::{Halt, LOOK, Wait};
 use super::leftovers::{Leftovers, MARK, new_mark};
 use super::variables::without_launchers;
 
-/// How long a simulator whose standard output has ended may take to end itself.
+/// The time that a simulator may take to end after its standard output has ended.
 const LAST: Duration = Duration::from_secs(2);
 /// Bytes that are kept of standard error: its end.
 const TAIL: usize = 4096;
@@ -48,7 +48,7 @@ pub struct Child {
     questions: Option<ChildStdin>,
     answers: ChildStdout,
     errors: Option<ChildStderr>,
-    /// What was heard beyond the last whole line.
+    /// Bytes read beyond the last whole line.
     heard: Vec<u8>,
     /// The end of standard error.
     tail: Vec<u8>,
@@ -56,7 +56,7 @@ pub struct Child {
     longest: usize,
     /// Questions it has answered.
     answered: u64,
-    /// What all that it starts bears in its environment.
+    /// A variable in the environment of every process that it starts, by which leftovers are found.
     mark: String,
     leftovers: Arc<Leftovers>,
 }
@@ -192,7 +192,7 @@ impl Child {
         lines[lines.len().saturating_sub(LINES)..].to_vec()
     }
 
-    /// Nothing more will be asked: a simulator that reads to the end of its input ends now.
+    /// Closes the simulator's input: one that reads to the end of its input ends now.
     pub fn dismiss(&mut self) {
         self.questions = None;
     }
@@ -211,7 +211,7 @@ impl Child {
         true
     }
 
-    /// How it ended, if it has. It is not forgotten by the system: until it is dropped, its number and its group's are its own.
+    /// Returns how the process ended, if it has. It is not forgotten by the system: until it is dropped, its number and its group's are its own.
     fn status(&self) -> Option<WaitIdStatus> {
         let id = WaitId::Pid(Pid::from_child(&self.process));
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -240,7 +240,7 @@ impl Child {
         }
     }
 
-    /// Sends what its pipe takes; returns the number of bytes. That it takes nothing any more is told by its end.
+    /// Sends as many bytes as the pipe takes, and returns their number. A closed pipe is no error here: the process has ended, which is seen there.
     fn say(&mut self, unsent: &mut &[u8]) -> usize {
         let whole = unsent.len();
         while let (Some(questions), false) = (&mut self.questions, unsent.is_empty()) {
@@ -327,7 +327,7 @@ impl Drop for Child {
     }
 }
 
-/// How a process ended, in words.
+/// Returns how a process ended, in words.
 fn told(status: &WaitIdStatus) -> String {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
@@ -365,7 +365,7 @@ fn drain(pipe: &mut impl Read, room: &mut Vec<u8>) -> bool {
     true
 }
 
-/// From now on reading or writing `pipe` never waits.
+/// Makes `pipe` non-blocking.
 fn never_wait(pipe: &impl AsFd) -> std::io::Result<()> {
     let flags = fcntl_getfl(pipe)?;
     Ok(fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?)

@@ -22,11 +22,11 @@ pub enum Failure {
     Misplaced(String),
     /// It ended.
     Ended {
-        /// How.
+        /// How it ended.
         how: String,
-        /// Whether by SIGKILL or SIGTERM, which it cannot have sent itself by mistake.
+        /// True if SIGKILL or SIGTERM ended it, which it cannot have sent itself by mistake.
         killed: bool,
-        /// Whether after an answer and before it took the next question: no member is to blame.
+        /// True if it ended after an answer and before it took the next question: no member is to blame.
         between: bool,
         /// The last lines of its standard error.
         words: Vec<String>,

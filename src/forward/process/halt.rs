@@ -29,11 +29,11 @@ impl std::fmt::Debug for Halt {
     }
 }
 
-/// How long an answer is waited for.
+/// The longest time to wait for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait<'a> {
     /// The time at which the member fails.
     pub deadline: Option<Instant>,
-    /// Whether the run is to stop at once.
+    /// True if the run is to stop at once.
     pub halt: Option<&'a Halt>,
 }

@@ -48,7 +48,7 @@ fn file_of(folder: &Path, rank: usize) -> PathBuf {
     folder.join(format!("{PREFIX}{rank:05}"))
 }
 
-/// What a killed run left in its folder of outputs.
+/// The outputs that a killed run left in its folder.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Whole records, one after another.
@@ -131,7 +131,7 @@ pub struct KeptOutputs {
 }
 
 impl KeptOutputs {
-    /// Of rank `rank` of `ranks`, in the folder `folder`, for the observed `outputs` of `simulator`; `found` has the same
+    /// Returns the store of rank `rank` of `ranks`, in the folder `folder`, for the observed `outputs` of `simulator`; `found` has the same
     /// records on all ranks.
     #[must_use]
     pub fn new(
@@ -277,7 +277,7 @@ impl KeptOutputs {
         ));
     }
 
-    /// What the outputs at `u` of these sets are found by.
+    /// Returns the fingerprint by which the outputs at `u` of these sets are found.
     fn key(&self, u: &[f64], sets: &[usize]) -> [u8; KEY] {
         let mut hash = self.command.clone();
         for x in u {
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    /// What rank `rank` of two keeps in `folder`, where it finds what was left there.
+    /// Returns the store of rank `rank` of two in `folder`, where it finds what was left there.
     fn kept(folder: &Path, rank: usize, word: &str, files: Files) -> KeptOutputs {
         let found = find(folder, 2, 1 << 20);
         KeptOutputs::new(

@@ -16,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The variable that holds a simulator's mark.
 pub const MARK: &str = "EKI_SIMULATOR";
 
-/// How long after a simulator's end its helpers are looked for: those of many that end one after another in one look.
+/// The delay after a simulator's end until leftover processes are searched: those of many that end one after another in one look.
 const DELAY: Duration = Duration::from_millis(500);
-/// How often processes that bear a mark are looked for: one that starts another as it is ended needs a second look.
+/// The number of searches for processes that bear a mark: one that starts another as it is ended needs a second look.
 const LOOKS: usize = 50;
 
 /// Returns a mark that no other process of this host has.

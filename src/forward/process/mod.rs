@@ -1,4 +1,4 @@
-//! A simulator of one's own as the forward map: a program in any language, started by each thread of each rank, kept
+//! A user's simulator as the forward map: a program in any language, started by each thread of each rank, kept
 //! alive, and asked over its standard input.
 //!
 //! A question is one line: a number for each parameter of `model.prior`, also fixed and tied ones, in its order and unit, with all their digits,
@@ -29,7 +29,7 @@
 //!         print(number, "failed:", reason, flush=True)    # it is left out and redrawn
 //! ```
 //!
-//! | what the program does | what becomes of it |
+//! | what the program does | what happens |
 //! |---|---|
 //! | it answers `failed`, or with NaN, NA, infinities or an empty field | the member is left out of the step and redrawn from the others |
 //! | its answer is an empty line or not K numbers, it crashes, or it takes longer than `model.timeout` (never by default) | the same, and the program is started anew |
@@ -93,23 +93,23 @@ pub use round::Settled;
 use sets::OfSet;
 use starter::Starter;
 
-/// Reasons for failures told by one rank; of the rest the run's log has the number.
+/// The largest number of different reasons for failures that one rank logs; the rest are only counted.
 const TOLD: usize = 10;
-/// How long children that are dismissed may take to end.
+/// The time that dismissed processes may take to end.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Between two looks at lines that nobody asked for.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How a simulator is started and asked.
+/// The command of a simulator and the protocol of its questions.
 #[derive(Clone, Debug)]
 pub struct Simulator {
     /// The words that start it.
     pub command: Vec<String>,
     /// The folder it is started in, where that is not this program's.
     pub folder: Option<PathBuf>,
-    /// How long one answer may take.
+    /// The longest time for one answer.
     pub timeout: Option<Duration>,
-    /// Whether each question begins with a number that its answer repeats.
+    /// True if each question begins with a number that its answer repeats.
     pub numbered: bool,
     /// The set of observations that it is for, where there are sets: `{set}` in the words that start it, and EKI_SET in its
     /// environment.
@@ -127,18 +127,18 @@ pub struct Process {
     sets: Vec<OfSet>,
     /// The sets that are asked now; None: all.
     asked: Mutex<Option<Vec<usize>>>,
-    /// How many members are simulated at once; 0: as many as there are threads.
+    /// The number of members simulated at once; 0: one per thread.
     at_once: AtomicUsize,
     halt: OnceLock<Halt>,
     /// Children that wait for a question: as many as threads have ever asked at once.
     idle: Mutex<Vec<Numbered>>,
-    /// What was answered since the children were last found to be in step with their questions.
+    /// Answers since the processes were last found to be in step with their questions.
     round: Mutex<Round>,
     /// Parameters at which the simulator was tried before the run, and their outputs.
     tried: OnceLock<(Vec<f64>, Vec<f64>)>,
     /// Outputs that a run that is killed leaves to the next.
     kept: Mutex<Option<KeptOutputs>>,
-    /// The reasons for failures that were told.
+    /// The reasons for failures that were logged.
     told: Mutex<Vec<String>>,
     renewed: Mutex<Renewed>,
 }
@@ -186,18 +186,18 @@ impl Process {
         &self.prior
     }
 
-    /// From now on `count` members are simulated at once, however many threads compute.
+    /// Sets the number of members simulated at once to `count`, however many threads compute.
     pub fn simulate_at_once(&self, count: usize) {
         self.at_once.store(count, Ordering::Relaxed);
     }
 
-    /// How many members are simulated at once, where that was said.
+    /// Returns the number of members simulated at once, if it was set.
     #[must_use]
     pub fn at_once(&self) -> Option<usize> {
         Some(self.at_once.load(Ordering::Relaxed)).filter(|&count| count > 0)
     }
 
-    /// From now on waits are given up when `halt` says so. Only the first call counts.
+    /// Gives up waits, from now on, when `halt` says so. Only the first call counts.
     pub fn heed(&self, halt: Halt) {
         for part in &self.sets {
             part.process.heed(halt.clone());
@@ -205,7 +205,7 @@ impl Process {
         let _ = self.halt.set(halt);
     }
 
-    /// How it is started and asked, and its outputs that are observed.
+    /// Returns the command, the protocol, and the outputs that are observed.
     #[must_use]
     pub fn asked_for(&self) -> (&Simulator, &ObservedOutputs) {
         (&self.simulator, &self.outputs)
@@ -224,7 +224,7 @@ impl Process {
         tried.map(|(_, outputs)| outputs.clone())
     }
 
-    /// From now on outputs are kept in `kept`, and those in it are not simulated again.
+    /// Keeps outputs, from now on, in `kept`; those in it are not simulated again.
     pub fn keep_outputs(&self, kept: Option<KeptOutputs>) {
         *self.kept.lock().expect("no thread panicked") = kept;
     }
@@ -238,7 +238,7 @@ impl Process {
             .map(change)
     }
 
-    /// As `ask_again`, of a child that waits, or a new one.
+    /// Returns the outputs at `u`, asked of a process that waits or of a new one, as `ask_again` does.
     ///
     /// # Errors
     /// As `ask`.
@@ -272,7 +272,7 @@ impl Process {
         answer
     }
 
-    /// Nothing that the child `child` answered in this `round` counts, nor what is kept: a line came that nobody asked for, as
+    /// Drops all that the child `child` answered in this `round`, and what is kept: a line came that nobody asked for, as
     /// `failure` says.
     fn distrust(&self, round: &mut Round, child: u64, failure: &Failure) {
         round.distrust(child, &failure.to_string());
@@ -332,8 +332,8 @@ impl Process {
         self.tell_once(text, " (more like it are only counted)", failure.words());
     }
 
-    /// Tells `text`, which `rest` follows in a log, and the lines `words` of standard error: on rank 0 in the log, on others on
-    /// standard error. Nothing where the text was told before, or `TOLD` others were.
+    /// Reports `text`, followed by `rest` in a log, and the lines `words` of standard error: on rank 0 in the log, on others on
+    /// standard error. Does nothing if the text was reported before, or `TOLD` others were.
     fn tell_once(&self, text: String, rest: &str, words: &[String]) {
         let mut told = self.told.lock().expect("no thread panicked");
         if told.len() == TOLD || told.contains(&text) {

@@ -14,7 +14,7 @@ const FIRST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// The same wait at the end of later rounds: this share of the round, and the longest.
 const LATER: (u32, Duration) = (50, Duration::from_millis(100));
 
-/// What a round of questions came to.
+/// The outcome of a round of questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// Each member has its own outputs, or has failed.
@@ -27,7 +27,7 @@ pub enum Settled {
     GivenUp,
 }
 
-/// What was answered since the last clean check.
+/// Answers since the last clean check.
 #[derive(Debug, Default)]
 pub struct Round {
     known: HashMap<Fingerprint, Known>,
@@ -37,9 +37,9 @@ pub struct Round {
     children: u64,
     /// Rounds that ended well so far.
     settled: u64,
-    /// What tells of the first line of this round that nobody asked for, in words.
+    /// The message about the first line of this round that nobody asked for.
     stray: Option<String>,
-    /// Whether such a line came in the round before, which this one repeats.
+    /// True if such a line came in the round before, which this one repeats.
     repeats: bool,
     given_up: bool,
 }
@@ -77,7 +77,7 @@ impl Round {
         self.known.insert(fingerprint(u), Known { outputs, child });
     }
 
-    /// From now on nothing that the child `child` answered in this round counts: a line came that nobody asked for, and `what` tells
+    /// Drops all that the child `child` answered in this round: a line came that nobody asked for, and `what` tells
     /// of it.
     pub fn distrust(&mut self, child: u64, what: &str) {
         self.known.retain(|_, known| known.child != child);
@@ -89,7 +89,7 @@ impl Round {
         self.given_up = true;
     }
 
-    /// How long lines that nobody asked for are waited for at the end of this round.
+    /// The time to wait at the end of this round for lines that nobody asked for.
     pub fn patience(&self) -> Duration {
         let Some(begun) = self.begun.filter(|_| !self.known.is_empty()) else {
             return Duration::ZERO;

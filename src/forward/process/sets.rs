@@ -65,7 +65,7 @@ impl Process {
         }
     }
 
-    /// From now on the outputs of `sets` are asked for, and those of others are NaN; None: of all sets.
+    /// Asks from now on for the outputs of `sets`, those of others being NaN; None: of all sets.
     pub fn ask_for(&self, sets: Option<&[usize]>) {
         *self.asked.lock().expect("no thread panicked") = sets.map(<[usize]>::to_vec);
     }
@@ -93,7 +93,7 @@ impl Process {
         Some(all)
     }
 
-    /// As `settle`, of the simulators of all sets: the worst of them. Those that were not asked end their processes.
+    /// Settles the simulators of all sets, and returns the worst outcome. Those that were not asked end their processes.
     pub(super) fn settle_sets(&self) -> Settled {
         let asked = self.asked_sets();
         let mut worst = Settled::Good;

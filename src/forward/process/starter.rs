@@ -10,7 +10,7 @@ use super::Simulator;
 use super::child::Child;
 use super::leftovers::Leftovers;
 
-/// Where a child that was started is sent to.
+/// The channel on which started processes are sent.
 type Reply = mpsc::Sender<io::Result<Child>>;
 
 /// Starts processes of one simulator.
@@ -24,7 +24,7 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// Of processes of `simulator`, whose answers hold at most `longest` bytes.
+    /// Returns a starter of processes of `simulator`, whose answers hold at most `longest` bytes.
     pub fn new(simulator: Simulator, longest: usize) -> Self {
         Self {
             simulator,
@@ -34,7 +34,7 @@ impl Starter {
         }
     }
 
-    /// What those of its processes that have ended left behind.
+    /// Returns the leftovers of its processes that have ended.
     pub fn leftovers(&self) -> &Leftovers {
         &self.leftovers
     }

@@ -28,7 +28,7 @@ const MOST_CELLS: usize = 10_000_000;
 /// The most square roots that are remembered.
 const REMEMBERED: usize = 4;
 
-/// What the square root of a field's correlation follows from.
+/// The parameters of a field's correlation.
 #[derive(Clone, Debug, PartialEq)]
 struct Correlation {
     /// The sides of the grid.

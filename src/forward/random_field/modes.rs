@@ -28,7 +28,7 @@ pub(super) struct Modes {
 
 /// Cells of one parity: those of half of the grid along each side, and the middle ones where they are even there.
 struct Parity {
-    /// For each side: 1 if eigenvectors are even, -1 if odd.
+    /// The parity of each side: 1 if eigenvectors are even, -1 if odd.
     signs: Vec<f64>,
     cells: Vec<Vec<usize>>,
 }

@@ -38,7 +38,7 @@ pub struct RecurrentLayers {
     shift: usize,
     /// Deviations of the prior in units of Glorot's: of each layer's input and hidden weights.
     scales: Vec<f64>,
-    /// Whether products are of bfloat16; single precision alone has them.
+    /// True if products are rounded to bfloat16, which single precision alone has.
     in_pairs: bool,
 }
 

@@ -41,7 +41,7 @@ impl Paired<'_> {
         places(self.0.inputs) * LANES
     }
 
-    /// What a layer of `b` units on `a` inputs reads.
+    /// The weights that a layer of `b` units on `a` inputs reads.
     fn window(self, (a, b): (usize, usize)) -> WindowShape {
         WindowShape {
             height: 1,

@@ -32,7 +32,7 @@ pub const SUMMARY: &str = "summary.json";
 /// The subfolder of a run's folder that keeps the outputs of simulators until a checkpoint holds their effect.
 pub const SIMULATED: &str = "simulated";
 
-/// What is said of a file of the user's that is to be copied.
+/// The error's words for a user's file that cannot be copied.
 const CHANGED: &str = "has been changed since the run read it: start the run again";
 
 /// The longest config.toml that is read, in bytes.

@@ -31,7 +31,7 @@ pub fn numbers<T: Real>(tensor: &Tensor) -> Result<Vec<T>> {
 pub struct Parameters(Vec<Var>);
 
 impl Parameters {
-    /// Of the parameters `point` of `network`.
+    /// Returns tensors of the parameters `point` of `network`.
     pub fn new<T: Real>(network: &Network, point: &[T]) -> Result<Self> {
         let mut rest = point;
         let mut take = |dims: &[usize]| {

@@ -35,7 +35,7 @@ pub struct FirstStep<'a> {
     pub localisation: Option<Localisation>,
 }
 
-/// What solves with C^{zz} + I.
+/// A factorisation of C^{zz} + I.
 enum OutputsSide {
     /// By its own factor, K x K.
     Outputs(Cholesky),
@@ -190,7 +190,7 @@ mod tests {
     use crate::data::noise::Gamma;
 
     /// By hand: two members u = 1, -1 with outputs 2 u, noise 1, y = 1: G = 2/5, m = 2/5, s^2 = 2 (1/5)^2 + (2/5)^2 = 6/25. The same
-    /// where the output is told in three parts, 2 u / sqrt(3) each, which are more outputs than members.
+    /// where the output is split into three, 2 u / sqrt(3) each, so that there are more outputs than members.
     #[test]
     fn a_step_is_that_of_a_case_worked_by_hand_by_either_side() {
         let pool = rayon::ThreadPoolBuilder::new()

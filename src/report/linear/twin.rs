@@ -30,7 +30,7 @@ const INTERVAL: f64 = 0.9;
 /// The step of the noise's draws: no run takes so many, so that they are not those of a step.
 const STEP: u64 = u64::MAX;
 
-/// How well all parameters would be recovered.
+/// How well the observations would recover all parameters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recovery {
     /// The steps before the ensemble that it is made of.
@@ -47,7 +47,7 @@ pub struct Recovery {
     pub parameters: Vec<Recovered>,
 }
 
-/// How well a parameter would be recovered.
+/// How well the observations would recover one parameter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recovered {
     /// Its name.
@@ -62,11 +62,11 @@ pub struct Recovered {
     pub contraction: f64,
     /// The share of truths within the central 90 % of the updated members.
     pub coverage: f64,
-    /// How often the truth's rank among the updated members fell into each tenth of them.
+    /// Rank histogram: how often the truth's rank among the updated members fell into each tenth.
     pub ranks: [usize; BINS],
 }
 
-/// What is summed over truths for one parameter.
+/// Sums over truths for one parameter.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     deviation: f64,

@@ -14,14 +14,14 @@ const BOTTOM: f64 = 42.0;
 /// The radius of a point.
 const RADIUS: f64 = 2.4;
 
-/// What is drawn over one another, in one colour and with one entry in the legend.
+/// Marks in one colour with one entry in the legend.
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// The words of the legend; empty where the layer above it is its entry too.
     pub label: String,
     /// The number of the colour.
     pub colour: usize,
-    /// What is drawn.
+    /// The marks.
     pub shape: Shape,
 }
 
@@ -53,7 +53,7 @@ pub struct Plot {
     pub within: Vec<f64>,
     /// True if y may be logarithmic when its range is large enough.
     pub logarithmic: bool,
-    /// What is drawn, the lowest first.
+    /// The series of marks, the lowest first.
     pub layers: Vec<Layer>,
 }
 

@@ -14,7 +14,7 @@ use crate::run::reporter::Record;
 use crate::run::statistics::{FinalMembers, MembersAre};
 use crate::run::{Outcome, State};
 
-/// What a calibration ends with: the same on all ranks, in the parameters' own units.
+/// The result of a calibration: the same on all ranks, in the parameters' own units.
 ///
 /// ```no_run
 /// # use eki_mpi::prelude::*;
@@ -48,7 +48,7 @@ pub struct Fit {
     outcome: Outcome,
     state: State<f64>,
     prior: JointPrior,
-    /// What the members stand for, and whether they began as draws from the prior.
+    /// What the members are, and whether they began as draws from the prior.
     are: (MembersAre, bool),
 }
 

@@ -214,7 +214,7 @@ impl Calibration<FromOutside> {
     }
 }
 
-/// What is inverted: `map`, and the observations that its one sample should give.
+/// Returns the inverse problem: `map`, and the observations that its one sample should give.
 fn problem(map: Box<dyn ForwardMap<f64>>, observations: Vec<f64>) -> Problem<f64> {
     Problem {
         map,

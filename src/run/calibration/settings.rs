@@ -29,7 +29,7 @@ const KEYS: [&str; 7] = [
     "output.history",
 ];
 
-/// What a program has said of a calibration, not checked yet.
+/// The settings of a calibration, not checked yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub prior: Vec<String>,

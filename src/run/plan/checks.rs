@@ -267,7 +267,7 @@ fn fits_single(x: f64) -> bool {
     x == 0.0 || SINGLE.contains(&x.abs())
 }
 
-/// What single precision holds, in words.
+/// The range of single precision, in words.
 fn single_allowed() -> String {
     format!(
         "must be 0 or from {} to {} in size, which single precision holds: run.precision = \"double\" holds more",

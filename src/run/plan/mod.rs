@@ -39,7 +39,7 @@ pub struct Plan {
     pub parameters: usize,
     /// The cut of epochs into batches.
     pub batches: Batches,
-    /// What is known of the observations beside their values and their noise.
+    /// The names, groups, sets and weights of the observations.
     pub table: ObservationTable,
     /// The noise of the observations.
     pub noise: Noise,

@@ -25,7 +25,7 @@ pub(super) struct Course {
     pub(super) newest: Option<f64>,
     first_spread: Option<f64>,
     spread: f64,
-    /// Whether all members gave the same outputs in the last step or pass.
+    /// True if all members gave the same outputs in the last step or pass.
     pub(super) alike: bool,
     /// The members that failed in the last step, and all.
     pub(super) failed: (usize, usize),

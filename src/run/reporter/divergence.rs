@@ -1,4 +1,4 @@
-//! Members that run away from their mean are told of, once, and so is a loss that rises.
+//! Warnings, once each, of members that diverge from their mean and of a rising loss.
 
 use super::Record;
 use crate::data::catalogue::is_series;
@@ -6,15 +6,15 @@ use crate::files::numbers::number;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
 
-/// The spread is told of from so many times what it was at first. EKI's falls; a re-draw with gamma above the first
+/// The members' spread, as a multiple of the first ensemble's, from which it is a divergence. EKI's falls; a re-draw with gamma above the first
 /// ensemble's is the user's own wish, and seldom so large.
 const TIMES: f64 = 4.0;
 
-/// The loss, averaged, is told of from so many times what it was at first: classes guessed wrong with certainty have some
+/// The averaged loss, as a multiple of its first value, from which it is a divergence: classes guessed wrong with certainty have some
 /// twice the loss of classes not known, (-ln 0.005) 0.9 against ln 10.
 const RISEN: f64 = 1.5;
 
-/// And from so many times the lowest it was, once half of what has been learned since the first step is lost.
+/// The averaged loss, as a multiple of its lowest value, from which it is a divergence, if half of the decrease since the first step is lost.
 const RISEN_AGAIN: f64 = 3.0;
 
 /// A step's part in the averaged loss.

@@ -11,7 +11,7 @@ use crate::files::{Files, Sink};
 /// The log's file in the run's folder.
 const NAME: &str = "metrics.jsonl";
 
-/// So many bytes wait at most until they are written.
+/// The largest number of bytes that wait to be written.
 const WAITING: usize = 1 << 13;
 
 /// The log of a run, open on rank 0.
@@ -25,7 +25,7 @@ pub(in crate::run) struct Metrics {
 }
 
 impl Metrics {
-    /// Opens the log in `folder` and keeps of it what was told up to `step`; also returns that.
+    /// Opens the log in `folder`, drops the lines after `step`, and returns the lines that stay.
     ///
     /// # Errors
     /// A file that is there but cannot be read, or cannot be written.

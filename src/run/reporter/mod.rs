@@ -54,13 +54,13 @@ pub struct Record {
     pub step_size: f64,
     /// Root mean square over members and parameters of u - ubar, before the update.
     pub spread: f64,
-    /// Whether all survivors of a simulator's run gave the same outputs, which then say nothing about the parameters.
+    /// True if all survivors of a simulator's run gave the same outputs, which then say nothing about the parameters.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alike: bool,
     /// The factor of the members' deviations after this step, where inflation is adaptive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inflation: Option<f64>,
-    /// Whether these members were taken back: the step began again from the last accepted ones, with half of h (`method.accept`).
+    /// True if these members were taken back: the step began again from the last accepted ones, with half of h (`method.accept`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub taken_back: bool,
     /// Seconds since the run began.
@@ -84,7 +84,7 @@ fn is_none(number: &u64) -> bool {
 pub struct Summary {
     /// Why the run stopped.
     pub reason: &'static str,
-    /// Of a run with a simulator that has ended: what it reached, and what to try next.
+    /// With a simulator, at the run's end: the verdict and the advice.
     #[serde(flatten)]
     pub verdict: Option<Verdict>,
     /// Steps done.
@@ -140,7 +140,7 @@ struct RankZero {
     bar: ProgressBar,
     first_epoch: First,
     divergence: Divergence,
-    /// Of a run with a simulator.
+    /// Statistics of a run with a simulator.
     course: Option<Course>,
 }
 
@@ -150,13 +150,13 @@ pub struct First {
     /// Accuracy at the mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy_first_epoch: Option<f64>,
-    /// Where the data is a series: as `mse_pass`, of the first pass.
+    /// For a series: `mse_pass` of the first pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mse_first_pass: Option<f64>,
 }
 
 impl Reporter {
-    /// For every rank but 0.
+    /// Returns the reporter of every rank but 0, which writes nothing.
     #[must_use]
     pub fn silent() -> Self {
         Self {
@@ -166,7 +166,7 @@ impl Reporter {
         }
     }
 
-    /// For any rank: keeps what each step reports, and writes nothing.
+    /// Returns a reporter, for any rank, that keeps what each step reports and writes nothing.
     #[must_use]
     pub fn recording() -> Self {
         Self {
@@ -191,7 +191,7 @@ impl Reporter {
         (self.records.unwrap_or_default(), self.history)
     }
 
-    /// For rank 0: makes `folder` and opens the run's files in it.
+    /// Returns the reporter of rank 0: makes `folder` and opens the run's files in it.
     ///
     /// # Errors
     /// A folder that cannot be written.
@@ -244,7 +244,7 @@ impl Reporter {
         }
     }
 
-    /// Waits until what was told lies on the disk.
+    /// Flushes metrics.jsonl to the disk.
     ///
     /// # Errors
     /// On rank 0: metrics.jsonl cannot be written.
@@ -349,7 +349,7 @@ impl Reporter {
             // The last verdict of a pass is on all of it.
             first.mse_first_pass = scores.mse_pass;
         }
-        // Simulations take long: each step is told of.
+        // Simulations take long: each step has a line on the screen.
         let simulates = plan.config().model.kind.simulates();
         if simulates || record.scores.is_some() {
             let loss = if simulates {

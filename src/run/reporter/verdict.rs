@@ -24,18 +24,18 @@ use crate::run::stop::AT_NOISE_LEVEL;
 const NEAR: f64 = 1.5;
 /// One of so many members that failed in the last step, or more of them, are spoken of.
 const FAILED: usize = 10;
-/// What to do where members are fewer than the directions of parameters.
+/// The advice where members are fewer than the directions of parameters.
 const DOUBLE: &str = "the members are fewer than the parameters' directions, which makes error bars too small: compare with twice as many";
-/// What a run is to be set to whose members shall be a sample of the posterior.
+/// The settings of a run whose members shall be a sample of the posterior.
 const FOR_POSTERIOR: &str = "method.kind = \"kalman\", method.h_schedule = \"misfit\", method.perturb = true, run.end_time = 1, \
                              run.stop_at_misfit = 0 and some hundred members";
 
 /// The verdict on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// What the run reached.
+    /// The verdict: what the run reached.
     pub verdict: String,
-    /// What to try next.
+    /// The advice: what to try next.
     pub advice: String,
 }
 

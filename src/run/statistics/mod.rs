@@ -45,7 +45,7 @@ const HELD: usize = 1 << 16;
 /// The sum of the h of Gauss-Newton steps from which on they have converged: on a linear problem (1 - h)^n < e^-3 is left of the way.
 pub const GAUSS_NEWTON: f64 = 3.0;
 
-/// What the final members of a run stand for.
+/// What the final members of a run are: a sample of the posterior, its moments, or a fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MembersAre {
@@ -146,10 +146,10 @@ impl MembersAre {
     }
 }
 
-/// What the final members stand for, and their statistics.
+/// What the final members are, and their statistics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FinalMembers {
-    /// What they stand for.
+    /// What the members are.
     pub are: MembersAre,
     /// The number of members that are counted: all but those with a parameter that is not finite.
     pub counted: usize,
@@ -191,7 +191,7 @@ pub struct ParameterStatistics {
     pub contraction: Option<f64>,
     /// The shares of members in the lowest and in the highest 1 % of the prior; None where the parameter is not free.
     pub ends: Option<[f64; 2]>,
-    /// Whether the prior has a bound below and above.
+    /// True if the prior has a bound below, and above.
     pub bounded: [bool; 2],
 }
 

@@ -42,7 +42,7 @@ const STEP: &str = "step.json";
 /// The longest of these files that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
 
-/// What a history is of.
+/// The run that a history belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryOf {
     /// The names of all parameters.
