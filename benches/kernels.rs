@@ -197,6 +197,7 @@ fn interactions(c: &mut Criterion, ranks: Ranks) {
             members: Partition::new(j, 1),
             samples: None,
             gain,
+            points: None,
             noise: None,
             second_order: false,
             coefficients: None,

@@ -265,6 +265,19 @@ fn impossible_values_say_what_is_possible() {
         &["ensemble.inflation = 1.1", "ensemble.gamma"],
     );
     refused_sets(&["ensemble.inflation=0"], &["greater than 0"]);
+    let uki = "method.kind=uki";
+    for (set, words) in [
+        (
+            "ensemble.members=64",
+            "must be 511, the sigma points of 255",
+        ),
+        ("method.h=1", "must be one number below 1"),
+        ("method.alpha=1.5", "must be at most 1"),
+        ("run.end_time=1", "must be 0"),
+        ("ensemble.centre=prior", "must be \"prior\""),
+    ] {
+        refused_run("linear", &[uki, set], &[words, "\"uki\""]);
+    }
     for other in [
         &["method.form=explicit"][..],
         &["ensemble.rerandomise=step"],

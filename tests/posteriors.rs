@@ -10,6 +10,7 @@ fn members_meet_posteriors_that_are_known() {
     let ranks = mpi.ranks();
     samplers_sample_a_normal_posterior(&ranks);
     aldi_follows_a_banana(&ranks);
+    sigma_points_follow_the_closed_form(&ranks);
 }
 
 /// Mean and covariance, divisor J - 1, of the rows of `sample`.
@@ -147,4 +148,88 @@ fn aldi_follows_a_banana(ranks: &Ranks) {
             "{found:?} {exact:?}"
         );
     }
+}
+
+/// After n steps of h the precision of a linear problem is (1 - (1 - h)^n) H + (1 - h)^n C_0^{-1}, H the posterior's, and the mean's error
+/// C_n (1 - h)^n C_0^{-1} times the first: for pairs and a simplex, and where a point, the centre or a pair of points fails in the first step.
+fn sigma_points_follow_the_closed_form(ranks: &Ranks) {
+    let (a, y, posterior) = linear();
+    let fit = |kind: &str, h: f64, steps: i32, fails: fn(&[f64]) -> bool| {
+        let a = a.clone();
+        let map = FnMap::new(3, 4, move |u| match fails(u) {
+            true => vec![f64::NAN; 4],
+            false => a.dot(&Array1::from(u.to_vec())).to_vec(),
+        });
+        let calibration = Calibration::new(map).prior(["u[3] normal 0 1"]);
+        let calibration = calibration.observations(y).noise(1.0);
+        let set = calibration.set("method.kind", "uki").set("method.h", h);
+        let set = set.set("method.sigma_points", kind).set("run.steps", steps);
+        set.run(ranks).expect("points")
+    };
+    let check = |fit: &Fit, kind: &str, h: f64, steps: i32| {
+        let points = fit.members();
+        let count = if kind == "pairs" { 7 } else { 5 };
+        assert_eq!(points.dim(), (count, 3));
+        let centre = points.row(0);
+        let about = points - &centre;
+        let weight = if kind == "pairs" {
+            1.0 / 6.0
+        } else {
+            3.0 / 16.0
+        };
+        let covariance = about.t().dot(&about) * weight;
+        let left = (1.0 - h).powi(steps);
+        for i in 0..3 {
+            let (mean, variance) = posterior[i];
+            let exact = 1.0 / ((1.0 - left) / variance + left);
+            let at = mean - exact * left * mean;
+            let found = (centre[i], covariance[[i, i]]);
+            assert!(
+                (found.0 - at).abs() < 1e-9,
+                "{kind} {h} {steps}: {found:?} {at}"
+            );
+            assert!(
+                (found.1 - exact).abs() < 1e-9,
+                "{kind} {h} {steps}: {found:?} {exact}"
+            );
+            for j in 0..i {
+                assert!(covariance[[i, j]].abs() < 1e-9, "{covariance}");
+            }
+        }
+    };
+    for (kind, h, steps) in [
+        ("pairs", 0.5, 1),
+        ("pairs", 0.5, 12),
+        ("pairs", 0.2, 5),
+        ("simplex", 0.5, 1),
+        ("simplex", 0.3, 9),
+    ] {
+        let found = fit(kind, h, steps, |_| false);
+        check(&found, kind, h, steps);
+        let converged = f64::from(steps) * (1.0 - h).ln() < -5.0;
+        let are = found.statistics();
+        assert_eq!(
+            are.are == MembersAre::SigmaPoints,
+            converged,
+            "{kind} {h} {steps}"
+        );
+        // The statistics are of the law: the third parameter is hardly observed.
+        if converged {
+            let deviation = are.parameters[2].deviation.expect("a deviation");
+            let off = deviation - posterior[2].1.sqrt();
+            assert!(off.abs() < 0.01, "{off}");
+        }
+    }
+    // A point that fails is told by the others: in the first step the one far out on the third axis, or the centre.
+    let far: fn(&[f64]) -> bool = |u| u[2] < -2.3;
+    let middle: fn(&[f64]) -> bool = |u| u.iter().all(|u| u.abs() < 1e-9);
+    for (kind, fails) in [("pairs", far), ("simplex", far), ("pairs", middle)] {
+        let found = fit(kind, 0.5, 3, fails);
+        assert!(found.steps()[0].failed == 1, "{kind}");
+        check(&found, kind, 0.5, 3);
+    }
+    // A pair that fails is drawn in until one of it does not.
+    let found = fit("pairs", 0.5, 25, |u| u[2].abs() > 1.8);
+    assert_eq!(found.steps()[0].failed, 2);
+    assert!(found.steps()[1].failed == 0);
 }

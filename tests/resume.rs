@@ -337,9 +337,18 @@ fn calibrations_and_episodes_go_on_with_the_same_bits() {
         "ensemble.members=110",
         "method.outlier_ratio=1.15",
     ];
-    let small: [(&str, &[&str]); 3] = [
+    let uki = [
+        "data.name=random",
+        "method.kind=uki",
+        "ensemble.members=201",
+        "method.outlier_ratio=1.15",
+    ];
+    let eks = [&aldi[..], &["method.kind=eks", "method.h=0.5"]].concat();
+    let small: [(&str, &[&str]); 5] = [
         ("linear", &["run.evaluate_every=5"]),
         ("linear", &aldi),
+        ("linear", &eks),
+        ("linear", &uki),
         ("cart-pole", &["data.limit=30", "data.batch=7"]),
     ];
     for (name, small) in small {

@@ -172,10 +172,11 @@ pub fn answer<T: Real>(
     calibrated.write(files, &finished)?;
     let observed = Observations::new(observed, &plan.noise, &plan.table, left_out);
     // A history that cannot be read costs the check alone, as one that cannot be written costs itself alone.
-    let predictive = check::last(folder, step, &observed).unwrap_or_else(|error| {
-        tracing::warn!("no predictive check: {error}");
-        None
-    });
+    let predictive =
+        check::last(folder, (step, plan.sigma_points()), &observed).unwrap_or_else(|error| {
+            tracing::warn!("no predictive check: {error}");
+            None
+        });
     check::write(files, folder, predictive.as_ref())?;
     Ok(Some(Answer {
         calibrated,

@@ -66,6 +66,9 @@ words! {
         /// Affine invariant Langevin dynamics: the same with the correction for a finite number of members (Garbuno-Inigo, Nuesken &
         /// Reich, SIAM J. Appl. Dyn. Syst. 19 (2020) 1633), in steps by the trapezoidal rule.
         Aldi = "aldi",
+        /// Unscented Kalman inversion: sigma points, as many as parameters ask for, end at the mean and covariance of the posterior (Huang,
+        /// Schneider & Stuart, J. Comput. Phys. 463 (2022) 111262; Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006).
+        Uki = "uki",
         /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
         Sgd = "sgd",
         /// Stochastic gradient descent with momentum; needs --features gradients.
@@ -84,6 +87,7 @@ impl MethodKind {
         Self::Gnki,
         Self::Eks,
         Self::Aldi,
+        Self::Uki,
     ];
     /// Methods whose step size is h / (||D||_F + epsilon).
     pub(super) const ADAPTIVE: &'static [Self] = &[Self::Eki, Self::Eks, Self::Aldi];
@@ -93,7 +97,7 @@ impl MethodKind {
     /// Returns true if the transform has a Kalman gain, of which h is a part: h_n = h then.
     #[must_use]
     pub fn with_gain(self) -> bool {
-        matches!(self, Self::Kalman | Self::Etki | Self::Gnki)
+        matches!(self, Self::Kalman | Self::Etki | Self::Gnki | Self::Uki)
     }
 
     /// Returns true if its step solves with a matrix of the members' products.
@@ -111,7 +115,7 @@ impl MethodKind {
     /// Returns true if the prior is a part of the misfit whatever `method.tikhonov` says.
     #[must_use]
     pub fn holds_prior(self) -> bool {
-        self.samples()
+        self.samples() || self == Self::Uki
     }
 
     /// Returns its name in reports.
@@ -124,6 +128,7 @@ impl MethodKind {
             Self::Gnki => "GNKI",
             Self::Eks => "EKS",
             Self::Aldi => "ALDI",
+            Self::Uki => "UKI",
             Self::Sgd => "SGD",
             Self::MomentumSgd => "momentum SGD",
             Self::Ogd => "OGD",

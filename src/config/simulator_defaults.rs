@@ -5,6 +5,7 @@
 
 use toml::Table;
 
+use super::h_value::HValue;
 use super::keys::HSchedule;
 use super::kinds::MethodKind;
 use super::resolved::Resolved;
@@ -15,6 +16,8 @@ const KIND: &str = "method.kind";
 const SCHEDULE: &str = "method.h_schedule";
 /// The key of the misfit at which a run ends.
 const STOP: &str = "run.stop_at_misfit";
+/// The step of "uki", whose artificial covariances are those of its publication.
+const UKI_H: f64 = 0.5;
 /// The presets that earlier versions had without a schedule: a `method.h` beside them was each step's own.
 const EARLIER: [&str; 2] = ["process", "ask-tell"];
 
@@ -26,6 +29,10 @@ impl Resolved {
         // A list says how many steps there are.
         if self.config.method.h.list().is_some() && !self.is_given("run.steps") {
             self.config.run.steps = 0;
+        }
+        if self.config.method.kind == MethodKind::Uki && !self.is_given("method.h") {
+            self.config.method.h = HValue::Constant(UKI_H);
+            self.origins.remove("method.h");
         }
         if !self.config.model.kind.simulates() {
             return;
@@ -42,7 +49,7 @@ impl Resolved {
         let is_earlier = origin.is_some_and(|origin| EARLIER.contains(&&**origin));
         let own = is_earlier && self.is_given("method.h") || self.config.method.h.list().is_some();
         let kind = self.config.method.kind;
-        let level = own || !kind.with_gain() || kind == MethodKind::Gnki;
+        let level = own || !kind.with_gain() || matches!(kind, MethodKind::Gnki | MethodKind::Uki);
         if level && !self.is_given(SCHEDULE) {
             self.set_schedule(HSchedule::Level);
         }

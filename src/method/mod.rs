@@ -1,7 +1,7 @@
 //! One method a file: from all members' outputs to how the ensemble moves.
 //!
 //! `eki` is the publication's step, `kalman` the same with the Kalman gain, `etki` its deterministic square root, `gnki` a Gauss-Newton
-//! step that keeps the prior's pull, `sampler` has members walk about in the posterior, `mean` moves the mean alone. Beside them stands
+//! step that keeps the prior's pull, `sampler` has members walk about in the posterior, `uki` moves sigma points, `mean` moves the mean alone. Beside them stands
 //! what serves them: the outputs that ranks bring together, anomalies, D as a matrix, products,
 //! the gain, the norm, the loss, the step size and what they cost. A method knows no clock, no file and no log; it may import
 //! `ensemble` and every room above it.
@@ -28,6 +28,7 @@ pub(crate) mod perturbations;
 pub(crate) mod products;
 pub mod sampler;
 pub mod step_size;
+pub(crate) mod uki;
 
 use ndarray::Array2;
 use rayon::ThreadPool;
@@ -86,6 +87,7 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
         (MethodKind::Gnki, _) => Box::new(gnki::Gnki),
         (MethodKind::Eks, _) => Box::new(sampler::Sampler::Eks),
         (MethodKind::Aldi, _) => Box::new(sampler::Sampler::Aldi),
+        (MethodKind::Uki, _) => Box::new(uki::Uki),
         (_, Form::Mean) => Box::new(mean::Mean { with_gain }),
         (MethodKind::Kalman, Form::Explicit) => Box::new(kalman::Kalman::Explicit),
         (MethodKind::Kalman, Form::Factored) => Box::new(kalman::Kalman::Factored),
@@ -99,9 +101,11 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
 pub fn only_form(kind: MethodKind) -> Option<Form> {
     match kind {
         MethodKind::Eki | MethodKind::Kalman => None,
-        MethodKind::Etki | MethodKind::Gnki | MethodKind::Eks | MethodKind::Aldi => {
-            Some(Form::Explicit)
-        }
+        MethodKind::Etki
+        | MethodKind::Gnki
+        | MethodKind::Eks
+        | MethodKind::Aldi
+        | MethodKind::Uki => Some(Form::Explicit),
         // A single point is its own mean.
         MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => Some(Form::Mean),
     }

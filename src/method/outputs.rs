@@ -20,6 +20,7 @@ use rayon::ThreadPool;
 
 use crate::ensemble::draw::Draw;
 use crate::ensemble::localisation::Localisation;
+use crate::ensemble::sigma_points::SigmaPoints;
 use crate::ensemble::survivors::Survivors;
 use crate::kernels::buffers::BufferPool;
 use crate::kernels::panel::{Packed, ROWS, pack_part};
@@ -54,6 +55,8 @@ pub struct Outputs<'a, T> {
     pub coefficients: Option<&'a Array2<T>>,
     /// The step of a sampler; None with other methods.
     pub sampler: Option<SamplerStep>,
+    /// The sigma points that members are (`uki`); None with other methods.
+    pub points: Option<SigmaPoints>,
     /// The localisation, if any.
     pub localisation: Option<Localisation>,
     /// True if the update's products are rounded to bfloat16.

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use ndarray::Array2;
 
 use crate::cost::MOST_AS_TEXT;
+use crate::ensemble::sigma_points::SigmaPoints;
 use crate::error::Result;
 use crate::files::Files;
 use crate::files::numbers::number;
@@ -19,6 +20,7 @@ use crate::kernels::real::Real;
 use crate::report::finished::Finished;
 use crate::report::text_table::CellAlignment::{Left, Right};
 use crate::report::text_table::text_table;
+use crate::run::statistics::normal_law::{MembersOf, NormalLaw};
 use crate::run::statistics::{Correlated, FinalMembers, MembersAre, ParameterStatistics};
 
 /// The largest number of parameters in the table at the end of a run.
@@ -35,6 +37,8 @@ pub struct Calibrated {
     pub best: Option<Vec<f64>>,
     /// The members, a row of all parameters each, if they were kept and are not too many.
     pub members: Option<Array2<f64>>,
+    /// Draws of the normal law that members stand for, where they are its sigma points.
+    pub draws: Option<Array2<f64>>,
 }
 
 impl Calibrated {
@@ -75,14 +79,29 @@ impl Calibrated {
             let of = |p: usize| members.column(p).iter().map(|u| share * u).sum();
             mean = (0..parameters).map(of).collect();
         }
-        let drawn = finished.resolved.config.ensemble.begins_as_drawn();
+        let config = &finished.resolved.config;
+        let of = MembersOf {
+            are,
+            drawn: config.ensemble.begins_as_drawn(),
+            points: SigmaPoints::of(&config.method, prior.coordinates()),
+        };
         let none = Array2::zeros((0, parameters));
-        let rows = members.as_ref().unwrap_or(&none);
+        let rows = members.as_ref().unwrap_or(&none).view();
+        let law = of
+            .points
+            .and_then(|points| NormalLaw::of(points, prior, rows));
         Ok(Self {
-            found: FinalMembers::new((are, drawn), prior, &mean, rows.view()),
+            found: FinalMembers::new(of, prior, &mean, rows),
             best: finished.best::<N>(parameters)?.as_deref().map(own),
+            draws: law.map(|law| law.draws(rows, config.seed)),
             members,
         })
+    }
+
+    /// Returns the rows that show what parameters may be: the draws of the normal law where members are its sigma points, else the members.
+    #[must_use]
+    pub fn shown(&self) -> Option<&Array2<f64>> {
+        self.draws.as_ref().or(self.members.as_ref())
     }
 
     /// Returns the mean of the members, all parameters in their order.
@@ -112,19 +131,31 @@ impl Calibrated {
         let Some(members) = &self.members else {
             return Ok(());
         };
-        let names = self.found.parameters.iter().map(|of| quoted(&of.name));
-        let names: Vec<Cow<str>> = names.collect();
-        let mut text = names.join(",") + "\n";
-        for member in members.rows() {
-            let words: Vec<String> = member.iter().map(|x| format!("{x:?}")).collect();
-            text += &words.join(",");
-            text.push('\n');
-        }
+        let text = self.csv(members);
         // The second is its name in earlier versions, by which scripts may read it.
         for name in [self.found.are.table_name(), "ensemble.csv"] {
             files.write_whole(&folder.join(name), text.as_bytes())?;
         }
-        Ok(())
+        match &self.draws {
+            Some(draws) if self.found.are == MembersAre::SigmaPoints => {
+                let path = folder.join(MembersAre::PosteriorSample.table_name());
+                files.write_whole(&path, self.csv(draws).as_bytes())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns `rows` of all parameters as a table with their names.
+    fn csv(&self, rows: &Array2<f64>) -> String {
+        let names = self.found.parameters.iter().map(|of| quoted(&of.name));
+        let names: Vec<Cow<str>> = names.collect();
+        let mut text = names.join(",") + "\n";
+        for row in rows.rows() {
+            let words: Vec<String> = row.iter().map(|x| format!("{x:?}")).collect();
+            text += &words.join(",");
+            text.push('\n');
+        }
+        text
     }
 
     /// Returns the lines on parameters for the table at a run's end: a few numbers of each, and what is remarkable.
@@ -252,11 +283,17 @@ mod tests {
             [3.237_29e-16, 2e300, 0.81]
         ];
         let mean = [3.194_91e-16, 1e300, 0.8];
-        let found = FinalMembers::new((MembersAre::Fit, true), &prior, &mean, members.view());
+        let of = MembersOf {
+            are: MembersAre::Fit,
+            drawn: true,
+            points: None,
+        };
+        let found = FinalMembers::new(of, &prior, &mean, members.view());
         let calibrated = Calibrated {
             found,
             best: None,
             members: None,
+            draws: None,
         };
         let table = calibrated.table();
         let lines: Vec<Vec<&str>> = table

@@ -6,11 +6,13 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use crate::cost::MOST_AS_TEXT;
+use crate::ensemble::sigma_points::SigmaPoints;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::io::run_folder::history::History;
 use crate::report::predictive::{Observations, Predictive, misfits};
 use crate::run::statistics::SHARES;
+use crate::run::statistics::normal_law::{quantiles, values_of_outputs};
 use crate::run::statistics::sample::quantile;
 
 /// The table of observations against the outputs of the final members, in the run's folder.
@@ -65,17 +67,40 @@ fn ending_at(folder: &Path, step: u64) -> Result<Option<History>> {
     Ok(history.filter(|history| history.last() == step))
 }
 
-/// Returns the check of the final members of the run in `folder`, the ensemble after `step` steps, against `observed`. None where their
-/// outputs were not kept, or are too many.
+/// Returns the check of the final members of the run in `folder`, the ensemble after `step` steps, against `observed`; of sigma
+/// `points` by their normal law. None where their outputs were not kept, or are too many.
 ///
 /// # Errors
 /// Damaged files of the history, or outputs that are not those of `observed`.
-pub fn last(folder: &Path, step: u64, observed: &Observations) -> Result<Option<Predictive>> {
+pub fn last(
+    folder: &Path,
+    (step, points): (u64, Option<SigmaPoints>),
+    observed: &Observations,
+) -> Result<Option<Predictive>> {
     let Some(history) = ending_at(folder, step)? else {
         return Ok(None);
     };
     let outputs = outputs(&history, step, observed)?;
-    Ok(outputs.map(|(outputs, _)| Predictive::new(observed, step, outputs.view())))
+    Ok(outputs.map(|(outputs, _)| predictive(points, observed, step, outputs)))
+}
+
+/// Returns the check of the `outputs` of members after `step` steps, of sigma points by their normal law.
+fn predictive(
+    points: Option<SigmaPoints>,
+    observed: &Observations,
+    step: u64,
+    outputs: Array2<f64>,
+) -> Predictive {
+    let members = outputs.nrows();
+    let outputs = match points {
+        Some(points) => values_of_outputs(points, outputs.view()),
+        None => outputs,
+    };
+    let check = Predictive::new(observed, step, outputs.view());
+    match points {
+        Some(_) => Predictive { members, ..check },
+        None => check,
+    }
 }
 
 /// Writes the table of the `last` check to the run's `folder`; where there is none, one of an earlier end goes. Called by rank 0.
@@ -91,12 +116,16 @@ pub fn write(files: &Files, folder: &Path, last: Option<&Predictive>) -> Result<
 }
 
 impl Check {
-    /// Returns the check of the run in `folder`, whose result is the ensemble after `step` steps, against `observed`. None where the
-    /// outputs of that ensemble were not kept, or are too many.
+    /// Returns the check of the run in `folder`, whose result is the ensemble after `step` steps, against `observed`; of sigma
+    /// `points` by their normal law. None where the outputs of that ensemble were not kept, or are too many.
     ///
     /// # Errors
     /// Damaged files of the history, or outputs that are not those of `observed`.
-    pub fn of(folder: &Path, step: u64, observed: &Observations) -> Result<Option<Self>> {
+    pub fn of(
+        folder: &Path,
+        (step, points): (u64, Option<SigmaPoints>),
+        observed: &Observations,
+    ) -> Result<Option<Self>> {
         let Some(history) = ending_at(folder, step)? else {
             return Ok(None);
         };
@@ -109,7 +138,7 @@ impl Check {
             let misfits = misfits(observed, outputs.view(), sets.as_deref());
             misfits_by_step.push((at, misfits));
             let checked = at == step || at == 0 && sets.is_none();
-            let check = checked.then(|| Predictive::new(observed, at, outputs.view()));
+            let check = checked.then(|| predictive(points, observed, at, outputs));
             match at == step {
                 true => last = check,
                 false => first = first.or(check),
@@ -133,11 +162,11 @@ impl Check {
     }
 }
 
-/// Returns the quantiles of the `parameters` over the kept steps of the run in `folder`; none where it has no history.
+/// Returns the quantiles of the `parameters` over the kept steps of the run in `folder`, of sigma `points` by their normal law; none where it has no history.
 ///
 /// # Errors
 /// Damaged files of the history.
-pub fn fans(folder: &Path, parameters: &[usize]) -> Result<Vec<Fan>> {
+pub fn fans(folder: &Path, parameters: &[usize], points: Option<SigmaPoints>) -> Result<Vec<Fan>> {
     let Some(history) = History::open(folder)? else {
         return Ok(Vec::new());
     };
@@ -154,6 +183,10 @@ pub fn fans(folder: &Path, parameters: &[usize]) -> Result<Vec<Fan>> {
         let members = history.parameters(step)?;
         for fan in &mut fans {
             let column = members.column(fan.parameter);
+            if let Some(points) = points {
+                fan.quantiles.push((step, quantiles(points, column)));
+                continue;
+            }
             let mut values: Vec<f64> = column.iter().copied().filter(|u| u.is_finite()).collect();
             values.sort_by(f64::total_cmp);
             let quantiles = SHARES.map(|share| quantile(&values, share));

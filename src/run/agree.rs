@@ -70,7 +70,9 @@ impl<T: Real> State<T> {
         let near = self.near_enough(context, &facts, y);
         let alive: Vec<bool> = (0..j).map(|k| facts.is_sound(k) && near[k]).collect();
         let survivors = Survivors::new(alive);
-        let least = 3.max(j / 10);
+        // Of sigma points one and the centre tell of a direction, and the others are drawn in.
+        let few = plan.sigma_points().map_or(3, |_| 2);
+        let least = few.max(j / 10);
         if !survivors.all() && survivors.count() < least {
             if !self.may_take_back() {
                 let count = survivors.count();

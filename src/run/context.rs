@@ -11,6 +11,7 @@ use crate::data::Batch;
 use crate::data::baseline::Baselines;
 use crate::ensemble::draw::Draw;
 use crate::ensemble::localisation::Localisation;
+use crate::ensemble::sigma_points::Prediction;
 use crate::ensemble::stages::additive::Additive;
 use crate::ensemble::stages::inflation::Inflation;
 use crate::ensemble::stages::redraw::Redrawing;
@@ -134,6 +135,7 @@ impl<'a, T: Real> StepContext<'a, T> {
             second_order: config.ensemble.second_order_exact && !gauss_newton,
             coefficients,
             sampler: plan.sampler(step, factor),
+            points: plan.sigma_points(),
             localisation: self.localisation.clone(),
             mixed: plan.mixed(),
             buffers: &self.buffers,
@@ -206,7 +208,10 @@ fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
     }
     stages.push(Box::new(Replacement));
     stages.extend(factor);
-    if kept.centres {
+    if plan.sigma_points().is_some() {
+        let alpha = plan.config().method.alpha;
+        stages.push(Box::new(Prediction { alpha }));
+    } else if kept.centres {
         stages.push(Box::new(momentum::OfMean));
     } else if kept.previous {
         stages.push(Box::new(momentum::OfMembers));

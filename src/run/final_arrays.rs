@@ -3,19 +3,24 @@
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use ndarray::{Array2, ArrayView1};
 use npyz::WriterBuilder as _;
 
 use super::{Outcome, State};
 use crate::error::Result;
 use crate::files::Files;
 use crate::forward::ForwardMap;
-use crate::kernels::real::Real;
+use crate::kernels::real::{Real, product};
 use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
 
 /// The file beside a simulator's arrays that says what they hold. Without it they are of an earlier version of the program,
 /// which left coordinates with standard normal priors.
 pub const UNITS: &str = "units.txt";
+
+/// The files of the mean and covariance of the normal law of sigma points.
+const NORMAL_MEAN: &str = "normal_mean.npy";
+const NORMAL_COVARIANCE: &str = "normal_covariance.npy";
 
 /// Text of the file that names the arrays' units.
 const OWN: &str = "mean.npy, best.npy and ensemble.npy hold the parameters in their own units, in the order of \
@@ -38,6 +43,7 @@ pub fn save<T: Real>(
     if let Some(folder) = &folder {
         files.create_folder(folder)?;
     }
+    save_law(ranks, plan, (map, state), (files, folder.as_deref()))?;
     let Some(prior) = map.own_units() else {
         let mean = state.ensemble.mean(ranks);
         let to = (files, folder.as_deref());
@@ -50,13 +56,54 @@ pub fn save<T: Real>(
         }
         files.write_whole(&folder.join(UNITS), OWN.as_bytes())?;
     }
-    let mean = state.own_mean(ranks, map, prior);
+    let mean = state.own_mean(ranks, (plan, map), prior);
     let own = |rows: Vec<T>| {
         let rows = rows.chunks_exact(prior.coordinates());
         rows.flat_map(|row| prior.at(row)).collect()
     };
     let to = (files, folder.as_deref());
     save_as(ranks, plan, (map, state), outcome, to, mean, own)
+}
+
+/// Writes the mean and covariance of the normal law of sigma points, in the coordinates in which these move: P numbers, and P x P. Called by
+/// all ranks.
+fn save_law<T: Real>(
+    ranks: Ranks,
+    plan: &Plan,
+    (map, state): (&dyn ForwardMap<T>, &State<T>),
+    (files, folder): (&Files, Option<&Path>),
+) -> Result<()> {
+    let Some(points) = plan.sigma_points() else {
+        return Ok(());
+    };
+    let parameters = plan.parameters;
+    let (mut mean, mut covariance) = (Vec::new(), Array2::zeros((parameters, parameters)));
+    for rows in state.rows(ranks, map).flatten() {
+        let rows = Array2::from_shape_vec((rows.len() / parameters, parameters), rows);
+        let mut rows = rows.expect("whole rows").mapv(|u| u.as_f64());
+        if mean.is_empty() {
+            mean = rows.row(0).to_vec();
+        }
+        let centre = ArrayView1::from(&mean);
+        rows.rows_mut()
+            .into_iter()
+            .for_each(|mut row| row -= &centre);
+        product(
+            covariance.view_mut(),
+            1.0,
+            points.weight(),
+            rows.t(),
+            rows.view(),
+        );
+    }
+    let Some(folder) = folder else {
+        return Ok(());
+    };
+    let rows = covariance.rows().into_iter().map(|row| row.to_vec());
+    let shape = [parameters, parameters];
+    write_npy(files, &folder.join(NORMAL_COVARIANCE), &shape, rows)?;
+    let mean = std::iter::once(mean);
+    write_npy(files, &folder.join(NORMAL_MEAN), &shape[..1], mean)
 }
 
 /// Writes `mean` and the members' rows, each converted by `convert`. Called by all ranks.

@@ -84,7 +84,7 @@ pub(super) fn judge<T: Real>(
     (misfits, known): (&[f64], Option<Vec<f64>>),
 ) -> (Scores, Vec<GroupMisfit>, Option<Vec<T>>) {
     let (ranks, plan, problem) = (context.ranks, context.plan, context.problem);
-    let mean = state.own_mean(ranks, problem.map.as_ref(), prior);
+    let mean = state.own_mean(ranks, (plan, problem.map.as_ref()), prior);
     let mut of_mean = [0.0];
     let mut residuals = vec![0.0; plan.table.group_of.len()];
     let outputs = ranks.comm.is_first().then(|| match known {

@@ -5,6 +5,8 @@ use crate::forward::ForwardMap;
 use crate::forward::joint_prior::JointPrior;
 use crate::kernels::real::Real;
 use crate::parallel::ranks::Ranks;
+use crate::run::plan::Plan;
+use crate::run::statistics::normal_law::NormalLaw;
 
 /// Numbers of members that rank 0 holds at once.
 const HELD: usize = 1 << 22;
@@ -27,15 +29,23 @@ impl<T: Real> State<T> {
     }
 
     /// Returns the mean of the members in the own units of the parameters of `prior`, the same on all ranks. Where the
-    /// mean form averages its mean over steps: that average, in these units. Called by all ranks.
+    /// mean form averages its mean over steps: that average, in these units; of sigma points the mean of their normal law. Called by all ranks.
     pub(super) fn own_mean(
         &self,
         ranks: Ranks,
-        map: &dyn ForwardMap<T>,
+        (plan, map): (&Plan, &dyn ForwardMap<T>),
         prior: &JointPrior,
     ) -> Vec<f64> {
         if self.ensemble.averages() {
             return prior.at(&self.ensemble.mean(ranks));
+        }
+        if let Some(points) = plan.sigma_points() {
+            let mut law = NormalLaw::new(points, prior);
+            for rows in self.rows(ranks, map).flatten() {
+                let rows = rows.chunks_exact(prior.coordinates());
+                rows.for_each(|row| law.add(&prior.at(row)));
+            }
+            return shared(ranks, &law.means());
         }
         let members = self.ensemble.members(ranks).items() as f64;
         let mut mean = vec![0.0; prior.parameters()];
@@ -54,7 +64,12 @@ impl<T: Real> State<T> {
         for (mean, (low, high)) in mean.iter_mut().zip(range) {
             *mean = mean.max(low).min(high);
         }
-        let bytes = bytemuck::cast_slice(&mean).to_vec();
-        bytemuck::pod_collect_to_vec(&ranks.comm.broadcast(bytes))
+        shared(ranks, &mean)
     }
+}
+
+/// Returns rank 0's `numbers` on all ranks.
+fn shared(ranks: Ranks, numbers: &[f64]) -> Vec<f64> {
+    let bytes = bytemuck::cast_slice(numbers).to_vec();
+    bytemuck::pod_collect_to_vec(&ranks.comm.broadcast(bytes))
 }

@@ -10,6 +10,7 @@ use crate::ensemble::draw::Draw;
 use crate::ensemble::exact_draw::ExactDraw;
 use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::mean::MeanEnsemble;
+use crate::ensemble::sigma_points::{Prediction, SigmaPoints};
 use crate::ensemble::transform::Form;
 use crate::ensemble::{Ensemble, EnsembleState as _, NextDraw};
 use crate::error::Result;
@@ -19,6 +20,7 @@ use crate::io::npy;
 use crate::kernels::real::Real;
 use crate::kernels::rng::Purpose;
 use crate::parallel::ranks::Ranks;
+use crate::parallel::slab::Slab;
 use crate::run::left_out::LeftOut;
 use crate::run::plan::Plan;
 use crate::run::plan::extra_arrays::ExtraArrays;
@@ -91,6 +93,9 @@ fn first_mean<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<MeanE
 /// As `read`.
 fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<FullEnsemble<T>> {
     let (members, draw, kept) = (plan.members(0), first_draw(plan), ExtraArrays::of(plan));
+    if let Some(points) = plan.sigma_points() {
+        return Ok(first_points(ranks, plan, points, prior));
+    }
     if is_from_file(plan) {
         let rows: Array2<T> = read_rows(ranks, plan, members)?;
         let fill =
@@ -126,6 +131,24 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
         full.track_centre(&about);
     }
     Ok(full)
+}
+
+/// Places the sigma points of the prior, and beside them those of the first prediction, which are simulated. Called by all ranks.
+fn first_points<T: Real>(
+    ranks: Ranks,
+    plan: &Plan,
+    points: SigmaPoints,
+    prior: &Prior,
+) -> FullEnsemble<T> {
+    let place = |spread: f64| {
+        move |_, columns: Range<usize>, block: &mut ArrayRef2<T>| {
+            points.fill(columns, (prior, spread), block);
+        }
+    };
+    let predicted = place(Prediction::factor(plan.step_size.h));
+    let mut full = FullEnsemble::new(ranks, points.count(), prior, false, predicted);
+    full.previous = Some(Slab::fill(ranks.comm, ranks.pool, &full.layout, place(1.0)));
+    full
 }
 
 /// Prepares the draws of first members with the prior's own moments, if they are asked for. Called by all ranks.

@@ -87,7 +87,7 @@ pub(super) fn step<T: Real>(
     let length = (&transform, h, plan.step_size.h * factor);
     let progress = UpdateProgress::new(ranks, plan.parameters, state.step + 1);
     let after_block = || progress.after_block();
-    let batch_and_survivors = (batch, &agreed.survivors);
+    let batch_and_survivors = (batch, &plan.moved(&agreed.survivors));
     let update = next.update(
         context,
         state.step,

@@ -138,6 +138,7 @@ impl<T: Real> Case<T> {
             members,
             samples,
             gain,
+            points: None,
             noise: self.noise,
             second_order: false,
             coefficients: None,

@@ -408,6 +408,24 @@ fn momentum_by_recursion_and_with_adaptive_restarts() {
     ]));
 }
 
+/// Of pairs and of a simplex: by rows, and by samples of more outputs than points; with points that fail at some steps.
+#[test]
+fn sigma_points_in_their_two_kinds() {
+    let uki = random(&["method.kind=uki"]);
+    let fails = uki.clone().set("method.outlier_ratio=1.15");
+    let failed = failures(&fails);
+    assert!(failed.iter().any(|&failed| failed > 2), "{failed:?}");
+    let simplex = uki.clone().set("method.sigma_points=simplex");
+    all_differ(&hold(&[
+        (uki.clone(), SPLITS),
+        (uki.clone().set("run.precision=single"), FEW),
+        (uki.set("method.alpha=0.9").set("method.h=0.3"), FEW),
+        (fails, SPLITS),
+        (simplex.clone(), SPLITS),
+        (simplex.set("method.outlier_ratio=1.1"), FEW),
+    ]));
+}
+
 /// On a linear problem one full Gauss-Newton step is the stochastic Kalman step, and all further ones move nobody; with h = 1/2 half of the
 /// way is left after each.
 #[test]

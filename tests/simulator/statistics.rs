@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::answers::observed;
 use super::results::{array, members, summary};
-use super::start::{alone, end};
+use super::start::{alone, end, read_npy};
 use super::{Case, Test};
 
 pub const TESTS: &[Test] = &[
@@ -15,6 +15,10 @@ pub const TESTS: &[Test] = &[
     (
         "members_are_called_a_sample_of_the_posterior_only_where_they_are_one",
         sample,
+    ),
+    (
+        "sigma_points_are_answered_by_their_normal_law",
+        sigma_points,
     ),
     ("few_members_and_tied_parameters_are_answered_too", extremes),
     (
@@ -41,6 +45,63 @@ fn answer(folder: &Path) -> (String, serde_json::Value, Vec<f64>) {
     let (told, parameters) = (summary(folder), read("final/parameters.csv"));
     let chosen = ["members", "chi_square", "verdict", "advice"].map(|key| told[key].clone());
     (parameters, chosen.to_vec().into(), members(folder).concat())
+}
+
+/// A table of numbers with a line of names, without these.
+fn numbers_of(path: &Path) -> Vec<Vec<f64>> {
+    let text = std::fs::read_to_string(path).expect("a table");
+    let numbers = |line: &str| {
+        line.split(',')
+            .map(|x| x.parse().expect("a number"))
+            .collect()
+    };
+    text.lines().skip(1).map(numbers).collect()
+}
+
+/// Where a simulator fails for some points, alike on any ranks: the normal law's own numbers, draws of it, and no error bars of a sample.
+fn sigma_points() {
+    let case = Case::new("failing");
+    let run = case.run(&["method.kind=uki", "ensemble.members=5", "run.steps=12"]);
+    let (one, _) = case.finish(&run, "uki");
+    let (three, _) = case.finish(&run.on(3, 1), "uki on 3");
+    assert_eq!(answer(&one), answer(&three));
+    assert_eq!(
+        numbers_of(&one.join("final/posterior.csv")),
+        numbers_of(&three.join("final/posterior.csv"))
+    );
+    let told = summary(&one);
+    assert_eq!(told["members"]["are"], "sigma-points");
+    let verdict = told["verdict"].as_str().expect("text");
+    assert!(verdict.contains("the steps have converged"), "{verdict}");
+    assert_eq!(numbers_of(&one.join("final/members.csv")).len(), 5);
+    let draws = numbers_of(&one.join("final/posterior.csv"));
+    assert_eq!(draws.len(), 1000);
+    for (p, of) in told["members"]["parameters"]
+        .as_array()
+        .expect("parameters")
+        .iter()
+        .enumerate()
+    {
+        let (mean, deviation) = (
+            of["mean"].as_f64().unwrap(),
+            of["deviation"].as_f64().unwrap(),
+        );
+        assert!(of["mean_error"].is_null(), "{of}");
+        let found = draws.iter().map(|u| u[p]).sum::<f64>() / 1000.0;
+        assert!((found - mean).abs() < 0.1 * deviation, "{found}, {of}");
+        let spread = draws.iter().map(|u| (u[p] - mean).powi(2)).sum::<f64>() / 1000.0;
+        assert!(
+            (spread.sqrt() / deviation - 1.0).abs() < 0.1,
+            "{spread}, {of}"
+        );
+    }
+    let (shape, covariance) = read_npy::<f64>(&one.join("final/normal_covariance.npy"));
+    assert_eq!((&shape[..], covariance[1]), (&[2, 2][..], covariance[2]));
+    assert_eq!(read_npy::<f64>(&one.join("final/normal_mean.npy")).0, [2]);
+    assert!(page(&one).contains("draws of the normal law"));
+    let (short, _) = case.finish(&run.set("run.steps=5"), "uki in 5 steps");
+    assert_eq!(summary(&short)["members"]["are"], "fit");
+    assert!(!short.join("final/posterior.csv").exists());
 }
 
 /// The page of the run in `folder`.

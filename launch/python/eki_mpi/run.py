@@ -15,7 +15,7 @@ import numpy
 from .table import Array, Table, from_csv, from_records
 
 # What `members.are` in summary.json says of members that tell of a posterior.
-POSTERIOR = ("posterior-sample", "posterior-moments")
+POSTERIOR = ("posterior-sample", "posterior-moments", "sigma-points")
 
 
 class Step:
@@ -120,7 +120,7 @@ class Run:
 
     @property
     def are(self) -> str:
-        """What a simulator's final members are: "posterior-sample", "posterior-moments" or "fit"; "" where the run does not say."""
+        """What a simulator's final members are: "posterior-sample", "posterior-moments", "sigma-points" or "fit"; "" where the run does not say."""
         return str(self.summary.get("members", {}).get("are", ""))
 
     @cached_property
@@ -169,7 +169,7 @@ class Run:
 
     @property
     def posterior(self) -> Table:
-        """The final members, where they are a sample of the posterior or have its moments.
+        """The final members, where they are a sample of the posterior or have its moments; of sigma points draws of their normal law.
 
         Raises ValueError where they are a fit: their spread is no error bar. `members` has them in any case.
         """
@@ -177,17 +177,26 @@ class Run:
             raise ValueError(
                 f"{self.folder}: the members are no sample of the posterior: {self.summary.get('verdict', 'of a network, or no end')}"
             )
+        if self._is_law:
+            return from_csv(self.folder / "final" / "posterior.csv")
         return self.members
+
+    @property
+    def _is_law(self) -> bool:
+        """True where members are sigma points, no sample."""
+        return self.are == "sigma-points"
 
     def inference_data(self, seed: int = 0) -> Any:
         """Returns the run as ArviZ holds it: an InferenceData, or a DataTree where ArviZ is of version 1 or is arviz-base.
 
         Groups are posterior and prior (parameters), posterior_predictive and prior_predictive (outputs with noise that is drawn
-        with `seed`, each observation's own deviation), and observed_data. Those of which the run kept nothing are left out. A chain
+        with `seed`, each observation's own deviation), and observed_data. Those of which the run kept nothing are left out, and with sigma points prior and outputs. A chain
         holds all members, in no order. Raises ValueError where the members are no sample of the posterior.
         """
         groups: dict[str, dict[str, Array]] = {"posterior": _draws(self.posterior)}
         ensembles = {"posterior": self._final_with_outputs(), "prior": self._first()}
+        if self._is_law:
+            ensembles = {"posterior": None, "prior": None}  # outputs at sigma points are no sample
         if ensembles["prior"] is not None:
             groups["prior"] = _draws(ensembles["prior"].parameters)
         coords: dict[str, list[str]] = {}

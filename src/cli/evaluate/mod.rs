@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use eki_mpi::config::ModelKind;
 use eki_mpi::data::catalogue;
+use eki_mpi::ensemble::sigma_points::SigmaPoints;
 use eki_mpi::error::Result;
 use eki_mpi::files::numbers::number;
 use eki_mpi::forward::load::LoadedProblem;
@@ -80,7 +81,10 @@ fn judged_in<T: Real>(finished: &Finished, data_dir: &Path, starts: bool) -> Res
         let ending = finished.ending()?.unwrap_or_default();
         let values = problem.dataset.observations();
         let observed = Observations::new(values, &noise, &table, &ending.left_out);
-        answer.predictive = Check::of(&finished.folder, ending.steps, &observed)?;
+        let map = problem.map.as_ref();
+        let points = SigmaPoints::of(&finished.resolved.config.method, map.shape().parameters);
+        let last = (ending.steps, points);
+        answer.predictive = Check::of(&finished.folder, last, &observed)?;
     }
     Ok(assessment)
 }

@@ -14,6 +14,8 @@ use crate::config::value::words;
 
 /// The scope of keys of the publication's step size.
 const ADAPTIVE: Scope = EVERYWHERE.methods(MethodKind::ADAPTIVE);
+/// The scope of keys of sigma points.
+const POINTS: Scope = EVERYWHERE.methods(&[MethodKind::Uki]);
 /// The scope of keys of methods that take no account of the prior by themselves.
 const NO_PRIOR: Scope = ONE_SET.methods(&[
     MethodKind::Eki,
@@ -67,7 +69,7 @@ section! {
         /// 0 is off.
         clip: f64 = "0.0", AtLeast(0.0), DESCENT, Fixed;
         /// Step size h; or with "kalman" and "etki" a list, one for each step, or for each pass over sets of observations. The run's
-        /// length then follows from the list. With method.perturb, or "etki", a list that adds up to 1 ends at the posterior: its h
+        /// length then follows from the list. With "uki" it is below 1, and 0.5 where it is not given. With method.perturb, or "etki", a list that adds up to 1 ends at the posterior: its h
         /// are the 1/alpha of ES-MDA (Emerick & Reynolds, Comput. Geosci. 55 (2013) 3).
         h: HValue = "2.0", Kind::HValue, ENSEMBLES, Fixed;
         /// Factor by which the step size h, or the learning rate, changes over each epoch.
@@ -86,6 +88,10 @@ section! {
         /// outputs; an accepted step doubles h again, up to what it was. Members that are taken back count as a step. Needs all observations
         /// in each step, and members that are not redrawn, joined by others or moved on by momentum.
         accept: bool = "false", Bool, NO_PRIOR, Fixed;
+        /// Sigma points that members are, whose number sets ensemble.members.
+        sigma_points: PointsKind = "'pairs'", Choice(PointsKind::WORDS), POINTS, Fixed;
+        /// Regularisation alpha, at most 1: before each step the mean moves to the prior's by the share 1 - alpha. 1 leads to the posterior.
+        alpha: f64 = "1.0", Above(0.0), POINTS, Fixed;
         /// Number epsilon in the adaptive step size h / (||D||_F + epsilon).
         epsilon: f64 = "0.5", Above(0.0), ADAPTIVE, Fixed;
         /// Form in which the update is computed; all give the same step up to rounding, but "mean" moves the mean alone.
@@ -122,6 +128,16 @@ impl Method {
             true => 1.0,
             false => self.tikhonov,
         }
+    }
+}
+
+words! {
+    /// Sigma points of P parameters.
+    PointsKind {
+        /// 2P + 1: the centre, and two for each parameter.
+        Pairs = "pairs",
+        /// P + 2: the centre, and the corners of a simplex; half of the simulations, and less exact where the simulator is not linear.
+        Simplex = "simplex",
     }
 }
 

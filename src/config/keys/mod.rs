@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use data::{Conflict, Data, Scale, TargetKind};
 pub use ensemble::{DrawKind, Ensemble, InitialCentre, Rerandomise};
 pub use method::{
-    Covariance, FormKind, HSchedule, LossKind, Method, MomentumOf, MomentumRule, StepKind,
+    Covariance, FormKind, HSchedule, LossKind, Method, MomentumOf, MomentumRule, PointsKind,
+    StepKind,
 };
 pub use model::{Activation, Model, OutputKind, RecurrenceOf};
 pub use run::{Best, Checkpoint, OnError, OnHang, Output, Precision, Run};

@@ -1,8 +1,20 @@
 //! Moves that show what parameters do to the outputs: one for each free parameter, and one for each field as a whole.
 
-use super::JointPrior;
+use super::{JointPrior, Place, Value};
 
 impl JointPrior {
+    /// The number of the parameter that the parameter number `i` is tied to, through others if need be; else `i` itself.
+    #[must_use]
+    pub fn source(&self, i: usize) -> usize {
+        let Place::Single(mut single) = self.place(i) else {
+            return i;
+        };
+        while let Value::Tied { to, .. } = self.parameters[single].value {
+            single = to;
+        }
+        self.number(single)
+    }
+
     /// The number of moves: of free parameters and of fields.
     #[must_use]
     pub fn moves(&self) -> usize {

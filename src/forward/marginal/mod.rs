@@ -25,6 +25,7 @@ mod normal;
 
 use logit_normal::logistic;
 pub use normal::below as standard_normal;
+pub use normal::quantile_of as standard_normal_quantile;
 
 /// The logit of a bounded parameter that stands for a bound.
 const FARTHEST_LOGIT: f64 = 40.0;

@@ -31,6 +31,12 @@ pub(super) fn coordinate(below: f64, above: f64) -> f64 {
     quantile(below, above, FARTHEST)
 }
 
+/// The quantile of the standard normal law below which the share `share` of it lies; at most 37 from 0.
+#[must_use]
+pub fn quantile_of(share: f64) -> f64 {
+    far_quantile(share, 1.0 - share)
+}
+
 /// The quantile of the standard normal law whose probabilities are `below` and `above`, at most 37 from 0.
 pub(super) fn far_quantile(below: f64, above: f64) -> f64 {
     quantile(below, above, FARTHEST_TAIL)

@@ -39,6 +39,8 @@ pub enum Purpose {
     Diffuse = 13,
     /// Examples of a generated task.
     Examples = 12,
+    /// Draws of the normal law that sigma points stand for.
+    Posterior = 17,
     /// Noise of additive inflation, for each member.
     Inflate = 15,
 }

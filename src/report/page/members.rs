@@ -56,7 +56,7 @@ pub fn chosen(known: &Parameters) -> (Vec<usize>, usize) {
 
 /// Returns the section on the marginals of the members and their most correlated pairs; empty where members were not kept.
 pub fn section(known: &Parameters) -> String {
-    let Some(members) = &known.calibrated.members else {
+    let Some(members) = known.calibrated.shown() else {
         return String::new();
     };
     let column = |p: usize| members.column(p).iter().copied().collect::<Vec<f64>>();
@@ -65,8 +65,15 @@ pub fn section(known: &Parameters) -> String {
         .iter()
         .map(|&p| marginal((&known.prior, p), &column(p), known.is_drawn).card())
         .collect();
+    let draws = match &known.calibrated.draws {
+        Some(draws) => format!(
+            "<p class=\"soft\">Shown as final members: {} draws of the normal law that the sigma points stand for.</p>\n",
+            draws.nrows()
+        ),
+        None => String::new(),
+    };
     let mut html = format!(
-        "<h2>Members and prior</h2>\n{}<div class=\"grid few\">\n{cards}</div>\n",
+        "<h2>Members and prior</h2>\n{draws}{}<div class=\"grid few\">\n{cards}</div>\n",
         more(left)
     );
     let pairs = known

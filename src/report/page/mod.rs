@@ -66,9 +66,13 @@ impl ReportedRun {
             serde_json::from_str(&text).ok()
         };
         let parameters = Parameters::of(&finished)?;
-        let fans = parameters
-            .as_ref()
-            .map(|known| fans(&finished.folder, &members::chosen(known).0));
+        let fans = parameters.as_ref().map(|known| {
+            fans(
+                &finished.folder,
+                &members::chosen(known).0,
+                known.points(&finished),
+            )
+        });
         Ok(Self {
             name: finished.name(),
             curve: finished.curve()?,

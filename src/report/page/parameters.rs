@@ -7,6 +7,7 @@ use super::fields;
 use super::scale::{Scale, escaped, number};
 use super::tables::{named, sentence, table};
 
+use crate::ensemble::sigma_points::SigmaPoints;
 use crate::error::Result;
 use crate::forward::joint_prior::JointPrior;
 use crate::report::calibrated::Calibrated;
@@ -49,6 +50,12 @@ impl Parameters {
             prior,
             is_drawn: resolved.config.ensemble.initial == "prior",
         }))
+    }
+
+    /// Returns the sigma points that members of `finished` are, if they are such.
+    pub(super) fn points(&self, finished: &Finished) -> Option<SigmaPoints> {
+        let method = &finished.resolved.config.method;
+        SigmaPoints::of(method, self.prior.coordinates())
     }
 }
 

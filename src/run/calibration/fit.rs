@@ -11,6 +11,7 @@ use crate::parallel::ranks::Ranks;
 use crate::run::history_step::HistoryStep;
 use crate::run::plan::Plan;
 use crate::run::reporter::Record;
+use crate::run::statistics::normal_law::MembersOf;
 use crate::run::statistics::{FinalMembers, MembersAre};
 use crate::run::{Outcome, State};
 
@@ -48,8 +49,8 @@ pub struct Fit {
     outcome: Outcome,
     state: State<f64>,
     prior: JointPrior,
-    /// What the members are, and whether they began as draws from the prior.
-    are: (MembersAre, bool),
+    /// What the members are.
+    of: MembersOf,
 }
 
 impl Fit {
@@ -61,7 +62,7 @@ impl Fit {
         (state, outcome): (State<f64>, Outcome),
     ) -> Self {
         let prior = map.own_units().expect("a calibration's map has a prior");
-        let mean = state.own_mean(ranks, map, prior);
+        let mean = state.own_mean(ranks, (plan, map), prior);
         let on_first: Vec<f64> = state.rows(ranks, map).flatten().flatten().collect();
         let coordinates = ranks
             .comm
@@ -73,7 +74,11 @@ impl Fit {
         let time = plan.mean_time(state.step, state.time);
         let are = MembersAre::at(plan, time, outcome.scores.misfit_members);
         Self {
-            are: (are, plan.config().ensemble.begins_as_drawn()),
+            of: MembersOf {
+                are,
+                drawn: plan.config().ensemble.begins_as_drawn(),
+                points: plan.sigma_points(),
+            },
             prior: prior.clone(),
             history,
             names: prior.names().map(Cow::into_owned).collect(),
@@ -112,7 +117,7 @@ impl Fit {
     #[must_use]
     pub fn statistics(&self) -> FinalMembers {
         let mean = self.mean.as_slice().expect("one after the other");
-        FinalMembers::new(self.are, &self.prior, mean, self.members.view())
+        FinalMembers::new(self.of, &self.prior, mean, self.members.view())
     }
 
     /// The outputs of the members, a row of K numbers for each, NaN where there are none. None where the final members were not

@@ -28,6 +28,9 @@ pub enum Method {
     /// It takes two members more than parameters, and more steps than `Posterior`: Garbuno-Inigo, Nuesken & Reich, SIAM J. Appl. Dyn.
     /// Syst. 19 (2020) 1633.
     PosteriorByAldi,
+    /// Unscented Kalman inversion: 2 P + 1 sigma points, whatever number of members is asked for, end at the mean and covariance of the
+    /// posterior, exact for a linear map and a normal prior: Huang, Schneider & Stuart, J. Comput. Phys. 463 (2022) 111262.
+    PosteriorByUki,
     /// Tikhonov's EKI by the Kalman gain: all members go to the posterior's mode, where misfit and distance from the prior's mean
     /// are least together: Chada, Stuart & Tong, SIAM J. Numer. Anal. 58 (2020) 1263. It takes more members than parameters, and
     /// comes the nearer the more `run.steps` are set.
@@ -73,6 +76,13 @@ impl Method {
                 ("run.end_time", "8"),
                 ("run.stop_at_misfit", "0"),
                 MANY_STEPS,
+            ],
+            Self::PosteriorByUki => &[
+                ("method.kind", "uki"),
+                ("method.h_schedule", "level"),
+                ("method.h", "0.5"),
+                ("run.steps", "12"),
+                ("run.stop_at_misfit", "0"),
             ],
             Self::PosteriorMode => &[
                 ("method.kind", "kalman"),

@@ -4,6 +4,7 @@ mod checks;
 pub mod extra_arrays;
 mod length;
 mod localisation;
+mod points;
 mod schedule;
 mod sets;
 
@@ -78,11 +79,12 @@ impl Plan {
     /// # Errors
     /// As `new`.
     pub fn with_noise(
-        resolved: Resolved,
+        mut resolved: Resolved,
         noise: Noise,
         data: DataShape,
         parameters: usize,
     ) -> Result<Self> {
+        points::settle(&mut resolved, parameters);
         let config = &resolved.config;
         if parameters == 0 || data.outputs == 0 {
             let why = "there is nothing to fit: no parameters, or no outputs";

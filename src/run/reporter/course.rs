@@ -1,7 +1,7 @@
 //! How a simulator's run stands against the noise, step by step, and what is warned of while it runs.
 
 use super::Record;
-use crate::config::{Localise, Rerandomise};
+use crate::config::{Localise, MethodKind, Rerandomise};
 use crate::files::numbers::number;
 use crate::forward::joint_prior::field_names;
 use crate::run::plan::Plan;
@@ -178,6 +178,11 @@ impl Course {
 pub(super) fn remedy(plan: &Plan) -> String {
     let method = &plan.config().method;
     let step = match method.kind {
+        MethodKind::Uki => {
+            return "try a smaller method.h, a wider model.prior, or method.kind = \"kalman\", which follows a simulator that is far from \
+                    linear; or method.noise is too small for this simulator"
+                .to_owned();
+        }
         kind if kind.samples() => "a smaller method.h",
         kind if kind.with_gain() => "a smaller method.h, method.h_schedule = \"misfit\"",
         _ => "method.kind = \"kalman\", a larger method.h",

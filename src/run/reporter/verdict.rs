@@ -234,10 +234,10 @@ impl Course {
 
 /// Returns the verdict on members of the posterior, as they `are` one, with this `misfit`, where a run of `plan` had this `end`.
 fn posterior(plan: &Plan, end: Ending, are: MembersAre, misfit: f64) -> Verdict {
-    let are = are.words();
+    let (are, is_law) = (are.words(), are == MembersAre::SigmaPoints);
     let chi = ChiSquare::new(misfit, end.observations);
     let reached = match plan.config().method.kind {
-        MethodKind::Gnki => "the steps have converged".to_owned(),
+        MethodKind::Gnki | MethodKind::Uki => "the steps have converged".to_owned(),
         kind if kind.samples() => format!("after a time of {}", number(end.time, 3)),
         _ => "time 1 was reached".to_owned(),
     };
@@ -245,6 +245,15 @@ fn posterior(plan: &Plan, end: Ending, are: MembersAre, misfit: f64) -> Verdict 
     let square = format!("chi-square per observation {}", chi.words());
     if chi.per_observation > high {
         unexplained(plan, &chi)
+    } else if is_law {
+        // Points that lie within the law's spread have a smaller misfit than draws of it.
+        said(
+            format!(
+                "{are}: {reached}, at a misfit of {} deviations",
+                number(misfit, 4)
+            ),
+            "final/posterior.csv has draws of this law; where the simulator is far from linear, compare them with those of preset = \"posterior\"",
+        )
     } else if chi.per_observation < low {
         said(
             format!("{are}, at a misfit below the noise: {square}"),
@@ -279,6 +288,9 @@ fn short_of_posterior(plan: &Plan, time: f64) -> Verdict {
     let time = number(time, 3);
     let config = plan.config();
     let end = match (config.method.h.list(), config.run.end_time) {
+        _ if config.method.kind == MethodKind::Uki => {
+            format!("{time}, and more are needed to forget the first covariance")
+        }
         _ if config.method.kind == MethodKind::Gnki => {
             format!("{time} of the {GAUSS_NEWTON} at which \"gnki\" has converged")
         }

@@ -8,6 +8,7 @@
 //!
 //! All numbers are sums over members in their order: the same for any number of ranks.
 
+pub mod normal_law;
 pub mod sample;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use crate::config::{MethodKind, Rerandomise, SUM_ROUNDING};
 use crate::forward::joint_prior::JointPrior;
 use crate::method::sampler::BURN_IN;
 use crate::run::plan::Plan;
+use normal_law::{MembersOf, NormalLaw};
 use sample::{deviation, errors, jackknife_groups, quantile, standardised};
 
 /// The shares of the quantiles.
@@ -53,6 +55,8 @@ pub enum MembersAre {
     PosteriorSample,
     /// Points with the posterior's mean and covariance, in standard normal coordinates, but no sample of it.
     PosteriorMoments,
+    /// Sigma points of a normal law with the posterior's mean and covariance, of which the statistics are.
+    SigmaPoints,
     /// A fit: their spread is no error bar, for members contract as they fit, whatever the noise.
     #[default]
     Fit,
@@ -76,6 +80,7 @@ impl MembersAre {
             MethodKind::Etki if pure => Self::PosteriorMoments,
             MethodKind::Gnki if pure && method.perturb => Self::PosteriorSample,
             MethodKind::Aldi => Self::PosteriorSample,
+            MethodKind::Uki if method.alpha == 1.0 => Self::SigmaPoints,
             // Else its own errors, of variances by half of h and by (P + 2)/J, are not small.
             MethodKind::Eks
                 if method.h.unit() <= EKS_STEP
@@ -92,7 +97,7 @@ impl MembersAre {
     #[must_use]
     pub fn aim(plan: &Plan) -> Self {
         let config = plan.config();
-        let gauss_newton = config.method.kind == MethodKind::Gnki;
+        let gauss_newton = matches!(config.method.kind, MethodKind::Gnki | MethodKind::Uki);
         let aims = match config.method.kind.samples() {
             true => config.run.end_time == 0.0 || config.run.end_time >= BURN_IN,
             false => gauss_newton || config.run.end_time == 1.0 || config.method.h.adds_up_to_one(),
@@ -108,6 +113,11 @@ impl MembersAre {
     pub fn is_in_time(plan: &Plan, time: f64) -> bool {
         match plan.config().method.kind {
             MethodKind::Gnki => time > GAUSS_NEWTON - SUM_ROUNDING,
+            // What is left of the first covariance is (1 - h)^n.
+            MethodKind::Uki => {
+                let h = plan.step_size.h;
+                -(1.0 - h).ln() * time / h >= BURN_IN - SUM_ROUNDING
+            }
             kind if kind.samples() => time >= BURN_IN - SUM_ROUNDING,
             _ => (time - 1.0).abs() < SUM_ROUNDING,
         }
@@ -132,6 +142,9 @@ impl MembersAre {
             Self::PosteriorMoments => {
                 "points with the mean and covariance of the posterior, no sample of it"
             }
+            Self::SigmaPoints => {
+                "sigma points of a normal law with the mean and covariance of the posterior"
+            }
             Self::Fit => "a fit: their spread is no error bar",
         }
     }
@@ -141,7 +154,7 @@ impl MembersAre {
     pub fn table_name(self) -> &'static str {
         match self {
             Self::PosteriorSample => "posterior.csv",
-            Self::PosteriorMoments | Self::Fit => "members.csv",
+            Self::PosteriorMoments | Self::SigmaPoints | Self::Fit => "members.csv",
         }
     }
 }
@@ -236,15 +249,13 @@ impl ParameterStatistics {
 }
 
 impl FinalMembers {
-    /// Returns the statistics of `members`, a row of all parameters of `prior` each, where `mean` is their mean, and what they `are`.
-    /// They are compared with the prior where they began as draws from it, as `drawn` says.
+    /// Returns the statistics of `members`, a row of all parameters of `prior` each, where `mean` is their mean, and `of` says what they are.
     #[must_use]
-    pub fn new(
-        (are, drawn): (MembersAre, bool),
-        prior: &JointPrior,
-        mean: &[f64],
-        members: ArrayView2<f64>,
-    ) -> Self {
+    pub fn new(of: MembersOf, prior: &JointPrior, mean: &[f64], members: ArrayView2<f64>) -> Self {
+        let MembersOf { are, drawn, points } = of;
+        if let Some(law) = points.and_then(|points| NormalLaw::of(points, prior, members)) {
+            return Self::of_law(of, (prior, &law), mean, members);
+        }
         let finite = |j: &usize| members.row(*j).iter().all(|u| u.is_finite());
         let counted: Vec<usize> = (0..members.nrows()).filter(finite).collect();
         let column = |p: usize| -> Vec<f64> { counted.iter().map(|&j| members[[j, p]]).collect() };
@@ -258,12 +269,35 @@ impl FinalMembers {
             against_prior(statistics, (prior, p), &values, drawn)
         };
         let parameters = prior.names().enumerate().map(parameter).collect();
-        let (correlations, pairs) = correlations(prior, counted.len(), column).unzip();
+        let error = 1.0 / (counted.len().max(2) as f64 - 1.0).sqrt();
+        let (correlations, pairs) = correlations(prior, (counted.len(), error), column).unzip();
         Self {
             are,
             counted: counted.len(),
             jackknife_groups: jackknife_groups(counted.len()),
             parameters,
+            more_parameters: 0,
+            more_correlations: pairs.unwrap_or(0).saturating_sub(PAIRS),
+            correlations,
+        }
+    }
+
+    /// Returns the statistics of the `law` that sigma points `members` stand for.
+    fn of_law(
+        of: MembersOf,
+        (prior, law): (&JointPrior, &NormalLaw),
+        mean: &[f64],
+        members: ArrayView2<f64>,
+    ) -> Self {
+        let parameter = |(p, &mean): (usize, &f64)| law.statistics(p, mean, of.drawn);
+        // Correlations of the law have no sampling error.
+        let found = correlations(prior, (members.nrows(), 0.0), |p| law.column(p, members));
+        let (correlations, pairs) = found.unzip();
+        Self {
+            are: of.are,
+            counted: members.nrows(),
+            jackknife_groups: 0,
+            parameters: mean.iter().enumerate().map(parameter).collect(),
             more_parameters: 0,
             more_correlations: pairs.unwrap_or(0).saturating_sub(PAIRS),
             correlations,
@@ -325,7 +359,7 @@ fn against_prior(
 /// too many to compute.
 fn correlations(
     prior: &JointPrior,
-    members: usize,
+    (members, error): (usize, f64),
     column: impl Fn(usize) -> Vec<f64>,
 ) -> Option<(Vec<Correlated>, usize)> {
     // Cells of fields are correlated by their prior.
@@ -333,7 +367,7 @@ fn correlations(
     if count.saturating_mul(count).saturating_mul(members) / 2 > PRODUCTS {
         return None;
     }
-    let least = CORRELATED.max(SAMPLING_ERRORS / (members.max(2) as f64 - 1.0).sqrt());
+    let least = CORRELATED.max(SAMPLING_ERRORS * error);
     let standard = |p: usize| Some((p, standardised(&column(p))?));
     let columns: Vec<(usize, Vec<f64>)> = prior.free().filter_map(standard).collect();
     let (mut pairs, mut found) = (Vec::new(), 0);

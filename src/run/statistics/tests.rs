@@ -19,7 +19,11 @@ fn of(entries: &[&str], rows: &[&[f64]]) -> FinalMembers {
         .map(|p| sample::mean(&finite(p)))
         .collect();
     FinalMembers::new(
-        (MembersAre::Fit, true),
+        MembersOf {
+            are: MembersAre::Fit,
+            drawn: true,
+            points: None,
+        },
         &prior(entries),
         &mean,
         members.view(),
