@@ -272,7 +272,7 @@ fn impossible_values_say_what_is_possible() {
             "must be 511, the sigma points of 255",
         ),
         ("method.h=1", "must be one number below 1"),
-        ("method.alpha=1.5", "must be at most 1"),
+        ("method.regularisation=1.5", "must be at most 1"),
         ("run.end_time=1", "must be 0"),
         ("ensemble.centre=prior", "must be \"prior\""),
     ] {

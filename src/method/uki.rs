@@ -76,7 +76,11 @@ impl<T: Real> Method<T> for Uki {
                 method.h_schedule == HSchedule::Level,
                 "must be \"level\"",
             ),
-            ("method.alpha", method.alpha <= 1.0, "must be at most 1"),
+            (
+                "method.regularisation",
+                method.regularisation <= 1.0,
+                "must be at most 1",
+            ),
             ("run.end_time", config.run.end_time == 0.0, "must be 0"),
             ("ensemble.members", ensemble.members == points, &members),
             (

@@ -209,7 +209,7 @@ fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
     stages.push(Box::new(Replacement));
     stages.extend(factor);
     if plan.sigma_points().is_some() {
-        let alpha = plan.config().method.alpha;
+        let alpha = plan.config().method.regularisation;
         stages.push(Box::new(Prediction { alpha }));
     } else if kept.centres {
         stages.push(Box::new(momentum::OfMean));

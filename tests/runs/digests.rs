@@ -419,7 +419,10 @@ fn sigma_points_in_their_two_kinds() {
     all_differ(&hold(&[
         (uki.clone(), SPLITS),
         (uki.clone().set("run.precision=single"), FEW),
-        (uki.set("method.alpha=0.9").set("method.h=0.3"), FEW),
+        (
+            uki.set("method.regularisation=0.9").set("method.h=0.3"),
+            FEW,
+        ),
         (fails, SPLITS),
         (simplex.clone(), SPLITS),
         (simplex.set("method.outlier_ratio=1.1"), FEW),

@@ -91,7 +91,7 @@ section! {
         /// Sigma points that members are, whose number sets ensemble.members.
         sigma_points: PointsKind = "'pairs'", Choice(PointsKind::WORDS), POINTS, Fixed;
         /// Regularisation alpha, at most 1: before each step the mean moves to the prior's by the share 1 - alpha. 1 leads to the posterior.
-        alpha: f64 = "1.0", Above(0.0), POINTS, Fixed;
+        regularisation: f64 = "1.0", Above(0.0), POINTS, Fixed;
         /// Number epsilon in the adaptive step size h / (||D||_F + epsilon).
         epsilon: f64 = "0.5", Above(0.0), ADAPTIVE, Fixed;
         /// Form in which the update is computed; all give the same step up to rounding, but "mean" moves the mean alone.

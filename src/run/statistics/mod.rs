@@ -80,7 +80,7 @@ impl MembersAre {
             MethodKind::Etki if pure => Self::PosteriorMoments,
             MethodKind::Gnki if pure && method.perturb => Self::PosteriorSample,
             MethodKind::Aldi => Self::PosteriorSample,
-            MethodKind::Uki if method.alpha == 1.0 => Self::SigmaPoints,
+            MethodKind::Uki if method.regularisation == 1.0 => Self::SigmaPoints,
             // Else its own errors, of variances by half of h and by (P + 2)/J, are not small.
             MethodKind::Eks
                 if method.h.unit() <= EKS_STEP
