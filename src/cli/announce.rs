@@ -1,12 +1,13 @@
 //! What a run says of itself before it begins.
 
-use eki_mpi::config::{ModelKind, Rerandomise};
+use eki_mpi::config::ModelKind;
 use eki_mpi::forward::joint_prior::field_descriptions;
 use eki_mpi::forward::low_rank::UNIT;
 use eki_mpi::method::descent::Descent;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::partition::{Blocks, Partition};
 use eki_mpi::run::plan::Plan;
+use eki_mpi::run::plan::extra_arrays::key_with_prior;
 use rayon::ThreadPool;
 
 /// Returns a line on the sets of observations that a step takes, where there are some.
@@ -22,25 +23,23 @@ fn sets(plan: &Plan) -> Option<String> {
     ))
 }
 
-/// Returns a warning where a simulator's first members come from a file, and something else is drawn from the laws of its prior.
+/// Returns a line on what later members are drawn from where the first ones come from a file: these, or the laws of a simulator's
+/// prior.
 fn laws_beside_members(plan: &Plan) -> Option<String> {
     let config = plan.config();
     let (ensemble, initial) = (&config.ensemble, &config.ensemble.initial);
-    if initial == "prior" || !config.model.kind.simulates() {
+    if let Some(key) = plan.uses_sample() {
+        return Some(format!(
+            "{key} goes by the covariance of the {} first members in {initial}, which are the prior (ensemble.prior = \"sample\")",
+            ensemble.members
+        ));
+    }
+    if !plan.begins_from_file() || !config.model.kind.simulates() {
         return None;
     }
-    let uses = [
-        (
-            "ensemble.rerandomise",
-            ensemble.rerandomise != Rerandomise::Never,
-        ),
-        ("ensemble.grow_to", ensemble.grow_to > ensemble.members),
-        ("method.tikhonov", config.method.tikhonov > 0.0),
-        ("method.kind", config.method.kind.holds_prior()),
-    ];
-    let (key, _) = uses.into_iter().find(|(_, used)| *used)?;
+    let key = key_with_prior(config)?;
     Some(format!(
-        "{key} uses the laws of model.prior, not the covariance of the first members in {initial}"
+        "{key} uses the laws of model.prior, not the covariance of the first members in {initial} (ensemble.prior)"
     ))
 }
 

@@ -107,7 +107,7 @@ pub fn answer(arguments: &ReplayArguments, data_dir: &Path) -> Result<String> {
             folder.display()
         )));
     }
-    let first = [&own, case].into_iter().any(Case::is_of_first_ensemble);
+    let first = [&own, case].into_iter().any(|case: &Case| case.is_of_first);
     let step = arguments.step.unwrap_or_else(|| match first {
         true => 0,
         false => history.last(),
@@ -198,6 +198,8 @@ struct Case {
     loaded: LoadedProblem,
     table: ObservationTable,
     localisation: Option<Localisation>,
+    /// True if the posterior is one step of the first ensemble.
+    is_of_first: bool,
 }
 
 impl Case {
@@ -216,17 +218,14 @@ impl Case {
                 "can be replayed by correlations or distances alone, not by groups or a matrix";
             return Err(plan.resolved.error("method.localise", allowed));
         }
+        let localisation = localisation.filter(|_| !is_other);
         Ok(Self {
-            localisation: localisation.filter(|_| !is_other),
+            is_of_first: localisation.is_some() || plan.sample_is_prior(),
+            localisation,
             table: loaded.table(),
             resolved: plan.resolved,
             loaded,
         })
-    }
-
-    /// Returns true if the posterior is one step of the first ensemble.
-    fn is_of_first_ensemble(&self) -> bool {
-        self.localisation.is_some()
     }
 
     /// Returns the places of all observations.

@@ -6,7 +6,7 @@
 use toml::Table;
 
 use super::h_value::HValue;
-use super::keys::HSchedule;
+use super::keys::{FormKind, HSchedule, PriorSource};
 use super::kinds::MethodKind;
 use super::resolved::Resolved;
 
@@ -18,6 +18,8 @@ const SCHEDULE: &str = "method.h_schedule";
 const STOP: &str = "run.stop_at_misfit";
 /// The step of "uki", whose artificial covariances are those of its publication.
 const UKI_H: f64 = 0.5;
+/// The key of the prior behind first members.
+const PRIOR: &str = "ensemble.prior";
 /// The presets that earlier versions had without a schedule: a `method.h` beside them was each step's own.
 const EARLIER: [&str; 2] = ["process", "ask-tell"];
 
@@ -45,6 +47,7 @@ impl Resolved {
             self.config.run.stop_at_misfit = 0.0;
             self.origins.remove(STOP);
         }
+        self.settle_prior();
         let origin = self.origins.get(SCHEDULE);
         let is_earlier = origin.is_some_and(|origin| EARLIER.contains(&&**origin));
         let own = is_earlier && self.is_given("method.h") || self.config.method.h.list().is_some();
@@ -77,12 +80,38 @@ impl Resolved {
             self.set_schedule(level);
             kept.push(format!("{SCHEDULE} = \"{}\"", level.word()));
         }
+        kept.extend(self.keep_earlier_prior(&started));
         (!kept.is_empty()).then(|| {
             format!(
                 "the run began with defaults of an earlier version and keeps them: {}",
                 kept.join(", ")
             )
         })
+    }
+
+    /// Takes the first members of a file as the prior, where all members are kept and nothing else is said. A run's own configuration
+    /// that says nothing is an earlier version's, which went by the laws.
+    fn settle_prior(&mut self) {
+        let (ensemble, form) = (&self.config.ensemble, self.config.method.form);
+        let is_mean =
+            ensemble.redrawn_each_step() && matches!(form, FormKind::Auto | FormKind::Mean);
+        let from_file = ensemble.initial != "prior";
+        if from_file && !is_mean && !self.is_given(PRIOR) && !self.is_of_run() {
+            self.config.ensemble.prior = PriorSource::Sample;
+        }
+    }
+
+    /// Keeps the prior of a run of an earlier version, which went by the laws of model.prior also where its first members came from a
+    /// file; returns that setting if it changes anything.
+    fn keep_earlier_prior(&mut self, started: &Table) -> Option<String> {
+        let ensemble = started.get("ensemble")?.as_table()?;
+        let own = &self.config.ensemble;
+        if ensemble.contains_key("prior") || own.prior == PriorSource::Laws || self.is_given(PRIOR)
+        {
+            return None;
+        }
+        self.config.ensemble.prior = PriorSource::Laws;
+        Some(format!("{PRIOR} = \"laws\""))
     }
 
     fn set_kind(&mut self, kind: MethodKind) {

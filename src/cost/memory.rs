@@ -46,7 +46,7 @@ impl Memory {
 }
 
 /// Returns the product of sizes, which may exceed an integer's range; exact if it does not.
-fn product(sizes: &[usize]) -> f64 {
+pub(super) fn product(sizes: &[usize]) -> f64 {
     sizes.iter().map(|size| *size as f64).product()
 }
 
@@ -70,6 +70,7 @@ impl StepShape {
             ("coordinates, tapers", self.localising.bytes(own_p)),
             ("slab of the members", slab),
             ("momentum's slab", slab * (self.slabs - 1) as f64),
+            ("the prior's sample", self.sample.kept(s, own_p)),
             (
                 "members' copy from afar",
                 when(stored, product(&[s, own_j, self.parameters_far(rank)])),
@@ -104,6 +105,7 @@ impl StepShape {
         let results = when(rank == 0, self.results_bytes());
         let grows = self.members > self.members_before && stored;
         let grown = product(&[self.slabs, s, self.members_before, own_p]);
+        let first = self.sample.starting(s, p, own, rank == 0);
         let passing = [
             ("interaction", method.passing as f64),
             ("Kalman gain", method.solving as f64),
@@ -115,7 +117,7 @@ impl StepShape {
             ),
             ("results as text", results),
             ("growth", when(grows, grown)),
-            ("first members", self.second_order.first_members),
+            ("first members", self.second_order.first_members + first),
         ];
         let kept = |list: &[(&'static str, f64)]| {
             let there = list.iter().filter(|(_, bytes)| *bytes > 0.0);

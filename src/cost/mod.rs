@@ -30,6 +30,7 @@ mod history;
 mod localising;
 mod memory;
 pub mod predict;
+mod sample;
 mod second_order;
 mod whitening;
 
@@ -53,6 +54,7 @@ use crate::with_precision;
 use beside::BesideCost;
 use history::HistoryCost;
 use localising::LocalisingCost;
+use sample::SampleCost;
 use second_order::SecondOrderCost;
 use whitening::WhiteningCost;
 
@@ -97,6 +99,8 @@ pub struct StepShape {
     pub(crate) slabs: usize,
     /// True if the centre of the members is kept besides them.
     pub(crate) centres: bool,
+    /// First members from a file.
+    sample: SampleCost,
     /// True if all members of a stored ensemble are redrawn at each step.
     pub(crate) redrawn: bool,
     /// The number of members that the forward map evaluates together.
@@ -150,8 +154,7 @@ impl StepShape {
         (ranks, threads): (usize, usize),
         epoch: u64,
     ) -> Self {
-        let config = plan.config();
-        let members = plan.members(epoch);
+        let (config, members) = (plan.config(), plan.members(epoch));
         let form = plan.form(members);
         let extra = ExtraArrays::of(plan);
         let (m, data) = (plan.batches.width(), plan.data);
@@ -203,6 +206,7 @@ impl StepShape {
             second_order: SecondOrderCost::of(plan, form),
             slabs: 1 + usize::from(extra.previous),
             centres: extra.centres && form != Form::Mean,
+            sample: SampleCost::of(plan, form),
             redrawn: plan.redraws_each_step() && form != Form::Mean,
             data: [(data.train + data.test) * sample, plan.noise.bytes()].map(|bytes| bytes as u64),
             forward: forward + plan.noise.flops(),

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! u_j = centre + sqrt(gamma) C_0^{1/2} xi_j ,  xi_j ~ N(0, I) from the stream (seed, purpose, step, member, block)
+//! u_j = centre + sqrt(gamma / J_0) sum_k xi_jk (u_k - ubar)               where J_0 members u_k are the prior
 //! ```
 //!
 //! Kovachki & Stuart (2019), section 4.3 (EKI(R)). Every draw is a function of its key, so any rank can make it.
 
 use std::ops::Range;
 
-use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, s};
 use sha2::{Digest as _, Sha256};
 
 use crate::forward::prior::Prior;
-use crate::kernels::real::Real;
+use crate::kernels::real::{Real, product};
 use crate::kernels::rng::{Key, Purpose};
 use crate::parallel::partition::{Blocks, DRAWN};
 
@@ -100,6 +101,44 @@ impl Draw {
                 &deviations,
                 row.as_slice_mut().expect("row-major"),
             );
+        }
+    }
+
+    /// As `fill_block`, by the covariance of `sample`, J_0 x w, in its columns, where that is the prior.
+    pub fn fill_by<T: Real>(
+        &self,
+        (members, columns): (Range<usize>, Range<usize>),
+        centre: &[T],
+        ((prior, sample), spread): ((&Prior, Option<ArrayView2<T>>), f64),
+        out: &mut ArrayRef2<T>,
+    ) {
+        match sample {
+            Some(sample) => self.fill_from_sample(members, centre, (sample, spread), out),
+            None => self.fill_block(members, columns, centre, (prior, spread), out),
+        }
+    }
+
+    /// Writes a block of `members` about `centre`, w numbers, with `spread` squared times the covariance A^T A of the sample A, J_0 x w: in the
+    /// space that it spans. Row j of `out` is member j.
+    pub fn fill_from_sample<T: Real>(
+        &self,
+        members: Range<usize>,
+        centre: &[T],
+        (sample, spread): (ArrayView2<T>, f64),
+        out: &mut ArrayRef2<T>,
+    ) {
+        let mut weights = Array2::zeros((members.len(), sample.nrows()));
+        for (mut row, member) in weights.rows_mut().into_iter().zip(members.clone()) {
+            let numbers = row.as_slice_mut().expect("row-major");
+            T::fill_normal(&self.key(member, 0), 0, numbers);
+        }
+        let mut out = out.slice_mut(s![members, ..]);
+        let spread = T::from_f64(spread);
+        product(out.view_mut(), T::zero(), spread, weights.view(), sample);
+        for mut row in out.rows_mut() {
+            row.iter_mut()
+                .zip(centre)
+                .for_each(|(x, &centre)| *x += centre);
         }
     }
 }
@@ -207,5 +246,37 @@ mod tests {
             }
         }
         assert!(size > 1.0 && rest.dot(&rest) < 1e-16 * size);
+    }
+
+    /// Draws by a sample of three members, of two parameters of which the second is twice the first: they keep that relation about
+    /// the centre, and their variance is gamma times the sample's, 1, within four standard errors.
+    #[test]
+    fn draws_by_a_sample_stay_in_its_span_and_have_its_covariance() {
+        let root = 0.5_f64.sqrt();
+        let sample = ndarray::array![[-root, -2.0 * root], [0.0, 0.0], [root, 2.0 * root]];
+        let draw = Draw {
+            seed: 3,
+            purpose: Purpose::Rerandomise,
+            step: 5,
+        };
+        let members = 2000;
+        let mut drawn = Array2::zeros((members, 2));
+        draw.fill_from_sample(1..members, &[1.0, 7.0], (sample.view(), 0.5), &mut drawn);
+        assert_eq!(drawn.row(0).to_vec(), [0.0, 0.0]);
+        let apart = drawn.rows().into_iter().skip(1).map(|u| u[0] - 1.0);
+        let second = drawn.column(1).into_iter().skip(1);
+        for (a, b) in apart.clone().zip(second) {
+            assert!((b - 7.0 - 2.0 * a).abs() < 1e-12);
+        }
+        let count = (members - 1) as f64;
+        let square = apart.clone().map(|a: f64| a * a).sum::<f64>() / count;
+        assert!(
+            (square / 0.25 - 1.0).abs() < 4.0 * (2.0 / count).sqrt(),
+            "{square}"
+        );
+        // Each member's draw is its own, whichever are drawn beside it.
+        let mut alone = Array2::zeros((members, 2));
+        draw.fill_from_sample(7..8, &[1.0, 7.0], (sample.view(), 0.5), &mut alone);
+        assert_eq!(alone.row(7), drawn.row(7));
     }
 }

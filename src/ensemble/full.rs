@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use ndarray::{ArrayRef2, ArrayViewMut2};
+use ndarray::{ArrayRef2, ArrayViewMut2, s};
 
 use crate::ensemble::centre::{BlockMoments, DrawCentre, column_means, rounded_means};
 use crate::ensemble::draw::digest_of;
+use crate::ensemble::sample::{self, PriorSample, Whitening, of_blocks};
 use crate::ensemble::stages::{Block, Redraw};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::transform::{MemberMove, Transform};
@@ -32,6 +33,8 @@ pub struct FullEnsemble<T> {
     pub(crate) centres: Option<Vec<DrawCentre<T>>>,
     /// The members before the last step, own block by block, where it may be taken back.
     pub(crate) kept: Option<Vec<Vec<T>>>,
+    /// The first members, where they are the prior and needed later.
+    sample: Option<PriorSample<T>>,
     scratch: Vec<Mutex<Vec<T>>>,
 }
 
@@ -66,6 +69,7 @@ impl<T: Real> FullEnsemble<T> {
             previous,
             centres: None,
             kept: None,
+            sample: None,
             scratch,
         }
     }
@@ -81,6 +85,36 @@ impl<T: Real> FullEnsemble<T> {
             }
         };
         self.centres = Some(self.layout.own_blocks().map(of_block).collect());
+    }
+
+    /// Keeps the members as they are now: the prior that members are drawn from later.
+    pub fn track_sample(&mut self) {
+        let blocks = self.current().iter().map(|(_, block)| block);
+        self.sample = Some(PriorSample::of(self.layout.members.items(), blocks));
+    }
+
+    /// Makes room for `members` first members, to be filled section by section.
+    pub fn make_room_for_sample(&mut self, members: usize) {
+        let widths = self.layout.own_blocks();
+        let widths = widths.map(|b| self.layout.blocks.range(b).len());
+        self.sample = Some(PriorSample::blank(members, widths));
+    }
+
+    /// Finds the coordinates in which the first members are standard normal, of the sample that is kept. Called by all ranks.
+    ///
+    /// # Errors
+    /// On all ranks: a covariance that has no inverse.
+    pub fn whiten_by_sample(&mut self, ranks: Ranks) -> Result<()> {
+        match &mut self.sample {
+            Some(sample) => sample.whiten(ranks, &self.layout),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the coordinates in which the first members are standard normal, if they have been found.
+    #[must_use]
+    pub fn whitening(&self) -> Option<&Whitening> {
+        self.sample.as_ref()?.whitening.as_ref()
     }
 
     /// Returns the slab that holds u, the ensemble itself.
@@ -99,8 +133,10 @@ impl<T: Real> FullEnsemble<T> {
             points,
             previous,
             centres,
+            sample,
             ..
         } = self;
+        let mut samples = of_blocks(sample.as_ref());
         let mut centres = centres.as_mut().map(|centres| centres.iter_mut());
         let mut previous = previous.as_mut().map(|slab| slab.iter_mut());
         for (b, mut block) in points.iter_mut() {
@@ -118,14 +154,17 @@ impl<T: Real> FullEnsemble<T> {
                 }
                 None => rounded_means(current.view(), &all),
             };
-            let draw =
-                |block: &mut ArrayRef2<T>| redraw.fill(block, blocks.range(b), &about, prior);
+            let law = (prior, samples.next().flatten());
+            let draw = |block: &mut ArrayRef2<T>| {
+                let all = (0..block.nrows(), blocks.range(b));
+                redraw.fill(block, all, &about, law);
+            };
             draw(&mut block);
             if let Some(previous) = &mut previous {
                 draw(previous);
             }
         }
-        drop(previous);
+        drop((previous, samples));
         self.share(ranks);
     }
 
@@ -146,7 +185,8 @@ impl<T: Real> FullEnsemble<T> {
                 None => Box::new(std::iter::repeat_with(|| None)),
             };
         let reads_before = stages.iter().any(|stage| stage.reads_before());
-        let along = previous.zip(centres).zip(before.iter_mut());
+        let samples = of_blocks(self.sample.as_ref());
+        let along = previous.zip(centres).zip(samples).zip(before.iter_mut());
         let (layout, scratch) = (self.layout, &self.scratch);
         layout.update_and_send(
             ranks.comm,
@@ -154,7 +194,7 @@ impl<T: Real> FullEnsemble<T> {
             &mut self.points,
             &mut self.members,
             along,
-            |thread, b, u, ((previous, centre), before)| {
+            |thread, b, u, (((previous, centre), sample), before)| {
                 let mut scratch = scratch[thread].lock().expect("one thread each");
                 let columns = layout.blocks.range(b);
                 let earlier = reads_before.then(|| u.to_owned());
@@ -165,6 +205,7 @@ impl<T: Real> FullEnsemble<T> {
                     previous,
                     before: earlier,
                     centre,
+                    sample,
                     means_before: &before.means,
                 };
                 for stage in stages {
@@ -218,12 +259,12 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
                     Some(centres) => centres[b - old.own_blocks().start].drawn.clone(),
                     None => rounded_means(self.current().block(b), &survivors),
                 };
-                block
-                    .slice_mut(ndarray::s![..before, ..])
-                    .assign(&slab.block(b));
+                block.slice_mut(s![..before, ..]).assign(&slab.block(b));
                 let new = if all { 0..count } else { before..count };
-                let law = (prior, redraw.spread);
-                redraw.draw.fill_block(new, columns, &centre, law, block);
+                let own = b - old.own_blocks().start;
+                let sample = self.sample.as_ref();
+                let sample = sample.map(|all| sample::deviations(&all.blocks[own]));
+                redraw.fill(block, (new, columns), &centre, (prior, sample));
             })
         };
         debug_assert_eq!(old.blocks, self.layout.blocks);
@@ -306,6 +347,9 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
         }
         arrays.extend(self.previous.as_ref().map(|_| Array::Previous));
         arrays.extend(self.kept.as_ref().map(|_| Array::Kept));
+        arrays.extend(self.sample.as_ref().map(|sample| Array::Sample {
+            members: sample.members as u64,
+        }));
         arrays
     }
 
@@ -319,6 +363,10 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
         sections.extend(self.previous.as_ref().map(of));
         let place = block - self.layout.own_blocks().start;
         sections.extend(self.kept.as_ref().map(|kept| &kept[place][..]));
+        if let Some(sample) = &self.sample {
+            let own = &sample.blocks[block - self.layout.own_blocks().start];
+            sections.push(own.as_slice().expect("row-major"));
+        }
         sections
     }
 
@@ -332,6 +380,9 @@ impl<T: Real> EnsembleState<T> for FullEnsemble<T> {
         let previous = self.previous.as_mut();
         sections.extend(previous.map(|slab| slab.block_mut(block)));
         sections.extend(self.kept.as_mut().map(|kept| &mut kept[place][..]));
+        if let Some(sample) = &mut self.sample {
+            sections.push(sample.blocks[place].as_slice_mut().expect("row-major"));
+        }
         sections
     }
 

@@ -18,6 +18,7 @@ pub(crate) mod low_rank;
 pub(crate) mod mean;
 mod mean_kernels;
 pub mod moments;
+pub mod sample;
 pub mod sigma_points;
 pub mod stages;
 pub mod survivors;

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use ndarray::Array2;
 
+use crate::config::PriorSource;
 use crate::cost::MOST_AS_TEXT;
 use crate::ensemble::sigma_points::SigmaPoints;
 use crate::error::Result;
@@ -16,12 +17,15 @@ use crate::files::Files;
 use crate::files::numbers::number;
 use crate::files::table::quoted;
 use crate::forward::joint_prior::JointPrior;
+use crate::io::run_folder::history::History;
 use crate::kernels::real::Real;
 use crate::report::finished::Finished;
 use crate::report::text_table::CellAlignment::{Left, Right};
 use crate::report::text_table::text_table;
 use crate::run::statistics::normal_law::{MembersOf, NormalLaw};
-use crate::run::statistics::{Correlated, FinalMembers, MembersAre, ParameterStatistics};
+use crate::run::statistics::{
+    Correlated, FinalMembers, MembersAre, ParameterStatistics, PriorSpread,
+};
 
 /// The largest number of parameters in the table at the end of a run.
 const SHOWN: usize = 16;
@@ -79,10 +83,15 @@ impl Calibrated {
             let of = |p: usize| members.column(p).iter().map(|u| share * u).sum();
             mean = (0..parameters).map(of).collect();
         }
+        let first = first_members(finished, prior);
         let config = &finished.resolved.config;
         let of = MembersOf {
             are,
-            drawn: config.ensemble.begins_as_drawn(),
+            before: match &first {
+                Some(first) => PriorSpread::Sample(first.view()),
+                None if config.ensemble.begins_as_drawn() => PriorSpread::Laws,
+                None => PriorSpread::Unknown,
+            },
             points: SigmaPoints::of(&config.method, prior.coordinates()),
         };
         let none = Array2::zeros((0, parameters));
@@ -226,6 +235,18 @@ impl Calibrated {
     }
 }
 
+/// Returns the first members of `finished`, a row of all parameters each, where they are the prior and the run's history has them.
+fn first_members(finished: &Finished, prior: &JointPrior) -> Option<Array2<f64>> {
+    let ensemble = &finished.resolved.config.ensemble;
+    let is_prior = ensemble.initial != "prior" && ensemble.prior == PriorSource::Sample;
+    if !is_prior || ensemble.members.saturating_mul(prior.parameters()) > MOST_AS_TEXT {
+        return None;
+    }
+    let history = History::open(&finished.folder).ok().flatten()?;
+    let first = history.parameters(0).ok()?;
+    (first.ncols() == prior.parameters()).then_some(first)
+}
+
 /// Returns the first of `all` in words, and how many more there are, with so many `more` that are not in it.
 fn some(all: &[String], more: usize) -> String {
     let named = &all[..all.len().min(NOTED)];
@@ -285,7 +306,7 @@ mod tests {
         let mean = [3.194_91e-16, 1e300, 0.8];
         let of = MembersOf {
             are: MembersAre::Fit,
-            drawn: true,
+            before: PriorSpread::Laws,
             points: None,
         };
         let found = FinalMembers::new(of, &prior, &mean, members.view());

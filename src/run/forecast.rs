@@ -8,6 +8,7 @@ use super::history::RawOutputs;
 use super::waits::Round;
 use super::{State, missing};
 use crate::data::{Batch, BatchTargets};
+use crate::ensemble::Ensemble;
 use crate::ensemble::hidden_state::HiddenStates;
 use crate::ensemble::survivors::Survivors;
 use crate::error::Result;
@@ -236,7 +237,8 @@ impl<T: Real> State<T> {
         missing
     }
 
-    /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P.
+    /// Writes the points of the members `own` less the prior's mean, in its deviations, to `points`, J/R x P: in coordinates in which
+    /// the prior is standard normal.
     fn put_points(
         &self,
         context: &StepContext<T>,
@@ -248,6 +250,15 @@ impl<T: Real> State<T> {
         let (mean, mut deviations) = (prior.mean(0..parameters), vec![T::zero(); parameters]);
         prior.deviations(0, 1.0, &mut deviations);
         let mut point: Vec<T> = vec![T::zero(); parameters];
+        if let Ensemble::Full(full) = &self.ensemble
+            && let Some(whitening) = full.whitening()
+        {
+            for (member, out) in own.zip(points.rows_mut()) {
+                self.ensemble.fill(map, member, &mut point);
+                whitening.apply(&point, out);
+            }
+            return;
+        }
         for (member, mut out) in own.zip(points.rows_mut()) {
             self.ensemble.fill(map, member, &mut point);
             let about = mean.iter().zip(&deviations);

@@ -223,6 +223,10 @@ fn read<T: Real>(
         return Err(flaw);
     }
     ensemble.share(ranks);
+    if let (Ensemble::Full(full), true) = (&mut ensemble, plan.whitens_by_sample()) {
+        full.whiten_by_sample(ranks)
+            .map_err(|error| error.to_string())?;
+    }
     let held = ensemble.members(ranks);
     let mut state = State {
         step: mark.step,
@@ -364,6 +368,9 @@ fn blank<T: Real>(
     let mut full = FullEnsemble::new(ranks, members, prior, beside.previous, |_, _, _| ());
     if beside.centres {
         full.track_centre(&vec![T::zero(); prior.parameters()]);
+    }
+    if let Some(members) = beside.sample {
+        full.make_room_for_sample(members);
     }
     Ensemble::Full(full)
 }

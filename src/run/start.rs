@@ -10,10 +10,11 @@ use crate::ensemble::draw::Draw;
 use crate::ensemble::exact_draw::ExactDraw;
 use crate::ensemble::full::FullEnsemble;
 use crate::ensemble::mean::MeanEnsemble;
+use crate::ensemble::sample::Whitening;
 use crate::ensemble::sigma_points::{Prediction, SigmaPoints};
 use crate::ensemble::transform::Form;
 use crate::ensemble::{Ensemble, EnsembleState as _, NextDraw};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::forward::joint_prior::JointPrior;
 use crate::forward::prior::Prior;
 use crate::io::npy;
@@ -74,7 +75,7 @@ fn first_draw(plan: &Plan) -> Draw {
 /// As `read`.
 fn first_mean<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<MeanEnsemble<T>> {
     let draw = first_draw(plan);
-    let mean = match is_from_file(plan) {
+    let mean = match plan.begins_from_file() {
         true => read_rows(ranks, plan, 1)?.into_raw_vec_and_offset().0,
         false => centre(plan, prior, draw),
     };
@@ -96,7 +97,7 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
     if let Some(points) = plan.sigma_points() {
         return Ok(first_points(ranks, plan, points, prior));
     }
-    if is_from_file(plan) {
+    if plan.begins_from_file() {
         let rows: Array2<T> = read_rows(ranks, plan, members)?;
         let fill =
             |_, columns, block: &mut ArrayRef2<T>| block.assign(&rows.slice(s![.., columns]));
@@ -104,6 +105,12 @@ fn first_members<T: Real>(ranks: Ranks, plan: &Plan, prior: &Prior) -> Result<Fu
         if kept.centres {
             let mean = full.mean(ranks);
             full.track_centre(&mean);
+        }
+        if kept.sample.is_some() {
+            full.track_sample();
+        }
+        if plan.whitens_by_sample() {
+            full.whiten_by_sample(ranks)?;
         }
         return Ok(full);
     }
@@ -178,25 +185,32 @@ fn centre<T: Real>(plan: &Plan, prior: &Prior, draw: Draw) -> Vec<T> {
     }
 }
 
-/// Returns true if the initial ensemble is read from a file.
-fn is_from_file(plan: &Plan) -> bool {
-    plan.config().ensemble.initial != "prior"
-}
-
 /// Checks the file of an initial ensemble, if one is asked for, before anything is written.
 ///
 /// # Errors
-/// As `read`.
+/// As `read`; members whose covariance has no inverse, where that is needed.
 pub fn check_initial<T: Real>(plan: &Plan) -> Result<()> {
     let rows = if plan.form(plan.members(0)) == Form::Mean {
         1
     } else {
         plan.members(0)
     };
-    match is_from_file(plan) {
-        true => read::<T>(plan, rows).map(drop),
-        false => Ok(()),
+    if !plan.begins_from_file() {
+        return Ok(());
     }
+    let members = read::<T>(plan, rows)?;
+    if plan.whitens_by_sample() {
+        let members = Array2::from_shape_vec((rows, plan.parameters), members).expect("read so");
+        if Whitening::of_members(members.view()).is_none() {
+            return Err(Error::data(
+                plan.resolved
+                    .file("ensemble.initial", &plan.config().ensemble.initial)?,
+                "the covariance of these members has no inverse: a parameter, or a sum of some, does not differ; \
+                 ensemble.prior = \"laws\" takes the laws of model.prior",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// `rows` x P numbers of the initial ensemble's file: points as they are, or of a simulator the coordinates of its

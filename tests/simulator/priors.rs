@@ -13,6 +13,14 @@ pub const TESTS: &[Test] = &[
         "tied_and_fixed_parameters_need_no_column_of_first_members",
         fed_back,
     ),
+    (
+        "members_drawn_later_have_the_covariance_of_a_sample_that_is_the_prior",
+        sampled,
+    ),
+    (
+        "a_sample_as_the_prior_leads_to_the_posterior_by_its_covariance",
+        held,
+    ),
     ("free_parameters_alone_are_moved_by_check_model", checked),
     ("priors_that_cannot_be_are_refused_in_one_line", refused),
     ("correlated_priors_lead_to_the_exact_posterior", correlated),
@@ -143,6 +151,150 @@ fn fed_back() {
         }
         assert!(!case.file("a").exists());
     }
+}
+
+/// First members on a line, slope = 2 level, are the prior: redrawn and joining members stay on it, on any number of ranks and where the
+/// run is resumed; by the laws they leave it.
+fn sampled() {
+    let case = Case::new("line");
+    let first = [-0.6, 0.1, 0.5, 0.9, 1.3, 0.2, -0.3, 0.8];
+    let rows: String = first.iter().map(|u| format!("{u},{}\n", 2.0 * u)).collect();
+    let path = case.file("first.csv");
+    std::fs::write(&path, "level,slope\n".to_owned() + &rows).expect("a file");
+    let initial = format!("ensemble.initial={}", path.display());
+    let fixed = [
+        "model.prior=[\"level normal 0 1\", \"slope normal 0 1\"]",
+        "ensemble.members=8",
+        "ensemble.grow_to=11",
+        "ensemble.rerandomise=step",
+        "ensemble.rerandomise_every=2",
+        "ensemble.gamma=0.3",
+        "method.kind=kalman",
+        "method.h_schedule=level",
+        "run.stop_at_misfit=0",
+        "run.steps=5",
+        "checkpoint.every_steps=1",
+        &initial,
+    ];
+    let run = case.run(&fixed);
+    let (out, ended) = case.finish(&run, "one");
+    let words = "goes by the covariance of the 8 first members";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    let off = |out: &Path| {
+        let apart = members(out).into_iter().map(|u| (u[1] - 2.0 * u[0]).abs());
+        apart.fold(0.0, f64::max)
+    };
+    assert_eq!(members(&out).len(), 11);
+    assert!(off(&out) < 1e-9, "{}", off(&out));
+    for ranks in [2, 3] {
+        let (other, _) = case.finish(&run.clone().on(ranks, 1), &format!("on{ranks}"));
+        assert_eq!(digest(&other), digest(&out), "{ranks}");
+    }
+    // Cut where a redraw is due, or after one, and resumed on other ranks.
+    let alone = run.clone().set("ensemble.grow_to=0");
+    let (whole, _) = case.finish(&alone, "whole");
+    for steps in [2, 3] {
+        let name = format!("cut {steps}");
+        let (cut, _) = case.finish(
+            &alone.clone().on(2, 1).set(format!("run.steps={steps}")),
+            &name,
+        );
+        let ended = end(alone.clone().on(3, 1).command(&cut).arg("--resume"));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert_eq!(digest(&cut), digest(&whole), "{steps}");
+    }
+    let (laws, _) = case.finish(&run.clone().set("ensemble.prior=laws"), "laws");
+    assert!(off(&laws) > 1e-3);
+    let plain = run.clone().set("ensemble.rerandomise=never");
+    let additive = plain.set("ensemble.inflation={ kind = \"additive\", variance = 0.1 }");
+    let (added, _) = case.finish(&additive, "additive");
+    assert!(off(&added) < 1e-9, "{}", off(&added));
+    assert_eq!(
+        digest(&case.finish(&additive.clone().on(5, 1), "additive 5").0),
+        digest(&added)
+    );
+    let refuse = |sets: &[&str], words: &[&str]| {
+        let run = sets.iter().fold(run.clone(), |run, set| run.set(*set));
+        case.refused(&end(&mut run.command(&case.file("a/run"))), words);
+    };
+    refuse(
+        &["method.tikhonov=1"],
+        &["first.csv", "covariance of these members has no inverse"],
+    );
+    refuse(
+        &["method.tikhonov=1", "ensemble.members=2"],
+        &["ensemble.members", "must be at least 3", "method.tikhonov"],
+    );
+    refuse(
+        &["ensemble.prior=sample", "ensemble.rerandomise_every=1"],
+        &["ensemble.prior", "\"sample\" needs"],
+    );
+}
+
+/// First members with a correlation that the laws of the prior lack lead to the posterior by their own covariance: by the prior's part of
+/// the misfit, by the sampler with it, and as the laws do not.
+fn held() {
+    let (case, run) = correlated_line("line");
+    let exact = posterior();
+    let points = exact_points(&case);
+    let text = std::fs::read_to_string(&points).expect("a table");
+    let (head, rows) = text.split_once('\n').expect("lines");
+    let many = case.file("many.csv");
+    std::fs::write(&many, format!("{head}\n{}", rows.repeat(50))).expect("a file");
+    let run = run
+        .set("model.prior_correlation=\"\"")
+        .set("model.prior=[\"level normal 0 20\", \"slope normal 0 20\"]")
+        .set("run.stop_at_misfit=0");
+    let from = |path: &Path, count: usize, sets: &[&str]| {
+        let run = run
+            .clone()
+            .set(format!("ensemble.initial={}", path.display()))
+            .set(format!("ensemble.members={count}"));
+        sets.iter().fold(run, |run, set| run.set(*set))
+    };
+    let to_mode = [
+        "method.kind=kalman",
+        "method.tikhonov=1",
+        "run.steps=40",
+        "method.h=100",
+    ];
+    let off = |out: &Path| {
+        let mean = array(&out.join("final/mean.npy"));
+        let off = (0..2).map(|i| (mean[i] - exact.0[i]).abs() / exact.1[i].sqrt());
+        off.fold(0.0, f64::max)
+    };
+    let mode = from(&points, 4, &to_mode);
+    let (out, _) = case.finish(&mode, "mode");
+    assert!(off(&out) < 5e-3, "{}", off(&out));
+    for ranks in [2, 3, 5] {
+        let (other, _) = case.finish(&mode.clone().on(ranks, 1), &format!("mode {ranks}"));
+        assert_eq!(digest(&other), digest(&out), "{ranks}");
+    }
+    let (cut, _) = case.finish(&mode.clone().on(2, 1).set("run.steps=3"), "cut");
+    let ended = end(mode.clone().on(3, 1).command(&cut).arg("--resume"));
+    assert_eq!((ended.code, digest(&cut)), (0, digest(&out)));
+    let (laws, _) = case.finish(&mode.set("ensemble.prior=laws"), "laws");
+    assert!(off(&laws) > 0.1, "{}", off(&laws));
+    // 200 members: a mean is off by 1/14 of a deviation, a variance by a tenth; four times that.
+    let aldi = [
+        "method.kind=aldi",
+        "method.h=0.1",
+        "method.h_schedule=level",
+        "run.steps=80",
+    ];
+    let (out, _) = case.finish(&from(&many, 200, &aldi), "aldi");
+    let found = members(&out);
+    assert!(moments_apart(&found) < 0.4, "{}", moments_apart(&found));
+    let text = std::fs::read_to_string(out.join("final/parameters.csv")).expect("a table");
+    let heading: Vec<&str> = text.lines().next().expect("a line").split(',').collect();
+    let place = heading.iter().position(|name| *name == "contraction");
+    let fields: Vec<&str> = text.lines().nth(1).expect("a line").split(',').collect();
+    let contraction: f64 = fields[place.expect("a column")].parse().expect("a number");
+    let wanted = 1.0 - exact.1[0] / covariance()[0];
+    assert!(
+        (contraction - wanted).abs() < 0.4 * (1.0 - wanted),
+        "{contraction} {wanted}"
+    );
 }
 
 fn checked() {

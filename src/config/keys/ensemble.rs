@@ -23,6 +23,11 @@ section! {
         /// Initial ensemble: "prior" draws it, or an .npy file holds it (J x P). For a simulator the file is in the parameters'
         /// own units, and may be a .csv table with named columns, such as a run's final/members.csv.
         initial: String = "'prior'", Text, EVERYWHERE, Fixed;
+        /// Prior where ensemble.initial is a file. "sample": these first members, by their mean and covariance, in the space that they
+        /// span; the default of a simulator of which all members are kept. "laws": those of model.prior. Redraws, members that join,
+        /// additive inflation, the prior's part of the misfit (method.tikhonov, "eks", "aldi") and the contraction in the results go by
+        /// it.
+        prior: PriorSource = "'laws'", Choice(PriorSource::WORDS), ENSEMBLES, Fixed;
         /// Second-order exact sampling (Pham, Mon. Weather Rev. 129 (2001) 1194): the first members drawn from the prior have exactly
         /// its mean and, where they are 5/4 of the parameters and more, exactly its covariance. With method.perturb the noise on the
         /// observations has mean 0 and, where members suffice for the outputs, exactly its covariance and no correlation with them
@@ -86,6 +91,16 @@ words! {
         Zero = "zero",
         /// One draw of the prior, about which members have the covariance ensemble.gamma.
         Prior = "prior",
+    }
+}
+
+words! {
+    /// The prior behind first members that are read from a file.
+    PriorSource {
+        /// The laws of the forward map's prior.
+        Laws = "laws",
+        /// The covariance of the first members.
+        Sample = "sample",
     }
 }
 

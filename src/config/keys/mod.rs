@@ -9,7 +9,7 @@ mod run;
 use serde::{Deserialize, Serialize};
 
 pub use data::{Conflict, Data, Scale, TargetKind};
-pub use ensemble::{DrawKind, Ensemble, InitialCentre, Rerandomise};
+pub use ensemble::{DrawKind, Ensemble, InitialCentre, PriorSource, Rerandomise};
 pub use method::{
     Covariance, FormKind, HSchedule, LossKind, Method, MomentumOf, MomentumRule, PointsKind,
     StepKind,

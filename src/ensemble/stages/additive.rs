@@ -1,7 +1,8 @@
 //! Additive inflation: survivors take noise of the prior's covariance.
 //!
 //! ```text
-//! u_j <- u_j + sqrt(a) (xi_j - xibar) ,  xi_j ~ N(0, C_0)       xibar: the mean of the draws, so that ubar does not move
+//! u_j <- u_j + sqrt(a) (xi_j - xibar) ,  xi_j ~ N(0, C_0)       xibar: the mean of the draws, so that ubar does not move;
+//!                                                               C_0: by the prior's laws, or by a sample
 //! ```
 //!
 //! Mitchell & Houtekamer, Mon. Weather Rev. 128 (2000) 416, with the prior in the place of the model's error; it lets members leave the
@@ -21,10 +22,9 @@ impl<T: Real> Stage<T> for Additive {
     fn apply(&self, block: &mut Block<T>, step: &StepInput) {
         let mut noise = Array2::zeros(block.u.dim());
         let about = vec![T::zero(); noise.ncols()];
-        let law = (step.prior, self.0.sqrt());
-        let members = 0..noise.nrows();
-        step.noise
-            .fill_block(members, block.columns.clone(), &about, law, &mut noise);
+        let law = ((step.prior, block.sample), self.0.sqrt());
+        let rows = (0..noise.nrows(), block.columns.clone());
+        step.noise.fill_by(rows, &about, law, &mut noise);
         add_centred(block.u, &noise, step.survivors);
     }
 }

@@ -16,7 +16,7 @@ pub mod replacement;
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayRef2, ArrayViewMut2};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
 
 use crate::ensemble::centre::{DrawCentre, rounded_means};
 use crate::ensemble::draw::Draw;
@@ -47,6 +47,8 @@ pub struct Block<'a, T> {
     pub before: Option<Array2<T>>,
     /// The centre that members are drawn about, where it is kept.
     pub(crate) centre: Option<&'a mut DrawCentre<T>>,
+    /// The first members' deviations over sqrt(J_0), J_0 x w, where these are the prior.
+    pub(crate) sample: Option<ArrayView2<'a, T>>,
     /// The survivors' column means before the transform.
     pub means_before: &'a [f64],
 }
@@ -83,17 +85,17 @@ pub struct Redraw {
 }
 
 impl Redraw {
-    /// Fills `block`, J x w, the columns `columns` of all members, with draws about `about`, w numbers.
+    /// Fills the rows `members` of `block`, the columns `columns` of members, with draws about `about`, w numbers: by the covariance of
+    /// the `sample`, J_0 x w, where that is the prior, else by that of `prior`.
     pub(crate) fn fill<T: Real>(
         &self,
         block: &mut ArrayRef2<T>,
-        columns: Range<usize>,
+        (members, columns): (Range<usize>, Range<usize>),
         about: &[T],
-        prior: &Prior,
+        law: (&Prior, Option<ArrayView2<T>>),
     ) {
-        let law = (prior, self.spread);
-        let members = 0..block.nrows();
-        self.draw.fill_block(members, columns, about, law, block);
+        let rows = (members, columns);
+        self.draw.fill_by(rows, about, (law, self.spread), block);
     }
 }
 

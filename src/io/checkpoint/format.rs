@@ -79,6 +79,11 @@ pub enum Array {
         /// The number of numbers.
         count: u64,
     },
+    /// The deviations of the first members from their mean, over sqrt(J_0), and that mean, where these are the prior; J_0 + 1 rows.
+    Sample {
+        /// The number J_0 of first members.
+        members: u64,
+    },
 }
 
 impl Array {
@@ -94,6 +99,7 @@ impl Array {
             | Self::Accepted { .. }
             | Self::Coefficients { .. }
             | Self::LastMisfit { .. } => 0,
+            Self::Sample { members } => members as usize + 1,
         }
     }
 
@@ -119,6 +125,7 @@ impl Array {
             | Self::Accepted { count }
             | Self::Coefficients { count }
             | Self::LastMisfit { count } => count < 1 << 50,
+            Self::Sample { members } => members < 1 << 32,
             _ => true,
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ndarray::{Array1, Array2};
 
 use crate::data::scores::Scores;
+use crate::ensemble::sigma_points::SigmaPoints;
 use crate::forward::ForwardMap;
 use crate::forward::joint_prior::JointPrior;
 use crate::parallel::ranks::Ranks;
@@ -12,7 +13,7 @@ use crate::run::history_step::HistoryStep;
 use crate::run::plan::Plan;
 use crate::run::reporter::Record;
 use crate::run::statistics::normal_law::MembersOf;
-use crate::run::statistics::{FinalMembers, MembersAre};
+use crate::run::statistics::{FinalMembers, MembersAre, PriorSpread};
 use crate::run::{Outcome, State};
 
 /// The result of a calibration: the same on all ranks, in the parameters' own units.
@@ -50,7 +51,10 @@ pub struct Fit {
     state: State<f64>,
     prior: JointPrior,
     /// What the members are.
-    of: MembersOf,
+    are: MembersAre,
+    points: Option<SigmaPoints>,
+    /// Whether the first members are draws from the prior's laws, and whether they are the prior themselves.
+    before: (bool, bool),
 }
 
 impl Fit {
@@ -74,11 +78,12 @@ impl Fit {
         let time = plan.mean_time(state.step, state.time);
         let are = MembersAre::at(plan, time, outcome.scores.misfit_members);
         Self {
-            of: MembersOf {
-                are,
-                drawn: plan.config().ensemble.begins_as_drawn(),
-                points: plan.sigma_points(),
-            },
+            are,
+            points: plan.sigma_points(),
+            before: (
+                plan.config().ensemble.begins_as_drawn(),
+                plan.sample_is_prior(),
+            ),
             prior: prior.clone(),
             history,
             names: prior.names().map(Cow::into_owned).collect(),
@@ -117,7 +122,17 @@ impl Fit {
     #[must_use]
     pub fn statistics(&self) -> FinalMembers {
         let mean = self.mean.as_slice().expect("one after the other");
-        FinalMembers::new(self.of, &self.prior, mean, self.members.view())
+        let first = self.history.first().filter(|first| first.step == 0);
+        let of = MembersOf {
+            are: self.are,
+            before: match (self.before, first) {
+                ((true, _), _) => PriorSpread::Laws,
+                ((_, true), Some(first)) => PriorSpread::Sample(first.members.view()),
+                _ => PriorSpread::Unknown,
+            },
+            points: self.points,
+        };
+        FinalMembers::new(of, &self.prior, mean, self.members.view())
     }
 
     /// The outputs of the members, a row of K numbers for each, NaN where there are none. None where the final members were not

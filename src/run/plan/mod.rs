@@ -146,6 +146,7 @@ impl Plan {
             parameters,
             loss: plan.config().method.loss.of_targets(data.classes),
         };
+        plan.check_sample()?;
         match &plan.descent {
             Some(descent) => descent.check(&problem)?,
             None => {

@@ -1,13 +1,15 @@
 //! Statistics of a run's final members, parameter by parameter in their own units, and what the members stand for.
 //!
 //! ```text
-//! contraction   1 - var(z) ,  z_j = F^-1(u_j): the standard normal coordinate of the parameter's own prior law, whose prior variance is 1
+//! contraction   1 - var(z) ,  z_j = F^-1(u_j): the standard normal coordinate of the parameter's own prior law, whose prior variance is
+//!               1; where the first members are the prior, 1 - var(z) / var(z of these)
 //! ends          the share of members whose z lies below -2.326, or above 2.326: in the lowest or highest 1 % of the prior
 //! correlation   Pearson's, of the parameters in their own units
 //! ```
 //!
 //! All numbers are sums over members in their order: the same for any number of ranks.
 
+mod contraction;
 pub mod normal_law;
 pub mod sample;
 
@@ -20,6 +22,8 @@ use crate::config::{MethodKind, Rerandomise, SUM_ROUNDING};
 use crate::forward::joint_prior::JointPrior;
 use crate::method::sampler::BURN_IN;
 use crate::run::plan::Plan;
+pub use contraction::PriorSpread;
+use contraction::against_prior;
 use normal_law::{MembersOf, NormalLaw};
 use sample::{deviation, errors, jackknife_groups, quantile, standardised};
 
@@ -252,7 +256,11 @@ impl FinalMembers {
     /// Returns the statistics of `members`, a row of all parameters of `prior` each, where `mean` is their mean, and `of` says what they are.
     #[must_use]
     pub fn new(of: MembersOf, prior: &JointPrior, mean: &[f64], members: ArrayView2<f64>) -> Self {
-        let MembersOf { are, drawn, points } = of;
+        let MembersOf {
+            are,
+            before,
+            points,
+        } = of;
         if let Some(law) = points.and_then(|points| NormalLaw::of(points, prior, members)) {
             return Self::of_law(of, (prior, &law), mean, members);
         }
@@ -266,7 +274,7 @@ impl FinalMembers {
                 mean: mean[p],
                 ..of_values(values.clone())
             };
-            against_prior(statistics, (prior, p), &values, drawn)
+            against_prior(statistics, (prior, p), &values, before)
         };
         let parameters = prior.names().enumerate().map(parameter).collect();
         let error = 1.0 / (counted.len().max(2) as f64 - 1.0).sqrt();
@@ -289,7 +297,8 @@ impl FinalMembers {
         mean: &[f64],
         members: ArrayView2<f64>,
     ) -> Self {
-        let parameter = |(p, &mean): (usize, &f64)| law.statistics(p, mean, of.drawn);
+        let drawn = matches!(of.before, PriorSpread::Laws);
+        let parameter = |(p, &mean): (usize, &f64)| law.statistics(p, mean, drawn);
         // Correlations of the law have no sampling error.
         let found = correlations(prior, (members.nrows(), 0.0), |p| law.column(p, members));
         let (correlations, pairs) = found.unzip();
@@ -330,28 +339,6 @@ fn of_values(mut values: Vec<f64>) -> ParameterStatistics {
         deviation_error,
         quantiles: (!values.is_empty()).then(|| SHARES.map(|share| quantile(&values, share))),
         ..ParameterStatistics::default()
-    }
-}
-
-/// Returns `statistics` of the members' `values` of parameter `p` with what compares them with the prior.
-fn against_prior(
-    statistics: ParameterStatistics,
-    (prior, p): (&JointPrior, usize),
-    values: &[f64],
-    drawn: bool,
-) -> ParameterStatistics {
-    let coordinates: Option<Vec<f64>> =
-        values.iter().map(|&u| prior.own_coordinate(p, u)).collect();
-    let Some(z) = coordinates.filter(|z| !z.is_empty()) else {
-        return statistics;
-    };
-    let share =
-        |beyond: fn(f64) -> bool| z.iter().filter(|z| beyond(**z)).count() as f64 / z.len() as f64;
-    ParameterStatistics {
-        contraction: deviation(&z).filter(|_| drawn).map(|s| 1.0 - s * s),
-        ends: Some([share(|z| z < -END), share(|z| z > END)]),
-        bounded: prior.has_bounds(p),
-        ..statistics
     }
 }
 

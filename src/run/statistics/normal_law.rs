@@ -12,7 +12,7 @@
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
-use super::{END, MembersAre, ParameterStatistics, SHARES};
+use super::{END, MembersAre, ParameterStatistics, PriorSpread, SHARES};
 use crate::ensemble::draw::Draw;
 use crate::ensemble::sigma_points::SigmaPoints;
 use crate::forward::joint_prior::JointPrior;
@@ -234,11 +234,11 @@ fn law(points: SigmaPoints, values: ArrayView1<f64>) -> (f64, f64) {
 
 /// What the members of a run are: what they stand for, whether they began as the prior's, and the sigma points that they are, if they are such.
 #[derive(Clone, Copy, Debug)]
-pub struct MembersOf {
+pub struct MembersOf<'a> {
     /// What they stand for.
     pub are: MembersAre,
-    /// Whether they began as draws from the prior, or as its sigma points.
-    pub drawn: bool,
+    /// The spread of the prior, as whose draws or sigma points they began.
+    pub before: PriorSpread<'a>,
     /// The sigma points; None where members are a sample, or a fit.
     pub points: Option<SigmaPoints>,
 }

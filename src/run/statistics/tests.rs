@@ -21,13 +21,37 @@ fn of(entries: &[&str], rows: &[&[f64]]) -> FinalMembers {
     FinalMembers::new(
         MembersOf {
             are: MembersAre::Fit,
-            drawn: true,
+            before: PriorSpread::Laws,
             points: None,
         },
         &prior(entries),
         &mean,
         members.view(),
     )
+}
+
+/// Against a sample that is the prior the contraction is by its own variance: 4 there, 1 here.
+#[test]
+fn contraction_is_against_the_sample_where_that_is_the_prior() {
+    let prior = prior(&["a normal 5 2"]);
+    let (first, last) = (
+        ndarray::array![[1.0], [3.0], [5.0]],
+        ndarray::array![[1.0], [2.0], [3.0]],
+    );
+    let of = |before| {
+        let of = MembersOf {
+            are: MembersAre::Fit,
+            before,
+            points: None,
+        };
+        let found = FinalMembers::new(of, &prior, &[2.0], last.view());
+        found.parameters[0].contraction
+    };
+    assert!((of(PriorSpread::Sample(first.view())).unwrap() - 0.75).abs() < 1e-14);
+    assert!((of(PriorSpread::Laws).unwrap() - 0.75).abs() < 1e-14);
+    let wide = ndarray::array![[0.0], [5.0], [10.0]];
+    assert!((of(PriorSpread::Sample(wide.view())).unwrap() - 0.96).abs() < 1e-14);
+    assert_eq!(of(PriorSpread::Unknown), None);
 }
 
 /// Three members of a normal prior N(1, 2^2), a fixed parameter, one tied to the first, and one that follows it: by hand.
