@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod guide;
 pub(crate) mod output;
 pub mod plan;
+pub mod predict;
 pub mod presets;
 pub mod replay;
 pub mod report;
@@ -33,6 +34,7 @@ use crate::cli::data::DataCommand;
 use crate::cli::evaluate::EvaluateArguments;
 use crate::cli::guide::GuideArguments;
 use crate::cli::plan::PlanArguments;
+use crate::cli::predict::PredictArguments;
 use crate::cli::replay::ReplayArguments;
 use crate::cli::report::ReportArguments;
 use crate::cli::sweep::SweepArguments;
@@ -84,6 +86,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// Judge a finished run on its test set: the mean, the best member, the ensemble's uncertainty
     Evaluate(EvaluateArguments),
+    /// Predictions of a finished network for new inputs, or forecasts of a series, as a table
+    Predict(PredictArguments),
     /// How well each parameter would be recovered, from the first ensemble's outputs: each member in turn is the truth
     Twin(TwinArguments),
     /// The posterior with other noise or without observations, from a run's stored outputs
@@ -186,6 +190,7 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
         Some(Command::Presets { name, keys }) => print(&presets::answer(name.as_deref(), keys)?),
         Some(Command::Plan(arguments)) => print(&plan::answer(&arguments, network)?),
         Some(Command::Evaluate(arguments)) => print(&evaluate::answer(&arguments, &folder)?),
+        Some(Command::Predict(arguments)) => print(&predict::answer(&arguments, &folder)?),
         Some(Command::Guide(arguments)) => guide::show(&arguments)?,
         Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
         Some(Command::CheckModel(arguments)) => print(&check_model::answer(&arguments, &folder)?),

@@ -57,6 +57,33 @@ pub fn persistence(series: &[f64]) -> f64 {
 /// the p + 1 coefficients, or the values do not determine them.
 #[must_use]
 pub fn autoregression(series: &[f64], p: usize) -> Option<f64> {
+    // The last pivot of the Cholesky factor of [A b]^T [A b] is the norm of the residual.
+    let (_, pivot) = factor(series, p)?;
+    Some(pivot / (series.len() - p) as f64)
+}
+
+/// Returns the forecasts of AR(`p`), fitted to `series`, for the values 1 to N of its N: the last lies beyond its end, and the first p - 1
+/// are not known. None where `autoregression` is.
+#[must_use]
+pub fn autoregression_forecasts(series: &[f64], p: usize) -> Option<Vec<Option<f64>>> {
+    let (factor, _) = factor(series, p)?;
+    let n = p + 2;
+    // The rows of A make L L^T, the last row of the factor L^-1 A^T b: the coefficients solve L^T a = that.
+    let mut a = factor[(n - 1) * n..(n - 1) * n + p + 1].to_vec();
+    for i in (0..=p).rev() {
+        let known: f64 = (i + 1..=p).map(|k| factor[k * n + i] * a[k]).sum();
+        a[i] = (a[i] - known) / factor[i * n + i];
+    }
+    let forecast = |t: usize| {
+        let before = (t + 1 >= p).then(|| (0..p).map(|k| a[k] * series[t - k]).sum::<f64>());
+        before.map(|sum| sum + a[p])
+    };
+    Some((0..series.len()).map(forecast).collect())
+}
+
+/// Returns the Cholesky factor of [A b]^T [A b], (p + 2) x (p + 2), and the square of its last pivot, where a row of A holds the p values
+/// before one of `series` and 1, and b that value. None if the values do not determine AR(`p`).
+fn factor(series: &[f64], p: usize) -> Option<(Vec<f64>, f64)> {
     let count = series.len().saturating_sub(p);
     if count <= p + 1 {
         return None;
@@ -76,9 +103,8 @@ pub fn autoregression(series: &[f64], p: usize) -> Option<f64> {
             }
         }
     }
-    // The last pivot of the Cholesky factor of [A b]^T [A b] is the norm of the residual.
     let pivot = cholesky(&mut gram, n)?;
-    Some(pivot / count as f64)
+    Some((gram, pivot))
 }
 
 /// Replaces the symmetric n x n matrix whose lower triangle `a` holds by its Cholesky factor. Returns the square of the
@@ -118,6 +144,30 @@ mod tests {
         assert!(autoregression(&series, 1).unwrap() > 1e-4);
         // AR(20) is not determined: 18 of its coefficients are free.
         assert_eq!(autoregression(&series, 20), None);
+    }
+
+    #[test]
+    fn forecasts_of_an_exact_recurrence_are_its_values_and_one_beyond() {
+        let mut series = vec![0.3, 0.9];
+        for t in 1..200 {
+            series.push(0.1 + 1.2 * series[t] - 0.9 * series[t - 1]);
+        }
+        let beyond = series.pop().unwrap();
+        let found = autoregression_forecasts(&series, 2).unwrap();
+        assert_eq!((found.len(), found[0]), (series.len(), None));
+        for (found, value) in found[1..].iter().zip(series[2..].iter().chain([&beyond])) {
+            assert!((found.unwrap() - value).abs() < 1e-6, "{found:?} {value}");
+        }
+        // Their errors are those that the residual of the fit has.
+        let rough: Vec<f64> = (0..60).map(|t| f64::from((t * 37) % 23) / 23.0).collect();
+        let found = autoregression_forecasts(&rough, 3).unwrap();
+        let pairs = found
+            .iter()
+            .zip(&rough[1..])
+            .filter_map(|(f, x)| Some(((*f)? - x).powi(2)));
+        let errors: Vec<f64> = pairs.collect();
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        assert!((mean - autoregression(&rough, 3).unwrap()).abs() < 1e-12);
     }
 
     #[test]

@@ -247,7 +247,10 @@ fn scaled(form: SampleForm, train: &Samples, scale: Scale) -> SampleForm {
 }
 
 /// Returns the values of the series that `resolved` names, in order of time and in their own units, and the name of their column.
-pub(super) fn own_series(resolved: &Resolved) -> Result<(String, Vec<f64>)> {
+///
+/// # Errors
+/// A file that is missing or damaged.
+pub fn own_series(resolved: &Resolved) -> Result<(String, Vec<f64>)> {
     let data = &resolved.config.data;
     let path = resolved.file("data.series", &data.series)?;
     column(&path, &data.target)

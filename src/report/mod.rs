@@ -13,6 +13,7 @@ pub mod environment;
 pub mod finished;
 pub mod linear;
 pub mod page;
+pub mod predictions;
 pub mod predictive;
 pub mod statistics;
 pub mod text_table;

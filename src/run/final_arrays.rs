@@ -1,4 +1,5 @@
-//! The arrays a run leaves: final/mean.npy, final/best.npy, final/ensemble.npy; what NumPy reads.
+//! The arrays a run leaves: final/mean.npy, final/best.npy, final/ensemble.npy, which NumPy reads, and a network's
+//! final/model.safetensors.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -6,10 +7,11 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView1};
 use npyz::WriterBuilder as _;
 
-use super::{Outcome, State};
+use super::{Outcome, State, final_network};
 use crate::error::Result;
 use crate::files::Files;
 use crate::forward::ForwardMap;
+use crate::forward::problem::Problem;
 use crate::kernels::real::{Real, product};
 use crate::parallel::ranks::Ranks;
 use crate::run::plan::Plan;
@@ -34,11 +36,12 @@ const OWN: &str = "mean.npy, best.npy and ensemble.npy hold the parameters in th
 pub fn save<T: Real>(
     ranks: Ranks,
     plan: &Plan,
-    (map, state): (&dyn ForwardMap<T>, &State<T>),
+    (problem, state): (&Problem<T>, &State<T>),
     outcome: &Outcome,
     folder: Option<&Path>,
     files: &Files,
 ) -> Result<()> {
+    let map = problem.map.as_ref();
     let folder = folder.map(|folder| folder.join("final"));
     if let Some(folder) = &folder {
         files.create_folder(folder)?;
@@ -46,6 +49,9 @@ pub fn save<T: Real>(
     save_law(ranks, plan, (map, state), (files, folder.as_deref()))?;
     let Some(prior) = map.own_units() else {
         let mean = state.ensemble.mean(ranks);
+        if let (Some(folder), Some(network), Some(form)) = (&folder, map.network(), &problem.form) {
+            final_network::save((&network, &mean), form, (files, folder))?;
+        }
         let to = (files, folder.as_deref());
         return save_as(ranks, plan, (map, state), outcome, to, mean, |row| row);
     };

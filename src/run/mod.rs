@@ -23,6 +23,7 @@ mod context;
 mod descent;
 pub(crate) mod evaluate;
 pub mod final_arrays;
+pub mod final_network;
 mod following;
 mod forecast;
 mod history;

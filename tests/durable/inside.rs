@@ -108,11 +108,10 @@ pub fn whole_run_heeding(ranks: Ranks, asked: &Asked, stop: Stop) -> Result<Stri
     })?;
     let around = (&mut reporter, &mut timing, &mut keeper);
     let (state, outcome) = run::run_from(ranks, &plan, &problem, state, around)?;
-    let map = problem.map.as_ref();
     run::final_arrays::save(
         ranks,
         &plan,
-        (map, &state),
+        (&problem, &state),
         &outcome,
         reporter.folder(),
         asked.files,

@@ -269,7 +269,7 @@ impl<T: Real> Launched<'_, T> {
         if outcome.stopped.is_some() {
             return Ok(());
         }
-        let result = (self.problem.map.as_ref(), state);
+        let result = (self.problem, state);
         let (folder, files) = (reporter.folder(), &self.files);
         run::final_arrays::save(self.ranks, self.plan, result, outcome, folder, files)
     }

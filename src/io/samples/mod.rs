@@ -21,7 +21,7 @@ use crate::files::ends_in;
 use crate::io::array::{self, Numbers};
 
 pub use classes::{Found, TargetNames};
-pub use table::column;
+pub use table::{column, table_targets};
 
 /// The files of training samples, or of test samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,7 +277,7 @@ pub fn read_inputs(path: &Path) -> Result<RawInputs> {
     Ok(RawInputs { numbers, shape })
 }
 
-/// Reads inputs without targets from a table with the columns `names` in any order; others are ignored.
+/// Reads inputs without targets from a table with the columns `names` in any order; others are ignored. Without names all columns are read.
 ///
 /// # Errors
 /// `Error::Data` for a file that is missing or damaged, a column that it lacks, or fields that are not finite numbers.

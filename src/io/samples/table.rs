@@ -42,16 +42,32 @@ pub(super) fn read(path: &Path, target: &str) -> Result<RawSamples> {
     })
 }
 
-/// Reads the columns `names` of the table in `path`, in their order.
+/// Reads the columns `names` of the table in `path`, in their order; all columns where no names are given.
 pub(super) fn inputs(path: &Path, names: &[String]) -> Result<RawInputs> {
     let text = bounded::text(path, LONGEST)?;
     let refused = |why: String| Error::data(path, why);
     let table = checked(&text).map_err(refused)?;
-    let places = names.iter().map(|name| place(&table, name));
-    let places: Vec<usize> = places
-        .collect::<std::result::Result<_, _>>()
-        .map_err(refused)?;
+    let places = match names {
+        [] => Ok((0..table.names.len()).collect()),
+        names => names.iter().map(|name| place(&table, name)).collect(),
+    };
+    let places: Vec<usize> = places.map_err(refused)?;
     numbers(&table, &places).map_err(refused)
+}
+
+/// Reads the targets in the column `name` of the table in `path`, and the number of each one's line; None where there is no such column.
+///
+/// # Errors
+/// `Error::Data` for a file that is missing or damaged, or a target that is missing.
+pub fn table_targets(path: &Path, name: &str) -> Result<Option<(RawTargets, Vec<usize>)>> {
+    let text = bounded::text(path, LONGEST)?;
+    let refused = |why: String| Error::data(path, why);
+    let table = checked(&text).map_err(refused)?;
+    let Some(place) = table.column(name).map_err(refused)? else {
+        return Ok(None);
+    };
+    let lines = table.rows.iter().map(|(line, _)| *line).collect();
+    Ok(Some((targets(&table, place).map_err(refused)?, lines)))
 }
 
 /// Reads the column `name` of the table in `path`, finite numbers, and returns it with its name; an empty `name` stands for the only
