@@ -24,6 +24,14 @@ pub(super) struct HistoryCost {
     outputs: usize,
 }
 
+impl StepShape {
+    /// Returns true if members and outputs are kept of more steps than the first and the last.
+    #[must_use]
+    pub fn keeps_steps_between(&self) -> bool {
+        self.history.ensembles > 2
+    }
+}
+
 impl HistoryCost {
     /// Returns the history that a run of `plan` with the forward map `map` keeps.
     pub fn of<T: Real>(plan: &Plan, map: &dyn ForwardMap<T>) -> Self {

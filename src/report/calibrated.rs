@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use ndarray::Array2;
 
@@ -29,6 +30,8 @@ use crate::run::statistics::{
 
 /// The largest number of parameters in the table at the end of a run.
 const SHOWN: usize = 16;
+/// The largest number of cells of a field there.
+const INFORMED: usize = 3;
 /// The largest number of correlated pairs, and of parameters at an end of their prior, there.
 const NOTED: usize = 4;
 
@@ -37,6 +40,8 @@ const NOTED: usize = 4;
 pub struct Calibrated {
     /// The statistics of the members.
     pub found: FinalMembers,
+    /// The random fields among the parameters: their names, and the numbers of their cells.
+    pub fields: Vec<(String, Range<usize>)>,
     /// The parameters of the best member, if it was determined.
     pub best: Option<Vec<f64>>,
     /// The members, a row of all parameters each, if they were kept and are not too many.
@@ -101,6 +106,10 @@ impl Calibrated {
             .and_then(|points| NormalLaw::of(points, prior, rows));
         Ok(Self {
             found: FinalMembers::new(of, prior, &mean, rows),
+            fields: prior
+                .placed_fields()
+                .map(|(first, field)| (field.name().to_owned(), first..first + field.cells()))
+                .collect(),
             best: finished.best::<N>(parameters)?.as_deref().map(own),
             draws: law.map(|law| law.draws(rows, config.seed)),
             members,
@@ -179,9 +188,17 @@ impl Calibrated {
             "95 %",
             "contraction",
         ];
-        let shown = self.found.parameters.iter().take(SHOWN);
-        let rows = shown.map(|of| {
-            let [low, _, middle, _, high] = shares(of);
+        let all = &self.found.parameters;
+        let is_single = |p: &usize| !self.fields.iter().any(|(_, cells)| cells.contains(p));
+        let single: Vec<usize> = (0..all.len()).filter(is_single).collect();
+        let shown = single.iter().take(SHOWN).map(|&p| Cow::Borrowed(&all[p]));
+        let fields = self.fields.iter().flat_map(|(name, cells)| {
+            let cells = &all[cells.clone()];
+            let most = most_informed(cells).into_iter().map(Cow::Borrowed);
+            std::iter::once(Cow::Owned(over_cells(name, cells))).chain(most)
+        });
+        let rows = shown.chain(fields).map(|of| {
+            let [low, _, middle, _, high] = shares(&of);
             let [mean, low, middle, high] = [Some(of.mean), low, middle, high].map(|x| cell(x, 5));
             let deviation = cell(of.deviation, 3);
             let contraction = cell(of.contraction, 3);
@@ -202,9 +219,13 @@ impl Calibrated {
             self.found.are.words()
         );
         text += &text_table([Left, Right, Right, Right, Right, Right, Right], rows);
-        let rest = self.found.parameters.len().saturating_sub(SHOWN);
+        let rest = single.len().saturating_sub(SHOWN);
         if rest > 0 {
             let _ = writeln!(text, "  and {rest} more in final/parameters.csv");
+        }
+        if !self.fields.is_empty() {
+            text += "  of fields: the mean over cells, the root mean square deviation, and the most informed cells; all are in \
+                     final/parameters.csv\n";
         }
         for (what, which) in self.notes() {
             let _ = writeln!(text, "  {what:<28} {which}");
@@ -245,6 +266,30 @@ fn first_members(finished: &Finished, prior: &JointPrior) -> Option<Array2<f64>>
     let history = History::open(&finished.folder).ok().flatten()?;
     let first = history.parameters(0).ok()?;
     (first.ncols() == prior.parameters()).then_some(first)
+}
+
+/// Returns the summary of a field called `name` over its `cells`: means over them, and the root mean square of the deviations.
+fn over_cells(name: &str, cells: &[ParameterStatistics]) -> ParameterStatistics {
+    let share = 1.0 / cells.len() as f64;
+    let over = |of: &dyn Fn(&ParameterStatistics) -> Option<f64>| -> Option<f64> {
+        cells.iter().map(|cell| Some(share * of(cell)?)).sum()
+    };
+    ParameterStatistics {
+        name: format!("{name}, {} cells", cells.len()),
+        mean: over(&|cell| Some(cell.mean)).unwrap_or(f64::NAN),
+        deviation: over(&|cell| cell.deviation.map(|s| s * s)).map(f64::sqrt),
+        contraction: over(&|cell| cell.contraction),
+        ..ParameterStatistics::default()
+    }
+}
+
+/// Returns the cells that have contracted most from the prior, at most `INFORMED` of them, the most informed first.
+fn most_informed(cells: &[ParameterStatistics]) -> Vec<&ParameterStatistics> {
+    let contraction = |cell: &ParameterStatistics| cell.contraction.unwrap_or(f64::NEG_INFINITY);
+    let mut known: Vec<_> = cells.iter().filter(|c| c.contraction.is_some()).collect();
+    known.sort_by(|a, b| contraction(b).total_cmp(&contraction(a)));
+    known.truncate(INFORMED);
+    known
 }
 
 /// Returns the first of `all` in words, and how many more there are, with so many `more` that are not in it.
@@ -291,6 +336,42 @@ fn numbers(of: &ParameterStatistics, best: Option<f64>) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// Two cells of a field and a parameter behind them: this first, then the field's means, (1 + 3)/2 and sqrt((4 + 16)/2), and its cells.
+    #[test]
+    fn the_table_has_single_parameters_before_fields() {
+        let of = |name: &str, mean, deviation, contraction| ParameterStatistics {
+            name: name.to_owned(),
+            mean,
+            deviation: Some(deviation),
+            contraction: Some(contraction),
+            ..ParameterStatistics::default()
+        };
+        let calibrated = Calibrated {
+            found: FinalMembers {
+                parameters: vec![
+                    of("kappa[1]", 1.0, 2.0, 0.2),
+                    of("kappa[2]", 3.0, 4.0, 0.6),
+                    of("offset", 7.0, 1.0, 0.9),
+                ],
+                ..FinalMembers::default()
+            },
+            fields: vec![("kappa".to_owned(), 0..2)],
+            best: None,
+            draws: None,
+            members: None,
+        };
+        let table = calibrated.table();
+        let lines: Vec<&str> = table.lines().skip(2).map(str::trim_start).collect();
+        for (line, begins) in lines
+            .iter()
+            .zip(["offset", "kappa, 2 cells", "kappa[2]", "kappa[1]"])
+        {
+            assert!(line.starts_with(begins), "{table}");
+        }
+        let field: Vec<&str> = lines[1].split_whitespace().collect();
+        assert_eq!(field[3..], ["2", "3.16", "-", "-", "-", "0.4"], "{table}");
+    }
+
     #[test]
     fn the_table_shows_significant_digits_at_any_size() {
         let entries = [
@@ -312,6 +393,7 @@ mod tests {
         let found = FinalMembers::new(of, &prior, &mean, members.view());
         let calibrated = Calibrated {
             found,
+            fields: Vec::new(),
             best: None,
             members: None,
             draws: None,

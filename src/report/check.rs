@@ -31,6 +31,15 @@ pub struct Check {
     pub misfits_by_step: Vec<(u64, Vec<f64>)>,
 }
 
+impl Check {
+    /// Returns true if the observations are in sets.
+    #[must_use]
+    pub fn has_sets(&self) -> bool {
+        let mut all = self.last.observations.iter();
+        all.any(|check| check.set.is_some())
+    }
+}
+
 /// The quantiles of one parameter over the kept steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fan {

@@ -8,6 +8,16 @@ use crate::report::environment::Environment;
 /// The share of the run's time above which a phase is mentioned.
 const NOTABLE: f64 = 0.15;
 
+/// The phases that advice is on.
+const CANDIDATES: [&str; 6] = [
+    "wait",
+    "exchange",
+    "interaction",
+    "evaluate",
+    "report",
+    "checkpoint",
+];
+
 /// Returns the first change to make. `forward` holds each rank's seconds in the forward map. Long because every cause has
 /// its sentence here.
 #[must_use]
@@ -42,8 +52,7 @@ pub fn advice(
     }
     let share = |name| account.phase(name).share;
     let percent = |name| format!("{:.0} %", 100.0 * share(name));
-    let candidates = ["wait", "exchange", "interaction", "evaluate", "report"];
-    let worst = candidates
+    let worst = CANDIDATES
         .into_iter()
         .filter(|&name| share(name) > limit(name, shape))
         // A single rank waits only for its simulators, briefly after each round.
@@ -70,7 +79,7 @@ pub fn advice(
             "{} on the test set: raise run.evaluate_every, or set run.best = \"never\"",
             percent("evaluate")
         ),
-        Some("report") => format!("{} in reporting: raise run.report_every", percent("report")),
+        Some(name @ ("report" | "checkpoint")) => writing(name, &percent(name), shape),
         // The operations of a simulator are unknown, but its time is known.
         _ if shape.flops_of_all().forward == 0.0 && share("forward") > 0.5 => format!(
             "{} in simulations: more ranks or threads, up to one for each of the {} members, shorten it",
@@ -106,6 +115,21 @@ fn limit(name: &str, shape: &StepShape) -> f64 {
         "interaction" => NOTABLE + 1.3 * flops.interaction / flops.total(),
         "evaluate" => 2.0 * NOTABLE,
         _ => NOTABLE,
+    }
+}
+
+/// Returns how fewer bytes are written in the phase `name`, of which the share of the time is `percent`.
+fn writing(name: &str, percent: &str, shape: &StepShape) -> String {
+    match name {
+        "checkpoint" => {
+            format!("{percent} in checkpoints: raise checkpoint.every, such as to \"15min\"")
+        }
+        // Members and outputs of many steps go to files in this phase.
+        _ if shape.keeps_steps_between() => format!(
+            "{percent} in reporting and writing the history: output.history = \"ends\", or every so many steps, writes less, and so does a \
+             larger run.report_every"
+        ),
+        _ => format!("{percent} in reporting: raise run.report_every"),
     }
 }
 
@@ -260,5 +284,12 @@ mod tests {
         let phases = [("exchange", 0.2), ("interaction", 0.3), ("evaluate", 0.31)];
         assert!(said(&phases, &[1.0, 1.0], 800).contains("exchange is exposed (20 %)"));
         assert!(said(&[("forward", 0.9)], &[1.0, 1.0], 800).contains("50 % of the product rate"));
+        for (phase, key) in [
+            ("report", "run.report_every"),
+            ("checkpoint", "checkpoint.every"),
+        ] {
+            let text = said(&[(phase, 0.4), ("interaction", 0.3)], &[1.0, 1.0], 800);
+            assert!(text.starts_with("40 % in") && text.contains(key), "{text}");
+        }
     }
 }

@@ -23,7 +23,6 @@ const FIRST: usize = 7;
 pub fn section(check: &Check) -> String {
     let last = &check.last;
     let groups = groups_drawn(last);
-    let of_sets = last.observations.iter().any(|check| check.set.is_some());
     let mut cards: String = groups
         .iter()
         .map(|group| predicted(check, group).card())
@@ -37,7 +36,14 @@ pub fn section(check: &Check) -> String {
          ranked probability score of the outputs without noise, over the noise's deviation; the fair one (Ferro 2014).</p>\n\
          {}<div class=\"grid few\" style=\"margin-top:14px\">\n{cards}</div>\n{}{}",
         last.members,
-        group_table(check, if of_sets { "group or set" } else { "group" }),
+        group_table(
+            check,
+            if check.has_sets() {
+                "group or set"
+            } else {
+                "group"
+            }
+        ),
         worst(last),
         left_out(last)
     )
@@ -183,7 +189,13 @@ fn predicted(check: &Check, group: &str) -> Plot {
     ]);
     let title = match group {
         ALL => "All observations".to_owned(),
-        name => format!("Group {name}"),
+        name => {
+            let is_set = |check: &ObservationCheck| check.set.as_deref() == Some(name);
+            match check.last.observations.iter().any(is_set) {
+                true => format!("Set {name}"),
+                false => format!("Group {name}"),
+            }
+        }
     };
     let note = match count - drawn.len() {
         0 => String::new(),

@@ -13,6 +13,8 @@ const TOP: f64 = 22.0;
 const BOTTOM: f64 = 42.0;
 /// The radius of a point.
 const RADIUS: f64 = 2.4;
+/// The width of a band at one x alone.
+const BAR: f64 = 16.0;
 
 /// Marks in one colour with one entry in the legend.
 #[derive(Clone, Debug)]
@@ -88,14 +90,37 @@ impl Shape {
         match self {
             Self::Band(band) => {
                 let known = || band.iter().filter(|(x, a, b)| (x + a + b).is_finite());
+                if known().count() == 1 {
+                    let bars = known().map(|&(px, low, high)| {
+                        let (left, top) = (x.at(px) - BAR / 2.0, y.at(low.max(high)));
+                        let height = (y.at(low.min(high)) - top).max(0.5);
+                        format!(
+                            "<rect class=\"band\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{BAR}\" height=\"{height:.1}\"/>\n"
+                        )
+                    });
+                    return bars.collect();
+                }
                 let upper = known().map(|&(x, _, high)| (x, high));
                 let lower = known().rev().map(|&(x, low, _)| (x, low));
                 let around = joined(upper.chain(lower).collect());
                 format!("<polygon class=\"band\" points=\"{around}\"/>\n")
             }
-            Self::Line(line) => format!("<polyline class=\"line\" points=\"{}\"/>\n", joined(finite(line))),
-            Self::Dashed(line) => {
-                format!("<polyline class=\"line second\" points=\"{}\"/>\n", joined(finite(line)))
+            Self::Line(line) | Self::Dashed(line) => {
+                let known = finite(line);
+                // A curve of one point has no length: it is a point.
+                if let [(px, py)] = known[..] {
+                    let is_line = matches!(self, Self::Line(_));
+                    let kind = if is_line { "dot" } else { "ring" };
+                    let (px, py) = (x.at(px), y.at(py));
+                    return format!(
+                        "<circle class=\"{kind}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"{RADIUS}\"/>\n"
+                    );
+                }
+                let second = match self {
+                    Self::Line(_) => "",
+                    _ => " second",
+                };
+                format!("<polyline class=\"line{second}\" points=\"{}\"/>\n", joined(known))
             }
             Self::Points(points) => points.iter().filter(|(x, y, _)| (x + y).is_finite()).fold(
                 String::new(),
@@ -244,6 +269,15 @@ mod tests {
             logarithmic: true,
             layers: vec![layer],
         }
+    }
+
+    #[test]
+    fn what_has_one_point_is_seen() {
+        let mark = |shape| of(shape).card();
+        assert!(mark(Shape::Line(vec![(1.0, 2.0)])).contains("<circle class=\"dot\""));
+        assert!(mark(Shape::Dashed(vec![(1.0, 2.0)])).contains("<circle class=\"ring\""));
+        assert!(mark(Shape::Line(vec![(1.0, 2.0), (2.0, 2.0)])).contains("<polyline"));
+        assert!(mark(Shape::Band(vec![(1.0, 2.0, 3.0)])).contains("width=\"16\""));
     }
 
     #[test]

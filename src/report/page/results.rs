@@ -5,6 +5,7 @@ use super::scale::{escaped, number};
 use super::tables::{named, table};
 use crate::config::{MomentumOf, Rerandomise};
 use crate::data::scores::GroupMisfit;
+use crate::report::check::Check;
 use crate::report::finished::Summary;
 
 /// A number of a summary, None where it is unknown.
@@ -148,12 +149,12 @@ pub(super) fn tiles(run: &ReportedRun) -> String {
     let verdict = line("Verdict", &end.verdict) + &line("Try next", &end.advice);
     format!(
         "<div class=\"tiles\">\n{cards}</div>\n{verdict}{}",
-        groups(&end.misfit_groups)
+        groups(&end.misfit_groups, run.check.as_ref())
     )
 }
 
 /// Returns the table of the misfits of groups of observations; empty without groups.
-fn groups(groups: &[GroupMisfit]) -> String {
+fn groups(groups: &[GroupMisfit], check: Option<&Check>) -> String {
     if groups.is_empty() {
         return String::new();
     }
@@ -161,9 +162,11 @@ fn groups(groups: &[GroupMisfit]) -> String {
         let misfit = g.misfit.map_or("-".to_owned(), |m| number(m, 4));
         vec![escaped(&g.group), g.observations.to_string(), misfit]
     };
-    let head = ["group", "observations", "misfit at the mean"];
+    let of_sets = check.is_some_and(Check::has_sets);
+    let which = if of_sets { "group or set" } else { "group" };
+    let head = [which, "observations", "misfit at the mean"];
     format!(
-        "<h2>Misfit by group</h2>\n{}",
+        "<h2>Misfit by {which}</h2>\n{}",
         table(&head, groups.iter().map(row))
     )
 }
