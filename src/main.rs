@@ -6,7 +6,6 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use eki_mpi::cost::calibrate::Network;
 use eki_mpi::error::Error;
 use eki_mpi::parallel::comm::Comm;
@@ -18,7 +17,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     #[cfg(feature = "gradients")]
     one_thread_a_tensor();
-    let parsed = Cli::try_parse();
+    let parsed = Cli::parsed();
     // Only runs need the other ranks; under a launcher rank 0 alone answers the rest.
     let runs = matches!(&parsed, Ok(cli) if cli.runs());
     if !runs && launched_ranks().is_none() {

@@ -5,7 +5,7 @@ use eki_mpi::forward::joint_prior::field_descriptions;
 use eki_mpi::forward::low_rank::UNIT;
 use eki_mpi::method::descent::Descent;
 use eki_mpi::parallel::comm::Comm;
-use eki_mpi::parallel::partition::{Blocks, Partition};
+use eki_mpi::parallel::partition::Partition;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::plan::extra_arrays::key_with_prior;
 use rayon::ThreadPool;
@@ -62,11 +62,16 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
                 ranks - parts
             );
         }
+    } else if plan.config().model.kind.simulates() {
+        tracing::info!(
+            "{name}: {members} members of {parameters} parameters, {} observations a step, {ranks} ranks x {threads} threads",
+            plan.outputs()
+        );
     } else {
         tracing::info!(
-            "{name}: {members} members of {parameters} parameters, {} outputs a step, {:?} form, {ranks} ranks x {threads} threads",
+            "{name}: {members} members of {parameters} parameters, {} outputs a step, {} form, {ranks} ranks x {threads} threads",
             plan.outputs(),
-            plan.form(members)
+            format!("{:?}", plan.form(members)).to_lowercase()
         );
     }
     let observed = &plan.table.outputs;
@@ -108,29 +113,18 @@ pub fn announce(comm: &Comm, pool: &ThreadPool, plan: &Plan) {
             }
         );
     }
-    let [members, blocks] = idle(plan, ranks);
+    let members = idle(plan, ranks);
     if members > 0 {
         tracing::info!("more ranks than work: {members} of {ranks} ranks evaluate no member");
     }
-    if blocks > 0 {
-        tracing::info!(
-            "more ranks than work: {blocks} of {ranks} ranks update no block of parameters"
-        );
-    }
 }
 
-/// Ranks that evaluate no member, and that update no block of parameters, where that costs time: beside simulations an update
-/// takes none, and of a run that asks for outputs nothing does.
-fn idle(plan: &Plan, ranks: usize) -> [usize; 2] {
-    let kind = plan.config().model.kind;
-    if plan.descent.is_some() || kind == ModelKind::AskTell {
-        return [0, 0];
+/// Returns the number of ranks that evaluate no member; 0 of a run that asks for outputs, which evaluates none.
+fn idle(plan: &Plan, ranks: usize) -> usize {
+    if plan.descent.is_some() || plan.config().model.kind == ModelKind::AskTell {
+        return 0;
     }
     // Members of low rank come in whole units.
     let unit = plan.low_rank().map_or(1, |_| UNIT);
-    let blocks = Partition::new(Blocks::new(plan.parameters).count(), ranks).idle();
-    [
-        Partition::in_units(plan.members(0), ranks, unit).idle(),
-        if kind.simulates() { 0 } else { blocks },
-    ]
+    Partition::in_units(plan.members(0), ranks, unit).idle()
 }

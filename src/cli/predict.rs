@@ -27,7 +27,7 @@ const TABLE: &str = "predictions.csv";
 #[command(after_help = "Examples:
   eki-mpi predict runs/flowers new.csv
   eki-mpi predict runs/digits x.npy --members --out digits.csv
-  eki-mpi predict runs/river                  the forecasts of the run's own series")]
+  eki-mpi predict runs/river                  # the forecasts of the run's own series")]
 pub struct PredictArguments {
     /// The run's folder
     #[arg(value_name = "RUN")]

@@ -116,6 +116,17 @@ fn asked(plan: &Plan, process: &Process) -> std::result::Result<Probe, (Failure,
     })
 }
 
+/// Returns `seconds` in words, in the unit that leaves the fewest digits before the point.
+fn time(seconds: f64) -> String {
+    let (scale, unit) = match seconds {
+        s if s < 120.0 => (1.0, "s"),
+        s if s < 7200.0 => (60.0, "min"),
+        s if s < 172_800.0 => (3600.0, "h"),
+        _ => (86_400.0, "d"),
+    };
+    format!("{} {unit}", number(seconds / scale, 3))
+}
+
 /// Logs the time of one simulation, and of a step.
 pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     let rounds = plan.members(0).div_ceil(ranks).div_ceil(threads);
@@ -123,14 +134,14 @@ pub fn announce(seconds: f64, plan: &Plan, ranks: usize, threads: usize) {
     let all = match plan.steps {
         0 => "the first ensemble".to_owned(),
         steps => {
-            let hours = number(ensemble * steps as f64 / 3600.0, 3);
-            format!("a step, {steps} steps about {hours} h")
+            let all = time(ensemble * steps as f64);
+            format!("a step, {steps} steps about {all}")
         }
     };
     tracing::info!(
-        "a simulation took {} s: {rounds} one after another take about {} s for {all}",
-        number(seconds, 3),
-        number(ensemble, 3),
+        "a simulation took {}: {rounds} one after another take about {} for {all}",
+        time(seconds),
+        time(ensemble),
     );
 }
 

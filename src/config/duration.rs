@@ -1,4 +1,4 @@
-//! Durations as a configuration writes them: "15min", "1h30min", "500ms", or "never".
+//! Durations as a configuration and the command line write them: "15min", "1h30min", "500ms", "01:30:00", or "never".
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +29,9 @@ impl FromStr for Interval {
         }
         let wrong =
             || format!("{text:?} is no duration: write \"15min\", \"1h30min\" or \"never\"");
+        if text.contains(':') {
+            return clock(text).map(|time| Self(Some(time))).ok_or_else(wrong);
+        }
         let mut rest = text.trim();
         let mut total = 0_u64;
         while !rest.is_empty() {
@@ -50,6 +53,21 @@ impl FromStr for Interval {
             return Err(wrong());
         }
         Ok(Self(Some(Duration::from_millis(total))))
+    }
+}
+
+/// Returns the time that `text` gives as HH:MM:SS, of any number of hours; None where it gives none, or 0.
+fn clock(text: &str) -> Option<Duration> {
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse::<u64>().ok()).flatten()
+    };
+    let numbers: Option<Vec<u64>> = text.trim().split(':').map(number).collect();
+    match numbers?[..] {
+        [h, m, s] if m < 60 && s < 60 && h < 1 << 40 && (h, m, s) != (0, 0, 0) => {
+            Some(Duration::from_secs(h * 3600 + m * 60 + s))
+        }
+        _ => None,
     }
 }
 
@@ -100,6 +118,8 @@ mod tests {
             assert_eq!(interval.to_string(), text);
         }
         assert_eq!("never".parse(), Ok(Interval(None)));
+        let clock: Interval = "100:30:05".parse().unwrap();
+        assert_eq!(clock.to_string(), "4d4h30min5s");
         for wrong in [
             "",
             "15",
@@ -110,6 +130,9 @@ mod tests {
             "1week",
             "99999999999999999999s",
             "9999999999999999d",
+            "00:00:00",
+            "1:60:00",
+            "1:30",
         ] {
             assert!(wrong.parse::<Interval>().is_err(), "{wrong}");
         }

@@ -71,7 +71,11 @@ impl Overlay {
         })?;
         // A value that is not TOML is taken as text.
         let value = match format!("v = {value}").parse::<Table>() {
-            Ok(mut table) if table.len() == 1 => table.remove("v").expect("just parsed"),
+            Ok(mut table) if table.len() == 1 => match table.remove("v").expect("just parsed") {
+                // No key is a time of day: a duration as HH:MM:SS is meant.
+                Value::Datetime(time) => Value::String(time.to_string()),
+                value => value,
+            },
             Err(_) if !value.trim().contains(['\n', '\r']) => {
                 Value::String(value.trim().to_owned())
             }

@@ -141,7 +141,7 @@ impl Kind {
             Self::Shares => "a number from 0 to 1, or a list of such".to_owned(),
             Self::History => HistorySteps::ALLOWED.to_owned(),
             Self::Duration => {
-                "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or \"never\""
+                "a duration in d, h, min, s or ms, as in \"15min\" or \"1h30min\", or as HH:MM:SS, or \"never\""
                     .to_owned()
             }
         }

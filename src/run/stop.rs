@@ -296,21 +296,9 @@ pub fn told(reason: &str) -> (&'static str, String) {
 /// # Errors
 /// Returns an error in words.
 pub fn parse_limit(text: &str) -> std::result::Result<Duration, String> {
-    if let Ok(Interval(Some(limit))) = text.parse() {
-        return Ok(limit);
-    }
-    let wrong = || format!("{text:?}: write HH:MM:SS, as in 03:30:00, or 90min");
-    let parts: Vec<&str> = text.split(':').collect();
-    let number = |part: &str| {
-        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| part.parse::<u64>().ok()).flatten()
-    };
-    let numbers: Option<Vec<u64>> = parts.iter().map(|part| number(part)).collect();
-    match numbers.as_deref() {
-        Some([h, m, s]) if *m < 60 && *s < 60 && *h < 1 << 40 && (*h, *m, *s) != (0, 0, 0) => {
-            Ok(Duration::from_secs(h * 3600 + m * 60 + s))
-        }
-        _ => Err(wrong()),
+    match text.parse() {
+        Ok(Interval(Some(limit))) => Ok(limit),
+        _ => Err(format!("{text:?}: write 90min, 1h30min or HH:MM:SS")),
     }
 }
 

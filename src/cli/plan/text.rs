@@ -29,10 +29,7 @@ pub fn text(f: &Estimate) -> String {
         let _ = writeln!(text, "more ranks than work: {members} evaluate no member");
     }
     if blocks > 0 {
-        let _ = writeln!(
-            text,
-            "more ranks than work: {blocks} update no block of {BLOCK} parameters"
-        );
+        let _ = writeln!(text, "{blocks} ranks update no block of {BLOCK} parameters");
     }
     for line in f.noise.iter().chain(&f.fields) {
         text += &format!("{line}\n");

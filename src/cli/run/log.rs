@@ -11,8 +11,12 @@ use eki_mpi::files::open_unshared;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::parallel::hang_watch::{Watch, Watched};
 use eki_mpi::run::plan::Plan;
+use tracing::{Level, Metadata};
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::cli::screen;
 
 /// The log in a run's folder.
 pub(super) const LOG: &str = "run.log";
@@ -39,14 +43,43 @@ impl io::Write for LogFile {
     }
 }
 
-/// Standard error, each line with the name of its run, where that is set.
-struct Screen;
+/// Standard error, each line with the name of its run, where that is set; a warning in a colour, where the screen has them.
+struct Screen {
+    warns: bool,
+}
+
+/// Begins a warning in colour: yellow.
+const YELLOW: &[u8] = b"\x1b[33m";
+/// Ends what is in colour.
+const PLAIN: &[u8] = b"\x1b[0m";
+
+/// The screen, as it is for a line of some level.
+struct Screens;
+
+impl<'a> MakeWriter<'a> for Screens {
+    type Writer = Screen;
+
+    fn make_writer(&'a self) -> Screen {
+        Screen { warns: false }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Screen {
+        Screen {
+            warns: *about.level() <= Level::WARN,
+        }
+    }
+}
 
 impl io::Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let name = NAME.lock().expect("no thread panicked");
         // In one piece, that lines of several processes stay whole.
-        let line = [name.as_bytes(), bytes].concat();
+        let line = match bytes.strip_suffix(b"\n") {
+            Some(text) if self.warns && screen::has_colours() => {
+                [name.as_bytes(), YELLOW, text, PLAIN, b"\n"].concat()
+            }
+            _ => [name.as_bytes(), bytes].concat(),
+        };
         io::stderr().write_all(&line)?;
         Ok(bytes.len())
     }
@@ -82,20 +115,25 @@ pub(crate) fn log_to(path: &Path) -> Result<OpenLog> {
 
 /// Sends what the program tells to the screen and to the log.
 fn subscribe() {
-    let screen = tracing_subscriber::fmt::layer()
-        .without_time()
-        .with_target(false)
-        .with_level(false)
+    let shown = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .log_internal_errors(false)
-        .with_writer(|| Screen)
-        .with_filter(tracing_subscriber::filter::LevelFilter::INFO);
+        .with_writer(Screens);
+    let shown = match screen::is_as_log() {
+        true => shown.boxed(),
+        false => shown
+            .without_time()
+            .with_target(false)
+            .with_level(false)
+            .boxed(),
+    };
+    let shown = shown.with_filter(screen::level());
     let whole = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .log_internal_errors(false)
         .with_writer(|| LogFile)
         .with_filter(tracing_subscriber::filter::LevelFilter::DEBUG);
-    let subscriber = tracing_subscriber::registry().with(screen).with(whole);
+    let subscriber = tracing_subscriber::registry().with(shown).with(whole);
     tracing::subscriber::set_global_default(subscriber).expect("set once");
 }
 

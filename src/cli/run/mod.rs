@@ -32,7 +32,7 @@ use eki_mpi::run::timing::Timing;
 use eki_mpi::run::{self, Checkpointer, Outcome, State};
 use eki_mpi::with_precision;
 
-use crate::cli::{RunArguments, simulator};
+use crate::cli::{RunArguments, screen, simulator};
 use beginning::{claim, first_state, plan_and_problem, refuse_no_room};
 use log::{LOG, log_to, watch};
 use memory::refuse_impossible;
@@ -131,8 +131,8 @@ fn run_in<T: Real>(
         simulator::tell(comm, map, (&plan, &folder), state.step)?;
     }
     let mut reporter = run.open_reports(state.step)?;
-    if arguments.beside_others {
-        reporter.without_bar();
+    if !(arguments.beside_others || screen::is_quiet()) {
+        reporter.show_bar(state.step, plan.steps);
     }
     let environment = run.environment(&reporter)?;
     let _watch = watch(comm, &plan, &folder)?;
@@ -346,7 +346,7 @@ impl<T: Real> Launched<'_, T> {
         // Of the one step that each start of ask/tell takes it says nothing.
         Ok(match self.problem.map.ask_tell() {
             Some(_) => String::new(),
-            None => account.table(),
+            None => account.table(plan.config().model.kind.simulates()),
         })
     }
 }

@@ -48,7 +48,7 @@ pub struct SweepArguments {
     #[arg(long)]
     pub retry: bool,
     /// Save the state and exit with 75 in time to end within this [default: what Slurm or PBS allows the job]
-    #[arg(long, value_name = "HH:MM:SS | 90min", value_parser = eki_mpi::run::stop::parse_limit)]
+    #[arg(long, value_name = "90min | HH:MM:SS", value_parser = eki_mpi::run::stop::parse_limit)]
     pub max_time: Option<Duration>,
     /// Threads of each rank [default: the host's cores over its ranks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -56,7 +56,10 @@ pub struct SweepArguments {
 }
 
 /// An example of a sweep's file, for the help.
-const EXAMPLE: &str = "The file:
+const EXAMPLE: &str = "Examples:
+  mpirun -n 4 eki-mpi sweep study.toml --out study --groups 2
+  eki-mpi sweep study.toml --out study --status
+The file:
   base = \"digits\"                   # a preset, or a configuration file beside this one
   best = \"accuracy_mean\"            # sort the results by this score
   [set]                             # for all runs

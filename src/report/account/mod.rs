@@ -238,9 +238,9 @@ impl Account {
         files.write_whole(&folder.join("timing.json"), json.as_bytes())
     }
 
-    /// The table, for the screen.
+    /// The table, for the screen; of a run with a simulator if `simulates`.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn table(&self, simulates: bool) -> String {
         let heading = if self.seconds_before > 0.0 {
             "since resumed"
         } else {
@@ -265,13 +265,17 @@ impl Account {
             rows.push(row("a step", times, "(median in the middle)".to_owned()));
         }
         let mut text = format!("\n{}", text_table([Left, Right, Right, Right, Left], rows));
-        let rate = rate_in_words(self.gflops, self.floor_share);
-        let rate = rate.map_or(String::new(), |rate| format!(", {rate}"));
-        let _ = writeln!(
-            text,
-            "  {} members x samples/s{rate}",
-            number(self.members_samples_per_second, 4)
-        );
+        // A run that was resumed at its end has taken no step.
+        if self.members_samples_per_second > 0.0 {
+            let rate = number(self.members_samples_per_second, 4);
+            let of = match simulates {
+                true => "simulations",
+                false => "members x samples",
+            };
+            let own = rate_in_words(self.gflops, self.floor_share);
+            let own = own.map_or(String::new(), |own| format!(", {own}"));
+            let _ = writeln!(text, "  {rate} {of}/s{own}");
+        }
         let memory = self.peak_rss.map_or(String::new(), |bytes| {
             format!(
                 ", {:.1} MiB held at most",

@@ -9,7 +9,7 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::config::{CONFIG, OnError};
@@ -219,8 +219,7 @@ impl Reporter {
             tracing::warn!("metrics.jsonl: the lines after step {last}, up to {step}, are missing");
         }
         let simulates = plan.config().model.kind.simulates();
-        let bar = progress_bar(plan.steps);
-        bar.set_position(step);
+        let bar = ProgressBar::hidden();
         let voice = RankZero {
             folder: folder.to_path_buf(),
             metrics,
@@ -236,11 +235,12 @@ impl Reporter {
         })
     }
 
-    /// Shows no progress bar but a line for each evaluation: other runs share the screen.
-    pub fn without_bar(&mut self) {
+    /// From now on the screen shows a progress bar of `steps` steps, `step` of which are done, if it is a terminal; otherwise there is a line
+    /// for each evaluation.
+    pub fn show_bar(&mut self, step: u64, steps: u64) {
         if let Some(voice) = &mut self.voice {
-            voice.bar.disable_steady_tick();
-            voice.bar.set_draw_target(ProgressDrawTarget::hidden());
+            voice.bar = progress_bar(steps);
+            voice.bar.set_position(step);
         }
     }
 

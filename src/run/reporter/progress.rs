@@ -1,9 +1,12 @@
 //! The progress bar, on a terminal or at the far end of mpirun's pipe.
 
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::files::numbers::number;
 
 /// Returns a bar on a terminal; hidden elsewhere. mpirun hands ranks a pipe, so the launcher, which sees the terminal, may say
 /// `EKI_PROGRESS=always` (or `never`).
@@ -20,12 +23,28 @@ pub(super) fn progress_bar(steps: u64) -> ProgressBar {
     } else {
         ProgressDrawTarget::term_like_with_hz(Box::new(PipedTerminal), 4)
     };
-    let style =
-        ProgressStyle::with_template("{bar:24} {pos}/{len} steps  {elapsed} (left {eta})  {msg}")
-            .expect("a fixed template");
+    let style = ProgressStyle::with_template(
+        "{bar:24} {pos}/{len} steps  {rate}  {elapsed} (left {eta})  {msg}",
+    )
+    .expect("a fixed template")
+    .with_key(
+        "rate",
+        |state: &ProgressState, text: &mut dyn fmt::Write| {
+            let _ = text.write_str(&rate(state.per_sec()));
+        },
+    );
     let bar = ProgressBar::with_draw_target(Some(steps), target).with_style(style);
     bar.enable_steady_tick(Duration::from_secs(1));
     bar
+}
+
+/// Returns the rate of `steps` a second in words; of fewer than one a second the time that a step takes.
+fn rate(steps: f64) -> String {
+    match steps {
+        steps if !(steps > 0.0 && steps.is_finite()) => "- s a step".to_owned(),
+        steps if steps < 1.0 => format!("{} s a step", number(1.0 / steps, 2)),
+        steps => format!("{} steps/s", number(steps, 2)),
+    }
 }
 
 /// A terminal at the far end of mpirun's pipe: only carriage returns and clears are needed.
@@ -78,5 +97,19 @@ impl indicatif::TermLike for PipedTerminal {
     }
     fn flush(&self) -> std::io::Result<()> {
         std::io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_steps_have_their_time_and_quick_ones_their_rate() {
+        let told = [0.0, 0.004, 0.5, 12.34].map(rate);
+        assert_eq!(
+            told,
+            ["- s a step", "250 s a step", "2 s a step", "12 steps/s"]
+        );
     }
 }

@@ -79,11 +79,11 @@ pub fn table(summary: &Summary, folder: &Path) -> String {
     push("return of the best member", steps(scores.return_best));
     push(
         "steps",
-        Some(format!(
-            "{} ({} epochs)",
-            summary.steps,
-            number(summary.epochs, 4)
-        )),
+        // An epoch of a simulator without sets is a step.
+        Some(match summary.epochs == summary.steps as f64 {
+            true => summary.steps.to_string(),
+            false => format!("{} ({} epochs)", summary.steps, number(summary.epochs, 4)),
+        }),
     );
     push("seconds", Some(number(summary.seconds, 4)));
     push(
