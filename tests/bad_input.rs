@@ -265,6 +265,22 @@ fn impossible_values_say_what_is_possible() {
         &["ensemble.inflation = 1.1", "ensemble.gamma"],
     );
     refused_sets(&["ensemble.inflation=0"], &["greater than 0"]);
+    let sparse = "method.kind=sparse";
+    for (sets, words) in [
+        (&[sparse][..], "at most 128 parameters, and there are 255"),
+        (&[sparse, "data.name=random"], "or method.threshold must be"),
+        (
+            &[
+                sparse,
+                "data.name=random",
+                "method.penalty=1",
+                "method.momentum=true",
+            ],
+            "must be false",
+        ),
+    ] {
+        refused_run("linear", sets, &[words, "\"sparse\""]);
+    }
     let uki = "method.kind=uki";
     for (set, words) in [
         (

@@ -11,6 +11,7 @@ fn members_meet_posteriors_that_are_known() {
     samplers_sample_a_normal_posterior(&ranks);
     aldi_follows_a_banana(&ranks);
     sigma_points_follow_the_closed_form(&ranks);
+    sparse_members_minimise_the_lasso(&ranks);
 }
 
 /// Mean and covariance, divisor J - 1, of the rows of `sample`.
@@ -232,4 +233,81 @@ fn sigma_points_follow_the_closed_form(ranks: &Ranks) {
     let found = fit("pairs", 0.5, 25, |u| u[2].abs() > 1.8);
     assert_eq!(found.steps()[0].failed, 2);
     assert!(found.steps()[1].failed == 0);
+}
+
+/// The members' mean after one long step, or many shorter ones, minimises 1/2 |y - A u|^2 + lambda |u|_1: by soft thresholding where columns of A
+/// are orthogonal, else by its conditions: A^T (A u - y) is -lambda sign(u) where u is not 0, and within lambda where it is.
+fn sparse_members_minimise_the_lasso(ranks: &Ranks) {
+    let fit = |a: &Array2<f64>, y: &[f64], entry: &str, sets: &[(&str, &str)]| {
+        let (map, (outputs, parameters)) = (a.clone(), a.dim());
+        let map = FnMap::new(parameters, outputs, move |u| {
+            map.dot(&Array1::from(u.to_vec())).to_vec()
+        });
+        let calibration = Calibration::new(map).prior([entry]);
+        let calibration = calibration.observations(y.to_vec()).noise(1.0).members(40);
+        let calibration = calibration
+            .set("method.kind", "sparse")
+            .set("method.h_schedule", "level")
+            .set("run.stop_at_misfit", 0)
+            .set("ensemble.second_order_exact", true);
+        let set = |all: Calibration<_>, (key, value): &(&str, &str)| all.set(key, value);
+        let fit = sets.iter().fold(calibration, set).run(ranks);
+        fit.expect("members").mean().clone()
+    };
+    let (a, y, _) = linear();
+    let penalty = 0.3;
+    let long = [
+        ("method.penalty", "0.3"),
+        ("method.h", "1e7"),
+        ("run.steps", "1"),
+    ];
+    // In units of 5 the same parameters: the penalty is of the parameters, not of their coordinates.
+    for entry in ["u[3] normal 0 1", "u[3] normal 0 5"] {
+        let found = fit(&a, &y, entry, &long);
+        for i in 0..3 {
+            let column = a.column(i);
+            let (size, slope) = (column.dot(&column), column.dot(&Array1::from(y.to_vec())));
+            let exact = slope.signum() * (slope.abs() - penalty).max(0.0) / size;
+            assert!(
+                (found[i] - exact).abs() < 1e-5,
+                "{entry}: {found} {i} {exact}"
+            );
+        }
+        assert_eq!(found[2], 0.0);
+    }
+    let a = Array2::from_shape_fn((6, 4), |(i, j)| {
+        ((i * 7 + j * 11 + i * j * 5) % 13) as f64 / 6.0 - 1.0
+    });
+    let y = [1.0, -0.5, 2.0, 0.3, -1.2, 0.8];
+    let many = [
+        ("method.penalty", "1"),
+        ("method.h", "30"),
+        ("run.steps", "30"),
+    ];
+    let long = [
+        ("method.penalty", "1"),
+        ("method.h", "1e7"),
+        ("run.steps", "1"),
+    ];
+    for (sets, tolerance) in [(&long[..], 1e-4), (&many[..], 0.02)] {
+        let found = fit(&a, &y, "u[4] normal 0 1", sets);
+        let gradient = a.t().dot(&(a.dot(&found) - Array1::from(y.to_vec())));
+        let zeros = found.iter().filter(|u| **u == 0.0).count();
+        assert!((1..4).contains(&zeros), "{found}");
+        for (u, g) in found.iter().zip(&gradient) {
+            match *u == 0.0 {
+                true => assert!(g.abs() < 1.0 + tolerance, "{found} {gradient}"),
+                false => assert!((g + u.signum()).abs() < tolerance, "{found} {gradient}"),
+            }
+        }
+    }
+    // Parameters below the threshold are 0, those above as without it.
+    let sets = [
+        ("method.threshold", "0.2"),
+        ("method.h", "1e7"),
+        ("run.steps", "1"),
+    ];
+    let (a, y, _) = linear();
+    let found = fit(&a, &y, "u[3] normal 0 1", &sets);
+    assert!((found[0] - 12.5 * 3.0 / 36.0).abs() < 1e-5, "{found}");
 }

@@ -344,11 +344,18 @@ fn calibrations_and_episodes_go_on_with_the_same_bits() {
         "method.outlier_ratio=1.15",
     ];
     let eks = [&aldi[..], &["method.kind=eks", "method.h=0.5"]].concat();
-    let small: [(&str, &[&str]); 5] = [
+    let sparse = [
+        "data.name=random",
+        "method.kind=sparse",
+        "method.h=0.1",
+        "method.penalty=300",
+    ];
+    let small: [(&str, &[&str]); 6] = [
         ("linear", &["run.evaluate_every=5"]),
         ("linear", &aldi),
         ("linear", &eks),
         ("linear", &uki),
+        ("linear", &sparse),
         ("cart-pole", &["data.limit=30", "data.batch=7"]),
     ];
     for (name, small) in small {

@@ -69,6 +69,9 @@ words! {
         /// Unscented Kalman inversion: sigma points, as many as parameters ask for, end at the mean and covariance of the posterior (Huang,
         /// Schneider & Stuart, J. Comput. Phys. 463 (2022) 111262; Huang, Huang, Reich & Stuart, Inverse Problems 38 (2022) 125006).
         Uki = "uki",
+        /// Sparse ensemble Kalman inversion: the Kalman step under an l1 penalty, or with small parameters set to 0 (Schneider, Stuart & Wu,
+        /// J. Comput. Phys. 470 (2022) 111559).
+        Sparse = "sparse",
         /// Stochastic gradient descent from one draw of the prior; needs a program built with --features gradients.
         Sgd = "sgd",
         /// Stochastic gradient descent with momentum; needs --features gradients.
@@ -88,6 +91,7 @@ impl MethodKind {
         Self::Eks,
         Self::Aldi,
         Self::Uki,
+        Self::Sparse,
     ];
     /// Methods whose step size is h / (||D||_F + epsilon).
     pub(super) const ADAPTIVE: &'static [Self] = &[Self::Eki, Self::Eks, Self::Aldi];
@@ -97,7 +101,10 @@ impl MethodKind {
     /// Returns true if the transform has a Kalman gain, of which h is a part: h_n = h then.
     #[must_use]
     pub fn with_gain(self) -> bool {
-        matches!(self, Self::Kalman | Self::Etki | Self::Gnki | Self::Uki)
+        matches!(
+            self,
+            Self::Kalman | Self::Etki | Self::Gnki | Self::Uki | Self::Sparse
+        )
     }
 
     /// Returns true if its step solves with a matrix of the members' products.
@@ -129,6 +136,7 @@ impl MethodKind {
             Self::Eks => "EKS",
             Self::Aldi => "ALDI",
             Self::Uki => "UKI",
+            Self::Sparse => "sparse EKI",
             Self::Sgd => "SGD",
             Self::MomentumSgd => "momentum SGD",
             Self::Ogd => "OGD",

@@ -19,7 +19,7 @@ impl BesideCost {
             copies: matches!(
                 plan.ensemble.inflation,
                 Inflation::Additive(_) | Inflation::Spread(_) | Inflation::Perturbations(_)
-            ),
+            ) || plan.config().method.penalty > 0.0,
             keeps: plan.config().method.accept,
         }
     }

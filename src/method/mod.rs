@@ -1,7 +1,7 @@
 //! One method a file: from all members' outputs to how the ensemble moves.
 //!
 //! `eki` is the publication's step, `kalman` the same with the Kalman gain, `etki` its deterministic square root, `gnki` a Gauss-Newton
-//! step that keeps the prior's pull, `sampler` has members walk about in the posterior, `uki` moves sigma points, `mean` moves the mean alone. Beside them stands
+//! step that keeps the prior's pull, `sampler` has members walk about in the posterior, `uki` moves sigma points, `sparse` draws parameters to 0, `mean` moves the mean alone. Beside them stands
 //! what serves them: the outputs that ranks bring together, anomalies, D as a matrix, products,
 //! the gain, the norm, the loss, the step size and what they cost. A method knows no clock, no file and no log; it may import
 //! `ensemble` and every room above it.
@@ -27,6 +27,7 @@ pub mod outputs;
 pub(crate) mod perturbations;
 pub(crate) mod products;
 pub mod sampler;
+pub(crate) mod sparse;
 pub mod step_size;
 pub(crate) mod uki;
 
@@ -88,6 +89,7 @@ pub fn of<T: Real>(kind: MethodKind, form: Form) -> Box<dyn Method<T>> {
         (MethodKind::Eks, _) => Box::new(sampler::Sampler::Eks),
         (MethodKind::Aldi, _) => Box::new(sampler::Sampler::Aldi),
         (MethodKind::Uki, _) => Box::new(uki::Uki),
+        (MethodKind::Sparse, _) => Box::new(sparse::Sparse),
         (_, Form::Mean) => Box::new(mean::Mean { with_gain }),
         (MethodKind::Kalman, Form::Explicit) => Box::new(kalman::Kalman::Explicit),
         (MethodKind::Kalman, Form::Factored) => Box::new(kalman::Kalman::Factored),
@@ -105,7 +107,8 @@ pub fn only_form(kind: MethodKind) -> Option<Form> {
         | MethodKind::Gnki
         | MethodKind::Eks
         | MethodKind::Aldi
-        | MethodKind::Uki => Some(Form::Explicit),
+        | MethodKind::Uki
+        | MethodKind::Sparse => Some(Form::Explicit),
         // A single point is its own mean.
         MethodKind::Sgd | MethodKind::MomentumSgd | MethodKind::Ogd => Some(Form::Mean),
     }

@@ -17,17 +17,20 @@ use crate::ensemble::stages::inflation::Inflation;
 use crate::ensemble::stages::redraw::Redrawing;
 use crate::ensemble::stages::relaxation::Relaxation;
 use crate::ensemble::stages::replacement::Replacement;
+use crate::ensemble::stages::sparse::Sparse;
 use crate::ensemble::stages::{Stage, momentum};
 use crate::ensemble::survivors::Survivors;
 use crate::ensemble::whitening;
 use crate::error::Result;
 use crate::forward::evaluator::Evaluator;
+use crate::forward::joint_prior::JointPrior;
 use crate::forward::prior::Prior;
 use crate::forward::problem::Problem;
 use crate::kernels::buffers::BufferPool;
 use crate::kernels::real::Real;
 use crate::kernels::rng::Purpose;
 use crate::method::outputs::Outputs;
+use crate::method::sparse::scales;
 use crate::parallel::partition::Partition;
 use crate::parallel::ranks::Ranks;
 use crate::run::layer_blocks::{LayerBlock, LayerSchedule};
@@ -96,7 +99,7 @@ impl<'a, T: Real> StepContext<'a, T> {
             }),
             localisation: plan.read_localisation(ranks)?,
             buffers: BufferPool::default(),
-            stages: stages(plan),
+            stages: stages(plan, problem.map.own_units()),
             history: None,
             judged: Mutex::default(),
             waits: None,
@@ -181,11 +184,25 @@ impl<'a, T: Real> StepContext<'a, T> {
     }
 }
 
+/// Returns the sparse step of `plan`, of parameters with this `prior`, if they have units of their own.
+fn sparse(plan: &Plan, prior: Option<&JointPrior>) -> Sparse {
+    let method = &plan.config().method;
+    let scales = prior.and_then(scales);
+    Sparse {
+        penalty: method.penalty,
+        threshold: method.threshold,
+        scales: scales.unwrap_or_else(|| vec![1.0; plan.parameters]),
+    }
+}
+
 /// Returns the stages of an update in the order of the paper, of those that `plan` asks for.
-fn stages<T: Real>(plan: &Plan) -> Vec<Box<dyn Stage<T>>> {
+fn stages<T: Real>(plan: &Plan, prior: Option<&JointPrior>) -> Vec<Box<dyn Stage<T>>> {
     let (ensemble, kept) = (&plan.ensemble, ExtraArrays::of(plan));
     let mut stages: Vec<Box<dyn Stage<T>>> = Vec::new();
     let mut factor: Option<Box<dyn Stage<T>>> = None;
+    if plan.config().method.kind == MethodKind::Sparse {
+        stages.push(Box::new(sparse(plan, prior)));
+    }
     // What a step that takes some sets has of what counts once for all of them.
     let share = match plan.takes_all_sets() {
         true => 1.0,

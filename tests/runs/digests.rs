@@ -429,6 +429,26 @@ fn sigma_points_in_their_two_kinds() {
     ]));
 }
 
+/// 100 parameters under a penalty, some of them 0 from then on; with a threshold, inflation and members that fail.
+#[test]
+fn sparse_parameters() {
+    let run = random(&[
+        "method.kind=sparse",
+        "method.h=0.1",
+        "method.penalty=300",
+        "ensemble.members=43",
+        "run.steps=3",
+    ]);
+    let fails = run.clone().set("method.outlier_ratio=1.15");
+    assert!(failures(&fails).iter().any(|&failed| failed > 2));
+    all_differ(&hold(&[
+        (run.clone(), SPLITS),
+        (fails, FEW),
+        (run.clone().set("ensemble.inflation=1.1"), FEW),
+        (run.set("method.penalty=0").set("method.threshold=0.1"), FEW),
+    ]));
+}
+
 /// On a linear problem one full Gauss-Newton step is the stochastic Kalman step, and all further ones move nobody; with h = 1/2 half of the
 /// way is left after each.
 #[test]

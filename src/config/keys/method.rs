@@ -16,6 +16,8 @@ use crate::config::value::words;
 const ADAPTIVE: Scope = EVERYWHERE.methods(MethodKind::ADAPTIVE);
 /// The scope of keys of sigma points.
 const POINTS: Scope = EVERYWHERE.methods(&[MethodKind::Uki]);
+/// The scope of keys of sparse parameters.
+const SPARSE: Scope = EVERYWHERE.methods(&[MethodKind::Sparse]);
 /// The scope of keys of methods that take no account of the prior by themselves.
 const NO_PRIOR: Scope = ONE_SET.methods(&[
     MethodKind::Eki,
@@ -92,6 +94,10 @@ section! {
         sigma_points: PointsKind = "'pairs'", Choice(PointsKind::WORDS), POINTS, Fixed;
         /// Regularisation alpha, at most 1: before each step the mean moves to the prior's by the share 1 - alpha. 1 leads to the posterior.
         regularisation: f64 = "1.0", Above(0.0), POINTS, Fixed;
+        /// Penalty lambda of the parameters' l1 norm, in their own units: members minimise the misfit and lambda times that norm.
+        penalty: f64 = "0.0", AtLeast(0.0), SPARSE, Fixed;
+        /// Size, in its own unit, below which a parameter is set to 0 after each step.
+        threshold: f64 = "0.0", AtLeast(0.0), SPARSE, Fixed;
         /// Number epsilon in the adaptive step size h / (||D||_F + epsilon).
         epsilon: f64 = "0.5", Above(0.0), ADAPTIVE, Fixed;
         /// Form in which the update is computed; all give the same step up to rounding, but "mean" moves the mean alone.

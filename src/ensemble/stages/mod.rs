@@ -13,6 +13,7 @@ pub mod momentum;
 pub mod redraw;
 pub mod relaxation;
 pub mod replacement;
+pub mod sparse;
 
 use std::ops::Range;
 

@@ -55,9 +55,11 @@ impl Plan {
             );
             return Err(resolved.error("data.conflict", allowed));
         }
-        if batch < count && config.method.kind == MethodKind::Gnki {
+        let kind = config.method.kind;
+        if batch < count && matches!(kind, MethodKind::Gnki | MethodKind::Sparse) {
             let allowed = format!(
-                "must be {count}, all sets of data.observations, with method.kind = \"gnki\""
+                "must be {count}, all sets of data.observations, with method.kind = \"{}\"",
+                kind.word()
             );
             return Err(resolved.error("data.batch", allowed));
         }
