@@ -539,7 +539,9 @@ fn a_changed_configuration_is_refused_with_the_keys_that_differ() {
     let (code, text) = finish(&mut program(2, &settings, room.path()));
     assert_eq!(code, 2);
     assert!(
-        text.contains("method.h = 2.0, now 1.0; seed = 1, now 3; these may change: run.epochs"),
+        text.contains(
+            "method.h = 2.0, now 1.0; seed = 1, now 3; these may change: model.timeout, run.epochs"
+        ),
         "{text}"
     );
     let (code, text) = finish(&mut program(2, &SMALL, room.path()));

@@ -33,8 +33,8 @@ pub struct CheckArguments {
     patience: Interval,
 }
 
-/// Answers `eki-mpi check-model`.
-pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<String> {
+/// Answers `eki-mpi check-model`: what was found, and whether a run may begin.
+pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<(String, bool)> {
     let mut resolved = Resolved::new(&arguments.source, &arguments.sets)?;
     for text in &resolved.warnings {
         eki_mpi::parallel::abort::say(text);
@@ -56,7 +56,7 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
         return tried(arguments, &plan, &process, given);
     }
     // Each set has a simulator, observations and noise of its own.
-    let mut text = String::new();
+    let (mut text, mut all_sound) = (String::new(), true);
     for (set, part) in plan.table.sets.iter().zip(process.parts()) {
         let own: Vec<f64> = set
             .places
@@ -65,18 +65,20 @@ pub fn answer(arguments: &CheckArguments, data_dir: &std::path::Path) -> Result<
             .collect();
         let loss = plan.loss.of_outputs(&set.places);
         text += &format!("set {}\n", set.name);
-        text += &tried(arguments, &plan, part, (&own, &loss))?;
+        let (found, is_sound) = tried(arguments, &plan, part, (&own, &loss))?;
+        text += &found;
+        all_sound &= is_sound;
     }
-    Ok(text)
+    Ok((text, all_sound))
 }
 
-/// Tries `process` on its `observations` with their `loss`; returns what was found, and what is advised.
+/// Tries `process` on its `observations` with their `loss`; returns what was found and is advised, and whether a run may begin.
 fn tried(
     arguments: &CheckArguments,
     plan: &Plan,
     process: &Process,
     (observations, loss): (&[f64], &Loss),
-) -> Result<String> {
+) -> Result<(String, bool)> {
     let contract = Contract {
         process,
         observations,
@@ -88,8 +90,10 @@ fn tried(
         .check(usize::from(arguments.members))
         .map_err(|failure| check_simulator::refused(&plan.resolved, &failure, set))?;
     let table = table(plan, &contract, &findings);
-    let advice = advice(plan, &contract, &findings, &arguments.source);
-    Ok(format!("{table}{advice}\n"))
+    let against = against(&contract, &findings);
+    let is_sound = against.is_none();
+    let advice = against.unwrap_or_else(|| advice(plan, &contract, &findings, &arguments.source));
+    Ok((format!("{table}{advice}\n"), is_sound))
 }
 
 /// Returns the lines on what is tried: the command, its sizes, the fields of its prior, and an estimated noise.
@@ -138,6 +142,7 @@ fn table(plan: &Plan, contract: &Contract, f: &Findings) -> String {
         spread(f.members.iter().map(|a| a.seconds).collect()),
     );
     line("the same question twice", told_repeated(f.repeated));
+    line("two at the same time", told_together(f));
     let far = contract.far(f, plan.config().method.outlier_ratio);
     if !far.is_empty() {
         let beyond = plan.config().method.outlier_ratio;
@@ -204,6 +209,18 @@ fn told_repeated(distance: Option<f64>) -> String {
     }
 }
 
+fn told_together(f: &Findings) -> String {
+    match f.together {
+        None => "fewer than two members have outputs".to_owned(),
+        Some(f64::INFINITY) => "no outputs, where one alone has some".to_owned(),
+        Some(_) if !f.clashes() => "the same answers as alone".to_owned(),
+        Some(apart) => format!(
+            "answers differ by {} deviations of the noise from those alone",
+            number(apart, 4)
+        ),
+    }
+}
+
 fn told_places(places: &[usize]) -> String {
     let shown: Vec<String> = places.iter().take(8).map(|k| (k + 1).to_string()).collect();
     match places.len() {
@@ -262,6 +279,32 @@ fn told_parameters(contract: &Contract, f: &Findings) -> String {
     text
 }
 
+/// Returns why a run should not begin, if it should not.
+fn against(contract: &Contract, f: &Findings) -> Option<String> {
+    let (good, all) = (f.outputs().len(), f.members.len());
+    if 2 * good < all {
+        return Some(format!(
+            "{} of {all} members fail: narrow model.prior, or mend what the failures tell of",
+            all - good
+        ));
+    }
+    if f.clashes() {
+        return Some(
+            "two simulators at the same time give other answers than one alone, and a run asks one on each thread of each rank: do they \
+             write to the same file? Let each work in a folder of its own"
+                .to_owned(),
+        );
+    }
+    let same = good > 1 && f.still().len() == contract.observations.len();
+    let unmoved = f.moved.iter().all(|moved| *moved == Some(0.0));
+    (same && unmoved).then(|| {
+        format!(
+            "all {good} members gave the same outputs, so that no observation can tell the parameters: does the simulator read \
+             them?"
+        )
+    })
+}
+
 /// Returns the one sentence that matters most.
 fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> String {
     let (good, all) = (f.outputs().len(), f.members.len());
@@ -272,22 +315,10 @@ fn advice(plan: &Plan, contract: &Contract, f: &Findings, source: &str) -> Strin
         .filter(|(_, moved)| **moved == Some(0.0))
         .map(|(p, _)| prior.moved(p).0);
     let unmoved: Vec<String> = unmoved.collect();
-    if 2 * good < all {
-        return format!(
-            "{} of {all} members fail: narrow model.prior, or mend what the failures tell of",
-            all - good
-        );
-    }
     if !unmoved.is_empty() {
         return format!(
             "no output moves with {}: no observation can tell it",
             unmoved.join(", ")
-        );
-    }
-    if good > 1 && f.still().len() == k {
-        return format!(
-            "all {good} members gave the same outputs, so that no observation can tell the parameters: does the simulator read \
-             them?"
         );
     }
     if f.repeated.is_some_and(|d| d > 1.0) {

@@ -236,7 +236,11 @@ pub fn answer(cli: Cli, network: Option<Network>) -> Result<i32> {
         Some(Command::Predict(arguments)) => print(&predict::answer(&arguments, &folder)?),
         Some(Command::Guide(arguments)) => guide::show(&arguments)?,
         Some(Command::Report(arguments)) => print(&report::answer(&arguments, &folder)?),
-        Some(Command::CheckModel(arguments)) => print(&check_model::answer(&arguments, &folder)?),
+        Some(Command::CheckModel(arguments)) => {
+            let (text, is_sound) = check_model::answer(&arguments, &folder)?;
+            print(&text);
+            return Ok(i32::from(!is_sound));
+        }
         Some(Command::Data { command }) => {
             print(&data::answer(
                 &command.unwrap_or(DataCommand::List),

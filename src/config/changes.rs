@@ -183,7 +183,7 @@ mod tests {
     fn keys_that_may_change_are_listed_in_short() {
         assert_eq!(
             resumable(),
-            "run.epochs, run.steps, run.stop_at_misfit, run.evaluate_every, run.best, run.report_every, run.hang_timeout, \
+            "model.timeout, run.epochs, run.steps, run.stop_at_misfit, run.evaluate_every, run.best, run.report_every, run.hang_timeout, \
              run.on_hang, checkpoint.*, output.*"
         );
     }

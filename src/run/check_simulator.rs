@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a member of the prior, else the prior's centre, xi = 0 | K finite numbers |
 //! | a member, then the centre again | the same answer as before, or one that differs by the simulator's own noise |
+//! | two members of two processes at the same time | the same answers as before |
 //! | a question whose answer was no K numbers, of a new process | no such answer either: a member that fails |
 //! | nothing | silence |
 //! | a line that is no numbers | anything but silence for ever |
@@ -29,6 +30,10 @@ use crate::run::outlying;
 pub const MOVED: usize = 12;
 /// Seconds of a first answer beyond which the program's start is no matter.
 const SHORT: f64 = 10.0;
+/// The number of times that two processes are asked at once, where answers are quick.
+const ROUNDS: usize = 4;
+/// The largest difference of answers, in deviations of the noise, that is rounding.
+const ROUNDING: f64 = 1e-6;
 /// The time that stray lines are waited for.
 const STRAY: Duration = Duration::from_millis(200);
 /// The least patience with a line that is no numbers, and with an end.
@@ -87,6 +92,9 @@ pub struct Findings {
     pub members: Vec<Answer>,
     /// The difference between two answers at the centre, root mean square in deviations of the noise.
     pub repeated: Option<f64>,
+    /// The largest difference of two processes' answers at the same time from those of one alone, in the same unit; infinite where outputs
+    /// were there alone. None where fewer than two members have outputs.
+    pub together: Option<f64>,
     /// The change of the outputs for each of the prior's `moves`, in the same unit; empty where there are too many.
     pub moved: Vec<Option<f64>>,
     /// The simulator's answer to a line that holds no numbers.
@@ -173,6 +181,7 @@ impl Contract<'_> {
             _ => None,
         };
         let repeated = again.as_ref().and_then(distance);
+        let together = self.together(&members)?;
         let mut moved = Vec::new();
         let moves = self.prior().moves();
         for p in (0..moves).filter(|_| moves <= MOVED) {
@@ -191,11 +200,43 @@ impl Contract<'_> {
             centre,
             members,
             repeated,
+            together,
             moved,
             nonsense,
             ends,
             renewed,
         })
+    }
+
+    /// Asks two processes for a member each at the same time, as ranks and threads do in a run, whose answers `before` were of one alone;
+    /// returns `Findings::together`.
+    fn together(&self, before: &[Answer]) -> std::result::Result<Option<f64>, Failure> {
+        let known = before.iter().enumerate();
+        let known = known.filter_map(|(j, a)| Some((j, a.seconds, a.outputs.as_deref().ok()?)));
+        let known: Vec<(usize, f64, &[f64])> = known.take(2).collect();
+        let [first, second] = known[..] else {
+            return Ok(None);
+        };
+        let rounds = if first.1.max(second.1) > SHORT {
+            1
+        } else {
+            ROUNDS
+        };
+        let ask = |(j, _, alone): (usize, f64, &[f64])| {
+            let mut child = None;
+            let mut apart: f64 = 0.0;
+            for _ in 0..rounds {
+                let answer = self.answer(&mut child, &self.member(j))?;
+                let found = answer.outputs.as_deref();
+                apart = apart.max(found.map_or(f64::INFINITY, |z| self.distance(z, alone)));
+            }
+            Ok(apart)
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| ask(second));
+            (ask(first), other.join().expect("no panic"))
+        });
+        Ok(Some(one?.max(other?)))
     }
 
     /// Returns the answer at the coordinates `xi`, of `child`, which is started where there is none.
@@ -287,6 +328,17 @@ impl Findings {
     pub fn outputs(&self) -> Vec<&[f64]> {
         let all = self.members.iter().flat_map(|a| &a.outputs);
         all.map(Vec::as_slice).collect()
+    }
+
+    /// Returns true if two processes at the same time disturb each other: their answers differ by more than the simulator's own noise.
+    #[must_use]
+    pub fn clashes(&self) -> bool {
+        let least = match self.repeated {
+            Some(apart) if apart <= ROUNDING => ROUNDING,
+            Some(apart) => (4.0 * apart).max(1.0),
+            None => 1.0,
+        };
+        self.together.is_some_and(|apart| apart > least)
     }
 
     /// Returns the outputs that are the same in all members, by their places from 0.

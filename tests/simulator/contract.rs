@@ -8,6 +8,7 @@ use super::{Case, Test};
 pub const TESTS: &[Test] = &[
     ("sound_simulators_pass_and_are_described", sound),
     ("faults_that_a_run_could_bear_are_advised_on", advised),
+    ("simulators_that_disturb_each_other_are_found", disturbed),
     ("answers_that_are_no_numbers_are_told", lines),
     ("faults_that_no_run_could_bear_are_refused", unbearable),
     (
@@ -27,12 +28,16 @@ fn check(case: &Case, sets: &[&str]) -> Ended {
 
 /// What is printed of a simulator that a run can bear, which holds all of `words`.
 fn told(kind: &str, sets: &[&str], words: &[&str]) {
-    let ended = check(&Case::new(kind), sets);
-    assert_eq!(ended.code, 0, "{kind}: {}", ended.stderr);
+    ended_with(0, &check(&Case::new(kind), sets), words);
+}
+
+/// Sees that `ended` has this code, and printed all of `words`.
+fn ended_with(code: i32, ended: &Ended, words: &[&str]) {
+    assert_eq!(ended.code, code, "{}{}", ended.stdout, ended.stderr);
     for word in words {
         assert!(
             ended.stdout.contains(word),
-            "{kind}: no {word:?} in {}",
+            "no {word:?} in {}",
             ended.stdout
         );
     }
@@ -84,16 +89,33 @@ fn advised() {
         ],
     );
     let dull = "model.command=[\"sh\", \"-c\", \"while read line; do echo 1 2 3 4 5 6 7 8 9 10 11 12; done\"]";
-    told(
-        "plain",
-        &[dull],
-        &[
-            "no output moves with growth, capacity",
-            "answered with numbers",
-        ],
-    );
+    let words = [
+        "all 8 members gave the same outputs",
+        "answered with numbers",
+    ];
+    ended_with(1, &check(&Case::new("plain"), &[dull]), &words);
     let far = ["model.prior=[\"growth normal 0.8 1e-3\", \"capacity normal 9 1e-3\"]"];
     told("plain", &far, &["widen model.prior"]);
+}
+
+/// Simulators that write to the same file, and read it again, give other answers where two run at once: no run should begin.
+fn disturbed() {
+    let case = Case::new("plain");
+    let with = |file: &str| {
+        let command = format!(
+            "while read a b; do echo $a $b > {file}; sleep 0.05; read c d < {file}; echo $c $d $c $d $c $d $c $d $c $d $c $d; done"
+        );
+        format!("model.command=[\"sh\", \"-c\", \"{command}\"]")
+    };
+    let shared = case.file("scratch").display().to_string();
+    let words = [
+        "two at the same time         answers differ by ",
+        "two simulators at the same time give other answers than one alone",
+    ];
+    ended_with(1, &check(&case, &[&with(&shared)]), &words);
+    let own = format!("{shared}.$$");
+    let alone = ["two at the same time         the same answers as alone"];
+    ended_with(0, &check(&case, &[&with(&own)]), &alone);
 }
 
 fn lines() {

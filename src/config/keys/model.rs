@@ -77,7 +77,7 @@ section! {
         /// mean of the members that have them.
         missing: f64 = "0.0", Within(0.0, 1.0), SIMULATORS, Fixed;
         /// Longest time that one simulation may take; a member whose simulation takes longer has failed.
-        timeout: Interval = "'never'", Duration, PROCESS, Fixed;
+        timeout: Interval = "'never'", Duration, PROCESS, MayChange;
         /// Begin each question to a simulator with a number that its answer repeats, so that no answer can be taken for another's.
         numbered: bool = "false", Bool, PROCESS, Fixed;
         /// Run a simulator once before anything is written, to find faults early; turn off where one simulation takes too long
