@@ -19,6 +19,8 @@ use crate::parallel::comm::Comm;
 pub struct Environment {
     /// The version of the program.
     pub program: &'static str,
+    /// The versions of the formats of the run's files.
+    pub formats: Formats,
     /// The compiler that built the program, if known.
     pub rustc: Option<&'static str>,
     /// The name of the MPI library, its first line.
@@ -34,6 +36,30 @@ pub struct Environment {
     pub ranks: usize,
     /// The hosts, in the order of their first ranks.
     pub hosts: Vec<Host>,
+}
+
+/// The versions of the formats of a run's files. A number rises where a key or column changes its meaning or goes; keys and columns that are
+/// added leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Formats {
+    /// Of metrics.jsonl.
+    pub metrics: u32,
+    /// Of summary.json.
+    pub summary: u32,
+    /// Of timing.json.
+    pub timing: u32,
+    /// Of the tables, CSV, in final/ and steps/.
+    pub tables: u32,
+}
+
+impl Formats {
+    /// Those that this version of the program writes.
+    pub const NOW: Self = Self {
+        metrics: 1,
+        summary: 1,
+        timing: 1,
+        tables: 1,
+    };
 }
 
 /// A host and the part of it that the run uses.
@@ -82,6 +108,7 @@ impl Environment {
         let mpi = mpi::environment::library_version().unwrap_or_default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
+            formats: Formats::NOW,
             program: env!("CARGO_PKG_VERSION"),
             rustc: option_env!("EKI_RUSTC"),
             mpi: mpi
@@ -265,6 +292,7 @@ mod tests {
 
     fn of(rank_hosts: Vec<RankHost>) -> Environment {
         Environment {
+            formats: Formats::NOW,
             program: "",
             rustc: None,
             mpi: String::new(),

@@ -224,6 +224,7 @@ mod tests {
             threads: 1,
         };
         let environment = Environment {
+            formats: crate::report::environment::Formats::NOW,
             program: "",
             rustc: None,
             mpi: String::new(),
