@@ -9,8 +9,11 @@ use eki_mpi::io::run_folder::history::History;
 use eki_mpi::report::finished::Finished;
 use eki_mpi::report::page;
 use eki_mpi::report::page::ReportedRun;
+use eki_mpi::report::trained::Trained;
+use eki_mpi::with_precision;
 
 use super::evaluate::judged;
+use super::output::all_cores;
 
 /// Which runs, and where the page goes.
 #[derive(Clone, Debug, Args)]
@@ -43,6 +46,12 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
                 Err(error) => notes += &format!("without {}'s uncertainty: {error}\n", run.name),
             }
         }
+        if !simulates && arguments.folders.len() == 1 && run.finished.has_mean() {
+            match trained(&run.finished, data_dir) {
+                Ok(trained) => run.trained = Some(trained),
+                Err(error) => notes += &format!("without {}'s samples: {error}\n", run.name),
+            }
+        }
         // The check of several runs at once would be too much for a page.
         let has_history = simulates && History::open(folder)?.is_some();
         if has_history && arguments.folders.len() == 1 {
@@ -67,4 +76,11 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
         });
     Files::default().write_whole(&path, page::page(&runs).as_bytes())?;
     Ok(format!("{notes}{}\n", path.display()))
+}
+
+/// Returns what the network of a run has learned, in the run's own precision.
+fn trained(finished: &Finished, data_dir: &Path) -> Result<Trained> {
+    let precision = finished.resolved.config.run.precision;
+    let pool = all_cores()?;
+    with_precision!(precision, T => Trained::of::<T>(&pool, finished, data_dir))
 }

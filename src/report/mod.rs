@@ -17,4 +17,5 @@ pub mod predictions;
 pub mod predictive;
 pub mod statistics;
 pub mod text_table;
+pub mod trained;
 pub mod uncertainty;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scale::{Frame, Scale, escaped, grid, number, range};
+use super::tables::{details, table};
 
 /// The size of a chart and the margins around its frame, in SVG units.
 const FRAME: f64 = 296.0;
@@ -18,6 +19,9 @@ const BOTTOM: f64 = 38.0;
 
 /// The largest number of points drawn for one line; longer curves are averaged in that many pieces.
 const POINTS: usize = 220;
+
+/// The largest number of points of one curve in the table behind a chart.
+const ROWS: usize = 25;
 
 /// A curve in a chart.
 #[derive(Clone, Debug)]
@@ -83,10 +87,28 @@ impl Chart {
             return String::new();
         }
         format!(
-            "<figure class=\"card\"><h3>{}</h3><p class=\"soft\">{}</p>{}</figure>\n",
+            "<figure class=\"card\"><h3>{}</h3><p class=\"soft\">{}</p>{}{}</figure>\n",
             escaped(&self.title),
             self.note,
-            self.svg(x_name)
+            self.svg(x_name),
+            self.data(x_name)
+        )
+    }
+
+    /// Returns the table behind the chart: points of each curve, at even distances and with the last.
+    fn data(&self, x_name: &str) -> String {
+        let rows = self.lines.iter().flat_map(|line| {
+            let (last, every) = (
+                line.points.len().saturating_sub(1),
+                line.points.len().div_ceil(ROWS).max(1),
+            );
+            let chosen = line.points.iter().enumerate();
+            let chosen = chosen.filter(move |(i, _)| (last - i).is_multiple_of(every));
+            chosen.map(|(_, (x, y))| vec![escaped(&line.label), number(*x, 4), number(*y, 5)])
+        });
+        details(
+            "Data of this chart",
+            &table(&["curve", x_name, "value"], rows),
         )
     }
 
@@ -125,8 +147,11 @@ impl Chart {
         let logarithmic = self.logarithmic && low > 0.0 && high / low > 8.0;
         let room = if logarithmic {
             0.0
-        } else {
+        } else if high > low {
             0.04 * (high - low)
+        } else {
+            // Around a lone value as much that its digits can be read.
+            0.1 * high.abs()
         };
         let ((width, height), right) = (self.size(), self.right());
         let (x, x_ticks) = match &self.along {

@@ -8,10 +8,12 @@ mod figure;
 mod members;
 mod parameters;
 mod plot;
+mod png;
 mod reliability;
 mod results;
 pub mod scale;
 mod tables;
+mod trained;
 
 use std::collections::HashSet;
 
@@ -21,6 +23,7 @@ use crate::error::Result;
 use crate::files::bounded;
 use crate::report::check::{Check, Fan, fans};
 use crate::report::finished::{Finished, MetricsRow, Summary};
+use crate::report::trained::Trained;
 use crate::report::uncertainty::Uncertainty;
 pub use chart::{Along, Chart, Line};
 pub use figure::figure;
@@ -49,6 +52,8 @@ pub struct ReportedRun {
     pub parameters: Option<Parameters>,
     /// The predictive uncertainty of the ensemble, if all members were kept.
     pub uncertainty: Option<Uncertainty>,
+    /// What a network has learned, where the page is of this run alone.
+    pub trained: Option<Trained>,
     /// The predictive check of a simulator's run, if the outputs of its final members were kept.
     pub check: Option<Check>,
     /// The parameters by step, where a simulator's run kept some.
@@ -81,6 +86,7 @@ impl ReportedRun {
             environment: json("environment.json"),
             parameters,
             uncertainty: None,
+            trained: None,
             check: None,
             fans: fans.transpose()?.unwrap_or_default(),
             finished,
@@ -153,6 +159,11 @@ pub fn page(runs: &[ReportedRun]) -> String {
     body += &parameters::section(runs);
     if let [one] = runs {
         body += &answer(one);
+        body += &one
+            .trained
+            .as_ref()
+            .map(trained::sections)
+            .unwrap_or_default();
     }
     body += &uncertainty(runs);
     body += &results::summaries(runs);

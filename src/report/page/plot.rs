@@ -36,6 +36,8 @@ pub enum Shape {
     Line(Vec<(f64, f64)>),
     /// A dashed curve.
     Dashed(Vec<(f64, f64)>),
+    /// A dotted curve.
+    Dotted(Vec<(f64, f64)>),
     /// Points, each with what a reader sees who points at it, if that is known.
     Points(Vec<(f64, f64, String)>),
 }
@@ -67,7 +69,7 @@ impl Shape {
                 .iter()
                 .flat_map(|&(x, low, high)| [(x, low), (x, high)])
                 .collect(),
-            Self::Line(line) | Self::Dashed(line) => line.clone(),
+            Self::Line(line) | Self::Dashed(line) | Self::Dotted(line) => line.clone(),
             Self::Points(points) => points.iter().map(|&(x, y, _)| (x, y)).collect(),
         };
         let finite = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
@@ -122,6 +124,9 @@ impl Shape {
                 };
                 format!("<polyline class=\"line{second}\" points=\"{}\"/>\n", joined(known))
             }
+            Self::Dotted(line) => {
+                format!("<polyline class=\"line third\" points=\"{}\"/>\n", joined(finite(line)))
+            }
             Self::Points(points) => points.iter().filter(|(x, y, _)| (x + y).is_finite()).fold(
                 String::new(),
                 |mut svg, (px, py, told)| {
@@ -146,6 +151,7 @@ impl Shape {
         match self {
             Self::Band(_) => "<rect class=\"band\" width=\"18\" height=\"10\" y=\"1\"/>",
             Self::Line(_) => "<path class=\"line\" d=\"M0 6H18\"/>",
+            Self::Dotted(_) => "<path class=\"line third\" d=\"M0 6H18\"/>",
             Self::Dashed(_) => "<path class=\"line second\" d=\"M0 6H18\"/>",
             Self::Points(_) => "<circle class=\"dot\" cx=\"9\" cy=\"6\" r=\"3\"/>",
         }

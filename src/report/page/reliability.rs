@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scale::{Scale, escaped, number};
+use super::tables::{details, table};
 use crate::report::uncertainty::Uncertainty;
 
 const WIDTH: f64 = 400.0;
@@ -20,14 +21,30 @@ pub fn card(name: &str, u: &Uncertainty) -> String {
     format!(
         "<figure class=\"card\"><h3>{}</h3><p class=\"soft\">the {} members' mean prediction: accuracy {:.4}, \
          confidence {:.4}, expected calibration error {:.4}; bars: the share that is right, marks: the mean confidence</p>\
-         {}</figure>\n",
+         {}{}</figure>\n",
         escaped(name),
         u.members,
         u.accuracy,
         u.confidence,
         u.calibration_error,
-        svg(u)
+        svg(u),
+        data(u)
     )
+}
+
+/// Returns the table behind the diagram.
+fn data(u: &Uncertainty) -> String {
+    let bins = u.reliability.iter().filter(|bin| bin.samples > 0);
+    let rows = bins.map(|bin| {
+        vec![
+            format!("{:.3} .. {:.3}", bin.from, bin.to),
+            bin.samples.to_string(),
+            number(bin.confidence, 4),
+            number(bin.accuracy, 4),
+        ]
+    });
+    let head = ["confidence", "samples", "mean confidence", "share right"];
+    details("Data of this chart", &table(&head, rows))
 }
 
 /// Draws the diagram.

@@ -15,7 +15,7 @@ use crate::report::uncertainty::Uncertainty;
 pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut html = "<div class=\"card wide\"><table>\n<thead><tr>".to_owned();
     for name in head {
-        let _ = write!(html, "<th>{name}</th>");
+        let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
     html += "</tr></thead>\n<tbody>\n";
     for row in rows {
@@ -23,6 +23,11 @@ pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         let _ = writeln!(html, "<tr>{cells}</tr>");
     }
     html + "</tbody></table></div>\n"
+}
+
+/// Returns `content` behind a line that opens it.
+pub fn details(title: &str, content: &str) -> String {
+    format!("<details class=\"data\"><summary>{title}</summary>{content}</details>\n")
 }
 
 /// Returns the name of run number `i` with its colour.

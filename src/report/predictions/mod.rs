@@ -32,7 +32,7 @@ use crate::run::final_network::description;
 pub use samples::{NewSamples, new_samples};
 
 /// The number of samples that are evaluated together.
-const CHUNK: usize = 512;
+pub(super) const CHUNK: usize = 512;
 /// The largest number of parameters, and of outputs, of the members that are in memory at the same time.
 const NUMBERS: usize = 1 << 24;
 
@@ -138,14 +138,7 @@ impl<T: Real> TrainedNetwork<T> {
             height,
         };
         let point = finished.mean::<T>(parameters)?;
-        let mut outputs = Array2::zeros((n, self.map.outputs()));
-        let places = outputs.axis_chunks_iter_mut(Axis(0), height.max(1));
-        for_each(pool, places.enumerate(), |thread, (chunk, mut place)| {
-            let batch = batches.get::<T>(chunk);
-            evaluator.one(thread, &point, batch.inputs.view(), |z| {
-                place.assign(&z.t().mapv(Real::as_f64));
-            });
-        });
+        let outputs = outputs_at(pool, &evaluator, (&batches, &point));
         let members = match with_members {
             false => None,
             true => {
@@ -188,11 +181,31 @@ fn not_kept(finished: &Finished) -> Error {
     ))
 }
 
+/// Returns the outputs, n x c, at the parameters `point`, P numbers.
+pub(super) fn outputs_at<T: Real>(
+    pool: &ThreadPool,
+    evaluator: &Evaluator<T>,
+    (batches, point): (&Batches, &[T]),
+) -> Array2<f64> {
+    let mut outputs = Array2::zeros((batches.samples.len(), evaluator.map().outputs()));
+    let places = outputs.axis_chunks_iter_mut(Axis(0), batches.height.max(1));
+    for_each(pool, places.enumerate(), |thread, (chunk, mut place)| {
+        let batch = batches.get::<T>(chunk);
+        evaluator.one(thread, point, batch.inputs.view(), |z| {
+            place.assign(&z.t().mapv(Real::as_f64));
+        });
+    });
+    outputs
+}
+
 /// Samples in chunks.
-struct Batches<'a> {
-    samples: &'a Samples,
-    scaling: Scaling,
-    height: usize,
+pub(super) struct Batches<'a> {
+    /// The samples.
+    pub(super) samples: &'a Samples,
+    /// The scaling with which their inputs enter a batch.
+    pub(super) scaling: Scaling,
+    /// The number of samples of a chunk.
+    pub(super) height: usize,
 }
 
 impl Batches<'_> {
