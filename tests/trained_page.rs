@@ -116,3 +116,24 @@ fn the_page_of_a_series_has_its_forecasts_beside_the_simple_ones() {
     let (_, data) = forecasts.split_once("<details").expect("the data");
     assert_eq!(data.matches("<tr>").count(), 1 + 60);
 }
+
+#[test]
+fn a_page_that_is_watched_is_loaded_again_until_the_run_has_ended() {
+    let run = Run::new("digits", &["run.epochs=1", "ensemble.members=20"]).finish();
+    let kept = run.file("kept.json");
+    std::fs::rename(run.file("summary.json"), &kept).unwrap();
+    let mut watch = alone();
+    watch.arg("report").arg(run.file("")).arg("--watch");
+    let mut watched = watch.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let page = || std::fs::read_to_string(run.file("report.html")).unwrap_or_default();
+    while page().is_empty() {
+        assert!(watched.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(page().contains("http-equiv=\"refresh\""));
+    assert!(page().contains("This run has not ended."));
+    std::fs::rename(&kept, run.file("summary.json")).unwrap();
+    let output = start::wait(watched);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!page().contains("http-equiv") && !page().contains("has not ended"));
+}

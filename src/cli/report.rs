@@ -1,6 +1,7 @@
 //! `eki-mpi report DIR...`: the page of one run, or of several drawn together.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use eki_mpi::error::Result;
@@ -24,10 +25,27 @@ pub struct ReportArguments {
     /// The page [default: DIR/report.html, of several runs report.html]
     #[arg(long, value_name = "FILE.html")]
     pub out: Option<PathBuf>,
+    /// Draw the page anew every few seconds until the runs have ended; a browser that shows it follows
+    #[arg(long)]
+    pub watch: bool,
 }
 
-/// Answers `eki-mpi report`: writes the page.
+/// The time from one drawing to the next.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Answers `eki-mpi report`: writes the page; with `--watch` again and again, until all runs have ended.
 pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
+    loop {
+        let (said, ended) = drawn(arguments, data_dir)?;
+        if ended || !arguments.watch {
+            return Ok(said);
+        }
+        std::thread::sleep(EVERY);
+    }
+}
+
+/// Writes the page; returns what is said of it, and whether all runs have ended.
+fn drawn(arguments: &ReportArguments, data_dir: &Path) -> Result<(String, bool)> {
     let mut notes = String::new();
     let mut runs = Vec::new();
     for folder in &arguments.folders {
@@ -74,8 +92,10 @@ pub fn answer(arguments: &ReportArguments, data_dir: &Path) -> Result<String> {
             [one] => one.join("report.html"),
             _ => PathBuf::from("report.html"),
         });
-    Files::default().write_whole(&path, page::page(&runs).as_bytes())?;
-    Ok(format!("{notes}{}\n", path.display()))
+    let ended = runs.iter().all(|run| run.ending.is_some());
+    let refresh = (arguments.watch && !ended).then_some(EVERY);
+    Files::default().write_whole(&path, page::page(&runs, refresh).as_bytes())?;
+    Ok((format!("{notes}{}\n", path.display()), ended))
 }
 
 /// Returns what the network of a run has learned, in the run's own precision.

@@ -275,6 +275,7 @@ fn report_page(
     let arguments = ReportArguments {
         folders,
         out: Some(folder.path.join("report.html")),
+        watch: false,
     };
     report::answer(&arguments, &data_dir(data))
         .unwrap_or_else(|error| format!("the report was not drawn: {error}\n"))

@@ -16,6 +16,7 @@ mod tables;
 mod trained;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -135,9 +136,9 @@ pub fn tell_apart(runs: &mut [ReportedRun]) {
     }
 }
 
-/// Returns the page of `runs`, at least one.
+/// Returns the page of `runs`, at least one. A browser loads it again after `refresh`, if that is given.
 #[must_use]
-pub fn page(runs: &[ReportedRun]) -> String {
+pub fn page(runs: &[ReportedRun], refresh: Option<Duration>) -> String {
     let title = match runs {
         [one] => one.name.clone(),
         several => format!("{} runs", several.len()),
@@ -170,8 +171,12 @@ pub fn page(runs: &[ReportedRun]) -> String {
     body += &tables::phases(runs);
     body += &tables::settings(runs);
     body += &footer(runs);
+    let again = refresh.map_or(String::new(), |after| {
+        let seconds = after.as_secs();
+        format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n")
+    });
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n{again}\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} - eki-mpi</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n\
          <body>\n<main>\n{body}</main>\n</body>\n</html>\n",
