@@ -135,7 +135,7 @@ impl Calibrated {
     pub fn write(&self, files: &Files, finished: &Finished) -> Result<()> {
         let folder = finished.folder.join("final");
         let mut text = "name,mean,low,high,best,mean_error,deviation,deviation_error,q05,q16,q50,q84,q95,contraction,\
-                        at_low_end,at_high_end\n"
+                        at_low_end,at_high_end,q05_error,q16_error,q50_error,q84_error,q95_error\n"
             .to_owned();
         for (p, of) in self.found.parameters.iter().enumerate() {
             let best = self.best.as_ref().map(|best| best[p]);
@@ -198,7 +198,7 @@ impl Calibrated {
             std::iter::once(Cow::Owned(over_cells(name, cells))).chain(most)
         });
         let rows = shown.chain(fields).map(|of| {
-            let [low, _, middle, _, high] = shares(&of);
+            let [low, _, middle, _, high] = each(of.quantiles);
             let [mean, low, middle, high] = [Some(of.mean), low, middle, high].map(|x| cell(x, 5));
             let deviation = cell(of.deviation, 3);
             let contraction = cell(of.contraction, 3);
@@ -302,10 +302,9 @@ fn some(all: &[String], more: usize) -> String {
     named.join("; ") + &rest
 }
 
-/// Returns the quantiles of a parameter, if it has any.
-fn shares(of: &ParameterStatistics) -> [Option<f64>; 5] {
-    of.quantiles
-        .map_or([None; 5], |quantiles| quantiles.map(Some))
+/// Returns each of the numbers, None where there are none.
+fn each(numbers: Option<[f64; 5]>) -> [Option<f64>; 5] {
+    numbers.map_or([None; 5], |numbers| numbers.map(Some))
 }
 
 /// Returns `x` with so many significant digits, or a dash where it is unknown.
@@ -315,7 +314,7 @@ fn cell(x: Option<f64>, digits: usize) -> String {
 
 /// Returns the fields of a parameter's line in final/parameters.csv after its name.
 fn numbers(of: &ParameterStatistics, best: Option<f64>) -> Vec<String> {
-    let [q05, q16, q50, q84, q95] = shares(of);
+    let [q05, q16, q50, q84, q95] = each(of.quantiles);
     let ends = of.ends.map_or([None; 2], |ends| ends.map(Some));
     let first = [
         Some(of.mean),
@@ -327,7 +326,8 @@ fn numbers(of: &ParameterStatistics, best: Option<f64>) -> Vec<String> {
         of.deviation_error,
     ];
     let rest = [q05, q16, q50, q84, q95, of.contraction];
-    let all = first.into_iter().chain(rest).chain(ends);
+    let errors = each(of.quantile_errors);
+    let all = first.into_iter().chain(rest).chain(ends).chain(errors);
     all.map(|x| x.map_or(String::new(), |x| format!("{x:?}")))
         .collect()
 }

@@ -204,6 +204,9 @@ pub struct ParameterStatistics {
     pub deviation_error: Option<f64>,
     /// The quantiles 5, 16, 50, 84 and 95 %; None without members.
     pub quantiles: Option<[f64; 5]>,
+    /// The standard errors of these; None of fewer than 100 members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantile_errors: Option<[f64; 5]>,
     /// The contraction against the prior; None where the parameter is not free, or members did not begin as draws from `model.prior`.
     pub contraction: Option<f64>,
     /// The shares of members in the lowest and in the highest 1 % of the prior; None where the parameter is not free.
@@ -330,13 +333,14 @@ impl FinalMembers {
 
 /// Returns the statistics that follow from the members' `values` alone.
 fn of_values(mut values: Vec<f64>) -> ParameterStatistics {
-    let [mean_error, deviation_error] = errors(&values);
+    let error = errors(&values, SHARES);
     let deviation = deviation(&values);
     values.sort_by(f64::total_cmp);
     ParameterStatistics {
-        mean_error,
+        mean_error: error.mean,
         deviation,
-        deviation_error,
+        deviation_error: error.deviation,
+        quantile_errors: error.quantiles,
         quantiles: (!values.is_empty()).then(|| SHARES.map(|share| quantile(&values, share))),
         ..ParameterStatistics::default()
     }

@@ -9,9 +9,13 @@
 //! ```
 //!
 //! The error is the delete-a-group jackknife's (Kott, Journal of Official Statistics 17 (2001) 521), with the number j in group j mod G.
+//! For quantiles it is right only where groups are large beside sqrt(J) / 20 (Shao & Wu, Annals of Statistics 17 (1989) 1176): with 100 normal
+//! numbers it is on average a fifth too large, with 1000 a tenth, and with groups of fewer than five none is given.
 
 /// The largest number of groups of the jackknife.
 const GROUPS: usize = 20;
+/// The least number of numbers in a group with which quantiles have an error.
+const IN_GROUP: usize = 5;
 
 /// Returns the number of groups into which the jackknife divides `count` numbers.
 #[must_use]
@@ -57,11 +61,23 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + part * (sorted[above] - sorted[below])
 }
 
-/// Returns the standard errors of mean and deviation of `values` by the jackknife; None where too few are left without a group.
+/// Standard errors of statistics of one sample by the jackknife.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Errors<const Q: usize> {
+    /// That of the mean; None of one number.
+    pub mean: Option<f64>,
+    /// That of the deviation; None of fewer than three numbers.
+    pub deviation: Option<f64>,
+    /// Those of the quantiles; None where groups are small.
+    pub quantiles: Option<[f64; Q]>,
+}
+
+/// Returns the standard errors of mean, deviation and the quantiles `shares` of `values`.
 #[must_use]
-pub fn errors(values: &[f64]) -> [Option<f64>; 2] {
+pub fn errors<const Q: usize>(values: &[f64], shares: [f64; Q]) -> Errors<Q> {
     let groups = jackknife_groups(values.len());
     let (mut means, mut deviations) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
+    let mut quantiles = [(); Q].map(|()| Vec::with_capacity(groups));
     let mut rest = Vec::with_capacity(values.len());
     for group in 0..groups {
         rest.clear();
@@ -72,13 +88,24 @@ pub fn errors(values: &[f64]) -> [Option<f64>; 2] {
         rest.extend(others.map(|(_, u)| u));
         means.extend((!rest.is_empty()).then(|| mean(&rest)));
         deviations.extend(deviation(&rest));
+        rest.sort_by(f64::total_cmp);
+        for (found, share) in quantiles.iter_mut().zip(shares) {
+            found.push(quantile(&rest, share));
+        }
     }
-    [means, deviations].map(|without| {
-        let centre = mean(&without);
+    let spread = |without: &[f64]| {
+        let centre = mean(without);
         let squares: f64 = without.iter().map(|t| (t - centre) * (t - centre)).sum();
-        (groups > 1 && without.len() == groups)
-            .then(|| (squares * (groups - 1) as f64 / groups as f64).sqrt())
-    })
+        (squares * (groups - 1) as f64 / groups as f64).sqrt()
+    };
+    let [mean, deviation] = [means, deviations]
+        .map(|without| (groups > 1 && without.len() == groups).then(|| spread(&without)));
+    let large = values.len() >= GROUPS * IN_GROUP;
+    Errors {
+        mean,
+        deviation,
+        quantiles: large.then(|| quantiles.map(|without| spread(&without))),
+    }
 }
 
 /// Replaces `values` by their distances from their mean in units of their root sum of squares; None where they do not differ.
@@ -130,7 +157,8 @@ mod tests {
             for (share, wanted) in [0.05, 0.16, 0.5, 0.84, 0.95].iter().zip(&wanted[2..7]) {
                 close(quantile(&sorted, *share), *wanted);
             }
-            let [of_mean, of_deviation] = errors(values);
+            let found = errors(values, []);
+            let (of_mean, of_deviation) = (found.mean, found.deviation);
             close(of_mean.unwrap(), wanted[7]);
             assert_eq!(of_deviation.is_some(), values.len() > 2);
             of_deviation
@@ -146,10 +174,10 @@ mod tests {
     fn the_jackknife_of_single_numbers_is_the_textbooks_error_of_the_mean() {
         let values = [1.0, 4.0, 2.5, -3.0, 7.25];
         close(
-            errors(&values)[0].unwrap(),
+            errors(&values, []).mean.unwrap(),
             deviation(&values).unwrap() / 5.0_f64.sqrt(),
         );
-        assert_eq!(errors(&values[..1]), [None, None]);
+        assert_eq!(errors(&values[..1], [0.5]), Errors::default());
         assert_eq!(deviation(&values[..1]), None);
         assert!(quantile(&[], 0.5).is_nan() && mean(&[]).is_nan());
     }
@@ -160,5 +188,35 @@ mod tests {
         assert_eq!(standardised(&[f64::INFINITY, 2.0]), None);
         let scaled = standardised(&[1e200, -1e200, 0.0]).unwrap();
         close(scaled.iter().map(|x| x * x).sum(), 1.0);
+    }
+
+    /// Of 0, 1, .., 99 five are left out at a time: the median of the rest is 50 without one of 0 to 9, else 49.
+    #[test]
+    fn the_error_of_a_median_is_that_of_a_case_worked_by_hand() {
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        close(
+            errors(&values, [0.5]).quantiles.unwrap()[0],
+            4.75_f64.sqrt(),
+        );
+        assert_eq!(errors(&values[1..], [0.5]).quantiles, None);
+    }
+
+    /// The asymptotic error of a quantile q of normal numbers is sqrt(q (1 - q) / J) / phi(x_q): 1.2533 and 2.1132 over sqrt(J).
+    #[test]
+    fn the_errors_of_quantiles_are_on_average_at_most_a_third_too_large() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut squares = [0.0; 2];
+        for _ in 0..200 {
+            let values: Vec<f64> = (0..400)
+                .map(|_| rng.sample(rand_distr::StandardNormal))
+                .collect();
+            let found = errors(&values, [0.5, 0.95]).quantiles.unwrap();
+            squares = std::array::from_fn(|q| squares[q] + found[q] * found[q] / 200.0);
+        }
+        for (square, wanted) in squares.into_iter().zip([1.2533, 2.1132]) {
+            let ratio = square.sqrt() / (wanted / 20.0);
+            assert!((0.9..1.33).contains(&ratio), "{ratio}");
+        }
     }
 }
