@@ -9,6 +9,7 @@
 mod asking;
 mod fit;
 mod method;
+mod places;
 mod settings;
 
 use ndarray::{Array1, Array2};
@@ -16,6 +17,7 @@ use ndarray::{Array1, Array2};
 pub use asking::AskTellLoop;
 pub use fit::Fit;
 pub use method::Method;
+use places::Places;
 use settings::{GivenNoise, Settings, refused};
 
 use crate::data::Dataset;
@@ -118,6 +120,24 @@ impl<M> Calibration<M> {
     #[must_use]
     pub fn members(self, count: usize) -> Self {
         self.set("ensemble.members", count)
+    }
+
+    /// Localises by distance, as `method.localise = { distance = .. }` does: an observation informs a parameter less the farther off it is,
+    /// and not at all from `radius` on (Gaspari & Cohn, Q. J. R. Meteorol. Soc. 125 (1999) 723). `parameters` has a row of 1 to 3 coordinates for
+    /// each free parameter, `observations` one for each observation, in the unit of `radius`.
+    #[must_use]
+    pub fn localise_by_distance(
+        mut self,
+        radius: f64,
+        parameters: Array2<f64>,
+        observations: Array2<f64>,
+    ) -> Self {
+        self.settings.places = Some(Places {
+            radius,
+            parameters,
+            observations,
+        });
+        self
     }
 
     /// Sets a key of sections `method` or `ensemble`, `seed`, `data.conflict`, `output.history`, or one of `run.steps`,

@@ -6,12 +6,13 @@ use ndarray::Array2;
 use toml::Value;
 
 use super::Method;
+use super::places::Places;
 use crate::config::{Localise, Resolved};
 use crate::data::noise::covariance::Covariance;
 use crate::data::noise::{Gamma, Noise};
 use crate::data::shape::DataShape;
 use crate::error::{Error, Result};
-use crate::forward::joint_prior::JointPrior;
+use crate::forward::joint_prior::{JointPrior, field_names};
 use crate::run::plan::Plan;
 
 /// The source of a calibration's settings, as messages name it.
@@ -37,6 +38,8 @@ pub(super) struct Settings {
     pub inputs: Option<Array2<f64>>,      // d x m
     pub observations: Vec<f64>,
     pub noise: GivenNoise,
+    /// Where parameters and observations lie, to localise by distance.
+    pub places: Option<Places>,
     /// None: as the preset does.
     pub method: Option<Method>,
     pub sets: Vec<(String, String)>,
@@ -121,7 +124,7 @@ impl Settings {
             localise,
             Localise::Distance { .. } | Localise::Groups(_) | Localise::Taper(_)
         ) {
-            let why = "method.localise: files are for runs of the program";
+            let why = "method.localise: files are for runs of the program; `localise_by_distance` takes coordinates";
             return Err(refused("set", why.to_owned()));
         }
         let outputs = self.observations.len();
@@ -133,7 +136,36 @@ impl Settings {
             classes: false,
             image: None,
         };
-        Plan::with_noise(resolved, noise, shape, parameters)
+        let Some(places) = &self.places else {
+            return Plan::with_noise(resolved, noise, shape, parameters);
+        };
+        places.check(parameters, outputs)?;
+        self.check_localisable(&resolved, &noise)?;
+        resolved.config.method.localise = places.key();
+        let plan = Plan::with_noise(resolved, noise, shape, parameters)?;
+        plan.localised_by(Some(places.tapers()))
+    }
+
+    /// Refuses distances where a parameter or an observation has no place of its own, or where `method.localise` says something else.
+    fn check_localisable(&self, resolved: &Resolved, noise: &Noise) -> Result<()> {
+        let config = &resolved.config;
+        let needed = if !matches!(noise.gamma, Gamma::Diagonal(_)) {
+            "independent noise: correlated outputs are mixed before they inform parameters"
+        } else if self.correlation.is_some() {
+            "parameters that the prior takes as independent: correlated members can be given by ensemble.initial"
+        } else if field_names(resolved).next().is_some() {
+            "parameters that have a place each, and a random field's coordinates have none"
+        } else if config.method.tikhonov > 0.0 {
+            "method.tikhonov = 0"
+        } else if config.method.localise != Localise::None {
+            "method.localise = \"none\": they localise already"
+        } else {
+            return Ok(());
+        };
+        Err(refused(
+            "localise_by_distance",
+            format!("distances need {needed}"),
+        ))
     }
 
     /// Checks the observations and their noise, and returns the noise.
