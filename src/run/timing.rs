@@ -112,6 +112,14 @@ impl Timing {
         }
     }
 
+    /// Returns the seconds of this rank's updates so far: from outputs to the new members, exchange included.
+    #[must_use]
+    pub fn updates(&self) -> f64 {
+        let of = [Phase::Interaction, Phase::Update, Phase::Exchange];
+        let spent = of.map(|phase| self.phases[phase as usize].as_secs_f64());
+        spent.iter().sum()
+    }
+
     /// Bytes this rank sent in all steps.
     #[must_use]
     pub fn sent(&self) -> u64 {

@@ -114,6 +114,11 @@ impl<'a> AskTellLoop<'a> {
         };
         let about = (&self.plan, self.problem.map.as_ref());
         let recorded = self.reporter.into_recorded();
-        Ok(Fit::new(self.ranks, about, recorded, (state, outcome)))
+        Ok(Fit::new(
+            self.ranks,
+            about,
+            recorded,
+            (state, outcome, &self.timing),
+        ))
     }
 }

@@ -14,6 +14,7 @@ use crate::run::plan::Plan;
 use crate::run::reporter::Record;
 use crate::run::statistics::normal_law::MembersOf;
 use crate::run::statistics::{FinalMembers, MembersAre, PriorSpread};
+use crate::run::timing::Timing;
 use crate::run::{Outcome, State};
 
 /// The result of a calibration: the same on all ranks, in the parameters' own units.
@@ -50,6 +51,7 @@ pub struct Fit {
     outcome: Outcome,
     state: State<f64>,
     prior: JointPrior,
+    update_seconds: f64,
     /// What the members are.
     are: MembersAre,
     points: Option<SigmaPoints>,
@@ -63,7 +65,7 @@ impl Fit {
         ranks: Ranks,
         (plan, map): (&Plan, &dyn ForwardMap<f64>),
         (steps, history): (Vec<Record>, Vec<HistoryStep>),
-        (state, outcome): (State<f64>, Outcome),
+        (state, outcome, timing): (State<f64>, Outcome, &Timing),
     ) -> Self {
         let prior = map.own_units().expect("a calibration's map has a prior");
         let mean = state.own_mean(ranks, (plan, map), prior);
@@ -85,6 +87,7 @@ impl Fit {
                 plan.sample_is_prior(),
             ),
             prior: prior.clone(),
+            update_seconds: timing.updates(),
             history,
             names: prior.names().map(Cow::into_owned).collect(),
             mean: Array1::from(mean),
@@ -167,6 +170,12 @@ impl Fit {
     #[must_use]
     pub fn steps(&self) -> &[Record] {
         &self.steps
+    }
+
+    /// The seconds of this rank's updates, simulations excluded: from the outputs of all steps to the members after them.
+    #[must_use]
+    pub fn update_seconds(&self) -> f64 {
+        self.update_seconds
     }
 
     /// Why the run ended: "noise level", "end time" or "steps used up".

@@ -202,7 +202,7 @@ impl<M: ForwardMap<f64> + 'static> Calibration<M> {
             *ranks,
             (&plan, problem.map.as_ref()),
             recorded,
-            (state, outcome),
+            (state, outcome, &timing),
         ))
     }
 }
