@@ -157,8 +157,9 @@ fn own_units() {
     let html = std::fs::read_to_string(&page).expect("a page");
     let results = html.split("<h2>Results</h2>").nth(1).expect("a table");
     let head: String = results.split("</thead>").take(1).collect();
-    let head = head.replace("</th><th>", ",");
-    let columns = "<th>run,misfit, members,at their mean,best member,verdict,steps,seconds,";
+    let head = head.replace("</th><th scope=\"col\">", ",");
+    let columns =
+        "<th scope=\"col\">run,misfit, members,at their mean,best member,verdict,steps,seconds,";
     assert!(head.contains(columns), "{head}");
     for key in ["misfit_members", "misfit_mean", "misfit_best"] {
         let shown = eki_mpi::files::numbers::number(summary(&other)[key].as_f64().unwrap(), 4);
