@@ -20,9 +20,9 @@ pub struct Screen {
     color: ColorChoice,
 }
 
-/// What `Screen` asks for: 0 quiet, 1 as usual, 2 verbose, 3 very verbose.
+/// The amount of output: 0 quiet, 1 as usual, 2 verbose, 3 very verbose.
 static AMOUNT: AtomicU8 = AtomicU8::new(1);
-/// Whether standard error has colours.
+/// True if standard error has colours.
 static COLOURS: AtomicBool = AtomicBool::new(false);
 
 impl Screen {

@@ -1,4 +1,4 @@
-//! What first members from a file need, and what they need as the prior.
+//! The memory of first members from a file, and of such members as the prior.
 
 use super::memory::product;
 use crate::ensemble::transform::Form;

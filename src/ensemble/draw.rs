@@ -104,7 +104,7 @@ impl Draw {
         }
     }
 
-    /// As `fill_block`, by the covariance of `sample`, J_0 x w, in its columns, where that is the prior.
+    /// Fills as `fill_block` does, by the covariance of `sample`, J_0 x w, in its columns, where that is the prior.
     pub fn fill_by<T: Real>(
         &self,
         (members, columns): (Range<usize>, Range<usize>),

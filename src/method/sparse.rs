@@ -142,7 +142,7 @@ impl<T: Real> Method<T> for Sparse {
         Method::<T>::factor(&Kalman::Explicit, matrix, pool)
     }
 
-    /// Of the Kalman step; the penalty's few sweeps over at most 128 parameters are left out.
+    /// The cost of the Kalman step; the penalty's few sweeps over at most 128 parameters are left out.
     fn cost(&self, sizes: &StepSizes, rank: usize) -> MethodCost {
         Method::<T>::cost(&Kalman::Explicit, sizes, rank)
     }

@@ -336,8 +336,8 @@ mod tests {
         }
     }
 
-    /// Of a pair of which both failed nothing is known: its direction has half of its spread after the next prediction. One corner of a simplex
-    /// that fails is told by the others, two leave one direction.
+    /// A direction of which both points failed has half of its spread after the next prediction. On a simplex the other corners make up for one that
+    /// failed, but not for two.
     #[test]
     fn directions_that_no_point_tells_of_shrink_by_half() {
         let without = |points: SigmaPoints, failed: &[usize]| {

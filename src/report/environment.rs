@@ -42,18 +42,18 @@ pub struct Environment {
 /// added leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Formats {
-    /// Of metrics.jsonl.
+    /// The version of metrics.jsonl.
     pub metrics: u32,
-    /// Of summary.json.
+    /// The version of summary.json.
     pub summary: u32,
-    /// Of timing.json.
+    /// The version of timing.json.
     pub timing: u32,
-    /// Of the tables, CSV, in final/ and steps/.
+    /// The version of the tables, CSV, in final/ and steps/.
     pub tables: u32,
 }
 
 impl Formats {
-    /// Those that this version of the program writes.
+    /// The versions that this version of the program writes.
     pub const NOW: Self = Self {
         metrics: 1,
         summary: 1,

@@ -23,7 +23,7 @@ use crate::report::finished::Finished;
 const WORST: usize = 24;
 const UNITS: usize = 32;
 
-/// What a network has learned.
+/// Findings about a trained network: its confusions, its worst samples, its first layer.
 #[derive(Clone, Debug, Default)]
 pub struct Trained {
     /// The test samples by class, where targets are classes.

@@ -53,7 +53,7 @@ pub struct ReportedRun {
     pub parameters: Option<Parameters>,
     /// The predictive uncertainty of the ensemble, if all members were kept.
     pub uncertainty: Option<Uncertainty>,
-    /// What a network has learned, where the page is of this run alone.
+    /// The findings about a network, where the page is of this run alone.
     pub trained: Option<Trained>,
     /// The predictive check of a simulator's run, if the outputs of its final members were kept.
     pub check: Option<Check>,

@@ -93,7 +93,7 @@ impl<T: Real> TrainedNetwork<T> {
     /// Returns the forecasts of the series `values`, also those of the members if `with_members`.
     ///
     /// # Errors
-    /// As `predict`.
+    /// Predicts as `predict` does.
     pub fn forecast(
         &self,
         pool: &ThreadPool,

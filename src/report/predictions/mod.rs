@@ -42,7 +42,7 @@ pub struct TrainedNetwork<T> {
     pub map: Box<dyn ForwardMap<T>>,
     /// The form of its samples, with their scaling.
     pub form: SampleForm,
-    /// Whether outputs are probabilities.
+    /// True if outputs are probabilities.
     pub is_softmax: bool,
 }
 

@@ -55,7 +55,7 @@ pub struct Fit {
     /// What the members are.
     are: MembersAre,
     points: Option<SigmaPoints>,
-    /// Whether the first members are draws from the prior's laws, and whether they are the prior themselves.
+    /// True if the first members are draws from the prior's laws, and true if they are the prior themselves.
     before: (bool, bool),
 }
 

@@ -1,4 +1,4 @@
-//! Where the parameters and the observations of a calibration lie, to localise it by distance.
+//! The places of a calibration's parameters and observations, to localise it by distance.
 
 use std::path::PathBuf;
 use std::sync::Arc;
