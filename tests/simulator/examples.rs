@@ -8,12 +8,17 @@ use std::process::Command;
 
 use eki_mpi::files::table::fields;
 
+use super::results::summary;
 use super::start::{Run, end};
 use super::{Test, results};
 
 pub const TESTS: &[Test] = &[
     ("example_lorenz96_meets_the_posterior_on_a_grid", lorenz96),
     ("example_seir_meets_the_posterior_by_mcmc", seir),
+    (
+        "sigma_points_meet_the_epidemics_posterior_once_they_stay",
+        seir_by_sigma_points,
+    ),
     ("example_darcy_meets_laplaces_approximation", darcy),
 ];
 
@@ -24,11 +29,19 @@ fn folder(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// Returns true if there is a Python 3 to simulate example `name`; else prints that it is left out.
+fn has_python(name: &str) -> bool {
+    let python = Command::new("python3").arg("--version").output();
+    let found = python.is_ok_and(|output| output.status.success());
+    if !found {
+        println!("example {name}: left out, for there is no python3");
+    }
+    found
+}
+
 /// Means and deviations of the members of example `name`, with `sets`, by name of the parameter; None where there is no Python 3.
 fn posterior(name: &str, sets: &[&str]) -> Option<BTreeMap<String, (f64, f64)>> {
-    let python = Command::new("python3").arg("--version").output();
-    if !python.is_ok_and(|output| output.status.success()) {
-        println!("example {name}: left out, for there is no python3");
+    if !has_python(name) {
         return None;
     }
     let room = tempfile::tempdir().expect("a folder");
@@ -105,6 +118,47 @@ fn seir() {
             (0.6..1.6).contains(&(deviation / width)),
             "{name} {deviation} {width}"
         );
+    }
+}
+
+/// After 12 steps their misfit still falls and they lie seven deviations away; after 30 they stay, at the posterior.
+fn seir_by_sigma_points() {
+    if !has_python("seir") {
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    let file = folder("seir").join("model.toml");
+    let sets = [
+        "method.kind=uki",
+        "method.h=0.5",
+        "method.h_schedule=level",
+        "method.perturb=false",
+        "run.end_time=0",
+        "ensemble.members=7",
+        "ensemble.second_order_exact=false",
+    ];
+    let run = Run::new(file.to_str().expect("text"), &sets).on(1, 2);
+    let ended = |steps: u32| {
+        let out = room.path().join(steps.to_string());
+        let run = run.clone().set(format!("run.steps={steps}"));
+        let ended = end(&mut run.command(&out));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        summary(&out)
+    };
+    let early = ended(12);
+    assert_eq!(early["members"]["are"], "fit");
+    assert_eq!(early["advice"], "raise run.steps and go on with --resume");
+    let late = ended(30);
+    assert_eq!(late["members"]["are"], "sigma-points");
+    let found = late["members"]["parameters"]
+        .as_array()
+        .expect("parameters");
+    for (name, by_chains) in answer("seir") {
+        let of = found.iter().find(|of| of["name"] == *name).expect("it");
+        let [mean, deviation] = ["mean", "deviation"].map(|key| of[key].as_f64().expect("it"));
+        let (wanted, width) = (by_chains[0], by_chains[1]);
+        assert!((mean - wanted).abs() < 0.3 * width, "{name} {mean}");
+        assert!((deviation / width - 1.0).abs() < 0.1, "{name} {deviation}");
     }
 }
 

@@ -26,7 +26,6 @@ use eki_mpi::report::account;
 use eki_mpi::report::environment::Environment;
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::reporter::{ChiSquare, Ending, Reporter, Summary};
-use eki_mpi::run::statistics::MembersAre;
 use eki_mpi::run::stop::{EXIT_STOPPED, Stop, StopReason};
 use eki_mpi::run::timing::Timing;
 use eki_mpi::run::{self, Checkpointer, Outcome, State};
@@ -247,10 +246,11 @@ impl<T: Real> Launched<'_, T> {
         let mut answer = None;
         if outcome.stopped.is_none() {
             let time = self.plan.mean_time(state.step, state.time);
-            let are = MembersAre::at(self.plan, time, outcome.scores.misfit_members);
+            let misfit = outcome.scores.misfit_members;
             let left_out = state.left_out.names(&self.plan.table);
             let problem = (self.plan, self.problem.dataset.observations(), &*left_out);
             self.ranks.comm.from_first(|| {
+                let are = reporter.members_at(self.plan, time, misfit);
                 let end = (&*folder, state.step, are);
                 answer = simulator::answer::<T>(problem, end, &self.files)?;
                 Ok(())

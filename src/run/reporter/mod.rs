@@ -295,13 +295,6 @@ impl Reporter {
             .map_or_else(First::default, |voice| voice.first_epoch)
     }
 
-    /// On rank 0 the verdict on a run with a simulator that has this `end`.
-    #[must_use]
-    pub fn verdict(&self, plan: &Plan, end: Ending) -> Option<Verdict> {
-        let course = self.voice.as_ref()?.course.as_ref()?;
-        course.verdict(plan, end)
-    }
-
     /// Tells of one step.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Reporter;
 use super::course::{Course, STEPS, remedy, too_few};
 use crate::config::MethodKind;
 use crate::data::scores::Scores;
@@ -24,6 +25,8 @@ use crate::run::stop::AT_NOISE_LEVEL;
 const NEAR: f64 = 1.5;
 /// One of so many members that failed in the last step, or more of them, are spoken of.
 const FAILED: usize = 10;
+/// The fall of half of chi-square over the last steps below which a fixed point is reached: a factor of e^(1/2) of the likelihood.
+const SETTLED: f64 = 0.5;
 /// The advice where members are fewer than the directions of parameters.
 const DOUBLE: &str = "the members are fewer than the parameters' directions, which makes error bars too small: compare with twice as many";
 /// The settings of a run whose members shall be a sample of the posterior.
@@ -90,6 +93,25 @@ fn said(verdict: impl Into<String>, advice: impl Into<String>) -> Verdict {
     Verdict { verdict, advice }
 }
 
+impl Reporter {
+    /// Returns, on rank 0, what the members of `plan` are after steps whose h add up to `time`, at this `misfit` in deviations of the noise.
+    #[must_use]
+    pub fn members_at(&self, plan: &Plan, time: f64, misfit: Option<f64>) -> MembersAre {
+        let course = self.voice.as_ref().and_then(|voice| voice.course.as_ref());
+        match course {
+            Some(course) => course.members_at(plan, time, misfit),
+            None => MembersAre::at(plan, time, misfit),
+        }
+    }
+
+    /// On rank 0 the verdict on a run with a simulator that has this `end`.
+    #[must_use]
+    pub fn verdict(&self, plan: &Plan, end: Ending) -> Option<Verdict> {
+        let course = self.voice.as_ref()?.course.as_ref()?;
+        course.verdict(plan, end)
+    }
+}
+
 impl Course {
     /// Returns the verdict on a run of `plan` with this `end`; none of one without a step.
     pub(super) fn verdict(&self, plan: &Plan, end: Ending) -> Option<Verdict> {
@@ -108,7 +130,7 @@ impl Course {
         };
         let is_far = known.is_none_or(|misfit| misfit > NEAR);
         let few = too_few(plan);
-        let is_sample = MembersAre::at(plan, end.time, known) != MembersAre::Fit;
+        let is_sample = self.members_at(plan, end.time, known) != MembersAre::Fit;
         let unsure = few.as_ref().filter(|_| is_sample && !is_far);
         let unsure = unsure.map(|_| DOUBLE.to_owned());
         let few = few.filter(|_| is_far);
@@ -166,7 +188,7 @@ impl Course {
         let tau = plan.config().run.stop_at_misfit;
         let ended_near = end.reason == AT_NOISE_LEVEL;
         let is_in_time = plan.is_over(end.time) || MembersAre::is_in_time(plan, end.time);
-        let are = MembersAre::at(plan, end.time, Some(misfit));
+        let are = self.members_at(plan, end.time, Some(misfit));
         let converged = || {
             said(
                 format!("converged to the noise, at {of} (1 is the noise's own)"),
@@ -188,6 +210,11 @@ impl Course {
             posterior(plan, end, are, misfit)
         } else if MembersAre::aim(plan) != MembersAre::Fit && !ended_near && !is_in_time {
             short_of_posterior(plan, end.time)
+        } else if MembersAre::aim(plan) != MembersAre::Fit && !self.is_settled(plan) {
+            said(
+                format!("not converged: {of}, and falling still; the members are no posterior yet"),
+                "raise run.steps and go on with --resume",
+            )
         } else if misfit <= NEAR {
             converged()
         } else if ended_near {
@@ -208,9 +235,32 @@ impl Course {
         }
     }
 
+    /// Returns what the members of `plan` are after steps whose h add up to `time`, at this `misfit`: a fit as long as the steps still lead on.
+    pub(super) fn members_at(&self, plan: &Plan, time: f64, misfit: Option<f64>) -> MembersAre {
+        match self.is_settled(plan) {
+            true => MembersAre::at(plan, time, misfit),
+            false => MembersAre::Fit,
+        }
+    }
+
+    /// Returns false if the steps of `plan` go to a fixed point and have not reached it: where the simulator is far from linear the sum of h does
+    /// not tell, but half of chi-square still falls by more than `SETTLED` in the last quarter of the steps.
+    fn is_settled(&self, plan: &Plan) -> bool {
+        let kind = plan.config().method.kind;
+        if !matches!(kind, MethodKind::Gnki | MethodKind::Uki) {
+            return true;
+        }
+        stays(&self.misfits, self.last_quarter(), plan.observed())
+    }
+
+    /// Returns the number of steps, or passes, in the last quarter of them.
+    fn last_quarter(&self) -> usize {
+        (self.misfits.len() / 4).clamp(1, STEPS)
+    }
+
     /// Returns true if the misfit fell in the last quarter of the steps.
     fn still_falls(&self) -> bool {
-        self.falls((self.misfits.len() / 4).clamp(1, STEPS))
+        self.falls(self.last_quarter())
     }
 
     /// Returns the verdict on final members whose `misfit` is far from the noise: that over so many observations `at_end_time`, or
@@ -230,6 +280,15 @@ impl Course {
             said(format!("stalled at {of}, far from the noise"), remedy(plan))
         }
     }
+}
+
+/// Returns true if in the last `steps` of the `misfits`, in deviations of the noise of so many `observations`, half of chi-square has fallen by no
+/// more than `SETTLED`; false where there are no steps before.
+fn stays(misfits: &[f64], steps: usize, observations: usize) -> bool {
+    let (before, last) = misfits.split_at(misfits.len().saturating_sub(steps));
+    let lowest = |misfits: &[f64]| misfits.iter().copied().fold(f64::INFINITY, f64::min);
+    let half_square = |misfit: f64| 0.5 * observations as f64 * misfit * misfit;
+    half_square(lowest(before)) - half_square(lowest(last)) <= SETTLED
 }
 
 /// Returns the verdict on members of the posterior, as they `are` one, with this `misfit`, where a run of `plan` had this `end`.
@@ -319,5 +378,14 @@ mod tests {
         assert!((chi.expected[0] - 0.366_982_375_6).abs() < 1e-9);
         assert!((chi.expected[1] - 1.944_722_013_2).abs() < 1e-9);
         assert_eq!(chi.words(), "1.44 (95 % of noise alone: 0.367 to 1.94)");
+    }
+
+    /// Of 12 observations half of chi-square is 6 m^2: from 1.1 to 1.08 it falls by 0.26, from 1.1 to 1.0 by 1.26.
+    #[test]
+    fn a_fixed_point_is_reached_when_chi_square_stays() {
+        assert!(stays(&[9.0, 2.0, 1.1, 1.08], 1, 12));
+        assert!(!stays(&[9.0, 2.0, 1.1, 1.0], 1, 12));
+        assert!(!stays(&[9.0, 2.0, 1.1, 1.08], 2, 12));
+        assert!(!stays(&[9.0], 1, 12) && !stays(&[], 1, 12));
     }
 }
