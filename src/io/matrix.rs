@@ -28,7 +28,7 @@ pub fn read(path: &Path) -> Result<Array2<f64>> {
 }
 
 /// Returns the rows of `text`, or what is wrong with it.
-fn in_text(text: &str) -> std::result::Result<Array2<f64>, String> {
+pub(crate) fn in_text(text: &str) -> std::result::Result<Array2<f64>, String> {
     let (mut entries, mut columns, mut rows) = (Vec::new(), 0, 0);
     for (place, line) in numbers::lines(text) {
         let fields = numbers::fields(line, None).map_err(|why| format!("line {place} {why}"))?;

@@ -66,7 +66,8 @@ section! {
             Entries("[\"growth lognormal 1.0 0.5\", \"k[10] normal 0 1\", \"share uniform 0 1\"]"),
             SIMULATORS, Fixed;
         /// File with the correlation matrix of parameters of model.prior: a .csv table whose first line names its columns, and whose
-        /// rows stand in their order or begin with a name under `name`; or an .npy array over all free parameters in their order. It
+        /// rows stand in their order or begin with a name under `name`; or numbers alone, in text or an .npy array, over all free
+        /// parameters in their order. It
         /// correlates the standard normal variables behind the laws (a Gaussian copula): for normal priors the parameters themselves,
         /// for lognormal ones their logarithms. Parameters that a table does not name are independent.
         prior_correlation: String = "''", Text, SIMULATORS, Fixed;

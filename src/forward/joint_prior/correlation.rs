@@ -56,14 +56,12 @@ impl Correlation {
             let own = &lower[start(i)..];
             let left = 1.0 - inner(own, own);
             if left < LEAST_LEFT {
-                let first = names[..i]
-                    .iter()
-                    .take(3)
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .join(", ");
+                let before = match &names[..i] {
+                    few @ ([] | [_] | [_, _] | [_, _, _]) => few.join(", "),
+                    [a, b, ..] => format!("{a}, {b} and {} more parameters before it", i - 2),
+                };
                 return Err(format!(
-                    "be positive definite: {} is determined by the {i} parameters before it ({first} ...), or contradicts them",
+                    "be positive definite: {} is determined by {before}, or contradicts them",
                     names[i]
                 ));
             }
@@ -112,6 +110,11 @@ fn check(names: &[&str], r: ArrayView2<f64>) -> Result<(), String> {
             if !a.is_finite() || !b.is_finite() {
                 return Err(format!(
                     "hold finite numbers, not {a:?} and {b:?} for {name} and {other}"
+                ));
+            }
+            if a.abs() > 1.0 + TOLERANCE {
+                return Err(format!(
+                    "hold correlations between -1 and 1, not {a:?} for {name} and {other}"
                 ));
             }
             if (a - b).abs() > TOLERANCE {

@@ -116,7 +116,8 @@ fn field(entry: &str) -> Result<Option<RandomField>, String> {
 /// Returns the source of the value of parameter `i`; a chain of ties leads to the parameter at its end.
 fn resolved(all: &[Entry], places: &HashMap<&str, usize>, i: usize) -> Result<Value, String> {
     let (mut at, mut whole) = (i, 1.0);
-    for _ in 0..=all.len() {
+    let mut chain = vec![all[i].name.as_str()];
+    loop {
         let (other, factor) = match all[at].is {
             Is::Free(law) if at == i => return Ok(Value::Free(law)),
             Is::Fixed(value) if at == i => return Ok(Value::Fixed(value)),
@@ -138,14 +139,14 @@ fn resolved(all: &[Entry], places: &HashMap<&str, usize>, i: usize) -> Result<Va
             format!("tie {name:?} to the name of another parameter, not to {other:?}")
         })?;
         whole *= factor;
-        if at == i {
-            break;
+        let name = all[at].name.as_str();
+        let closes = chain.contains(&name);
+        chain.push(name);
+        if closes {
+            let circle = chain.join(" -> ");
+            return Err(format!("not tie parameters in a circle: {circle}"));
         }
     }
-    Err(format!(
-        "not tie parameters in a circle, as {:?} to itself",
-        all[i].name
-    ))
 }
 
 /// A parameter's name, how many there are of it, and where its value comes from.
@@ -293,6 +294,8 @@ mod tests {
         }
         assert!(told(&["a normal 0 1", "a normal 0 2"]).contains("\"a\" twice"));
         let circle = ["a tied b 1", "b tied c 1", "c tied b 1"];
-        assert!(told(&circle).contains("in a circle"));
+        assert!(told(&circle).contains("in a circle: a -> b -> c -> b"));
+        let two = ["a tied b 2", "b tied a 2"];
+        assert!(told(&two).contains("in a circle: a -> b -> a"));
     }
 }

@@ -1,12 +1,13 @@
 //! The matrix of `model.prior_correlation` or `model.prior_covariance`: a table whose columns and rows have the parameters' names, or
-//! an .npy array over all free parameters in their order.
+//! numbers alone, in text or an .npy array, over all free parameters in their order.
 
 use ndarray::{Array2, ArrayView2};
 
 use super::correlation::Correlation;
 use super::{JointPrior, Marginal, Value};
+use crate::files::numbers;
 use crate::files::table::Table;
-use crate::io::npy;
+use crate::io::{matrix, npy};
 
 /// The most parameters that a matrix correlates.
 const MOST: usize = 5000;
@@ -33,13 +34,17 @@ impl JointPrior {
         is_array: bool,
         is_covariance: bool,
     ) -> Result<Self, String> {
-        let (named, matrix) = match is_array {
-            true => (
+        let text = String::from_utf8_lossy(bytes);
+        let numbers_alone = match is_array {
+            true => Some(npy::matrix(bytes)),
+            false => begins_with_numbers(&text).then(|| matrix::in_text(&text)),
+        };
+        let (named, matrix) = match numbers_alone {
+            Some(read) => (
                 self.free_single().collect(),
-                npy::matrix(bytes)
-                    .map_err(|why| format!("name a matrix that can be read: it {why}"))?,
+                read.map_err(|why| format!("name a matrix that can be read: {why}"))?,
             ),
-            false => self.table(&String::from_utf8_lossy(bytes))?,
+            None => self.table(&text)?,
         };
         self.with_matrix(named, matrix.view(), is_covariance)
     }
@@ -162,4 +167,10 @@ impl JointPrior {
         }
         Ok((named, matrix))
     }
+}
+
+/// Returns true if the first line of `text` that is no comment holds numbers, not names.
+fn begins_with_numbers(text: &str) -> bool {
+    let first = numbers::lines(text).next();
+    first.is_some_and(|(_, line)| numbers::fields(line, None).is_ok())
 }

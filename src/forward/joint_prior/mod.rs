@@ -513,6 +513,8 @@ mod tests {
         let r = ndarray::array![[1.0, 0.0, 0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 1.0]];
         let all = prior(&entries).correlated(r.view()).unwrap();
         assert_eq!(all.at(&[0.5, 1.0, 2.0]), u);
+        let alone = of("1, 0, 0.6\n0, 1, 0\n6e-1, 0, 1\n", false).unwrap();
+        assert_eq!(alone, all);
         let covariance = of("a,b\n4,-0.5\n-0.5,0.25\n", true).unwrap();
         let correlation = of("a,b\n1,-0.5\n-0.5,1\n", false).unwrap();
         assert_eq!(covariance, correlation);
@@ -531,7 +533,17 @@ mod tests {
             ("a,b\n1,0\n0,x\n", false, "line 3 holds \"x\""),
             ("name,a,b\na,1,0\na,0,1\n", false, "line 3 is of \"a\""),
             ("a,b\n1,0.5\n0.4,1\n", false, "be symmetric"),
-            ("a,b\n1,1\n1,1\n", false, "be positive definite: b"),
+            (
+                "a,b\n1,1\n1,1\n",
+                false,
+                "be positive definite: b is determined by a,",
+            ),
+            (
+                "a,b\n1,1.5\n1.5,1\n",
+                false,
+                "between -1 and 1, not 1.5 for b and a",
+            ),
+            ("1 0\n0 1\n", false, "be a matrix of 3 x 3"),
             ("", false, "name parameters in its first line"),
             (
                 "a,b\n4,0\n0,0.5\n",
