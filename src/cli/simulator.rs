@@ -6,15 +6,18 @@ use std::path::Path;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use eki_mpi::config::{CONFIG, equal};
 use eki_mpi::data::observed::{ObservedOutputs, ObservedSet};
 use eki_mpi::error::{Error, Result};
-use eki_mpi::files::Files;
 use eki_mpi::files::numbers::number;
+use eki_mpi::files::{Files, bounded};
 use eki_mpi::forward::ask_tell::AskTell;
 use eki_mpi::forward::ask_tell::files;
 use eki_mpi::forward::joint_prior::JointPrior;
 use eki_mpi::forward::load;
 use eki_mpi::forward::process::{Failure, Halt, Process};
+use eki_mpi::io::run_folder::SUMMARY;
+use eki_mpi::io::run_folder::history::History;
 use eki_mpi::kernels::real::Real;
 use eki_mpi::parallel::comm::Comm;
 use eki_mpi::report::calibrated::Calibrated;
@@ -25,17 +28,25 @@ use eki_mpi::run::check_simulator;
 use eki_mpi::run::check_simulator::{Contract, Probe};
 use eki_mpi::run::plan::Plan;
 use eki_mpi::run::statistics::MembersAre;
-use eki_mpi::run::stop::{EXIT_STOPPED, RESERVE, Stop};
+use eki_mpi::run::stop::{ENDED, EXIT_STOPPED, RESERVE, Stop};
+use serde_json::Value;
 
 /// The time after which a line on the screen says that a simulator has not answered yet.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Tries the simulator of `plan`, if it has one; what it gave, where it was asked. Called by all ranks, whose hosts may differ, and
-/// before anything is written.
+/// The longest summary.json or config.toml that is read, in bytes.
+const LONGEST: u64 = 1 << 26;
+
+/// Tries the simulator of `plan`, if it has one; what it gave, where it was asked. With `only_starts` on rank 0 it is started on all ranks
+/// and asked nothing. Called by all ranks, whose hosts may differ, and before anything is written.
 ///
 /// # Errors
 /// On all ranks alike: it cannot be started somewhere, or rank 0 got no outputs from it.
-pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<Probe>> {
+pub fn check_simulator(
+    comm: &Comm,
+    plan: &Plan,
+    (stop, only_starts): (&Stop, bool),
+) -> Result<Option<Probe>> {
     let resolved = &plan.resolved;
     let Some(process) = load::process(resolved, &plan.table)? else {
         return Ok(None);
@@ -45,7 +56,7 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<P
         let mut stop = heard.lock().expect("no thread panicked");
         stop.asked(Duration::ZERO).is_some()
     }));
-    let own = if comm.is_first() && resolved.config.model.probe {
+    let own = if comm.is_first() && resolved.config.model.probe && !only_starts {
         asked(plan, &process).map(Some)
     } else {
         let started = process.start().map(|_| None);
@@ -77,6 +88,27 @@ pub fn check_simulator(comm: &Comm, plan: &Plan, stop: &Stop) -> Result<Option<P
         Some(flaw) => Err(Error::Usage(flaw)),
         None => Ok(taken),
     })
+}
+
+/// Returns true if a run of `plan` in `folder` has ended with this very configuration, and the outputs that its end is judged by, those of
+/// its last members and at their mean, are kept there: resumed it takes no step and simulates nothing. For one process.
+pub fn is_simulated(folder: &Path, plan: &Plan) -> bool {
+    let text = |name| bounded::text(&folder.join(name), LONGEST).ok();
+    let config = text(CONFIG);
+    let is_same = config.is_some_and(|config| equal(&config, &plan.resolved.toml()) == Ok(true));
+    let summary = text(SUMMARY).and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let ended = summary.filter(|summary| {
+        is_same
+            && summary["reason"]
+                .as_str()
+                .is_some_and(|why| ENDED.contains(&why))
+    });
+    let step = ended.and_then(|summary| summary["steps"].as_u64());
+    let history = History::open(folder).ok().flatten();
+    let mean = step
+        .zip(history)
+        .map(|(step, kept)| kept.mean_outputs(step));
+    matches!(mean, Some(Ok(Some(_))))
 }
 
 /// Returns what the simulator gave, with the seconds of an answer, of those to all sets of observations that a step takes.

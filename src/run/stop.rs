@@ -24,6 +24,9 @@ pub const AT_LAST_STEP: &str = "steps used up";
 /// The reason of a run that was over at the time it was to end at.
 pub const AT_TIME: &str = "end time";
 
+/// The reasons of runs that have ended, and not stopped early.
+pub const ENDED: [&str; 3] = [AT_LAST_STEP, AT_NOISE_LEVEL, AT_TIME];
+
 impl Outcome {
     /// Returns why the run ended, as summary.json has it.
     #[must_use]

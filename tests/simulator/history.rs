@@ -21,6 +21,10 @@ pub const TESTS: &[Test] = &[
     ),
     ("what_the_history_holds_is_not_simulated_again", not_again),
     (
+        "a_finished_run_that_is_resumed_asks_its_simulator_nothing",
+        not_probed,
+    ),
+    (
         "a_history_of_another_run_is_refused_and_a_blocked_one_ends_no_run",
         of_another,
     ),
@@ -200,6 +204,48 @@ fn not_again() {
     let (whole, _) = case.finish(&run_for(&case, 3, &[]), "whole");
     assert_eq!(digest(&out), digest(&whole));
     assert_eq!(History::open(&out).unwrap().unwrap().steps(), [0, 2, 3]);
+}
+
+fn not_probed() {
+    let run_for = |case: &Case, steps: u32| {
+        let steps = format!("run.steps={steps}");
+        case.run(&[&steps, "ensemble.members=8"])
+    };
+    let case = Case::new("paced");
+    let (out, _) = case.finish(&run_for(&case, 2), "out");
+    let first = asked(&case, 0).len();
+    let (before, was) = (files(&out), summary(&out));
+    for ranks in [1, 2] {
+        let known = case.marks().len();
+        resume(&run_for(&case, 2), &out, ranks);
+        assert_eq!(asked(&case, known), [""; 0], "{ranks} ranks");
+        assert!(files(&out) == before, "{ranks} ranks");
+        let is = summary(&out);
+        for key in [
+            "reason",
+            "steps",
+            "digest",
+            "misfit_mean",
+            "misfit_best",
+            "misfit_members",
+            "misfit_groups",
+        ] {
+            assert_eq!(is[key], was[key], "{key} on {ranks} ranks");
+        }
+    }
+    // A folder of an earlier version, without the outputs at the mean: tried as a run that begins, and the mean simulated.
+    let known = case.marks().len();
+    std::fs::remove_file(step_folder(&out, 2).join("mean_outputs.npy")).expect("a file");
+    resume(&run_for(&case, 2), &out, 1);
+    let tried = asked(&case, known).len() - 1;
+    assert!(tried > 0 && files(&out) == before);
+    // The first run was tried at its first member, which counts; one that is lengthened is tried, too, and has new last members.
+    assert_eq!(first, tried + (3 * 8 - 1) + 1);
+    let known = case.marks().len();
+    resume(&run_for(&case, 3), &out, 2);
+    assert_eq!(asked(&case, known).len(), tried + 8 + 1);
+    let (whole, _) = case.finish(&run_for(&case, 3), "whole");
+    assert_eq!(digest(&out), digest(&whole));
 }
 
 fn of_another() {

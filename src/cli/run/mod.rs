@@ -95,7 +95,10 @@ fn run_in<T: Real>(
     let pool = pool::threads(comm, arguments, problem.map.simulator());
     let ranks = Ranks { comm, pool: &pool };
     refuse_impossible(ranks, &plan, &problem)?;
-    let probe = simulator::check_simulator(comm, &plan, &stop)?;
+    let is_simulated = arguments.resume
+        && comm.is_first()
+        && simulator::is_simulated(&arguments.folder(&plan.resolved.name), &plan);
+    let probe = simulator::check_simulator(comm, &plan, (&stop, is_simulated))?;
     let simulation = probe.as_ref().map(|probe| probe.seconds);
     if let (Some(simulator), Some(probe)) = (problem.map.simulator(), probe) {
         simulator.know(probe.u, probe.outputs);

@@ -12,12 +12,9 @@ use eki_mpi::config::{CONFIG, equal};
 use eki_mpi::error::{Error, Result};
 use eki_mpi::files::{Files, bounded};
 use eki_mpi::io::run_folder::{STOP_FILE, SUMMARY, is_sweep_running};
-use eki_mpi::run::stop::{AT_LAST_STEP, AT_NOISE_LEVEL, AT_TIME};
+use eki_mpi::run::stop::ENDED;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// The reasons of runs that have ended, and not stopped early.
-const ENDED: [&str; 3] = [AT_LAST_STEP, AT_NOISE_LEVEL, AT_TIME];
 
 /// The longest file of a sweep that is read, in bytes: its own, or a run's summary, configuration or reason to fail.
 pub(super) const LONGEST: u64 = 1 << 26;
