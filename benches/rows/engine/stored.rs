@@ -75,12 +75,13 @@ impl Stored {
         let json = |name: &str| -> Outcome<Value> { Ok(serde_json::from_str(&text(name)?)?) };
         let config = text(CONFIG)?;
         let command = command(row, &config, folder)?;
+        // Before the metrics: a run that ends in between has not all of them yet when they are read.
+        let summary = json("summary.json").unwrap_or_default();
         let Evaluated { last, curve } = Evaluated::read(&text("metrics.jsonl")?, row.score);
         let Some(&(epoch, _)) = curve.last() else {
             return Ok(None);
         };
         let environment = json("environment.json")?;
-        let summary = json("summary.json").unwrap_or_default();
         let has_ended = summary["reason"] == AT_LAST_STEP;
         // What a run says as it ends is measured at its very last step.
         let end = if has_ended { &summary } else { &last };
