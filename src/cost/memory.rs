@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::StepShape;
+use crate::config::MethodKind;
 use crate::ensemble::transform::{Form, update_scratch};
 use crate::forward::low_rank::UNIT;
 use crate::parallel::partition::BLOCK;
@@ -51,6 +52,14 @@ pub(super) fn product(sizes: &[usize]) -> f64 {
 }
 
 impl StepShape {
+    /// Returns the name of the slab that is kept beside that of the members, by what moves these on after a step.
+    fn second_slab(&self) -> &'static str {
+        match self.kind {
+            MethodKind::Uki => "slab before prediction",
+            _ => "momentum's slab",
+        }
+    }
+
     /// Returns the memory of `rank`. Long because it is one table of all that a rank holds.
     #[must_use]
     pub fn memory(&self, rank: usize) -> Memory {
@@ -69,7 +78,7 @@ impl StepShape {
             ("noise covariance", self.data[1] as f64),
             ("coordinates, tapers", self.localising.bytes(own_p)),
             ("slab of the members", slab),
-            ("momentum's slab", slab * (self.slabs - 1) as f64),
+            (self.second_slab(), slab * (self.slabs - 1) as f64),
             ("the prior's sample", self.sample.kept(s, own_p)),
             (
                 "members' copy from afar",

@@ -95,7 +95,7 @@ pub struct StepShape {
     pub(crate) beside: BesideCost,
     /// The cost of second-order exact draws.
     second_order: SecondOrderCost,
-    /// The number of slabs that are kept: u, and with momentum v.
+    /// The number of slabs that are kept: u, and v with momentum, or sigma points that were predicted.
     pub(crate) slabs: usize,
     /// True if the centre of the members is kept besides them.
     pub(crate) centres: bool,
