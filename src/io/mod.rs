@@ -6,6 +6,7 @@
 
 pub mod array;
 pub mod checkpoint;
+pub mod event_file;
 pub mod matrix;
 pub mod npy;
 pub mod observation_table;

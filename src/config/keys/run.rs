@@ -84,6 +84,8 @@ section! {
         /// "auto" is). The last ensemble is kept once its outputs are known: "ends" and the others ask for them in ask-tell,
         /// "auto" does not.
         history: HistorySteps = "'auto'", History, SIMULATORS, MayChange;
+        /// Write the numbers of metrics.jsonl also as an event file, tensorboard/events.out.tfevents, for TensorBoard.
+        tensorboard: bool = "false", Bool, EVERYWHERE, MayChange;
     }
 }
 

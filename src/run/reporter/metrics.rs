@@ -1,35 +1,38 @@
 //! metrics.jsonl: a line a step, cut back to the step a run goes on from, so that the joined log is an unbroken run's.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
 
 use super::First;
+use super::appender::Appender;
+use super::events::Events;
 use crate::error::{Error, Result};
+use crate::files::Files;
 use crate::files::bounded;
-use crate::files::{Files, Sink};
 
 /// The log's file in the run's folder.
 const NAME: &str = "metrics.jsonl";
 
-/// The largest number of bytes that wait to be written.
-const WAITING: usize = 1 << 13;
-
 /// The log of a run, open on rank 0.
 #[derive(Debug)]
 pub(in crate::run) struct Metrics {
-    path: PathBuf,
-    sink: Sink,
-    /// Lines not yet written; a part of one where a write stopped within it.
-    waiting: Vec<u8>,
-    failing: bool,
+    lines: Appender,
+    /// The same numbers for TensorBoard, where the run writes them.
+    events: Option<Events>,
 }
 
 impl Metrics {
-    /// Opens the log in `folder`, drops the lines after `step`, and returns the lines that stay.
+    /// Opens the log in `folder`, drops the lines after `step`, and returns the lines that stay; with `events` the event file of
+    /// TensorBoard, too.
     ///
     /// # Errors
     /// A file that is there but cannot be read, or cannot be written.
-    pub(super) fn open(files: &Files, folder: &Path, step: u64) -> Result<(Self, Vec<u8>)> {
+    pub(super) fn open(
+        files: &Files,
+        folder: &Path,
+        step: u64,
+        events: bool,
+    ) -> Result<(Self, Vec<u8>)> {
         let path = folder.join(NAME);
         let mut kept = Vec::new();
         match bounded::regular(&path).and_then(|(mut file, _)| file.read_to_end(&mut kept)) {
@@ -37,75 +40,71 @@ impl Metrics {
             _ => {}
         }
         kept.truncate(lines_until(&kept, step));
-        // A new file: a run that lost its lock and still writes to the old one adds nothing here.
-        let sink = files.write_open(&path, &kept)?;
+        let events = events.then(|| Events::open(files, folder, &kept));
         let metrics = Self {
-            path,
-            sink,
-            waiting: Vec::new(),
-            failing: false,
+            lines: Appender::new(files, path, &kept)?,
+            events: events.transpose()?,
         };
         Ok((metrics, kept))
     }
 
     /// The folder of the log was moved to `folder`.
     pub(super) fn moved(&mut self, folder: &Path) {
-        self.path = folder.join(NAME);
+        self.lines.moved(folder.join(NAME));
+        if let Some(events) = &mut self.events {
+            events.moved(folder);
+        }
     }
 
-    /// Returns a copy of the log in `folder`, with what waits.
+    /// Returns a copy of the log in `folder`, with what waits. A failure of its event file is logged only.
     ///
     /// # Errors
     /// The log cannot be read, or the copy not written.
     pub(super) fn copy(&self, files: &Files, folder: &Path) -> Result<Self> {
-        let (mut file, _) = bounded::open(&self.path)?;
+        let path = self.lines.path();
+        let (mut file, _) = bounded::open(path)?;
         let mut lines = Vec::new();
         file.read_to_end(&mut lines)
-            .map_err(|e| Error::io(&self.path, "read", e))?;
-        lines.extend(&self.waiting);
-        let path = folder.join(NAME);
+            .map_err(|e| Error::io(path, "read", e))?;
+        lines.extend(self.lines.waiting());
+        let events = self.events.as_ref();
+        let events = events.map(|_| Events::open(files, folder, &lines));
+        let events = events.transpose().unwrap_or_else(|error| {
+            tracing::warn!("{error}: the run goes on without events for TensorBoard");
+            None
+        });
         Ok(Self {
-            sink: files.write_open(&path, &lines)?,
-            path,
-            waiting: Vec::new(),
-            failing: false,
+            lines: Appender::new(files, folder.join(NAME), &lines)?,
+            events,
         })
     }
 
-    /// Adds a line; whether so much waits by now that it should be written.
+    /// Adds a line; returns true if so much waits by now that it should be written.
     pub(super) fn add(&mut self, line: &str) -> bool {
-        self.waiting.extend(line.bytes());
-        self.waiting.push(b'\n');
-        self.waiting.len() >= WAITING
+        if let Some(events) = &mut self.events {
+            events.add(line);
+        }
+        self.lines.add(format!("{line}\n").as_bytes())
     }
 
     /// Writes what waits.
     ///
     /// # Errors
-    /// The system's refusal; what it did not take waits on, so that no line is lost or written twice.
+    /// The log cannot be written; the lines that it lacks wait on. A failure of the event file is logged only.
     pub(super) fn flush(&mut self) -> Result<()> {
-        while !self.waiting.is_empty() {
-            match self.sink.write(&self.waiting) {
-                Ok(0) => return Err(self.refused(ErrorKind::WriteZero.into())),
-                Ok(written) => drop(self.waiting.drain(..written)),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.refused(e)),
-            }
-        }
-        self.failing = false;
-        Ok(())
+        self.flush_events();
+        self.lines.flush()
     }
 
-    fn refused(&self, error: std::io::Error) -> Error {
-        Error::io(&self.path, "write", error)
-    }
-
-    /// Flushes what waits; a failure is logged once until the next success, and tried again with later lines.
+    /// Writes what waits; a failure is logged once until the next success, and tried again with later lines.
     pub(super) fn flush_or_wait(&mut self) {
-        if let Err(error) = self.flush()
-            && !std::mem::replace(&mut self.failing, true)
-        {
-            tracing::warn!("{error}; its lines wait until they can be written");
+        self.flush_events();
+        self.lines.flush_or_wait();
+    }
+
+    fn flush_events(&mut self) {
+        if let Some(events) = &mut self.events {
+            events.flush_or_wait();
         }
     }
 
@@ -114,8 +113,8 @@ impl Metrics {
     /// # Errors
     /// As `flush`.
     pub(super) fn sync(&mut self) -> Result<()> {
-        self.flush()?;
-        self.sink.sync()
+        self.flush_events();
+        self.lines.sync()
     }
 }
 
@@ -241,7 +240,7 @@ mod tests {
     fn a_disk_that_is_full_now_and_then_costs_no_line_and_doubles_none() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::watched(Arc::new(Meagre(AtomicUsize::new(0))));
-        let (mut metrics, _) = Metrics::open(&files, folder.path(), 0).unwrap();
+        let (mut metrics, _) = Metrics::open(&files, folder.path(), 0, false).unwrap();
         let mut wanted = String::new();
         for step in 1..60 {
             let line = format!("{{\"step\":{step}}}");

@@ -1,7 +1,9 @@
-//! The reports of a run: its folder, one line of metrics a step, progress on the screen, and the table at its end.
+//! The reports of a run: its folder, one line of metrics a step (with `output.tensorboard` also as events), progress on the screen, and the table at its end.
 
+mod appender;
 mod course;
 mod divergence;
+mod events;
 mod metrics;
 mod progress;
 mod table;
@@ -207,7 +209,8 @@ impl Reporter {
         files.create_folder(folder)?;
         // There already, but for what may change in a run taken up again.
         files.write_whole(&folder.join(CONFIG), plan.resolved.toml().as_bytes())?;
-        let (metrics, kept) = Metrics::open(files, folder, step)?;
+        let events = plan.config().output.tensorboard;
+        let (metrics, kept) = Metrics::open(files, folder, step, events)?;
         let last = metrics::last_step(&kept);
         let every = plan.config().run.report_every;
         for (before, after) in gaps(&kept, every) {
