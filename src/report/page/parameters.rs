@@ -179,9 +179,7 @@ fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
         let error = error.map_or(String::new(), |error| format!(" ± {}", number(error, 2)));
         x.map_or("-".to_owned(), |x| number(x, digits) + &error)
     };
-    let each = |all: Option<[f64; 5]>| all.map_or([None; 5], |all| all.map(Some));
-    let [low, lower, _, upper, high] = each(of.quantiles);
-    let [low_error, .., high_error] = each(of.quantile_errors);
+    let [low, lower, _, upper, high] = of.quantiles.map_or([None; 5], |all| all.map(Some));
     let prior = most.map_or("-".to_owned(), |(a, b)| {
         format!("{} to {}", number(a, 4), number(b, 4))
     });
@@ -189,8 +187,8 @@ fn cells(i: usize, known: &Parameters, p: usize) -> Vec<String> {
         strip(i, seen.zip(most), of.mean, lower.zip(upper)),
         with_error(Some(of.mean), of.mean_error, 4),
         with_error(of.deviation, of.deviation_error, 3),
-        with_error(low, low_error, 4),
-        with_error(high, high_error, 4),
+        shown(low),
+        shown(high),
         of.contraction.map_or("-".to_owned(), |x| number(x, 3)),
         shown(best),
         prior,
