@@ -13,7 +13,7 @@ use crate::report::uncertainty::Uncertainty;
 
 /// Returns a table with the header `head`; cells are HTML.
 pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut html = "<div class=\"card wide\"><table>\n<thead><tr>".to_owned();
+    let mut html = "<div class=\"card wide\" tabindex=\"0\"><table>\n<thead><tr>".to_owned();
     for name in head {
         let _ = write!(html, "<th scope=\"col\">{name}</th>");
     }

@@ -38,7 +38,9 @@ fn confusions(classified: &Classified) -> String {
     let mut head = vec![String::new()];
     head.extend(names.iter().map(|name| escaped(name)));
     head.push("right".to_owned());
-    let mut html = "<div class=\"card wide\"><table class=\"confusions\">\n<thead><tr>".to_owned();
+    let mut html =
+        "<div class=\"card wide\" tabindex=\"0\"><table class=\"confusions\">\n<thead><tr>"
+            .to_owned();
     for name in &head {
         html += &format!("<th scope=\"col\">{name}</th>");
     }
