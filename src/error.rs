@@ -27,7 +27,7 @@ pub enum Error {
     Data {
         /// The file.
         path: PathBuf,
-        /// What was found, and what was expected instead.
+        /// The problem that was found, and the value expected instead.
         problem: String,
     },
     /// The command line, the launcher or the output folder asks for something impossible.

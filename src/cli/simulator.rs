@@ -1,4 +1,4 @@
-//! What `eki-mpi run` does before and after a run with a user's simulator. Before: every rank starts the simulator and rank 0 asks
+//! The work of `eki-mpi run` before and after a run with a user's simulator. Before: every rank starts the simulator and rank 0 asks
 //! it once; an ask/tell run reads the outputs that the user has written. After: the parameters are printed in their own
 //! units, or the questions that an ask/tell run waits for.
 

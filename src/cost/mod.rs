@@ -109,7 +109,7 @@ pub struct StepShape {
     pub(crate) unit: usize,
     /// The number of standard normal draws of a low-rank member.
     pub(crate) drawn: usize,
-    /// Where the mean moves by the layers' sums: the flops of one member, and the number of numbers that a unit yields.
+    /// For a mean that moves by the layers' sums: the flops of one member, and the number of numbers that a unit yields.
     by_sums: Option<(f64, usize)>,
     /// The cost of whitened draws.
     pub(crate) whitening: WhiteningCost,

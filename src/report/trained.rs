@@ -1,4 +1,4 @@
-//! What a finished network has learned, for the page: which classes it confuses, the samples it is most wrong about, its first layer as
+//! Findings about a finished network, for the page: which classes it confuses, the samples it is most wrong about, its first layer as
 //! pictures, and the forecasts of a series.
 
 use std::path::Path;

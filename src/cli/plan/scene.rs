@@ -23,7 +23,7 @@ const ASSUMED: Network = Network {
 /// The seconds of a step, and what they rest on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Forecast {
-    /// Of the threads of one rank.
+    /// The rate of products of one rank's threads, in GFLOP/s.
     pub product_gflops: f64,
     /// The network between ranks.
     pub network: Network,

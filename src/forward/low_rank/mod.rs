@@ -91,7 +91,7 @@ pub trait LowRank<T: Real>: ForwardMap<T> {
 pub struct About<'a, T> {
     /// The centre, P numbers.
     pub centre: &'a [T],
-    /// What members share at the centre: see `LowRank::share`.
+    /// The part that members share at the centre: see `LowRank::share`.
     pub shared: &'a [T],
     /// sqrt(gamma): deviations in units of the prior's.
     pub spread: f64,

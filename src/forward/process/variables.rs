@@ -38,7 +38,7 @@ const STEP: [&str; 13] = [
 /// that number for a task of srun.
 const NODES: &str = "SLURM_NODELIST";
 const JOB: &str = "SLURM_JOBID";
-/// Those of the variables that a simulator which calls mpirun itself may need.
+/// The one of these variables that a simulator which calls mpirun itself may need.
 const KEPT: &str = "OMPI_ALLOW_RUN_AS_ROOT";
 
 /// Removes the variables of launchers from the environment of `starting`.
